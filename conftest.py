@@ -1,0 +1,21 @@
+"""Fixtures that every test and every docstring example has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _examples_write_into_an_empty_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Docstring examples write files by bare names: give each its own folder."""
+    if not isinstance(request.node, pytest.Item) or "doctest" not in type(request.node).__name__.lower():
+        yield
+        return
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield
+    os.chdir(before)

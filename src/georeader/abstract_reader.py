@@ -1,0 +1,90 @@
+"""The GeoData protocol: the shape of an object that georeader can save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from affine import Affine
+from numpy.typing import NDArray
+
+from georeader.errors import ShapeError
+from georeader.georeferenced import Georeferenced
+
+
+@runtime_checkable
+class GeoDataBase(Protocol):
+    """A grid with a place: affine transform, CRS and shape, the last two axes (row, column)."""
+
+    @property
+    def transform(self) -> Affine: ...
+
+    @property
+    def crs(self) -> Any: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+@runtime_checkable
+class GeoData(GeoDataBase, Protocol):
+    """What ``save_cog`` accepts: a grid with pixels and the value that stands for "no data".
+
+    ``values`` is (row, column) or (band, row, column). An object with ``load()`` in place of ``values``
+    is accepted too: ``load().values`` is taken. Where the object also has ``descriptions``,
+    ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``, ``tags`` (a mapping or a
+    method) or an ``attrs`` mapping with those keys, they are kept.
+    """
+
+    @property
+    def fill_value_default(self) -> Any: ...
+
+    @property
+    def values(self) -> NDArray[Any]: ...
+
+
+AbstractGeoData = GeoData
+
+
+@dataclass
+class FakeGeoData(Georeferenced):
+    """A place without pixels: a stand-in for window and bounds arithmetic.
+
+    Attributes:
+        crs: Any CRS input.
+        transform: Pixel (column, row) to CRS (x, y).
+        shape: (..., row, column), in pixels; may stay empty while only the transform is needed.
+
+    Example:
+        >>> from affine import Affine
+        >>> FakeGeoData("EPSG:4326", Affine(0.5, 0, -180, 0, -0.5, 90), (360, 720)).bounds
+        (-180.0, -90.0, 180.0, 90.0)
+    """
+
+    crs: Any
+    transform: Affine
+    shape: tuple[int, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return int(self._known_shape()[-1])
+
+    @property
+    def height(self) -> int:
+        return int(self._known_shape()[-2])
+
+    def _known_shape(self) -> tuple[int, ...]:
+        if not self.shape:
+            raise ShapeError("this FakeGeoData has no shape; pass FakeGeoData(..., shape=(rows, columns))")
+        return self.shape
+
+
+def same_extent(a: GeoDataBase, b: GeoDataBase, precision: float = 1e-3) -> bool:
+    """Tell whether two objects lie on the same grid: CRS, rows and columns, transform.
+
+    Args:
+        a: Anything with ``transform``, ``crs`` and ``shape``.
+        b: The same.
+        precision: Tolerance on the transform, in pixels.
+    """
+    return FakeGeoData(a.crs, a.transform, tuple(a.shape)).same_extent(b, precision)

@@ -1,0 +1,85 @@
+"""The entries of ``attrs`` that georeader knows, and how they follow the bands.
+
+===============  ==========================================================================
+key              value
+===============  ==========================================================================
+``descriptions`` one name or None per band
+``scales``       one factor per band: physical value = stored value * scale + offset
+``offsets``      one summand per band
+``units``        one unit name or None per band
+``colorinterp``  one GDAL colour interpretation name per band ("red", "alpha", ...)
+``colormap``     colour table of a one-band raster: {pixel value: (red, green, blue, alpha)}
+``tags``         file-level metadata, str to str
+===============  ==========================================================================
+
+Every other key is the user's own and is carried along untouched. All functions are pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+PER_BAND_KEYS = ("descriptions", "scales", "offsets", "units", "colorinterp")
+
+#: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
+ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap")
+
+#: What a band is taken to have where its neighbours in a stack say something and it does not.
+_UNSAID = {"descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined"}
+
+Attrs = dict[str, Any]
+
+
+def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] | None:
+    value = attrs.get(key)
+    is_list = isinstance(value, Sequence) and not isinstance(value, str)
+    return value if is_list and len(value) == count else None
+
+
+def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> Attrs:
+    """Keep the entries of the chosen bands.
+
+    Args:
+        attrs: Metadata of ``count`` bands.
+        count: Bands before the selection.
+        bands: Chosen bands, from 0, in their new order.
+    """
+    chosen = list(bands)
+    selected = dict(attrs)
+    for key in PER_BAND_KEYS:
+        values = _per_band(attrs, key, count)
+        if values is not None:
+            selected[key] = [values[band] for band in chosen]
+    if chosen != list(range(count)):
+        selected.pop("colormap", None)
+    return selected
+
+
+def without_bands(attrs: Mapping[str, Any]) -> Attrs:
+    """Drop what describes single bands: they are no longer there."""
+    return {key: value for key, value in attrs.items() if key not in (*PER_BAND_KEYS, "colormap")}
+
+
+def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
+    """Drop scale, offset, unit and colours: the numbers are others now."""
+    return {key: value for key, value in attrs.items() if key not in ENCODING_KEYS}
+
+
+def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
+    """Join the metadata of rasters whose bands are laid one after the other.
+
+    Args:
+        parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
+            from the first.
+    """
+    merged = without_bands(parts[0][0])
+    for key in PER_BAND_KEYS:
+        found = [_per_band(attrs, key, count) for attrs, count in parts]
+        if any(values is not None for values in found):
+            merged[key] = [
+                value
+                for values, (_, count) in zip(found, parts, strict=True)
+                for value in (values if values is not None else [_UNSAID[key]] * count)
+            ]
+    return merged

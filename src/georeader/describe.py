@@ -1,0 +1,48 @@
+"""How a raster introduces itself: the lines that the reprs of arrays and readers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from georeader.window_utils import normalise_crs
+
+
+def describe_crs(crs: Any) -> str:
+    """Give the CRS as a person knows it: its EPSG code, else its name, else what it is.
+
+    Example:
+        >>> describe_crs(32630)
+        'EPSG:32630'
+    """
+    if crs is None:
+        return "none"
+    known = normalise_crs(crs)
+    code = known.to_epsg() if known is not None else None
+    if code is not None:
+        return f"EPSG:{code}"
+    wkt = known.to_wkt() if known is not None else ""
+    name = wkt.split('"')[1] if '"' in wkt else "unnamed"
+    return f"{name} (no EPSG code)"
+
+
+def describe_grid(raster: Any, **extra: Any) -> str:
+    """Give a heading line and one line a fact.
+
+    Args:
+        raster: A GeoTensor or a reader.
+        **extra: Further facts, name to value; None is left out.
+    """
+    axes = " x ".join(str(size) for size in raster.shape)
+    names = ", ".join({"y": "row", "x": "column"}.get(name, name) for name in raster.dims)
+    left, bottom, right, top = raster.bounds
+    width, height = raster.res
+    facts: dict[str, Any] = {
+        "crs": describe_crs(raster.crs),
+        "pixel": f"{width:g} x {height:g}",
+        "bounds": f"({left:.10g}, {bottom:.10g}, {right:.10g}, {top:.10g})",
+        "no data": "none" if raster.fill_value_default is None else raster.fill_value_default,
+        **extra,
+    }
+    lines = [f"{type(raster).__name__} {axes} ({names}) {raster.dtype}"]
+    lines += [f"  {name:<9}{value}" for name, value in facts.items() if value is not None]
+    return "\n".join(lines)

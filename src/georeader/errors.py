@@ -1,0 +1,86 @@
+"""The error tree: every error names the file, option, band or window it is about, and what to do instead.
+
+Each class also derives from the built-in exception that fits, so ``except ValueError`` written
+against numpy or rasterio goes on working::
+
+    GeoreaderError
+    ├── OptionError          (ValueError)           profile_arg keys and values, arguments that contradict
+    ├── DtypeError           (TypeError)            a dtype that a GeoTIFF can't hold
+    ├── NodataError          (ValueError)           a nodata that the dtype can't hold
+    ├── ShapeError           (ValueError)           other than (row, column) or (band, row, column)
+    ├── GeoreferenceError    (ValueError)           CRS, transform, grids that do not match
+    │   └── LostPlaceError   (AttributeError)       a numpy operation left the grid
+    ├── MetadataError        (ValueError)           descriptions and tags
+    ├── IndexingError        (NotImplementedError)  selections that would lose the place on Earth
+    ├── NotSupportedError    (NotImplementedError)  a destination that is planned, but not there yet
+    ├── DestinationError     (OSError)              where the file should go
+    ├── WriteError           (OSError)              writing it
+    ├── ReadError            (OSError)              opening or reading a raster
+    └── MissingExtraError    (ImportError)          an optional dependency that is not installed
+"""
+
+from __future__ import annotations
+
+
+class GeoreaderError(Exception):
+    """Base of every error that georeader raises on purpose."""
+
+
+class OptionError(GeoreaderError, ValueError):
+    """An argument or a ``profile_arg`` entry is unknown, makes no sense or contradicts another."""
+
+
+class DtypeError(GeoreaderError, TypeError):
+    """The dtype has no GeoTIFF counterpart; the message names what to cast to."""
+
+
+class NodataError(GeoreaderError, ValueError):
+    """The nodata value can't be held by the dtype of the raster."""
+
+
+class ShapeError(GeoreaderError, ValueError):
+    """The array is neither (row, column) nor (band, row, column), or it is empty."""
+
+
+class GeoreferenceError(GeoreaderError, ValueError):
+    """CRS or transform are missing or unusable, or two grids that should match do not."""
+
+
+class LostPlaceError(GeoreferenceError, AttributeError):
+    """A numpy operation left the grid: its result has numbers, but no transform and no CRS."""
+
+
+class MetadataError(GeoreaderError, ValueError):
+    """Band descriptions or tags that a GeoTIFF could not give back as they were."""
+
+
+class IndexingError(GeoreaderError, NotImplementedError):
+    """A selection whose result would have no well defined place; ``.values`` takes any index."""
+
+
+class NotSupportedError(GeoreaderError, NotImplementedError):
+    """A destination that this release can't write to; nothing was written."""
+
+
+class DestinationError(GeoreaderError, OSError):
+    """The destination can't take a file: its folder is missing, it is a directory, and the like."""
+
+
+class WriteError(GeoreaderError, OSError):
+    """Writing failed; an earlier file at the destination is as it was, and nothing else is left."""
+
+
+class ReadError(GeoreaderError, OSError):
+    """A raster can't be opened or read."""
+
+
+class MissingExtraError(GeoreaderError, ImportError):
+    """An optional dependency is missing; the message names the extra to install."""
+
+
+class FillValueWarning(UserWarning):
+    """Zero is about to become the nodata of a floating-point raster because nobody said otherwise."""
+
+
+class MetadataWarning(UserWarning):
+    """Metadata that the source carried can't be kept in a GeoTIFF; the message names them."""

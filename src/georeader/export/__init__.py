@@ -1,0 +1,1 @@
+"""How an export flows: spec and layout say what is wanted, sources read, the engine makes, sinks write."""

@@ -1,0 +1,137 @@
+"""numpy dtypes and their GeoTIFF counterparts, and the nodata values that they can hold."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+import rasterio.dtypes
+
+from georeader.errors import DtypeError, NodataError
+
+#: What a GeoTIFF stores in place of dtypes that it does not have, without loss.
+_WIDENED = {"bool": "uint8", "float16": "float32"}
+
+#: What to cast to where nothing is obvious enough to do by itself.
+_ADVICE = {
+    "O": "cast to the numbers that the objects stand for, for instance .astype('float64')",
+    "U": "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)",
+    "S": "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)",
+    "T": "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)",
+    "M": "cast to int64 (.astype('int64')) and note the unit in a tag",
+    "m": "cast to int64 (.astype('int64')) and note the unit in a tag",
+    "V": "stack the fields as bands of one number type, for instance float64",
+    "f": "cast to float64",
+    "c": "cast to complex128",
+    "i": "cast to int16, int32 or float64",
+    "u": "cast to uint8, uint16, uint32 or float64",
+}
+
+
+def storage_dtype(dtype: Any) -> np.dtype[Any]:
+    """Give the dtype that a GeoTIFF stores for ``dtype``, in native byte order.
+
+    bool becomes uint8 {0, 1} and float16 float32; int8, int64, uint64 and complex128 depend on the
+    installed GDAL.
+
+    Raises:
+        DtypeError: There is none; the message names what to cast to.
+    """
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError as error:
+        raise DtypeError(f"dtype={dtype!r} is no numpy dtype; pass for instance 'uint16' or 'float32'") from error
+    name = _WIDENED.get(wanted.name, wanted.name)
+    if wanted.kind not in "biufc" or not rasterio.dtypes.check_dtype(name):
+        advice = _ADVICE.get(wanted.kind, "cast to float64")
+        raise DtypeError(f"dtype {wanted} has no GeoTIFF counterpart in the installed GDAL; {advice}")
+    return np.dtype(name)
+
+
+def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float | None:
+    """Give nodata as a number that ``dtype`` holds; None stays None.
+
+    Args:
+        nodata: A number, or None for "every pixel is data".
+        dtype: The dtype in the file.
+        where: What to call the value in messages.
+
+    Returns:
+        An int for integer dtypes, else a float (complex rasters have a real nodata).
+
+    Raises:
+        NodataError: The dtype can't hold it.
+    """
+    if nodata is None:
+        return None
+    number = nodata.item() if isinstance(nodata, (np.generic, np.ndarray)) and nodata.ndim == 0 else nodata
+    if isinstance(number, bool):
+        number = int(number)
+    if not isinstance(number, numbers.Real):
+        raise NodataError(f"{where}={nodata!r} is no real number; pass a number, or None for no nodata")
+    return _fit_integer(number, dtype, where) if dtype.kind in "iu" else _fit_float(float(number), dtype, where)
+
+
+def _fit_integer(number: Any, dtype: np.dtype[Any], where: str) -> int:
+    limits = np.iinfo(dtype)
+    whole = number == number and abs(number) != float("inf") and number == int(number)
+    if not whole or not limits.min <= int(number) <= limits.max:
+        raise NodataError(
+            f"{where}={number!r} can't be held by {dtype}, which holds integers from {limits.min} to {limits.max}; "
+            "pass a nodata in that range, or save as another dtype (profile_arg={'dtype': ...})"
+        )
+    return int(number)
+
+
+def _fit_float(number: float, dtype: np.dtype[Any], where: str) -> float:
+    limit = float(np.finfo(dtype).max)
+    if abs(number) != float("inf") and abs(number) > limit:
+        raise NodataError(
+            f"{where}={number!r} can't be held by {dtype}, which ends at {limit:g}; "
+            "pass nodata=numpy.nan, or save as float64"
+        )
+    return number
+
+
+def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Give the pixels in the dtype of the file; values that it can't hold are an error, not a surprise.
+
+    Floating-point numbers become integers by rounding half to even. The input is never changed; it is
+    returned itself when nothing is to be done.
+
+    Raises:
+        DtypeError: A value lies outside the dtype's range, or NaN should become an integer.
+    """
+    if pixels.dtype == dtype and pixels.dtype.isnative:
+        return pixels
+    if pixels.dtype.kind == "c" and dtype.kind != "c":
+        raise DtypeError(f"complex pixels can't be saved as {dtype}; take .real, .imag or abs() first")
+    if dtype.kind in "iu" and not np.can_cast(pixels.dtype, dtype, "safe"):
+        pixels = _check_integer_range(pixels, dtype)
+    elif dtype.kind == "f" and pixels.dtype.kind == "f" and pixels.dtype.itemsize > dtype.itemsize:
+        _check_float_range(pixels, dtype)
+    return pixels.astype(dtype)
+
+
+def _check_integer_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    limits = np.iinfo(dtype)
+    if pixels.dtype.kind == "f":
+        pixels = np.rint(pixels)
+    low, high = pixels.min(), pixels.max()
+    # The upper end is compared as "below one more": 2**63 - 1 itself is no double.
+    if not (low >= limits.min and high < float(limits.max) + 1) or (
+        pixels.dtype.kind in "iu" and int(high) > limits.max
+    ):
+        raise DtypeError(
+            f"pixels from {low} to {high} can't be saved as {dtype} ({limits.min} to {limits.max}); "
+            "clip or rescale them first, and replace NaN"
+        )
+    return pixels
+
+
+def _check_float_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
+    finite = np.abs(pixels[np.isfinite(pixels)])
+    limit = np.finfo(dtype).max
+    if finite.size and finite.max() > limit:
+        raise DtypeError(f"pixels of up to {finite.max():g} can't be saved as {dtype} (up to {limit:g}); rescale them")

@@ -1,0 +1,203 @@
+"""How pixels become bytes in a file: codec, predictor, tiles, pyramid. A frozen value, checked as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from georeader.errors import OptionError
+from georeader.export.options import OPTIONS, Profile
+
+#: Levels that each codec knows, from fastest to smallest.
+_LEVELS = {
+    "DEFLATE": (1, 12),
+    "LERC_DEFLATE": (1, 12),
+    "ZSTD": (1, 22),
+    "LERC_ZSTD": (1, 22),
+    "LZMA": (0, 9),
+}
+
+#: Codecs that a predictor can stand before (TIFF 6.0, section 14, and GDAL's GTiff driver).
+_PREDICTED_CODECS = ("LZW", "DEFLATE", "ZSTD")
+
+#: Bits a pixel that NBITS may ask for, by dtype.
+_NBITS = {"uint8": (1, 7), "uint16": (9, 15), "uint32": (17, 31), "float32": (16, 16)}
+
+#: Options that make GDAL warp the raster onto another grid, and those that have a meaning only then.
+_WARPS = ("TILING_SCHEME", "TARGET_SRS", "RES", "EXTENT")
+_WITH_TILING_SCHEME = ("ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS")
+_WITH_WARP = ("ADD_ALPHA", "WARP_RESAMPLING")
+
+#: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
+_CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a raster is laid into a file.
+
+    Attributes:
+        codec: One of `options.CODECS`.
+        tile_width_px: Columns of a tile, a multiple of 16.
+        tile_height_px: Rows of a tile, a multiple of 16.
+        level: Effort of the codec, or None for its default.
+        quality: 1 to 100 for jpeg and webp, or None for GDAL's 75.
+        lossless: webp keeps every pixel.
+        max_z_error: Largest error that lerc may make, or None for none.
+        predictor: "NO", "STANDARD" or "FLOATING_POINT".
+        bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
+        interleave: "PIXEL" or "BAND".
+        resampling: One of `options.RESAMPLINGS`, or None for the default that suits the raster.
+        overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
+        overview_count: Number of overviews, or None for as many as it takes to fit one tile.
+        num_threads: "ALL_CPUS" or a number.
+        driver_options: (name, value) of options that only GDAL knows.
+    """
+
+    codec: str
+    tile_width_px: int
+    tile_height_px: int
+    level: int | None = None
+    quality: int | None = None
+    lossless: bool = False
+    max_z_error: float | None = None
+    predictor: str = "NO"
+    bigtiff: str = "IF_SAFER"
+    interleave: str = "PIXEL"
+    resampling: str | None = None
+    overviews: str = "AUTO"
+    overview_count: int | None = None
+    num_threads: str | int = "ALL_CPUS"
+    driver_options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def square_tiles(self) -> bool:
+        """Whether tiles are as wide as high, as GDAL's COG driver wants them."""
+        return self.tile_width_px == self.tile_height_px
+
+    @property
+    def warps(self) -> bool:
+        """Whether GDAL is asked to bring the raster onto another grid."""
+        options = dict(self.driver_options)
+        return any(name in options for name in _WARPS) and options.get("TILING_SCHEME", "").upper() != "CUSTOM"
+
+
+def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
+    """Lay what the caller asks for over the defaults, and check the whole.
+
+    Args:
+        defaults: The module constants, parsed.
+        asked: The caller's profile_arg, parsed.
+        dtype: Of the file.
+        count: Number of bands.
+
+    Raises:
+        OptionError: Options that contradict each other, the dtype or the number of bands, or that would
+            be ignored.
+    """
+    base, wish = _with_sides(defaults), _with_sides(asked)
+    codec = wish.get("codec", base.get("codec", "LZW"))
+    _check_codec_options(codec, asked)
+    if codec != base.get("codec"):
+        base = {name: value for name, value in base.items() if name not in _CODEC_FIELDS}
+    merged = {**base, **wish}
+    if not merged.pop("tiled", True):
+        raise OptionError("profile_arg asks for TILED=NO; what georeader writes is always tiled, so drop the key")
+    resampling = merged.pop("overview_resampling", None) or merged.get("resampling")
+    merged.pop("ignored", None)
+    driver_options = {**dict(defaults.driver_options), **dict(asked.driver_options)}
+    merged["predictor"] = _predictor(merged.get("predictor", "NO"), codec, dtype)
+    merged["codec"] = codec
+    encoding = Encoding(**{**merged, "resampling": resampling, "driver_options": tuple(sorted(driver_options.items()))})
+    _check_codec(encoding, dtype, count)
+    _check_driver_options(encoding, dtype)
+    return encoding
+
+
+def _with_sides(profile: Profile) -> dict[str, Any]:
+    """Spell BLOCKSIZE out as width and height."""
+    fields = dict(profile.fields)
+    side = fields.pop("tile_side_px", None)
+    if side is None:
+        return fields
+    for name in ("tile_width_px", "tile_height_px"):
+        if fields.setdefault(name, side) != side:
+            raise OptionError(
+                f"profile_arg says both {profile.spelling['tile_side_px']}={side} and "
+                f"{profile.spelling[name]}={fields[name]}; keep one"
+            )
+    return fields
+
+
+def _check_codec_options(codec: str, asked: Profile) -> None:
+    keys = [asked.spelling[name] for name in asked.fields] + [name for name, _ in asked.driver_options]
+    for key in keys:
+        codecs = OPTIONS[key.upper()].codecs
+        if codecs and codec not in codecs:
+            raise OptionError(
+                f"profile_arg[{key!r}] has no meaning with compress={codec.lower()!r}; it goes with "
+                f"{', '.join(name.lower() for name in codecs)}"
+            )
+    level = asked.fields.get("level")
+    low, high = _LEVELS.get(codec, (0, 0))
+    if level is not None and not low <= level <= high:
+        raise OptionError(
+            f"profile_arg[{asked.spelling['level']!r}]={level} makes no sense with compress={codec.lower()!r}; "
+            f"allowed: {low} to {high}"
+        )
+
+
+def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
+    """Give "NO", "STANDARD" or "FLOATING_POINT" for what was asked, where codec and dtype can have it."""
+    if predictor == "NO":
+        return "NO"
+    if codec not in _PREDICTED_CODECS:
+        raise OptionError(
+            f"predictor={predictor} has no meaning with compress={codec.lower()!r}; it goes with lzw, deflate and zstd"
+        )
+    is_float = dtype.name in ("float32", "float64")
+    if predictor == "YES":
+        return "FLOATING_POINT" if is_float else "STANDARD"
+    if predictor == "FLOATING_POINT" and not is_float:
+        raise OptionError(f"predictor 3 (FLOATING_POINT) is for float32 and float64, not {dtype}; use 2 (STANDARD)")
+    return predictor
+
+
+def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+    codec = encoding.codec
+    if codec in ("JPEG", "WEBP") and dtype != np.uint8:
+        raise OptionError(f"compress={codec.lower()!r} takes uint8 only, not {dtype}; use lzw, deflate or zstd")
+    bands = {"JPEG": (1, 3, 4), "WEBP": (3, 4)}.get(codec)
+    if bands and count not in bands:
+        raise OptionError(
+            f"compress={codec.lower()!r} takes {' or '.join(map(str, bands))} bands, not {count}; use lzw, deflate or zstd"
+        )
+    if codec == "WEBP" and encoding.interleave == "BAND":
+        raise OptionError("compress='webp' has all bands in one tile; drop INTERLEAVE=BAND, or use lzw, deflate or zstd")
+    if codec.startswith("LERC") and dtype.name in ("int64", "uint64", "complex64", "complex128"):
+        raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
+
+
+def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
+    options: Mapping[str, str] = dict(encoding.driver_options)
+    has_scheme = options.get("TILING_SCHEME", "CUSTOM").upper() != "CUSTOM"
+    for names, present, partner in (
+        (_WITH_TILING_SCHEME, has_scheme, "TILING_SCHEME"),
+        (_WITH_WARP, encoding.warps, ", ".join(_WARPS)),
+    ):
+        lonely = [name for name in names if name in options and not present]
+        if lonely:
+            raise OptionError(f"profile_arg[{lonely[0]!r}] has a meaning only together with {partner}")
+    overview_codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
+    if "OVERVIEW_QUALITY" in options and overview_codec not in ("JPEG", "WEBP"):
+        raise OptionError("profile_arg['OVERVIEW_QUALITY'] has a meaning only with overviews in jpeg or webp")
+    if "OVERVIEW_PREDICTOR" in options and overview_codec not in _PREDICTED_CODECS:
+        raise OptionError("profile_arg['OVERVIEW_PREDICTOR'] has a meaning only with lzw, deflate and zstd")
+    if "NBITS" in options:
+        low, high = _NBITS.get(dtype.name, (0, -1))
+        if not low <= int(options["NBITS"]) <= high:
+            known = "; ".join(f"{name}: {a} to {b}" for name, (a, b) in _NBITS.items())
+            raise OptionError(f"profile_arg['NBITS']={options['NBITS']} makes no sense with {dtype}; allowed: {known}")

@@ -1,0 +1,203 @@
+"""The export through GDAL's own drivers, by rasterio: write, build overviews, copy into COG order.
+
+Pixels are laid into a GeoTIFF in memory, overviews are built on it, and GDAL's COG driver copies both into the
+file, overviews and header first (GDAL's COG driver page; OGC 21-026). What that driver can't do, oblong tiles
+and, before GDAL 3.11, band interleave, goes through the GTiff driver with COPY_SRC_OVERVIEWS, on which the
+COG driver itself is built. Memory: the array, once more as GDAL's copy, and a third of it for overviews.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.env import GDALVersion
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from georeader.errors import OptionError, WriteError
+from georeader.export.gdal_options import creation_options
+from georeader.export.spec import ExportSpec
+
+_RESAMPLING_BY_NAME = {"CUBICSPLINE": Resampling.cubic_spline} | {
+    method.name.upper(): method for method in Resampling
+}
+
+
+def resampling_method(name: str) -> Resampling:
+    """Give rasterio's member for one of `options.RESAMPLINGS`."""
+    return _RESAMPLING_BY_NAME[name]
+
+
+def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path) -> None:
+    """Write a raster file.
+
+    Args:
+        pixels: (band, row, column), of ``spec``'s shape and dtype.
+        spec: The file that is wanted.
+        path: Where to write it; the caller moves or removes it.
+        scratch: Folder for GDAL's temporary files.
+
+    Raises:
+        WriteError: GDAL failed, or the file came out short (a full disk).
+        OptionError: The installed GDAL can't do what ``spec`` asks for.
+    """
+    driver, options = creation_options(spec, GDALVersion.runtime())
+    _check_nbits(pixels, spec)
+    threads = str(spec.encoding.num_threads)
+    environment = {"CPL_TMPDIR": str(scratch), "GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
+    try:
+        with _staging(pixels, spec) as staged, rasterio.Env(**environment):
+            _build_pyramid(staged, pixels, spec)
+            rasterio.shutil.copy(staged, str(path), driver=driver, **options)
+    except RasterioError as error:
+        raise WriteError(f"GDAL's {driver} driver failed: {error} (options {options})") from error
+    check_whole(path)
+
+
+def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
+    bits = dict(spec.encoding.driver_options).get("NBITS")
+    if bits is not None and spec.dtype.kind == "u" and int(pixels.max()) >= 2 ** int(bits):
+        raise OptionError(f"profile_arg['NBITS']={bits} holds values below {2 ** int(bits)}; the data has {pixels.max()}")
+
+
+@contextmanager
+def _staging(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[Any]:
+    """Give an open rasterio dataset in memory that holds pixels and metadata, without overviews.
+
+    A GeoTIFF, not GDAL's MEM format: only a named file can have the sidecar by which 64-bit nodata is told.
+    """
+    with MemoryFile(filename="staging.tif") as file:
+        with file.open(**_staging_profile(spec)) as dataset:
+            _describe(dataset, spec)
+            dataset.write(pixels)
+        with _nodata_sidecar(file, spec), rasterio.open(file.name, "r+") as dataset:
+            yield dataset
+
+
+def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
+    is_wide_integer = spec.dtype.name in ("int64", "uint64")
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": spec.count,
+        "height": spec.height_px,
+        "width": spec.width_px,
+        "dtype": spec.dtype.name,
+        "crs": spec.crs,
+        "nodata": None if is_wide_integer else spec.nodata,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "BIGTIFF": "IF_SAFER",
+        "photometric": "MINISBLACK",
+        "ALPHA": "NO",
+    }
+    if not spec.transform.is_identity:
+        profile["transform"] = spec.transform
+    return profile
+
+
+def _nodata_sidecar(file: MemoryFile, spec: ExportSpec) -> Any:
+    """Tell a 64-bit nodata through a sidecar: rasterio passes it as a double, which loses its last digits."""
+    if spec.dtype.name not in ("int64", "uint64") or spec.nodata is None:
+        return nullcontext()
+    bands = "".join(
+        f'<PAMRasterBand band="{band}"><NoDataValue>{spec.nodata}</NoDataValue></PAMRasterBand>'
+        for band in range(1, spec.count + 1)
+    )
+    folder = Path(file.name).parent.name
+    return MemoryFile(f"<PAMDataset>{bands}</PAMDataset>".encode(), dirname=folder, filename="staging.tif.aux.xml")
+
+
+def _describe(dataset: Any, spec: ExportSpec) -> None:
+    metadata = spec.metadata
+    if metadata.colormap is not None:
+        dataset.write_colormap(1, dict(metadata.colormap))
+    elif metadata.colorinterp[1:] or metadata.colorinterp[0] != "gray":
+        dataset.colorinterp = [ColorInterp[name] for name in metadata.colorinterp]
+    if metadata.tags:
+        dataset.update_tags(**dict(metadata.tags))
+    if metadata.scales:
+        dataset.scales = metadata.scales
+    if metadata.offsets:
+        dataset.offsets = metadata.offsets
+    if metadata.units:
+        dataset.units = [unit or "" for unit in metadata.units]
+    for band, name in enumerate(metadata.descriptions, start=1):
+        if name:
+            dataset.set_band_description(band, name)
+
+
+def _build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
+    """Build the overviews that ``spec`` asks for, counting NaN as missing whatever the nodata is.
+
+    GDAL leaves out only what equals nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
+    while overviews are built, and the true pixels and nodata come back after.
+    """
+    factors = spec.overview_factors
+    if not factors or spec.encoding.warps:
+        return
+    nan_counts_as_data = spec.dtype.kind == "f" and spec.nodata == spec.nodata and spec.resampling != "NEAREST"
+    has_nan = nan_counts_as_data and bool(np.isnan(pixels).any())
+    if has_nan and spec.nodata is None:
+        dataset.nodata = float("nan")
+    elif has_nan:
+        dataset.write(np.where(np.isnan(pixels), pixels.dtype.type(spec.nodata), pixels))
+    add_overviews(dataset, factors, spec.resampling)
+    if has_nan and spec.nodata is None:
+        dataset.nodata = None
+    elif has_nan:
+        dataset.write(pixels)
+
+
+def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> None:
+    """Build overviews on an open dataset and record by which method.
+
+    The method is noted as rasterio does (namespace ``rio_overview``) and, since copies into COG order drop that
+    namespace, as the tag OVR_RESAMPLING_ALG.
+
+    Args:
+        dataset: Open for update.
+        factors: Decimation factors, such as (2, 4, 8).
+        resampling: One of `options.RESAMPLINGS`.
+    """
+    method = resampling_method(resampling)
+    dataset.build_overviews(list(factors), method)
+    dataset.update_tags(ns="rio_overview", resampling=method.name)
+    dataset.update_tags(OVR_RESAMPLING_ALG=resampling)
+
+
+def check_whole(path: Path) -> None:
+    """Refuse a file that ends before its last tile does: GDAL does not report a disk that fills up at closing.
+
+    Raises:
+        WriteError: The file can't be opened again, or is too short.
+    """
+    size_bytes = path.stat().st_size
+    try:
+        with rasterio.open(path) as dataset:
+            end_bytes = _end_of_last_tile(dataset)
+    except RasterioError as error:
+        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
+    if end_bytes > size_bytes:
+        raise WriteError(
+            f"the file ends after {size_bytes} bytes, {end_bytes - size_bytes} before its last tile does; is the disk full?"
+        )
+
+
+def _end_of_last_tile(dataset: Any) -> int:
+    """Give the offset just behind the last tile of the last band, in bytes; 0 when it is left out as empty."""
+    tile_height, tile_width = dataset.block_shapes[-1]
+    row, column = (dataset.height - 1) // tile_height, (dataset.width - 1) // tile_width
+    found = []
+    for name in ("OFFSET", "SIZE"):
+        item = dataset.get_tag_item(f"BLOCK_{name}_{column}_{row}", "TIFF", bidx=dataset.count)
+        found.append(int(item) if item else 0)
+    return sum(found) if all(found) else 0

@@ -1,0 +1,121 @@
+"""An `ExportSpec` in the words of GDAL's drivers. Pure: values in, a driver's name and its creation options out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rasterio.env import GDALVersion
+
+from georeader.errors import OptionError
+from georeader.export.spec import ExportSpec
+
+#: Driver options that GDAL's COG driver has and its GTiff driver lacks, so far as `options.OPTIONS` takes them.
+_COG_ONLY = (
+    "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT",
+    "ADD_ALPHA", "WARP_RESAMPLING", "OVERVIEW_COMPRESS", "OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "STATISTICS",
+)  # fmt: skip
+
+#: The GTiff driver's name of each codec's level.
+_GTIFF_LEVEL = {
+    "DEFLATE": "ZLEVEL",
+    "LERC_DEFLATE": "ZLEVEL",
+    "ZSTD": "ZSTD_LEVEL",
+    "LERC_ZSTD": "ZSTD_LEVEL",
+    "LZMA": "LZMA_PRESET",
+}
+_GTIFF_QUALITY = {"JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL"}
+_GTIFF_PREDICTOR = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
+
+
+def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str, Any]]:
+    """Choose the driver and spell the options its way.
+
+    Args:
+        spec: The file that is wanted.
+        gdal: The installed version.
+
+    Returns:
+        ("COG" or "GTiff", creation options in upper case).
+
+    Raises:
+        OptionError: Options that no one driver of the installed GDAL has together.
+    """
+    if spec.kind == "tiled":
+        return "GTiff", _gtiff_options(spec)
+    encoding = spec.encoding
+    reasons = []
+    if not encoding.square_tiles:
+        reasons.append(f"tiles of {encoding.tile_width_px} x {encoding.tile_height_px} pixels")
+    if encoding.interleave == "BAND" and spec.count > 1 and not gdal.at_least("3.11"):
+        reasons.append(f"INTERLEAVE=BAND with GDAL {gdal}")
+    if not reasons:
+        return "COG", _cog_options(spec)
+    for name, _ in encoding.driver_options:
+        if name in _COG_ONLY:
+            raise OptionError(f"profile_arg[{name!r}] needs GDAL's COG driver, which can't do {' or '.join(reasons)}")
+    return "GTiff", {**_gtiff_options(spec), "COPY_SRC_OVERVIEWS": "YES"}
+
+
+def _cog_options(spec: ExportSpec) -> dict[str, Any]:
+    encoding = spec.encoding
+    options: dict[str, Any] = {
+        "COMPRESS": encoding.codec,
+        "BLOCKSIZE": encoding.tile_width_px,
+        "BIGTIFF": encoding.bigtiff,
+        "NUM_THREADS": encoding.num_threads,
+        **dict(encoding.driver_options),
+    }
+    if encoding.level is not None:
+        options["LEVEL"] = encoding.level
+    if encoding.codec == "WEBP" and encoding.lossless:
+        options["QUALITY"] = 100
+    elif encoding.quality is not None:
+        options["QUALITY"] = encoding.quality
+    if encoding.max_z_error is not None:
+        options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
+    if encoding.predictor != "NO":
+        options["PREDICTOR"] = encoding.predictor
+    if encoding.interleave == "BAND" and spec.count > 1:
+        options["INTERLEAVE"] = "BAND"
+    return options | _pyramid_options(spec)
+
+
+def _pyramid_options(spec: ExportSpec) -> dict[str, Any]:
+    """Overviews lie on the source already, unless GDAL warps it first and has to build them itself."""
+    encoding = spec.encoding
+    if not encoding.warps:
+        return {"OVERVIEWS": "AUTO" if spec.overview_factors else "NONE"}
+    options: dict[str, Any] = {"OVERVIEWS": encoding.overviews, "OVERVIEW_RESAMPLING": spec.resampling}
+    if encoding.overview_count is not None:
+        options["OVERVIEW_COUNT"] = encoding.overview_count
+    if "WARP_RESAMPLING" not in dict(encoding.driver_options) and (spec.is_classes or encoding.resampling):
+        options["WARP_RESAMPLING"] = spec.resampling
+    return options
+
+
+def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
+    encoding = spec.encoding
+    options: dict[str, Any] = {
+        "TILED": "YES",
+        "BLOCKXSIZE": encoding.tile_width_px,
+        "BLOCKYSIZE": encoding.tile_height_px,
+        "COMPRESS": encoding.codec,
+        "BIGTIFF": encoding.bigtiff,
+        "INTERLEAVE": encoding.interleave,
+        "NUM_THREADS": encoding.num_threads,
+        **dict(encoding.driver_options),
+    }
+    if encoding.level is not None:
+        options[_GTIFF_LEVEL[encoding.codec]] = encoding.level
+    if encoding.codec == "WEBP":
+        options["WEBP_LOSSLESS"] = "YES" if encoding.lossless or encoding.quality == 100 else "NO"
+    if encoding.quality is not None:
+        options[_GTIFF_QUALITY[encoding.codec]] = encoding.quality
+    if encoding.max_z_error is not None:
+        options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
+    if encoding.predictor != "NO":
+        options["PREDICTOR"] = _GTIFF_PREDICTOR[encoding.predictor]
+    if encoding.codec == "JPEG" and spec.metadata.colorinterp == ("red", "green", "blue"):
+        # As the COG driver does; without it three bands cost twice the bytes.
+        options.setdefault("PHOTOMETRIC", "YCBCR")
+    return options

@@ -1,0 +1,205 @@
+"""What a file says of its bands and itself; taken from the source, overridden by the caller, checked for survival."""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from rasterio.enums import ColorInterp
+
+from georeader.errors import MetadataError, MetadataWarning
+
+Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
+
+#: Tags that GDAL derives from the file itself: copied from another file they would say what is not so.
+_DERIVED_TAGS = ("OVR_RESAMPLING_ALG",)
+
+_RGB = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Band by band and as a whole; empty tuples and None mean "nothing is said".
+
+    Attributes:
+        descriptions: One name or None per band.
+        scales: One factor per band.
+        offsets: One summand per band.
+        units: One unit name or None per band.
+        colorinterp: One GDAL name per band.
+        colormap: ((pixel value, (red, green, blue, alpha)), ...) of a one-band raster, or None.
+        tags: ((key, value), ...) of the file.
+    """
+
+    descriptions: tuple[str | None, ...] = ()
+    scales: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
+    units: tuple[str | None, ...] = ()
+    colorinterp: tuple[str, ...] = ()
+    colormap: Colormap | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
+    """Read a source's metadata, under the keys of `georeader.band_attrs`.
+
+    Args:
+        attrs: As a GeoTensor carries them.
+        count: Bands of the source.
+
+    Raises:
+        MetadataError: Not one entry per band, or an entry of the wrong type.
+    """
+    found: dict[str, Any] = {}
+    kinds = {"descriptions": _name, "scales": _number, "offsets": _number, "units": _name, "colorinterp": _interp}
+    for key, read in kinds.items():
+        if attrs.get(key) is not None:
+            found[key] = _per_band(attrs[key], count, read, f"attrs[{key!r}]")
+    colormap = attrs.get("colormap")
+    if colormap is not None:
+        found["colormap"] = _colormap(colormap)
+    tags = attrs.get("tags")
+    if tags is not None:
+        found["tags"] = _source_tags(tags)
+    return Metadata(**found)
+
+
+def resolve_metadata(
+    source: Metadata, *, count: int, dtype: np.dtype[Any], descriptions: Any = None, tags: Any = None
+) -> Metadata:
+    """Lay the caller's descriptions and tags over the source's, and keep what the file can hold.
+
+    Raises:
+        MetadataError: Not one description per band, or a tag that would not come back as it was.
+    """
+    changes: dict[str, Any] = {}
+    if descriptions is not None:
+        changes["descriptions"] = _per_band(descriptions, count, _name, "descriptions")
+    if tags is not None:
+        changes["tags"] = tuple((dict(source.tags) | check_tags(tags)).items())
+    if source.colormap is not None and (count != 1 or dtype.name not in ("uint8", "uint16")):
+        warnings.warn(
+            f"the colour table is left out: a TIFF has one for a single band of uint8 or uint16, not for {count} of {dtype}",
+            MetadataWarning,
+            stacklevel=5,
+        )
+        changes["colormap"] = None
+    resolved = replace(source, **changes)
+    return replace(resolved, colorinterp=_resolve_colorinterp(resolved, count, dtype))
+
+
+def check_tags(tags: Any) -> dict[str, str]:
+    """Give tags as text.
+
+    Raises:
+        MetadataError: A key or value that GDAL's metadata would not give back as it was.
+    """
+    if not isinstance(tags, Mapping):
+        raise MetadataError(f"tags is a {type(tags).__name__}; pass a mapping such as {{'source': 'Sentinel-2'}}")
+    checked = {}
+    for key, value in tags.items():
+        as_text = tag_text(key, value)
+        problem = tag_problem(key, as_text)
+        if problem:
+            raise MetadataError(f"tags[{key!r}]: {problem}")
+        checked[str(key)] = as_text
+    return checked
+
+
+def tag_text(key: Any, value: Any) -> str:
+    """Give a scalar as text, as ``str`` does."""
+    scalar = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
+    if scalar is None or isinstance(scalar, (Mapping, Sequence, set, frozenset, np.ndarray, bytearray)) and not isinstance(
+        scalar, str
+    ):
+        raise MetadataError(
+            f"tags[{key!r}] is a {type(value).__name__}, not a scalar; join it into text first (json.dumps does), "
+            "or leave the key out"
+        )
+    return str(scalar)
+
+
+def tag_problem(key: Any, value: str) -> str | None:
+    """Tell why GDAL's metadata would not give a tag back as it was; None: it would."""
+    if not isinstance(key, str) or not key.strip() or key != key.strip():
+        return "a key is text, without white space around it"
+    if any(character in "=:" or not character.isprintable() for character in key):
+        return "a key can't have '=', ':' or control characters in it"
+    if not value:
+        return "GDAL drops empty values; leave the key out"
+    if value[0].isspace():
+        return "GDAL drops white space at the start of a value; strip it"
+    if any((ord(character) < 32 and character not in "\t\n\r") or 0xD800 <= ord(character) < 0xE000 for character in value):
+        return "control characters and lone surrogates do not survive in TIFF's metadata"
+    return None
+
+
+def _source_tags(tags: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(tags, Mapping):
+        raise MetadataError(f"attrs['tags'] is a {type(tags).__name__}; it should be a mapping of text to text")
+    kept = {str(key): str(value) for key, value in tags.items() if key not in _DERIVED_TAGS}
+    lost = sorted(key for key, value in kept.items() if tag_problem(key, value))
+    if lost:
+        warnings.warn(f"tags of the source that a GeoTIFF can't keep are left out: {', '.join(lost)}", MetadataWarning, 6)
+    return tuple((key, value) for key, value in kept.items() if key not in lost)
+
+
+def _per_band(values: Any, count: int, read: Any, where: str) -> tuple[Any, ...]:
+    if isinstance(values, (str, Mapping)) or not isinstance(values, (Sequence, np.ndarray)):
+        hint = f"; pass [{values!r}]" if isinstance(values, str) else ""
+        hint = "; is it meant as profile_arg?" if isinstance(values, Mapping) else hint
+        raise MetadataError(f"{where} is a {type(values).__name__}, not a list with one entry per band{hint}")
+    if len(values) != count:
+        raise MetadataError(f"{where} has {len(values)} entries for {count} bands; give one per band")
+    return tuple(read(value, f"{where}[{position}]") for position, value in enumerate(values))
+
+
+def _name(value: Any, where: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise MetadataError(f"{where} is a {type(value).__name__}; give text or None")
+    problem = tag_problem("name", value)
+    if problem:
+        raise MetadataError(f"{where}={value!r}: {problem}")
+    return value
+
+
+def _number(value: Any, where: str) -> float:
+    if not isinstance(value, numbers.Real):
+        raise MetadataError(f"{where} is a {type(value).__name__}; give a number")
+    return float(value)
+
+
+def _interp(value: Any, where: str) -> str:
+    name = value.name if isinstance(value, ColorInterp) else value
+    if name not in ColorInterp.__members__:
+        raise MetadataError(f"{where}={value!r} is no colour interpretation; allowed: {', '.join(ColorInterp.__members__)}")
+    return str(name)
+
+
+def _colormap(colormap: Any) -> Colormap:
+    if not isinstance(colormap, Mapping):
+        raise MetadataError("attrs['colormap'] should map pixel values to (red, green, blue, alpha)")
+    entries = []
+    for value, colour in sorted(colormap.items()):
+        channels = tuple(int(channel) for channel in colour)
+        if len(channels) not in (3, 4) or not all(0 <= channel <= 255 for channel in channels):
+            raise MetadataError(f"attrs['colormap'][{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255")
+        entries.append((int(value), (channels + (255,))[:4]))
+    return tuple(entries)  # type: ignore[arg-type]
+
+
+def _resolve_colorinterp(metadata: Metadata, count: int, dtype: np.dtype[Any]) -> tuple[str, ...]:
+    """What the source says; else three bands of uint8 are a picture, and of the rest nothing is claimed."""
+    if metadata.colormap is not None:
+        return ("palette",)
+    if metadata.colorinterp and "palette" not in metadata.colorinterp:
+        return metadata.colorinterp
+    if count == 3 and dtype == np.uint8:
+        return _RGB
+    return ("gray", *("undefined",) * (count - 1))

@@ -1,0 +1,130 @@
+"""Parsers of option values: each takes what users write and gives one canonical value, or says what is allowed."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from georeader.errors import OptionError
+
+#: GDAL's creation options are words; these are the ways to say yes and no.
+_BOOLEANS = {"YES": True, "TRUE": True, "ON": True, "1": True, "NO": False, "FALSE": False, "OFF": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Value:
+    """How an option's value is understood.
+
+    Attributes:
+        parse: Gives the canonical value; raises ValueError or TypeError for what makes no sense.
+        allowed: What to say is allowed.
+    """
+
+    parse: Callable[[Any], Any]
+    allowed: str
+
+    def of(self, where: str, given: Any) -> Any:
+        """Parse ``given``.
+
+        Raises:
+            OptionError: It makes no sense; the message says where it stands and what is allowed.
+        """
+        try:
+            return self.parse(given)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise OptionError(f"{where}={given!r} makes no sense; allowed: {self.allowed}") from error
+
+
+def word(given: Any) -> str:
+    """Give a word as GDAL spells it: upper case; enum members by their names, True and False as YES and NO."""
+    if isinstance(given, Enum):
+        return str(given.name).upper()
+    if isinstance(given, (bool, np.bool_)):
+        return "YES" if given else "NO"
+    if given is None:
+        return "NONE"
+    if not isinstance(given, (str, numbers.Integral)):
+        raise TypeError(f"{given!r} is no word")
+    return str(given).strip().upper()
+
+
+def choice(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> Value:
+    """One of ``names``, in any case; ``aliases`` are other spellings of them."""
+    known = {name: name for name in names} | dict(aliases or {})
+    return Value(lambda given: known[word(given)], ", ".join(known))
+
+
+def whole_number(low: int, high: int | None = None) -> Value:
+    """An integer in ``low`` to ``high``, as a number or as text."""
+
+    def parse(given: Any) -> int:
+        if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, numbers.Integral)):
+            raise TypeError(f"{given!r} is no integer")
+        number = int(given)
+        if number < low or (high is not None and number > high):
+            raise ValueError(f"{number} is out of range")
+        return number
+
+    return Value(parse, f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}")
+
+
+def real_number(low: float, *, above: bool = False) -> Value:
+    """A finite number of at least ``low`` (or ``above`` it)."""
+
+    def parse(given: Any) -> float:
+        if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, numbers.Real)):
+            raise TypeError(f"{given!r} is no number")
+        number = float(given)
+        if not math.isfinite(number) or number < low or (above and number == low):
+            raise ValueError(f"{number} is out of range")
+        return number
+
+    return Value(parse, f"a number {'above' if above else 'of at least'} {low:g}")
+
+
+def numbers_joined(count: int) -> Value:
+    """``count`` numbers, as a sequence or as text with commas; gives text."""
+
+    def parse(given: Any) -> str:
+        parts = given.split(",") if isinstance(given, str) else given
+        if not isinstance(parts, Sequence) or len(parts) != count:
+            raise ValueError(f"{count} numbers are needed")
+        return ",".join(f"{float(part):.17g}" for part in parts)
+
+    return Value(parse, f"{count} numbers, as a sequence or separated by commas")
+
+
+def text() -> Value:
+    """Any text that is not empty."""
+
+    def parse(given: Any) -> str:
+        if not isinstance(given, str) or not given.strip():
+            raise TypeError(f"{given!r} is no text")
+        return given.strip()
+
+    return Value(parse, "text")
+
+
+BOOLEAN = Value(lambda given: _BOOLEANS[word(given)], "YES, NO, True, False")
+
+TILE_SIDE_PX = Value(
+    lambda given: _multiple_of_16(whole_number(16).parse(given)),
+    "a multiple of 16, such as 256 or 512 (TIFF 6.0, section 15)",
+)
+
+THREADS = Value(
+    lambda given: "ALL_CPUS" if word(given) == "ALL_CPUS" else whole_number(1).parse(given),
+    "ALL_CPUS or an integer of at least 1",
+)
+
+
+def _multiple_of_16(number: int) -> int:
+    if number % 16:
+        raise ValueError(f"{number} is no multiple of 16")
+    return number

@@ -1,0 +1,1 @@
+"""Where a finished file goes. Each sink ends in exactly one of commit and abort."""

@@ -1,0 +1,133 @@
+"""Where pixels come from. A source answers two questions: what is your spec, and what are your pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.errors import GeoreferenceError, ShapeError
+from georeader.export.metadata import metadata_from_attrs
+from georeader.export.spec import SourceSpec
+from georeader.geotensor import GeoTensor
+from georeader.window_utils import normalise_crs, normalise_transform
+
+#: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
+_METADATA_ATTRIBUTES = ("descriptions", "scales", "offsets", "units", "colorinterp", "colormap", "tags")
+
+
+@dataclass(frozen=True)
+class Source:
+    """An object of the GeoData protocol, seen as (band, row, column) pixels.
+
+    Attributes:
+        data: The object.
+        spec: What it is, known without reading its pixels where it says its dtype.
+    """
+
+    data: Any
+    spec: SourceSpec
+
+    def read(self) -> NDArray[Any]:
+        """Load all pixels, as (band, row, column); 2-D is one band.
+
+        Memory: the whole raster, or nothing beyond the array that the object holds already.
+
+        Raises:
+            ShapeError: The pixels are not of the shape that the object said.
+        """
+        pixels = np.asarray(_values(self.data))
+        if pixels.ndim == 2:
+            pixels = pixels[np.newaxis]
+        spec = self.spec
+        if pixels.shape != (spec.count, spec.height_px, spec.width_px):
+            raise ShapeError(
+                f"{type(self.data).__name__} says it is {tuple(self.data.shape)}, but its pixels are {pixels.shape}"
+            )
+        return pixels
+
+
+def open_source(data: Any) -> Source:
+    """Look at an object and say what raster it is.
+
+    Raises:
+        GeoreferenceError: It has no transform or CRS attribute, or unusable ones.
+        ShapeError: It is empty, or neither (row, column) nor (band, row, column).
+        MetadataError: Its metadata do not fit its bands.
+    """
+    _check_protocol(data)
+    count, height_px, width_px = _shape(data)
+    attrs = _attrs(data)
+    dtype = getattr(data, "dtype", None)
+    return Source(
+        data,
+        SourceSpec(
+            count=count,
+            height_px=height_px,
+            width_px=width_px,
+            dtype=np.dtype(dtype) if dtype is not None else np.asarray(_values(data)).dtype,
+            crs=normalise_crs(data.crs),
+            transform=normalise_transform(data.transform),
+            fill_value=getattr(data, "fill_value_default", None),
+            fill_value_was_said=getattr(data, "fill_value_was_said", _fill_comes_from_file(data)),
+            metadata=metadata_from_attrs(attrs, count),
+        ),
+    )
+
+
+def _check_protocol(data: Any) -> None:
+    if isinstance(data, (str, os.PathLike)):
+        raise GeoreferenceError(f"data_save={str(data)!r} is a path; pass RasterioReader({str(data)!r})")
+    missing = [name for name in ("shape", "transform", "crs") if not hasattr(data, name)]
+    if missing:
+        raise GeoreferenceError(
+            f"data_save is a {type(data).__name__} without {', '.join(missing)}; "
+            "wrap the pixels as GeoTensor(values, transform, crs)"
+        )
+    if not hasattr(type(data), "values") and not hasattr(data, "values") and not hasattr(data, "load"):
+        raise GeoreferenceError(
+            f"data_save is a {type(data).__name__} without pixels: it has neither 'values' nor 'load()'"
+        )
+
+
+def _shape(data: Any) -> tuple[int, int, int]:
+    shape = tuple(int(size) for size in data.shape)
+    if len(shape) not in (2, 3):
+        raise ShapeError(
+            f"data_save of shape {shape} has {len(shape)} dimensions; save takes (row, column) or "
+            "(band, row, column), so save each time step to its own file"
+        )
+    if 0 in shape:
+        raise ShapeError(f"data_save of shape {shape} has no pixels")
+    return (1, *shape) if len(shape) == 2 else shape  # type: ignore[return-value]
+
+
+def _values(data: Any) -> Any:
+    if isinstance(data, GeoTensor):
+        return data.values
+    # A lazy reader's values may be read anew at each access; load() is what the protocol promises to do once.
+    return data.load().values if hasattr(data, "load") else data.values
+
+
+def _attrs(data: Any) -> dict[str, Any]:
+    """Gather metadata: the object's attrs first, then attributes of the same names."""
+    own = getattr(data, "attrs", None)
+    found = dict(own) if isinstance(own, Mapping) else {}
+    for name in _METADATA_ATTRIBUTES:
+        if name in found or isinstance(data, GeoTensor):
+            continue
+        value = getattr(data, name, None)
+        if name == "tags" and callable(value):
+            value = value()
+        if value is not None and not callable(value):
+            found[name] = value
+    return found
+
+
+def _fill_comes_from_file(data: Any) -> bool:
+    """A reader that knows its file's nodata has its fill value from there."""
+    return getattr(data, "nodata", None) is not None

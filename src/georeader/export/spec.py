@@ -1,0 +1,179 @@
+"""What is wanted, normalised once into frozen values; from here on nothing asks again what the user meant."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+
+from georeader.errors import FillValueWarning, OptionError
+from georeader.export import layout
+from georeader.export.dtypes import check_nodata, storage_dtype
+from georeader.export.encoding import Encoding, resolve_encoding
+from georeader.export.metadata import Metadata, resolve_metadata
+from georeader.export.options import Profile, parse_profile
+from georeader.window_utils import compare_crs, normalise_transform, same_transform
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """What a source is, before any pixel is read.
+
+    Attributes:
+        count: Bands.
+        height_px: Rows.
+        width_px: Columns.
+        dtype: numpy dtype of the pixels, as they come.
+        crs: CRS, or None.
+        transform: Pixel (column, row) to CRS (x, y).
+        fill_value: The source's value for "no data", or None.
+        fill_value_was_said: False while ``fill_value`` is 0 only because nobody said otherwise.
+        metadata: What the source knows of its bands and itself.
+    """
+
+    count: int
+    height_px: int
+    width_px: int
+    dtype: np.dtype[Any]
+    crs: CRS | None
+    transform: Affine
+    fill_value: Any
+    fill_value_was_said: bool
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """A raster file that is to be made: all that is known before the pixels are.
+
+    Attributes:
+        kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
+        count: Bands.
+        height_px: Rows.
+        width_px: Columns.
+        dtype: Of the file.
+        crs: CRS, or None.
+        transform: Pixel (column, row) to CRS (x, y).
+        nodata: Number that ``dtype`` holds, or None.
+        metadata: Descriptions, scales, tags and the like.
+        encoding: Codec, tiles and the like.
+        resampling: Of the overviews, one of `options.RESAMPLINGS`.
+        is_classes: The values are classes, which must never be mixed.
+    """
+
+    kind: str
+    count: int
+    height_px: int
+    width_px: int
+    dtype: np.dtype[Any]
+    crs: CRS | None
+    transform: Affine
+    nodata: int | float | None
+    metadata: Metadata
+    encoding: Encoding
+    resampling: str
+    is_classes: bool
+
+    @property
+    def overview_factors(self) -> tuple[int, ...]:
+        """Decimation factors of the overviews that the file will have."""
+        encoding = self.encoding
+        if self.kind != "cog" or encoding.overviews == "NONE":
+            return ()
+        if encoding.overview_count is not None:
+            return tuple(2 ** (level + 1) for level in range(encoding.overview_count))
+        return layout.overview_factors(
+            self.height_px, self.width_px, encoding.tile_height_px, encoding.tile_width_px
+        )
+
+
+def default_resampling(is_classes: bool) -> str:
+    """Classes are picked, measurements are averaged."""
+    return "NEAREST" if is_classes else "AVERAGE"
+
+
+def plan_export(
+    source: SourceSpec,
+    *,
+    kind: str,
+    default_profile: Mapping[str, Any],
+    profile_arg: Mapping[str, Any] | None,
+    descriptions: Any = None,
+    tags: Any = None,
+    nodata: Any = None,
+) -> ExportSpec:
+    """Turn a source and a caller's wishes into an `ExportSpec`.
+
+    Raises:
+        GeoreaderError: One of its kinds, for each wish that can't be met.
+    """
+    defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
+    asked = parse_profile(profile_arg, kind)
+    _check_raster_keys(asked, source)
+    dtype = storage_dtype(asked.raster.get("DTYPE", source.dtype))
+    encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
+    metadata = resolve_metadata(source.metadata, count=source.count, dtype=dtype, descriptions=descriptions, tags=tags)
+    is_classes = source.dtype.kind == "b" or source.metadata.colormap is not None
+    return ExportSpec(
+        kind=kind,
+        count=source.count,
+        height_px=source.height_px,
+        width_px=source.width_px,
+        dtype=dtype,
+        crs=source.crs,
+        transform=source.transform,
+        nodata=_resolve_nodata(nodata, asked, source, dtype),
+        metadata=metadata,
+        encoding=encoding,
+        resampling=encoding.resampling or default_resampling(is_classes),
+        is_classes=is_classes,
+    )
+
+
+def _resolve_nodata(
+    nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]
+) -> int | float | None:
+    if nodata is not None:
+        argument = check_nodata(nodata, dtype, "nodata")
+        if "NODATA" in asked.raster:
+            other = check_nodata(asked.raster["NODATA"], dtype, "profile_arg['nodata']")
+            if argument != other and not (argument != argument and other is not None and other != other):
+                raise OptionError(f"nodata={nodata!r} and profile_arg['nodata']={other!r} contradict; keep one")
+        return argument
+    if "NODATA" in asked.raster:
+        return check_nodata(asked.raster["NODATA"], dtype, "profile_arg['nodata']")
+    resolved = check_nodata(source.fill_value, dtype, "data_save.fill_value_default")
+    if resolved == 0 and dtype.kind in "fc" and not source.fill_value_was_said:
+        warnings.warn(
+            "nodata of this floating-point raster is 0 only because fill_value_default was left at its default: pixels "
+            "that measure 0 will read as missing. Pass nodata=numpy.nan (or nodata=0 if that is what you mean)",
+            FillValueWarning,
+            stacklevel=5,
+        )
+    return resolved
+
+
+def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
+    """Refuse a profile that describes another raster than the data."""
+    said = asked.raster
+    sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
+    for key, size in sizes.items():
+        if key in said and said[key] != size:
+            raise OptionError(f"profile_arg[{asked.spelling[key]!r}]={said[key]!r}, but the data has {size}; drop the key")
+    if "DRIVER" in said and str(said["DRIVER"]).upper() not in ("COG", "GTIFF"):
+        raise OptionError(f"profile_arg['driver']={said['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
+    if "CRS" in said and not compare_crs(said["CRS"], source.crs):
+        raise OptionError(
+            f"profile_arg['crs']={said['CRS']!r} is not the data's CRS ({source.crs}); set it on the data, "
+            "or drop the key"
+        )
+    if "TRANSFORM" in said and not same_transform(normalise_transform(said["TRANSFORM"]), source.transform):
+        raise OptionError(
+            f"profile_arg['transform']={said['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; set it on "
+            "the data, or drop the key"
+        )

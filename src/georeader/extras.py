@@ -1,0 +1,23 @@
+"""Optional dependencies: imported on first use, and named when they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from georeader.errors import MissingExtraError
+
+
+def import_extra(module: str, *, extra: str, purpose: str) -> Any:
+    """Import ``module``, or say which extra brings it.
+
+    Raises:
+        MissingExtraError: The module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtraError(
+            f"{purpose} needs {package}: pip install 'georeader-cog[{extra}]'"
+        ) from error

@@ -1,0 +1,295 @@
+"""GeoTensor: a numpy array that knows its place on Earth."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from georeader import band_attrs, geotensor_numpy, geotensor_select, window_utils
+from georeader.errors import LostPlaceError, ShapeError
+from georeader.georeferenced import Georeferenced
+
+_DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
+
+
+class _Unsaid(int):
+    """The 0 of a signature, told apart from a 0 that the caller wrote."""
+
+
+_FILL_UNSAID = _Unsaid(0)
+
+
+class GeoTensor(np.ndarray[Any, Any], Georeferenced):
+    """An array of 2 to 4 dimensions whose last two are (row, column), with transform and CRS.
+
+    The axes are (row, column), (band, row, column) or (time, band, row, column). Arithmetic, slicing,
+    ``astype``, ``copy`` and pickling keep the metadata; a spatial slice moves the transform with it.
+    What no longer lies on the grid (a reduction over rows or columns, ``ravel``, ``reshape``, a
+    boolean mask) comes back as a plain numpy array. Arithmetic between two GeoTensors asks that they lie on the
+    same grid. Memory: a view of ``values``; nothing is copied.
+
+    Attributes:
+        transform: Affine from pixel (column, row) to CRS (x, y), at the pixel's outer corner.
+        crs: Any CRS input (EPSG code, WKT, rasterio or pyproj CRS), or None.
+        fill_value_default: The value that stands for "no data", or None when every pixel is data.
+        attrs: Metadata; the keys that georeader knows are in `georeader.band_attrs`.
+
+    Example:
+        >>> import numpy as np
+        >>> from affine import Affine
+        >>> gt = GeoTensor(np.zeros((3, 100, 80)), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+        >>> window = gt[:, 20:40, 10:30]
+        >>> window.shape, window.bounds
+        ((3, 20, 20), (500100.0, 3999600.0, 500300.0, 3999800.0))
+    """
+
+    transform: Affine
+    crs: Any
+    fill_value_default: Any
+    attrs: dict[str, Any]
+
+    def __new__(
+        cls,
+        values: Any,
+        transform: Affine,
+        crs: Any,
+        fill_value_default: Any = _FILL_UNSAID,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> GeoTensor:
+        """Wrap ``values`` without copying them.
+
+        Args:
+            values: Array-like of 2 to 4 dimensions.
+            transform: Affine, or its six numbers.
+            crs: Any CRS input, or None.
+            fill_value_default: Value for "no data"; 0 by default. None: there is none.
+            attrs: Metadata; copied, so that the caller's mapping stays as it is.
+
+        Raises:
+            ShapeError: Not 2 to 4 dimensions.
+            GeoreferenceError: ``transform`` is no affine transform.
+        """
+        array = np.asarray(values)
+        if array.ndim not in _DIMS:
+            raise ShapeError(
+                f"values of shape {array.shape} have {array.ndim} dimensions; a GeoTensor is (row, column), "
+                "(band, row, column) or (time, band, row, column)"
+            )
+        tensor = array.view(cls)
+        tensor.transform = window_utils.normalise_transform(transform)
+        tensor.crs = crs
+        said = not isinstance(fill_value_default, _Unsaid)
+        tensor.fill_value_default = fill_value_default if said else 0
+        tensor.fill_value_was_said = said
+        tensor.attrs = dict(attrs or {})
+        return tensor
+
+    #: False while ``fill_value_default`` is 0 only because the constructor was not told otherwise.
+    fill_value_was_said: bool
+
+    def __array_finalize__(self, obj: NDArray[Any] | None) -> None:
+        """Inherit the metadata in views and copies, unless the grid got lost on the way."""
+        if not isinstance(obj, GeoTensor) or "attrs" not in obj.__dict__:
+            return
+        keeps_place = self.ndim in _DIMS and self.shape[-2:] == obj.shape[-2:]
+        if keeps_place:
+            self._take_metadata(obj)
+
+    def _take_metadata(self, other: GeoTensor) -> None:
+        self.transform = other.transform
+        self.crs = other.crs
+        self.fill_value_default = other.fill_value_default
+        becomes_float = self.dtype.kind in "fc" and other.dtype.kind not in "fc"
+        self.fill_value_was_said = other.fill_value_was_said and not becomes_float
+        self.attrs = dict(other.attrs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say what happened to an array that lost its place inside numpy."""
+        if name in GeoTensor.__annotations__:
+            raise LostPlaceError(
+                f"this array of shape {self.shape} has no {name}: the numpy operation that made it left the grid; "
+                "use np.asarray(...) for the numbers, or GeoTensor(...) to say where they lie"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def like(self, values: Any, **changes: Any) -> GeoTensor:
+        """Give a GeoTensor of other ``values`` at the same place.
+
+        Args:
+            values: Array whose last two axes lie on this grid.
+            **changes: ``transform``, ``crs``, ``fill_value_default`` or ``attrs`` to replace.
+        """
+        tensor = np.asarray(values).view(GeoTensor)
+        if tensor.ndim not in _DIMS:
+            raise ShapeError(f"values of shape {tensor.shape} have {tensor.ndim} dimensions; 2 to 4 are possible")
+        tensor._take_metadata(self)
+        for name, value in changes.items():
+            setattr(tensor, name, value)
+        return tensor
+
+    # numpy's protocols: what an operation keeps is decided in one place, geotensor_numpy.
+
+    def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **kwargs: Any) -> Any:
+        return geotensor_numpy.apply_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return geotensor_numpy.apply_function(func, args, kwargs)
+
+    def __reduce__(self) -> Any:
+        rebuild, arguments, state = super().__reduce__()
+        return rebuild, arguments, (state, dict(self.__dict__))
+
+    def __setstate__(self, state: Any) -> None:
+        array_state, metadata = state
+        super().__setstate__(array_state)
+        self.__dict__.update(metadata)
+
+    def __copy__(self) -> GeoTensor:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None) -> GeoTensor:
+        clone: GeoTensor = pickle.loads(pickle.dumps(self))
+        return clone
+
+    def copy(self, order: Any = "C") -> GeoTensor:
+        """Copy pixels and metadata."""
+        return self.like(self.values.copy(order))
+
+    # The GeoData protocol.
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The pixels as a plain numpy array; a view, not a copy."""
+        return self.view(np.ndarray)
+
+    @values.setter
+    def values(self, new_values: Any) -> None:
+        array = np.asarray(new_values)
+        if array.shape != self.shape or array.dtype != self.dtype:
+            raise ShapeError(
+                f"values of {array.dtype} {array.shape} do not fit in place of {self.dtype} {self.shape}; "
+                "use gt.like(new_values) for a new GeoTensor"
+            )
+        self.values[...] = array
+
+    def load(self) -> GeoTensor:
+        """Give this GeoTensor: it is in memory already. Readers have the same method."""
+        return self
+
+    @property
+    def count(self) -> int:
+        """Number of bands: 1 for (row, column)."""
+        return 1 if self.ndim == 2 else int(self.shape[-3])
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the axes: ("y", "x"), ("band", "y", "x") or ("time", "band", "y", "x")."""
+        return _DIMS[self.ndim]
+
+    def invalidmask(self) -> GeoTensor:
+        """Where the pixels are ``fill_value_default``: bool, of the same shape; all False when that is None."""
+        return self.like(
+            geotensor_numpy.equals_fill(self.values, self.fill_value_default),
+            fill_value_default=None if self.fill_value_default is None else False,
+            attrs=band_attrs.without_encoding(self.attrs),
+        )
+
+    def validmask(self) -> GeoTensor:
+        """Where the pixels are data: bool, of the same shape; all True when ``fill_value_default`` is None."""
+        invalid = self.invalidmask()
+        return invalid.like(~invalid.values)
+
+    # Selections: geotensor_select.
+
+    def isel(self, sel: Mapping[str, Any]) -> GeoTensor:
+        """Select by axis name, as in xarray: ``gt.isel({"band": [0, 2], "y": slice(10, 20)})``.
+
+        Args:
+            sel: Axis name to index. "x" and "y" take slices; "band" and "time" also integers and lists.
+
+        Raises:
+            IndexingError: An axis that is not there, or a spatial index that is not a slice.
+        """
+        return geotensor_select.isel(self, sel)
+
+    def __getitem__(self, key: Any) -> Any:
+        return geotensor_select.getitem(self, key)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.ndim == 2:
+            return iter(self.values)
+        return (self[index] for index in range(len(self)))
+
+    def read_from_window(self, window: Window, boundless: bool = True) -> GeoTensor:
+        """Give the pixels of a window.
+
+        Args:
+            window: In pixels, on whole pixels, relative to this array.
+            boundless: True: always the window's size, ``fill_value_default`` (0 when that is None)
+                outside the raster. False: the window is cut at the raster's edge.
+
+        Raises:
+            IndexingError: The window lies between pixels, or (``boundless=False``) outside the raster.
+        """
+        return geotensor_select.read_from_window(self, window, boundless)
+
+    def squeeze(self, axis: Any = None) -> GeoTensor:
+        """Drop axes of length one before the spatial ones."""
+        return geotensor_select.squeeze(self, axis)
+
+    def expand_dims(self, axis: int = 0) -> GeoTensor:
+        """Add an axis of length one before the spatial ones."""
+        return geotensor_select.expand_dims(self, axis)
+
+    def transpose(self, *axes: Any) -> GeoTensor:
+        """Reorder the axes before the spatial ones, which stay last; reversed by default."""
+        return geotensor_select.transpose(self, axes)
+
+    @property
+    def T(self) -> GeoTensor:  # noqa: N802 - numpy's name
+        """``transpose()``: rows and columns keep their places."""
+        return self.transpose()
+
+    # Constructors.
+
+    @classmethod
+    def load_file(cls, path: Any, fs: Any = None, **options: Any) -> GeoTensor:
+        """Read a whole raster file: see `georeader.geotensor_io.load_file`."""
+        from georeader.geotensor_io import load_file
+
+        return load_file(path, fs=fs, **options)
+
+    @classmethod
+    def load_bytes(cls, bytes_read: bytes | bytearray | memoryview, **options: Any) -> GeoTensor:
+        """Read a raster file that is in memory: see `georeader.geotensor_io.load_bytes`."""
+        from georeader.geotensor_io import load_bytes
+
+        return load_bytes(bytes_read, **options)
+
+    @classmethod
+    def stack(cls, geotensors: Sequence[GeoTensor]) -> GeoTensor:
+        """Stack tensors of one shape and grid along a new first axis."""
+        return geotensor_select.stack(geotensors)
+
+    @classmethod
+    def concatenate(cls, geotensors: Sequence[GeoTensor], axis: int = 0) -> GeoTensor:
+        """Join tensors of one grid along an axis that is not spatial."""
+        return geotensor_select.concatenate(geotensors, axis)
+
+    def __repr__(self) -> str:
+        if "attrs" not in self.__dict__:
+            return f"GeoTensor without a place\n{self.values!r}"
+        from georeader.describe import describe_grid
+
+        return f"{describe_grid(self)}\n{self.values!r}"
+
+    __str__ = __repr__
+
+
+geotensor_numpy.give_plain_arrays(GeoTensor)

@@ -1,0 +1,346 @@
+"""RasterioReader: a raster file that is read only where and when it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from georeader.errors import IndexingError, ReadError
+from georeader.file_info import FileInfo, read_file_info
+from georeader.geotensor import GeoTensor
+from georeader.georeferenced import Georeferenced
+from georeader.window_utils import overlap, whole_pixel_window, window_transform
+
+#: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
+RIO_ENV_OPTIONS_DEFAULT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+}
+
+
+class RasterioReader(Georeferenced):
+    """A lazy (band, row, column) raster: a file, or a window or some bands of one.
+
+    The file is opened at construction for its metadata, again for each read, and never kept open, so a
+    reader can be pickled and used from threads. Memory: that of the window that is read.
+
+    Attributes:
+        path: As given, as a string.
+        dtype: numpy dtype of the bands.
+        transform: Affine of the window in focus.
+        crs: rasterio CRS, or None.
+        nodata: The file's nodata, or None: an int for integer bands, else a float.
+        fill_value_default: What stands for "no data": ``nodata`` unless told otherwise. Where it is
+            None, reads beyond the raster's edge give 0.
+        indexes: Bands in focus, counted from 1.
+        window_focus: Window in focus, relative to the file.
+
+    Example:
+        >>> from georeader import RasterioReader  # doctest: +SKIP
+        >>> reader = RasterioReader("scene.tif")  # doctest: +SKIP
+        >>> reader.read_from_window(Window(512, 512, 256, 256)).load()  # doctest: +SKIP
+    """
+
+    dims = ("band", "y", "x")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        window_focus: Window | None = None,
+        indexes: Sequence[int] | None = None,
+        overview_level: int | None = None,
+        fill_value_default: Any = None,
+        rio_env_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Open the file, read its metadata, close it.
+
+        Args:
+            path: Local path, http(s) URL, or a path of GDAL's virtual filesystems ("/vsizip/...").
+            window_focus: Window to focus on, in pixels of the file (of the overview, if one is chosen).
+            indexes: Bands to focus on, counted from 1; all by default.
+            overview_level: Read the overview of this level: 0 is the largest.
+            fill_value_default: Value for "no data"; the file's nodata by default.
+            rio_env_options: GDAL configuration options for this reader's reads.
+
+        Raises:
+            ReadError: The file can't be opened.
+            IndexingError: A band or window that is not there.
+        """
+        self.path = os.fspath(path)
+        self.overview_level = overview_level
+        is_remote = "://" in self.path or self.path.startswith("/vsicurl")
+        default_options = RIO_ENV_OPTIONS_DEFAULT if is_remote else {}
+        self.rio_env_options = dict(default_options if rio_env_options is None else rio_env_options)
+        with self._open() as dataset:
+            self._info: FileInfo = read_file_info(dataset)
+        self.dtype = self._info.dtype
+        self.crs = self._info.crs
+        self.nodata = self._info.nodata
+        self.fill_value_default = self.nodata if fill_value_default is None else fill_value_default
+        self.indexes = list(range(1, self._info.count + 1))
+        self.window_focus = self._file_window()
+        if indexes is not None:
+            self.set_indexes(indexes, relative=False)
+        if window_focus is not None:
+            self.set_window(window_focus, relative=False)
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        level = {} if self.overview_level is None else {"overview_level": self.overview_level}
+        try:
+            with rasterio.Env(**self.rio_env_options), rasterio.open(self.path, **level) as dataset:
+                yield dataset
+        except RasterioError as error:
+            raise ReadError(f"{self.path}: {error}") from error
+
+    def _file_window(self) -> Window:
+        return Window(0, 0, self._info.width_px, self._info.height_px)
+
+    # What is in focus.
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """(band, row, column) in focus."""
+        return self.count, int(self.window_focus.height), int(self.window_focus.width)
+
+    @property
+    def count(self) -> int:
+        """Bands in focus."""
+        return len(self.indexes)
+
+    @property
+    def transform(self) -> Affine:  # type: ignore[override]
+        """Transform of the window in focus."""
+        return window_transform(self.window_focus, self._info.transform)
+
+    def _of_bands(self, values: Sequence[Any]) -> list[Any]:
+        return [values[index - 1] for index in self.indexes]
+
+    @property
+    def descriptions(self) -> list[str | None]:
+        """Description of each band in focus, None where there is none."""
+        return self._of_bands(self._info.descriptions)
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """What the file says beyond pixels and place, under the keys of `georeader.band_attrs`."""
+        return self._info.attrs(self.indexes)
+
+    def tags(self) -> dict[str, str]:
+        """File-level metadata (GDAL's default domain)."""
+        return dict(self._info.tags)
+
+    def set_indexes(self, indexes: Sequence[int], relative: bool = True) -> None:
+        """Focus on some bands, in place.
+
+        Args:
+            indexes: Bands counted from 1, in the wished order.
+            relative: Count among the bands in focus; False: among the file's.
+
+        Raises:
+            IndexingError: A band that is not there.
+        """
+        available = self.indexes if relative else list(range(1, self._info.count + 1))
+        wrong = [index for index in indexes if not 1 <= index <= len(available)]
+        if wrong or not indexes:
+            raise IndexingError(f"{self.path}: bands {wrong or 'none'} asked for; there are 1 to {len(available)}")
+        self.indexes = [available[index - 1] for index in indexes]
+
+    def set_window(self, window_focus: Window | None = None, relative: bool = True, boundless: bool = True) -> None:
+        """Focus on a window, in place.
+
+        Args:
+            window_focus: On whole pixels; None: the whole file.
+            relative: Counted from the window in focus; False: from the file's first pixel.
+            boundless: True: it may reach beyond the raster; False: it is cut at the raster's edge.
+
+        Raises:
+            IndexingError: Not on whole pixels, or (``boundless=False``) outside the raster.
+        """
+        window = self._file_window() if window_focus is None else whole_pixel_window(window_focus)
+        if window_focus is not None and relative:
+            column, row = window.col_off + self.window_focus.col_off, window.row_off + self.window_focus.row_off
+            window = Window(column, row, window.width, window.height)
+        if not boundless:
+            window = self._cut(window)
+        self.window_focus = window
+
+    def _cut(self, window: Window) -> Window:
+        (rows, columns), _ = overlap(window, self._info.height_px, self._info.width_px)
+        if rows.start == rows.stop or columns.start == columns.stop:
+            raise IndexingError(
+                f"{self.path}: {window} lies outside the raster of "
+                f"{self._info.height_px} x {self._info.width_px} pixels"
+            )
+        return Window.from_slices(rows, columns)
+
+    # Reading.
+
+    def read(
+        self, window: Window | None = None, indexes: Sequence[int] | None = None, boundless: bool = True
+    ) -> NDArray[Any]:
+        """Read pixels as a plain (band, row, column) array.
+
+        Args:
+            window: Relative to the window in focus, which is the default.
+            indexes: Bands among those in focus, counted from 1; all by default.
+            boundless: As in `set_window`.
+
+        Raises:
+            ReadError: The file can't be read.
+            IndexingError: As in `set_window` and `set_indexes`.
+        """
+        part = self.copy()
+        if window is not None:
+            part.set_window(window)
+        if indexes is not None:
+            part.set_indexes(indexes)
+        return part.load(boundless=boundless).values
+
+    def load(self, boundless: bool = True) -> GeoTensor:
+        """Read what is in focus.
+
+        Args:
+            boundless: True: always the size of the window in focus, filled outside the raster. False:
+                the window is cut at the raster's edge.
+
+        Returns:
+            (band, row, column) GeoTensor with the file's metadata in ``attrs``.
+
+        Raises:
+            ReadError: The file can't be read.
+        """
+        window = self.window_focus if boundless else self._cut(self.window_focus)
+        source, target = overlap(window, self._info.height_px, self._info.width_px)
+        inside = Window.from_slices(*source)
+        with self._open() as dataset:
+            pixels = dataset.read(self.indexes, window=inside)
+        if pixels.shape[-2:] != (window.height, window.width):
+            fill = 0 if self.fill_value_default is None else self.fill_value_default
+            padded = np.full((self.count, window.height, window.width), fill, dtype=self.dtype)
+            padded[(slice(None), *target)] = pixels
+            pixels = padded
+        return GeoTensor(
+            pixels,
+            window_transform(window, self._info.transform),
+            self.crs,
+            self.fill_value_default,
+            attrs=self.attrs,
+        )
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """What is in focus, read anew at each access, as a plain (band, row, column) array."""
+        return self.load().values
+
+    def read_from_window(self, window: Window, boundless: bool = True) -> RasterioReader:
+        """Give a reader of a window; nothing is read yet.
+
+        Args:
+            window: Relative to the window in focus.
+            boundless: As in `set_window`.
+        """
+        part = self.copy()
+        part.set_window(window, boundless=boundless)
+        return part
+
+    def isel(self, sel: Mapping[str, Any], boundless: bool = True) -> RasterioReader:
+        """Give a reader of a selection by axis name; nothing is read yet.
+
+        Args:
+            sel: "band" takes a slice or a list, counted from 0; "y" and "x" take slices of step one.
+            boundless: Whether a negative start lies before the raster's edge (else: counts from the end).
+
+        Raises:
+            IndexingError: An axis that is not there, or an index that a window can't express.
+        """
+        for name, index in sel.items():
+            if name not in self.dims:
+                raise IndexingError(f"axis {name!r} is not there; a reader has {', '.join(self.dims)}")
+            if name != "band" and not (isinstance(index, slice) and index.step in (None, 1)):
+                raise IndexingError(f"axis {name!r} takes slices of step one; load() first for {index!r}")
+        rows, columns = sel.get("y", slice(None)), sel.get("x", slice(None))
+        if not boundless:
+            rows, columns = (slice(*s.indices(n)[:2]) for s, n in ((rows, self.height), (columns, self.width)))
+        window = Window.from_slices(rows, columns, boundless=boundless, height=self.height, width=self.width)
+        part = self.read_from_window(window, boundless)
+        if "band" in sel:
+            bands = sel["band"]
+            if not isinstance(bands, (slice, Sequence, np.ndarray)):
+                raise IndexingError(f"axis 'band' takes a slice or a list, as in isel({{'band': [{bands!r}]}})")
+            chosen = np.arange(1, self.count + 1)[bands]
+            part.set_indexes([int(index) for index in chosen])
+        return part
+
+    # Pyramid and tiles.
+
+    def overviews(self, index: int = 1) -> list[int]:
+        """Decimation factors of a band's overviews, such as [2, 4, 8]."""
+        with self._open() as dataset:
+            return list(dataset.overviews(index))
+
+    def reader_overview(self, overview_level: int) -> RasterioReader:
+        """Give a reader of an overview, of the whole raster and the bands in focus.
+
+        Args:
+            overview_level: 0 is the largest overview, -1 the smallest.
+
+        Raises:
+            IndexingError: There is no such overview, or a window is in focus.
+        """
+        levels = len(self.overviews())
+        if not -levels <= overview_level < levels:
+            raise IndexingError(f"{self.path}: overview {overview_level} asked for; there are {levels}")
+        if self.window_focus != self._file_window():
+            raise IndexingError(f"{self.path}: a window is in focus; take the overview first, then its window")
+        return RasterioReader(
+            self.path,
+            indexes=self.indexes,
+            overview_level=overview_level % levels,
+            fill_value_default=self.fill_value_default,
+            rio_env_options=self.rio_env_options,
+        )
+
+    def block_windows(self, bidx: int = 1) -> list[tuple[tuple[int, int], Window]]:
+        """Give the file's tiles inside the window in focus, as ((tile row, tile column), window).
+
+        The windows are cut at the edge of the window in focus and relative to it, so that
+        `read_from_window` takes them.
+        """
+        rows = self.window_focus.row_off
+        columns = self.window_focus.col_off
+        found = []
+        with self._open() as dataset:
+            for position, tile in dataset.block_windows(bidx):
+                shifted = Window(tile.col_off - columns, tile.row_off - rows, tile.width, tile.height)
+                (row_slice, column_slice), _ = overlap(shifted, self.height, self.width)
+                if row_slice.start < row_slice.stop and column_slice.start < column_slice.stop:
+                    found.append((position, Window.from_slices(row_slice, column_slice)))
+        return found
+
+    def copy(self) -> RasterioReader:
+        """Give a second reader with the same focus; the file is not opened."""
+        clone = object.__new__(type(self))
+        clone.__dict__.update(self.__dict__)
+        clone.indexes = list(self.indexes)
+        return clone
+
+    __copy__ = copy
+
+    def __repr__(self) -> str:
+        from georeader.describe import describe_grid
+
+        named = [name or "-" for name in self.descriptions]
+        bands = ", ".join(named) if any(self.descriptions) else None
+        return describe_grid(self, path=self.path, bands=bands)

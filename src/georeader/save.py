@@ -1,0 +1,324 @@
+"""save_cog and save_tiled_geotiff: pixels with a place on Earth into a GeoTIFF."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.errors import DestinationError, GeoreferenceError, NotSupportedError, OptionError
+from georeader.export.dtypes import convert_pixels, storage_dtype
+from georeader.export.layout import overview_factors
+from georeader.export.sinks.local import LocalSink
+from georeader.export.sources import open_source
+from georeader.export.spec import ExportSpec, default_resampling, plan_export
+from georeader.geotensor import GeoTensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from georeader.abstract_reader import GeoData
+
+#: How a path to a remote destination begins. A new cloud is one more line here.
+REMOTE_FILE_EXTENSIONS = [
+    "gs://",
+    "s3://",
+    "az://",
+    "abfs://",
+    "oss://",
+    "http://",
+    "https://",
+]
+
+#: Side of a tile, in pixels.
+BLOCKSIZE_DEFAULT = 256
+
+#: What a file is like where profile_arg says nothing.
+PROFILE_TILED_GEOTIFF_DEFAULT: dict[str, Any] = {
+    "compress": "lzw",
+    "BIGTIFF": "IF_SAFER",
+    "blockxsize": BLOCKSIZE_DEFAULT,
+    "blockysize": BLOCKSIZE_DEFAULT,
+}
+
+#: The tile side that the profile above was shipped with: two constants say it, and the changed one counts.
+_SHIPPED_BLOCKSIZE = BLOCKSIZE_DEFAULT
+
+_ANY_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def save_cog(
+    data_save: GeoData,
+    path_tiff_save: str | os.PathLike[str],
+    descriptions: Sequence[str | None] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    profile_arg: Mapping[str, Any] | None = None,
+    fs: Any = None,
+    nodata: float | None = None,
+    *,
+    dir_tmpfiles: str | os.PathLike[str] | None = None,
+    profile: Mapping[str, Any] | None = None,
+) -> None:
+    """Save a raster as a Cloud Optimized GeoTIFF: header first, tiles, overviews 2x, 4x, 8x...
+
+    The file appears at its path whole or not at all: it is written beside the destination and moved there
+    in one step. A save that fails leaves an earlier file as it was and nothing else behind. What the source
+    knows of its bands (descriptions, scales, offsets, units, colour table, colour interpretation) and its
+    tags are kept unless overridden.
+
+    Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata and
+    NaN (GDAL's average of complex numbers leaves out neither); classes, that is bool arrays and rasters with a colour
+    table, are picked (nearest) so that no value is invented. For other class rasters say ``profile_arg={"RESAMPLING": "nearest"}``.
+
+    Args:
+        data_save: GeoTensor, reader or any object of the GeoData protocol: (row, column) or
+            (band, row, column), of a dtype that `profile_from_dtype` takes. Never changed.
+        path_tiff_save: Local path. Remote destinations are not supported yet.
+        descriptions: One name, or None, per band.
+        tags: File-level metadata; scalars of any type, written as text.
+        profile_arg: Creation options in GDAL's or rasterio's spelling, in any case: compress (lzw by default, deflate,
+            zstd, lzma, jpeg, webp, lerc, none), LEVEL, QUALITY, predictor, BLOCKSIZE (256), BIGTIFF, INTERLEAVE,
+            RESAMPLING, OVERVIEWS, NUM_THREADS, nodata, dtype, and the rest of GDAL's COG driver. Never changed.
+        fs: Filesystem of a remote destination; not supported yet.
+        nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. To save without any,
+            pass ``profile_arg={"nodata": None}``.
+        dir_tmpfiles: Folder for GDAL's temporary files; beside the destination by default.
+        profile: The name that earlier releases gave ``profile_arg``.
+
+    Raises:
+        GeoreaderError: One of its kinds (`georeader.errors`), before anything is written: OptionError,
+            DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError,
+            NotSupportedError. WriteError when writing itself fails.
+
+    Memory: the array, GDAL's copy of it and its overviews, 2.4 times the array in all.
+
+    References:
+        OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles).
+
+    Example:
+        >>> import numpy as np
+        >>> from affine import Affine
+        >>> from georeader import GeoTensor, RasterioReader, save_cog
+        >>> ndvi = np.random.default_rng(0).random((600, 700), dtype="float32")
+        >>> gt = GeoTensor(ndvi, Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", fill_value_default=np.nan)
+        >>> save_cog(gt, "ndvi.tif", descriptions=["NDVI"], profile_arg={"compress": "zstd", "predictor": 3})
+        >>> reader = RasterioReader("ndvi.tif")
+        >>> reader.descriptions, reader.overviews()
+        (['NDVI'], [2, 4])
+    """
+    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles)
+    _export(
+        data_save, sink, scratch, "cog", _default_profile(None), _one_profile(profile_arg, profile),
+        descriptions=descriptions, tags=tags, nodata=nodata,
+    )  # fmt: skip
+
+
+def save_tiled_geotiff(
+    data_save: GeoData,
+    path_tiff_save: str | os.PathLike[str],
+    descriptions: Sequence[str | None] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    profile_arg: Mapping[str, Any] | None = None,
+    fs: Any = None,
+    nodata: float | None = None,
+    *,
+    dir_tmpfiles: str | os.PathLike[str] | None = None,
+    profile: Mapping[str, Any] | None = None,
+    blocksize: int | None = None,
+) -> None:
+    """Save a raster as a tiled GeoTIFF, without overviews.
+
+    For data that programs read and nobody looks at: smaller and sooner done than a COG. Everything else is
+    as in `save_cog`; options that speak of overviews have nothing to do.
+
+    Args:
+        data_save: As in `save_cog`.
+        path_tiff_save: As in `save_cog`.
+        descriptions: As in `save_cog`.
+        tags: As in `save_cog`.
+        profile_arg: As in `save_cog`, without the options that only GDAL's COG driver has.
+        fs: As in `save_cog`.
+        nodata: As in `save_cog`.
+        dir_tmpfiles: As in `save_cog`.
+        profile: As in `save_cog`.
+        blocksize: Side of a tile in pixels, a multiple of 16; 256 (``BLOCKSIZE_DEFAULT``) by default.
+
+    Raises:
+        GeoreaderError: As in `save_cog`.
+
+    Memory: the array and GDAL's copy of it.
+
+    Example:
+        >>> import numpy as np
+        >>> from affine import Affine
+        >>> mask = GeoTensor(np.eye(64, dtype=bool), Affine(1, 0, 0, 0, -1, 64), "EPSG:3857")
+        >>> save_tiled_geotiff(mask, "mask.tif", tags={"model": "v2", "threshold": 0.5})
+    """
+    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles)
+    _export(
+        data_save, sink, scratch, "tiled", _default_profile(blocksize), _one_profile(profile_arg, profile),
+        descriptions=descriptions, tags=tags, nodata=nodata,
+    )  # fmt: skip
+
+
+def profile_from_dtype(dtype: Any) -> dict[str, Any]:
+    """Give the rasterio profile in which a numpy dtype is saved.
+
+    uint8, uint16, int16, uint32, int32, float32, float64 and complex64 keep their names, and so do int8, int64,
+    uint64 and complex128 where the installed GDAL has them. bool becomes uint8 {0, 1}. float16 is widened to
+    float32, without loss. Byte order does not matter: pixels are converted.
+
+    Args:
+        dtype: A numpy dtype or what `numpy.dtype` takes.
+
+    Returns:
+        A new dict: driver, dtype, tiled and the defaults of ``PROFILE_TILED_GEOTIFF_DEFAULT``.
+
+    Raises:
+        DtypeError: There is no counterpart; the message names what to cast to.
+
+    Example:
+        >>> profile_from_dtype(bool)["dtype"]
+        'uint8'
+    """
+    return {**_default_profile(None), "driver": "GTiff", "tiled": True, "dtype": storage_dtype(dtype).name}
+
+
+def _save_cog(
+    out_np: NDArray[Any],
+    path_tiff_save: str | os.PathLike[str],
+    profile: Mapping[str, Any],
+    descriptions: Sequence[str | None] | None = None,
+    tags: Mapping[str, Any] | None = None,
+    dir_tmpfiles: str | os.PathLike[str] | None = None,
+    fs: Any = None,
+) -> None:
+    """Write a ready array by a full profile: the write step of `save_cog`, for those who hold both.
+
+    Args:
+        out_np: (band, row, column). Never changed.
+        path_tiff_save: Local path.
+        profile: What profile_arg takes, with "crs" and "transform" in it. Never changed.
+        descriptions: One name, or None, per band.
+        tags: File-level metadata.
+        dir_tmpfiles: Folder for GDAL's temporary files.
+        fs: Not supported yet.
+
+    Raises:
+        GeoreaderError: As in `save_cog`; also when profile has no crs or no transform.
+    """
+    keys = {str(key).lower(): key for key in profile}
+    missing = [name for name in ("crs", "transform") if name not in keys]
+    if missing:
+        raise GeoreferenceError(f"profile has no {' and no '.join(missing)}; say where the pixels lie")
+    place = {name: profile[keys[name]] for name in ("transform", "crs")}
+    tensor = GeoTensor(out_np, **place, fill_value_default=None)
+    save_cog(tensor, path_tiff_save, descriptions, tags, profile, fs, dir_tmpfiles=dir_tmpfiles)
+
+
+def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
+    """Build overviews 2, 4, 8, ... on an open rasterio dataset, down to the first with both sides within ``tile_size``.
+
+    They are averages, or picked (nearest) for a raster with a colour table; the method that was used is recorded
+    in the tag OVR_RESAMPLING_ALG and in the namespace rio_overview.
+
+    Args:
+        rst_out: A rasterio dataset open for writing or update.
+        tile_size: Side of a tile, in pixels.
+        verbose: Print the decimation factors.
+    """
+    from rasterio.enums import ColorInterp
+
+    from georeader.export.gdal_engine import add_overviews
+
+    factors = overview_factors(rst_out.height, rst_out.width, tile_size, tile_size)
+    resampling = default_resampling(ColorInterp.palette in rst_out.colorinterp)
+    if verbose:
+        print(f"building overviews {list(factors)} by {resampling.lower()}")
+    if factors:
+        add_overviews(rst_out, factors, resampling)
+
+
+def _export(
+    data_save: Any,
+    sink: LocalSink,
+    dir_tmpfiles: Path | None,
+    kind: str,
+    default_profile: Mapping[str, Any],
+    profile_arg: Mapping[str, Any] | None,
+    **wishes: Any,
+) -> None:
+    """Plan, read, write, commit: everything that can be refused is refused before the first byte."""
+    source = open_source(data_save)
+    spec = plan_export(source.spec, kind=kind, default_profile=default_profile, profile_arg=profile_arg, **wishes)
+    pixels = convert_pixels(source.read(), spec.dtype)
+    with sink, _scratch_folder(dir_tmpfiles, sink) as scratch:
+        _write(pixels, spec, sink.staging_path, scratch)
+        sink.commit()
+
+
+def _write(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path) -> None:
+    from georeader.export.gdal_engine import write_raster
+
+    write_raster(np.ascontiguousarray(pixels), spec, path, scratch)
+
+
+def _destination(
+    path: str | os.PathLike[str], fs: Any, dir_tmpfiles: str | os.PathLike[str] | None
+) -> tuple[LocalSink, Path | None]:
+    """Find the sink for a path; the one place that tells local from remote."""
+    try:
+        text = os.fspath(path)
+    except TypeError as error:
+        raise DestinationError(f"path_tiff_save={path!r} is no path; pass a str or os.PathLike") from error
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    prefixes = ", ".join(REMOTE_FILE_EXTENSIONS)
+    is_remote = text.lower().startswith(tuple(REMOTE_FILE_EXTENSIONS))
+    if is_remote or fs is not None:
+        raise NotSupportedError(
+            f"{text!r}: remote destinations ({prefixes}) and fs are not supported yet; nothing was written. "
+            "Save to a local path and upload the finished file"
+        )
+    if _ANY_URL.match(text):
+        hint = "" if "://" in text else "; pathlib shortens '//' to '/', so pass URLs as str"
+        raise NotSupportedError(f"{text!r} looks like a URL and is no local path; remote ones begin with {prefixes}{hint}")
+    if text.startswith("/vsi"):
+        raise NotSupportedError(f"{text!r} is one of GDAL's virtual paths, which can be read but not saved to yet")
+    if dir_tmpfiles is not None and not Path(dir_tmpfiles).is_dir():
+        raise DestinationError(f"dir_tmpfiles={os.fspath(dir_tmpfiles)!r} is no folder; create it first")
+    return LocalSink(text), None if dir_tmpfiles is None else Path(dir_tmpfiles)
+
+
+@contextmanager
+def _scratch_folder(dir_tmpfiles: Path | None, sink: LocalSink) -> Iterator[Path]:
+    """Give GDAL a folder of its own, so that nothing it leaves can outlive the save."""
+    if dir_tmpfiles is None:
+        yield sink.folder
+        return
+    with tempfile.TemporaryDirectory(prefix=".georeader-", dir=dir_tmpfiles) as folder:
+        yield Path(folder)
+
+
+def _one_profile(profile_arg: Any, profile: Any) -> Any:
+    if profile_arg is not None and profile is not None:
+        raise OptionError("profile_arg and profile are two names of one argument; pass profile_arg alone")
+    return profile if profile_arg is None else profile_arg
+
+
+def _default_profile(blocksize: int | None) -> dict[str, Any]:
+    """Give the module's default profile, with the tile side that counts: argument, then whichever constant was changed."""
+    defaults = dict(PROFILE_TILED_GEOTIFF_DEFAULT)
+    for key in ("blockxsize", "blockysize"):
+        if blocksize is not None:
+            defaults[key] = blocksize
+        elif defaults.get(key, _SHIPPED_BLOCKSIZE) == _SHIPPED_BLOCKSIZE:
+            defaults[key] = BLOCKSIZE_DEFAULT
+    return defaults

@@ -1,0 +1,170 @@
+"""Windows, transforms and bounds: the small geometry that arrays and readers share.
+
+Pixel coordinates are (column, row) with the origin at the outer corner of the first pixel, as in GDAL
+and rasterio. A window is a `rasterio.windows.Window` in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.windows import Window
+
+from georeader.errors import GeoreferenceError, IndexingError
+
+#: How far from a whole pixel a window's edge may lie and still count as whole, in pixels.
+PIXEL_PRECISION_PX = 1e-3
+
+
+def res(transform: Affine) -> tuple[float, float]:
+    """Give the pixel's (width, height) in CRS units, also for rotated transforms.
+
+    Example:
+        >>> from affine import Affine
+        >>> res(Affine(10, 0, 500000, 0, -20, 4000000))
+        (10.0, 20.0)
+    """
+    return math.hypot(transform.a, transform.d), math.hypot(transform.b, transform.e)
+
+
+def window_corners(window: Window, transform: Affine) -> list[tuple[float, float]]:
+    """Give the (x, y) of the window's four corners, clockwise from the first pixel's outer corner."""
+    left, top = window.col_off, window.row_off
+    right, bottom = left + window.width, top + window.height
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return [tuple(transform * corner) for corner in corners]
+
+
+def window_bounds(window: Window, transform: Affine) -> tuple[float, float, float, float]:
+    """Give (min x, min y, max x, max y) of the window in CRS units, whatever the rotation.
+
+    Example:
+        >>> from affine import Affine
+        >>> window_bounds(Window(0, 0, 2, 3), Affine(10, 0, 100, 0, -10, 200))
+        (100.0, 170.0, 120.0, 200.0)
+    """
+    xs, ys = zip(*window_corners(window, transform), strict=True)
+    return float(min(xs)), float(min(ys)), float(max(xs)), float(max(ys))
+
+
+def window_transform(window: Window, transform: Affine) -> Affine:
+    """Give the transform whose origin is the window's first pixel."""
+    return transform * Affine.translation(window.col_off, window.row_off)
+
+
+def whole_pixel_window(window: Window) -> Window:
+    """Give the window with integer offsets and sizes.
+
+    Raises:
+        IndexingError: An edge lies between pixels, which would need resampling.
+    """
+    exact = (window.col_off, window.row_off, window.width, window.height)
+    whole = tuple(round(value) for value in exact)
+    if any(abs(a - b) > PIXEL_PRECISION_PX for a, b in zip(exact, whole, strict=True)):
+        raise IndexingError(
+            f"{window} does not lie on whole pixels; round it first, "
+            "for instance with window.round_offsets().round_lengths()"
+        )
+    return Window(*whole)
+
+
+def overlap(
+    window: Window, height_px: int, width_px: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Split a window that may reach outside a raster into what to read and where it goes.
+
+    Args:
+        window: Window on whole pixels, relative to the raster's first pixel.
+        height_px: Rows of the raster.
+        width_px: Columns of the raster.
+
+    Returns:
+        ``(source, target)``, each a (row, column) pair of slices: ``source`` into the raster, ``target``
+        into an array of the window's size. Both are empty where window and raster do not meet.
+    """
+    pairs = []
+    for offset, size, limit in (
+        (int(window.row_off), int(window.height), height_px),
+        (int(window.col_off), int(window.width), width_px),
+    ):
+        start = min(max(offset, 0), limit)
+        stop = max(min(offset + size, limit), start)
+        shift = start - offset if stop > start else 0
+        pairs.append((slice(start, stop), slice(shift, shift + stop - start)))
+    (source_rows, target_rows), (source_columns, target_columns) = pairs
+    return (source_rows, source_columns), (target_rows, target_columns)
+
+
+def normalise_crs(crs: Any) -> CRS | None:
+    """Give a rasterio CRS for an EPSG code, WKT, PROJ string, pyproj or rasterio CRS; None stays None.
+
+    Raises:
+        GeoreferenceError: The input is no CRS that PROJ knows.
+
+    Example:
+        >>> normalise_crs("EPSG:32630") == normalise_crs(32630)
+        True
+    """
+    if crs is None or isinstance(crs, CRS):
+        return crs
+    try:
+        return CRS.from_user_input(crs)
+    except (CRSError, TypeError, ValueError) as error:
+        raise GeoreferenceError(
+            f"crs={crs!r} is no CRS that PROJ knows; "
+            "pass an EPSG code such as 'EPSG:32630', WKT, or a rasterio or pyproj CRS"
+        ) from error
+
+
+def compare_crs(a: Any, b: Any) -> bool:
+    """Tell whether two CRS inputs, of any accepted kind, are the same CRS."""
+    return bool(normalise_crs(a) == normalise_crs(b))
+
+
+def normalise_transform(transform: Any) -> Affine:
+    """Give an Affine for an Affine or six numbers (a, b, c, d, e, f).
+
+    Raises:
+        GeoreferenceError: Not six finite numbers, or pixels of no area.
+    """
+    try:
+        affine = transform if isinstance(transform, Affine) else Affine(*tuple(transform)[:6])
+        finite = all(math.isfinite(value) for value in affine[:6])
+    except (TypeError, ValueError) as error:
+        raise GeoreferenceError(
+            f"transform={transform!r} is no affine transform; pass affine.Affine(a, b, c, d, e, f)"
+        ) from error
+    if not finite or affine.is_degenerate:
+        raise GeoreferenceError(
+            f"transform={tuple(affine[:6])} has pixels of no area; pass the raster's own transform"
+        )
+    return affine
+
+
+def same_transform(a: Affine, b: Affine, precision: float = 1e-3) -> bool:
+    """Tell whether two transforms agree within ``precision`` pixels in shift and relative size."""
+    scale = min(min(res(a)), min(res(b)))
+    return all(
+        abs(x - y) <= precision * scale for x, y in zip(a[:6], b[:6], strict=True)
+    )
+
+
+def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:
+    """Give a shapely polygon of a ring, reprojected where ``dst_crs`` is another CRS than ``crs``."""
+    from georeader.extras import import_extra
+
+    geometry = import_extra("shapely.geometry", extra="shapely", purpose="footprint()")
+    if dst_crs is None or compare_crs(crs, dst_crs):
+        return geometry.Polygon(ring)
+    from rasterio.warp import transform_geom
+
+    source, target = normalise_crs(crs), normalise_crs(dst_crs)
+    if source is None or target is None:
+        raise GeoreferenceError("footprint(crs=...) needs a raster that has a CRS itself")
+    shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+    return geometry.shape(transform_geom(source, target, shape))
