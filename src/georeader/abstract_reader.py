@@ -17,13 +17,19 @@ class GeoDataBase(Protocol):
     """A grid with a place: affine transform, CRS and shape, the last two axes (row, column)."""
 
     @property
-    def transform(self) -> Affine: ...
+    def transform(self) -> Affine:
+        """Pixel (column, row) to CRS (x, y)."""
+        ...
 
     @property
-    def crs(self) -> Any: ...
+    def crs(self) -> Any:
+        """Any CRS input, or None."""
+        ...
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """(..., row, column), in pixels."""
+        ...
 
 
 @runtime_checkable
@@ -37,10 +43,14 @@ class GeoData(GeoDataBase, Protocol):
     """
 
     @property
-    def fill_value_default(self) -> Any: ...
+    def fill_value_default(self) -> Any:
+        """The value that stands for "no data", or None."""
+        ...
 
     @property
-    def values(self) -> NDArray[Any]: ...
+    def values(self) -> NDArray[Any]:
+        """(row, column) or (band, row, column) pixels."""
+        ...
 
 
 AbstractGeoData = GeoData
@@ -67,10 +77,12 @@ class FakeGeoData(Georeferenced):
 
     @property
     def width(self) -> int:
+        """Columns, in pixels."""
         return int(self._known_shape()[-1])
 
     @property
     def height(self) -> int:
+        """Rows, in pixels."""
         return int(self._known_shape()[-2])
 
     def _known_shape(self) -> tuple[int, ...]:

@@ -33,8 +33,9 @@ Attrs = dict[str, Any]
 
 def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] | None:
     value = attrs.get(key)
-    is_list = isinstance(value, Sequence) and not isinstance(value, str)
-    return value if is_list and len(value) == count else None
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return None
+    return value if len(value) == count else None
 
 
 def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> Attrs:

@@ -18,6 +18,4 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise MissingExtraError(
-            f"{purpose} needs {package}: pip install 'georeader-cog[{extra}]'"
-        ) from error
+        raise MissingExtraError(f"{purpose} needs {package}: pip install 'georeader-cog[{extra}]'") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -142,7 +142,8 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         return geotensor_numpy.apply_function(func, args, kwargs)
 
     def __reduce__(self) -> Any:
-        rebuild, arguments, state = super().__reduce__()
+        reduced: Any = super().__reduce__()
+        rebuild, arguments, state = reduced
         return rebuild, arguments, (state, dict(self.__dict__))
 
     def __setstate__(self, state: Any) -> None:
@@ -154,8 +155,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any] | None) -> GeoTensor:
-        clone: GeoTensor = pickle.loads(pickle.dumps(self))
-        return clone
+        return self.like(self.values.copy(), crs=copy.deepcopy(self.crs, memo), attrs=copy.deepcopy(self.attrs, memo))
 
     def copy(self, order: Any = "C") -> GeoTensor:
         """Copy pixels and metadata."""

@@ -11,7 +11,7 @@ from rasterio.windows import Window
 
 from georeader import band_attrs
 from georeader.errors import GeoreferenceError, IndexingError, ShapeError
-from georeader.window_utils import overlap, whole_pixel_window, window_transform
+from georeader.window_utils import overlap, regrid, whole_pixel_window, window_transform
 
 if TYPE_CHECKING:
     from georeader.geotensor import GeoTensor
@@ -31,8 +31,7 @@ def slice_transform(transform: Affine, rows: slice, columns: slice, shape: tuple
     """
     row, _, row_step = rows.indices(shape[0])
     column, _, column_step = columns.indices(shape[1])
-    corner = (column + (column_step < 0), row + (row_step < 0))
-    return transform * Affine.translation(*corner) * Affine.scale(column_step, row_step)
+    return regrid(transform, column + (column_step < 0), row + (row_step < 0), column_step, row_step)
 
 
 def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
@@ -129,9 +128,7 @@ def transpose(tensor: GeoTensor, axes: tuple[Any, ...]) -> GeoTensor:
         axes = tuple(axes[0] or ())
     order = axes or (*reversed(range(ndim - 2)), ndim - 2, ndim - 1)
     if tuple(one % ndim for one in order[-2:]) != (ndim - 2, ndim - 1):
-        raise IndexingError(
-            f"transpose{order}: the last two axes stay (row, column); transpose .values to swap them"
-        )
+        raise IndexingError(f"transpose{order}: the last two axes stay (row, column); transpose .values to swap them")
     attrs = tensor.attrs if order[-3:] == tuple(range(ndim))[-3:] else band_attrs.without_bands(tensor.attrs)
     return tensor.like(tensor.values.transpose(order), attrs=attrs)
 

@@ -16,8 +16,8 @@ from rasterio.windows import Window
 
 from georeader.errors import IndexingError, ReadError
 from georeader.file_info import FileInfo, read_file_info
-from georeader.geotensor import GeoTensor
 from georeader.georeferenced import Georeferenced
+from georeader.geotensor import GeoTensor
 from georeader.window_utils import overlap, whole_pixel_window, window_transform
 
 #: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.

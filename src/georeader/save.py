@@ -74,8 +74,9 @@ def save_cog(
     tags are kept unless overridden.
 
     Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata and
-    NaN (GDAL's average of complex numbers leaves out neither); classes, that is bool arrays and rasters with a colour
-    table, are picked (nearest) so that no value is invented. For other class rasters say ``profile_arg={"RESAMPLING": "nearest"}``.
+    NaN (GDAL's average of complex numbers leaves out neither). Classes, that is bool arrays and rasters with a
+    colour table, are picked (nearest), so that no value is invented; for other class rasters say
+    ``profile_arg={"RESAMPLING": "nearest"}``.
 
     Args:
         data_save: GeoTensor, reader or any object of the GeoData protocol: (row, column) or
@@ -289,7 +290,9 @@ def _destination(
         )
     if _ANY_URL.match(text):
         hint = "" if "://" in text else "; pathlib shortens '//' to '/', so pass URLs as str"
-        raise NotSupportedError(f"{text!r} looks like a URL and is no local path; remote ones begin with {prefixes}{hint}")
+        raise NotSupportedError(
+            f"{text!r} looks like a URL and is no local path; remote ones begin with {prefixes}{hint}"
+        )
     if text.startswith("/vsi"):
         raise NotSupportedError(f"{text!r} is one of GDAL's virtual paths, which can be read but not saved to yet")
     if dir_tmpfiles is not None and not Path(dir_tmpfiles).is_dir():
@@ -314,7 +317,7 @@ def _one_profile(profile_arg: Any, profile: Any) -> Any:
 
 
 def _default_profile(blocksize: int | None) -> dict[str, Any]:
-    """Give the module's default profile, with the tile side that counts: argument, then whichever constant was changed."""
+    """Give the module's default profile; its tile side is the argument, else whichever constant was changed."""
     defaults = dict(PROFILE_TILED_GEOTIFF_DEFAULT)
     for key in ("blockxsize", "blockysize"):
         if blocksize is not None:

@@ -37,7 +37,31 @@ def window_corners(window: Window, transform: Affine) -> list[tuple[float, float
     left, top = window.col_off, window.row_off
     right, bottom = left + window.width, top + window.height
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-    return [tuple(transform * corner) for corner in corners]
+    return [pixel_to_crs(transform, *corner) for corner in corners]
+
+
+def pixel_to_crs(transform: Affine, column: float, row: float) -> tuple[float, float]:
+    """Give the (x, y) of a point in pixel coordinates.
+
+    Written out, since releases of affine differ in the operator that they want here.
+    """
+    a, b, c, d, e, f = transform[:6]
+    return float(a * column + b * row + c), float(d * column + e * row + f)
+
+
+def regrid(transform: Affine, column: float, row: float, column_step: float = 1, row_step: float = 1) -> Affine:
+    """Give the transform of a grid laid over another one.
+
+    Args:
+        transform: Transform of the first grid.
+        column: Where the new grid's origin lies, in columns of the first.
+        row: The same, in rows.
+        column_step: Width of a new pixel in columns of the first; negative mirrors.
+        row_step: Height of a new pixel in rows of the first.
+    """
+    a, b, _, d, e, _ = transform[:6]
+    x, y = pixel_to_crs(transform, column, row)
+    return Affine(a * column_step, b * row_step, x, d * column_step, e * row_step, y)
 
 
 def window_bounds(window: Window, transform: Affine) -> tuple[float, float, float, float]:
@@ -54,7 +78,7 @@ def window_bounds(window: Window, transform: Affine) -> tuple[float, float, floa
 
 def window_transform(window: Window, transform: Affine) -> Affine:
     """Give the transform whose origin is the window's first pixel."""
-    return transform * Affine.translation(window.col_off, window.row_off)
+    return regrid(transform, window.col_off, window.row_off)
 
 
 def whole_pixel_window(window: Window) -> Window:
@@ -73,9 +97,7 @@ def whole_pixel_window(window: Window) -> Window:
     return Window(*whole)
 
 
-def overlap(
-    window: Window, height_px: int, width_px: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def overlap(window: Window, height_px: int, width_px: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Split a window that may reach outside a raster into what to read and where it goes.
 
     Args:
@@ -140,18 +162,14 @@ def normalise_transform(transform: Any) -> Affine:
             f"transform={transform!r} is no affine transform; pass affine.Affine(a, b, c, d, e, f)"
         ) from error
     if not finite or affine.is_degenerate:
-        raise GeoreferenceError(
-            f"transform={tuple(affine[:6])} has pixels of no area; pass the raster's own transform"
-        )
+        raise GeoreferenceError(f"transform={tuple(affine[:6])} has pixels of no area; pass the raster's own transform")
     return affine
 
 
 def same_transform(a: Affine, b: Affine, precision: float = 1e-3) -> bool:
     """Tell whether two transforms agree within ``precision`` pixels in shift and relative size."""
     scale = min(min(res(a)), min(res(b)))
-    return all(
-        abs(x - y) <= precision * scale for x, y in zip(a[:6], b[:6], strict=True)
-    )
+    return all(abs(x - y) <= precision * scale for x, y in zip(a[:6], b[:6], strict=True))
 
 
 def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:

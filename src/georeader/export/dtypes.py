@@ -39,14 +39,15 @@ def storage_dtype(dtype: Any) -> np.dtype[Any]:
         DtypeError: There is none; the message names what to cast to.
     """
     try:
-        wanted = np.dtype(dtype)
+        wanted: np.dtype[Any] = np.dtype(dtype)
     except TypeError as error:
         raise DtypeError(f"dtype={dtype!r} is no numpy dtype; pass for instance 'uint16' or 'float32'") from error
     name = _WIDENED.get(wanted.name, wanted.name)
     if wanted.kind not in "biufc" or not rasterio.dtypes.check_dtype(name):
         advice = _ADVICE.get(wanted.kind, "cast to float64")
         raise DtypeError(f"dtype {wanted} has no GeoTIFF counterpart in the installed GDAL; {advice}")
-    return np.dtype(name)
+    stored: np.dtype[Any] = np.dtype(name)
+    return stored
 
 
 def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float | None:

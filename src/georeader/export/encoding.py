@@ -173,10 +173,13 @@ def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
     bands = {"JPEG": (1, 3, 4), "WEBP": (3, 4)}.get(codec)
     if bands and count not in bands:
         raise OptionError(
-            f"compress={codec.lower()!r} takes {' or '.join(map(str, bands))} bands, not {count}; use lzw, deflate or zstd"
+            f"compress={codec.lower()!r} takes {' or '.join(map(str, bands))} bands, not {count}; "
+            "use lzw, deflate or zstd"
         )
     if codec == "WEBP" and encoding.interleave == "BAND":
-        raise OptionError("compress='webp' has all bands in one tile; drop INTERLEAVE=BAND, or use lzw, deflate or zstd")
+        raise OptionError(
+            "compress='webp' has all bands in one tile; drop INTERLEAVE=BAND, or use lzw, deflate or zstd"
+        )
     if codec.startswith("LERC") and dtype.name in ("int64", "uint64", "complex64", "complex128"):
         raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
 

@@ -26,9 +26,7 @@ from georeader.errors import OptionError, WriteError
 from georeader.export.gdal_options import creation_options
 from georeader.export.spec import ExportSpec
 
-_RESAMPLING_BY_NAME = {"CUBICSPLINE": Resampling.cubic_spline} | {
-    method.name.upper(): method for method in Resampling
-}
+_RESAMPLING_BY_NAME = {"CUBICSPLINE": Resampling.cubic_spline} | {method.name.upper(): method for method in Resampling}
 
 
 def resampling_method(name: str) -> Resampling:
@@ -65,7 +63,9 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Pa
 def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
     bits = dict(spec.encoding.driver_options).get("NBITS")
     if bits is not None and spec.dtype.kind == "u" and int(pixels.max()) >= 2 ** int(bits):
-        raise OptionError(f"profile_arg['NBITS']={bits} holds values below {2 ** int(bits)}; the data has {pixels.max()}")
+        raise OptionError(
+            f"profile_arg['NBITS']={bits} holds values below {2 ** int(bits)}; the data has {pixels.max()}"
+        )
 
 
 @contextmanager
@@ -188,7 +188,8 @@ def check_whole(path: Path) -> None:
         raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
     if end_bytes > size_bytes:
         raise WriteError(
-            f"the file ends after {size_bytes} bytes, {end_bytes - size_bytes} before its last tile does; is the disk full?"
+            f"the file ends after {size_bytes} bytes, {end_bytes - size_bytes} before its last tile does; "
+            "is the disk full?"
         )
 
 

@@ -83,7 +83,8 @@ def resolve_metadata(
         changes["tags"] = tuple((dict(source.tags) | check_tags(tags)).items())
     if source.colormap is not None and (count != 1 or dtype.name not in ("uint8", "uint16")):
         warnings.warn(
-            f"the colour table is left out: a TIFF has one for a single band of uint8 or uint16, not for {count} of {dtype}",
+            "the colour table is left out: a TIFF has one for a single band of uint8 or uint16, "
+            f"not for {count} of {dtype}",
             MetadataWarning,
             stacklevel=5,
         )
@@ -113,8 +114,8 @@ def check_tags(tags: Any) -> dict[str, str]:
 def tag_text(key: Any, value: Any) -> str:
     """Give a scalar as text, as ``str`` does."""
     scalar = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
-    if scalar is None or isinstance(scalar, (Mapping, Sequence, set, frozenset, np.ndarray, bytearray)) and not isinstance(
-        scalar, str
+    if scalar is None or (
+        isinstance(scalar, (Mapping, Sequence, set, frozenset, np.ndarray, bytearray)) and not isinstance(scalar, str)
     ):
         raise MetadataError(
             f"tags[{key!r}] is a {type(value).__name__}, not a scalar; join it into text first (json.dumps does), "
@@ -133,7 +134,9 @@ def tag_problem(key: Any, value: str) -> str | None:
         return "GDAL drops empty values; leave the key out"
     if value[0].isspace():
         return "GDAL drops white space at the start of a value; strip it"
-    if any((ord(character) < 32 and character not in "\t\n\r") or 0xD800 <= ord(character) < 0xE000 for character in value):
+    if any(
+        (ord(character) < 32 and character not in "\t\n\r") or 0xD800 <= ord(character) < 0xE000 for character in value
+    ):
         return "control characters and lone surrogates do not survive in TIFF's metadata"
     return None
 
@@ -144,7 +147,9 @@ def _source_tags(tags: Any) -> tuple[tuple[str, str], ...]:
     kept = {str(key): str(value) for key, value in tags.items() if key not in _DERIVED_TAGS}
     lost = sorted(key for key, value in kept.items() if tag_problem(key, value))
     if lost:
-        warnings.warn(f"tags of the source that a GeoTIFF can't keep are left out: {', '.join(lost)}", MetadataWarning, 6)
+        warnings.warn(
+            f"tags of the source that a GeoTIFF can't keep are left out: {', '.join(lost)}", MetadataWarning, 6
+        )
     return tuple((key, value) for key, value in kept.items() if key not in lost)
 
 
@@ -178,7 +183,9 @@ def _number(value: Any, where: str) -> float:
 def _interp(value: Any, where: str) -> str:
     name = value.name if isinstance(value, ColorInterp) else value
     if name not in ColorInterp.__members__:
-        raise MetadataError(f"{where}={value!r} is no colour interpretation; allowed: {', '.join(ColorInterp.__members__)}")
+        raise MetadataError(
+            f"{where}={value!r} is no colour interpretation; allowed: {', '.join(ColorInterp.__members__)}"
+        )
     return str(name)
 
 
@@ -189,9 +196,12 @@ def _colormap(colormap: Any) -> Colormap:
     for value, colour in sorted(colormap.items()):
         channels = tuple(int(channel) for channel in colour)
         if len(channels) not in (3, 4) or not all(0 <= channel <= 255 for channel in channels):
-            raise MetadataError(f"attrs['colormap'][{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255")
-        entries.append((int(value), (channels + (255,))[:4]))
-    return tuple(entries)  # type: ignore[arg-type]
+            raise MetadataError(
+                f"attrs['colormap'][{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255"
+            )
+        red, green, blue, alpha = (*channels, 255)[:4]
+        entries.append((int(value), (red, green, blue, alpha)))
+    return tuple(entries)
 
 
 def _resolve_colorinterp(metadata: Metadata, count: int, dtype: np.dtype[Any]) -> tuple[str, ...]:

@@ -173,9 +173,7 @@ def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:
     return OPTIONS[upper]
 
 
-def _set_once(
-    target: dict[str, Any], spelling: dict[str, str], slot: str, key: Any, value: Any, name: str
-) -> None:
+def _set_once(target: dict[str, Any], spelling: dict[str, str], slot: str, key: Any, value: Any, name: str) -> None:
     if slot in target and not _same(target[slot], value):
         raise OptionError(f"{name} says both {spelling[slot]!r} and {key!r}, with different values; keep one")
     target[slot] = value
@@ -183,7 +181,7 @@ def _set_once(
 
 
 def _same(a: Any, b: Any) -> bool:
-    return a is b or type(a) is type(b) and bool(a == b)
+    return a is b or (type(a) is type(b) and bool(a == b))
 
 
 def _gdal_text(value: Any) -> str:

@@ -87,9 +87,7 @@ class ExportSpec:
             return ()
         if encoding.overview_count is not None:
             return tuple(2 ** (level + 1) for level in range(encoding.overview_count))
-        return layout.overview_factors(
-            self.height_px, self.width_px, encoding.tile_height_px, encoding.tile_width_px
-        )
+        return layout.overview_factors(self.height_px, self.width_px, encoding.tile_height_px, encoding.tile_width_px)
 
 
 def default_resampling(is_classes: bool) -> str:
@@ -135,9 +133,7 @@ def plan_export(
     )
 
 
-def _resolve_nodata(
-    nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]
-) -> int | float | None:
+def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]) -> int | float | None:
     if nodata is not None:
         argument = check_nodata(nodata, dtype, "nodata")
         if "NODATA" in asked.raster:
@@ -164,7 +160,9 @@ def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
     sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
     for key, size in sizes.items():
         if key in said and said[key] != size:
-            raise OptionError(f"profile_arg[{asked.spelling[key]!r}]={said[key]!r}, but the data has {size}; drop the key")
+            raise OptionError(
+                f"profile_arg[{asked.spelling[key]!r}]={said[key]!r}, but the data has {size}; drop the key"
+            )
     if "DRIVER" in said and str(said["DRIVER"]).upper() not in ("COG", "GTIFF"):
         raise OptionError(f"profile_arg['driver']={said['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
     if "CRS" in said and not compare_crs(said["CRS"], source.crs):
@@ -174,6 +172,6 @@ def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
         )
     if "TRANSFORM" in said and not same_transform(normalise_transform(said["TRANSFORM"]), source.transform):
         raise OptionError(
-            f"profile_arg['transform']={said['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; set it on "
-            "the data, or drop the key"
+            f"profile_arg['transform']={said['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; "
+            "set it on the data, or drop the key"
         )

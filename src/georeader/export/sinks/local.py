@@ -66,7 +66,9 @@ class LocalSink:
                 tempfile.mkdtemp(prefix=f".{self.path.name[:100]}.", suffix=".part", dir=self.path.parent)
             )
         except OSError as error:
-            raise DestinationError(f"{self.given!r}: can't write in {str(self.path.parent)!r}: {error.strerror}") from error
+            raise DestinationError(
+                f"{self.given!r}: can't write in {str(self.path.parent)!r}: {error.strerror}"
+            ) from error
         return self
 
     @property
@@ -78,6 +80,7 @@ class LocalSink:
 
     @property
     def staging_path(self) -> Path:
+        """Where to write the file."""
         return self.folder / "raster.tif"
 
     def commit(self) -> None:
