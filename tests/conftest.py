@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+import tifffile
 from affine import Affine
+from rio_cogeo import cog_validate
 
 from georeader import GeoTensor
 
@@ -49,3 +52,32 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real rasters (../shared/data) are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture
+def good_cog() -> Callable[[Path], None]:
+    """Give a function that has readers which are not ours look at a COG: rio-cogeo (strict), tifffile and GDAL."""
+
+    def check(path: Path) -> None:
+        is_valid, errors, warnings = cog_validate(path, strict=True, quiet=True)
+        assert is_valid, (errors, warnings)
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            assert [page.is_tiled for page in tiff.pages] == [True] * len(tiff.pages)
+            assert series.shape[0] > 0
+        with rasterio.open(path) as dataset:
+            assert dataset.driver == "GTiff"
+
+    return check
+
+
+@pytest.fixture
+def contents() -> Callable[[Path], dict[str, bytes]]:
+    """Give a function that notes all files below a folder, hidden ones too, to compare before and after."""
+
+    def note(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()} | {
+            str(path.relative_to(folder)) + "/": b"" for path in folder.rglob("*") if path.is_dir()
+        }
+
+    return note

@@ -11,6 +11,8 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
+from georeader.wide_nodata import WIDE_DTYPES, read_wide_nodata
+
 
 @dataclass(frozen=True)
 class FileInfo:
@@ -83,7 +85,7 @@ def read_file_info(dataset: Any) -> FileInfo:
         dtype=dtype,
         crs=dataset.crs,
         transform=dataset.transform,
-        nodata=_nodata_of(dataset.nodata, dtype),
+        nodata=_nodata_of(dataset, dtype),
         descriptions=tuple(name or None for name in dataset.descriptions),
         scales=tuple(dataset.scales),
         offsets=tuple(dataset.offsets),
@@ -94,17 +96,13 @@ def read_file_info(dataset: Any) -> FileInfo:
     )
 
 
-def _nodata_of(nodata: float | None, dtype: np.dtype[Any]) -> int | float | None:
-    """Give an int for integer bands.
-
-    rasterio hands nodata over as a double, which rounds the ends of the 64-bit ranges to values beyond
-    them; they are brought back.
-    """
-    if nodata is None or dtype.kind not in "iu" or not float(nodata).is_integer():
-        return nodata
-    limits = np.iinfo(dtype)
-    whole = int(nodata)
-    return min(max(whole, limits.min), limits.max) if dtype.itemsize == 8 else whole
+def _nodata_of(dataset: Any, dtype: np.dtype[Any]) -> int | float | None:
+    """Give the first band's nodata, an int for integer bands."""
+    if dtype.name in WIDE_DTYPES:
+        return read_wide_nodata(dataset)
+    nodata: float | None = dataset.nodata
+    is_whole = nodata is not None and dtype.kind in "iu" and float(nodata).is_integer()
+    return int(nodata) if nodata is not None and is_whole else nodata
 
 
 def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:

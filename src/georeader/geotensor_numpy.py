@@ -7,14 +7,16 @@ each of its pixels still is the pixel of the same row and column.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from georeader import band_attrs
-from georeader.errors import GeoreferenceError
+from georeader.errors import GeoreferenceError, IndexingError
 
 if TYPE_CHECKING:
     from georeader.geotensor import GeoTensor
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 #: Functions that give one value a pixel, where it was.
 _ELEMENTWISE = frozenset(
     {
-        np.where, np.nan_to_num, np.round, np.real, np.imag, np.angle, np.isclose, np.interp,
-        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.select, np.clip,
+        np.where, np.nan_to_num, np.round, np.around, np.real, np.imag, np.angle, np.isclose, np.interp,
+        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.select, np.clip, np.isin, np.digitize,
     }
 )  # fmt: skip
 
@@ -38,6 +40,8 @@ _REDUCTIONS = {
 
 #: Functions that GeoTensor has as methods of its own.
 _METHODS = {np.squeeze: "squeeze", np.expand_dims: "expand_dims", np.transpose: "transpose"}
+if hasattr(np, "astype"):  # numpy 2.1
+    _METHODS[np.astype] = "astype"
 
 #: ndarray's methods that move, merge or pick pixels: they give plain arrays.
 _PLAIN_METHODS = (
@@ -46,21 +50,45 @@ _PLAIN_METHODS = (
 )  # fmt: skip
 
 
+#: ndarray's methods that sort in place, with the position of their ``axis``.
+_SORTS = {"sort": 0, "partition": 1}
+
+
 def give_plain_arrays(cls: type) -> None:
-    """Make the methods in ``_PLAIN_METHODS`` of a GeoTensor class answer with plain arrays."""
-
-    def plain(name: str) -> Any:
-        def method(self: GeoTensor, *args: Any, **kwargs: Any) -> Any:
-            return getattr(self.values, name)(*_unwrap(args), **_unwrap(kwargs))
-
-        method.__name__ = name
-        method.__doc__ = f"``ndarray.{name}``, as a plain numpy array: its pixels no longer lie on the grid."
-        return method
-
+    """Give a GeoTensor class the array methods that numpy would run without asking about the place."""
     for name in _PLAIN_METHODS:
-        setattr(cls, name, plain(name))
+        setattr(cls, name, _plain_method(name))
+    for name, position in _SORTS.items():
+        setattr(cls, name, _sort_method(name, position))
     for name, function in (("argmax", np.argmax), ("argmin", np.argmin)):
         setattr(cls, name, _reduction_method(name, function))
+
+
+def _plain_method(name: str) -> Any:
+    def method(self: GeoTensor, *args: Any, **kwargs: Any) -> Any:
+        _refuse_output(kwargs.get("out"), name)
+        return getattr(self.values, name)(*_unwrap(args), **_unwrap(kwargs))
+
+    method.__name__ = name
+    method.__doc__ = f"``ndarray.{name}``, as a plain numpy array: its pixels no longer lie on the grid."
+    return method
+
+
+def _sort_method(name: str, position: int) -> Any:
+    def method(self: GeoTensor, *args: Any, **kwargs: Any) -> None:
+        axis = kwargs.get("axis", args[position] if len(args) > position else -1)
+        if _touches_space(axis, self.ndim):
+            raise IndexingError(
+                f"{name}() in place along rows or columns would move each pixel away from its place; "
+                f"use np.{name}(gt, axis=...) for a plain array"
+            )
+        getattr(self.values, name)(*args, **kwargs)
+        if has_place(self) and _touches_bands(axis, self.ndim):
+            self.attrs = band_attrs.without_bands(self.attrs)
+
+    method.__name__ = name
+    method.__doc__ = f"``ndarray.{name}``, in place, along an axis before the spatial ones."
+    return method
 
 
 def _reduction_method(name: str, function: Any) -> Any:
@@ -72,6 +100,20 @@ def _reduction_method(name: str, function: Any) -> Any:
     return method
 
 
+def holds(dtype: np.dtype[Any], number: Any) -> bool:
+    """Tell whether an array of this dtype can hold the number; a float may round it, not overflow."""
+    if dtype.kind == "c":
+        return True
+    if isinstance(number, complex):
+        return number.imag == 0 and holds(dtype, number.real)
+    if dtype.kind == "f":
+        return not math.isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
+    if not math.isfinite(number) or number != int(number):
+        return False
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return low <= int(number) <= high
+
+
 def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
     """Tell where ``values`` are the fill value; NaN equals NaN, and a fill that the dtype can't hold is nowhere.
 
@@ -79,28 +121,28 @@ def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
         values: Any numeric or boolean array.
         fill: A number, or None for "no pixel".
     """
-    if fill is None:
-        return np.zeros(values.shape, dtype=bool)
-    if fill != fill:  # NaN
-        return np.isnan(values) if values.dtype.kind in "fc" else np.zeros(values.shape, dtype=bool)
-    if values.dtype.kind in "fc":
-        return np.asarray(values == values.dtype.type(fill))
-    # Python's own numbers: numpy compares them with integers of any width without overflow.
     number = fill.item() if isinstance(fill, np.generic) else fill
-    is_whole = isinstance(number, float) and number.is_integer()
-    return np.asarray(values == (int(number) if is_whole else number))
+    if number is None or not holds(values.dtype, number):
+        return np.zeros(values.shape, dtype=bool)
+    if number != number:  # NaN
+        return np.isnan(values)
+    return np.asarray(values == values.dtype.type(number))
+
+
+def has_place(array: Any) -> bool:
+    """Tell whether this is a GeoTensor that still knows where it lies."""
+    from georeader.geotensor import GeoTensor
+
+    return isinstance(array, GeoTensor) and "attrs" in array.__dict__
 
 
 def _tensors(arguments: Iterable[Any]) -> list[GeoTensor]:
-    from georeader.geotensor import GeoTensor
-
     found: list[GeoTensor] = []
     for argument in arguments:
-        if isinstance(argument, GeoTensor):
-            if "attrs" in argument.__dict__:
-                found.append(argument)
-        elif isinstance(argument, (tuple, list)):
+        if isinstance(argument, (tuple, list)):
             found.extend(_tensors(argument))
+        elif has_place(argument):
+            found.append(argument)
     return found
 
 
@@ -117,8 +159,8 @@ def _unwrap(argument: Any) -> Any:
 
 
 def _common_grid(tensors: list[GeoTensor], what: str) -> None:
-    first = tensors[0]
     for other in tensors[1:]:
+        first = tensors[0]
         if not first.same_extent(other):
             raise GeoreferenceError(
                 f"{what}: the two GeoTensors lie on different grids "
@@ -128,80 +170,121 @@ def _common_grid(tensors: list[GeoTensor], what: str) -> None:
             )
 
 
-def _wrap(result: Any, template: GeoTensor) -> Any:
-    """Give the result the template's place; fewer or more bands than before lose what was said of each."""
-    if not isinstance(result, np.ndarray) or result.ndim not in (2, 3, 4):
+def _wrap(result: Any, template: GeoTensor, keeps_bands: bool = True) -> Any:
+    """Give the result the template's place, and what was said of each band while they are the same bands.
+
+    Arrays of another kind (masked arrays, say) stay what they are.
+    """
+    if type(result) is not np.ndarray or result.ndim not in (2, 3, 4):
         return result
     attrs = band_attrs.without_encoding(template.attrs)
     bands = 1 if result.ndim == 2 else result.shape[-3]
-    if bands != template.count or result.ndim < template.ndim:
+    if bands != template.count or not keeps_bands:
         attrs = band_attrs.without_bands(attrs)
     return template.like(result, attrs=attrs)
 
 
-def _touches_space(axis: Any, ndim: int) -> bool:
+def _touches(axis: Any, ndim: int, first: int) -> bool:
+    """Tell whether any of the axes is ``first``, counted from the end, or lies behind it; None means all axes."""
     if axis is None:
         return True
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    return any(one % ndim >= ndim - 2 for one in axes if -ndim <= one < ndim)
+    if isinstance(axis, list):
+        axis = tuple(axis)
+    return any(one >= ndim + first for one in normalize_axis_tuple(axis, ndim))
+
+
+def _touches_space(axis: Any, ndim: int) -> bool:
+    return _touches(axis, ndim, -2)
+
+
+def _touches_bands(axis: Any, ndim: int) -> bool:
+    return _touches(axis, ndim, -3)
 
 
 def _template(tensors: list[GeoTensor]) -> GeoTensor:
-    return max(tensors, key=lambda tensor: tensor.ndim)
+    """Pick the tensor whose metadata the result has: rather pixels than a mask, rather more bands than fewer."""
+    return max(tensors, key=lambda tensor: (tensor.dtype.kind != "b", tensor.ndim))
+
+
+def _refuse_output(out: Any, what: str) -> None:
+    """Keep numbers that leave the grid out of a GeoTensor, which would say that they lie on it."""
+    if _tensors([out]):
+        raise GeoreferenceError(f"{what}: the result leaves the grid; give a plain array as out=, not a GeoTensor")
+
+
+def _finish_output(target: Any) -> Any:
+    """In-place arithmetic: other numbers than before, so their old scale and colours end."""
+    if has_place(target):
+        target.attrs = band_attrs.without_encoding(target.attrs)
+    return target
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a ufunc and give its result its place back (NEP 13).
 
     Raises:
-        GeoreferenceError: The GeoTensors lie on different grids, or the result has another size.
+        GeoreferenceError: The GeoTensors lie on different grids, or the result does.
     """
-    out = kwargs.get("out", ())
-    tensors = _tensors((*inputs, *out))
+    what = f"np.{ufunc.__name__}"
+    out = kwargs.get("out") or ()
+    axis, ndim = kwargs.get("axis", 0), np.ndim(inputs[0])
+    along_axis = method in ("reduce", "accumulate")
+    if method == "at":
+        _finish_output(inputs[0])
+    stays = method == "__call__" or (along_axis and not _touches_space(axis, ndim))
+    # A generalised ufunc, such as matmul, mixes the pixels of its core axes.
+    if ufunc.signature is not None or not stays:
+        _refuse_output(out, what)
+        return getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
+    tensors = _tensors((*inputs, *out, kwargs.get("where")))
+    _common_grid(tensors, what)
     result = getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
     if result is NotImplemented or not tensors:
         return result
-    _common_grid(tensors, f"np.{ufunc.__name__}")
-    if out:
-        return _finish_outputs(out)
-    template = _template(tensors)
-    if method in ("reduce", "accumulate"):
-        spatial = _touches_space(kwargs.get("axis", 0), template.ndim)
-        return result if spatial else _wrap(result, template)
-    if method != "__call__":
-        return result
+    template = inputs[0] if along_axis and has_place(inputs[0]) else _template(tensors)
+    keeps_bands = not along_axis or not _touches_bands(axis, ndim)
     results = result if isinstance(result, tuple) else (result,)
-    for one in results:
-        if isinstance(one, np.ndarray) and one.shape[-2:] != template.shape[-2:]:
-            raise GeoreferenceError(
-                f"np.{ufunc.__name__}: the result would be {one.shape[-2:]} (rows, columns) where the GeoTensor is "
-                f"{tuple(template.shape[-2:])}; use .values for arithmetic that changes the grid"
-            )
-    wrapped = tuple(_wrap(one, template) for one in results)
-    return wrapped if isinstance(result, tuple) else wrapped[0]
+    finished = tuple(
+        _finish_output(target) if target is not None else _on_grid(one, template, keeps_bands, what)
+        for one, target in zip(results, out or (None,) * len(results), strict=True)
+    )
+    return finished if isinstance(result, tuple) else finished[0]
 
 
-def _finish_outputs(out: tuple[Any, ...]) -> Any:
-    """In-place arithmetic: other numbers than before, so their old scale and colours end."""
-    for tensor in _tensors(out):
-        tensor.attrs = band_attrs.without_encoding(tensor.attrs)
-    return out[0] if len(out) == 1 else out
+def _on_grid(result: Any, template: GeoTensor, keeps_bands: bool, what: str) -> Any:
+    if isinstance(result, np.ndarray) and result.shape[-2:] != template.shape[-2:]:
+        raise GeoreferenceError(
+            f"{what}: the result would be {result.shape[-2:]} (rows, columns) where the GeoTensor is "
+            f"{tuple(template.shape[-2:])}; use .values for arithmetic that changes the grid"
+        )
+    return _wrap(result, template, keeps_bands)
 
 
 def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a numpy function and give its result its place back where it has one (NEP 18)."""
+    """Run a numpy function and give its result its place back where it has one (NEP 18).
+
+    Raises:
+        GeoreferenceError: The GeoTensors of an elementwise function lie on different grids, or ``out``
+            is a GeoTensor and the result does not lie on its grid.
+    """
+    if func in _METHODS and args and has_place(args[0]):
+        return getattr(args[0], _METHODS[func])(*args[1:], **kwargs)
     tensors = _tensors((*args, *kwargs.values()))
-    if func in _METHODS and tensors and args and args[0] is tensors[0]:
-        return getattr(tensors[0], _METHODS[func])(*args[1:], **kwargs)
-    result = func(*_unwrap(args), **_unwrap(kwargs))
-    if not tensors or not isinstance(result, np.ndarray):
-        return result
-    template = _template(tensors)
-    if func in _REDUCTIONS:
+    keeps_bands = stays = func in _ELEMENTWISE
+    if func in _REDUCTIONS and tensors:
         position = _REDUCTIONS[func]
         axis = kwargs.get("axis", args[position] if len(args) > position else None)
-        return result if _touches_space(axis, template.ndim) else _wrap(result, template)
-    if func in _ELEMENTWISE and result.shape[-2:] == template.shape[-2:]:
+        ndim = np.ndim(args[0] if args else tensors[0])
+        stays, keeps_bands = not _touches_space(axis, ndim), not _touches_bands(axis, ndim)
+    out = kwargs.get("out")
+    if stays:
         _common_grid(tensors, f"np.{func.__name__}")
-        return _wrap(result, template)
-    return result
+    else:
+        _refuse_output(out, f"np.{func.__name__}")
+    result = func(*_unwrap(args), **_unwrap(kwargs))
+    if out is not None:
+        return _finish_output(out)
+    if not stays or not tensors or not isinstance(result, np.ndarray) or not kwargs.get("subok", True):
+        return result
+    template = _template(tensors)
+    return _wrap(result, template, keeps_bands) if result.shape[-2:] == template.shape[-2:] else result

@@ -26,10 +26,19 @@ _PREDICTED_CODECS = ("LZW", "DEFLATE", "ZSTD")
 #: Bits a pixel that NBITS may ask for, by dtype.
 _NBITS = {"uint8": (1, 7), "uint16": (9, 15), "uint32": (17, 31), "float32": (16, 16)}
 
-#: Options that make GDAL warp the raster onto another grid, and those that have a meaning only then.
-_WARPS = ("TILING_SCHEME", "TARGET_SRS", "RES", "EXTENT")
-_WITH_TILING_SCHEME = ("ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS")
-_WITH_WARP = ("ADD_ALPHA", "WARP_RESAMPLING")
+#: Options that make GDAL warp the raster onto another grid.
+_WARPS = ("TILING_SCHEME", "TARGET_SRS")
+
+#: Options that GDAL ignores unless one of the others stands beside them.
+_PARTNERS = {
+    "ZOOM_LEVEL": ("TILING_SCHEME",),
+    "ZOOM_LEVEL_STRATEGY": ("TILING_SCHEME",),
+    "ALIGNED_LEVELS": ("TILING_SCHEME",),
+    "ADD_ALPHA": _WARPS,
+    "WARP_RESAMPLING": _WARPS,
+    "EXTENT": ("TARGET_SRS",),
+    "RES": ("EXTENT",),
+}
 
 #: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
 _CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error")
@@ -81,8 +90,7 @@ class Encoding:
     @property
     def warps(self) -> bool:
         """Whether GDAL is asked to bring the raster onto another grid."""
-        options = dict(self.driver_options)
-        return any(name in options for name in _WARPS) and options.get("TILING_SCHEME", "").upper() != "CUSTOM"
+        return any(name in _effective(self.driver_options) for name in _WARPS)
 
 
 def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
@@ -160,9 +168,11 @@ def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
         )
     is_float = dtype.name in ("float32", "float64")
     if predictor == "YES":
-        return "FLOATING_POINT" if is_float else "STANDARD"
+        predictor = "FLOATING_POINT" if is_float else "STANDARD"
     if predictor == "FLOATING_POINT" and not is_float:
         raise OptionError(f"predictor 3 (FLOATING_POINT) is for float32 and float64, not {dtype}; use 2 (STANDARD)")
+    if dtype.name == "complex128":
+        raise OptionError("predictor 2 (STANDARD) is for samples of up to 64 bits, not complex128; use 1 (NO)")
     return predictor
 
 
@@ -184,16 +194,18 @@ def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
         raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
 
 
+def _effective(driver_options: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """TILING_SCHEME=CUSTOM is GDAL's way to say that there is none."""
+    return {name: value for name, value in driver_options if (name, value.upper()) != ("TILING_SCHEME", "CUSTOM")}
+
+
 def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
-    options: Mapping[str, str] = dict(encoding.driver_options)
-    has_scheme = options.get("TILING_SCHEME", "CUSTOM").upper() != "CUSTOM"
-    for names, present, partner in (
-        (_WITH_TILING_SCHEME, has_scheme, "TILING_SCHEME"),
-        (_WITH_WARP, encoding.warps, ", ".join(_WARPS)),
-    ):
-        lonely = [name for name in names if name in options and not present]
-        if lonely:
-            raise OptionError(f"profile_arg[{lonely[0]!r}] has a meaning only together with {partner}")
+    options: Mapping[str, str] = _effective(encoding.driver_options)
+    for name, partners in _PARTNERS.items():
+        if name in options and not any(partner in options for partner in partners):
+            raise OptionError(f"profile_arg[{name!r}] has a meaning only together with {' or '.join(partners)}")
+    if "EXTENT" in options and "TILING_SCHEME" in options:
+        raise OptionError("profile_arg['EXTENT'] and profile_arg['TILING_SCHEME'] exclude each other; drop one")
     overview_codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if "OVERVIEW_QUALITY" in options and overview_codec not in ("JPEG", "WEBP"):
         raise OptionError("profile_arg['OVERVIEW_QUALITY'] has a meaning only with overviews in jpeg or webp")

@@ -17,6 +17,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
@@ -25,6 +26,7 @@ from rasterio.io import MemoryFile
 from georeader.errors import OptionError, WriteError
 from georeader.export.gdal_options import creation_options
 from georeader.export.spec import ExportSpec
+from georeader.wide_nodata import WIDE_DTYPES, wide_nodata_sidecar
 
 _RESAMPLING_BY_NAME = {"CUBICSPLINE": Resampling.cubic_spline} | {method.name.upper(): method for method in Resampling}
 
@@ -54,8 +56,10 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Pa
     try:
         with _staging(pixels, spec) as staged, rasterio.Env(**environment):
             _build_pyramid(staged, pixels, spec)
+            if spec.statistics:
+                staged.stats(approx=False)  # which notes them as the bands' STATISTICS_... tags
             rasterio.shutil.copy(staged, str(path), driver=driver, **options)
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise WriteError(f"GDAL's {driver} driver failed: {error} (options {options})") from error
     check_whole(path)
 
@@ -83,7 +87,6 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[Any]:
 
 
 def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
-    is_wide_integer = spec.dtype.name in ("int64", "uint64")
     profile: dict[str, Any] = {
         "driver": "GTiff",
         "count": spec.count,
@@ -91,7 +94,7 @@ def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
         "width": spec.width_px,
         "dtype": spec.dtype.name,
         "crs": spec.crs,
-        "nodata": None if is_wide_integer else spec.nodata,
+        "nodata": None if spec.dtype.name in WIDE_DTYPES else spec.nodata,
         "tiled": True,
         "blockxsize": 256,
         "blockysize": 256,
@@ -105,15 +108,11 @@ def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
 
 
 def _nodata_sidecar(file: MemoryFile, spec: ExportSpec) -> Any:
-    """Tell a 64-bit nodata through a sidecar: rasterio passes it as a double, which loses its last digits."""
-    if spec.dtype.name not in ("int64", "uint64") or spec.nodata is None:
+    """Declare a 64-bit nodata beside the staging file; for other dtypes its profile does."""
+    if spec.dtype.name not in WIDE_DTYPES or spec.nodata is None:
         return nullcontext()
-    bands = "".join(
-        f'<PAMRasterBand band="{band}"><NoDataValue>{spec.nodata}</NoDataValue></PAMRasterBand>'
-        for band in range(1, spec.count + 1)
-    )
-    folder = Path(file.name).parent.name
-    return MemoryFile(f"<PAMDataset>{bands}</PAMDataset>".encode(), dirname=folder, filename="staging.tif.aux.xml")
+    content = wide_nodata_sidecar(int(spec.nodata), spec.count)
+    return MemoryFile(content, dirname=Path(file.name).parent.name, filename="staging.tif.aux.xml")
 
 
 def _describe(dataset: Any, spec: ExportSpec) -> None:
@@ -184,7 +183,7 @@ def check_whole(path: Path) -> None:
     try:
         with rasterio.open(path) as dataset:
             end_bytes = _end_of_last_tile(dataset)
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
     if end_bytes > size_bytes:
         raise WriteError(

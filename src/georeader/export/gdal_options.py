@@ -15,6 +15,9 @@ _COG_ONLY = (
     "ADD_ALPHA", "WARP_RESAMPLING", "OVERVIEW_COMPRESS", "OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "STATISTICS",
 )  # fmt: skip
 
+#: Side of the smallest tile that GDAL's COG driver takes without complaint, in pixels.
+_COG_SMALLEST_TILE_PX = 128
+
 #: The GTiff driver's name of each codec's level.
 _GTIFF_LEVEL = {
     "DEFLATE": "ZLEVEL",
@@ -44,7 +47,7 @@ def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str
         return "GTiff", _gtiff_options(spec)
     encoding = spec.encoding
     reasons = []
-    if not encoding.square_tiles:
+    if not encoding.square_tiles or encoding.tile_width_px < _COG_SMALLEST_TILE_PX:
         reasons.append(f"tiles of {encoding.tile_width_px} x {encoding.tile_height_px} pixels")
     if encoding.interleave == "BAND" and spec.count > 1 and not gdal.at_least("3.11"):
         reasons.append(f"INTERLEAVE=BAND with GDAL {gdal}")
@@ -65,6 +68,9 @@ def _cog_options(spec: ExportSpec) -> dict[str, Any]:
         "NUM_THREADS": encoding.num_threads,
         **dict(encoding.driver_options),
     }
+    if spec.statistics:
+        # They are on the source already: asked to take them itself, GDAL 3.10 loses the smallest overview.
+        options["STATISTICS"] = "AUTO"
     if encoding.level is not None:
         options["LEVEL"] = encoding.level
     if encoding.codec == "WEBP" and encoding.lossless:

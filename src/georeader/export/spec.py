@@ -89,6 +89,11 @@ class ExportSpec:
             return tuple(2 ** (level + 1) for level in range(encoding.overview_count))
         return layout.overview_factors(self.height_px, self.width_px, encoding.tile_height_px, encoding.tile_width_px)
 
+    @property
+    def statistics(self) -> bool:
+        """Whether exact statistics go into the file, taken from the pixels before GDAL has them."""
+        return dict(self.encoding.driver_options).get("STATISTICS") == "YES" and not self.encoding.warps
+
 
 def default_resampling(is_classes: bool) -> str:
     """Classes are picked, measurements are averaged."""

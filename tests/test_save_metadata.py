@@ -1,0 +1,313 @@
+"""Descriptions, tags, CRS, transform and what the source knows: all come back equal."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+
+from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader.errors import GeoreferenceError, MetadataError, MetadataWarning
+
+PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+
+#: A projection that no EPSG code stands for.
+CUSTOM_WKT = CRS.from_proj4("+proj=laea +lat_0=12.3 +lon_0=-4.5 +x_0=1000 +y_0=2000 +ellps=GRS80 +units=m").to_wkt()
+
+both = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
+
+
+@both
+def test_descriptions_come_back(save: Any, make_tensor: Any, tmp_path: Path) -> None:
+    names = ["Red", "Próximo infrarrojo ☀", None]
+
+    save(make_tensor((3, 300, 300)), tmp_path / "out.tif", descriptions=names)
+
+    assert RasterioReader(tmp_path / "out.tif").descriptions == names
+
+
+@both
+def test_tags_of_any_scalar_type_come_back_as_text(save: Any, make_tensor: Any, tmp_path: Path) -> None:
+    tags = {
+        "text": "a <b> & 'c' \"d\" = é ☃",
+        "several lines": "one\ntwo\r\n\tthree",
+        "int": 3,
+        "float": 0.1,
+        "bool": True,
+        "float32": np.float32(2.5),
+        "array of no dimension": np.array(7),
+        "date": datetime.date(2024, 1, 15),
+        "long": "x" * 100_000,
+    }
+
+    save(make_tensor(), tmp_path / "out.tif", tags=tags)
+
+    found = RasterioReader(tmp_path / "out.tif").tags()
+    expected = {key: str(value) for key, value in tags.items()} | {"array of no dimension": "7"}
+    assert {key: found[key] for key in expected} == expected
+
+
+@both
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({"bands": ["a", "b"]}, r"tags\['bands'\] is a list, not a scalar"),
+        ({"nothing": None}, r"tags\['nothing'\] is a NoneType"),
+        ({"array": np.zeros(2)}, "is a ndarray, not a scalar"),
+        ({"bytes": b"ab"}, "is a bytes, not a scalar"),
+        ({"": "x"}, "a key is text"),
+        ({3: "x"}, "a key is text"),
+        ({"a=b": "x"}, "a key can't have"),
+        ({"a:b": "x"}, "a key can't have"),
+        ({"empty": ""}, "GDAL drops empty values"),
+        ({"lead": "  x"}, "white space at the start"),
+        ({"control": "a\x00b"}, "control characters"),
+        ({"surrogate": "\ud800"}, "surrogates"),
+        (["a"], "tags is a list; pass a mapping"),
+    ],
+)
+def test_a_tag_that_would_not_come_back_is_refused(
+    save: Any, tags: Any, message: str, make_tensor: Any, tmp_path: Path, contents: Callable[[Path], dict[str, bytes]]
+) -> None:
+    with pytest.raises(MetadataError, match=message):
+        save(make_tensor(), tmp_path / "out.tif", tags=tags)
+
+    assert contents(tmp_path) == {}
+
+
+@both
+@pytest.mark.parametrize(
+    ("descriptions", "message"),
+    [
+        (["a"], "descriptions has 1 entries for 2 bands; give one per band"),
+        (["a", "b", "c"], "descriptions has 3 entries for 2 bands"),
+        ([], "descriptions has 0 entries for 2 bands"),
+        ("ab", r"descriptions is a str, not a list with one entry per band; pass \['ab'\]"),
+        ({"compress": "lzw"}, "descriptions is a dict.*meant as profile_arg"),
+        (["a", 2], r"descriptions\[1\] is a int; give text or None"),
+        (["a", " b"], r"descriptions\[1\]=' b': GDAL drops white space"),
+    ],
+)
+def test_descriptions_that_do_not_fit_are_refused(
+    save: Any,
+    descriptions: Any,
+    message: str,
+    make_tensor: Any,
+    tmp_path: Path,
+    contents: Callable[[Path], dict[str, bytes]],
+) -> None:
+    with pytest.raises(MetadataError, match=message):
+        save(make_tensor((2, 20, 20)), tmp_path / "out.tif", descriptions=descriptions)
+
+    assert contents(tmp_path) == {}
+
+
+@both
+@pytest.mark.parametrize("crs", ["EPSG:32630", "EPSG:4326", 3857, CUSTOM_WKT, CRS.from_epsg(2193), None])
+def test_the_crs_comes_back(save: Any, crs: Any, make_tensor: Any, tmp_path: Path) -> None:
+    save(make_tensor(crs=crs), tmp_path / "out.tif")
+
+    assert RasterioReader(tmp_path / "out.tif").crs == (None if crs is None else CRS.from_user_input(crs))
+
+
+@both
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(10, 0, 500000, 0, -10, 4000000),
+        Affine(0.1, 0, -3.7, 0, -0.1, 40.4),
+        Affine(10, 0, 500000, 0, 10, 4000000),
+        Affine(30, 0, 500015.123456789, 0, -15, 4000000.987654321),
+        Affine.translation(500000, 4000000) @ Affine.rotation(30) @ Affine.scale(10, -12),
+        Affine(10, 3, 500000, 2, -9, 4000000),
+    ],
+    ids=["north up", "degrees", "south up", "oblong", "rotated", "sheared"],
+)
+def test_the_transform_comes_back(save: Any, transform: Affine, make_tensor: Any, tmp_path: Path) -> None:
+    save(make_tensor(transform=transform), tmp_path / "out.tif")
+
+    np.testing.assert_allclose(RasterioReader(tmp_path / "out.tif").transform[:6], transform[:6], rtol=1e-15)
+
+
+@both
+def test_the_identity_is_a_transform_too(save: Any, make_tensor: Any, tmp_path: Path) -> None:
+    save(make_tensor(transform=Affine.identity(), crs=None), tmp_path / "out.tif")
+
+    assert RasterioReader(tmp_path / "out.tif").transform == Affine.identity()
+
+
+@both
+def test_scales_offsets_units_and_colours_of_the_source_are_kept(save: Any, make_tensor: Any, tmp_path: Path) -> None:
+    attrs = {
+        "descriptions": ["B04", "mask"],
+        "scales": [0.0001, 1.0],
+        "offsets": [-0.1, 0.0],
+        "units": ["reflectance", None],
+        "colorinterp": ["gray", "alpha"],
+        "tags": {"mission": "S2"},
+    }
+
+    save(make_tensor((2, 300, 300), attrs=attrs), tmp_path / "out.tif", tags={"added": 1})
+
+    found = RasterioReader(tmp_path / "out.tif").attrs
+    assert {key: found[key] for key in attrs if key != "tags"} == {k: v for k, v in attrs.items() if k != "tags"}
+    assert found["tags"] | {"mission": "S2", "added": "1"} == found["tags"]
+
+
+def test_arguments_go_before_what_the_source_knows(make_tensor: Any, tmp_path: Path) -> None:
+    attrs = {"descriptions": ["old", "old"], "tags": {"key": "old"}}
+
+    save_cog(make_tensor(attrs=attrs), tmp_path / "out.tif", descriptions=["new", None], tags={"key": "new"})
+
+    reader = RasterioReader(tmp_path / "out.tif")
+    assert reader.descriptions == ["new", None]
+    assert reader.tags()["key"] == "new"
+
+
+@both
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_colour_table_comes_back(save: Any, dtype: str, make_tensor: Any, tmp_path: Path) -> None:
+    table = {0: (0, 0, 0, 255), 1: (255, 0, 0, 255), 7: (1, 2, 3, 255)}
+
+    save(make_tensor((1, 300, 300), dtype, attrs={"colormap": table}), tmp_path / "out.tif")
+
+    found = RasterioReader(tmp_path / "out.tif").attrs["colormap"]
+    assert {value: found[value] for value in table} == table
+
+
+def test_a_colour_table_that_the_file_cannot_hold_is_left_out_with_a_warning(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor((1, 30, 30), attrs={"colormap": {1: (255, 0, 0)}})
+
+    with pytest.warns(MetadataWarning, match="colour table is left out.*not for 1 of float32") as caught:
+        save_cog(tensor, tmp_path / "out.tif", profile_arg={"dtype": "float32"})
+
+    assert caught[0].filename == __file__
+    assert "colormap" not in RasterioReader(tmp_path / "out.tif").attrs
+
+
+def test_a_tag_of_the_source_that_the_file_cannot_hold_is_left_out_with_a_warning(
+    make_tensor: Any, tmp_path: Path
+) -> None:
+    tensor = make_tensor(attrs={"tags": {"netcdf:name": "x", "kept": "y"}})
+
+    with pytest.warns(MetadataWarning, match="left out: netcdf:name") as caught:
+        save_cog(tensor, tmp_path / "out.tif")
+
+    assert caught[0].filename == __file__
+    assert RasterioReader(tmp_path / "out.tif").tags()["kept"] == "y"
+
+
+def test_a_picture_of_three_bytes_is_red_green_and_blue(make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor((3, 30, 30), "uint8"), tmp_path / "three.tif")
+    save_cog(make_tensor((4, 30, 30), "uint8"), tmp_path / "four.tif")
+
+    assert RasterioReader(tmp_path / "three.tif").attrs["colorinterp"] == ["red", "green", "blue"]
+    # A fourth band is transparency only for those who say so.
+    assert "alpha" not in RasterioReader(tmp_path / "four.tif").attrs["colorinterp"]
+
+
+def test_point_pixels_stay_point_pixels(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor(attrs={"tags": {"AREA_OR_POINT": "Point"}})
+
+    save_cog(tensor, tmp_path / "out.tif")
+
+    reader = RasterioReader(tmp_path / "out.tif")
+    assert reader.tags()["AREA_OR_POINT"] == "Point"
+    assert reader.transform == tensor.transform
+
+
+@pytest.mark.parametrize(
+    ("attrs", "message"),
+    [
+        ({"descriptions": ["a"]}, r"attrs\['descriptions'\] has 1 entries for 2 bands"),
+        ({"scales": [1.0, "x"]}, r"attrs\['scales'\]\[1\] is a str; give a number"),
+        ({"colorinterp": ["gray", "beige"]}, "'beige' is no colour interpretation; allowed: undefined, gray"),
+        ({"tags": ["x"]}, r"attrs\['tags'\] is a list"),
+        ({"colormap": [1, 2]}, r"attrs\['colormap'\] should map"),
+        ({"colormap": {0: (0, 0, 300)}}, "from 0 to 255"),
+    ],
+)
+def test_metadata_that_do_not_fit_the_bands_are_refused(
+    attrs: dict[str, Any], message: str, make_tensor: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(MetadataError, match=message):
+        save_cog(make_tensor((2, 20, 20), attrs=attrs), tmp_path / "out.tif")
+
+    assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({"crs": "EPSG:999999"}, "crs='EPSG:999999' is no CRS that PROJ knows"),
+        ({"crs": "somewhere"}, "is no CRS"),
+        ({"transform": Affine(0, 0, 1, 0, 0, 2)}, "pixels of no area"),
+        ({"transform": Affine(float("nan"), 0, 1, 0, 1, 2)}, "pixels of no area"),
+        ({"transform": "north"}, "no affine transform"),
+    ],
+)
+def test_a_place_that_is_none_is_refused(place: dict[str, Any], message: str, make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.raises(GeoreferenceError, match=message):
+        save_cog(make_tensor(**place), tmp_path / "out.tif")
+
+
+def test_nothing_of_the_callers_is_changed(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor((2, 600, 600), "float32", fill_value_default=-1, attrs={"descriptions": ["a", "b"]})
+    tensor[:, :9] = np.nan
+    before = (tensor.values.copy(), dict(tensor.attrs), tensor.transform, tensor.crs)
+    tags, descriptions, profile = {"a": 1}, ["x", "y"], {"compress": "zstd", "crs": "EPSG:32630"}
+
+    save_cog(tensor, tmp_path / "out.tif", descriptions, tags, profile)
+
+    np.testing.assert_array_equal(tensor.values, before[0])
+    assert (tensor.attrs, tensor.transform, tensor.crs) == before[1:]
+    assert (tags, descriptions) == ({"a": 1}, ["x", "y"])
+    assert profile == {"compress": "zstd", "crs": "EPSG:32630"}
+
+
+def test_a_file_holds_no_trace_of_another_raster(make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor(), tmp_path / "out.tif", descriptions=["a", "b"], tags={"a": 1})
+
+    save_cog(make_tensor((1, 20, 30)), tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert dataset.shape == (20, 30)
+        assert dataset.descriptions == (None,)
+        assert "a" not in dataset.tags()
+
+
+def test_georeferencing_is_asked_for_where_it_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(GeoreferenceError, match=r"a ndarray without transform, crs; wrap the pixels as GeoTensor"):
+        save_cog(np.zeros((3, 4)), tmp_path / "out.tif")  # type: ignore[arg-type]
+    with pytest.raises(GeoreferenceError, match=r"'in.tif' is a path; pass RasterioReader\('in.tif'\)"):
+        save_cog("in.tif", tmp_path / "out.tif")  # type: ignore[arg-type]
+
+
+def test_tensors_that_went_through_arithmetic_do_not_carry_a_stale_scale(make_tensor: Any, tmp_path: Path) -> None:
+    stored = make_tensor((1, 30, 30), "int16", attrs={"scales": [0.0001], "offsets": [0.5], "descriptions": ["B04"]})
+
+    save_cog(stored * 0.0001 + 0.5, tmp_path / "out.tif")
+
+    reader = RasterioReader(tmp_path / "out.tif")
+    assert "scales" not in reader.attrs
+    assert "offsets" not in reader.attrs
+    assert reader.descriptions == ["B04"]
+
+
+def test_geotensor_is_what_the_reader_gives_back(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor((2, 300, 300), "int16", fill_value_default=-5, attrs={"descriptions": ["a", "b"]})
+
+    save_cog(tensor, tmp_path / "out.tif")
+
+    again: GeoTensor = RasterioReader(tmp_path / "out.tif").load()
+    np.testing.assert_array_equal(again.values, tensor.values)
+    assert again.fill_value_default == -5
+    assert again.attrs["descriptions"] == ["a", "b"]
+    assert again.same_extent(tensor)

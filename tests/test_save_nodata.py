@@ -1,0 +1,211 @@
+"""nodata: what it is by default, what the dtype can hold, and when a warning is due."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader.errors import FillValueWarning, NodataError
+
+both = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
+
+
+def same(a: Any, b: Any) -> bool:
+    return a == b or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
+
+
+@both
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        ("uint8", 0),
+        ("uint8", 255),
+        ("uint8", 255.0),
+        ("bool", False),
+        ("bool", 255),
+        ("uint16", 65535),
+        ("int16", -32768),
+        ("uint32", 2**32 - 1),
+        ("int32", -(2**31)),
+        ("float32", np.nan),
+        ("float32", -9999.0),
+        ("float32", float(np.float32(0.1))),
+        ("float32", float(np.finfo("float32").min)),
+        ("float32", -np.inf),
+        ("float64", 1e300),
+        ("complex64", 0.0),
+        ("int64", 0),
+        ("int64", -1),
+        ("int64", -(2**63)),
+        ("int64", 2**63 - 1),
+        ("uint64", 2**64 - 1),
+        ("uint64", 2**64 - 1),
+        ("uint8", np.uint8(7)),
+        ("float32", np.float32(-9999)),
+    ],
+)
+def test_nodata_comes_back_equal(save: Any, dtype: str, nodata: Any, make_tensor: Any, tmp_path: Path) -> None:
+    save(make_tensor((2, 300, 300), dtype), tmp_path / "out.tif", nodata=nodata)
+
+    reader = RasterioReader(tmp_path / "out.tif")
+    assert same(reader.nodata, nodata.item() if isinstance(nodata, np.generic) else nodata)
+    assert same(reader.fill_value_default, reader.nodata)
+
+
+@pytest.mark.parametrize("nodata", [2**60 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)])
+def test_a_64_bit_nodata_is_written_to_the_last_digit(nodata: int, make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor((1, 300, 300), "int64"), tmp_path / "out.tif", nodata=nodata)
+
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        entry = tiff.pages[0].tags[42113]
+        tiff.filehandle.seek(entry.valueoffset)
+        assert tiff.filehandle.read(entry.count).rstrip(b"\0").decode() == str(nodata)
+
+
+def test_overviews_leave_out_a_64_bit_nodata(tmp_path: Path, make_tensor: Any) -> None:
+    nodata = -(2**63)
+    values = np.full((1, 300, 300), 8, "int64")
+    values[:, ::2, ::2] = nodata
+
+    save_cog(make_tensor().like(values, fill_value_default=nodata), tmp_path / "out.tif")
+
+    assert set(RasterioReader(tmp_path / "out.tif").reader_overview(0).values.flat) == {8}
+
+
+@both
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "message"),
+    [
+        ("uint8", -9999, "nodata=-9999 can't be held by uint8, which holds integers from 0 to 255"),
+        ("uint8", 256, "nodata=256 can't be held by uint8"),
+        ("bool", -1, "nodata=-1 can't be held by uint8"),
+        ("int16", np.nan, "nodata=nan can't be held by int16"),
+        ("int16", 1.5, "nodata=1.5 can't be held by int16"),
+        ("int16", np.inf, "nodata=inf can't be held by int16"),
+        ("uint64", -1, "nodata=-1 can't be held by uint64"),
+        ("int64", 2**63, "can't be held by int64"),
+        ("float32", 1e300, r"nodata=1e\+300 can't be held by float32, which ends at 3.40282e\+38"),
+        ("float64", "nan", "nodata='nan' is no real number"),
+        ("complex64", 1j, "nodata=1j is no real number"),
+    ],
+)
+def test_a_nodata_that_the_dtype_cannot_hold_is_refused(
+    save: Any,
+    dtype: str,
+    nodata: Any,
+    message: str,
+    make_tensor: Any,
+    tmp_path: Path,
+    contents: Callable[[Path], dict[str, bytes]],
+) -> None:
+    with pytest.raises(NodataError, match=message):
+        save(make_tensor((1, 20, 20), dtype), tmp_path / "out.tif", nodata=nodata)
+
+    assert contents(tmp_path) == {}
+
+
+def test_a_fill_value_that_the_dtype_cannot_hold_is_refused_by_its_name(make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.raises(NodataError, match="data_save.fill_value_default=-9999 can't be held by uint8"):
+        save_cog(make_tensor((1, 20, 20), "uint8", fill_value_default=-9999), tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize("fill", [None, 0, 3, 255])
+def test_nodata_is_the_fill_value_by_default(fill: int | None, make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor((1, 20, 20), "uint8", fill_value_default=fill), tmp_path / "out.tif")
+
+    assert RasterioReader(tmp_path / "out.tif").nodata == fill
+
+
+def test_the_argument_goes_before_the_fill_value(make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor((1, 20, 20), "uint8", fill_value_default=3), tmp_path / "out.tif", nodata=4)
+
+    assert RasterioReader(tmp_path / "out.tif").nodata == 4
+
+
+def test_a_profile_can_say_that_there_is_no_nodata(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor((1, 20, 20), "uint8", fill_value_default=3)
+
+    save_cog(tensor, tmp_path / "out.tif", profile_arg={"nodata": None})
+
+    assert RasterioReader(tmp_path / "out.tif").nodata is None
+
+
+class TestWarning:
+    """Zero is a measurement in most floating-point rasters: it becomes nodata in silence only if somebody said so."""
+
+    @staticmethod
+    def unsaid(make_tensor: Any, dtype: str = "float32") -> GeoTensor:
+        tensor = make_tensor((1, 20, 20), dtype)
+        return GeoTensor(tensor.values, tensor.transform, tensor.crs)
+
+    @both
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64"])
+    def test_zero_by_default_warns_where_the_caller_stands(
+        self, save: Any, dtype: str, make_tensor: Any, tmp_path: Path
+    ) -> None:
+        with pytest.warns(FillValueWarning, match=r"Pass nodata=numpy\.nan") as caught:
+            save(self.unsaid(make_tensor, dtype), tmp_path / "out.tif")
+
+        assert caught[0].filename == __file__
+        assert RasterioReader(tmp_path / "out.tif").nodata == 0
+
+    def test_integers_that_became_floating_point_warn_too(self, make_tensor: Any, tmp_path: Path) -> None:
+        bands = make_tensor((2, 20, 20), "uint16", fill_value_default=0)
+
+        with pytest.warns(FillValueWarning):
+            save_cog((bands[0] - bands[1]) / (bands[0] + bands[1]), tmp_path / "out.tif")
+
+    @pytest.mark.parametrize(
+        ("dtype", "fill", "arguments"),
+        [
+            ("float32", 0, {}),
+            ("float32", np.nan, {}),
+            ("float32", None, {}),
+            ("uint8", 0, {}),
+            ("float32", None, {"nodata": 0}),
+            ("float32", None, {"profile_arg": {"nodata": 0}}),
+        ],
+    )
+    def test_what_was_said_does_not_warn(
+        self, dtype: str, fill: Any, arguments: dict[str, Any], make_tensor: Any, tmp_path: Path
+    ) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FillValueWarning)
+            save_cog(make_tensor((1, 20, 20), dtype, fill_value_default=fill), tmp_path / "out.tif", **arguments)
+
+    def test_integers_and_said_nodata_do_not_warn(self, make_tensor: Any, tmp_path: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FillValueWarning)
+            save_cog(self.unsaid(make_tensor, "uint8"), tmp_path / "a.tif")
+            save_cog(self.unsaid(make_tensor), tmp_path / "b.tif", nodata=np.nan)
+            save_cog(self.unsaid(make_tensor), tmp_path / "c.tif", nodata=0)
+
+    def test_a_file_that_says_zero_has_said_it(self, make_tensor: Any, tmp_path: Path) -> None:
+        save_cog(make_tensor((1, 20, 20), "float32"), tmp_path / "in.tif", nodata=0)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FillValueWarning)
+            save_cog(RasterioReader(tmp_path / "in.tif"), tmp_path / "lazy.tif")
+            save_cog(RasterioReader(tmp_path / "in.tif").load(), tmp_path / "loaded.tif")
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_masks_are_valid_and_invalid_where_they_were_after_reading_back(
+    fill: int, make_tensor: Any, tmp_path: Path
+) -> None:
+    mask = make_tensor((1, 40, 40), "bool").astype("uint8") * 255 if fill else make_tensor((1, 40, 40), "bool")
+    mask = mask.like(mask.values, fill_value_default=fill)
+
+    save_cog(mask, tmp_path / "mask.tif")
+
+    again = RasterioReader(tmp_path / "mask.tif").load()
+    np.testing.assert_array_equal(again.invalidmask().values, mask.invalidmask().values)
+    np.testing.assert_array_equal(again.validmask().values, mask.validmask().values)
