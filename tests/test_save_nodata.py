@@ -47,7 +47,6 @@ def same(a: Any, b: Any) -> bool:
         ("int64", -(2**63)),
         ("int64", 2**63 - 1),
         ("uint64", 2**64 - 1),
-        ("uint64", 2**64 - 1),
         ("uint8", np.uint8(7)),
         ("float32", np.float32(-9999)),
     ],

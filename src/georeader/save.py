@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.errors import DestinationError, GeoreferenceError, NotSupportedError, OptionError
+from georeader.errors import DestinationError, GeoreferenceError, NotSupportedError, OptionError, ShapeError
 from georeader.export.dtypes import convert_pixels, storage_dtype
 from georeader.export.layout import overview_factors
 from georeader.export.sinks.local import LocalSink
@@ -219,6 +219,8 @@ def _save_cog(
     missing = [name for name in ("crs", "transform") if name not in keys]
     if missing:
         raise GeoreferenceError(f"profile has no {' and no '.join(missing)}; say where the pixels lie")
+    if out_np.ndim != 3:
+        raise ShapeError(f"out_np is of shape {out_np.shape}; _save_cog takes (band, row, column)")
     place = {name: profile[keys[name]] for name in ("transform", "crs")}
     tensor = GeoTensor(out_np, **place, fill_value_default=None)
     save_cog(tensor, path_tiff_save, descriptions, tags, profile, fs, dir_tmpfiles=dir_tmpfiles)

@@ -1,0 +1,78 @@
+"""The rules of the house, held by tests: who may import what, and how large a room may grow."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import georeader
+
+SOURCE = Path(georeader.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
+
+#: Plans: functions from values to values.
+PURE = [
+    "export/spec.py",
+    "export/layout.py",
+    "export/options.py",
+    "export/option_values.py",
+    "export/encoding.py",
+    "export/metadata.py",
+    "export/dtypes.py",
+    "export/gdal_options.py",
+    "band_attrs.py",
+    "errors.py",
+]
+
+#: What opens, reads, writes or removes something.
+WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "socket", "subprocess", "urllib", "fsspec", "rasterio.io",
+         "rasterio.shutil", "rasterio.warp", "rasterio.vrt", "georeader.rasterio_reader", "georeader.wide_nodata",
+         "georeader.export.sources", "georeader.export.sinks", "georeader.export.gdal_engine"}  # fmt: skip
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_plans_touch_nothing(name: str) -> None:
+    tree = ast.parse((SOURCE / name).read_text())
+    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+    assert not imports(SOURCE / name) & WORLD
+    assert "rasterio.open" not in imports(SOURCE / name)
+    assert not calls & {"open", "print"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_georeader_never_imports_geotoolz(name: str) -> None:
+    assert not any(module.split(".")[0] == "geotoolz" for module in imports(SOURCE / name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rooms_and_functions_stay_small(name: str) -> None:
+    text = (SOURCE / name).read_text()
+    too_long = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            docstring = ast.get_docstring(node, clean=False) or ""
+            lines = node.end_lineno - node.lineno - docstring.count("\n")  # type: ignore[operator]
+            if lines > 40:
+                too_long.append(node.name)
+
+    assert too_long == []
+    assert text.count("\n") <= 400
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_input_is_not_checked_by_assert(name: str) -> None:
+    assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse((SOURCE / name).read_text())))

@@ -1,0 +1,407 @@
+"""A save that fails leaves an earlier file as it was, and nothing else behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from georeader import RasterioReader, save, save_cog, save_tiled_geotiff
+from georeader.errors import (
+    DestinationError,
+    DtypeError,
+    NotSupportedError,
+    ShapeError,
+    WriteError,
+)
+
+Contents = Callable[[Path], dict[str, bytes]]
+both = pytest.mark.parametrize("save_function", [save_cog, save_tiled_geotiff])
+
+
+class Breaks:
+    """A raster whose pixels can't be had."""
+
+    def __init__(self, like: Any, error: BaseException) -> None:
+        self.shape, self.crs, self.transform, self.dtype = like.shape, like.crs, like.transform, like.dtype
+        self.fill_value_default = 0
+        self._error = error
+
+    def load(self) -> Any:
+        raise self._error
+
+
+@both
+@pytest.mark.parametrize("error", [OSError("the disk is gone"), KeyboardInterrupt(), MemoryError()])
+def test_a_source_that_raises_leaves_everything_as_it_was(
+    save_function: Any, error: BaseException, make_tensor: Any, tmp_path: Path, contents: Contents
+) -> None:
+    save_function(make_tensor(), tmp_path / "out.tif")
+    before = contents(tmp_path)
+
+    with pytest.raises(type(error)) as caught:
+        save_function(Breaks(make_tensor(), error), tmp_path / "out.tif")
+
+    assert caught.value is error
+    assert contents(tmp_path) == before
+
+
+@both
+def test_a_failure_while_gdal_writes_leaves_everything_as_it_was(
+    save_function: Any, make_tensor: Any, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_function(make_tensor(), tmp_path / "out.tif")
+    before = contents(tmp_path)
+
+    def half_a_file(source: Any, path: str, **options: Any) -> None:
+        Path(path).write_bytes(b"II*\0half")
+        (Path(path).parent / "left.ovr.tmp").write_bytes(b"x")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rasterio.shutil, "copy", half_a_file)
+    with pytest.raises(KeyboardInterrupt):
+        save_function(make_tensor(), tmp_path / "out.tif")
+
+    assert contents(tmp_path) == before
+
+
+def test_gdals_own_errors_are_named_and_chained(make_tensor: Any, tmp_path: Path, contents: Contents) -> None:
+    with pytest.raises(WriteError, match="GDAL's COG driver failed: Invalid tiling matrix") as caught:
+        save_cog(make_tensor(), tmp_path / "out.tif", profile_arg={"TILING_SCHEME": "nonsense"})
+
+    assert type(caught.value.__cause__).__module__.startswith("rasterio")
+    assert contents(tmp_path) == {}
+
+
+FULL_DISK = textwrap.dedent("""
+    import resource, signal, sys
+    import numpy as np
+    from affine import Affine
+    from georeader import GeoTensor, save
+    from georeader.errors import WriteError
+
+    function, limit, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    values = np.random.default_rng(0).integers(0, 2**16, (1, 700, 700)).astype("uint16")
+    tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        getattr(save, function)(tensor, path, profile_arg={"compress": "none"})
+    except WriteError as error:
+        print("WriteError")
+    else:
+        print("written")
+""")
+
+
+@pytest.mark.parametrize("function", ["save_cog", "save_tiled_geotiff"])
+def test_a_full_disk_is_an_error_wherever_it_strikes(
+    function: str, make_tensor: Any, tmp_path: Path, contents: Contents
+) -> None:
+    """A limit on the file's size stands for the disk: GDAL must not call a short file a success."""
+    whole = tmp_path / "whole.tif"
+    run = [sys.executable, "-c", FULL_DISK, function]
+    done = subprocess.run([*run, str(2**40), str(whole)], capture_output=True, text=True, check=True)
+    assert done.stdout == "written\n"
+    size = whole.stat().st_size
+    whole.unlink()
+    (tmp_path / "out.tif").write_bytes(b"the earlier file")
+
+    for limit in (0, 100, size // 3, size - 70_000, size - 4096, size - 5, size - 1):
+        done = subprocess.run([*run, str(limit), str(tmp_path / "out.tif")], capture_output=True, text=True, check=True)
+        assert done.stdout == "WriteError\n", (limit, size)
+        assert contents(tmp_path) == {"out.tif": b"the earlier file"}
+
+
+@both
+def test_an_earlier_file_is_replaced_in_one_step(save_function: Any, make_tensor: Any, tmp_path: Path) -> None:
+    """Somebody who opens the path again and again during saves always finds one whole raster or the other."""
+    path = tmp_path / "out.tif"
+    first, second = make_tensor((1, 400, 400)), make_tensor((1, 500, 300))
+    save_function(first, path)
+    stop = threading.Event()
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            with rasterio.open(path) as dataset:
+                dataset.read()
+                seen.append(dataset.shape)
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for tensor in (second, first) * 10:
+            save_function(tensor, path)
+        stop.set()
+        looking.result()
+
+    assert set(seen) <= {(400, 400), (500, 300)}
+    assert len(seen) > 1
+    assert os.listdir(tmp_path) == ["out.tif"]
+
+
+def test_an_open_reader_keeps_the_earlier_file(make_tensor: Any, tmp_path: Path) -> None:
+    old, new = make_tensor((1, 300, 300)), make_tensor((1, 300, 300), "int32")
+    save_cog(old, tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        save_cog(new, tmp_path / "out.tif")
+        np.testing.assert_array_equal(dataset.read(), old.values)
+
+    np.testing.assert_array_equal(RasterioReader(tmp_path / "out.tif").values, new.values)
+
+
+def test_a_file_can_be_saved_over_itself(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor((2, 600, 600))
+    save_tiled_geotiff(tensor, tmp_path / "out.tif")
+
+    save_cog(RasterioReader(tmp_path / "out.tif"), tmp_path / "out.tif")
+
+    assert RasterioReader(tmp_path / "out.tif").overviews() == [2, 4]
+    np.testing.assert_array_equal(RasterioReader(tmp_path / "out.tif").values, tensor.values)
+
+
+def test_sidecars_of_the_earlier_file_go_with_it(make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor(), tmp_path / "out.tif")
+    (tmp_path / "out.tif.aux.xml").write_text(
+        '<PAMDataset><PAMRasterBand band="1"><Description>stale</Description></PAMRasterBand></PAMDataset>'
+    )
+    (tmp_path / "out.tif.ovr").write_bytes(b"stale")
+    (tmp_path / "other.tif.aux.xml").write_bytes(b"not ours")
+
+    save_cog(make_tensor(), tmp_path / "out.tif", descriptions=["new", "new"])
+
+    assert sorted(os.listdir(tmp_path)) == ["other.tif.aux.xml", "out.tif"]
+    assert RasterioReader(tmp_path / "out.tif").descriptions == ["new", "new"]
+
+
+def test_a_symbolic_link_stays_one(make_tensor: Any, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.tif").symlink_to(tmp_path / "real" / "out.tif")
+
+    save_cog(make_tensor(), tmp_path / "link.tif")
+
+    assert (tmp_path / "link.tif").is_symlink()
+    assert RasterioReader(tmp_path / "real" / "out.tif").count == 2
+
+
+def test_permissions_are_those_of_any_new_file_or_of_the_earlier_one(make_tensor: Any, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save_cog(make_tensor(), tmp_path / "new.tif")
+        assert stat.S_IMODE((tmp_path / "new.tif").stat().st_mode) == 0o640
+        (tmp_path / "new.tif").chmod(0o604)
+        save_cog(make_tensor(), tmp_path / "new.tif")
+        assert stat.S_IMODE((tmp_path / "new.tif").stat().st_mode) == 0o604
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("kind", [str, Path, os.fsencode])
+def test_paths_are_str_or_path_like(kind: Any, make_tensor: Any, tmp_path: Path) -> None:
+    name = tmp_path / ("é ☃ " + "x" * 200 + ".tif")
+
+    save_cog(make_tensor(), kind(str(name)))
+
+    assert RasterioReader(name).count == 2
+    assert len(os.listdir(tmp_path)) == 1
+
+
+def test_a_relative_path_is_relative_to_the_working_folder(
+    make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    save_cog(make_tensor(), "out.tif")
+
+    assert os.listdir(tmp_path) == ["out.tif"]
+
+
+@both
+@pytest.mark.parametrize("prefix", save.REMOTE_FILE_EXTENSIONS)
+def test_remote_destinations_are_not_supported_yet(
+    save_function: Any, prefix: str, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    for url in (f"{prefix}bucket/key.tif", f"{prefix.upper()}bucket/key.tif"):
+        with pytest.raises(
+            NotSupportedError, match="remote destinations .* are not supported yet; nothing was written"
+        ):
+            save_function(make_tensor(), url)
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_new_cloud_is_one_line(make_tensor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(save, "REMOTE_FILE_EXTENSIONS", [*save.REMOTE_FILE_EXTENSIONS, "swift://"])
+
+    with pytest.raises(NotSupportedError, match=r"remote destinations \(gs://.*swift://\)"):
+        save_cog(make_tensor(), "swift://container/key.tif")
+
+
+@both
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (Path("s3://bucket/key.tif"), "pathlib shortens '//' to '/', so pass URLs as str"),
+        ("memory://key.tif", "looks like a URL"),
+        ("s4://bucket/key.tif", "looks like a URL"),
+        ("/vsimem/out.tif", "virtual paths"),
+    ],
+)
+def test_what_is_no_local_path_is_not_taken_for_one(
+    save_function: Any, path: Any, message: str, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(NotSupportedError, match=message):
+        save_function(make_tensor(), path)
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_filesystem_is_not_supported_yet(make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotSupportedError, match="fs are not supported yet"):
+        save_cog(make_tensor(), tmp_path / "out.tif", fs=object())
+
+    assert os.listdir(tmp_path) == []
+
+
+@both
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("missing/out.tif", "the folder '.*missing' is missing; create it first"),
+        (".", "is a folder; name a file in it"),
+        ("folder/", "is a folder"),
+        ("", "is a folder"),
+        (3, "path_tiff_save=3 is no path; pass a str or os.PathLike"),
+        (None, "path_tiff_save=None is no path"),
+        ("pipe", "is no regular file"),
+    ],
+)
+def test_a_destination_that_can_take_no_file_is_refused(
+    save_function: Any, path: Any, message: str, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(DestinationError, match=message):
+        save_function(make_tensor(), path)
+
+    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+
+
+def test_a_folder_without_permission_is_refused(
+    make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**kwargs: Any) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)  # root, who often runs tests, could write anywhere
+
+    with pytest.raises(DestinationError, match="can't write in '.*': Permission denied"):
+        save_cog(make_tensor(), tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 20, 30), (7,)])
+def test_other_than_two_or_three_dimensions_are_refused(
+    shape: tuple[int, ...], make_tensor: Any, tmp_path: Path
+) -> None:
+    data = make_tensor((2, 20, 30))
+    stand_in = Breaks(data, AssertionError("pixels are not asked for"))
+    stand_in.shape = shape
+
+    with pytest.raises(ShapeError, match=rf"has {len(shape)} dimensions; save takes \(row, column\) or \(band"):
+        save_cog(stand_in, tmp_path / "out.tif")  # type: ignore[arg-type]
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_raster_without_pixels_is_refused(make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="has no pixels"):
+        save_cog(make_tensor((2, 0, 30)), tmp_path / "out.tif")
+
+
+def _odd_dtypes() -> dict[str, tuple[Any, str]]:
+    return {
+        "object": (np.array([[1, "a"]], dtype=object), "cast to the numbers that the objects stand for"),
+        "str": (np.array([["a", "b"]]), "encode the words as integer classes"),
+        "bytes": (np.array([[b"a", b"b"]]), "encode the words as integer classes"),
+        "datetime64": (np.array([["2024-01-01"]], dtype="datetime64[D]"), "cast to int64"),
+        "timedelta64": (np.array([[1]], dtype="timedelta64[s]"), "cast to int64"),
+        "void": (np.zeros((2, 2), dtype=[("a", "u1"), ("b", "f4")]), "stack the fields as bands"),
+        "float128": (np.zeros((2, 2), dtype="longdouble"), "cast to float64"),
+    }
+
+
+@both
+@pytest.mark.parametrize("name", list(_odd_dtypes()))
+def test_dtypes_without_a_counterpart_are_refused_with_advice(
+    save_function: Any, name: str, make_tensor: Any, tmp_path: Path
+) -> None:
+    values, advice = _odd_dtypes()[name]
+    plain = make_tensor((1, 1))
+    tensor = type(plain)(values, plain.transform, plain.crs)
+
+    with pytest.raises(DtypeError, match=f"dtype .* has no GeoTIFF counterpart in the installed GDAL; {advice}"):
+        save_function(tensor, tmp_path / "out.tif")
+
+    assert os.listdir(tmp_path) == []
+
+
+class TestTemporaryFiles:
+    def test_gdals_go_where_they_are_told_and_do_not_stay(
+        self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "scratch").mkdir()
+        seen = []
+        copy = rasterio.shutil.copy
+
+        def watched(source: Any, path: str, **options: Any) -> None:
+            seen.append(rasterio.env.getenv()["CPL_TMPDIR"])
+            copy(source, path, **options)
+
+        monkeypatch.setattr(rasterio.shutil, "copy", watched)
+        save_cog(
+            make_tensor(),
+            tmp_path / "out.tif",
+            profile_arg={"TARGET_SRS": "EPSG:4326"},
+            dir_tmpfiles=tmp_path / "scratch",
+        )
+
+        assert Path(seen[0]).parent == tmp_path / "scratch"
+        assert os.listdir(tmp_path / "scratch") == []
+        assert sorted(os.listdir(tmp_path)) == ["out.tif", "scratch"]
+
+    def test_a_folder_that_is_missing_is_refused(self, make_tensor: Any, tmp_path: Path) -> None:
+        with pytest.raises(DestinationError, match="dir_tmpfiles=.*nowhere' is no folder"):
+            save_cog(make_tensor(), tmp_path / "out.tif", dir_tmpfiles=tmp_path / "nowhere")
+
+
+def test_many_saves_at_once_do_not_disturb_each_other(make_tensor: Any, tmp_path: Path) -> None:
+    tensors = [make_tensor((2, 300 + n, 300), "float32", fill_value_default=np.nan) for n in range(16)]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: save_cog(tensors[n], tmp_path / f"{n}.tif", tags={"n": n}), range(16)))
+
+    for n, tensor in enumerate(tensors):
+        reader = RasterioReader(tmp_path / f"{n}.tif")
+        np.testing.assert_array_equal(reader.values, tensor.values)
+        assert reader.tags()["n"] == str(n)
+    assert len(os.listdir(tmp_path)) == 16
