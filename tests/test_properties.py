@@ -75,7 +75,11 @@ def test_any_raster_by_any_lossless_profile_comes_back(path: Path, raster: GeoTe
         np.testing.assert_array_equal(dataset.read(), expected)
         assert dataset.crs.to_epsg() == 3857
         np.testing.assert_allclose(dataset.transform[:6], raster.transform[:6], rtol=1e-14, atol=1e-9)
-    assert cog_validate(path, strict=True, quiet=True) == (True, [], [])
+    _, errors, warnings = cog_validate(path, strict=True, quiet=True)
+    if raster.width == 1:
+        # rasterio takes the decimation from the width alone, and a column can't get narrower.
+        errors = [error for error in errors if not error.startswith("Invalid Decimation 1 ")]
+    assert (errors, warnings) == ([], [])
 
 
 @files

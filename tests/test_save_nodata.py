@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
@@ -67,6 +68,13 @@ def test_a_64_bit_nodata_is_written_to_the_last_digit(nodata: int, make_tensor: 
         entry = tiff.pages[0].tags[42113]
         tiff.filehandle.seek(entry.valueoffset)
         assert tiff.filehandle.read(entry.count).rstrip(b"\0").decode() == str(nodata)
+
+
+def test_a_64_bit_nodata_is_written_whatever_the_callers_gdal_configuration(make_tensor: Any, tmp_path: Path) -> None:
+    with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+        save_cog(make_tensor((1, 300, 300), "int64"), tmp_path / "out.tif", nodata=-5)
+
+    assert RasterioReader(tmp_path / "out.tif").nodata == -5
 
 
 def test_overviews_leave_out_a_64_bit_nodata(tmp_path: Path, make_tensor: Any) -> None:

@@ -289,6 +289,8 @@ def test_a_filesystem_is_not_supported_yet(make_tensor: Any, tmp_path: Path) -> 
         (".", "is a folder; name a file in it"),
         ("folder/", "is a folder"),
         ("", "is a folder"),
+        ("x" * 300 + ".tif", "can't be a path here: .*File name too long"),
+        ("nul\0.tif", "can't be a path here: .*null"),
         (3, "path_tiff_save=3 is no path; pass a str or os.PathLike"),
         (None, "path_tiff_save=None is no path"),
         ("pipe", "is no regular file"),

@@ -98,7 +98,8 @@ def save_cog(
             DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError,
             NotSupportedError. WriteError when writing itself fails.
 
-    Memory: the array, GDAL's copy of it and its overviews, 2.4 times the array in all.
+    Memory, beyond the array: GDAL's copy of it and its overviews, 1.33 times the array, and GDAL's block cache
+    (GDAL_CACHEMAX, 5% of the machine's memory unless set).
 
     References:
         OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles).
@@ -154,7 +155,7 @@ def save_tiled_geotiff(
     Raises:
         GeoreaderError: As in `save_cog`.
 
-    Memory: the array and GDAL's copy of it.
+    Memory, beyond the array: GDAL's copy of it and GDAL's block cache.
 
     Example:
         >>> import numpy as np

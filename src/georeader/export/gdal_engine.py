@@ -3,7 +3,8 @@
 Pixels are laid into a GeoTIFF in memory, overviews are built on it, and GDAL's COG driver copies both into the
 file, overviews and header first (GDAL's COG driver page; OGC 21-026). What that driver can't do, oblong tiles
 and, before GDAL 3.11, band interleave, goes through the GTiff driver with COPY_SRC_OVERVIEWS, on which the
-COG driver itself is built. Memory: the array, once more as GDAL's copy, and a third of it for overviews.
+COG driver itself is built. Memory, beyond the array: GDAL's copy of it, a third of it for overviews, and GDAL's
+block cache (GDAL_CACHEMAX, 5% of the machine's memory unless set).
 """
 
 from __future__ import annotations
@@ -82,7 +83,12 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[Any]:
         with file.open(**_staging_profile(spec)) as dataset:
             _describe(dataset, spec)
             dataset.write(pixels)
-        with _nodata_sidecar(file, spec), rasterio.open(file.name, "r+") as dataset:
+        # Whatever the caller's own GDAL configuration says: here the sidecar is to be read.
+        with (
+            _nodata_sidecar(file, spec),
+            rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_DISABLE_READDIR_ON_OPEN="FALSE"),
+            rasterio.open(file.name, "r+") as dataset,
+        ):
             yield dataset
 
 

@@ -22,7 +22,8 @@ class LocalSink:
     place by `os.replace`, which POSIX makes atomic: a reader sees the earlier file or the whole new one.
     Leaving the block without a commit, by whatever exception, removes the folder; the earlier file is then
     as it was. Sidecar files that GDAL made for the earlier file (``.aux.xml``, ``.ovr``, ``.msk``) go with
-    it, as they do when GDAL overwrites a file. A symbolic link stays one: its target is replaced.
+    it, as they do when GDAL overwrites a file. A symbolic link stays one: its target is replaced. Only a process
+    that is killed leaves the hidden folder, ``.<name>.<random>.part``, behind.
 
     Attributes:
         path: The destination, links resolved.
@@ -48,8 +49,13 @@ class LocalSink:
             DestinationError: It is a folder or no regular file, or its folder is missing.
         """
         self.given = os.fspath(path)
-        self.path = Path(os.path.realpath(self.given))
-        self._check()
+        try:
+            self.path = Path(os.path.realpath(self.given))
+            self._check()
+        except (OSError, ValueError) as error:
+            if isinstance(error, DestinationError):
+                raise
+            raise DestinationError(f"{self.given!r} can't be a path here: {error}") from error
         self._folder: Path | None = None
 
     def _check(self) -> None:
