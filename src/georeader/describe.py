@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from georeader.errors import GeoreferenceError
 from georeader.window_utils import normalise_crs
 
 
@@ -16,12 +17,17 @@ def describe_crs(crs: Any) -> str:
     """
     if crs is None:
         return "none"
-    known = normalise_crs(crs)
+    try:
+        known = normalise_crs(crs)
+    except GeoreferenceError:
+        return f"{crs!r} (PROJ does not know it)"
     code = known.to_epsg() if known is not None else None
     if code is not None:
         return f"EPSG:{code}"
     wkt = known.to_wkt() if known is not None else ""
     name = wkt.split('"')[1] if '"' in wkt else "unnamed"
+    if known is not None and name in ("unknown", "unnamed"):
+        name = known.to_proj4() or name
     return f"{name} (no EPSG code)"
 
 

@@ -1,17 +1,61 @@
-"""What an open raster file says about itself, in one frozen value."""
+"""Opening a raster file, and what it then says about itself, in one frozen value."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
 
+from georeader.errors import MetadataWarning, ReadError
 from georeader.wide_nodata import WIDE_DTYPES, read_wide_nodata
+from georeader.window_utils import regrid
+
+#: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
+RIO_ENV_OPTIONS_DEFAULT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+}
+
+#: A URL, or a path of GDAL's virtual filesystems, that leads over the network.
+_REMOTE = re.compile(r"(^|\+)(?!(file|zip|tar|gzip)\b)[a-z0-9]+://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\b")
+
+
+def default_options(path: str) -> dict[str, str]:
+    """Give the GDAL options for reading ``path``: none where it is on this machine."""
+    return dict(RIO_ENV_OPTIONS_DEFAULT) if _REMOTE.search(path) else {}
+
+
+@contextmanager
+def open_dataset(path: str, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
+    """Open a file in rasterio; whatever goes wrong inside is a ReadError that names the file.
+
+    Args:
+        path: As rasterio takes it.
+        options: GDAL configuration options while it is open.
+        overview_level: Open this overview of it.
+
+    Raises:
+        ReadError: Opening failed, or reading while it was open.
+    """
+    level = {} if overview_level is None else {"overview_level": overview_level}
+    try:
+        with rasterio.Env(**options), rasterio.open(path, **level) as dataset:
+            yield dataset
+    except RasterioError as error:
+        # What GDAL said is in the cause: "Read failed. See previous exception for details."
+        reason = str(error.__cause__ if error.__cause__ and "previous exception" in str(error) else error)
+        raise ReadError(reason if path in reason else f"{path}: {reason}") from error
 
 
 @dataclass(frozen=True)
@@ -22,10 +66,11 @@ class FileInfo:
         height_px: Rows.
         width_px: Columns.
         count: Bands.
-        dtype: numpy dtype of the first band.
+        dtypes: numpy dtype of each band.
         crs: CRS, or None.
         transform: Pixel (column, row) to CRS (x, y).
-        nodata: The first band's, or None.
+        nodatavals: nodata of each band, None where there is none or none that its dtype can hold: an int
+            for integer bands, else a float.
         descriptions: Band names, None where there is none.
         scales: Physical value = stored value * scale + offset.
         offsets: See ``scales``.
@@ -38,10 +83,10 @@ class FileInfo:
     height_px: int
     width_px: int
     count: int
-    dtype: np.dtype[Any]
+    dtypes: tuple[np.dtype[Any], ...]
     crs: CRS | None
     transform: Affine
-    nodata: int | float | None
+    nodatavals: tuple[int | float | None, ...]
     descriptions: tuple[str | None, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
@@ -68,7 +113,7 @@ class FileInfo:
             chosen = [values[index - 1] for index in indexes]
             if any(value != unsaid for value in chosen):
                 attrs[key] = chosen
-        if self.colormap is not None:
+        if self.colormap is not None and list(indexes) == [1]:
             attrs["colormap"] = dict(self.colormap)
         if self.tags:
             attrs["tags"] = dict(self.tags)
@@ -76,33 +121,76 @@ class FileInfo:
 
 
 def read_file_info(dataset: Any) -> FileInfo:
-    """Read what an open rasterio dataset says about itself."""
-    dtype = np.dtype(dataset.dtypes[0])
+    """Read what an open rasterio dataset says about itself.
+
+    Names that are not UTF-8 are left out with a `MetadataWarning`.
+    """
+    # rasterio reads complex integers, which numpy does not have, as complex64.
+    dtypes = tuple(np.dtype("complex64" if name == "complex_int16" else name) for name in dataset.dtypes)
+    nothing = (None,) * dataset.count
     return FileInfo(
         height_px=dataset.height,
         width_px=dataset.width,
         count=dataset.count,
-        dtype=dtype,
+        dtypes=dtypes,
         crs=dataset.crs,
         transform=dataset.transform,
-        nodata=_nodata_of(dataset, dtype),
-        descriptions=tuple(name or None for name in dataset.descriptions),
+        nodatavals=_nodatavals_of(dataset, dtypes),
+        descriptions=tuple(name or None for name in _read_text(dataset, "descriptions", nothing)),
         scales=tuple(dataset.scales),
         offsets=tuple(dataset.offsets),
-        units=tuple(unit or None for unit in dataset.units),
+        units=tuple(unit or None for unit in _read_text(dataset, "units", nothing)),
         colorinterp=tuple(interp.name for interp in dataset.colorinterp),
         colormap=_colormap_of(dataset),
-        tags=dict(dataset.tags()),
+        tags=dict(_read_text(dataset, "tags", {})),
     )
 
 
-def _nodata_of(dataset: Any, dtype: np.dtype[Any]) -> int | float | None:
-    """Give the first band's nodata, an int for integer bands."""
-    if dtype.name in WIDE_DTYPES:
-        return read_wide_nodata(dataset)
-    nodata: float | None = dataset.nodata
-    is_whole = nodata is not None and dtype.kind in "iu" and float(nodata).is_integer()
-    return int(nodata) if nodata is not None and is_whole else nodata
+def at_overview(info: FileInfo, overview: Any) -> FileInfo:
+    """Give the metadata of a file's overview: GDAL itself tells only part of them there.
+
+    Args:
+        info: Metadata of the whole file.
+        overview: The overview, open in rasterio.
+    """
+    columns, rows = info.width_px / overview.width, info.height_px / overview.height
+    # Written out, since rasterio gives unset memory for overviews of rasters without a place.
+    transform = regrid(info.transform, 0, 0, columns, rows)
+    return replace(info, height_px=overview.height, width_px=overview.width, transform=transform)
+
+
+def _read_text(dataset: Any, name: str, default: Any) -> Any:
+    try:
+        value = getattr(dataset, name)
+        return value() if callable(value) else value
+    except UnicodeDecodeError as error:
+        warnings.warn(
+            f"{dataset.name}: {name} are left out, since they are not UTF-8 ({error})", MetadataWarning, stacklevel=2
+        )
+        return default
+
+
+def _nodatavals_of(dataset: Any, dtypes: Sequence[np.dtype[Any]]) -> tuple[int | float | None, ...]:
+    wide = read_wide_nodata(dataset) if any(dtype.name in WIDE_DTYPES for dtype in dtypes) else None
+    return tuple(
+        wide if dtype.name in WIDE_DTYPES and nodata == _as_double(wide, dtype) else _held_by(nodata, dtype)
+        for nodata, dtype in zip(dataset.nodatavals, dtypes, strict=True)
+    )
+
+
+def _as_double(nodata: int | None, dtype: np.dtype[Any]) -> float | None:
+    """Give what rasterio makes of a 64-bit nodata: None where the double lies beyond the dtype's range."""
+    if nodata is None:
+        return None
+    limits = np.iinfo(dtype)
+    return float(nodata) if limits.min <= float(nodata) <= limits.max else None
+
+
+def _held_by(nodata: float | None, dtype: np.dtype[Any]) -> int | float | None:
+    """Give nodata as a number of the dtype; None where no pixel can have that value."""
+    if nodata is None or dtype.kind not in "iu":
+        return nodata
+    return int(nodata) if float(nodata).is_integer() else None
 
 
 def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:

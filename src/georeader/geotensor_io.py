@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rasterio.io import MemoryFile
 
+from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
 
 if TYPE_CHECKING:
@@ -38,13 +41,9 @@ def load_file(
         ReadError: The file can't be opened or read.
     """
     if fs is not None:
-        with fs.open(os.fspath(path), "rb") as file:
-            return load_bytes(
-                file.read(),
-                load_tags=load_tags,
-                load_descriptions=load_descriptions,
-                rio_env_options=rio_env_options,
-            )
+        options = {"load_tags": load_tags, "load_descriptions": load_descriptions, "rio_env_options": rio_env_options}
+        name = os.fspath(path)
+        return _load_named_bytes(_read_bytes(name, fs), name, PurePath(name).name or None, **options)
     tensor = RasterioReader(path, rio_env_options=rio_env_options).load()
     unwanted = [key for key, wanted in (("tags", load_tags), ("descriptions", load_descriptions)) if not wanted]
     return tensor.like(tensor, attrs={key: value for key, value in tensor.attrs.items() if key not in unwanted})
@@ -56,5 +55,23 @@ def load_bytes(bytes_read: bytes | bytearray | memoryview, **options: Any) -> Ge
     Raises:
         ReadError: The bytes are no raster that GDAL knows.
     """
-    with MemoryFile(bytes(bytes_read)) as file:
-        return load_file(file.name, **options)
+    content = bytes(bytes_read)
+    return _load_named_bytes(content, f"the {len(content)} bytes given", None, **options)
+
+
+def _read_bytes(path: str, fs: Any) -> bytes:
+    try:
+        with fs.open(path, "rb") as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise ReadError(str(error) if path in str(error) else f"{path}: {error}") from error
+
+
+def _load_named_bytes(content: bytes, name: str, filename: str | None, **options: Any) -> GeoTensor:
+    """Load bytes that messages call ``name``: the file in GDAL's memory is nothing that the caller knows."""
+    with MemoryFile(content, filename=filename) as file:
+        try:
+            return load_file(file.name, **options)
+        except ReadError as error:
+            in_memory = rf"'?(/vsimem/\S+/)?{re.escape(PurePath(file.name).name)}'?:?\s*"
+            raise ReadError(f"{name}: {re.sub(in_memory, '', str(error))}") from error

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from georeader.errors import IndexingError, ReadError
-from georeader.file_info import FileInfo, read_file_info
+from georeader.errors import IndexingError
+from georeader.export.dtypes import check_nodata
+from georeader.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
+from georeader.file_info import FileInfo, at_overview, default_options, open_dataset, read_file_info
 from georeader.georeferenced import Georeferenced
 from georeader.geotensor import GeoTensor
 from georeader.window_utils import overlap, whole_pixel_window, window_transform
-
-#: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
-RIO_ENV_OPTIONS_DEFAULT = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_MULTIPLEX": "YES",
-}
 
 
 class RasterioReader(Georeferenced):
@@ -36,10 +30,10 @@ class RasterioReader(Georeferenced):
 
     Attributes:
         path: As given, as a string.
-        dtype: numpy dtype of the bands.
+        dtype: numpy dtype of the bands in focus; one that holds them all where they differ.
         transform: Affine of the window in focus.
         crs: rasterio CRS, or None.
-        nodata: The file's nodata, or None: an int for integer bands, else a float.
+        nodata: The file's nodata for the first band in focus, or None: an int for integer bands, else a float.
         fill_value_default: What stands for "no data": ``nodata`` unless told otherwise. Where it is
             None, reads beyond the raster's edge give 0.
         indexes: Bands in focus, counted from 1.
@@ -69,40 +63,40 @@ class RasterioReader(Georeferenced):
             path: Local path, http(s) URL, or a path of GDAL's virtual filesystems ("/vsizip/...").
             window_focus: Window to focus on, in pixels of the file (of the overview, if one is chosen).
             indexes: Bands to focus on, counted from 1; all by default.
-            overview_level: Read the overview of this level: 0 is the largest.
+            overview_level: Read the overview of this level: 0 is the largest, -1 the smallest.
             fill_value_default: Value for "no data"; the file's nodata by default.
             rio_env_options: GDAL configuration options for this reader's reads.
 
         Raises:
             ReadError: The file can't be opened.
-            IndexingError: A band or window that is not there.
+            IndexingError: A band, window or overview that is not there.
+            NodataError: The dtype can't hold ``fill_value_default``.
         """
         self.path = os.fspath(path)
-        self.overview_level = overview_level
-        is_remote = "://" in self.path or self.path.startswith("/vsicurl")
-        default_options = RIO_ENV_OPTIONS_DEFAULT if is_remote else {}
-        self.rio_env_options = dict(default_options if rio_env_options is None else rio_env_options)
+        self.rio_env_options = dict(default_options(self.path) if rio_env_options is None else rio_env_options)
+        self.overview_level: int | None = None
         with self._open() as dataset:
             self._info: FileInfo = read_file_info(dataset)
-        self.dtype = self._info.dtype
+        if overview_level is not None:
+            self.overview_level = self._level(overview_level, len(self.overviews()))
+            with self._open() as dataset:
+                self._info = at_overview(self._info, dataset)
         self.crs = self._info.crs
-        self.nodata = self._info.nodata
-        self.fill_value_default = self.nodata if fill_value_default is None else fill_value_default
         self.indexes = list(range(1, self._info.count + 1))
         self.window_focus = self._file_window()
         if indexes is not None:
             self.set_indexes(indexes, relative=False)
         if window_focus is not None:
             self.set_window(window_focus, relative=False)
+        self.fill_value_default = fill_value_default
 
-    @contextmanager
-    def _open(self) -> Iterator[Any]:
-        level = {} if self.overview_level is None else {"overview_level": self.overview_level}
-        try:
-            with rasterio.Env(**self.rio_env_options), rasterio.open(self.path, **level) as dataset:
-                yield dataset
-        except RasterioError as error:
-            raise ReadError(f"{self.path}: {error}") from error
+    def _open(self) -> AbstractContextManager[Any]:
+        return open_dataset(self.path, self.rio_env_options, self.overview_level)
+
+    def _level(self, wished: int, levels: int) -> int:
+        if not -levels <= wished < levels:
+            raise IndexingError(f"{self.path}: overview {wished} asked for; there are {levels}")
+        return wished % levels
 
     def _file_window(self) -> Window:
         return Window(0, 0, self._info.width_px, self._info.height_px)
@@ -118,6 +112,29 @@ class RasterioReader(Georeferenced):
     def count(self) -> int:
         """Bands in focus."""
         return len(self.indexes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype that holds all bands in focus."""
+        return np.result_type(*self._of_bands(self._info.dtypes))
+
+    @property
+    def nodata(self) -> int | float | None:
+        """Nodata of the first band in focus, or None."""
+        return self._info.nodatavals[self.indexes[0] - 1]
+
+    @property
+    def fill_value_default(self) -> Any:
+        """The value that stands for "no data", or None; set it to None to go back to the file's nodata.
+
+        Raises:
+            NodataError: Set to a value that the dtype can't hold.
+        """
+        return self.nodata if self._fill_value is None else self._fill_value
+
+    @fill_value_default.setter
+    def fill_value_default(self, value: Any) -> None:
+        self._fill_value = check_nodata(value, self.dtype, f"{self.path}: fill_value_default")
 
     @property
     def transform(self) -> Affine:  # type: ignore[override]
@@ -152,10 +169,14 @@ class RasterioReader(Georeferenced):
             IndexingError: A band that is not there.
         """
         available = self.indexes if relative else list(range(1, self._info.count + 1))
-        wrong = [index for index in indexes if not 1 <= index <= len(available)]
-        if wrong or not indexes:
-            raise IndexingError(f"{self.path}: bands {wrong or 'none'} asked for; there are 1 to {len(available)}")
-        self.indexes = [available[index - 1] for index in indexes]
+        wished = [operator.index(index) for index in indexes]
+        self._check_bands(wished, len(available))
+        self.indexes = [available[index - 1] for index in wished]
+
+    def _check_bands(self, wished: Sequence[int], available: int) -> None:
+        wrong = [index for index in wished if not 1 <= index <= available]
+        if wrong or not wished:
+            raise IndexingError(f"{self.path}: bands {wrong or 'none'} asked for; there are 1 to {available}")
 
     def set_window(self, window_focus: Window | None = None, relative: bool = True, boundless: bool = True) -> None:
         """Focus on a window, in place.
@@ -223,9 +244,7 @@ class RasterioReader(Georeferenced):
         """
         window = self.window_focus if boundless else self._cut(self.window_focus)
         source, target = overlap(window, self._info.height_px, self._info.width_px)
-        inside = Window.from_slices(*source)
-        with self._open() as dataset:
-            pixels = dataset.read(self.indexes, window=inside)
+        pixels = self._read_inside(Window.from_slices(*source))
         if pixels.shape[-2:] != (window.height, window.width):
             fill = 0 if self.fill_value_default is None else self.fill_value_default
             padded = np.full((self.count, window.height, window.width), fill, dtype=self.dtype)
@@ -238,6 +257,14 @@ class RasterioReader(Georeferenced):
             self.fill_value_default,
             attrs=self.attrs,
         )
+
+    def _read_inside(self, window: Window) -> NDArray[Any]:
+        if 0 in (window.height, window.width):
+            return np.empty((self.count, window.height, window.width), self.dtype)
+        with self._open() as dataset:
+            if len(set(self._of_bands(self._info.dtypes))) == 1:
+                return dataset.read(self.indexes, window=window)  # type: ignore[no-any-return]
+            return np.stack([dataset.read(index, window=window) for index in self.indexes])
 
     @property
     def values(self) -> NDArray[Any]:
@@ -260,33 +287,52 @@ class RasterioReader(Georeferenced):
 
         Args:
             sel: "band" takes a slice or a list, counted from 0; "y" and "x" take slices of step one.
-            boundless: Whether a negative start lies before the raster's edge (else: counts from the end).
+            boundless: Whether a negative index lies before the raster's edge (else: counts from the end).
 
         Raises:
-            IndexingError: An axis that is not there, or an index that a window can't express.
+            IndexingError: An axis or band that is not there, no pixels, or what a window can't express.
         """
         for name, index in sel.items():
             if name not in self.dims:
                 raise IndexingError(f"axis {name!r} is not there; a reader has {', '.join(self.dims)}")
             if name != "band" and not (isinstance(index, slice) and index.step in (None, 1)):
                 raise IndexingError(f"axis {name!r} takes slices of step one; load() first for {index!r}")
-        rows, columns = sel.get("y", slice(None)), sel.get("x", slice(None))
-        if not boundless:
-            rows, columns = (slice(*s.indices(n)[:2]) for s, n in ((rows, self.height), (columns, self.width)))
-        window = Window.from_slices(rows, columns, boundless=boundless, height=self.height, width=self.width)
-        part = self.read_from_window(window, boundless)
+        rows = self._pixels("y", sel, self.height, boundless)
+        columns = self._pixels("x", sel, self.width, boundless)
+        part = self.read_from_window(Window.from_slices(rows, columns, boundless=True), boundless)
         if "band" in sel:
-            bands = sel["band"]
-            if not isinstance(bands, (slice, Sequence, np.ndarray)):
-                raise IndexingError(f"axis 'band' takes a slice or a list, as in isel({{'band': [{bands!r}]}})")
-            chosen = np.arange(1, self.count + 1)[bands]
-            part.set_indexes([int(index) for index in chosen])
+            part.set_indexes(self._bands(sel["band"]))
         return part
+
+    def _pixels(self, name: str, sel: Mapping[str, Any], size: int, boundless: bool) -> tuple[int, int]:
+        wished = sel.get(name, slice(None))
+        start, stop, _ = wished.indices(size)
+        if boundless:
+            start = 0 if wished.start is None else wished.start
+            stop = size if wished.stop is None else wished.stop
+        if stop <= start:
+            hint = "; a negative index lies before the edge, boundless=False counts it from the end" * boundless
+            raise IndexingError(f"{self.path}: axis {name!r}: {wished} selects no pixels of {size}{hint}")
+        return start, stop
+
+    def _bands(self, wished: Any) -> list[int]:
+        if isinstance(wished, str) or not isinstance(wished, (slice, Sequence, np.ndarray)):
+            raise IndexingError(f"axis 'band' takes a slice or a list, as in isel({{'band': [{wished!r}]}})")
+        try:
+            chosen = np.arange(1, self.count + 1)[wished if isinstance(wished, slice) else list(wished)]
+        except IndexError as error:
+            raise IndexingError(f"{self.path}: axis 'band': {wished!r} of {self.count} bands: {error}") from error
+        return [int(index) for index in chosen]
 
     # Pyramid and tiles.
 
     def overviews(self, index: int = 1) -> list[int]:
-        """Decimation factors of a band's overviews, such as [2, 4, 8]."""
+        """Decimation factors of a band's overviews, such as [2, 4, 8]; of an overview, those below it.
+
+        Raises:
+            IndexingError: There is no such band in the file.
+        """
+        self._check_bands([index], self._info.count)
         with self._open() as dataset:
             return list(dataset.overviews(index))
 
@@ -294,21 +340,19 @@ class RasterioReader(Georeferenced):
         """Give a reader of an overview, of the whole raster and the bands in focus.
 
         Args:
-            overview_level: 0 is the largest overview, -1 the smallest.
+            overview_level: 0 is the largest overview, -1 the smallest; of an overview, among those below it.
 
         Raises:
             IndexingError: There is no such overview, or a window is in focus.
         """
-        levels = len(self.overviews())
-        if not -levels <= overview_level < levels:
-            raise IndexingError(f"{self.path}: overview {overview_level} asked for; there are {levels}")
+        level = self._level(overview_level, len(self.overviews()))
         if self.window_focus != self._file_window():
             raise IndexingError(f"{self.path}: a window is in focus; take the overview first, then its window")
         return RasterioReader(
             self.path,
             indexes=self.indexes,
-            overview_level=overview_level % levels,
-            fill_value_default=self.fill_value_default,
+            overview_level=level if self.overview_level is None else level + self.overview_level + 1,
+            fill_value_default=self._fill_value,
             rio_env_options=self.rio_env_options,
         )
 
@@ -317,7 +361,14 @@ class RasterioReader(Georeferenced):
 
         The windows are cut at the edge of the window in focus and relative to it, so that
         `read_from_window` takes them.
+
+        Args:
+            bidx: Band of the file whose tiles are meant, counted from 1.
+
+        Raises:
+            IndexingError: There is no such band in the file.
         """
+        self._check_bands([bidx], self._info.count)
         rows = self.window_focus.row_off
         columns = self.window_focus.col_off
         found = []

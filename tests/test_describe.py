@@ -1,0 +1,91 @@
+"""The reprs of arrays and readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+
+from georeader import GeoTensor
+from georeader.describe import describe_crs, describe_grid
+
+TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
+
+
+class TestDescribeCrs:
+    @pytest.mark.parametrize(
+        "crs", [32630, "EPSG:32630", CRS.from_epsg(32630), CRS.from_epsg(32630).to_wkt()], ids=type
+    )
+    def test_gives_the_epsg_code(self, crs: object) -> None:
+        assert describe_crs(crs) == "EPSG:32630"
+
+    def test_of_none_says_so(self) -> None:
+        assert describe_crs(None) == "none"
+
+    def test_gives_the_name_of_a_crs_without_code(self, shared_data: Path) -> None:
+        with rasterio.open(shared_data / "landcover_palette_uint8.tif") as dataset:
+            assert describe_crs(dataset.crs) == "WGS_1984_Lambert_Azimuthal_Equal_Area (no EPSG code)"
+
+    def test_gives_the_parameters_of_a_crs_without_name(self) -> None:
+        described = describe_crs("+proj=laea +lat_0=10 +lon_0=3 +datum=WGS84")
+        assert described.startswith("+proj=laea +lat_0=10 +lon_0=3")
+        assert described.endswith("(no EPSG code)")
+
+    def test_of_an_empty_crs_says_unnamed(self) -> None:
+        assert describe_crs(CRS()) == "unnamed (no EPSG code)"
+
+    def test_of_what_is_no_crs_shows_it(self) -> None:
+        assert describe_crs("nonsense") == "'nonsense' (PROJ does not know it)"
+
+
+class TestDescribeGrid:
+    def test_gives_one_line_a_fact(self) -> None:
+        tensor = GeoTensor(np.zeros((2, 3, 4), "int16"), TRANSFORM, "EPSG:32630", fill_value_default=-1)
+        assert describe_grid(tensor) == (
+            "GeoTensor 2 x 3 x 4 (band, row, column) int16\n"
+            "  crs      EPSG:32630\n"
+            "  pixel    10 x 10\n"
+            "  bounds   (500000, 3999970, 500040, 4000000)\n"
+            "  no data  -1"
+        )
+
+    @pytest.mark.parametrize(
+        ("shape", "heading"),
+        [
+            ((3, 4), "3 x 4 (row, column)"),
+            ((2, 3, 4), "2 x 3 x 4 (band, row, column)"),
+            ((5, 2, 3, 4), "5 x 2 x 3 x 4 (time, band, row, column)"),
+        ],
+    )
+    def test_names_the_axes(self, shape: tuple[int, ...], heading: str) -> None:
+        assert heading in describe_grid(GeoTensor(np.zeros(shape), TRANSFORM, None))
+
+    @pytest.mark.parametrize(("fill", "said"), [(None, "none"), (0, "0"), (np.nan, "nan"), (-9999.0, "-9999.0")])
+    def test_says_what_stands_for_no_data(self, fill: float | None, said: str) -> None:
+        tensor = GeoTensor(np.zeros((3, 4)), TRANSFORM, None, fill_value_default=fill)
+        assert f"  no data  {said}" in describe_grid(tensor).splitlines()
+
+    def test_adds_further_facts_and_leaves_out_none(self) -> None:
+        lines = describe_grid(GeoTensor(np.zeros((3, 4)), TRANSFORM, None), path="a.tif", bands=None).splitlines()
+        assert lines[-1] == "  path     a.tif"
+
+    def test_keeps_the_digits_that_tell_degrees_apart(self) -> None:
+        tensor = GeoTensor(np.zeros((1, 1)), Affine(0.25, 0, -3.123456789, 0, -0.25, 40.5), "EPSG:4326")
+        assert "bounds   (-3.123456789, 40.25, -2.873456789, 40.5)" in describe_grid(tensor)
+
+    def test_gives_the_pixel_size_of_a_rotated_grid(self) -> None:
+        tensor = GeoTensor(np.zeros((3, 4)), Affine(8, 6, 500000, 6, -8, 4000000), None)
+        assert "pixel    10 x 10" in describe_grid(tensor)
+
+
+class TestReprOfAGeoTensor:
+    def test_is_the_grid_and_then_the_numbers(self) -> None:
+        tensor = GeoTensor(np.zeros((1, 2), "uint8"), TRANSFORM, "EPSG:32630", fill_value_default=None)
+        assert repr(tensor) == f"{describe_grid(tensor)}\narray([[0, 0]], dtype=uint8)"
+
+    def test_does_not_fail_where_the_crs_is_none_that_proj_knows(self) -> None:
+        assert "'nonsense' (PROJ does not know it)" in repr(GeoTensor(np.zeros((1, 2)), TRANSFORM, "nonsense"))

@@ -1,0 +1,387 @@
+"""RasterioReader over HTTP, from a real server on 127.0.0.1 that serves ranges and notes what it is asked.
+
+The server is this file, run in a process of its own: rasterio holds the interpreter's lock in some of the calls in
+which GDAL waits for an answer, so a thread of this process could never give it. What the server does is told to it
+by files in the folder that it serves.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioIOError
+from rasterio.windows import Window
+
+from georeader import GeoTensor, RasterioReader
+from georeader.errors import ReadError
+from georeader.file_info import default_options
+
+TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
+NODATA = 7
+
+#: Noise, so that compression does not hide how much is fetched: 8 MB in the file.
+PIXELS = np.random.default_rng(4).integers(100, 60000, (1, 2048, 2048)).astype("uint16")
+
+
+class RangeHandler(BaseHTTPRequestHandler):
+    """GET and HEAD of whole files and single ranges.
+
+    Beside a file, ``NAME.status`` holds a status to answer with in place of it, ``NAME.no-ranges`` makes the server
+    ignore Range headers, and ``NAME.no-head`` refuse HEAD. ``requests.jsonl`` in its folder is the log.
+    """
+
+    protocol_version = "HTTP/1.1"
+    root: Path
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        file = self.root / urlsplit(self.path).path.lstrip("/")
+        status, body, headers = self.response(file)
+        with (file.parent / "requests.jsonl").open("a") as log:
+            sent = len(body) if self.command == "GET" else 0
+            log.write(json.dumps({"target": self.path, "sent": sent, "headers": dict(self.headers)}) + "\n")
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            try:
+                self.wfile.write(body)
+            except (BrokenPipeError, ConnectionResetError):
+                # GDAL hangs up as soon as it has what it wanted.
+                self.close_connection = True
+
+    def response(self, file: Path) -> tuple[int, bytes, dict[str, str]]:
+        if beside(file, "status").exists():
+            return int(beside(file, "status").read_text()), b"", {}
+        if self.command == "HEAD" and beside(file, "no-head").exists():
+            return 405, b"", {}
+        if not file.is_file():
+            return 404, b"", {}
+        content = file.read_bytes()
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if wanted is None or beside(file, "no-ranges").exists():
+            return 200, content, {}
+        start, stop = int(wanted[1]), min(int(wanted[2] or len(content) - 1), len(content) - 1)
+        return 206, content[start : stop + 1], {"Content-Range": f"bytes {start}-{stop}/{len(content)}"}
+
+    def log_message(self, *args: Any) -> None:
+        """Keep quiet."""
+
+
+def beside(file: Path, what: str) -> Path:
+    return file.with_name(f"{file.name}.{what}")
+
+
+def serve(root: Path) -> None:
+    """Serve a folder at a free port, which is printed, until the process ends."""
+    handler = type("Handler", (RangeHandler,), {"root": root})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        print(server.server_address[1], flush=True)
+        server.serve_forever()
+
+
+@dataclass(frozen=True)
+class Server:
+    """One test's folder on the server.
+
+    Attributes:
+        base: Its URL.
+        folder: What is served there.
+    """
+
+    base: str
+    folder: Path
+
+    def put(self, name: str, content: bytes) -> str:
+        """Serve ``content``; gives its URL."""
+        (self.folder / name).write_bytes(content)
+        return f"{self.base}/{name}"
+
+    def tell(self, name: str, what: str, text: str = "") -> None:
+        """Change how a file is served: see `RangeHandler`."""
+        beside(self.folder / name, what).write_text(text)
+
+    def requests(self) -> list[dict[str, Any]]:
+        log = self.folder / "requests.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def bytes_sent(self) -> int:
+        return sum(request["sent"] for request in self.requests())
+
+    def asked(self) -> set[str]:
+        """Names of the files that were asked for, with their queries."""
+        return {request["target"].rpartition("/")[2] for request in self.requests()}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The running server and the folder that it serves."""
+    root = tmp_path_factory.mktemp("served")
+    process = subprocess.Popen([sys.executable, __file__, str(root)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield Server(f"http://127.0.0.1:{int(process.stdout.readline())}", root)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+@pytest.fixture
+def server(served: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A folder of its own for each test, since GDAL remembers URLs."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    folder = Path(tempfile.mkdtemp(dir=served.folder))
+    return Server(f"{served.base}/{folder.name}", folder)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A tiled, described GeoTIFF of PIXELS with overviews."""
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    profile = {"driver": "GTiff", "count": 1, "height": 2048, "width": 2048, "dtype": "uint16", "nodata": NODATA}
+    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256, "crs": "EPSG:32630", "transform": TRANSFORM}
+    with rasterio.open(path, "w", **profile, **tiles) as dataset:
+        dataset.set_band_description(1, "red")
+        dataset.update_tags(SENSOR="MSI")
+        dataset.write(PIXELS)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([2, 4, 8], Resampling.nearest)
+    return path.read_bytes()
+
+
+def sockets() -> int:
+    """How many sockets this process holds."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found += str(descriptor.readlink()).startswith("socket:")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+class TestReading:
+    def test_gives_every_pixel(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene))
+        assert np.array_equal(reader.load().values, PIXELS)
+
+    def test_gives_place_nodata_and_metadata(self, server: Server, scene: bytes) -> None:
+        url = server.put("scene.tif", scene)
+        reader = RasterioReader(url)
+        assert (reader.path, reader.shape, reader.transform) == (url, PIXELS.shape, TRANSFORM)
+        assert (reader.crs.to_epsg(), reader.fill_value_default) == (32630, NODATA)
+        assert (reader.descriptions, reader.tags()["SENSOR"]) == (["red"], "MSI")
+
+    @pytest.mark.parametrize(
+        ("window", "inside", "placed"),
+        [
+            (Window(600, 700, 50, 60), np.s_[700:760, 600:650], np.s_[:, :]),
+            (Window(-10, -20, 50, 60), np.s_[:40, :40], np.s_[20:, 10:]),
+            (Window(2040, 2030, 50, 60), np.s_[2030:, 2040:], np.s_[:18, :8]),
+        ],
+        ids=["inside", "over the first pixel", "over the last pixel"],
+    )
+    def test_gives_any_window(self, server: Server, scene: bytes, window: Window, inside: Any, placed: Any) -> None:
+        expected = np.full((60, 50), NODATA, "uint16")
+        expected[placed] = PIXELS[0][inside]
+        reader = RasterioReader(server.put("scene.tif", scene))
+        assert np.array_equal(reader.read_from_window(window).values[0], expected)
+
+    def test_a_window_fetches_a_small_part_of_the_file(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene))
+        reader.read_from_window(Window(300, 300, 20, 20)).load()
+        assert 0 < server.bytes_sent() < len(scene) / 10
+
+    def test_knowing_the_file_fetches_its_header_only(self, server: Server, scene: bytes) -> None:
+        RasterioReader(server.put("scene.tif", scene))
+        assert 0 < server.bytes_sent() < 100_000
+
+    def test_a_window_outside_the_raster_fetches_nothing(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene))
+        before = server.bytes_sent()
+        assert np.all(reader.read_from_window(Window(-300, -300, 20, 20)).values == NODATA)
+        assert server.bytes_sent() == before
+
+    def test_asks_for_no_other_file(self, server: Server, scene: bytes) -> None:
+        RasterioReader(server.put("scene.tif", scene)).load()
+        assert server.asked() == {"scene.tif"}
+
+    def test_an_overview_is_read_from_the_pyramid(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene))
+        overview = reader.reader_overview(-1)
+        assert np.array_equal(overview.values[0], PIXELS[0, ::8, ::8])
+        assert server.bytes_sent() < len(scene) / 10
+
+    def test_tiles_pasted_together_give_the_window_in_focus(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene), window_focus=Window(200, 100, 500, 300))
+        pasted = np.zeros(reader.shape, reader.dtype)
+        for _, tile in reader.block_windows():
+            rows, columns = tile.toslices()
+            pasted[:, rows, columns] = reader.read_from_window(tile).values
+        assert np.array_equal(pasted, PIXELS[:, 100:400, 200:700])
+
+    def test_a_pickled_reader_reads_the_same(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene), window_focus=Window(5, 6, 7, 8))
+        assert np.array_equal(pickle.loads(pickle.dumps(reader)).values, PIXELS[:, 6:14, 5:12])
+
+    def test_a_reader_can_be_shared_by_threads(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene))
+        corners = [(row, column) for row in range(0, 2000, 500) for column in range(0, 2000, 500)]
+        with ThreadPoolExecutor(6) as pool:
+            parts = list(pool.map(lambda corner: reader.read(Window(corner[1], corner[0], 30, 20)), corners))
+        for (row, column), part in zip(corners, parts, strict=True):
+            assert np.array_equal(part, PIXELS[:, row : row + 20, column : column + 30])
+
+    def test_connections_do_not_pile_up(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene))
+        reader.read(Window(0, 0, 10, 10))
+        before = sockets()
+        for row in range(0, 2000, 200):
+            reader.read(Window(0, row, 10, 10))
+        assert sockets() <= before + 1
+
+    def test_load_file_takes_a_url(self, server: Server, scene: bytes) -> None:
+        assert np.array_equal(GeoTensor.load_file(server.put("scene.tif", scene)).values, PIXELS)
+
+
+class TestWaysToSayWhere:
+    def test_gdals_own_path(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader("/vsicurl/" + server.put("scene.tif", scene))
+        assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
+
+    def test_a_url_with_a_query(self, server: Server, scene: bytes) -> None:
+        url = server.put("scene.tif", scene) + "?token=a%2Fb&expires=1"
+        assert np.array_equal(RasterioReader(url).read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
+        assert server.asked() == {"scene.tif?token=a%2Fb&expires=1"}
+
+    @pytest.mark.parametrize("form", ["/vsizip//vsicurl/{url}/inner/scene.tif", "zip+{url}!inner/scene.tif"])
+    def test_a_file_in_a_remote_zip_archive(self, server: Server, scene: bytes, tmp_path: Path, form: str) -> None:
+        archive = tmp_path / "archive.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("inner/scene.tif", scene)
+        reader = RasterioReader(form.format(url=server.put("archive.zip", archive.read_bytes())))
+        assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
+        assert server.bytes_sent() < len(scene) / 10
+
+    def test_a_server_without_ranges(self, server: Server, scene: bytes) -> None:
+        server.tell("scene.tif", "no-ranges")
+        reader = RasterioReader("/vsicurl_streaming/" + server.put("scene.tif", scene))
+        assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
+
+    def test_a_server_that_refuses_head_with_the_option_that_gdal_has_for_it(
+        self, server: Server, scene: bytes
+    ) -> None:
+        server.tell("scene.tif", "no-head")
+        options = {"CPL_VSIL_CURL_USE_HEAD": "NO", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+        reader = RasterioReader(server.put("scene.tif", scene), rio_env_options=options)
+        assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
+
+    def test_options_go_with_the_reader_and_its_parts_only(self, server: Server, scene: bytes) -> None:
+        options = {"GDAL_HTTP_HEADERS": "Authorization: Bearer secret", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+        reader = RasterioReader(server.put("mine.tif", scene), rio_env_options=options)
+        pickle.loads(pickle.dumps(reader)).read_from_window(Window(900, 900, 10, 10)).load()
+        RasterioReader(server.put("public.tif", scene)).read(Window(900, 900, 10, 10))
+        told = {(Path(one["target"]).name, one["headers"].get("Authorization")) for one in server.requests()}
+        assert told == {("mine.tif", "Bearer secret"), ("public.tif", None)}
+
+    @pytest.mark.parametrize(
+        ("path", "is_remote"),
+        [
+            ("http://host/a.tif", True),
+            ("https://host/a.tif", True),
+            ("s3://bucket/a.tif", True),
+            ("zip+https://host/a.zip!b.tif", True),
+            ("/vsicurl/http://host/a.tif", True),
+            ("/vsis3/bucket/a.tif", True),
+            ("/vsizip//vsicurl/http://host/a.zip/b.tif", True),
+            ("/data/a.tif", False),
+            ("a.tif", False),
+            ("file:///data/a.tif", False),
+            ("zip:///data/a.zip!b.tif", False),
+            ("/vsizip/a.zip/b.tif", False),
+            ("/vsimem/a.tif", False),
+        ],
+    )
+    def test_only_paths_over_the_network_hide_their_neighbours_by_default(self, path: str, is_remote: bool) -> None:
+        assert ("GDAL_DISABLE_READDIR_ON_OPEN" in default_options(path)) is is_remote
+
+
+def address_without_server() -> str:
+    """An address at which nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}/scene.tif"
+
+
+class TestFailures:
+    @pytest.mark.parametrize("status", [403, 404, 500, 503])
+    def test_an_http_error_is_named_with_its_url(self, server: Server, scene: bytes, status: int) -> None:
+        url = server.put("scene.tif", scene)
+        server.tell("scene.tif", "status", str(status))
+        with pytest.raises(ReadError, match=rf"{re.escape(url)}.*{status}") as caught:
+            RasterioReader(url)
+        assert isinstance(caught.value.__cause__, RasterioIOError)
+
+    def test_a_server_that_is_not_there_is_named(self, server: Server) -> None:
+        url = address_without_server()
+        with pytest.raises(ReadError, match=re.escape(url)) as caught:
+            RasterioReader(url)
+        assert isinstance(caught.value.__cause__, RasterioIOError)
+
+    def test_what_is_no_raster_is_named(self, server: Server) -> None:
+        url = server.put("page.tif", b"<html>Please log in</html>" * 100)
+        with pytest.raises(ReadError, match=re.escape(url)):
+            RasterioReader(url)
+
+    def test_a_truncated_file_is_an_error_where_its_pixels_are_missing(self, server: Server, scene: bytes) -> None:
+        url = server.put("cut.tif", scene[: len(scene) // 4])
+        reader = RasterioReader(url)
+        assert np.array_equal(reader.read(Window(0, 0, 20, 20)), PIXELS[:, :20, :20])
+        with pytest.raises(ReadError, match=re.escape(url)):
+            reader.load()
+
+    def test_a_server_that_goes_away_between_two_reads(self, server: Server, scene: bytes) -> None:
+        url = server.put("scene.tif", scene)
+        reader = RasterioReader(url)
+        server.tell("scene.tif", "status", "503")
+        with pytest.raises(ReadError, match=re.escape(url)):
+            reader.read(Window(1000, 1000, 600, 600))
+
+    def test_a_reader_goes_on_after_a_failure(self, server: Server, scene: bytes) -> None:
+        reader = RasterioReader(server.put("scene.tif", scene))
+        server.tell("scene.tif", "status", "503")
+        with pytest.raises(ReadError):
+            reader.read(Window(1000, 1000, 600, 600))
+        beside(server.folder / "scene.tif", "status").unlink()
+        assert np.array_equal(reader.read(Window(1000, 1000, 600, 600)), PIXELS[:, 1000:1600, 1000:1600])
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))
