@@ -101,6 +101,7 @@ def test_overviews_leave_out_a_64_bit_nodata(tmp_path: Path, make_tensor: Any) -
         ("int64", 2**63, "can't be held by int64"),
         ("float32", 1e300, r"nodata=1e\+300 can't be held by float32, which ends at 3.40282e\+38"),
         ("float64", "nan", "nodata='nan' is no real number"),
+        ("float64", 10**400, "can't be held by float64"),
         ("complex64", 1j, "nodata=1j is no real number"),
     ],
 )
@@ -194,6 +195,21 @@ class TestWarning:
             save_cog(self.unsaid(make_tensor, "uint8"), tmp_path / "a.tif")
             save_cog(self.unsaid(make_tensor), tmp_path / "b.tif", nodata=np.nan)
             save_cog(self.unsaid(make_tensor), tmp_path / "c.tif", nodata=0)
+
+    def test_a_mask_from_a_comparison_is_saved_without_nodata_that_it_cannot_hold(
+        self, make_tensor: Any, tmp_path: Path
+    ) -> None:
+        for fill in (-9999, np.nan):
+            save_cog(make_tensor((1, 20, 20), "float32", fill_value_default=fill) > 0, tmp_path / "mask.tif")
+
+            assert RasterioReader(tmp_path / "mask.tif").nodata is None
+
+    def test_a_reader_that_was_told_zero_has_said_it(self, make_tensor: Any, tmp_path: Path) -> None:
+        save_cog(make_tensor((1, 20, 20), "float32"), tmp_path / "in.tif")
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FillValueWarning)
+            save_cog(RasterioReader(tmp_path / "in.tif", fill_value_default=0), tmp_path / "out.tif")
 
     def test_a_file_that_says_zero_has_said_it(self, make_tensor: Any, tmp_path: Path) -> None:
         save_cog(make_tensor((1, 20, 20), "float32"), tmp_path / "in.tif", nodata=0)

@@ -20,6 +20,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from georeader.errors import MetadataError
+
 PER_BAND_KEYS = ("descriptions", "scales", "offsets", "units", "colorinterp")
 
 #: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
@@ -33,6 +37,8 @@ Attrs = dict[str, Any]
 
 def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] | None:
     value = attrs.get(key)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, str) or not isinstance(value, Sequence):
         return None
     return value if len(value) == count else None
@@ -75,12 +81,42 @@ def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
             from the first.
     """
     merged = without_bands(parts[0][0])
+    if sum(count for _, count in parts) == 1 and "colormap" in parts[0][0]:
+        merged["colormap"] = parts[0][0]["colormap"]
     for key in PER_BAND_KEYS:
         found = [_per_band(attrs, key, count) for attrs, count in parts]
         if any(values is not None for values in found):
-            merged[key] = [
-                value
-                for values, (_, count) in zip(found, parts, strict=True)
-                for value in (values if values is not None else [_UNSAID[key]] * count)
-            ]
+            merged[key] = [value for attrs, count in parts for value in _said_or_default(attrs, key, count)]
     return merged
+
+
+def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
+    """Join the metadata of rasters that show the same bands at several times.
+
+    Args:
+        parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
+            from the first; what names or colours a band is kept where all agree.
+
+    Raises:
+        MetadataError: Scales, offsets or units differ: one band's numbers would mean different things.
+    """
+    first, count = parts[0]
+    merged = dict(first)
+    for key in (*PER_BAND_KEYS, "colormap"):
+        said = [_said_or_default(attrs, key, count) for attrs, _ in parts]
+        differing = next((position for position, values in enumerate(said) if values != said[0]), None)
+        if differing is not None and key in ("scales", "offsets", "units"):
+            raise MetadataError(
+                f"{key} of element {differing} are {said[differing]}, of element 0 {said[0]}; "
+                "bring the numbers to one scale and unit first"
+            )
+        if differing is not None:
+            merged.pop(key, None)
+    return merged
+
+
+def _said_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
+    if key == "colormap":
+        return attrs.get(key)
+    values = _per_band(attrs, key, count)
+    return list(values) if values is not None else [_UNSAID[key]] * count

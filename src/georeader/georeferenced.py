@@ -58,11 +58,13 @@ class Georeferenced:
 
         Args:
             other: Anything with ``transform``, ``crs`` and ``shape``.
-            precision: Tolerance on the transform, in pixels.
+            precision: How far from each other pixels may lie, in pixels; everywhere in the raster.
         """
+        rows_columns = tuple(self.shape[-2:])
         return (
-            tuple(self.shape[-2:]) == tuple(other.shape[-2:])
+            rows_columns == tuple(other.shape[-2:])
             and window_utils.same_transform(self.transform, other.transform, precision)
+            and window_utils.same_corners(self.transform, other.transform, rows_columns, precision)
             and window_utils.compare_crs(self.crs, other.crs)
         )
 

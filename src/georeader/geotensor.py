@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader import band_attrs, geotensor_numpy, geotensor_select, window_utils
-from georeader.errors import LostPlaceError, ShapeError
+from georeader.errors import IndexingError, LostPlaceError, ShapeError
 from georeader.georeferenced import Georeferenced
+from georeader.pixels import plain_pixels
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
 
@@ -73,9 +74,10 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
 
         Raises:
             ShapeError: Not 2 to 4 dimensions.
+            OptionError: A masked array with masked pixels.
             GeoreferenceError: ``transform`` is no affine transform.
         """
-        array = np.asarray(values)
+        array = plain_pixels(values)
         if array.ndim not in _DIMS:
             raise ShapeError(
                 f"values of shape {array.shape} have {array.ndim} dimensions; a GeoTensor is (row, column), "
@@ -109,6 +111,15 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         self.fill_value_was_said = other.fill_value_was_said and not becomes_float
         self.attrs = dict(other.attrs)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Note that a fill value was said, and that another shape lies elsewhere."""
+        grid = self.shape[-2:]
+        super().__setattr__(name, value)
+        if self.shape[-2:] != grid:
+            self.__dict__.clear()
+        elif name == "fill_value_default":
+            self.fill_value_was_said = True
+
     def __getattr__(self, name: str) -> Any:
         """Say what happened to an array that lost its place inside numpy."""
         if name in GeoTensor.__annotations__:
@@ -128,9 +139,12 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         tensor = np.asarray(values).view(GeoTensor)
         if tensor.ndim not in _DIMS:
             raise ShapeError(f"values of shape {tensor.shape} have {tensor.ndim} dimensions; 2 to 4 are possible")
+        unknown = sorted(set(changes) - {"transform", "crs", "fill_value_default", "attrs"})
+        if unknown:
+            raise TypeError(f"like() takes transform, crs, fill_value_default and attrs, not {', '.join(unknown)}")
         tensor._take_metadata(self)
         for name, value in changes.items():
-            setattr(tensor, name, value)
+            setattr(tensor, name, dict(value or {}) if name == "attrs" else value)
         return tensor
 
     # numpy's protocols: what an operation keeps is decided in one place, geotensor_numpy.
@@ -151,22 +165,37 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         super().__setstate__(array_state)
         self.__dict__.update(metadata)
 
-    def __copy__(self) -> GeoTensor:
+    def __copy__(self) -> Any:
         return self.copy()
 
     def __deepcopy__(self, memo: dict[int, Any] | None) -> GeoTensor:
         return self.like(self.values.copy(), crs=copy.deepcopy(self.crs, memo), attrs=copy.deepcopy(self.attrs, memo))
 
-    def copy(self, order: Any = "C") -> GeoTensor:
+    def copy(self, order: Any = "C") -> Any:
         """Copy pixels and metadata."""
-        return self.like(self.values.copy(order))
+        copied = self.values.copy(order)
+        return self.like(copied) if geotensor_numpy.has_place(self) else copied
+
+    def view(self, *args: Any, **kwargs: Any) -> Any:
+        """``ndarray.view``; another dtype that makes more or fewer columns gives a plain array."""
+        viewed = super().view(*args, **kwargs)
+        moved = isinstance(viewed, GeoTensor) and viewed.shape[-2:] != self.shape[-2:]
+        return np.asarray(viewed) if moved else viewed
+
+    def resize(self, *_: Any, **__: Any) -> None:
+        """Refuse: in place, the pixels would move on the grid."""
+        raise IndexingError("resize() in place would move pixels on the grid; use np.resize(gt, ...) for a plain array")
+
+    def round(self, decimals: Any = 0, out: Any = None) -> Any:
+        """Round each pixel."""
+        return np.round(self, decimals, out=out)
 
     # The GeoData protocol.
 
     @property
     def values(self) -> NDArray[Any]:
         """The pixels as a plain numpy array; a view, not a copy."""
-        return self.view(np.ndarray)
+        return np.asarray(self)
 
     @values.setter
     def values(self, new_values: Any) -> None:
@@ -221,8 +250,12 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
     def __getitem__(self, key: Any) -> Any:
         return geotensor_select.getitem(self, key)
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        # Any index will do, since the array stays where it is; ndarray's own would ask __getitem__ for a view.
+        self.values[geotensor_select.plain_index(key)] = np.asarray(value)
+
     def __iter__(self) -> Iterator[Any]:
-        if self.ndim == 2:
+        if self.ndim <= 2 or not geotensor_numpy.has_place(self):
             return iter(self.values)
         return (self[index] for index in range(len(self)))
 
@@ -243,8 +276,8 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         """Drop axes of length one before the spatial ones."""
         return geotensor_select.squeeze(self, axis)
 
-    def expand_dims(self, axis: int = 0) -> GeoTensor:
-        """Add an axis of length one before the spatial ones."""
+    def expand_dims(self, axis: int | tuple[int, ...] = 0) -> GeoTensor:
+        """Add axes of length one before the spatial ones."""
         return geotensor_select.expand_dims(self, axis)
 
     def transpose(self, *axes: Any) -> GeoTensor:
@@ -255,6 +288,11 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
     def T(self) -> GeoTensor:  # noqa: N802 - numpy's name
         """``transpose()``: rows and columns keep their places."""
         return self.transpose()
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 - numpy's name
+        """Rows and columns swapped, as a plain numpy array."""
+        return self.values.mT
 
     # Constructors.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _ELEMENTWISE = frozenset(
     {
         np.where, np.nan_to_num, np.round, np.around, np.real, np.imag, np.angle, np.isclose, np.interp,
-        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.select, np.clip, np.isin, np.digitize,
+        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.select, np.clip, np.digitize,
     }
 )  # fmt: skip
 
@@ -62,6 +62,11 @@ def give_plain_arrays(cls: type) -> None:
         setattr(cls, name, _sort_method(name, position))
     for name, function in (("argmax", np.argmax), ("argmin", np.argmin)):
         setattr(cls, name, _reduction_method(name, function))
+    cls.flat = property(  # type: ignore[attr-defined]
+        lambda self: self.values.flat,
+        lambda self, new_values: self.values.__setattr__("flat", np.asarray(new_values)),
+        doc="``ndarray.flat``; slices of it are plain numpy arrays.",
+    )
 
 
 def _plain_method(name: str) -> Any:
@@ -77,7 +82,7 @@ def _plain_method(name: str) -> Any:
 def _sort_method(name: str, position: int) -> Any:
     def method(self: GeoTensor, *args: Any, **kwargs: Any) -> None:
         axis = kwargs.get("axis", args[position] if len(args) > position else -1)
-        if _touches_space(axis, self.ndim):
+        if has_place(self) and _touches_space(axis, self.ndim):
             raise IndexingError(
                 f"{name}() in place along rows or columns would move each pixel away from its place; "
                 f"use np.{name}(gt, axis=...) for a plain array"
@@ -101,17 +106,18 @@ def _reduction_method(name: str, function: Any) -> Any:
 
 
 def holds(dtype: np.dtype[Any], number: Any) -> bool:
-    """Tell whether an array of this dtype can hold the number; a float may round it, not overflow."""
-    if dtype.kind == "c":
+    """Tell whether an array of this dtype can hold the number; a float may round it, but not make it infinite."""
+    if dtype.kind not in "biuf":
         return True
     if isinstance(number, complex):
         return number.imag == 0 and holds(dtype, number.real)
     if dtype.kind == "f":
-        return not math.isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
+        with np.errstate(over="ignore"):
+            return not math.isfinite(number) or bool(np.isfinite(dtype.type(number)))
     if not math.isfinite(number) or number != int(number):
         return False
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    return low <= int(number) <= high
+    return bool(low <= int(number) <= high)
 
 
 def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
@@ -125,8 +131,10 @@ def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
     if number is None or not holds(values.dtype, number):
         return np.zeros(values.shape, dtype=bool)
     if number != number:  # NaN
-        return np.isnan(values)
-    return np.asarray(values == values.dtype.type(number))
+        return np.asarray(np.isnan(values))
+    if values.dtype.kind in "biu":
+        return np.asarray(values == int(number.real))
+    return np.asarray(values == values.dtype.type(number.real if values.dtype.kind == "f" else number))
 
 
 def has_place(array: Any) -> bool:
@@ -150,7 +158,7 @@ def _unwrap(argument: Any) -> Any:
     from georeader.geotensor import GeoTensor
 
     if isinstance(argument, GeoTensor):
-        return argument.view(np.ndarray)
+        return np.asarray(argument)
     if type(argument) in (tuple, list):
         return type(argument)(_unwrap(item) for item in argument)
     if type(argument) is dict:
@@ -158,7 +166,12 @@ def _unwrap(argument: Any) -> Any:
     return argument
 
 
-def _common_grid(tensors: list[GeoTensor], what: str) -> None:
+def check_common_grid(tensors: list[GeoTensor], what: str) -> None:
+    """Ask that GeoTensors lie on one grid.
+
+    Raises:
+        GeoreferenceError: They do not; the message begins with ``what``.
+    """
     for other in tensors[1:]:
         first = tensors[0]
         if not first.same_extent(other):
@@ -181,7 +194,11 @@ def _wrap(result: Any, template: GeoTensor, keeps_bands: bool = True) -> Any:
     bands = 1 if result.ndim == 2 else result.shape[-3]
     if bands != template.count or not keeps_bands:
         attrs = band_attrs.without_bands(attrs)
-    return template.like(result, attrs=attrs)
+    wrapped = template.like(result, attrs=attrs)
+    fill = template.fill_value_default
+    if result.dtype.kind == "b" and fill is not None and not holds(result.dtype, fill):
+        wrapped.fill_value_default = None  # a comparison answers for every pixel
+    return wrapped
 
 
 def _touches(axis: Any, ndim: int, first: int) -> bool:
@@ -237,7 +254,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         _refuse_output(out, what)
         return getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
     tensors = _tensors((*inputs, *out, kwargs.get("where")))
-    _common_grid(tensors, what)
+    check_common_grid(tensors, what)
     result = getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
     if result is NotImplemented or not tensors:
         return result
@@ -278,7 +295,7 @@ def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         stays, keeps_bands = not _touches_space(axis, ndim), not _touches_bands(axis, ndim)
     out = kwargs.get("out")
     if stays:
-        _common_grid(tensors, f"np.{func.__name__}")
+        check_common_grid(tensors, f"np.{func.__name__}")
     else:
         _refuse_output(out, f"np.{func.__name__}")
     result = func(*_unwrap(args), **_unwrap(kwargs))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader import band_attrs
-from georeader.errors import GeoreferenceError, IndexingError, ShapeError
+from georeader.errors import GeoreferenceError, IndexingError, NodataError, ShapeError
+from georeader.geotensor_numpy import check_common_grid, has_place, holds
 from georeader.window_utils import overlap, regrid, whole_pixel_window, window_transform
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 def slice_transform(transform: Affine, rows: slice, columns: slice, shape: tuple[int, int]) -> Affine:
     """Give the transform of ``array[rows, columns]``, steps and negative steps included.
 
-    A step of n makes pixels n times as large, with the first pixel's corner in place; a step of -1
+    A step of n makes pixels n times as large, each beginning where the picked one does; a step of -1
     mirrors the axis.
 
     Args:
@@ -40,38 +42,80 @@ def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
         if name not in tensor.dims:
             raise IndexingError(f"axis {name!r} is not there; this GeoTensor has {', '.join(tensor.dims)}")
     rows, columns = (_spatial_slice(name, sel.get(name, slice(None))) for name in ("y", "x"))
-    index = (*(sel.get(name, slice(None)) for name in tensor.dims[:-2]), rows, columns)
-    attrs = tensor.attrs
-    if "band" in sel:
-        bands = np.atleast_1d(np.arange(tensor.count)[_plain(sel["band"])])
-        attrs = band_attrs.select_bands(attrs, tensor.count, bands.tolist())
+    leading = tuple(_plane_index(name, sel.get(name, slice(None))) for name in tensor.dims[:-2])
+    values = tensor.values[(*leading, rows, columns)]
     transform = slice_transform(tensor.transform, rows, columns, tensor.shape[-2:])
-    return tensor.like(tensor.values[tuple(_plain(one) for one in index)], transform=transform, attrs=attrs)
+    return tensor.like(values, transform=transform, attrs=_attrs_of(tensor, _planes(tensor)[leading]))
+
+
+def _planes(tensor: GeoTensor) -> NDArray[Any]:
+    """Give the band number of each (row, column) plane, in the shape of the axes before the spatial ones."""
+    bands = np.arange(tensor.count) if tensor.ndim > 2 else np.zeros((), dtype=int)
+    return np.broadcast_to(bands, tensor.shape[:-2])
+
+
+def _attrs_of(tensor: GeoTensor, planes: NDArray[Any]) -> dict[str, Any]:
+    """Give the metadata of a selection or rearrangement of a tensor's planes: each band's entries follow it.
+
+    Where the new band axis is not one of bands (a time axis beside several bands), they can't.
+    """
+    planes = np.atleast_1d(planes)
+    if planes.ndim == 2 and (len(planes) == 0 or (planes != planes[0]).any()):
+        return band_attrs.without_bands(tensor.attrs)
+    bands = planes[0] if planes.ndim == 2 else planes
+    return band_attrs.select_bands(tensor.attrs, tensor.count, bands.tolist())
+
+
+def _plane_index(name: str, index: Any) -> Any:
+    """Check an index of the axis "band" or "time": what it leaves has at most that axis."""
+    if isinstance(index, slice):
+        return index
+    array = np.asarray(index)
+    if array.ndim > 1 or (array.dtype == bool and array.ndim == 0):
+        raise IndexingError(
+            f"axis {name!r} takes an integer, a slice or a flat list of integers or booleans, not {_describe(index)}; "
+            "use .values[...] for other indices"
+        )
+    if array.size == 0:
+        return array.astype(int)
+    if array.dtype.kind not in "iub":
+        raise IndexError(f"axis {name!r} takes integers, slices and lists of them, not {_describe(index)}")
+    return int(array) if array.ndim == 0 else array
+
+
+def _describe(index: Any) -> str:
+    if isinstance(index, np.ndarray) and index.ndim:
+        return f"an array of shape {index.shape}"
+    return repr(index)
 
 
 def _spatial_slice(name: str, index: Any) -> slice:
     if not isinstance(index, slice):
         raise IndexingError(
-            f"axis {name!r} takes slices only (got {index!r}), so that the result keeps rows and columns; "
+            f"axis {name!r} takes slices only (got {_describe(index)}), so that the result keeps rows and columns; "
             "use .values[...] for single rows, columns or pixels"
         )
     return index
 
 
-def _plain(index: Any) -> Any:
-    return np.asarray(index) if isinstance(index, np.ndarray) else index
+def plain_index(key: Any) -> Any:
+    """Give an index without GeoTensors in it (masks are), for plain arrays."""
+    if isinstance(key, tuple):
+        return tuple(plain_index(one) for one in key)
+    return np.asarray(key) if isinstance(key, np.ndarray) else key
 
 
 def getitem(tensor: GeoTensor, key: Any) -> Any:
     """``tensor[key]``: slices keep the place; a mask of the tensor's shape gives a plain array.
 
     Raises:
-        IndexingError: ``None`` or ``...`` in the key, or a spatial index that is not a slice.
+        IndexingError: ``None`` or ``...`` in the key, a spatial index that is not a slice, or a mask of another shape.
     """
-    is_mask = isinstance(key, np.ndarray) and key.dtype == bool
-    if is_mask and key.shape == tensor.shape:
-        return tensor.values[np.asarray(key)]
+    if not has_place(tensor):
+        return tensor.values[plain_index(key)]
     keys = key if isinstance(key, tuple) else (key,)
+    if len(keys) == 1 and isinstance(keys[0], np.ndarray) and keys[0].dtype == bool and keys[0].ndim > 1:
+        return _masked(tensor, keys[0])
     if any(one is None for one in keys):
         raise IndexingError("adding an axis by None is not possible in a GeoTensor; use expand_dims(axis)")
     if any(one is Ellipsis for one in keys):
@@ -79,6 +123,17 @@ def getitem(tensor: GeoTensor, key: Any) -> Any:
     if len(keys) > tensor.ndim:
         raise IndexingError(f"{len(keys)} indices for {tensor.ndim} axes ({', '.join(tensor.dims)})")
     return isel(tensor, dict(zip(tensor.dims, keys, strict=False)))
+
+
+def _masked(tensor: GeoTensor, mask: NDArray[np.bool_]) -> NDArray[Any]:
+    if mask.shape != tensor.shape:
+        raise IndexingError(
+            f"a mask of shape {mask.shape} does not fit a GeoTensor of shape {tensor.shape}; "
+            "use .values[..., mask] to apply a (row, column) mask to each band"
+        )
+    if has_place(mask):
+        check_common_grid([tensor, cast("GeoTensor", mask)], "gt[mask]")
+    return tensor.values[np.asarray(mask)]
 
 
 def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoTensor:
@@ -94,6 +149,11 @@ def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoT
             raise IndexingError(f"{window} lies outside the raster of {tensor.height} x {tensor.width} pixels")
         return isel(tensor, {"y": source[0], "x": source[1]})
     fill = 0 if tensor.fill_value_default is None else tensor.fill_value_default
+    if not holds(tensor.dtype, fill):
+        raise NodataError(
+            f"{window} reaches outside the raster, where the pixels would be fill_value_default={fill}, which "
+            f"{tensor.dtype} can't hold; set another fill_value_default, or pass boundless=False"
+        )
     padded = np.full((*tensor.shape[:-2], window.height, window.width), fill, dtype=tensor.dtype)
     padded[(..., *target)] = inside
     return tensor.like(padded, transform=transform)
@@ -113,12 +173,18 @@ def squeeze(tensor: GeoTensor, axis: Any) -> GeoTensor:
     else:
         given = axis if isinstance(axis, tuple) else (axis,)
         axes = tuple(_not_spatial(one, tensor.ndim, "squeeze") for one in given)
-    return tensor.like(np.squeeze(tensor.values, axis=axes))
+    values = np.squeeze(tensor.values, axis=axes)
+    return tensor.like(values, attrs=_attrs_of(tensor, np.squeeze(_planes(tensor), axis=axes)))
 
 
-def expand_dims(tensor: GeoTensor, axis: int) -> GeoTensor:
-    """Add an axis of length one before the spatial ones."""
-    return tensor.like(np.expand_dims(tensor.values, _not_spatial(axis, tensor.ndim + 1, "expand_dims")))
+def expand_dims(tensor: GeoTensor, axis: int | tuple[int, ...]) -> GeoTensor:
+    """Add axes of length one before the spatial ones."""
+    given = axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(_not_spatial(one, tensor.ndim + len(given), "expand_dims") for one in given)
+    values = np.expand_dims(tensor.values, axes)
+    if values.ndim > 4:
+        raise ShapeError(f"expand_dims: {values.shape} would have {values.ndim} dimensions; 2 to 4 are possible")
+    return tensor.like(values, attrs=_attrs_of(tensor, np.expand_dims(_planes(tensor), axes)))
 
 
 def transpose(tensor: GeoTensor, axes: tuple[Any, ...]) -> GeoTensor:
@@ -127,14 +193,15 @@ def transpose(tensor: GeoTensor, axes: tuple[Any, ...]) -> GeoTensor:
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], Sequence)):
         axes = tuple(axes[0] or ())
     order = axes or (*reversed(range(ndim - 2)), ndim - 2, ndim - 1)
-    if tuple(one % ndim for one in order[-2:]) != (ndim - 2, ndim - 1):
+    values = tensor.values.transpose(order)
+    order = tuple(one % ndim for one in order)
+    if order[-2:] != (ndim - 2, ndim - 1):
         raise IndexingError(f"transpose{order}: the last two axes stay (row, column); transpose .values to swap them")
-    attrs = tensor.attrs if order[-3:] == tuple(range(ndim))[-3:] else band_attrs.without_bands(tensor.attrs)
-    return tensor.like(tensor.values.transpose(order), attrs=attrs)
+    return tensor.like(values, attrs=_attrs_of(tensor, _planes(tensor).transpose(order[:-2])))
 
 
 def _check_alike(geotensors: Sequence[GeoTensor], what: str) -> None:
-    if not geotensors:
+    if len(geotensors) == 0:
         raise ShapeError(f"{what}: the list of GeoTensors is empty")
     first = geotensors[0]
     for position, other in enumerate(geotensors[1:], start=1):
@@ -153,19 +220,20 @@ def _check_alike(geotensors: Sequence[GeoTensor], what: str) -> None:
 
 def stack(geotensors: Sequence[GeoTensor]) -> GeoTensor:
     """Stack along a new first axis: (row, column) tensors become bands, (band, row, column) ones times."""
+    geotensors = list(geotensors)
     _check_alike(geotensors, "stack")
     first = geotensors[0]
     shapes = {tensor.shape for tensor in geotensors}
     if len(shapes) > 1:
         raise ShapeError(f"stack: the GeoTensors differ in shape: {sorted(shapes)}")
-    attrs = first.attrs
-    if first.ndim == 2:
-        attrs = band_attrs.merge_bands([(tensor.attrs, 1) for tensor in geotensors])
+    merge = band_attrs.merge_bands if first.ndim == 2 else band_attrs.merge_times
+    attrs = merge([(tensor.attrs, tensor.count) for tensor in geotensors])
     return first.like(np.stack([tensor.values for tensor in geotensors]), attrs=attrs)
 
 
 def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
     """Join along an axis that is not spatial."""
+    geotensors = list(geotensors)
     _check_alike(geotensors, "concatenate")
     first = geotensors[0]
     position = _not_spatial(axis, first.ndim, "concatenate")
@@ -174,7 +242,6 @@ def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
     except ValueError as error:
         shapes = [tensor.shape for tensor in geotensors]
         raise ShapeError(f"concatenate: the GeoTensors differ in shape beyond axis {axis}: {shapes}") from error
-    attrs = first.attrs
-    if position == first.ndim - 3:
-        attrs = band_attrs.merge_bands([(tensor.attrs, tensor.count) for tensor in geotensors])
+    merge = band_attrs.merge_bands if position == first.ndim - 3 else band_attrs.merge_times
+    attrs = merge([(tensor.attrs, tensor.count) for tensor in geotensors])
     return first.like(joined, attrs=attrs)

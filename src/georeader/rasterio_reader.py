@@ -40,12 +40,14 @@ class RasterioReader(Georeferenced):
         window_focus: Window in focus, relative to the file.
 
     Example:
-        >>> from georeader import RasterioReader  # doctest: +SKIP
-        >>> reader = RasterioReader("scene.tif")  # doctest: +SKIP
-        >>> reader.read_from_window(Window(512, 512, 256, 256)).load()  # doctest: +SKIP
+        >>> from georeader import GeoTensor, RasterioReader, save_cog
+        >>> save_cog(GeoTensor(np.ones((600, 600), "uint8"), Affine(10, 0, 0, 0, -10, 0), 3857), "scene.tif")
+        >>> RasterioReader("scene.tif").read_from_window(Window(512, 0, 256, 256)).shape
+        (1, 256, 256)
     """
 
     dims = ("band", "y", "x")
+    fill_value_was_said = True  # by the file or by the caller; else there is none
 
     def __init__(
         self,

@@ -309,8 +309,12 @@ def _scratch_folder(dir_tmpfiles: Path | None, sink: LocalSink) -> Iterator[Path
     if dir_tmpfiles is None:
         yield sink.folder
         return
-    with tempfile.TemporaryDirectory(prefix=".georeader-", dir=dir_tmpfiles) as folder:
-        yield Path(folder)
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".georeader-", dir=dir_tmpfiles)
+    except OSError as error:
+        raise DestinationError(f"dir_tmpfiles={str(dir_tmpfiles)!r}: can't write there: {error.strerror}") from error
+    with folder as name:
+        yield Path(name)
 
 
 def _one_profile(profile_arg: Any, profile: Any) -> Any:

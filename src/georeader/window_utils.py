@@ -145,6 +145,8 @@ def normalise_crs(crs: Any) -> CRS | None:
 
 def compare_crs(a: Any, b: Any) -> bool:
     """Tell whether two CRS inputs, of any accepted kind, are the same CRS."""
+    if a is b or (isinstance(a, str) and a == b):
+        return True
     return bool(normalise_crs(a) == normalise_crs(b))
 
 
@@ -155,7 +157,7 @@ def normalise_transform(transform: Any) -> Affine:
         GeoreferenceError: Not six finite numbers, or pixels of no area.
     """
     try:
-        affine = transform if isinstance(transform, Affine) else Affine(*tuple(transform)[:6])
+        affine = transform if isinstance(transform, Affine) else _affine_of_numbers(tuple(transform))
         finite = all(math.isfinite(value) for value in affine[:6])
     except (TypeError, ValueError) as error:
         raise GeoreferenceError(
@@ -166,10 +168,38 @@ def normalise_transform(transform: Any) -> Affine:
     return affine
 
 
+def _affine_of_numbers(numbers: tuple[Any, ...]) -> Affine:
+    if len(numbers) not in (6, 9):
+        raise ValueError(f"{len(numbers)} numbers")
+    return Affine(*numbers[:6])
+
+
 def same_transform(a: Affine, b: Affine, precision: float = 1e-3) -> bool:
     """Tell whether two transforms agree within ``precision`` pixels in shift and relative size."""
     scale = min(min(res(a)), min(res(b)))
     return all(abs(x - y) <= precision * scale for x, y in zip(a[:6], b[:6], strict=True))
+
+
+def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float = 1e-3) -> bool:
+    """Tell whether a raster's corners lie within ``precision`` pixels of each other under two transforms.
+
+    A small difference in pixel size adds up along rows and columns.
+
+    Args:
+        a: The one transform.
+        b: The other.
+        shape: (rows, columns), or () while the size is not known.
+        precision: Tolerance in pixels.
+    """
+    if not shape:
+        return True
+    tolerance = precision * min(min(res(a)), min(res(b)))
+    whole = Window(0, 0, shape[1], shape[0])
+    return all(
+        abs(one - other) <= tolerance
+        for corner, other_corner in zip(window_corners(whole, a), window_corners(whole, b), strict=True)
+        for one, other in zip(corner, other_corner, strict=True)
+    )
 
 
 def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:

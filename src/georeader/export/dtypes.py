@@ -39,7 +39,7 @@ def storage_dtype(dtype: Any) -> np.dtype[Any]:
         DtypeError: There is none; the message names what to cast to.
     """
     try:
-        wanted: np.dtype[Any] = np.dtype(dtype)
+        wanted: np.dtype[Any] = np.dtype("None" if dtype is None else dtype)  # None itself would be float64
     except TypeError as error:
         raise DtypeError(f"dtype={dtype!r} is no numpy dtype; pass for instance 'uint16' or 'float32'") from error
     name = _WIDENED.get(wanted.name, wanted.name)
@@ -71,7 +71,7 @@ def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float |
         number = int(number)
     if not isinstance(number, numbers.Real):
         raise NodataError(f"{where}={nodata!r} is no real number; pass a number, or None for no nodata")
-    return _fit_integer(number, dtype, where) if dtype.kind in "iu" else _fit_float(float(number), dtype, where)
+    return _fit_integer(number, dtype, where) if dtype.kind in "iu" else _fit_float(number, dtype, where)
 
 
 def _fit_integer(number: Any, dtype: np.dtype[Any], where: str) -> int:
@@ -85,14 +85,14 @@ def _fit_integer(number: Any, dtype: np.dtype[Any], where: str) -> int:
     return int(number)
 
 
-def _fit_float(number: float, dtype: np.dtype[Any], where: str) -> float:
+def _fit_float(number: Any, dtype: np.dtype[Any], where: str) -> float:
     limit = float(np.finfo(dtype).max)
     if abs(number) != float("inf") and abs(number) > limit:
         raise NodataError(
             f"{where}={number!r} can't be held by {dtype}, which ends at {limit:g}; "
             "pass nodata=numpy.nan, or save as float64"
         )
-    return number
+    return float(number)
 
 
 def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

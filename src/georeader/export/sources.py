@@ -14,6 +14,7 @@ from georeader.errors import GeoreferenceError, ShapeError
 from georeader.export.metadata import metadata_from_attrs
 from georeader.export.spec import SourceSpec
 from georeader.geotensor import GeoTensor
+from georeader.pixels import plain_pixels
 from georeader.window_utils import normalise_crs, normalise_transform
 
 #: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
@@ -40,7 +41,7 @@ class Source:
         Raises:
             ShapeError: The pixels are not of the shape that the object said.
         """
-        pixels = np.asarray(_values(self.data))
+        pixels = plain_pixels(_values(self.data))
         if pixels.ndim == 2:
             pixels = pixels[np.newaxis]
         spec = self.spec
@@ -73,7 +74,7 @@ def open_source(data: Any) -> Source:
             crs=normalise_crs(data.crs),
             transform=normalise_transform(data.transform),
             fill_value=getattr(data, "fill_value_default", None),
-            fill_value_was_said=getattr(data, "fill_value_was_said", _fill_comes_from_file(data)),
+            fill_value_was_said=getattr(data, "fill_value_was_said", False),
             metadata=metadata_from_attrs(attrs, count),
         ),
     )
@@ -126,8 +127,3 @@ def _attrs(data: Any) -> dict[str, Any]:
         if value is not None and not callable(value):
             found[name] = value
     return found
-
-
-def _fill_comes_from_file(data: Any) -> bool:
-    """A reader that knows its file's nodata has its fill value from there."""
-    return getattr(data, "nodata", None) is not None

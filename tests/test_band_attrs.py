@@ -1,0 +1,138 @@
+"""Band metadata follow the bands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from georeader.band_attrs import merge_bands, merge_times, select_bands, without_bands, without_encoding
+from georeader.errors import MetadataError
+
+THREE: dict[str, Any] = {
+    "descriptions": ["red", "green", "blue"],
+    "scales": (0.1, 0.2, 0.3),
+    "offsets": [1, 2, 3],
+    "units": ["m", None, "s"],
+    "colorinterp": ["red", "green", "blue"],
+    "tags": {"sensor": "x"},
+    "mine": [1, 2, 3],
+}
+
+
+@pytest.mark.parametrize(
+    ("bands", "names", "scales"),
+    [
+        ([0, 1, 2], ["red", "green", "blue"], [0.1, 0.2, 0.3]),
+        ([2, 0], ["blue", "red"], [0.3, 0.1]),
+        ([1, 1], ["green", "green"], [0.2, 0.2]),
+        ([], [], []),
+    ],
+)
+def test_selection_takes_each_bands_entries_in_the_new_order(
+    bands: list[int], names: list[str], scales: list[float]
+) -> None:
+    selected = select_bands(THREE, 3, bands)
+
+    assert (selected["descriptions"], selected["colorinterp"], selected["scales"]) == (names, names, scales)
+
+
+def test_selection_leaves_keys_of_the_user_and_of_the_file_alone() -> None:
+    selected = select_bands(THREE, 3, [0])
+
+    assert (selected["mine"], selected["tags"]) == ([1, 2, 3], {"sensor": "x"})
+
+
+def test_selection_reads_numpy_arrays_too() -> None:
+    assert select_bands({"scales": np.array([0.5, 2.0])}, 2, [1])["scales"] == [2.0]
+
+
+@pytest.mark.parametrize("odd", ["abc", ["one"], 3, None])
+def test_selection_leaves_entries_that_are_not_one_a_band(odd: Any) -> None:
+    assert select_bands({"descriptions": odd}, 3, [0])["descriptions"] == odd
+
+
+@pytest.mark.parametrize(("bands", "kept"), [([0], True), ([0, 0], False), ([], False)])
+def test_a_colormap_stays_with_the_one_band_it_is_of(bands: list[int], kept: bool) -> None:
+    assert ("colormap" in select_bands({"colormap": {0: (1, 2, 3, 4)}}, 1, bands)) is kept
+
+
+def test_without_bands_keeps_what_is_not_said_of_bands() -> None:
+    assert without_bands(THREE | {"colormap": {}}) == {"tags": {"sensor": "x"}, "mine": [1, 2, 3]}
+
+
+def test_without_encoding_keeps_names_and_drops_scales_units_and_colours() -> None:
+    assert without_encoding(THREE | {"colormap": {}}) == {
+        "descriptions": ["red", "green", "blue"],
+        "tags": {"sensor": "x"},
+        "mine": [1, 2, 3],
+    }
+
+
+def test_merging_lays_bands_one_after_the_other() -> None:
+    merged = merge_bands([(THREE, 3), ({"descriptions": ["nir"], "scales": [0.4]}, 1)])
+
+    assert merged["descriptions"] == ["red", "green", "blue", "nir"]
+    assert merged["scales"] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_merging_fills_in_what_a_raster_does_not_say() -> None:
+    merged = merge_bands([({}, 1), (THREE, 3), ({}, 1)])
+
+    assert merged["descriptions"] == [None, "red", "green", "blue", None]
+    assert merged["scales"] == [1.0, 0.1, 0.2, 0.3, 1.0]
+    assert merged["offsets"] == [0.0, 1, 2, 3, 0.0]
+    assert merged["units"] == [None, "m", None, "s", None]
+    assert merged["colorinterp"] == ["undefined", "red", "green", "blue", "undefined"]
+
+
+def test_merging_says_nothing_that_no_raster_says() -> None:
+    assert merge_bands([({"mine": 1}, 1), ({"other": 2}, 1)]) == {"mine": 1}
+
+
+@pytest.mark.parametrize(("parts", "kept"), [(1, True), (2, False)])
+def test_merging_keeps_a_colormap_only_for_a_single_band(parts: int, kept: bool) -> None:
+    assert ("colormap" in merge_bands([({"colormap": {0: (1, 2, 3, 4)}}, 1)] * parts)) is kept
+
+
+def test_times_of_the_same_bands_keep_what_all_say() -> None:
+    assert merge_times([(THREE, 3), (dict(THREE), 3)]) == THREE
+
+
+def test_times_that_name_a_band_differently_lose_its_name() -> None:
+    merged = merge_times([({"descriptions": ["a"], "scales": [2.0]}, 1), ({"descriptions": ["b"], "scales": [2.0]}, 1)])
+
+    assert merged == {"scales": [2.0]}
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [("scales", [0.1], [0.2]), ("offsets", [0.0], [5.0]), ("units", ["m"], ["ft"]), ("scales", [0.1], None)],
+)
+def test_times_whose_numbers_mean_different_things_are_refused(key: str, first: Any, second: Any) -> None:
+    with pytest.raises(MetadataError, match=rf"{key} of element 1 .* bring the numbers to one scale and unit first"):
+        merge_times([({key: first}, 1), ({key: second}, 1)])
+
+
+def test_a_scale_of_one_that_is_not_said_is_no_difference() -> None:
+    assert merge_times([({"scales": [1.0]}, 1), ({}, 1)]) == {"scales": [1.0]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda attrs: select_bands(attrs, 3, [0]),
+        without_bands,
+        without_encoding,
+        lambda attrs: merge_bands([(attrs, 3), (attrs, 3)]),
+        lambda attrs: merge_times([(attrs, 3), ({"scales": attrs["scales"]} | dict(attrs, descriptions=None), 3)]),
+    ],
+    ids=["select", "without_bands", "without_encoding", "merge_bands", "merge_times"],
+)
+def test_the_callers_mapping_stays_as_it_is(change: Any) -> None:
+    attrs = {key: list(value) if isinstance(value, list) else value for key, value in THREE.items()}
+    changed = change(attrs)
+    changed.clear()
+
+    assert attrs == THREE
