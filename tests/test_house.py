@@ -23,6 +23,7 @@ PURE = [
     "export/metadata.py",
     "export/dtypes.py",
     "export/gdal_options.py",
+    "export/resample.py",
     "band_attrs.py",
     "errors.py",
 ]
@@ -30,7 +31,8 @@ PURE = [
 #: What opens, reads, writes or removes something.
 WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "socket", "subprocess", "urllib", "fsspec", "rasterio.io",
          "rasterio.shutil", "rasterio.warp", "rasterio.vrt", "georeader.rasterio_reader", "georeader.wide_nodata",
-         "georeader.export.sources", "georeader.export.sinks", "georeader.export.gdal_engine"}  # fmt: skip
+         "georeader.export.sources", "georeader.export.sinks", "georeader.export.gdal_engine",
+         "georeader.export.gdal_pyramid"}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

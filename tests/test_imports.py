@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import statistics
 import subprocess
 import sys
 
 import pytest
+
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader.save import _add_overviews, _save_cog
 
 WAYS = {
     "package": "import georeader; assert callable(georeader.save_cog)",
@@ -66,3 +70,25 @@ def test_importing_save_takes_less_than_one_and_a_half_times_importing_rasterio(
 
     ratio = statistics.median(seconds["georeader.save"]) / statistics.median(seconds["rasterio"])
     assert ratio < 1.5
+
+
+def test_the_signatures_are_those_that_others_call() -> None:
+    shared = {"data_save": None, "path_tiff_save": None, "descriptions": None, "tags": None, "profile_arg": None,
+              "fs": None, "nodata": None}  # fmt: skip
+    keyword_only = {"dir_tmpfiles": None, "profile": None}
+
+    for function, more in ((save_cog, {}), (save_tiled_geotiff, {"blocksize": 256})):
+        parameters = inspect.signature(function).parameters
+        assert list(parameters) == [*shared, *keyword_only, *more]
+        assert [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY] == [*keyword_only, *more]
+        defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+        assert defaults == dict.fromkeys(list(shared)[2:]) | keyword_only | more
+    assert list(inspect.signature(_save_cog).parameters)[:5] == ["out_np", "path_tiff_save", "profile", "descriptions",
+                                                                "tags"]  # fmt: skip
+    assert str(inspect.signature(_add_overviews)).startswith(
+        "(rst_out: 'Any', tile_size: 'int', verbose: 'bool' = False)"
+    )
+    assert str(inspect.signature(GeoTensor)).replace("'", "") == (
+        "(values: Any, transform: Affine, crs: Any, fill_value_default: Any = 0, "
+        "attrs: Mapping[str, Any] | None = None) -> GeoTensor"
+    )

@@ -92,6 +92,34 @@ def test_averages_leave_out_nodata_and_nan(nodata: float | None, rng: np.random.
     np.testing.assert_allclose(found, np.where(np.isnan(expected), filled, expected), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_averages_of_complex_numbers_leave_out_nodata_and_nan(
+    dtype: str, nodata: int | None, rng: np.random.Generator, tmp_path: Path, good_cog: Callable[[Path], None]
+) -> None:
+    """GDAL's own average of complex numbers counts both."""
+    values = (rng.random((1, 1024, 600)) + 1j * rng.random((1, 1024, 600)) + 1).astype(dtype)
+    hole = rng.random(values.shape) < 0.3
+    values[hole] = np.nan if nodata is None else nodata
+    values[0, 100, 100:200] = complex(np.nan, 1)
+    values[0, 300:310, 300:310] = np.nan
+    is_valid = np.isfinite(values) & ((values != nodata) if nodata is not None else True)
+
+    save_cog(tensor(values, nodata), tmp_path / "out.tif")
+
+    found = overview(tmp_path / "out.tif")[0]
+    missing = np.nan if nodata is None else nodata
+    for part in ("real", "imag"):
+        expected = block_mean(getattr(values[0], part).astype("float64"), is_valid[0])
+        filled = np.where(np.isnan(expected), missing if part == "real" else 0, expected)
+        np.testing.assert_allclose(getattr(found, part), filled, rtol=1e-5)
+    reader = RasterioReader(tmp_path / "out.tif")
+    np.testing.assert_array_equal(reader.values, values)
+    assert reader.overviews() == [2, 4]
+    assert reader.tags()["OVR_RESAMPLING_ALG"] == "AVERAGE"
+    good_cog(tmp_path / "out.tif")
+
+
 @pytest.mark.parametrize("nodata", [None, -9999.0])
 def test_base_and_nodata_are_untouched_by_what_the_overviews_needed(nodata: float | None, tmp_path: Path) -> None:
     values = np.ones((600, 600), "float32")

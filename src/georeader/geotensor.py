@@ -15,15 +15,9 @@ from georeader import band_attrs, geotensor_numpy, geotensor_select, window_util
 from georeader.errors import IndexingError, LostPlaceError, ShapeError
 from georeader.georeferenced import Georeferenced
 from georeader.pixels import plain_pixels
+from georeader.unsaid import Unsaid
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
-
-
-class _Unsaid(int):
-    """The 0 of a signature, told apart from a 0 that the caller wrote."""
-
-
-_FILL_UNSAID = _Unsaid(0)
 
 
 class GeoTensor(np.ndarray[Any, Any], Georeferenced):
@@ -60,7 +54,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         values: Any,
         transform: Affine,
         crs: Any,
-        fill_value_default: Any = _FILL_UNSAID,
+        fill_value_default: Any = Unsaid(0),  # noqa: B008 - it never changes
         attrs: Mapping[str, Any] | None = None,
     ) -> GeoTensor:
         """Wrap ``values`` without copying them.
@@ -86,7 +80,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         tensor = array.view(cls)
         tensor.transform = window_utils.normalise_transform(transform)
         tensor.crs = crs
-        said = not isinstance(fill_value_default, _Unsaid)
+        said = not isinstance(fill_value_default, Unsaid)
         tensor.fill_value_default = fill_value_default if said else 0
         tensor.fill_value_was_said = said
         tensor.attrs = dict(attrs or {})

@@ -20,6 +20,7 @@ from georeader.export.sinks.local import LocalSink
 from georeader.export.sources import open_source
 from georeader.export.spec import ExportSpec, default_resampling, plan_export
 from georeader.geotensor import GeoTensor
+from georeader.unsaid import Unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,9 +75,8 @@ def save_cog(
     tags are kept unless overridden.
 
     Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata and
-    NaN (GDAL's average of complex numbers leaves out neither). Classes, that is bool arrays and rasters with a
-    colour table, are picked (nearest), so that no value is invented; for other class rasters say
-    ``profile_arg={"RESAMPLING": "nearest"}``.
+    NaN. Classes, that is bool arrays and rasters with a colour table, are picked (nearest), so that no value is
+    invented; for other class rasters say ``profile_arg={"RESAMPLING": "nearest"}``.
 
     Args:
         data_save: GeoTensor, reader or any object of the GeoData protocol: (row, column) or
@@ -117,7 +117,7 @@ def save_cog(
     """
     sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles)
     _export(
-        data_save, sink, scratch, "cog", _default_profile(None), _one_profile(profile_arg, profile),
+        data_save, sink, scratch, "cog", _default_profile(), _one_profile(profile_arg, profile),
         descriptions=descriptions, tags=tags, nodata=nodata,
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ def save_tiled_geotiff(
     *,
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     profile: Mapping[str, Any] | None = None,
-    blocksize: int | None = None,
+    blocksize: int = Unsaid(BLOCKSIZE_DEFAULT),
 ) -> None:
     """Save a raster as a tiled GeoTIFF, without overviews.
 
@@ -150,7 +150,7 @@ def save_tiled_geotiff(
         nodata: As in `save_cog`.
         dir_tmpfiles: As in `save_cog`.
         profile: As in `save_cog`.
-        blocksize: Side of a tile in pixels, a multiple of 16; 256 (``BLOCKSIZE_DEFAULT``) by default.
+        blocksize: Side of a tile in pixels, a multiple of 16; ``BLOCKSIZE_DEFAULT``, as it is at the call, by default.
 
     Raises:
         GeoreaderError: As in `save_cog`.
@@ -190,7 +190,7 @@ def profile_from_dtype(dtype: Any) -> dict[str, Any]:
         >>> profile_from_dtype(bool)["dtype"]
         'uint8'
     """
-    return {**_default_profile(None), "driver": "GTiff", "tiled": True, "dtype": storage_dtype(dtype).name}
+    return {**_default_profile(), "driver": "GTiff", "tiled": True, "dtype": storage_dtype(dtype).name}
 
 
 def _save_cog(
@@ -240,7 +240,7 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     """
     from rasterio.enums import ColorInterp
 
-    from georeader.export.gdal_engine import add_overviews
+    from georeader.export.gdal_pyramid import add_overviews
 
     factors = overview_factors(rst_out.height, rst_out.width, tile_size, tile_size)
     resampling = default_resampling(ColorInterp.palette in rst_out.colorinterp)
@@ -323,11 +323,11 @@ def _one_profile(profile_arg: Any, profile: Any) -> Any:
     return profile if profile_arg is None else profile_arg
 
 
-def _default_profile(blocksize: int | None) -> dict[str, Any]:
+def _default_profile(blocksize: int = Unsaid(BLOCKSIZE_DEFAULT)) -> dict[str, Any]:
     """Give the module's default profile; its tile side is the argument, else whichever constant was changed."""
     defaults = dict(PROFILE_TILED_GEOTIFF_DEFAULT)
     for key in ("blockxsize", "blockysize"):
-        if blocksize is not None:
+        if not isinstance(blocksize, Unsaid):
             defaults[key] = blocksize
         elif defaults.get(key, _SHIPPED_BLOCKSIZE) == _SHIPPED_BLOCKSIZE:
             defaults[key] = BLOCKSIZE_DEFAULT

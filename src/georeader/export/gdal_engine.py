@@ -10,31 +10,24 @@ block cache (GDAL_CACHEMAX, 5% of the machine's memory unless set).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import ColorInterp
 from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from georeader.errors import OptionError, WriteError
 from georeader.export.gdal_options import creation_options
+from georeader.export.gdal_pyramid import averages_are_ours, build_pyramid, complex_averages
 from georeader.export.spec import ExportSpec
 from georeader.wide_nodata import WIDE_DTYPES, wide_nodata_sidecar
-
-_RESAMPLING_BY_NAME = {"CUBICSPLINE": Resampling.cubic_spline} | {method.name.upper(): method for method in Resampling}
-
-
-def resampling_method(name: str) -> Resampling:
-    """Give rasterio's member for one of `options.RESAMPLINGS`."""
-    return _RESAMPLING_BY_NAME[name]
 
 
 def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path) -> None:
@@ -56,7 +49,7 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Pa
     environment = {"CPL_TMPDIR": str(scratch), "GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
     try:
         with _staging(pixels, spec) as staged, rasterio.Env(**environment):
-            _build_pyramid(staged, pixels, spec)
+            build_pyramid(staged, pixels, spec)
             if spec.statistics:
                 staged.stats(approx=False)  # which notes them as the bands' STATISTICS_... tags
             rasterio.shutil.copy(staged, str(path), driver=driver, **options)
@@ -75,21 +68,48 @@ def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
 
 @contextmanager
 def _staging(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[Any]:
-    """Give an open rasterio dataset in memory that holds pixels and metadata, without overviews.
+    """Give an open rasterio dataset in memory that holds pixels and metadata.
 
-    A GeoTIFF, not GDAL's MEM format: only a named file can have the sidecar by which 64-bit nodata is told.
+    A GeoTIFF, not GDAL's MEM format: a named file can have sidecars. By them, what rasterio has no call for is told:
+    64-bit nodata, and overviews that are not GDAL's.
     """
-    with MemoryFile(filename="staging.tif") as file:
-        with file.open(**_staging_profile(spec)) as dataset:
+    profile = _staging_profile(spec)
+    with MemoryFile(filename="staging.tif") as file, ExitStack() as sidecars:
+        with file.open(**profile) as dataset:
             _describe(dataset, spec)
             dataset.write(pixels)
-        # Whatever the caller's own GDAL configuration says: here the sidecar is to be read.
+        _write_sidecars(file.name, pixels, spec, sidecars)
+        # Whatever the caller's own GDAL configuration says: here the sidecars are to be read.
         with (
-            _nodata_sidecar(file, spec),
             rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_DISABLE_READDIR_ON_OPEN="FALSE"),
             rasterio.open(file.name, "r+") as dataset,
         ):
             yield dataset
+
+
+def _write_sidecars(path: str, pixels: NDArray[Any], spec: ExportSpec, sidecars: ExitStack) -> None:
+    """Write ``.aux.xml`` for a 64-bit nodata, and ``.ovr``, ``.ovr.ovr``, ... for overviews of our own.
+
+    Args:
+        path: The staging file, in GDAL's memory.
+        pixels: (band, row, column) at full resolution.
+        spec: The file that is wanted.
+        sidecars: Keeps the files until the staging file is done with.
+    """
+    name = PurePosixPath(path)
+    if spec.dtype.name in WIDE_DTYPES and spec.nodata is not None:
+        content = wide_nodata_sidecar(int(spec.nodata), spec.count)
+        sidecars.enter_context(MemoryFile(content, dirname=name.parent.name, filename=f"{name.name}.aux.xml"))
+    if not averages_are_ours(spec):
+        return
+    suffix = ""
+    for overview in complex_averages(pixels, spec):
+        suffix += ".ovr"
+        file = sidecars.enter_context(MemoryFile(dirname=name.parent.name, filename=name.name + suffix))
+        _, height_px, width_px = overview.shape
+        profile = _staging_profile(spec) | {"height": height_px, "width": width_px}
+        with rasterio.open(file.name, "w", **profile) as dataset:
+            dataset.write(overview)
 
 
 def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
@@ -113,14 +133,6 @@ def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
     return profile
 
 
-def _nodata_sidecar(file: MemoryFile, spec: ExportSpec) -> Any:
-    """Declare a 64-bit nodata beside the staging file; for other dtypes its profile does."""
-    if spec.dtype.name not in WIDE_DTYPES or spec.nodata is None:
-        return nullcontext()
-    content = wide_nodata_sidecar(int(spec.nodata), spec.count)
-    return MemoryFile(content, dirname=Path(file.name).parent.name, filename="staging.tif.aux.xml")
-
-
 def _describe(dataset: Any, spec: ExportSpec) -> None:
     metadata = spec.metadata
     if metadata.colormap is not None:
@@ -138,45 +150,6 @@ def _describe(dataset: Any, spec: ExportSpec) -> None:
     for band, name in enumerate(metadata.descriptions, start=1):
         if name:
             dataset.set_band_description(band, name)
-
-
-def _build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
-    """Build the overviews that ``spec`` asks for, counting NaN as missing whatever the nodata is.
-
-    GDAL leaves out only what equals nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
-    while overviews are built, and the true pixels and nodata come back after.
-    """
-    factors = spec.overview_factors
-    if not factors or spec.encoding.warps:
-        return
-    nan_counts_as_data = spec.dtype.kind == "f" and spec.nodata == spec.nodata and spec.resampling != "NEAREST"
-    has_nan = nan_counts_as_data and bool(np.isnan(pixels).any())
-    if has_nan and spec.nodata is None:
-        dataset.nodata = float("nan")
-    elif has_nan:
-        dataset.write(np.where(np.isnan(pixels), pixels.dtype.type(spec.nodata), pixels))
-    add_overviews(dataset, factors, spec.resampling)
-    if has_nan and spec.nodata is None:
-        dataset.nodata = None
-    elif has_nan:
-        dataset.write(pixels)
-
-
-def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> None:
-    """Build overviews on an open dataset and record by which method.
-
-    The method is noted as rasterio does (namespace ``rio_overview``) and, since copies into COG order drop that
-    namespace, as the tag OVR_RESAMPLING_ALG.
-
-    Args:
-        dataset: Open for update.
-        factors: Decimation factors, such as (2, 4, 8).
-        resampling: One of `options.RESAMPLINGS`.
-    """
-    method = resampling_method(resampling)
-    dataset.build_overviews(list(factors), method)
-    dataset.update_tags(ns="rio_overview", resampling=method.name)
-    dataset.update_tags(OVR_RESAMPLING_ALG=resampling)
 
 
 def check_whole(path: Path) -> None:
