@@ -59,7 +59,7 @@ class TestReadFileInfo:
 
     def test_is_frozen(self) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
-            info_of().count = 3  # type: ignore[misc]
+            info_of().count = 3
 
     def test_survives_pickling(self) -> None:
         info = info_of(count=2, describe=describe_two_bands, crs="EPSG:4326")

@@ -285,9 +285,9 @@ def test_a_file_holds_no_trace_of_another_raster(make_tensor: Any, tmp_path: Pat
 
 def test_georeferencing_is_asked_for_where_it_is_missing(tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match=r"a ndarray without transform, crs; wrap the pixels as GeoTensor"):
-        save_cog(np.zeros((3, 4)), tmp_path / "out.tif")  # type: ignore[arg-type]
+        save_cog(np.zeros((3, 4)), tmp_path / "out.tif")
     with pytest.raises(GeoreferenceError, match=r"'in.tif' is a path; pass RasterioReader\('in.tif'\)"):
-        save_cog("in.tif", tmp_path / "out.tif")  # type: ignore[arg-type]
+        save_cog("in.tif", tmp_path / "out.tif")
 
 
 def test_tensors_that_went_through_arithmetic_do_not_carry_a_stale_scale(make_tensor: Any, tmp_path: Path) -> None:

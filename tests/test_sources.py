@@ -45,7 +45,7 @@ class OnlyValues:
         self.shape, self.values = tensor.shape, tensor.values
         self.crs, self.transform, self.fill_value_default = tensor.crs, tensor.transform, tensor.fill_value_default
         self.descriptions, self.scales = tuple(ATTRS["descriptions"]), tuple(ATTRS["scales"])
-        self._tags = dict(ATTRS["tags"])  # type: ignore[call-overload]
+        self._tags = dict(ATTRS["tags"])
 
     def tags(self) -> dict[str, str]:
         return self._tags
@@ -105,7 +105,7 @@ def test_a_part_of_a_reader_is_saved_as_that_part(tensor: GeoTensor, tmp_path: P
 def test_pixels_are_loaded_once(tensor: GeoTensor, tmp_path: Path) -> None:
     lazy = OnlyLoad(tensor)
 
-    save_cog(lazy, tmp_path / "out.tif")  # type: ignore[arg-type]
+    save_cog(lazy, tmp_path / "out.tif")
 
     assert lazy.loads == 1
 
@@ -114,7 +114,7 @@ def test_pixels_are_not_loaded_for_a_wish_that_is_refused(tensor: GeoTensor, tmp
     lazy = OnlyLoad(tensor)
 
     with pytest.raises(ValueError, match="unknown"):
-        save_cog(lazy, tmp_path / "out.tif", profile_arg={"wibble": 1})  # type: ignore[arg-type]
+        save_cog(lazy, tmp_path / "out.tif", profile_arg={"wibble": 1})
 
     assert lazy.loads == 0
 
@@ -124,7 +124,7 @@ def test_a_source_that_said_another_shape_is_refused(tensor: GeoTensor, tmp_path
     liar.shape = (2, 10, 10)
 
     with pytest.raises(ShapeError, match=r"OnlyLoad says it is \(2, 10, 10\), but its pixels are \(2, 300, 280\)"):
-        save_cog(liar, tmp_path / "out.tif")  # type: ignore[arg-type]
+        save_cog(liar, tmp_path / "out.tif")
 
     assert not (tmp_path / "out.tif").exists()
 
@@ -133,7 +133,7 @@ def test_a_place_without_pixels_is_refused(tensor: GeoTensor, tmp_path: Path) ->
     fake = FakeGeoData(tensor.crs, tensor.transform, tensor.shape)
 
     with pytest.raises(GeoreferenceError, match=r"FakeGeoData without pixels: it has neither 'values' nor 'load\(\)'"):
-        save_cog(fake, tmp_path / "out.tif")  # type: ignore[arg-type]
+        save_cog(fake, tmp_path / "out.tif")
 
 
 def test_a_two_dimensional_array_is_one_band(make_tensor: Any) -> None:
@@ -165,7 +165,7 @@ class TestMaskedArrays:
         )
 
         with pytest.raises(OptionError, match="1 of 12 pixels are masked"):
-            save_cog(source, tmp_path / "out.tif")  # type: ignore[arg-type]
+            save_cog(source, tmp_path / "out.tif")
 
         assert list(tmp_path.iterdir()) == []
 
