@@ -102,8 +102,11 @@ def test_a_part_of_a_reader_is_saved_as_that_part(tensor: GeoTensor, tmp_path: P
     assert again.descriptions == ["B08"]
 
 
-def test_pixels_are_loaded_once(tensor: GeoTensor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("says_its_dtype", [True, False])
+def test_pixels_are_loaded_once(says_its_dtype: bool, tensor: GeoTensor, tmp_path: Path) -> None:
     lazy = OnlyLoad(tensor)
+    if not says_its_dtype:
+        del lazy.dtype
 
     save_cog(lazy, tmp_path / "out.tif")
 

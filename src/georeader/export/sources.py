@@ -28,10 +28,12 @@ class Source:
     Attributes:
         data: The object.
         spec: What it is, known without reading its pixels where it says its dtype.
+        loaded: Its pixels, where they had to be read to know the dtype.
     """
 
     data: Any
     spec: SourceSpec
+    loaded: NDArray[Any] | None = None
 
     def read(self) -> NDArray[Any]:
         """Load all pixels, as (band, row, column); 2-D is one band.
@@ -41,7 +43,7 @@ class Source:
         Raises:
             ShapeError: The pixels are not of the shape that the object said.
         """
-        pixels = plain_pixels(_values(self.data))
+        pixels = plain_pixels(_values(self.data)) if self.loaded is None else self.loaded
         if pixels.ndim == 2:
             pixels = pixels[np.newaxis]
         spec = self.spec
@@ -64,13 +66,15 @@ def open_source(data: Any) -> Source:
     count, height_px, width_px = _shape(data)
     attrs = _attrs(data)
     dtype = getattr(data, "dtype", None)
+    loaded = plain_pixels(_values(data)) if dtype is None else None
     return Source(
-        data,
-        SourceSpec(
+        data=data,
+        loaded=loaded,
+        spec=SourceSpec(
             count=count,
             height_px=height_px,
             width_px=width_px,
-            dtype=np.dtype(dtype) if dtype is not None else np.asarray(_values(data)).dtype,
+            dtype=np.dtype(dtype) if loaded is None else loaded.dtype,
             crs=normalise_crs(data.crs),
             transform=normalise_transform(data.transform),
             fill_value=getattr(data, "fill_value_default", None),
@@ -89,7 +93,8 @@ def _check_protocol(data: Any) -> None:
             f"data_save is a {type(data).__name__} without {', '.join(missing)}; "
             "wrap the pixels as GeoTensor(values, transform, crs)"
         )
-    if not hasattr(type(data), "values") and not hasattr(data, "values") and not hasattr(data, "load"):
+    # The class first: a lazy reader's values are read when they are looked at.
+    if not hasattr(type(data), "values") and not hasattr(data, "load") and not hasattr(data, "values"):
         raise GeoreferenceError(
             f"data_save is a {type(data).__name__} without pixels: it has neither 'values' nor 'load()'"
         )
