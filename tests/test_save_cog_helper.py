@@ -10,7 +10,7 @@ import pytest
 from affine import Affine
 
 from georeader import RasterioReader
-from georeader.errors import GeoreferenceError, ShapeError
+from georeader.errors import GeoreferenceError, OptionError, ShapeError
 from georeader.save import _save_cog
 
 PROFILE = {"crs": "EPSG:32630", "transform": Affine(10, 0, 500000, 0, -10, 4000000)}
@@ -44,6 +44,17 @@ def test_without_nodata_in_the_profile_there_is_none(tmp_path: Path) -> None:
 def test_a_profile_without_a_place_is_refused(missing: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match=message):
         _save_cog(np.zeros((1, 9, 9)), tmp_path / "out.tif", {k: v for k, v in PROFILE.items() if k != missing})
+
+
+def test_a_list_is_an_array_too(tmp_path: Path) -> None:
+    _save_cog([[[1, 2], [3, 4]]], tmp_path / "out.tif", PROFILE)
+
+    assert RasterioReader(tmp_path / "out.tif").values.tolist() == [[[1, 2], [3, 4]]]
+
+
+def test_a_profile_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="profile is a NoneType; pass a mapping with 'crs' and 'transform'"):
+        _save_cog(np.zeros((1, 9, 9)), tmp_path / "out.tif", None)
 
 
 def test_other_than_three_dimensions_are_refused(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_tags_of_any_scalar_type_come_back_as_text(save: Any, make_tensor: Any, 
         "int": 3,
         "float": 0.1,
         "bool": True,
-        "float32": np.float32(2.5),
+        "float32": np.float32(1.1),
         "array of no dimension": np.array(7),
         "date": datetime.date(2024, 1, 15),
         "long": "x" * 100_000,
@@ -69,6 +69,12 @@ def test_tags_of_any_scalar_type_come_back_as_text(save: Any, make_tensor: Any, 
         ({"empty": ""}, "GDAL drops empty values"),
         ({"lead": "  x"}, "white space at the start"),
         ({"control": "a\x00b"}, "control characters"),
+        ({"ns": "x"}, "rasterio keeps this name for itself"),
+        ({"bidx": "1"}, "rasterio keeps this name for itself"),
+        ({"A": 1, "a": 2}, "tags has both 'A' and 'a'; GDAL's keys ignore case"),
+        ({"AREA_OR_POINT": "nonsense"}, "allowed: Area, Point"),
+        ({"TIFFTAG_WIBBLE": "x"}, "GDAL keeps no such TIFF tag; allowed: TIFFTAG_DOCUMENTNAME"),
+        ({"TIFFTAG_RESOLUTIONUNIT": "x"}, "holds a number"),
         ({"surrogate": "\ud800"}, "surrogates"),
         (["a"], "tags is a list; pass a mapping"),
     ],
@@ -232,6 +238,10 @@ def test_point_pixels_stay_point_pixels(make_tensor: Any, tmp_path: Path) -> Non
         ({"tags": ["x"]}, r"attrs\['tags'\] is a list"),
         ({"colormap": [1, 2]}, r"attrs\['colormap'\] should map"),
         ({"colormap": {0: (0, 0, 300)}}, "from 0 to 255"),
+        ({"colormap": {-1: (0, 0, 0)}}, "from 0 to 255"),
+        ({"colormap": {"a": (0, 0, 0), 1: None}}, "from 0 to 255"),
+        ({"colormap": {}}, "should map"),
+        ({"colorinterp": [[], "gray"]}, "is no colour interpretation"),
     ],
 )
 def test_metadata_that_do_not_fit_the_bands_are_refused(
@@ -311,3 +321,61 @@ def test_geotensor_is_what_the_reader_gives_back(make_tensor: Any, tmp_path: Pat
     assert again.fill_value_default == -5
     assert again.attrs["descriptions"] == ["a", "b"]
     assert again.same_extent(tensor)
+
+
+def test_a_colour_table_with_entries_beyond_the_dtype_is_refused(make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.raises(MetadataError, match="an entry for 300, which uint8 can't hold"):
+        save_cog(make_tensor((1, 9, 9), "uint8", attrs={"colormap": {300: (1, 2, 3)}}), tmp_path / "out.tif")
+
+
+def test_palettes_of_several_bands_are_left_out_with_a_warning_and_stay_classes(
+    make_tensor: Any, tmp_path: Path
+) -> None:
+    tensor = make_tensor((2, 600, 600), "uint8", attrs={"colorinterp": ["palette", "palette"]})
+
+    with pytest.warns(MetadataWarning, match="colour tables are left out"):
+        save_cog(tensor, tmp_path / "out.tif")
+
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == "NEAREST"
+
+
+def test_tags_of_the_source_give_way_to_the_callers_whatever_their_case(make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor(attrs={"tags": {"Foo": "1"}}), tmp_path / "out.tif", tags={"foo": 2})
+
+    assert {k: v for k, v in RasterioReader(tmp_path / "out.tif").tags().items() if k.lower() == "foo"} == {"foo": "2"}
+
+
+def test_a_readers_own_tags_can_be_passed_on(make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor((1, 600, 600)), tmp_path / "in.tif", tags={"TIFFTAG_SOFTWARE": "x", "k": "v"})
+
+    save_cog(make_tensor((1, 20, 20)), tmp_path / "out.tif", tags=RasterioReader(tmp_path / "in.tif").tags())
+
+    expected = {"TIFFTAG_SOFTWARE": "x", "k": "v", "AREA_OR_POINT": "Area"}
+    assert RasterioReader(tmp_path / "out.tif").tags() == expected
+
+
+def test_a_crs_that_geotiff_cannot_tell_is_refused(
+    make_tensor: Any, tmp_path: Path, contents: Callable[[Path], dict[str, bytes]]
+) -> None:
+    with pytest.raises(GeoreferenceError, match="can't be told in a GeoTIFF.*reproject to one with an EPSG code"):
+        save_cog(make_tensor(crs="+proj=hammer"), tmp_path / "out.tif")
+
+    assert contents(tmp_path) == {}
+
+
+def test_a_crs_that_comes_back_as_another_is_named_in_a_warning(make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.warns(MetadataWarning, match="comes back from a GeoTIFF as 'EPSG:4326'"):
+        save_cog(make_tensor(crs="OGC:CRS84"), tmp_path / "out.tif")
+
+
+def test_a_warp_from_nowhere_is_refused(make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.raises(GeoreferenceError, match="the data has no CRS"):
+        save_cog(make_tensor(crs=None), tmp_path / "out.tif", profile_arg={"TARGET_SRS": "EPSG:3857"})
+
+
+def test_a_transform_close_to_the_identity_is_not_taken_for_it(make_tensor: Any, tmp_path: Path) -> None:
+    transform = Affine(1.000005, 0, 0, 0, 1, 0)
+
+    save_cog(make_tensor(transform=transform), tmp_path / "out.tif")
+
+    assert RasterioReader(tmp_path / "out.tif").transform[:6] == transform[:6]

@@ -101,6 +101,7 @@ def test_overviews_leave_out_a_64_bit_nodata(tmp_path: Path, make_tensor: Any) -
         ("int64", 2**63, "can't be held by int64"),
         ("float32", 1e300, r"nodata=1e\+300 can't be held by float32, which ends at 3.40282e\+38"),
         ("float64", "nan", "nodata='nan' is no real number"),
+        ("float32", 1e-50, "nodata=1e-50 can't be held by float32"),
         ("float64", 10**400, "can't be held by float64"),
         ("complex64", 1j, "nodata=1j is no real number"),
     ],
@@ -118,6 +119,12 @@ def test_a_nodata_that_the_dtype_cannot_hold_is_refused(
         save(make_tensor((1, 20, 20), dtype), tmp_path / "out.tif", nodata=nodata)
 
     assert contents(tmp_path) == {}
+
+
+def test_the_smallest_float32_is_held_as_numpy_prints_it(make_tensor: Any, tmp_path: Path) -> None:
+    save_cog(make_tensor((1, 20, 20), "float32"), tmp_path / "out.tif", nodata=-3.4028235e38)
+
+    assert RasterioReader(tmp_path / "out.tif").nodata == np.finfo("float32").min
 
 
 def test_a_fill_value_that_the_dtype_cannot_hold_is_refused_by_its_name(make_tensor: Any, tmp_path: Path) -> None:

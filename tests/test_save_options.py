@@ -236,13 +236,14 @@ def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.rando
         ({"compress": "jpeg", "dtype": "uint16"}, "compress='jpeg' takes uint8 only, not uint16"),
         ({"compress": "lerc", "dtype": "int64"}, "compress='lerc' can't hold int64"),
         ({"dtype": "complex128", "predictor": 2}, "predictor 2 .* not complex128"),
+        ({"compress": "jpeg", "INTERLEAVE": "BAND", "count": 2}, "takes 1 or 3 or 4 bands"),
         ({"BIGTIFF": "MAYBE"}, "allowed: YES, NO, IF_NEEDED, IF_SAFER"),
         ({"TILED": False}, "always tiled"),
         ({"INTERLEAVE": "LINE"}, "allowed: PIXEL, BAND"),
         ({"RESAMPLING": "best"}, "allowed: NEAREST, AVERAGE, BILINEAR"),
         ({"OVERVIEWS": "FORCE_USE_EXISTING"}, "allowed: AUTO, IGNORE_EXISTING, NONE"),
         ({"OVERVIEW_COUNT": -1}, "allowed: an integer from 0"),
-        ({"NUM_THREADS": 0}, "allowed: ALL_CPUS or an integer of at least 1"),
+        ({"NUM_THREADS": 0}, "allowed: ALL_CPUS or an integer from 1 to 1024"),
         ({"NUM_THREADS": True}, "allowed: ALL_CPUS"),
         ({"count": 3}, r"\['count'\]=3, but the data has 2"),
         ({"width": 12}, r"\['width'\]=12, but the data has 500"),
@@ -256,8 +257,23 @@ def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.rando
         ({"WARP_RESAMPLING": "cubic"}, "only together with TILING_SCHEME or TARGET_SRS"),
         ({"OVERVIEW_QUALITY": 3}, "only with overviews in jpeg or webp"),
         ({"NBITS": 9}, "NBITS'.=9 makes no sense with uint8; allowed: uint8: 1 to 7"),
-        ({"NBITS": 2}, "holds values below 4; the data has 6"),
-        ({"PHOTOMETRIC": "RGB"}, "'PHOTOMETRIC'. is for save_tiled_geotiff only"),
+        ({"NBITS": 2}, "holds values up to 3; data or nodata reach 6"),
+        ({"PHOTOMETRIC": "RGB"}, "'PHOTOMETRIC'. is unknown"),
+        ({"NBITS": 4, "compress": "lerc"}, "'NBITS'. goes with lzw, deflate, zstd, lzma and none, without a predictor"),
+        ({"NBITS": 4, "predictor": 2}, "without a predictor"),
+        ({"OVERVIEW_COMPRESS": "jpeg"}, "compress='jpeg' takes 1 or 3 or 4 bands, not 2"),
+        ({"OVERVIEW_COMPRESS": "webp", "dtype": "float32"}, "compress='webp' takes uint8 only"),
+        ({"OVERVIEW_COMPRESS": "lerc"}, "can't mix lerc with another codec"),
+        ({"OVERVIEW_PREDICTOR": 3}, r"predictor 3 \(FLOATING_POINT\) is for float32 and float64"),
+        ({"OVERVIEWS": "NONE", "OVERVIEW_COUNT": 2}, "both OVERVIEWS=NONE and OVERVIEW_COUNT; keep one"),
+        ({"OVERVIEW_COUNT": 11}, "a single pixel after 10 halvings; allowed: 0 to 10"),
+        ({"BLOCKSIZE": 2**40}, "allowed: a multiple of 16 up to 16384"),
+        (
+            {"dtype": "complex64", "RESAMPLING": "cubic"},
+            "CUBIC is not for complex64; allowed there: NEAREST",
+        ),
+        ({"dtype": "complex64", "predictor": "YES"}, "predictor 2 .* not complex64"),
+        ({"count": np.array([2, 2])}, "but the data has 2"),
         ({"blockxsize": 512, "TILING_SCHEME": "GoogleMapsCompatible"}, "needs GDAL's COG driver"),
         ("zstd", "profile_arg is a str; pass a mapping"),
     ],
@@ -333,8 +349,24 @@ class TestConstants:
 
         assert facts(tmp_path / "out.tif")["tile"] == (64, 64)
 
+    def test_nodata_and_dtype_of_the_default_profile_count_too(self, monkeypatch: Any, tmp_path: Path) -> None:
+        monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "nodata", 7)
+        monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "dtype", "int16")
+
+        save_cog(picture(), tmp_path / "out.tif")
+
+        assert facts(tmp_path / "out.tif")["nodata"] == 7
+        assert facts(tmp_path / "out.tif")["dtype"] == "int16"
+
+    def test_a_default_predictor_is_dropped_with_another_codec(self, monkeypatch: Any, tmp_path: Path) -> None:
+        monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "predictor", 2)
+
+        save_cog(picture(), tmp_path / "out.tif", profile_arg={"compress": "jpeg"})
+
+        assert facts(tmp_path / "out.tif")["compress"] == "jpeg"
+
     def test_a_blocksize_that_is_no_multiple_of_16_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(OptionError, match="allowed: a multiple of 16"):
+        with pytest.raises(OptionError, match="^blocksize=100 makes no sense; allowed: a multiple of 16"):
             save_tiled_geotiff(picture(), tmp_path / "out.tif", blocksize=100)
 
 
@@ -355,3 +387,43 @@ def test_two_nodata_that_differ_are_an_error(tmp_path: Path) -> None:
         save_cog(picture(), tmp_path / "out.tif", profile_arg={"nodata": 3}, nodata=4)
     with pytest.raises(NodataError, match=r"profile_arg\['nodata'\]=300 can't be held by uint8"):
         save_cog(picture(), tmp_path / "out.tif", profile_arg={"nodata": 300})
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(2**24 + 1, "float32"), (2**53 + 1, "float64"), (2**63 - 1, "float32")])
+def test_integers_that_a_float_would_round_are_refused(value: int, dtype: str, tmp_path: Path) -> None:
+    tensor = GeoTensor(np.array([[1, value]], "int64"), *PLACE, fill_value_default=None)
+
+    with pytest.raises(TypeError, match=f"1 pixels, such as {value}, can't be saved as {dtype} unchanged"):
+        save_cog(tensor, tmp_path / "out.tif", profile_arg={"dtype": dtype})
+
+
+def test_a_warp_picks_its_method_by_resampling_and_not_by_that_of_the_overviews(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).choice([0, 200], (600, 600)).astype("uint8")
+    classes = GeoTensor(values, *PLACE, fill_value_default=None, attrs={"colormap": {0: (0, 0, 0), 200: (9, 9, 9)}})
+    profile = {"TARGET_SRS": "EPSG:4326", "ADD_ALPHA": False, "OVERVIEW_RESAMPLING": "average"}
+
+    save_cog(classes, tmp_path / "out.tif", profile_arg=profile)
+
+    assert set(np.unique(RasterioReader(tmp_path / "out.tif").values)) == {0, 200}
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"COMPRESS_OVERVIEW": "JPEG"},
+        {"PREDICTOR_OVERVIEW": "3"},
+        {"USE_RRD": "YES"},
+        {"TIFF_USE_OVR": "YES"},
+        {"GTIFF_POINT_GEO_IGNORE": "TRUE"},
+        {"GDAL_TIFF_ENDIANNESS": "BIG"},
+    ],
+    ids=str,
+)
+def test_the_callers_gdal_configuration_changes_nothing(configuration: dict[str, str], tmp_path: Path) -> None:
+    tensor = GeoTensor(picture("float32").values, *PLACE, attrs={"tags": {"AREA_OR_POINT": "Point"}})
+    save_cog(tensor, tmp_path / "expected.tif", nodata=-1)
+
+    with rasterio.Env(**configuration):
+        save_cog(tensor, tmp_path / "out.tif", nodata=-1)
+
+    assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "expected.tif").read_bytes()

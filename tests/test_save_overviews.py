@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 from georeader import GeoTensor, RasterioReader, save_cog
 from georeader.export.layout import overview_factors, overview_shape
+from georeader.export.resample import average_2x2
 from georeader.save import _add_overviews
 
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
@@ -212,6 +216,68 @@ def test_a_method_recorded_in_the_source_is_not_passed_on(make_tensor: Any, tmp_
     assert "OVR_RESAMPLING_ALG" not in RasterioReader(tmp_path / "with.tif").tags()
 
 
+@given(
+    npst.arrays(st.sampled_from(["int64", "uint64"]), (1, 3, 4), elements=st.integers(0, 2**63 - 1)),
+    st.booleans(),
+)
+def test_averages_of_64_bit_integers_are_exact(values: np.ndarray[Any, Any], high: bool) -> None:
+    """Rounded half up, whatever the size; doubles would lose the last digits."""
+    values = values + values.dtype.type(2**63 if high and values.dtype.kind == "u" else 0)
+    values = -values if high and values.dtype.kind == "i" else values
+    is_valid = values % 3 != 0
+
+    found, still_valid = average_2x2(values, is_valid)
+
+    for row, column in np.ndindex(2, 2):
+        block = np.s_[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        numbers = [int(number) for number in values[block][is_valid[block]]]
+        assert still_valid[0, row, column] == bool(numbers)
+        if numbers:
+            assert int(found[0, row, column]) == (2 * sum(numbers) + len(numbers)) // (2 * len(numbers))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "nodata", "expected"),
+    [
+        ("uint64", [2**64 - 1, 2**64 - 1], None, 2**64 - 1),
+        ("uint64", [2**64 - 1, 2**64 - 3], 2**64 - 1, 2**64 - 3),
+        ("int64", [-(2**63), 5], -(2**63), 5),
+        ("int64", [-1, 1], 0, 1),
+        ("uint64", [2**64 - 1, 2**64 - 3], 2**64 - 2, 2**64 - 1),
+        ("complex64", [1, -1], 0, float(np.nextafter(np.float32(0), np.float32(1)))),
+    ],
+)
+def test_a_valid_average_never_becomes_nodata(
+    dtype: str, values: list[int], nodata: int | None, expected: float, tmp_path: Path
+) -> None:
+    pixels = np.tile(np.array(values, dtype), (300, 150))
+
+    save_cog(tensor(pixels, nodata), tmp_path / "out.tif")
+
+    assert set(overview(tmp_path / "out.tif").flat) == {expected}
+
+
+def test_nan_does_not_spread_where_gdal_warps(tmp_path: Path) -> None:
+    values = np.ones((1, 1000, 1000), "float32")
+    values[0, ::10, ::10] = np.nan
+    profile = {"TARGET_SRS": "EPSG:32630", "RESAMPLING": "average"}
+
+    save_cog(tensor(values), tmp_path / "out.tif", profile_arg=profile)
+
+    assert RasterioReader(tmp_path / "out.tif").count == 1
+    assert not np.isnan(overview(tmp_path / "out.tif")).any()
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == "AVERAGE"
+
+
+def test_large_tiles_do_not_make_the_pyramid_shallower(
+    make_tensor: Any, tmp_path: Path, good_cog: Callable[[Path], None]
+) -> None:
+    save_cog(make_tensor((1, 900, 900)), tmp_path / "out.tif", profile_arg={"BLOCKSIZE": 1024})
+
+    assert RasterioReader(tmp_path / "out.tif").overviews() == [2]
+    good_cog(tmp_path / "out.tif")
+
+
 class TestAddOverviews:
     """The helper by which others build overviews on a dataset that they hold."""
 
@@ -248,6 +314,17 @@ class TestAddOverviews:
             with rasterio.open(tmp_path / f"{name}.tif") as again:
                 assert again.tags(ns="rio_overview") == {"resampling": method}
                 assert again.tags()["OVR_RESAMPLING_ALG"] == method.upper()
+
+    def test_it_leaves_out_nan(self, tmp_path: Path) -> None:
+        values = np.ones((1, 600, 600), "float32")
+        values[0, 0, 0] = np.nan
+        profile = {"count": 1, "height": 600, "width": 600, "dtype": "float32", "transform": PLACE[0], "crs": PLACE[1]}
+        with rasterio.open(tmp_path / "out.tif", "w", driver="GTiff", tiled=True, **profile) as dataset:
+            dataset.write(values)
+            _add_overviews(dataset, 256)
+
+        assert not np.isnan(overview(tmp_path / "out.tif")).any()
+        assert RasterioReader(tmp_path / "out.tif").nodata is None
 
     def test_it_says_what_it_does_only_when_asked(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with self.dataset(tmp_path / "a.tif", (600, 600)) as dataset:

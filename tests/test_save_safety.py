@@ -27,6 +27,7 @@ from georeader.errors import (
     ShapeError,
     WriteError,
 )
+from georeader.export.gdal_engine import check_whole
 
 Contents = Callable[[Path], dict[str, bytes]]
 both = pytest.mark.parametrize("save_function", [save_cog, save_tiled_geotiff])
@@ -99,7 +100,8 @@ FULL_DISK = textwrap.dedent("""
     tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857")
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
-        getattr(save, function)(tensor, path, profile_arg={"compress": "none"})
+        profile = {"compress": "none", "NUM_THREADS": 1 if limit % 2 else "ALL_CPUS"}
+        getattr(save, function)(tensor, path, profile_arg=profile)
     except WriteError as error:
         print("WriteError")
     else:
@@ -120,7 +122,7 @@ def test_a_full_disk_is_an_error_wherever_it_strikes(
     whole.unlink()
     (tmp_path / "out.tif").write_bytes(b"the earlier file")
 
-    for limit in (0, 100, size // 3, size - 70_000, size - 4096, size - 5, size - 1):
+    for limit in (0, 100, 1001, size // 3, size // 2 + 1, size - 70_001, size - 4096, size - 5, size - 1):
         done = subprocess.run([*run, str(limit), str(tmp_path / "out.tif")], capture_output=True, text=True, check=True)
         assert done.stdout == "WriteError\n", (limit, size)
         assert contents(tmp_path) == {"out.tif": b"the earlier file"}
@@ -392,8 +394,10 @@ class TestTemporaryFiles:
         assert sorted(os.listdir(tmp_path)) == ["out.tif", "scratch"]
 
     def test_a_folder_that_is_missing_is_refused(self, make_tensor: Any, tmp_path: Path) -> None:
-        with pytest.raises(DestinationError, match="dir_tmpfiles=.*nowhere' is no folder"):
+        with pytest.raises(DestinationError, match="dir_tmpfiles=.*nowhere.* is no folder"):
             save_cog(make_tensor(), tmp_path / "out.tif", dir_tmpfiles=tmp_path / "nowhere")
+        with pytest.raises(DestinationError, match="dir_tmpfiles=5 is no folder"):
+            save_cog(make_tensor(), tmp_path / "out.tif", dir_tmpfiles=5)
 
 
 def test_many_saves_at_once_do_not_disturb_each_other(make_tensor: Any, tmp_path: Path) -> None:
@@ -407,3 +411,50 @@ def test_many_saves_at_once_do_not_disturb_each_other(make_tensor: Any, tmp_path
         np.testing.assert_array_equal(reader.values, tensor.values)
         assert reader.tags()["n"] == str(n)
     assert len(os.listdir(tmp_path)) == 16
+
+
+def test_a_tile_that_its_encoder_left_empty_is_an_error(tmp_path: Path) -> None:
+    """GDAL's worker threads swallow an encoder's error: the tile has no bytes then, and would read as zeros."""
+    profile = {"driver": "GTiff", "count": 2, "height": 600, "width": 600, "dtype": "uint8", "tiled": True}
+    with rasterio.open(tmp_path / "hole.tif", "w", SPARSE_OK=True, interleave="band", **profile) as dataset:
+        dataset.write(np.ones((600, 600), "uint8"), 1)
+
+    check_whole(tmp_path / "hole.tif", is_sparse=True)
+    with pytest.raises(WriteError, match="full resolution: the tile at row 0, column 0 of band 2 is empty"):
+        check_whole(tmp_path / "hole.tif", is_sparse=False)
+
+
+FORK = textwrap.dedent("""
+    import os, sys
+    import numpy as np
+    from georeader import GeoTensor, save_cog
+
+    tensor = GeoTensor(np.ones((1, 900, 900), "uint8"), (10, 0, 0, 0, -10, 0), "EPSG:3857")
+    save_cog(tensor, sys.argv[1] + "/parent.tif")
+    child = os.fork()
+    if child == 0:
+        save_cog(tensor, sys.argv[1] + "/child.tif")
+        os._exit(0)
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+""")
+
+
+def test_a_forked_process_can_save_after_its_parent_did(tmp_path: Path) -> None:
+    """GDAL's threads do not live on in a fork; multiprocessing forks by default on many systems."""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path)], timeout=60, check=False)
+
+    assert done.returncode == 0
+    assert (tmp_path / "child.tif").read_bytes() == (tmp_path / "parent.tif").read_bytes()
+
+
+def test_a_name_of_the_longest_length_can_be_saved(make_tensor: Any, tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".tif", "😀" * 62 + ".tif"):
+        save_cog(make_tensor(), tmp_path / name)
+        save_cog(make_tensor(), tmp_path / name)
+
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_a_name_that_is_not_utf_8_is_refused(make_tensor: Any, tmp_path: Path) -> None:
+    with pytest.raises(DestinationError, match="is not UTF-8, which GDAL asks of names"):
+        save_cog(make_tensor(), os.fsencode(tmp_path) + b"/\xff.tif")

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from georeader import FakeGeoData, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.abstract_reader import GeoData
-from georeader.errors import GeoreferenceError, OptionError, ShapeError
+from georeader.errors import DtypeError, GeoreferenceError, MetadataWarning, OptionError, ShapeError
 from georeader.export.sources import open_source
 
 ATTRS = {"descriptions": ["B04", "B08"], "scales": [0.0001, 0.0001], "offsets": [0.0, 0.0], "tags": {"mission": "S2"}}
@@ -130,6 +131,47 @@ def test_a_source_that_said_another_shape_is_refused(tensor: GeoTensor, tmp_path
         save_cog(liar, tmp_path / "out.tif")
 
     assert not (tmp_path / "out.tif").exists()
+
+
+def test_a_source_that_said_another_dtype_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:
+    liar = OnlyLoad(tensor)
+    liar.dtype = np.dtype("int32")
+
+    with pytest.raises(DtypeError, match="OnlyLoad says it is int32, but its pixels are int16"):
+        save_cog(liar, tmp_path / "out.tif")
+
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_load_may_give_a_plain_array(tensor: GeoTensor, tmp_path: Path) -> None:
+    lazy = OnlyLoad(tensor)
+    lazy._tensor = tensor.values
+
+    save_cog(lazy, tmp_path / "out.tif")
+
+    np.testing.assert_array_equal(RasterioReader(tmp_path / "out.tif").values, tensor.values)
+
+
+@pytest.mark.parametrize("shape", [None, 5, "ab", (2.5, 3)])
+def test_a_shape_that_is_none_is_refused(shape: Any, tensor: GeoTensor, tmp_path: Path) -> None:
+    odd = OnlyLoad(tensor)
+    odd.shape = shape
+
+    with pytest.raises(ShapeError, match="is no tuple of integers"):
+        save_cog(odd, tmp_path / "out.tif")
+
+
+def test_a_file_with_a_mask_says_that_it_is_not_read(tensor: GeoTensor, tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "count": 1, "height": 9, "width": 9, "dtype": "uint8"}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(tmp_path / "in.tif", "w", **profile) as dataset,
+    ):
+        dataset.write(np.ones((1, 9, 9), "uint8"))
+        dataset.write_mask(np.eye(9, dtype=bool))
+
+    with pytest.warns(MetadataWarning, match="its mask is not read, so masked pixels come as data"):
+        RasterioReader(tmp_path / "in.tif")
 
 
 def test_a_place_without_pixels_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:

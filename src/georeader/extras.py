@@ -18,4 +18,6 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise MissingExtraError(f"{purpose} needs {package}: pip install 'georeader-cog[{extra}]'") from error
+        raise MissingExtraError(
+            f"{purpose} needs {package}: pip install {package} (it comes with georeader-cog's extra {extra!r})"
+        ) from error

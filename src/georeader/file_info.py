@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from georeader.errors import MetadataWarning, ReadError
-from georeader.wide_nodata import WIDE_DTYPES, read_wide_nodata
+from georeader.export.dtypes import WIDE_DTYPES
+from georeader.wide_nodata import read_wide_nodata
 from georeader.window_utils import regrid
 
 #: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
@@ -128,7 +130,7 @@ def read_file_info(dataset: Any) -> FileInfo:
     # rasterio reads complex integers, which numpy does not have, as complex64.
     dtypes = tuple(np.dtype("complex64" if name == "complex_int16" else name) for name in dataset.dtypes)
     nothing = (None,) * dataset.count
-    return FileInfo(
+    info = FileInfo(
         height_px=dataset.height,
         width_px=dataset.width,
         count=dataset.count,
@@ -144,6 +146,28 @@ def read_file_info(dataset: Any) -> FileInfo:
         colormap=_colormap_of(dataset),
         tags=dict(_read_text(dataset, "tags", {})),
     )
+    _warn_of_what_is_not_read(dataset)  # last: it looks at masks, which a file that is cut short may not have
+    return info
+
+
+def _warn_of_what_is_not_read(dataset: Any) -> None:
+    """Name what a file says of its pixels and georeader does not take up yet: a save would lose it."""
+    try:
+        masks = {flag for flags in dataset.mask_flag_enums for flag in flags}
+    except CPLE_BaseError:
+        return  # the file is cut short: reading its pixels will tell
+    if MaskFlags.per_dataset in masks and MaskFlags.alpha not in masks:
+        warnings.warn(
+            f"{dataset.name}: its mask is not read, so masked pixels come as data; rasterio's dataset_mask() gives it",
+            MetadataWarning,
+            stacklevel=4,
+        )
+    if dataset.gcps[0]:
+        warnings.warn(
+            f"{dataset.name}: its ground control points are not read; warp it to a grid first (rasterio's WarpedVRT)",
+            MetadataWarning,
+            stacklevel=4,
+        )
 
 
 def at_overview(info: FileInfo, overview: Any) -> FileInfo:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from georeader.errors import DestinationError, GeoreferenceError, NotSupportedError, OptionError, ShapeError
 from georeader.export.dtypes import convert_pixels, storage_dtype
 from georeader.export.layout import overview_factors
+from georeader.export.option_values import TILE_SIDE_PX
 from georeader.export.sinks.local import LocalSink
 from georeader.export.sources import open_source
 from georeader.export.spec import ExportSpec, default_resampling, plan_export
 from georeader.geotensor import GeoTensor
+from georeader.pixels import plain_pixels
 from georeader.unsaid import Unsaid
 
 if TYPE_CHECKING:
@@ -98,8 +100,9 @@ def save_cog(
             DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError,
             NotSupportedError. WriteError when writing itself fails.
 
-    Memory, beyond the array: GDAL's copy of it and its overviews, 1.33 times the array, and GDAL's block cache
-    (GDAL_CACHEMAX, 5% of the machine's memory unless set).
+    Memory, beyond the array: GDAL's copy of it and its overviews, about twice the array (three times where rows do not
+    lie one after the other or the dtype changes, up to four for complex numbers and 64-bit integers), and GDAL's block
+    cache (GDAL_CACHEMAX, 5% of the machine's memory unless set).
 
     References:
         OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles).
@@ -216,22 +219,25 @@ def _save_cog(
     Raises:
         GeoreaderError: As in `save_cog`; also when profile has no crs or no transform.
     """
+    if not isinstance(profile, Mapping):
+        raise OptionError(f"profile is a {type(profile).__name__}; pass a mapping with 'crs' and 'transform'")
     keys = {str(key).lower(): key for key in profile}
     missing = [name for name in ("crs", "transform") if name not in keys]
     if missing:
         raise GeoreferenceError(f"profile has no {' and no '.join(missing)}; say where the pixels lie")
-    if out_np.ndim != 3:
-        raise ShapeError(f"out_np is of shape {out_np.shape}; _save_cog takes (band, row, column)")
+    pixels = plain_pixels(out_np)
+    if pixels.ndim != 3:
+        raise ShapeError(f"out_np is of shape {pixels.shape}; _save_cog takes (band, row, column)")
     place = {name: profile[keys[name]] for name in ("transform", "crs")}
-    tensor = GeoTensor(out_np, **place, fill_value_default=None)
+    tensor = GeoTensor(pixels, **place, fill_value_default=None)
     save_cog(tensor, path_tiff_save, descriptions, tags, profile, fs, dir_tmpfiles=dir_tmpfiles)
 
 
 def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     """Build overviews 2, 4, 8, ... on an open rasterio dataset, down to the first with both sides within ``tile_size``.
 
-    They are averages, or picked (nearest) for a raster with a colour table; the method that was used is recorded
-    in the tag OVR_RESAMPLING_ALG and in the namespace rio_overview.
+    They are averages that leave out nodata, and NaN where there is no nodata; or picked (nearest) for a raster with a
+    colour table. The method that was used is recorded in the tag OVR_RESAMPLING_ALG and in the namespace rio_overview.
 
     Args:
         rst_out: A rasterio dataset open for writing or update.
@@ -246,8 +252,14 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     resampling = default_resampling(ColorInterp.palette in rst_out.colorinterp)
     if verbose:
         print(f"building overviews {list(factors)} by {resampling.lower()}")
-    if factors:
-        add_overviews(rst_out, factors, resampling)
+    if not factors:
+        return
+    nan_is_missing = rst_out.nodata is None and np.dtype(rst_out.dtypes[0]).kind == "f"
+    if nan_is_missing:
+        rst_out.nodata = np.nan
+    add_overviews(rst_out, factors, resampling)
+    if nan_is_missing:
+        rst_out.nodata = None
 
 
 def _export(
@@ -284,6 +296,8 @@ def _destination(
         raise DestinationError(f"path_tiff_save={path!r} is no path; pass a str or os.PathLike") from error
     if isinstance(text, bytes):
         text = os.fsdecode(text)
+    if any(0xD800 <= ord(character) < 0xE000 for character in text):
+        raise DestinationError(f"{text!r} is not UTF-8, which GDAL asks of names; rename the file or its folder")
     prefixes = ", ".join(REMOTE_FILE_EXTENSIONS)
     is_remote = text.lower().startswith(tuple(REMOTE_FILE_EXTENSIONS))
     if is_remote or fs is not None:
@@ -298,8 +312,9 @@ def _destination(
         )
     if text.startswith("/vsi"):
         raise NotSupportedError(f"{text!r} is one of GDAL's virtual paths, which can be read but not saved to yet")
-    if dir_tmpfiles is not None and not Path(dir_tmpfiles).is_dir():
-        raise DestinationError(f"dir_tmpfiles={os.fspath(dir_tmpfiles)!r} is no folder; create it first")
+    is_path = isinstance(dir_tmpfiles, (str, os.PathLike))
+    if dir_tmpfiles is not None and not (is_path and Path(dir_tmpfiles).is_dir()):
+        raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is no folder; create it first")
     return LocalSink(text), None if dir_tmpfiles is None else Path(dir_tmpfiles)
 
 
@@ -326,6 +341,8 @@ def _one_profile(profile_arg: Any, profile: Any) -> Any:
 def _default_profile(blocksize: int = Unsaid(BLOCKSIZE_DEFAULT)) -> dict[str, Any]:
     """Give the module's default profile; its tile side is the argument, else whichever constant was changed."""
     defaults = dict(PROFILE_TILED_GEOTIFF_DEFAULT)
+    if not isinstance(blocksize, Unsaid):
+        blocksize = TILE_SIDE_PX.of("blocksize", blocksize)
     for key in ("blockxsize", "blockysize"):
         if not isinstance(blocksize, Unsaid):
             defaults[key] = blocksize

@@ -12,8 +12,6 @@ from typing import Any
 import rasterio.shutil
 from rasterio.io import MemoryFile
 
-WIDE_DTYPES = ("int64", "uint64")
-
 _NODATA = re.compile(rb"<NoDataValue>\s*(-?\d+)\s*</NoDataValue>")
 
 

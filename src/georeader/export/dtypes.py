@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from georeader.errors import DtypeError, NodataError
 
 #: What a GeoTIFF stores in place of dtypes that it does not have, without loss.
 _WIDENED = {"bool": "uint8", "float16": "float32"}
+
+#: Integers that even float64 rounds, though numpy calls that cast safe.
+WIDE_DTYPES = ("int64", "uint64")
 
 #: What to cast to where nothing is obvious enough to do by itself.
 _ADVICE = {
@@ -40,7 +44,7 @@ def storage_dtype(dtype: Any) -> np.dtype[Any]:
     """
     try:
         wanted: np.dtype[Any] = np.dtype("None" if dtype is None else dtype)  # None itself would be float64
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DtypeError(f"dtype={dtype!r} is no numpy dtype; pass for instance 'uint16' or 'float32'") from error
     name = _WIDENED.get(wanted.name, wanted.name)
     if wanted.kind not in "biufc" or not rasterio.dtypes.check_dtype(name):
@@ -86,11 +90,15 @@ def _fit_integer(number: Any, dtype: np.dtype[Any], where: str) -> int:
 
 
 def _fit_float(number: Any, dtype: np.dtype[Any], where: str) -> float:
-    limit = float(np.finfo(dtype).max)
-    if abs(number) != float("inf") and abs(number) > limit:
+    part = np.empty(0, dtype).real.dtype
+    with np.errstate(over="ignore", under="ignore"):
+        stored = part.type(number) if abs(number) <= sys.float_info.max else part.type(np.inf)
+    is_finite = number == number and abs(number) != float("inf")
+    if (is_finite and not np.isfinite(stored)) or (number != 0 and stored == 0):
+        limits = np.finfo(part)
         raise NodataError(
-            f"{where}={number!r} can't be held by {dtype}, which ends at {limit:g}; "
-            "pass nodata=numpy.nan, or save as float64"
+            f"{where}={number!r} can't be held by {dtype}, which ends at {limits.max:g} and, towards 0, at "
+            f"{limits.smallest_subnormal:g}; pass nodata=numpy.nan, or save as float64"
         )
     return float(number)
 
@@ -110,8 +118,8 @@ def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.nda
         raise DtypeError(f"complex pixels can't be saved as {dtype}; take .real, .imag or abs() first")
     if dtype.kind in "iu" and not np.can_cast(pixels.dtype, dtype, "safe"):
         pixels = _check_integer_range(pixels, dtype)
-    elif dtype.kind == "f" and pixels.dtype.kind == "f" and pixels.dtype.itemsize > dtype.itemsize:
-        _check_float_range(pixels, dtype)
+    elif dtype.kind in "fc" and (pixels.dtype.name in WIDE_DTYPES or not np.can_cast(pixels.dtype, dtype, "safe")):
+        return _to_smaller_float(pixels, dtype)
     return pixels.astype(dtype)
 
 
@@ -131,8 +139,14 @@ def _check_integer_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> 
     return pixels
 
 
-def _check_float_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> None:
-    finite = np.abs(pixels[np.isfinite(pixels)])
-    limit = np.finfo(dtype).max
-    if finite.size and finite.max() > limit:
-        raise DtypeError(f"pixels of up to {finite.max():g} can't be saved as {dtype} (up to {limit:g}); rescale them")
+def _to_smaller_float(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """Integers have to come out exactly, other numbers in range; their last digits are what was asked to go."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        converted = pixels.astype(dtype)
+        if pixels.dtype.kind in "fc":
+            lost = np.isinf(converted) & ~np.isinf(pixels)
+        else:
+            lost = converted.real.astype(pixels.dtype) != pixels
+    if lost.any():
+        raise DtypeError(f"{int(lost.sum())} pixels, such as {pixels[lost][0]!s}, can't be saved as {dtype} unchanged")
+    return converted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ _PARTNERS = {
 }
 
 #: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
-_CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error")
+_CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "predictor")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Encoding:
         predictor: "NO", "STANDARD" or "FLOATING_POINT".
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
         interleave: "PIXEL" or "BAND".
-        resampling: One of `options.RESAMPLINGS`, or None for the default that suits the raster.
+        resampling: Of the overviews: one of `options.RESAMPLINGS`, or None for the default that suits the raster.
+        warp_resampling: What RESAMPLING asks for where GDAL warps the raster, or None.
         overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
         overview_count: Number of overviews, or None for as many as it takes to fit one tile.
         num_threads: "ALL_CPUS" or a number.
@@ -77,6 +78,7 @@ class Encoding:
     bigtiff: str = "IF_SAFER"
     interleave: str = "PIXEL"
     resampling: str | None = None
+    warp_resampling: str | None = None
     overviews: str = "AUTO"
     overview_count: int | None = None
     num_threads: str | int = "ALL_CPUS"
@@ -111,16 +113,18 @@ def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any],
     _check_codec_options(codec, asked)
     if codec != base.get("codec"):
         base = {name: value for name, value in base.items() if name not in _CODEC_FIELDS}
-    merged = {**base, **wish}
+    merged = {**base, **wish, "codec": codec}
     if not merged.pop("tiled", True):
         raise OptionError("profile_arg asks for TILED=NO; what georeader writes is always tiled, so drop the key")
-    resampling = merged.pop("overview_resampling", None) or merged.get("resampling")
     merged.pop("ignored", None)
-    driver_options = {**dict(defaults.driver_options), **dict(asked.driver_options)}
+    merged["warp_resampling"] = merged.get("resampling")
+    merged["resampling"] = merged.pop("overview_resampling", None) or merged.get("resampling")
     merged["predictor"] = _predictor(merged.get("predictor", "NO"), codec, dtype)
-    merged["codec"] = codec
-    encoding = Encoding(**{**merged, "resampling": resampling, "driver_options": tuple(sorted(driver_options.items()))})
+    driver_options = {**dict(defaults.driver_options), **dict(asked.driver_options)}
+    encoding = Encoding(**merged, driver_options=tuple(sorted(driver_options.items())))
     _check_codec(encoding, dtype, count)
+    _check_contradictions(encoding, dtype)
+    _check_overview_codec(encoding, dtype, count)
     _check_driver_options(encoding, dtype)
     return encoding
 
@@ -171,8 +175,8 @@ def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
         predictor = "FLOATING_POINT" if is_float else "STANDARD"
     if predictor == "FLOATING_POINT" and not is_float:
         raise OptionError(f"predictor 3 (FLOATING_POINT) is for float32 and float64, not {dtype}; use 2 (STANDARD)")
-    if dtype.name == "complex128":
-        raise OptionError("predictor 2 (STANDARD) is for samples of up to 64 bits, not complex128; use 1 (NO)")
+    if dtype.kind == "c":
+        raise OptionError(f"predictor 2 (STANDARD) is for integers and floating-point numbers, not {dtype}; use 1 (NO)")
     return predictor
 
 
@@ -186,12 +190,33 @@ def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
             f"compress={codec.lower()!r} takes {' or '.join(map(str, bands))} bands, not {count}; "
             "use lzw, deflate or zstd"
         )
-    if codec == "WEBP" and encoding.interleave == "BAND":
+    if codec in ("JPEG", "WEBP") and encoding.interleave == "BAND" and count > 1:
         raise OptionError(
-            "compress='webp' has all bands in one tile; drop INTERLEAVE=BAND, or use lzw, deflate or zstd"
+            f"compress={codec.lower()!r} has all bands in one tile; drop INTERLEAVE=BAND, or use lzw, deflate or zstd"
         )
     if codec.startswith("LERC") and dtype.name in ("int64", "uint64", "complex64", "complex128"):
         raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
+
+
+def _check_contradictions(encoding: Encoding, dtype: np.dtype[Any]) -> None:
+    if encoding.overviews == "NONE" and encoding.overview_count is not None:
+        raise OptionError("profile_arg says both OVERVIEWS=NONE and OVERVIEW_COUNT; keep one")
+    if encoding.lossless and encoding.quality not in (None, 100):
+        raise OptionError("profile_arg says both WEBP_LOSSLESS and a quality below 100; keep one")
+    known = ("NEAREST", "AVERAGE", "RMS", "MODE")
+    if dtype.kind == "c" and encoding.resampling not in (None, *known):
+        raise OptionError(f"RESAMPLING={encoding.resampling} is not for {dtype}; allowed there: {', '.join(known)}")
+
+
+def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+    """Overviews that GDAL can't encode would come out empty: ask of their codec what is asked of the main one."""
+    options = dict(encoding.driver_options)
+    codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
+    if codec.startswith("LERC") != encoding.codec.startswith("LERC"):
+        raise OptionError("profile_arg['OVERVIEW_COMPRESS'] can't mix lerc with another codec in one file")
+    _check_codec(replace(encoding, codec=codec), dtype, count)
+    if "OVERVIEW_PREDICTOR" in options:
+        _predictor(options["OVERVIEW_PREDICTOR"], codec, dtype)
 
 
 def _effective(driver_options: tuple[tuple[str, str], ...]) -> dict[str, str]:
@@ -209,10 +234,10 @@ def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
     overview_codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if "OVERVIEW_QUALITY" in options and overview_codec not in ("JPEG", "WEBP"):
         raise OptionError("profile_arg['OVERVIEW_QUALITY'] has a meaning only with overviews in jpeg or webp")
-    if "OVERVIEW_PREDICTOR" in options and overview_codec not in _PREDICTED_CODECS:
-        raise OptionError("profile_arg['OVERVIEW_PREDICTOR'] has a meaning only with lzw, deflate and zstd")
     if "NBITS" in options:
         low, high = _NBITS.get(dtype.name, (0, -1))
         if not low <= int(options["NBITS"]) <= high:
             known = "; ".join(f"{name}: {a} to {b}" for name, (a, b) in _NBITS.items())
             raise OptionError(f"profile_arg['NBITS']={options['NBITS']} makes no sense with {dtype}; allowed: {known}")
+        if encoding.codec not in ("LZW", "DEFLATE", "ZSTD", "LZMA", "NONE") or encoding.predictor != "NO":
+            raise OptionError("profile_arg['NBITS'] goes with lzw, deflate, zstd, lzma and none, without a predictor")

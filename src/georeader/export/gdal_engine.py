@@ -9,25 +9,45 @@ block cache (GDAL_CACHEMAX, 5% of the machine's memory unless set).
 
 from __future__ import annotations
 
+import itertools
+import os
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, Interleaving
 from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader.errors import OptionError, WriteError
-from georeader.export.gdal_options import creation_options
-from georeader.export.gdal_pyramid import averages_are_ours, build_pyramid, complex_averages
+from georeader.errors import GeoreferenceError, MetadataWarning, OptionError, WriteError
+from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.gdal_options import creation_options, overview_environment
+from georeader.export.gdal_pyramid import averages, averages_are_ours, build_pyramid
+from georeader.export.layout import tile_grid
 from georeader.export.spec import ExportSpec
-from georeader.wide_nodata import WIDE_DTYPES, wide_nodata_sidecar
+from georeader.wide_nodata import wide_nodata_sidecar
+
+#: The process that imported this module; in its forks, GDAL works on one thread.
+IMPORTED_BY_PID = os.getpid()
+
+#: GDAL configuration that would change the staging file, at its defaults: a caller's own wishes are for other files.
+_STAGING_ENVIRONMENT = {
+    "COMPRESS_OVERVIEW": "NONE",
+    "PREDICTOR_OVERVIEW": "1",
+    "GDAL_TIFF_ENDIANNESS": "NATIVE",
+    "GTIFF_POINT_GEO_IGNORE": "FALSE",
+    "USE_RRD": "NO",
+    "TIFF_USE_OVR": "NO",
+}
 
 
 def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path) -> None:
@@ -45,25 +65,35 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Pa
     """
     driver, options = creation_options(spec, GDALVersion.runtime())
     _check_nbits(pixels, spec)
-    threads = str(spec.encoding.num_threads)
+    # GDAL's pool of threads does not live on in a forked process: work that waits for it would wait for ever.
+    threads = str(spec.encoding.num_threads) if os.getpid() == IMPORTED_BY_PID else "1"
+    options["NUM_THREADS"] = threads
     environment = {"CPL_TMPDIR": str(scratch), "GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
     try:
-        with _staging(pixels, spec) as staged, rasterio.Env(**environment):
+        with rasterio.Env(**_STAGING_ENVIRONMENT, GDAL_NUM_THREADS=threads), _staging(pixels, spec) as staged:
             build_pyramid(staged, pixels, spec)
             if spec.statistics:
                 staged.stats(approx=False)  # which notes them as the bands' STATISTICS_... tags
-            rasterio.shutil.copy(staged, str(path), driver=driver, **options)
-    except (RasterioError, CPLE_BaseError) as error:
+            with rasterio.Env(**environment, **overview_environment(spec)):
+                rasterio.shutil.copy(staged, str(path), driver=driver, **options)
+    except (RasterioError, CPLE_BaseError, SystemError) as error:
+        # rasterio raises SystemError for failures that GDAL does not explain, a full disk among them.
         raise WriteError(f"GDAL's {driver} driver failed: {error} (options {options})") from error
-    check_whole(path)
+    check_whole(path, is_sparse=dict(spec.encoding.driver_options).get("SPARSE_OK") == "YES")
+    if spec.crs is not None and not spec.encoding.warps:
+        _check_crs(path, spec.crs)
 
 
 def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
+    """NBITS cuts off what is higher: 2**bits for integers, and for NBITS=16 what a 16-bit float ends at."""
     bits = dict(spec.encoding.driver_options).get("NBITS")
-    if bits is not None and spec.dtype.kind == "u" and int(pixels.max()) >= 2 ** int(bits):
-        raise OptionError(
-            f"profile_arg['NBITS']={bits} holds values below {2 ** int(bits)}; the data has {pixels.max()}"
-        )
+    if bits is None:
+        return
+    limit = 65504 if spec.dtype.kind == "f" else 2 ** int(bits) - 1
+    numbers = [spec.nodata] if spec.nodata is not None else []
+    highest = max([*numbers, np.max(np.abs(pixels), where=np.isfinite(pixels), initial=0)])
+    if highest > limit:
+        raise OptionError(f"profile_arg['NBITS']={bits} holds values up to {limit}; data or nodata reach {highest}")
 
 
 @contextmanager
@@ -103,7 +133,7 @@ def _write_sidecars(path: str, pixels: NDArray[Any], spec: ExportSpec, sidecars:
     if not averages_are_ours(spec):
         return
     suffix = ""
-    for overview in complex_averages(pixels, spec):
+    for overview in averages(pixels, spec):
         suffix += ".ovr"
         file = sidecars.enter_context(MemoryFile(dirname=name.parent.name, filename=name.name + suffix))
         _, height_px, width_px = overview.shape
@@ -128,7 +158,7 @@ def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
         "photometric": "MINISBLACK",
         "ALPHA": "NO",
     }
-    if not spec.transform.is_identity:
+    if spec.transform[:6] != (1, 0, 0, 0, 1, 0):  # which GDAL can't tell from none
         profile["transform"] = spec.transform
     return profile
 
@@ -152,31 +182,66 @@ def _describe(dataset: Any, spec: ExportSpec) -> None:
             dataset.set_band_description(band, name)
 
 
-def check_whole(path: Path) -> None:
-    """Refuse a file that ends before its last tile does: GDAL does not report a disk that fills up at closing.
+def _check_crs(path: Path, crs: CRS) -> None:
+    """Compare the CRS with what GeoTIFF's keys made of it: not every CRS has a place in them.
 
     Raises:
-        WriteError: The file can't be opened again, or is too short.
+        GeoreferenceError: Nothing is left of it.
     """
-    size_bytes = path.stat().st_size
-    try:
-        with rasterio.open(path) as dataset:
-            end_bytes = _end_of_last_tile(dataset)
-    except (RasterioError, CPLE_BaseError) as error:
-        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
-    if end_bytes > size_bytes:
-        raise WriteError(
-            f"the file ends after {size_bytes} bytes, {end_bytes - size_bytes} before its last tile does; "
-            "is the disk full?"
+    with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
+        found = dataset.crs
+    if found is None:
+        raise GeoreferenceError(
+            f"crs={crs.to_wkt()[:80]!r}... can't be told in a GeoTIFF (OGC 19-008r4); "
+            "reproject to one with an EPSG code"
+        )
+    if found != crs:
+        warnings.warn(
+            f"the CRS {crs.to_string()[:80]!r} comes back from a GeoTIFF as {found.to_string()[:80]!r}",
+            MetadataWarning,
+            stacklevel=6,
         )
 
 
-def _end_of_last_tile(dataset: Any) -> int:
-    """Give the offset just behind the last tile of the last band, in bytes; 0 when it is left out as empty."""
-    tile_height, tile_width = dataset.block_shapes[-1]
-    row, column = (dataset.height - 1) // tile_height, (dataset.width - 1) // tile_width
-    found = []
-    for name in ("OFFSET", "SIZE"):
-        item = dataset.get_tag_item(f"BLOCK_{name}_{column}_{row}", "TIFF", bidx=dataset.count)
-        found.append(int(item) if item else 0)
-    return sum(found) if all(found) else 0
+def check_whole(path: Path, *, is_sparse: bool) -> None:
+    """Look at each tile: GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing.
+
+    Args:
+        path: The finished file.
+        is_sparse: Tiles may take no bytes (SPARSE_OK).
+
+    Raises:
+        WriteError: The file can't be opened again, is too short, or a tile of it is empty.
+    """
+    try:
+        size_bytes = path.stat().st_size
+        with rasterio.open(path) as dataset:
+            for level in (None, *range(len(dataset.overviews(1)))):
+                with rasterio.open(path, **({} if level is None else {"overview_level": level})) as part:
+                    _check_tiles(dataset, level, part, size_bytes, is_sparse)
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        if isinstance(error, WriteError):
+            raise
+        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
+
+
+def _check_tiles(dataset: Any, level: int | None, part: Any, size_bytes: int, is_sparse: bool) -> None:
+    tile_height, tile_width = part.block_shapes[0]
+    bands = part.indexes if part.interleaving is Interleaving.band else [1]
+    name = "full resolution" if level is None else f"overview {level}"
+    grid = [range(count) for count in tile_grid(part.height, part.width, tile_height, tile_width)]
+    for band, row, column in itertools.product(bands, *grid):
+        items = [
+            dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band, ovr=level)
+            for what in ("OFFSET", "SIZE")
+        ]
+        offset_bytes, tile_bytes = (int(item or 0) for item in items)
+        if not tile_bytes and not is_sparse:
+            raise WriteError(
+                f"{name}: the tile at row {row}, column {column} of band {band} is empty: its encoder failed"
+            )
+        if offset_bytes + tile_bytes > size_bytes:
+            raise WriteError(
+                f"{name}: the tile at row {row}, column {column} of band {band} ends at byte "
+                f"{offset_bytes + tile_bytes}, the file at {size_bytes}; is the disk full?"
+            )

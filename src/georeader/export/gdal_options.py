@@ -59,6 +59,16 @@ def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str
     return "GTiff", {**_gtiff_options(spec), "COPY_SRC_OVERVIEWS": "YES"}
 
 
+def overview_environment(spec: ExportSpec) -> dict[str, str]:
+    """Say in GDAL's configuration what the options say of overviews: there a caller's own would go before them."""
+    options = dict(spec.encoding.driver_options)
+    predictor = options.get("OVERVIEW_PREDICTOR", spec.encoding.predictor)
+    return {
+        "COMPRESS_OVERVIEW": options.get("OVERVIEW_COMPRESS", spec.encoding.codec),
+        "PREDICTOR_OVERVIEW": str(_GTIFF_PREDICTOR.get(predictor, 2)),
+    }
+
+
 def _cog_options(spec: ExportSpec) -> dict[str, Any]:
     encoding = spec.encoding
     options: dict[str, Any] = {
@@ -94,8 +104,9 @@ def _pyramid_options(spec: ExportSpec) -> dict[str, Any]:
     options: dict[str, Any] = {"OVERVIEWS": encoding.overviews, "OVERVIEW_RESAMPLING": spec.resampling}
     if encoding.overview_count is not None:
         options["OVERVIEW_COUNT"] = encoding.overview_count
-    if "WARP_RESAMPLING" not in dict(encoding.driver_options) and (spec.is_classes or encoding.resampling):
-        options["WARP_RESAMPLING"] = spec.resampling
+    method = encoding.warp_resampling or ("NEAREST" if spec.is_classes else None)
+    if method and "WARP_RESAMPLING" not in dict(encoding.driver_options):
+        options["WARP_RESAMPLING"] = method
     return options
 
 
@@ -121,7 +132,11 @@ def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
         options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
     if encoding.predictor != "NO":
         options["PREDICTOR"] = _GTIFF_PREDICTOR[encoding.predictor]
-    if encoding.codec == "JPEG" and spec.metadata.colorinterp == ("red", "green", "blue"):
+    if (
+        encoding.codec == "JPEG"
+        and encoding.interleave == "PIXEL"
+        and spec.metadata.colorinterp == ("red", "green", "blue")
+    ):
         # As the COG driver does; without it three bands cost twice the bytes.
-        options.setdefault("PHOTOMETRIC", "YCBCR")
+        options["PHOTOMETRIC"] = "YCBCR"
     return options

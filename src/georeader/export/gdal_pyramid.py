@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
+from georeader.export.dtypes import WIDE_DTYPES
 from georeader.export.resample import average_2x2
 from georeader.export.spec import ExportSpec
 
@@ -37,13 +38,19 @@ def record_resampling(dataset: Any, resampling: str) -> None:
 
 
 def averages_are_ours(spec: ExportSpec) -> bool:
-    """Whether overviews come from `complex_averages`: GDAL's average of complex numbers leaves out nothing."""
+    """Whether overviews come from `averages`.
+
+    GDAL's average of complex numbers leaves out nothing, and that of 64-bit integers goes through doubles.
+    """
     is_average = bool(spec.overview_factors) and spec.resampling == "AVERAGE"
-    return spec.dtype.kind == "c" and is_average and not spec.encoding.warps
+    is_ours = spec.dtype.kind == "c" or spec.dtype.name in WIDE_DTYPES
+    return is_ours and is_average and not spec.encoding.warps
 
 
-def complex_averages(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[NDArray[Any]]:
-    """Give the overviews of a complex raster, from large to small, leaving out NaN and nodata.
+def averages(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[NDArray[Any]]:
+    """Give the overviews of a raster, from large to small, leaving out NaN and nodata.
+
+    A valid average that happens to be nodata is moved to the number beside it, as GDAL does.
 
     Args:
         pixels: (band, row, column) at full resolution.
@@ -51,11 +58,20 @@ def complex_averages(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[NDArray
     """
     with np.errstate(invalid="ignore"):
         is_valid = ~np.isnan(pixels) if spec.nodata is None else ~np.isnan(pixels) & (pixels != spec.nodata)
-    missing = np.nan if spec.nodata is None else spec.nodata
+    missing = spec.dtype.type((np.nan if spec.dtype.kind == "c" else 0) if spec.nodata is None else spec.nodata)
     level = pixels
     for _ in spec.overview_factors:
         level, is_valid = average_2x2(level, is_valid)
-        yield np.where(is_valid, level, spec.dtype.type(missing))
+        if spec.nodata is not None:
+            level = np.where(is_valid & (level == missing), _beside(missing), level)
+        yield np.where(is_valid, level, missing)
+
+
+def _beside(number: Any) -> Any:
+    """Give a number next to another one of its dtype."""
+    if number.dtype.kind == "c":
+        return number.dtype.type(np.nextafter(number.real, np.inf))
+    return number - 1 if number == np.iinfo(number.dtype).max else number + 1
 
 
 def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
@@ -70,7 +86,10 @@ def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
         spec: The file that is wanted.
     """
     factors = spec.overview_factors
-    if not factors or spec.encoding.warps:
+    if spec.encoding.warps:
+        _prepare_warp(dataset, spec)
+        return
+    if not factors:
         return
     if averages_are_ours(spec):
         record_resampling(dataset, spec.resampling)
@@ -86,3 +105,11 @@ def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
         dataset.nodata = None
     elif has_nan:
         dataset.write(pixels)
+
+
+def _prepare_warp(dataset: Any, spec: ExportSpec) -> None:
+    """GDAL builds the overviews itself, after the warp: tell it that NaN is missing, and note the method."""
+    if spec.dtype.kind == "f" and spec.nodata is None:
+        dataset.nodata = float("nan")
+    if spec.encoding.overviews != "NONE":
+        record_resampling(dataset, spec.resampling)

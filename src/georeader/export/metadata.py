@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,14 @@ Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
 
 #: Tags that GDAL derives from the file itself: copied from another file they would say what is not so.
 _DERIVED_TAGS = ("OVR_RESAMPLING_ALG",)
+
+_TIFF_TEXT_TAGS = tuple(
+    f"TIFFTAG_{name}"
+    for name in ("DOCUMENTNAME", "IMAGEDESCRIPTION", "SOFTWARE", "DATETIME", "ARTIST", "HOSTCOMPUTER", "COPYRIGHT")
+)
+_TIFF_NUMBER_TAGS = tuple(
+    f"TIFFTAG_{name}" for name in ("XRESOLUTION", "YRESOLUTION", "RESOLUTIONUNIT", "MINSAMPLEVALUE", "MAXSAMPLEVALUE")
+)
 
 _RGB = ("red", "green", "blue")
 
@@ -80,7 +89,10 @@ def resolve_metadata(
     if descriptions is not None:
         changes["descriptions"] = _per_band(descriptions, count, _name, "descriptions")
     if tags is not None:
-        changes["tags"] = tuple((dict(source.tags) | check_tags(tags)).items())
+        own = check_tags(tags)
+        names = {key.lower() for key in own}
+        kept = {key: value for key, value in source.tags if key.lower() not in names}
+        changes["tags"] = tuple((kept | own).items())
     if source.colormap is not None and (count != 1 or dtype.name not in ("uint8", "uint16")):
         warnings.warn(
             "the colour table is left out: a TIFF has one for a single band of uint8 or uint16, "
@@ -89,6 +101,14 @@ def resolve_metadata(
             stacklevel=5,
         )
         changes["colormap"] = None
+    elif source.colormap is None and "palette" in source.colorinterp:
+        warnings.warn(
+            "colour tables are left out: a TIFF has one for a single band, and this raster several bands",
+            MetadataWarning,
+            stacklevel=5,
+        )
+    elif source.colormap is not None and source.colormap[-1][0] > np.iinfo(dtype).max:
+        raise MetadataError(f"attrs['colormap'] has an entry for {source.colormap[-1][0]}, which {dtype} can't hold")
     resolved = replace(source, **changes)
     return replace(resolved, colorinterp=_resolve_colorinterp(resolved, count, dtype))
 
@@ -101,27 +121,30 @@ def check_tags(tags: Any) -> dict[str, str]:
     """
     if not isinstance(tags, Mapping):
         raise MetadataError(f"tags is a {type(tags).__name__}; pass a mapping such as {{'source': 'Sentinel-2'}}")
-    checked = {}
+    checked: dict[str, str] = {}
     for key, value in tags.items():
         as_text = tag_text(key, value)
         problem = tag_problem(key, as_text)
         if problem:
             raise MetadataError(f"tags[{key!r}]: {problem}")
+        twin = next((other for other in checked if other.lower() == key.lower()), None)
+        if twin is not None:
+            raise MetadataError(f"tags has both {twin!r} and {key!r}; GDAL's keys ignore case, so keep one")
         checked[str(key)] = as_text
-    return checked
+    return {key: value for key, value in checked.items() if key not in _DERIVED_TAGS}
 
 
 def tag_text(key: Any, value: Any) -> str:
     """Give a scalar as text, as ``str`` does."""
     scalar = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
-    if scalar is None or (
-        isinstance(scalar, (Mapping, Sequence, set, frozenset, np.ndarray, bytearray)) and not isinstance(scalar, str)
-    ):
+    is_text = isinstance(scalar, str)
+    is_container = isinstance(scalar, (Mapping, Sequence, set, frozenset, np.ndarray, bytearray))
+    if scalar is None or (is_container and not is_text):
         raise MetadataError(
             f"tags[{key!r}] is a {type(value).__name__}, not a scalar; join it into text first (json.dumps does), "
             "or leave the key out"
         )
-    return str(scalar)
+    return str(value)
 
 
 def tag_problem(key: Any, value: str) -> str | None:
@@ -130,6 +153,12 @@ def tag_problem(key: Any, value: str) -> str | None:
         return "a key is text, without white space around it"
     if any(character in "=:" or not character.isprintable() for character in key):
         return "a key can't have '=', ':' or control characters in it"
+    if key in ("ns", "bidx"):
+        return "rasterio keeps this name for itself; use another"
+    if key == "AREA_OR_POINT" and value not in ("Area", "Point"):
+        return "allowed: Area, Point"
+    if key.upper().startswith("TIFFTAG_") and key not in _TIFF_TEXT_TAGS:
+        return _tiff_tag_problem(key, value)
     if not value:
         return "GDAL drops empty values; leave the key out"
     if value[0].isspace():
@@ -139,6 +168,16 @@ def tag_problem(key: Any, value: str) -> str | None:
     ):
         return "control characters and lone surrogates do not survive in TIFF's metadata"
     return None
+
+
+def _tiff_tag_problem(key: str, value: str) -> str | None:
+    if key not in _TIFF_NUMBER_TAGS:
+        return f"GDAL keeps no such TIFF tag; allowed: {', '.join((*_TIFF_TEXT_TAGS, *_TIFF_NUMBER_TAGS))}"
+    try:
+        number = float(value.partition(" ")[0])  # GDAL itself says "2 (pixels/inch)"
+    except ValueError:
+        return "this TIFF tag holds a number"
+    return None if number >= 0 else "this TIFF tag holds no negative number"
 
 
 def _source_tags(tags: Any) -> tuple[tuple[str, str], ...]:
@@ -182,7 +221,7 @@ def _number(value: Any, where: str) -> float:
 
 def _interp(value: Any, where: str) -> str:
     name = value.name if isinstance(value, ColorInterp) else value
-    if name not in ColorInterp.__members__:
+    if not isinstance(name, str) or name not in ColorInterp.__members__:
         raise MetadataError(
             f"{where}={value!r} is no colour interpretation; allowed: {', '.join(ColorInterp.__members__)}"
         )
@@ -190,18 +229,22 @@ def _interp(value: Any, where: str) -> str:
 
 
 def _colormap(colormap: Any) -> Colormap:
-    if not isinstance(colormap, Mapping):
-        raise MetadataError("attrs['colormap'] should map pixel values to (red, green, blue, alpha)")
+    where = "attrs['colormap']"
+    if not isinstance(colormap, Mapping) or not colormap:
+        raise MetadataError(f"{where} should map pixel values to (red, green, blue, alpha)")
     entries = []
-    for value, colour in sorted(colormap.items()):
-        channels = tuple(int(channel) for channel in colour)
-        if len(channels) not in (3, 4) or not all(0 <= channel <= 255 for channel in channels):
+    for value, colour in colormap.items():
+        try:
+            red, green, blue, alpha = (*(int(channel) for channel in colour), 255)[:4]
+            entry = operator.index(value), (red, green, blue, alpha)
+        except (TypeError, ValueError) as error:
             raise MetadataError(
-                f"attrs['colormap'][{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255"
-            )
-        red, green, blue, alpha = (*channels, 255)[:4]
-        entries.append((int(value), (red, green, blue, alpha)))
-    return tuple(entries)
+                f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255"
+            ) from error
+        if entry[0] < 0 or not all(0 <= channel <= 255 for channel in entry[1]):
+            raise MetadataError(f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255")
+        entries.append(entry)
+    return tuple(sorted(entries))
 
 
 def _resolve_colorinterp(metadata: Metadata, count: int, dtype: np.dtype[Any]) -> tuple[str, ...]:

@@ -114,13 +114,13 @@ def text() -> Value:
 BOOLEAN = Value(lambda given: _BOOLEANS[word(given)], "YES, NO, True, False")
 
 TILE_SIDE_PX = Value(
-    lambda given: _multiple_of_16(whole_number(16).parse(given)),
-    "a multiple of 16, such as 256 or 512 (TIFF 6.0, section 15)",
+    lambda given: _multiple_of_16(whole_number(16, 16384).parse(given)),
+    "a multiple of 16 up to 16384, such as 256 or 512 (TIFF 6.0, section 15)",
 )
 
 THREADS = Value(
-    lambda given: "ALL_CPUS" if word(given) == "ALL_CPUS" else whole_number(1).parse(given),
-    "ALL_CPUS or an integer of at least 1",
+    lambda given: "ALL_CPUS" if word(given) == "ALL_CPUS" else whole_number(1, 1024).parse(given),
+    "ALL_CPUS or an integer from 1 to 1024",
 )
 
 

@@ -38,7 +38,6 @@ _PERCENT = whole_number(1, 100)
 _LEVEL = whole_number(0, 22)
 _BOTH = frozenset({"cog", "tiled"})
 _COG = frozenset({"cog"})
-_TILED = frozenset({"tiled"})
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,6 @@ OPTIONS: Mapping[str, Option] = {
     "NBITS": Option("driver", whole_number(1, 31)),
     "SPARSE_OK": Option("driver", BOOLEAN),
     "GEOTIFF_VERSION": Option("driver", choice(("AUTO", "1.0", "1.1"))),
-    "PHOTOMETRIC": Option("driver", choice(("MINISBLACK", "MINISWHITE", "RGB", "YCBCR")), kinds=_TILED),
-    "DISCARD_LSB": Option("driver", text(), kinds=_TILED),
 }
 
 #: Keys of a rasterio profile that say what the raster is. They may stand in profile_arg; all but nodata and

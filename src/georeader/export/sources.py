@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.errors import GeoreferenceError, ShapeError
+from georeader.errors import DtypeError, GeoreferenceError, ShapeError
 from georeader.export.metadata import metadata_from_attrs
 from georeader.export.spec import SourceSpec
 from georeader.geotensor import GeoTensor
@@ -42,8 +43,13 @@ class Source:
 
         Raises:
             ShapeError: The pixels are not of the shape that the object said.
+            DtypeError: Or not of its dtype.
         """
         pixels = plain_pixels(_values(self.data)) if self.loaded is None else self.loaded
+        if pixels.dtype.newbyteorder("=") != self.spec.dtype.newbyteorder("="):
+            raise DtypeError(
+                f"{type(self.data).__name__} says it is {self.spec.dtype}, but its pixels are {pixels.dtype}"
+            )
         if pixels.ndim == 2:
             pixels = pixels[np.newaxis]
         spec = self.spec
@@ -74,7 +80,7 @@ def open_source(data: Any) -> Source:
             count=count,
             height_px=height_px,
             width_px=width_px,
-            dtype=np.dtype(dtype) if loaded is None else loaded.dtype,
+            dtype=_dtype(dtype) if loaded is None else loaded.dtype,
             crs=normalise_crs(data.crs),
             transform=normalise_transform(data.transform),
             fill_value=getattr(data, "fill_value_default", None),
@@ -101,7 +107,10 @@ def _check_protocol(data: Any) -> None:
 
 
 def _shape(data: Any) -> tuple[int, int, int]:
-    shape = tuple(int(size) for size in data.shape)
+    try:
+        shape = tuple(operator.index(size) for size in data.shape)
+    except TypeError as error:
+        raise ShapeError(f"data_save.shape={data.shape!r} is no tuple of integers") from error
     if len(shape) not in (2, 3):
         raise ShapeError(
             f"data_save of shape {shape} has {len(shape)} dimensions; save takes (row, column) or "
@@ -109,14 +118,26 @@ def _shape(data: Any) -> tuple[int, int, int]:
         )
     if 0 in shape:
         raise ShapeError(f"data_save of shape {shape} has no pixels")
-    return (1, *shape) if len(shape) == 2 else shape  # type: ignore[return-value]
+    count = shape[0] if len(shape) == 3 else 1
+    return count, shape[-2], shape[-1]
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        known: np.dtype[Any] = np.dtype(dtype)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"data_save.dtype={dtype!r} is no numpy dtype") from error
+    return known
 
 
 def _values(data: Any) -> Any:
     if isinstance(data, GeoTensor):
         return data.values
+    if not hasattr(data, "load"):
+        return data.values
     # A lazy reader's values may be read anew at each access; load() is what the protocol promises to do once.
-    return data.load().values if hasattr(data, "load") else data.values
+    loaded = data.load()
+    return loaded.values if hasattr(loaded, "values") else loaded
 
 
 def _attrs(data: Any) -> dict[str, Any]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader.errors import FillValueWarning, OptionError
+from georeader.errors import FillValueWarning, GeoreferenceError, OptionError
 from georeader.export import layout
 from georeader.export.dtypes import check_nodata, storage_dtype
 from georeader.export.encoding import Encoding, resolve_encoding
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
-from georeader.window_utils import compare_crs, normalise_transform, same_transform
+from georeader.window_utils import compare_crs, normalise_crs, normalise_transform, same_transform
+
+#: Largest side that the smallest overview may have, in pixels: where validators begin to miss overviews.
+LARGEST_SMALLEST_OVERVIEW_PX = 512
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,10 @@ class ExportSpec:
             return ()
         if encoding.overview_count is not None:
             return tuple(2 ** (level + 1) for level in range(encoding.overview_count))
-        return layout.overview_factors(self.height_px, self.width_px, encoding.tile_height_px, encoding.tile_width_px)
+        # Viewers show a screen's worth of pixels: tiles beyond that do not make the pyramid shallower.
+        height_px = min(encoding.tile_height_px, LARGEST_SMALLEST_OVERVIEW_PX)
+        width_px = min(encoding.tile_width_px, LARGEST_SMALLEST_OVERVIEW_PX)
+        return layout.overview_factors(self.height_px, self.width_px, height_px, width_px)
 
     @property
     def statistics(self) -> bool:
@@ -118,10 +124,14 @@ def plan_export(
     defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
     asked = parse_profile(profile_arg, kind)
     _check_raster_keys(asked, source)
-    dtype = storage_dtype(asked.raster.get("DTYPE", source.dtype))
+    said = {key: value for key, value in defaults.raster.items() if key in ("NODATA", "DTYPE")} | dict(asked.raster)
+    asked = replace(asked, raster=said)
+    dtype = storage_dtype(said.get("DTYPE", source.dtype))
     encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
     metadata = resolve_metadata(source.metadata, count=source.count, dtype=dtype, descriptions=descriptions, tags=tags)
-    is_classes = source.dtype.kind == "b" or source.metadata.colormap is not None
+    _check_size(encoding, source)
+    has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
+    is_classes = source.dtype.kind == "b" or has_colours
     return ExportSpec(
         kind=kind,
         count=source.count,
@@ -136,6 +146,23 @@ def plan_export(
         resampling=encoding.resampling or default_resampling(is_classes),
         is_classes=is_classes,
     )
+
+
+def _check_size(encoding: Encoding, source: SourceSpec) -> None:
+    """Refuse a pyramid deeper than the raster, and a warp from nowhere."""
+    deepest = (max(source.height_px, source.width_px) - 1).bit_length()
+    if encoding.overview_count is not None and encoding.overview_count > deepest:
+        raise OptionError(
+            f"profile_arg['OVERVIEW_COUNT']={encoding.overview_count}: a raster of {source.height_px} x "
+            f"{source.width_px} pixels is a single pixel after {deepest} halvings; allowed: 0 to {deepest}"
+        )
+    if encoding.warps and source.crs is None:
+        raise GeoreferenceError(
+            "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
+        )
+    target = dict(encoding.driver_options).get("TARGET_SRS")
+    if target is not None:
+        normalise_crs(target)
 
 
 def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]) -> int | float | None:
@@ -164,7 +191,7 @@ def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
     said = asked.raster
     sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
     for key, size in sizes.items():
-        if key in said and said[key] != size:
+        if key in said and not np.array_equal(said[key], size):
             raise OptionError(
                 f"profile_arg[{asked.spelling[key]!r}]={said[key]!r}, but the data has {size}; drop the key"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -69,7 +70,7 @@ class LocalSink:
     def __enter__(self) -> LocalSink:
         try:
             self._folder = Path(
-                tempfile.mkdtemp(prefix=f".{self.path.name[:100]}.", suffix=".part", dir=self.path.parent)
+                tempfile.mkdtemp(prefix=f".{self.path.stem[:20]}.", suffix=".part", dir=self.path.parent)
             )
         except OSError as error:
             raise DestinationError(
@@ -121,4 +122,6 @@ class LocalSink:
             try:
                 sidecar.unlink(missing_ok=True)
             except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    continue  # so there is none
                 warnings.warn(f"{sidecar} belongs to the earlier file and can't be removed: {error}", stacklevel=2)
