@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements/pinned.txt
 
-.PHONY: demo test lint pins clean
+# Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
+IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
+
+.PHONY: demo test lint pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -22,9 +25,12 @@ pins:  ## Renew requirements/pinned.txt (needs uv)
 		--no-header --no-annotate --upgrade --output-file requirements/pinned.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).identity demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/.made:
+$(VENV).identity: FORCE
+	@echo '$(IDENTITY)' | cmp --silent - $@ || echo '$(IDENTITY)' > $@
+
+$(VENV)/.made: $(VENV).identity
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "georeader-cog needs Python >= 3.11; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) || \
