@@ -253,6 +253,7 @@ def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.rando
         ({"RES": 20}, r"\['RES'\] has a meaning only together with EXTENT"),
         ({"EXTENT": (0, 0, 1, 1)}, "only together with TARGET_SRS"),
         ({"EXTENT": (0, 0, 1), "TARGET_SRS": "EPSG:4326"}, "allowed: 4 numbers"),
+        ({"TARGET_SRS": "nonsense"}, r"\['TARGET_SRS'\]='nonsense' makes no sense; allowed: an EPSG code"),
         ({"ZOOM_LEVEL": 3}, "only together with TILING_SCHEME"),
         ({"WARP_RESAMPLING": "cubic"}, "only together with TILING_SCHEME or TARGET_SRS"),
         ({"OVERVIEW_QUALITY": 3}, "only with overviews in jpeg or webp"),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from georeader.errors import OptionError
+from georeader.window_utils import normalise_crs
 
 #: GDAL's creation options are words; these are the ways to say yes and no.
 _BOOLEANS = {"YES": True, "TRUE": True, "ON": True, "1": True, "NO": False, "FALSE": False, "OFF": False, "0": False}
@@ -109,6 +110,16 @@ def text() -> Value:
         return given.strip()
 
     return Value(parse, "text")
+
+
+def crs() -> Value:
+    """A CRS that PROJ knows, as text."""
+
+    def parse(given: Any) -> str:
+        normalise_crs(text().parse(given))
+        return str(given).strip()
+
+    return Value(parse, "an EPSG code such as 'EPSG:3857', WKT, or a PROJ string")
 
 
 BOOLEAN = Value(lambda given: _BOOLEANS[word(given)], "YES, NO, True, False")

@@ -17,7 +17,7 @@ from georeader.export.dtypes import check_nodata, storage_dtype
 from georeader.export.encoding import Encoding, resolve_encoding
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
-from georeader.window_utils import compare_crs, normalise_crs, normalise_transform, same_transform
+from georeader.window_utils import compare_crs, normalise_transform, same_transform
 
 #: Largest side that the smallest overview may have, in pixels: where validators begin to miss overviews.
 LARGEST_SMALLEST_OVERVIEW_PX = 512
@@ -160,9 +160,6 @@ def _check_size(encoding: Encoding, source: SourceSpec) -> None:
         raise GeoreferenceError(
             "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
         )
-    target = dict(encoding.driver_options).get("TARGET_SRS")
-    if target is not None:
-        normalise_crs(target)
 
 
 def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]) -> int | float | None:
