@@ -328,6 +328,17 @@ def test_a_colour_table_with_entries_beyond_the_dtype_is_refused(make_tensor: An
         save_cog(make_tensor((1, 9, 9), "uint8", attrs={"colormap": {300: (1, 2, 3)}}), tmp_path / "out.tif")
 
 
+def test_transparent_colours_are_named_in_a_warning_unless_they_are_nodata(make_tensor: Any, tmp_path: Path) -> None:
+    table = {0: (0, 0, 0, 0), 1: (255, 0, 0, 128)}
+    classes = make_tensor((1, 9, 9), "uint8", attrs={"colormap": table})
+
+    with pytest.warns(MetadataWarning, match="transparency of 1 colour table entries, such as that of 1,") as caught:
+        save_cog(classes, tmp_path / "out.tif", nodata=0)
+
+    assert caught[0].filename == __file__
+    assert RasterioReader(tmp_path / "out.tif").attrs["colormap"][1] == (255, 0, 0, 255)
+
+
 def test_palettes_of_several_bands_are_left_out_with_a_warning_and_stay_classes(
     make_tensor: Any, tmp_path: Path
 ) -> None:

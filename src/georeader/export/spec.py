@@ -11,7 +11,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader.errors import FillValueWarning, GeoreferenceError, OptionError
+from georeader.errors import FillValueWarning, GeoreferenceError, MetadataWarning, OptionError
 from georeader.export import layout
 from georeader.export.dtypes import check_nodata, storage_dtype
 from georeader.export.encoding import Encoding, resolve_encoding
@@ -132,6 +132,8 @@ def plan_export(
     _check_size(encoding, source)
     has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
     is_classes = source.dtype.kind == "b" or has_colours
+    resolved_nodata = _resolve_nodata(nodata, asked, source, dtype)
+    _warn_of_transparency(metadata, (resolved_nodata, source.fill_value))
     return ExportSpec(
         kind=kind,
         count=source.count,
@@ -140,7 +142,7 @@ def plan_export(
         dtype=dtype,
         crs=source.crs,
         transform=source.transform,
-        nodata=_resolve_nodata(nodata, asked, source, dtype),
+        nodata=resolved_nodata,
         metadata=metadata,
         encoding=encoding,
         resampling=encoding.resampling or default_resampling(is_classes),
@@ -159,6 +161,19 @@ def _check_size(encoding: Encoding, source: SourceSpec) -> None:
     if encoding.warps and source.crs is None:
         raise GeoreferenceError(
             "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
+        )
+
+
+def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
+    """TIFF's colour tables are opaque (TIFF 6.0, section 5); GDAL shows nodata as transparent by itself."""
+    table = metadata.colormap or ()
+    lost = [value for value, (*_, alpha) in table if alpha != 255 and value not in missing]
+    if lost:
+        warnings.warn(
+            f"the transparency of {len(lost)} colour table entries, such as that of {lost[0]}, has no place in a TIFF: "
+            "they come back opaque",
+            MetadataWarning,
+            stacklevel=5,
         )
 
 
