@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as npst
 from rio_cogeo import cog_validate
 
 from georeader import GeoTensor, RasterioReader, profile_from_dtype, save_cog, save_tiled_geotiff
-from georeader.errors import GeoreaderError, OptionError
+from georeader.errors import DtypeError, GeoreaderError, NodataError, OptionError
 from georeader.export.layout import overview_factors, overview_shape, tile_grid
 from georeader.export.metadata import tag_problem
 from georeader.export.options import OPTIONS
@@ -139,6 +139,10 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-10, 1000), st.floats()
 
 @files
 @given(profile=st.dictionaries(st.one_of(st.sampled_from(sorted(OPTIONS)), st.text(max_size=10)), values, max_size=4))
+@example(profile={"CRS": False})
+@example(profile={"transform": "x"})
+@example(profile={"dtype": None})
+@example(profile={"nodata": 300})
 def test_any_mapping_is_either_a_profile_or_an_error_that_leaves_nothing(path: Path, profile: dict[str, Any]) -> None:
     raster = GeoTensor(np.zeros((1, 20, 20), "uint8"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857")
     before = dict(profile)
@@ -146,7 +150,7 @@ def test_any_mapping_is_either_a_profile_or_an_error_that_leaves_nothing(path: P
     try:
         save_cog(raster, path, profile_arg=profile)
     except GeoreaderError as error:
-        assert isinstance(error, OptionError) or "GDAL" in str(error)
+        assert isinstance(error, (OptionError, DtypeError, NodataError)) or "GDAL" in str(error)
         assert not list(path.parent.iterdir())
     else:
         assert [found.name for found in path.parent.iterdir()] == [path.name]

@@ -350,6 +350,14 @@ class TestConstants:
 
         assert facts(tmp_path / "out.tif")["tile"] == (64, 64)
 
+    @pytest.mark.parametrize("key", ["BLOCKSIZE", "blockxsize"])
+    def test_a_blocksize_that_contradicts_the_profile_is_refused(self, key: str, tmp_path: Path) -> None:
+        with pytest.raises(OptionError, match=rf"blocksize=512 and profile_arg\['{key}'\]=128 contradict; keep one"):
+            save_tiled_geotiff(picture(), tmp_path / "out.tif", profile_arg={key: 128}, blocksize=512)
+
+        save_tiled_geotiff(picture(), tmp_path / "out.tif", profile_arg={key: 512}, blocksize=512)
+        assert facts(tmp_path / "out.tif")["tile"] == (512, 512)
+
     def test_nodata_and_dtype_of_the_default_profile_count_too(self, monkeypatch: Any, tmp_path: Path) -> None:
         monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "nodata", 7)
         monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "dtype", "int16")
@@ -358,6 +366,9 @@ class TestConstants:
 
         assert facts(tmp_path / "out.tif")["nodata"] == 7
         assert facts(tmp_path / "out.tif")["dtype"] == "int16"
+
+        save_cog(picture(), tmp_path / "out.tif", nodata=4)
+        assert facts(tmp_path / "out.tif")["nodata"] == 4
 
     def test_a_default_predictor_is_dropped_with_another_codec(self, monkeypatch: Any, tmp_path: Path) -> None:
         monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "predictor", 2)

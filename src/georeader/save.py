@@ -167,8 +167,9 @@ def save_tiled_geotiff(
         >>> save_tiled_geotiff(mask, "mask.tif", tags={"model": "v2", "threshold": 0.5})
     """
     sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles)
+    wishes = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
     _export(
-        data_save, sink, scratch, "tiled", _default_profile(blocksize), _one_profile(profile_arg, profile),
+        data_save, sink, scratch, "tiled", _default_profile(), wishes,
         descriptions=descriptions, tags=tags, nodata=nodata,
     )  # fmt: skip
 
@@ -257,9 +258,11 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     nan_is_missing = rst_out.nodata is None and np.dtype(rst_out.dtypes[0]).kind == "f"
     if nan_is_missing:
         rst_out.nodata = np.nan
-    add_overviews(rst_out, factors, resampling)
-    if nan_is_missing:
-        rst_out.nodata = None
+    try:
+        add_overviews(rst_out, factors, resampling)
+    finally:
+        if nan_is_missing:
+            rst_out.nodata = None
 
 
 def _export(
@@ -338,14 +341,25 @@ def _one_profile(profile_arg: Any, profile: Any) -> Any:
     return profile if profile_arg is None else profile_arg
 
 
-def _default_profile(blocksize: int = Unsaid(BLOCKSIZE_DEFAULT)) -> dict[str, Any]:
-    """Give the module's default profile; its tile side is the argument, else whichever constant was changed."""
+def _with_blocksize(profile: Any, blocksize: int) -> Any:
+    """Give the profile with the blocksize argument in it, where one was passed: a wish like any other."""
+    if isinstance(blocksize, Unsaid):
+        return profile
+    side_px = TILE_SIDE_PX.of("blocksize", blocksize)
+    wishes = {} if profile is None else profile
+    if not isinstance(wishes, Mapping):
+        return profile  # which is refused by its own name
+    for key, value in wishes.items():
+        is_side = str(key).upper() in ("BLOCKSIZE", "BLOCKXSIZE", "BLOCKYSIZE")
+        if is_side and TILE_SIDE_PX.of(f"profile_arg[{key!r}]", value) != side_px:
+            raise OptionError(f"blocksize={blocksize} and profile_arg[{key!r}]={value!r} contradict; keep one")
+    return {"blockxsize": side_px, "blockysize": side_px} | dict(wishes)
+
+
+def _default_profile() -> dict[str, Any]:
+    """Give the module's default profile; its tile side is whichever constant was changed."""
     defaults = dict(PROFILE_TILED_GEOTIFF_DEFAULT)
-    if not isinstance(blocksize, Unsaid):
-        blocksize = TILE_SIDE_PX.of("blocksize", blocksize)
     for key in ("blockxsize", "blockysize"):
-        if not isinstance(blocksize, Unsaid):
-            defaults[key] = blocksize
-        elif defaults.get(key, _SHIPPED_BLOCKSIZE) == _SHIPPED_BLOCKSIZE:
+        if defaults.get(key, _SHIPPED_BLOCKSIZE) == _SHIPPED_BLOCKSIZE:
             defaults[key] = BLOCKSIZE_DEFAULT
     return defaults

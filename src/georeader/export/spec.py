@@ -124,7 +124,9 @@ def plan_export(
     defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
     asked = parse_profile(profile_arg, kind)
     _check_raster_keys(asked, source)
-    said = {key: value for key, value in defaults.raster.items() if key in ("NODATA", "DTYPE")} | dict(asked.raster)
+    # A default gives way to the nodata argument; profile_arg may not contradict it.
+    usual = ("DTYPE", "NODATA") if nodata is None else ("DTYPE",)
+    said = {key: defaults.raster[key] for key in usual if key in defaults.raster} | dict(asked.raster)
     asked = replace(asked, raster=said)
     dtype = storage_dtype(said.get("DTYPE", source.dtype))
     encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
@@ -209,12 +211,21 @@ def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
             )
     if "DRIVER" in said and str(said["DRIVER"]).upper() not in ("COG", "GTIFF"):
         raise OptionError(f"profile_arg['driver']={said['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
-    if "CRS" in said and not compare_crs(said["CRS"], source.crs):
+    _check_place(said, source)
+
+
+def _check_place(said: Mapping[str, Any], source: SourceSpec) -> None:
+    try:
+        same_crs = "CRS" not in said or compare_crs(said["CRS"], source.crs)
+        same_grid = "TRANSFORM" not in said or same_transform(normalise_transform(said["TRANSFORM"]), source.transform)
+    except GeoreferenceError as error:
+        raise OptionError(f"profile_arg: {error}; or drop the key, since the data says where it lies") from error
+    if not same_crs:
         raise OptionError(
             f"profile_arg['crs']={said['CRS']!r} is not the data's CRS ({source.crs}); set it on the data, "
             "or drop the key"
         )
-    if "TRANSFORM" in said and not same_transform(normalise_transform(said["TRANSFORM"]), source.transform):
+    if not same_grid:
         raise OptionError(
             f"profile_arg['transform']={said['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; "
             "set it on the data, or drop the key"
