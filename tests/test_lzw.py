@@ -1,0 +1,104 @@
+"""LZW streams that every reader takes: geotiff.js has no room for the last codes that imagecodecs uses."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from georeader.export.codecs import lzw
+from georeader.export.codecs.lzw import CODES_PER_TABLE, FIRST_UNSAFE_CODE, Lzw, first_unsafe_table, join
+
+
+def codes_of(encoded: bytes) -> list[int]:
+    """Read a stream code by code, by the rules of TIFF 6.0, section 13."""
+    bits = int.from_bytes(encoded, "big")
+    position = 8 * len(encoded)
+    codes: list[int] = []
+    since_clear = 0
+    while not codes or codes[-1] != 257:
+        entries = 258 + max(since_clear - 1, 0)
+        width = 9 + sum(entries >= limit for limit in (511, 1023, 2047)) if codes else 9
+        position -= width
+        codes.append(bits >> position & (2**width - 1))
+        since_clear = 0 if codes[-1] == 256 else since_clear + 1
+    return codes
+
+
+def noise_and_runs(seed: int, noise_bytes: int, run_bytes: int, repeats: int) -> np.ndarray:
+    chance = np.random.default_rng(seed)
+    noise = chance.integers(0, 256, (repeats, noise_bytes), dtype="uint8")
+    return np.hstack([noise, np.zeros((repeats, run_bytes), "uint8")]).reshape(1, -1)
+
+
+def compress(data: np.ndarray) -> bytes:
+    return Lzw().compress(np.ascontiguousarray(data))
+
+
+def test_imagecodecs_writes_codes_that_some_readers_do_not_take() -> None:
+    """Once it no longer does, this file and its subject can go."""
+    found = [
+        codes_of(bytes(imagecodecs.lzw_encode(noise_and_runs(0, size, 4000, 1)))) for size in range(3600, 3900, 20)
+    ]
+
+    assert any(max(codes) >= FIRST_UNSAFE_CODE for codes in found)
+
+
+@given(st.integers(0, 9), st.integers(1, 4000), st.integers(1, 6000), st.integers(1, 6))
+@example(0, 3700, 6000, 3)
+def test_streams_come_back_without_the_last_codes(seed: int, noise: int, run: int, repeats: int) -> None:
+    data = noise_and_runs(seed, noise, run, repeats)
+
+    encoded = compress(data)
+
+    assert bytes(imagecodecs.lzw_decode(encoded, out=data.nbytes)) == data.tobytes()
+    assert max(codes_of(encoded)) < FIRST_UNSAFE_CODE
+
+
+@pytest.mark.parametrize("noise_bytes", range(3600, 3900, 20))
+def test_the_search_finds_what_reading_every_code_finds(noise_bytes: int) -> None:
+    encoded = bytes(imagecodecs.lzw_encode(noise_and_runs(1, noise_bytes, 3000, 4)))
+
+    tables = "".join("!" if code >= FIRST_UNSAFE_CODE else "|" if code == 256 else "" for code in codes_of(encoded))
+
+    unsafe = [number for number, table in enumerate(tables.split("|")[1:]) if table]
+    assert first_unsafe_table(encoded) == (unsafe[0] if unsafe else None)
+
+
+@pytest.mark.parametrize("codes", [2, 253, 254, 255, 766, 767, 1790, 1791, 3835, 3837, 3838, 3839, 7676, 7677])
+def test_streams_are_joined_at_the_bit_whatever_the_width_of_their_last_code(codes: int) -> None:
+    left, right = (np.random.default_rng(seed).integers(0, 256, 20_000, dtype="uint8") for seed in (2, 3))
+    cut = next(
+        size for size in range(codes, codes + 400)
+        if sum(code not in (256, 257) for code in codes_of(bytes(imagecodecs.lzw_encode(left[:size])))) >= codes
+    )  # fmt: skip
+
+    joined = join(*(bytes(imagecodecs.lzw_encode(part)) for part in (left[:cut], right)))
+
+    assert bytes(imagecodecs.lzw_decode(joined)) == left[:cut].tobytes() + right.tobytes()
+    assert codes_of(joined).count(257) == 1
+
+
+def test_a_stream_that_is_safe_already_stays_as_it_is() -> None:
+    data = np.random.default_rng(0).integers(0, 256, (1, 100_000), dtype="uint8")
+    assert first_unsafe_table(bytes(imagecodecs.lzw_encode(data))) is None
+
+    assert compress(data) == bytes(imagecodecs.lzw_encode(data))
+
+
+def test_the_cut_costs_little() -> None:
+    data = noise_and_runs(0, 3700, 60_000, 2)
+    plain = bytes(imagecodecs.lzw_encode(data))
+    assert first_unsafe_table(plain) is not None
+
+    assert len(compress(data)) < len(plain) + 1500
+
+
+def test_a_table_is_as_long_as_the_constants_say() -> None:
+    codes = codes_of(bytes(imagecodecs.lzw_encode(np.random.default_rng(0).integers(0, 256, 20_000, dtype="uint8"))))
+    clears = [position for position, code in enumerate(codes) if code == 256]
+
+    assert set(np.diff(clears)) == {CODES_PER_TABLE + 1}
+    assert lzw.TABLE_BITS == 254 * 9 + 512 * 10 + 1024 * 11 + 2048 * 12 + 12
