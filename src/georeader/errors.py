@@ -15,6 +15,7 @@ against numpy or rasterio goes on working::
     ├── NotSupportedError    (NotImplementedError)  a destination that is planned, but not there yet
     ├── DestinationError     (OSError)              where the file should go
     ├── WriteError           (OSError)              writing it
+    │   └── TileError                               a tile can't be encoded, or does not come back as it was
     ├── ReadError            (OSError)              opening or reading a raster
     └── MissingExtraError    (ImportError)          an optional dependency that is not installed
 """
@@ -68,6 +69,10 @@ class DestinationError(GeoreaderError, OSError):
 
 class WriteError(GeoreaderError, OSError):
     """Writing failed; an earlier file at the destination is as it was, and nothing else is left."""
+
+
+class TileError(WriteError):
+    """A tile can't be encoded, or does not come back as it was; the message names level, band plane and tile."""
 
 
 class ReadError(GeoreaderError, OSError):

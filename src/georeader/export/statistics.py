@@ -1,0 +1,121 @@
+"""Statistics of a raster's bands, gathered block by block in one pass. Pure.
+
+Blocks are joined by the pairwise update of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for
+computing sample variances", 1979), in the order of the blocks: the same digits whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """What is known of some pixels of one band.
+
+    Attributes:
+        minimum: Smallest valid value.
+        maximum: Largest valid value.
+        mean: Of the valid values.
+        squares: Sum of the squared differences from the mean.
+        valid_count: Number of pixels that are neither nodata, NaN nor masked.
+        count: Number of pixels.
+    """
+
+    minimum: float = math.inf
+    maximum: float = -math.inf
+    mean: float = 0.0
+    squares: float = 0.0
+    valid_count: int = 0
+    count: int = 0
+
+    def __add__(self, other: BandStatistics) -> BandStatistics:
+        """Join with the statistics of other pixels of the band."""
+        count = self.count + other.count
+        valid_count = self.valid_count + other.valid_count
+        if not valid_count:
+            return BandStatistics(count=count)
+        share = other.valid_count / valid_count
+        difference = other.mean - self.mean if self.valid_count and other.valid_count else 0.0
+        mean = other.mean if not self.valid_count else self.mean + difference * share
+        return BandStatistics(
+            minimum=min(self.minimum, other.minimum),
+            maximum=max(self.maximum, other.maximum),
+            mean=mean,
+            squares=self.squares + other.squares + difference**2 * self.valid_count * share,
+            valid_count=valid_count,
+            count=count,
+        )
+
+
+def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) -> BandStatistics:
+    """Measure some pixels of one band.
+
+    Args:
+        values: (row, column), of real numbers.
+        is_valid: Of the same shape, or None: all are.
+
+    Example:
+        >>> band_statistics(np.array([[1, 3], [5, 7]], dtype="uint8"), None).mean
+        4.0
+    """
+    valid = values.ravel() if is_valid is None else values[is_valid]
+    if not valid.size:
+        return BandStatistics(count=values.size)
+    low, high = valid.min(), valid.max()
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities have no mean; that is what is told then
+        centre = _mean(valid)
+        differences = valid - np.float64(centre)
+        # The mean of the differences is what rounding left of the mean itself.
+        correction = float(differences.mean())
+        squares = float(np.dot(differences, differences)) - valid.size * correction**2
+    return BandStatistics(
+        minimum=low.item(),
+        maximum=high.item(),
+        mean=centre + correction,
+        squares=max(squares, 0.0) if squares == squares else squares,
+        valid_count=int(valid.size),
+        count=int(values.size),
+    )
+
+
+def statistics_tags(statistics: BandStatistics) -> dict[str, str]:
+    """Give the metadata items in which GDAL keeps a band's statistics; none where no pixel is valid.
+
+    Example:
+        >>> statistics_tags(band_statistics(np.array([[1, 3]]), None))["STATISTICS_STDDEV"]
+        '1'
+    """
+    if not statistics.valid_count:
+        return {"STATISTICS_VALID_PERCENT": "0"}
+    deviation = math.sqrt(statistics.squares / statistics.valid_count)
+    numbers = {
+        "STATISTICS_MAXIMUM": statistics.maximum,
+        "STATISTICS_MEAN": statistics.mean,
+        "STATISTICS_MINIMUM": statistics.minimum,
+        "STATISTICS_STDDEV": deviation,
+    }
+    percent = 100 * statistics.valid_count / statistics.count
+    return {
+        **{name: _number(value) for name, value in numbers.items()},
+        "STATISTICS_VALID_PERCENT": _percent(percent, is_all=statistics.valid_count == statistics.count),
+    }
+
+
+def _mean(valid: NDArray[Any]) -> float:
+    return float(valid.mean(dtype=np.float64))
+
+
+def _number(value: float) -> str:
+    return repr(value).removesuffix(".0")  # the shortest digits that come back as the same number
+
+
+def _percent(percent: float, *, is_all: bool) -> str:
+    """As GDAL writes it, with four digits; never 100 while a pixel is missing."""
+    text = f"{percent:.4g}"
+    return "99.99" if text == "100" and not is_all else text

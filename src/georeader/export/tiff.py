@@ -1,0 +1,260 @@
+"""TIFF and BigTIFF as bytes: tags, directories, the file header. Pure: values in, bytes out, and back.
+
+One small table, `CLASSIC` and `BIG`, holds every width in which the two differ, so that nothing else asks which of
+them it is. Files are little-endian ("II") on every machine.
+
+References:
+    TIFF 6.0, section 2 (structure, types, tags); Adobe Photoshop TIFF Technical Notes for sub-file types; the
+    BigTIFF design (8-byte offsets, version 43).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from georeader.errors import WriteError
+
+
+class TagType(IntEnum):
+    """Field types (TIFF 6.0, section 2; LONG8 and following: BigTIFF)."""
+
+    BYTE = 1
+    ASCII = 2
+    SHORT = 3
+    LONG = 4
+    RATIONAL = 5
+    SBYTE = 6
+    UNDEFINED = 7
+    SSHORT = 8
+    SLONG = 9
+    SRATIONAL = 10
+    FLOAT = 11
+    DOUBLE = 12
+    LONG8 = 16
+
+
+class TagNumber(IntEnum):
+    """The tags that this project speaks of; others are carried along by their numbers."""
+
+    NEW_SUBFILE_TYPE = 254
+    IMAGE_WIDTH = 256
+    IMAGE_LENGTH = 257
+    BITS_PER_SAMPLE = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    STRIP_OFFSETS = 273
+    SAMPLES_PER_PIXEL = 277
+    ROWS_PER_STRIP = 278
+    STRIP_BYTE_COUNTS = 279
+    PLANAR_CONFIGURATION = 284
+    PREDICTOR = 317
+    COLOR_MAP = 320
+    TILE_WIDTH = 322
+    TILE_LENGTH = 323
+    TILE_OFFSETS = 324
+    TILE_BYTE_COUNTS = 325
+    EXTRA_SAMPLES = 338
+    SAMPLE_FORMAT = 339
+    JPEG_TABLES = 347
+    YCBCR_SUBSAMPLING = 530
+    REFERENCE_BLACK_WHITE = 532
+    GDAL_METADATA = 42112
+    GDAL_NODATA = 42113
+
+
+#: struct's letter of one number, and how many of them make one value.
+_FORMATS: Mapping[int, tuple[str, int]] = {
+    TagType.BYTE: ("B", 1),
+    TagType.ASCII: ("s", 1),
+    TagType.SHORT: ("H", 1),
+    TagType.LONG: ("I", 1),
+    TagType.RATIONAL: ("I", 2),
+    TagType.SBYTE: ("b", 1),
+    TagType.UNDEFINED: ("s", 1),
+    TagType.SSHORT: ("h", 1),
+    TagType.SLONG: ("i", 1),
+    TagType.SRATIONAL: ("i", 2),
+    TagType.FLOAT: ("f", 1),
+    TagType.DOUBLE: ("d", 1),
+    TagType.LONG8: ("Q", 1),
+}
+
+
+@dataclass(frozen=True)
+class Version:
+    """Every width in which classic TIFF and BigTIFF differ.
+
+    Attributes:
+        name: For messages.
+        header_format: struct format of the file header.
+        header_fields: What stands in it before the offset of the first directory.
+        count_format: Number of entries of a directory.
+        entry_format: One entry up to its value: tag, type, count of values.
+        offset_format: An offset in the file, and so the room for a value in its entry.
+        alignment_bytes: Directories and values begin at multiples of it.
+        max_file_bytes: Largest file that its offsets reach.
+    """
+
+    name: str
+    header_format: str
+    header_fields: tuple[Any, ...]
+    count_format: str
+    entry_format: str
+    offset_format: str
+    alignment_bytes: int
+    max_file_bytes: int
+
+    @property
+    def header_bytes(self) -> int:
+        """Length of the file header."""
+        return struct.calcsize(self.header_format)
+
+    @property
+    def inline_bytes(self) -> int:
+        """A value of up to so many bytes stands in its entry."""
+        return struct.calcsize(self.offset_format)
+
+    @property
+    def entry_bytes(self) -> int:
+        """Length of a directory's entry."""
+        return struct.calcsize(self.entry_format) + self.inline_bytes
+
+
+CLASSIC = Version("classic TIFF", "<2sHI", (b"II", 42), "<H", "<HHI", "<I", 2, 2**32 - 1)
+BIG = Version("BigTIFF", "<2sHHHQ", (b"II", 43, 8, 0), "<Q", "<HHQ", "<Q", 8, 2**63 - 1)
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One entry of a directory.
+
+    Attributes:
+        number: The tag.
+        type: A `TagType`.
+        data: The values, packed little-endian.
+    """
+
+    number: int
+    type: int
+    data: bytes
+
+    @property
+    def count(self) -> int:
+        """Number of values, as the entry says it."""
+        return len(self.data) // type_bytes(self.type)
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """The values: numbers (two for each rational), or one bytes object."""
+        letter, per_value = _FORMATS[self.type]
+        if letter == "s":
+            return (self.data,)
+        return struct.unpack(f"<{self.count * per_value}{letter}", self.data)
+
+
+def type_bytes(tag_type: int) -> int:
+    """Give the length of one value of a type."""
+    letter, per_value = _FORMATS[tag_type]
+    return struct.calcsize("<" + letter) * per_value
+
+
+def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
+    r"""Pack a tag.
+
+    Args:
+        number: The tag.
+        tag_type: A `TagType`.
+        values: Numbers (numerator and denominator of each rational), or one bytes object; ASCII ends in NUL.
+
+    Raises:
+        WriteError: A value does not fit the type.
+
+    Example:
+        >>> make_tag(TagNumber.TILE_WIDTH, TagType.SHORT, 256).data
+        b'\x00\x01'
+    """
+    letter, _ = _FORMATS[tag_type]
+    if letter == "s":
+        return Tag(number, tag_type, bytes(values[0]))
+    try:
+        return Tag(number, tag_type, struct.pack(f"<{len(values)}{letter}", *values))
+    except struct.error as error:
+        raise WriteError(f"TIFF tag {number} can't hold {values[:8]}: {error}") from error
+
+
+def size_tag(number: int, value: int) -> Tag:
+    """Pack a size in the smaller of SHORT and LONG that holds it."""
+    return make_tag(number, TagType.SHORT if value < 2**16 else TagType.LONG, value)
+
+
+def directory_bytes(tag_count: int, version: Version) -> int:
+    """Give the length of a directory with its entries, without the values that lie outside."""
+    return (
+        struct.calcsize(version.count_format) + tag_count * version.entry_bytes + struct.calcsize(version.offset_format)
+    )
+
+
+def is_inline(tag: Tag, version: Version) -> bool:
+    """Whether a tag's value stands in its entry."""
+    return len(tag.data) <= version.inline_bytes
+
+
+def pack_directory(entries: Iterable[tuple[Tag, int | None]], next_offset_bytes: int, version: Version) -> bytes:
+    """Pack a directory.
+
+    Args:
+        entries: Tags, each with the offset of its value, or None where it stands inline. Any order.
+        next_offset_bytes: Where the next directory lies; 0: there is none.
+        version: CLASSIC or BIG.
+    """
+    ordered = sorted(entries, key=lambda entry: entry[0].number)
+    parts = [struct.pack(version.count_format, len(ordered))]
+    for tag, offset_bytes in ordered:
+        parts.append(struct.pack(version.entry_format, tag.number, tag.type, tag.count))
+        if offset_bytes is None:
+            parts.append(tag.data.ljust(version.inline_bytes, b"\0"))
+        else:
+            parts.append(struct.pack(version.offset_format, offset_bytes))
+    parts.append(struct.pack(version.offset_format, next_offset_bytes))
+    return b"".join(parts)
+
+
+def pack_header(first_directory_offset_bytes: int, version: Version) -> bytes:
+    """Pack the file header."""
+    return struct.pack(version.header_format, *version.header_fields, first_directory_offset_bytes)
+
+
+def read_first_directory(data: bytes) -> tuple[Tag, ...]:
+    """Read the tags of the first directory of a little-endian classic TIFF that lies in memory.
+
+    Meant for the small files that this project makes itself; types that it does not know are skipped.
+
+    Raises:
+        WriteError: The bytes are no such file.
+    """
+    try:
+        magic, version, offset = struct.unpack_from(CLASSIC.header_format, data)
+        if (magic, version) != CLASSIC.header_fields:
+            raise WriteError(f"a TIFF made by GDAL begins with {data[:4]!r}, not with a little-endian classic header")
+        (count,) = struct.unpack_from(CLASSIC.count_format, data, offset)
+        tags = []
+        for position in range(count):
+            entry = offset + struct.calcsize(CLASSIC.count_format) + position * CLASSIC.entry_bytes
+            number, tag_type, value_count = struct.unpack_from(CLASSIC.entry_format, data, entry)
+            if tag_type in _FORMATS:
+                tags.append(Tag(number, tag_type, _value(data, entry, tag_type, value_count)))
+    except struct.error as error:
+        raise WriteError(f"a TIFF made by GDAL ends too early: {error}") from error
+    return tuple(tags)
+
+
+def _value(data: bytes, entry_offset: int, tag_type: int, count: int) -> bytes:
+    length = type_bytes(tag_type) * count
+    start = entry_offset + struct.calcsize(CLASSIC.entry_format)
+    if length > CLASSIC.inline_bytes:
+        (start,) = struct.unpack_from(CLASSIC.offset_format, data, start)
+    return data[start : start + length]

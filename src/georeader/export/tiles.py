@@ -1,0 +1,172 @@
+"""Tiles: cut from pixels, encoded, laid side by side as they lie in the file. Pure: arrays in, bytes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.errors import WriteError
+from georeader.export.codecs import TileCodec
+from georeader.export.file_layout import framed
+
+#: Side of the blocks that lossy codecs transform: JPEG's with halved chroma, WebP's macroblocks.
+LOSSY_BLOCK_PX = 16
+
+
+@dataclass(frozen=True)
+class EncodedTiles:
+    """Tiles as they lie in the file, one after the other.
+
+    Attributes:
+        payload: Each tile with its leader and trailer; a sparse tile takes no bytes.
+        sizes_bytes: Length of each tile without its frame; 0 for a sparse tile. Where masks follow tiles, the mask's
+            tile is an entry of its own after each tile.
+        largest_errors: Of each band, how far a decoded pixel lies from what was encoded; empty where not verified.
+    """
+
+    payload: bytes
+    sizes_bytes: tuple[int, ...]
+    largest_errors: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class TileEncoder:
+    """Makes tiles of pixels.
+
+    Attributes:
+        codec: Predictor and compression.
+        mask_codec: Compression of packed validity bits, or None where the file has no masks.
+        tile_height_px: Rows of a tile.
+        tile_width_px: Columns of a tile.
+        sparse_value: Tiles that hold nothing else take no bytes; None: every tile is written.
+        verify: Decode each tile again and compare.
+    """
+
+    codec: TileCodec
+    mask_codec: TileCodec | None
+    tile_height_px: int
+    tile_width_px: int
+    sparse_value: int | float | None = None
+    verify: bool = False
+
+    def encode_tile(self, pixels: NDArray[Any]) -> tuple[bytes, tuple[float, ...]]:
+        """Encode one tile.
+
+        Args:
+            pixels: (band, row, column), as large as a tile or, at the raster's edge, smaller.
+
+        Returns:
+            The tile, empty where it is sparse, and the largest error of each band where tiles are verified.
+
+        Raises:
+            WriteError: The codec failed, or the tile does not come back as it was.
+        """
+        if self.sparse_value is not None and _holds_only(pixels, self.sparse_value):
+            return b"", (0.0,) * (len(pixels) if self.verify else 0)
+        tile = cut_tile(pixels, self.tile_height_px, self.tile_width_px, spread=self.codec.is_lossy)
+        encoded = self.codec.encode(tile)
+        if not self.verify:
+            return encoded, ()
+        decoded = self.codec.decode(encoded, tile.shape)
+        height_px, width_px = pixels.shape[1:]
+        return encoded, compare(tile[:height_px, :width_px], decoded[:height_px, :width_px], self.codec.is_lossy)
+
+    def encode_mask(self, is_valid: NDArray[np.bool_]) -> bytes:
+        """Encode the validity of a tile's pixels: one bit each, rows padded with invalid pixels.
+
+        Args:
+            is_valid: (row, column), as large as a tile or smaller.
+        """
+        if self.mask_codec is None:
+            raise WriteError("this file has no masks")
+        if self.sparse_value is not None and not is_valid.any():
+            return b""
+        bits = np.zeros((self.tile_height_px, self.tile_width_px), bool)
+        bits[: is_valid.shape[0], : is_valid.shape[1]] = is_valid
+        return self.mask_codec.encode(np.packbits(bits, axis=1)[:, :, np.newaxis])
+
+
+def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, spread: bool = False) -> NDArray[Any]:
+    """Lay pixels out as a tile, the bands of a pixel side by side.
+
+    A tile that reaches over the raster's edge is filled up with zeros, which cost next to nothing. For a lossy codec
+    the last row and column are first repeated to the end of the codec's own block, so that there is no edge to ring
+    at (TIFF 6.0, section 15, on padding).
+
+    Args:
+        pixels: (band, row, column), no larger than a tile.
+        tile_height_px: Rows of a tile.
+        tile_width_px: Columns of a tile.
+        spread: Repeat the last row and column to a multiple of `LOSSY_BLOCK_PX`.
+
+    Returns:
+        (row, column, band), contiguous.
+    """
+    count, height_px, width_px = pixels.shape
+    is_whole = (height_px, width_px) == (tile_height_px, tile_width_px)
+    tile = (np.empty if is_whole else np.zeros)((tile_height_px, tile_width_px, count), pixels.dtype)
+    for band in range(count):
+        tile[:height_px, :width_px, band] = pixels[band]
+    if spread and not is_whole:
+        right_px, bottom_px = (-(-side_px // LOSSY_BLOCK_PX) * LOSSY_BLOCK_PX for side_px in (width_px, height_px))
+        tile[:height_px, width_px:right_px] = tile[:height_px, width_px - 1 : width_px]
+        tile[height_px:bottom_px, :right_px] = tile[height_px - 1 : height_px, :right_px]
+    return tile
+
+
+def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]]) -> EncodedTiles:
+    """Lay tiles side by side, each in its frame.
+
+    Args:
+        parts: (tile, largest errors), in the order of the file.
+    """
+    pieces: list[bytes] = []
+    errors: tuple[float, ...] = ()
+    for tile, tile_errors in parts:
+        if tile:
+            pieces += framed(tile)
+        if tile_errors:
+            errors = tuple(map(max, errors, tile_errors)) if errors else tile_errors
+    return EncodedTiles(b"".join(pieces), tuple(len(tile) for tile, _ in parts), errors)
+
+
+def compare(tile: NDArray[Any], decoded: NDArray[Any], is_lossy: bool) -> tuple[float, ...]:
+    """Compare a tile with what a reader gets.
+
+    Args:
+        tile: (row, column, band), as it was encoded.
+        decoded: Of the same shape, as it comes back.
+        is_lossy: The codec may change values.
+
+    Returns:
+        The largest absolute difference of each band.
+
+    Raises:
+        WriteError: A lossless codec changed a bit, or a lossy one made NaN of a number or the reverse.
+    """
+    if tile.shape != decoded.shape or tile.dtype != decoded.dtype:
+        raise WriteError(f"comes back as {decoded.dtype} {decoded.shape}, not as {tile.dtype} {tile.shape}")
+    count: int = tile.shape[2]
+    if np.ascontiguousarray(tile).tobytes() == np.ascontiguousarray(decoded).tobytes():
+        return (0.0,) * count
+    # A codec for numbers keeps their values, though not the sign of zero nor which NaN it was.
+    same = (tile == decoded) | ((tile != tile) & (decoded != decoded))
+    if not is_lossy and not same.all():
+        raise WriteError(f"{int((~same).any(axis=2).sum())} of its pixels come back changed from a lossless codec")
+    with np.errstate(invalid="ignore"):
+        wide = np.result_type(tile.dtype, np.float64)
+        differences = np.abs(tile.astype(wide) - decoded.astype(wide))
+    if np.isnan(differences[~same]).any():
+        raise WriteError("numbers come back as NaN, or NaN as numbers")
+    largest = np.max(differences, axis=(0, 1), where=~same, initial=0.0)
+    return tuple(float(error) for error in largest)
+
+
+def _holds_only(pixels: NDArray[Any], value: int | float) -> bool:
+    if value != value:
+        return bool(np.isnan(pixels).all())
+    # Most tiles differ in their first row already.
+    return bool((pixels[:, :1] == value).all()) and bool((pixels == value).all())
