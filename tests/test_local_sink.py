@@ -3,39 +3,72 @@
 from __future__ import annotations
 
 import os
+import stat
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from georeader.errors import WriteError
+from georeader.errors import DestinationError, WriteError
+from georeader.export.sinks import temporary_file
 from georeader.export.sinks.local import LocalSink
 
+Write = Callable[[LocalSink, bytes], None]
 
-def test_nothing_is_at_the_path_before_the_commit(tmp_path: Path) -> None:
+has_unnamed_files = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
+
+
+@pytest.fixture(params=["unnamed", "named", "path"])
+def write(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """The ways to fill a sink: by offset, where the system has unnamed files and where not, or by a path, as GDAL."""
+    if request.param == "named":
+        monkeypatch.setattr(temporary_file, "_open_unnamed", lambda folder: -1)
+    if request.param == "path":
+        return lambda sink, data: sink.staging_path.write_bytes(data)
+    return lambda sink, data: sink.write_at(0, data)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_nothing_is_at_the_path_before_the_commit(write: Write, tmp_path: Path) -> None:
     with LocalSink(tmp_path / "out.tif") as sink:
-        sink.staging_path.write_bytes(b"whole")
+        write(sink, b"whole")
         assert not (tmp_path / "out.tif").exists()
+        assert sink.size_bytes == 5
         sink.commit()
         assert (tmp_path / "out.tif").read_bytes() == b"whole"
 
-    assert os.listdir(tmp_path) == ["out.tif"]
+    assert names(tmp_path) == ["out.tif"]
 
 
-def test_leaving_without_a_commit_leaves_nothing(tmp_path: Path) -> None:
+def test_a_commit_replaces_the_earlier_file(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "out.tif").write_bytes(b"earlier")
+
     with LocalSink(tmp_path / "out.tif") as sink:
-        sink.staging_path.write_bytes(b"half")
+        write(sink, b"whole")
+        sink.commit()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"whole"}
+
+
+def test_leaving_without_a_commit_leaves_nothing(write: Write, tmp_path: Path) -> None:
+    with LocalSink(tmp_path / "out.tif") as sink:
+        write(sink, b"half")
         (sink.folder / "scratch").mkdir()
         (sink.folder / "scratch" / "file").write_bytes(b"x")
 
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_any_exception_aborts_and_passes_through(error: type[BaseException], tmp_path: Path) -> None:
+def test_any_exception_aborts_and_passes_through(error: type[BaseException], write: Write, tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(b"earlier")
 
     with pytest.raises(error), LocalSink(tmp_path / "out.tif") as sink:
-        sink.staging_path.write_bytes(b"half")
+        write(sink, b"half")
         raise error
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"earlier"}
@@ -53,33 +86,221 @@ def test_a_commit_without_a_file_is_an_error_and_keeps_the_earlier_one(tmp_path:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"earlier"}
 
 
-def test_a_move_that_fails_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_that_fails_keeps_the_earlier_file(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "out.tif").write_bytes(b"earlier")
     (tmp_path / "out.tif.aux.xml").write_bytes(b"its sidecar")
 
-    def refuse(*paths: object) -> None:
+    def refuse(*paths: object, **folders: object) -> None:
         raise OSError("no")
 
     monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(WriteError, match="put in place: no"), LocalSink(tmp_path / "out.tif") as sink:
-        sink.staging_path.write_bytes(b"whole")
+        write(sink, b"whole")
         sink.commit()
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.tif", "out.tif.aux.xml"]
+    assert names(tmp_path) == ["out.tif", "out.tif.aux.xml"]
     assert (tmp_path / "out.tif").read_bytes() == b"earlier"
 
 
-def test_a_sidecar_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
+def test_a_sidecar_that_cannot_be_removed_is_named(write: Write, tmp_path: Path) -> None:
     (tmp_path / "out.tif.ovr").mkdir()
 
     with LocalSink(tmp_path / "out.tif") as sink:
-        sink.staging_path.write_bytes(b"whole")
+        write(sink, b"whole")
         with pytest.warns(UserWarning, match=r"out\.tif\.ovr belongs to the earlier file and can't be removed"):
             sink.commit()
 
     assert (tmp_path / "out.tif").read_bytes() == b"whole"
 
 
-def test_a_sink_is_used_in_a_with_block(tmp_path: Path) -> None:
+@pytest.mark.parametrize("use", [
+    lambda sink: sink.staging_path,
+    lambda sink: sink.size_bytes,
+    lambda sink: sink.write_at(0, b"x"),
+    lambda sink: sink.commit(),
+])  # fmt: skip
+def test_a_sink_is_used_in_a_with_block(use: Callable[[LocalSink], object], tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="use it in a with block"):
-        _ = LocalSink(tmp_path / "out.tif").staging_path
+        use(LocalSink(tmp_path / "out.tif"))
+
+    assert names(tmp_path) == []
+
+
+def test_bytes_go_where_they_are_sent_in_any_order(tmp_path: Path) -> None:
+    with LocalSink(tmp_path / "out.bin") as sink:
+        sink.write_at(6, b"rear")
+        sink.write_at(0, b"front")
+        sink.commit()
+
+    assert (tmp_path / "out.bin").read_bytes() == b"front\0rear"
+
+
+@has_unnamed_files
+def test_the_folder_holds_nothing_while_the_file_is_written(tmp_path: Path) -> None:
+    with LocalSink(tmp_path / "out.tif") as sink:
+        sink.write_at(0, b"half")
+
+        assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_permissions_are_a_new_files_or_those_of_the_earlier_one(
+    umask: int, earlier: bool, write: Write, tmp_path: Path
+) -> None:
+    if earlier:
+        (tmp_path / "out.tif").touch()
+        (tmp_path / "out.tif").chmod(0o604)
+    before = os.umask(umask)
+    try:
+        with LocalSink(tmp_path / "out.tif") as sink:
+            write(sink, b"whole")
+            sink.commit()
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "out.tif").stat().st_mode) == (0o604 if earlier else 0o666 & ~umask)
+
+
+@has_unnamed_files
+def test_the_link_that_a_replacement_needs_is_made_among_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("folder", "temporary"):
+        (tmp_path / name).mkdir()
+    path = tmp_path / "folder" / "out.tif"
+    path.write_bytes(b"earlier")
+    seen: list[tuple[int, list[str]]] = []
+    rename = os.rename
+
+    def watched(source: str, target: str, **folders: int) -> None:
+        seen.append((len(names(tmp_path / "temporary")), names(path.parent)))
+        rename(source, target, **folders)
+
+    monkeypatch.setattr(os, "rename", watched)
+    with LocalSink(path, dir_tmpfiles=tmp_path / "temporary") as sink:
+        sink.write_at(0, b"whole")
+        sink.commit()
+
+    assert seen == [(1, ["out.tif"])]
+    assert path.read_bytes() == b"whole"
+    assert names(tmp_path / "temporary") == []
+
+
+@has_unnamed_files
+def test_the_link_of_a_process_that_was_killed_is_cleared_by_the_next_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between link and rename lies a moment; what a kill leaves there goes with the next save to the same place."""
+    monkeypatch.setattr(temporary_file, "STALE_SECONDS", 0.0)
+    rename = os.rename
+    elsewhere = Path("/dev/shm")  # on another file system, so the link has to be made beside the destination
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system to be had")
+    (tmp_path / "out.tif").write_bytes(b"earlier")
+
+    def killed(*paths: object, **folders: object) -> None:
+        raise KeyboardInterrupt
+
+    def unlink_nothing(*paths: object, **folders: object) -> None:
+        return
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "rename", killed)
+        context.setattr(os, "unlink", unlink_nothing)
+        with pytest.raises(KeyboardInterrupt), LocalSink(tmp_path / "out.tif", dir_tmpfiles=elsewhere) as sink:
+            sink.write_at(0, b"killed")
+            sink.commit()
+    assert len(names(tmp_path)) == 2
+    assert os.rename is rename
+
+    with LocalSink(tmp_path / "out.tif", dir_tmpfiles=elsewhere) as sink:
+        sink.write_at(0, b"whole")
+        sink.commit()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"whole"}
+
+
+def test_many_commits_to_one_path_leave_one_whole_file(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "out.tif").write_bytes(b"earlier")
+    failures: list[OSError] = []
+
+    def save(number: int) -> None:
+        try:
+            for _ in range(20):
+                with LocalSink(tmp_path / "out.tif") as sink:
+                    write(sink, bytes([number]) * 1000)
+                    sink.commit()
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=save, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert names(tmp_path) == ["out.tif"]
+    content = (tmp_path / "out.tif").read_bytes()
+    assert len(content) == 1000
+    assert len(set(content)) == 1
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_durable_flushes_the_file_before_and_the_folder_after_it_has_its_name(
+    durable: bool, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def watched(fd: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"
+        flushed.append((kind, (tmp_path / "out.tif").exists()))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with LocalSink(tmp_path / "out.tif", durable=durable) as sink:
+        write(sink, b"whole")
+        sink.commit()
+
+    assert flushed == ([("file", False), ("folder", True)] if durable else [])
+
+
+def test_a_full_disk_is_named_with_the_destination(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with (
+        pytest.raises(WriteError, match=r"out\.tif.*4 bytes can't be written at byte 0: No space left") as caught,
+        LocalSink(tmp_path / "out.tif") as sink,
+    ):
+        sink.write_at(0, b"half")
+
+    assert caught.value.errno == 28
+    assert names(tmp_path) == []
+
+
+def test_a_system_that_writes_a_little_at_a_time_gets_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, bytes(data)[:3], offset))
+
+    with LocalSink(tmp_path / "out.bin") as sink:
+        sink.write_at(2, b"0123456789")
+        sink.commit()
+
+    assert (tmp_path / "out.bin").read_bytes() == b"\0\x000123456789"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_takes_no_files_is_named(write: Write, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(DestinationError, match="can't write in"), LocalSink(tmp_path / "out.tif") as sink:
+            write(sink, b"x")
+    finally:
+        tmp_path.chmod(0o700)

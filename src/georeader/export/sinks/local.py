@@ -1,4 +1,4 @@
-"""A file on a local disk: written beside its destination, then put there in one step."""
+"""A file on a local disk: written without a name, then put at its destination in one step."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from georeader.errors import DestinationError, WriteError
+from georeader.export.sinks.temporary_file import TemporaryFile
 
 #: Files that GDAL keeps beside a raster and would read together with its successor.
 SIDECAR_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
@@ -19,20 +20,22 @@ SIDECAR_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 class LocalSink:
     """A local destination, as a context manager.
 
-    A hidden folder beside the destination holds everything until `commit` moves the finished file to its
-    place by `os.replace`, which POSIX makes atomic: a reader sees the earlier file or the whole new one.
-    Leaving the block without a commit, by whatever exception, removes the folder; the earlier file is then
-    as it was. Sidecar files that GDAL made for the earlier file (``.aux.xml``, ``.ovr``, ``.msk``) go with
-    it, as they do when GDAL overwrites a file. A symbolic link stays one: its target is replaced. Only a process
-    that is killed leaves the hidden folder, ``.<name>.<random>.part``, behind.
+    What is written by `write_at` goes to a file without a name (`TemporaryFile`); `commit` puts it at the destination
+    in one step: a reader sees the earlier file or the whole new one. Leaving the block without a commit, by whatever
+    exception or signal, leaves the earlier file as it was and nothing else. Sidecar files that GDAL made for the
+    earlier file (``.aux.xml``, ``.ovr``, ``.msk``) go with it, as they do when GDAL overwrites a file. A symbolic
+    link stays one: its target is replaced.
+
+    A writer that needs a path, as GDAL does, writes to `staging_path` instead, in a hidden folder beside the
+    destination (``.<name>.<random>.part``), which only a process that is killed leaves behind.
 
     Attributes:
         path: The destination, links resolved.
-        staging_path: Where to write the file; exists between ``__enter__`` and the end of the block.
+        durable: Flush file and folder to the disk before `commit` returns.
 
     Example:
         >>> with LocalSink("out.bin") as sink:
-        ...     _ = sink.staging_path.write_bytes(b"whole")
+        ...     sink.write_at(0, b"whole")
         ...     sink.commit()
         >>> Path("out.bin").read_bytes()
         b'whole'
@@ -43,13 +46,22 @@ class LocalSink:
     min_part_bytes = 1
     max_parts: int | None = None
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, durable: bool = False, dir_tmpfiles: Path | None = None
+    ) -> None:
         """Look at the destination; nothing is written yet.
+
+        Args:
+            path: The destination.
+            durable: See above.
+            dir_tmpfiles: Folder for what is temporary and can't be unnamed; the system's by default.
 
         Raises:
             DestinationError: It is a folder or no regular file, or its folder is missing.
         """
         self.given = os.fspath(path)
+        self.durable = durable
+        self._dir_tmpfiles = dir_tmpfiles
         try:
             self.path = Path(os.path.realpath(self.given))
             self._check()
@@ -57,6 +69,9 @@ class LocalSink:
             if isinstance(error, DestinationError):
                 raise
             raise DestinationError(f"{self.given!r} can't be a path here: {error}") from error
+        self._is_open = False
+        self._file: TemporaryFile | None = None
+        self._spools: list[TemporaryFile] = []
         self._folder: Path | None = None
 
     def _check(self) -> None:
@@ -68,27 +83,65 @@ class LocalSink:
             raise DestinationError(f"{self.given!r} is no regular file; name another destination")
 
     def __enter__(self) -> LocalSink:
-        try:
-            self._folder = Path(
-                tempfile.mkdtemp(prefix=f".{self.path.stem[:20]}.", suffix=".part", dir=self.path.parent)
-            )
-        except OSError as error:
-            raise DestinationError(
-                f"{self.given!r}: can't write in {str(self.path.parent)!r}: {error.strerror}"
-            ) from error
+        self._is_open = True
         return self
+
+    def write_at(self, offset_bytes: int, data: bytes) -> None:
+        """Write bytes at an offset; gaps are zeros.
+
+        Raises:
+            DestinationError: The folder takes no files.
+            WriteError: The disk is full, or anything else that the system says.
+        """
+        self._check_open()
+        if self._file is None:
+            self._file = self._open(self.path.parent)
+        try:
+            self._file.write_at(offset_bytes, data)
+        except WriteError as error:
+            raise WriteError(error.errno, f"{self.given!r}: {error.strerror}") from error
+
+    def open_spool(self) -> TemporaryFile:
+        """Open an unnamed file in ``dir_tmpfiles``, or beside the destination; `commit` and `abort` remove it.
+
+        Raises:
+            DestinationError: The folder takes no files.
+        """
+        self._check_open()
+        spool = self._open(self._dir_tmpfiles or self.path.parent)
+        self._spools.append(spool)
+        return spool
+
+    def _open(self, folder: Path) -> TemporaryFile:
+        try:
+            return TemporaryFile(folder, self.path.stem, self._dir_tmpfiles)
+        except OSError as error:
+            raise DestinationError(f"{self.given!r}: can't write in {str(folder)!r}: {error.strerror}") from error
 
     @property
     def folder(self) -> Path:
-        """The hidden folder: scratch files may lie in it too."""
+        """The hidden folder, made when it is first asked for: scratch files may lie in it too."""
+        self._check_open()
         if self._folder is None:
-            raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")
+            try:
+                made = tempfile.mkdtemp(prefix=f".{self.path.stem[:20]}.", suffix=".part", dir=self.path.parent)
+            except OSError as error:
+                raise DestinationError(
+                    f"{self.given!r}: can't write in {str(self.path.parent)!r}: {error.strerror}"
+                ) from error
+            self._folder = Path(made)
         return self._folder
 
     @property
     def staging_path(self) -> Path:
-        """Where to write the file."""
+        """Where a writer that needs a path writes the file."""
         return self.folder / "raster.tif"
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of what was written so far."""
+        self._check_open()
+        return self.staging_path.stat().st_size if self._file is None else self._file.size_bytes
 
     def commit(self) -> None:
         """Put the file in its place and remove everything else.
@@ -96,17 +149,24 @@ class LocalSink:
         Raises:
             WriteError: The file could not be moved; the earlier one is as it was.
         """
+        self._check_open()
         try:
-            if self.path.exists():
-                shutil.copymode(self.path, self.staging_path)
-            os.replace(self.staging_path, self.path)
+            if self._file is None:
+                self._file = TemporaryFile.from_path(self.staging_path)
+            self._file.commit(self.path, durable=self.durable)
         except OSError as error:
             raise WriteError(f"{self.given!r}: the finished file can't be put in place: {error}") from error
         self._remove_sidecars()
         self.abort()
 
     def abort(self) -> None:
-        """Remove the hidden folder and all in it; after a commit there is nothing of value there."""
+        """Remove what was written; after a commit there is nothing of value left."""
+        self._is_open = False
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        while self._spools:
+            self._spools.pop().close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -115,6 +175,10 @@ class LocalSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")
 
     def _remove_sidecars(self) -> None:
         for suffix in SIDECAR_SUFFIXES:

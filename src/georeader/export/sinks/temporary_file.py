@@ -1,0 +1,238 @@
+"""A file that has no name until it is finished: whoever kills the process, nothing is left.
+
+Linux opens a file that is in no folder (O_TMPFILE, open(2)) and later links it to its name (linkat(2)). Elsewhere, and
+on file systems that can't, it is a hidden file beside the destination, removed on every exit but a kill.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import tempfile
+import time
+import zlib
+from pathlib import Path
+
+from georeader.errors import WriteError
+
+#: A link that has waited for its rename for so long belongs to a process that was killed in between.
+STALE_SECONDS = 60.0
+
+_READ_WRITE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+#: What open(2) says where a file system has no unnamed files.
+_NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
+
+
+class TemporaryFile:
+    """A file open for writing at any offset."""
+
+    def __init__(self, folder: Path, stem: str, scratch: Path | None = None) -> None:
+        """Open it.
+
+        Args:
+            folder: Of the destination, so that the finished file only needs a name.
+            stem: Begins the name where it needs one from the start.
+            scratch: Folder for temporary files; the system's by default.
+
+        Raises:
+            OSError: The folder takes no files.
+        """
+        self._scratch = scratch
+        self._name: Path | None = None
+        self._fd = _open_unnamed(folder)
+        if self._fd < 0:
+            self._name = folder / f".{stem[:20]}.{secrets.token_hex(4)}.part"
+            self._fd = os.open(self._name, _READ_WRITE | os.O_CREAT | os.O_EXCL, 0o666)
+
+    @classmethod
+    def from_path(cls, path: Path) -> TemporaryFile:
+        """Take over a file that another writer made, on the same file system as the destination.
+
+        Raises:
+            OSError: It can't be opened.
+        """
+        file = cls.__new__(cls)
+        file._scratch = None
+        file._name = path
+        file._fd = os.open(path, _READ_WRITE)
+        return file
+
+    def write_at(self, offset_bytes: int, data: bytes) -> None:
+        """Write all of ``data``.
+
+        Raises:
+            WriteError: The disk is full, or anything else that the system says.
+        """
+        rest = memoryview(data)
+        try:
+            while rest:
+                written_bytes = os.pwrite(self._fd, rest, offset_bytes)
+                rest, offset_bytes = rest[written_bytes:], offset_bytes + written_bytes
+        except OSError as error:
+            raise WriteError(
+                error.errno, f"{len(data)} bytes can't be written at byte {offset_bytes}: {error.strerror}"
+            ) from error
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        """Read bytes that were written.
+
+        Raises:
+            WriteError: The system can't give them back.
+        """
+        parts: list[bytes] = []
+        try:
+            while size_bytes:
+                parts.append(os.pread(self._fd, size_bytes, offset_bytes))
+                if not parts[-1]:
+                    raise WriteError(f"a temporary file ends at byte {offset_bytes}, {size_bytes} too early")
+                offset_bytes, size_bytes = offset_bytes + len(parts[-1]), size_bytes - len(parts[-1])
+        except OSError as error:
+            if isinstance(error, WriteError):
+                raise
+            raise WriteError(error.errno, f"a temporary file can't be read: {error.strerror}") from error
+        return b"".join(parts)
+
+    @property
+    def size_bytes(self) -> int:
+        """Length so far."""
+        return os.fstat(self._fd).st_size
+
+    def commit(self, path: Path, *, durable: bool) -> None:
+        """Give the file its name in one step; an earlier file of the name is replaced and its permissions are kept.
+
+        Args:
+            path: Where; on the same file system.
+            durable: Flush the file to the disk before, and its folder after.
+
+        Raises:
+            OSError: The system refuses; an earlier file is as it was.
+        """
+        if path.exists():
+            self._chmod(path.stat().st_mode)
+        if durable:
+            os.fsync(self._fd)
+        if self._name is None:
+            self._link(path)
+        else:
+            os.close(self._fd)  # here some network file systems tell that the disk is full
+            self._fd = -1
+            os.replace(self._name, path)
+            self._name = None
+        if durable:
+            _flush_folder(path.parent)
+
+    def close(self) -> None:
+        """Let go of the file; without a commit nothing of it is left."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        if self._name is not None:
+            self._name.unlink(missing_ok=True)
+            self._name = None
+
+    def _chmod(self, mode: int) -> None:
+        if self._name is None:
+            os.fchmod(self._fd, mode)
+        else:
+            self._name.chmod(mode)
+
+    def _link(self, path: Path) -> None:
+        folder_fd = os.open(path.parent, os.O_RDONLY)
+        try:
+            try:
+                self._link_as(path.name, folder_fd)
+            except FileExistsError:
+                self._replace(path, folder_fd)
+        finally:
+            os.close(folder_fd)
+
+    def _replace(self, path: Path, folder_fd: int) -> None:
+        """Put the unnamed file in the place of an earlier one.
+
+        linkat(2) replaces nothing, so it takes a link elsewhere and a rename. A process that is killed between the two
+        calls leaves the link: in the folder for temporary files where that is on the same file system, so that the
+        destination's folder never holds it; else beside the destination, where the next save removes it.
+        """
+        name = f".{path.stem[:20]}.{secrets.token_hex(8)}.part"
+        try:
+            scratch_fd = os.open(self._scratch or tempfile.gettempdir(), os.O_RDONLY)
+        except OSError:  # there is none
+            return self._replace_by(_beside(path, folder_fd), folder_fd, path.name, folder_fd)
+        try:
+            return self._replace_by(name, scratch_fd, path.name, folder_fd)
+        except _NotLinkedError:
+            return self._replace_by(_beside(path, folder_fd), folder_fd, path.name, folder_fd)
+        finally:
+            os.close(scratch_fd)
+
+    def _replace_by(self, link: str, link_fd: int, name: str, folder_fd: int) -> None:
+        try:
+            try:
+                self._link_as(link, link_fd)
+            except OSError as error:
+                raise _NotLinkedError(error.errno, error.strerror) from error
+            os.rename(link, name, src_dir_fd=link_fd, dst_dir_fd=folder_fd)
+        except BaseException:
+            if _inode(link, link_fd) == os.fstat(self._fd).st_ino:
+                os.unlink(link, dir_fd=link_fd)
+            raise
+
+    def _link_as(self, name: str, folder_fd: int) -> None:
+        os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=folder_fd, follow_symlinks=True)
+
+
+def _open_unnamed(folder: Path) -> int:
+    """Open an unnamed file in a folder; -1 where that can't be done."""
+    flag = getattr(os, "O_TMPFILE", 0)
+    if not flag:
+        return -1
+    try:
+        fd = os.open(folder, flag | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in _NO_UNNAMED_FILES:
+            return -1
+        raise
+    if not os.path.lexists(f"/proc/self/fd/{fd}"):  # without /proc, nobody can name it later
+        os.close(fd)
+        return -1
+    return fd
+
+
+class _NotLinkedError(OSError):
+    """A folder takes no link of the file."""
+
+
+def _beside(path: Path, folder_fd: int) -> str:
+    """Give a name for the link beside the destination, the same each time, unless another save uses it right now."""
+    name = f".{path.stem[:20]}.{zlib.crc32(os.fsencode(path.name)):08x}.part"
+    _remove_stale(name, folder_fd)
+    return name if _inode(name, folder_fd) is None else f".{path.stem[:20]}.{secrets.token_hex(4)}.part"
+
+
+def _inode(name: str, folder_fd: int) -> int | None:
+    try:
+        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _remove_stale(name: str, folder_fd: int) -> None:
+    try:
+        linked_at = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_ctime
+        if time.time() - linked_at > STALE_SECONDS:
+            os.unlink(name, dir_fd=folder_fd)
+    except FileNotFoundError:
+        return
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the folder's list of names, on systems where a folder can be opened."""
+    if os.name != "posix":
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
