@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import settings
 from rio_cogeo import cog_validate
 
 from georeader import GeoTensor
+from range_server import Server, running
 
 # Chance finds new cases on a developer's machine; what CI says of a commit should not depend on it.
 settings.register_profile("ci", derandomize=True)
@@ -88,3 +90,20 @@ def contents() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return note
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The running server and the folder that it serves."""
+    with running(tmp_path_factory.mktemp("served")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(served: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A folder of its own for each test on an HTTP server that notes its requests, since GDAL remembers URLs."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    folder = Path(tempfile.mkdtemp(dir=served.folder))
+    return Server(f"{served.base}/{folder.name}", folder)

@@ -16,6 +16,7 @@ THREE: dict[str, Any] = {
     "offsets": [1, 2, 3],
     "units": ["m", None, "s"],
     "colorinterp": ["red", "green", "blue"],
+    "band_tags": [{"a": "1"}, {}, {"b": "2"}],
     "tags": {"sensor": "x"},
     "mine": [1, 2, 3],
 }
@@ -36,6 +37,7 @@ def test_selection_takes_each_bands_entries_in_the_new_order(
     selected = select_bands(THREE, 3, bands)
 
     assert (selected["descriptions"], selected["colorinterp"], selected["scales"]) == (names, names, scales)
+    assert selected["band_tags"] == [THREE["band_tags"][band] for band in bands]
 
 
 def test_selection_leaves_keys_of_the_user_and_of_the_file_alone() -> None:
@@ -65,6 +67,7 @@ def test_without_bands_keeps_what_is_not_said_of_bands() -> None:
 def test_without_encoding_keeps_names_and_drops_scales_units_and_colours() -> None:
     assert without_encoding(THREE | {"colormap": {}}) == {
         "descriptions": ["red", "green", "blue"],
+        "band_tags": [{"a": "1"}, {}, {"b": "2"}],
         "tags": {"sensor": "x"},
         "mine": [1, 2, 3],
     }
@@ -85,6 +88,7 @@ def test_merging_fills_in_what_a_raster_does_not_say() -> None:
     assert merged["offsets"] == [0.0, 1, 2, 3, 0.0]
     assert merged["units"] == [None, "m", None, "s", None]
     assert merged["colorinterp"] == ["undefined", "red", "green", "blue", "undefined"]
+    assert merged["band_tags"] == [{}, {"a": "1"}, {}, {"b": "2"}, {}]
 
 
 def test_merging_says_nothing_that_no_raster_says() -> None:

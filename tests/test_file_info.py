@@ -50,6 +50,7 @@ def describe_two_bands(dataset: Any) -> None:
     dataset.units = ("", "K")
     dataset.colorinterp = (ColorInterp.red, ColorInterp.alpha)
     dataset.update_tags(SENSOR="MSI")
+    dataset.update_tags(2, WAVELENGTH="11 um")
 
 
 class TestReadFileInfo:
@@ -120,6 +121,7 @@ class TestAttrs:
             "offsets": [-1.0, 1.0],
             "units": [None, "K"],
             "colorinterp": ["red", "alpha"],
+            "band_tags": [{}, {"WAVELENGTH": "11 um"}],
             "tags": {"SENSOR": "MSI"},
         }
         assert set(attrs) >= set(band_attrs.PER_BAND_KEYS)

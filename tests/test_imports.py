@@ -76,13 +76,14 @@ def test_the_signatures_are_those_that_others_call() -> None:
     shared = {"data_save": None, "path_tiff_save": None, "descriptions": None, "tags": None, "profile_arg": None,
               "fs": None, "nodata": None}  # fmt: skip
     keyword_only = {"dir_tmpfiles": None, "profile": None}
+    new = {"engine": "auto", "verify": False, "durable": False}
 
     for function, more in ((save_cog, {}), (save_tiled_geotiff, {"blocksize": 256})):
         parameters = inspect.signature(function).parameters
-        assert list(parameters) == [*shared, *keyword_only, *more]
-        assert [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY] == [*keyword_only, *more]
+        assert list(parameters) == [*shared, *keyword_only, *more, *new]
+        assert [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY] == [*keyword_only, *more, *new]
         defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
-        assert defaults == dict.fromkeys(list(shared)[2:]) | keyword_only | more
+        assert defaults == dict.fromkeys(list(shared)[2:]) | keyword_only | more | new
     assert list(inspect.signature(_save_cog).parameters)[:5] == ["out_np", "path_tiff_save", "profile", "descriptions",
                                                                 "tags"]  # fmt: skip
     assert str(inspect.signature(_add_overviews)).startswith(

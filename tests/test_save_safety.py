@@ -74,7 +74,7 @@ def test_a_failure_while_gdal_writes_leaves_everything_as_it_was(
 
     monkeypatch.setattr(rasterio.shutil, "copy", half_a_file)
     with pytest.raises(KeyboardInterrupt):
-        save_function(make_tensor(), tmp_path / "out.tif")
+        save_function(make_tensor(), tmp_path / "out.tif", engine="gdal")
 
     assert contents(tmp_path) == before
 
@@ -311,16 +311,17 @@ def test_a_destination_that_can_take_no_file_is_refused(
     assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
 
 
+@pytest.mark.parametrize(("engine", "module", "name"), [("stream", os, "open"), ("gdal", tempfile, "mkdtemp")])
 def test_a_folder_without_permission_is_refused(
-    make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str, module: Any, name: str, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(**kwargs: Any) -> str:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "mkdtemp", refuse)  # root, who often runs tests, could write anywhere
-
-    with pytest.raises(DestinationError, match="can't write in '.*': Permission denied"):
-        save_cog(make_tensor(), tmp_path / "out.tif")
+    with monkeypatch.context() as context:
+        context.setattr(module, name, refuse)  # root, who often runs tests, could write anywhere
+        with pytest.raises(DestinationError, match="can't write in '.*': Permission denied"):
+            save_cog(make_tensor(), tmp_path / "out.tif", engine=engine)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 20, 30), (7,)])

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 
 from georeader import FakeGeoData, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.abstract_reader import GeoData
-from georeader.errors import DtypeError, GeoreferenceError, MetadataWarning, OptionError, ShapeError
+from georeader.errors import DtypeError, GeoreferenceError, ShapeError
 from georeader.export.sources import open_source
 
 ATTRS = {"descriptions": ["B04", "B08"], "scales": [0.0001, 0.0001], "offsets": [0.0, 0.0], "tags": {"mission": "S2"}}
@@ -161,19 +160,6 @@ def test_a_shape_that_is_none_is_refused(shape: Any, tensor: GeoTensor, tmp_path
         save_cog(odd, tmp_path / "out.tif")
 
 
-def test_a_file_with_a_mask_says_that_it_is_not_read(tensor: GeoTensor, tmp_path: Path) -> None:
-    profile = {"driver": "GTiff", "count": 1, "height": 9, "width": 9, "dtype": "uint8"}
-    with (
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(tmp_path / "in.tif", "w", **profile) as dataset,
-    ):
-        dataset.write(np.ones((1, 9, 9), "uint8"))
-        dataset.write_mask(np.eye(9, dtype=bool))
-
-    with pytest.warns(MetadataWarning, match="its mask is not read, so masked pixels come as data"):
-        RasterioReader(tmp_path / "in.tif")
-
-
 def test_a_place_without_pixels_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:
     fake = FakeGeoData(tensor.crs, tensor.transform, tensor.shape)
 
@@ -186,37 +172,3 @@ def test_a_two_dimensional_array_is_one_band(make_tensor: Any) -> None:
 
     assert (source.spec.count, source.spec.height_px, source.spec.width_px) == (1, 20, 30)
     assert source.read().shape == (1, 20, 30)
-
-
-class TestMaskedArrays:
-    """numpy drops a mask without a word: masked pixels would come back as whatever lay below the mask."""
-
-    @staticmethod
-    def masked() -> Any:
-        return np.ma.masked_equal(np.arange(12, dtype="int16").reshape(1, 3, 4), 5)
-
-    def test_a_geotensor_of_masked_pixels_is_refused_with_advice(self, make_tensor: Any) -> None:
-        place = make_tensor((1, 1))
-
-        with pytest.raises(OptionError, match=r"1 of 12 pixels are masked.*values\.filled\(nodata\)"):
-            GeoTensor(self.masked(), place.transform, place.crs)
-
-    def test_a_source_of_masked_pixels_is_refused_and_nothing_is_written(
-        self, make_tensor: Any, tmp_path: Path
-    ) -> None:
-        place = make_tensor((1, 1))
-        source = SimpleNamespace(
-            values=self.masked(), shape=(1, 3, 4), crs=place.crs, transform=place.transform, fill_value_default=0
-        )
-
-        with pytest.raises(OptionError, match="1 of 12 pixels are masked"):
-            save_cog(source, tmp_path / "out.tif")
-
-        assert list(tmp_path.iterdir()) == []
-
-    def test_a_mask_that_hides_nothing_is_no_matter(self, make_tensor: Any) -> None:
-        place = make_tensor((1, 1))
-
-        tensor = GeoTensor(np.ma.masked_array(np.ones((2, 3))), place.transform, place.crs)
-
-        assert type(tensor.values) is np.ndarray

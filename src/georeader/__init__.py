@@ -12,6 +12,7 @@ from typing import Any
 from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
 from georeader.errors import GeoreaderError
 from georeader.geotensor import GeoTensor
+from georeader.ground_control import GroundControlPoints
 from georeader.rasterio_reader import RasterioReader
 from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
 
@@ -24,6 +25,7 @@ __all__ = [
     "GeoDataBase",
     "GeoTensor",
     "GeoreaderError",
+    "GroundControlPoints",
     "RasterioReader",
     "profile_from_dtype",
     "save_cog",

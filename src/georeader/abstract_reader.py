@@ -39,7 +39,9 @@ class GeoData(GeoDataBase, Protocol):
     ``values`` is (row, column) or (band, row, column). An object with ``load()`` in place of ``values``
     is accepted too: ``load().values`` is taken. Where the object also has ``descriptions``,
     ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``, ``tags`` (a mapping or a
-    method) or an ``attrs`` mapping with those keys, they are kept.
+    method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept; and so is
+    ``attrs["mask"]``, or the mask of a masked array that is the same in all bands. An object that learns of its mask
+    only in ``load()`` says ``has_mask = True`` before.
     """
 
     @property

@@ -8,11 +8,16 @@ key              value
 ``offsets``      one summand per band
 ``units``        one unit name or None per band
 ``colorinterp``  one GDAL colour interpretation name per band ("red", "alpha", ...)
+``band_tags``    metadata of each band: one {key: text} per band
 ``colormap``     colour table of a one-band raster: {pixel value: (red, green, blue, alpha)}
 ``tags``         file-level metadata, str to str
+``mask``         (row, column) bool array of the raster's size: True where the pixels are valid
+``gcps``         `georeader.ground_control.GroundControlPoints`, or rasterio's (points, crs)
+``rpcs``         `rasterio.rpc.RPC`
 ===============  ==========================================================================
 
-Every other key is the user's own and is carried along untouched. All functions are pure.
+Every other key is the user's own and is carried along untouched. All functions are pure. The last three speak of
+pixels: what becomes of them in selections and arithmetic is in `georeader.pixel_attrs`.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import numpy as np
 
 from georeader.errors import MetadataError
 
-PER_BAND_KEYS = ("descriptions", "scales", "offsets", "units", "colorinterp")
+PER_BAND_KEYS = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
 
 #: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
 ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap")
@@ -119,4 +124,8 @@ def _said_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
     if key == "colormap":
         return attrs.get(key)
     values = _per_band(attrs, key, count)
-    return list(values) if values is not None else [_UNSAID[key]] * count
+    return list(values) if values is not None else [_unsaid(key) for _ in range(count)]
+
+
+def _unsaid(key: str) -> Any:
+    return {} if key == "band_tags" else _UNSAID[key]  # a new one each: the caller may add to it

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from rasterio.rpc import RPC
+
 from georeader.errors import GeoreferenceError
+from georeader.ground_control import as_control_points
+from georeader.pixel_attrs import mask_of
 from georeader.window_utils import normalise_crs
 
 
@@ -31,6 +36,22 @@ def describe_crs(crs: Any) -> str:
     return f"{name} (no EPSG code)"
 
 
+def describe_pixel_attrs(raster: Any) -> dict[str, str]:
+    """Give a fact each on the mask, the ground control points and the rational polynomials that a raster has."""
+    attrs = raster.attrs
+    mask, gcps = mask_of(attrs, raster.shape), as_control_points(attrs.get("gcps"))
+    facts: dict[str, str] = {}
+    if mask is not None:
+        facts["mask"] = f"hides {mask.size - int(np.count_nonzero(mask))} of {mask.size} pixels"
+    elif getattr(raster, "has_mask", False):
+        facts["mask"] = "yes, read by load()"
+    if gcps is not None:
+        facts["gcps"] = f"{len(gcps.points)} ground control points in {describe_crs(gcps.crs)}"
+    if isinstance(attrs.get("rpcs"), RPC):
+        facts["rpcs"] = "yes"
+    return facts
+
+
 def describe_grid(raster: Any, **extra: Any) -> str:
     """Give a heading line and one line a fact.
 
@@ -47,6 +68,7 @@ def describe_grid(raster: Any, **extra: Any) -> str:
         "pixel": f"{width:g} x {height:g}",
         "bounds": f"({left:.10g}, {bottom:.10g}, {right:.10g}, {top:.10g})",
         "no data": "none" if raster.fill_value_default is None else raster.fill_value_default,
+        **describe_pixel_attrs(raster),
         **extra,
     }
     lines = [f"{type(raster).__name__} {axes} ({names}) {raster.dtype}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,9 +15,12 @@ from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
+from rasterio.rpc import RPC
 
+from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning, ReadError
 from georeader.export.dtypes import WIDE_DTYPES
+from georeader.ground_control import GroundControlPoints, regrid_rpcs
 from georeader.wide_nodata import read_wide_nodata
 from georeader.window_utils import regrid
 
@@ -80,6 +82,10 @@ class FileInfo:
         colorinterp: GDAL's names of the colour interpretations.
         colormap: Colour table of a one-band file, or None.
         tags: File-level metadata.
+        band_tags: Metadata of each band, without the STATISTICS_... that GDAL derives from its pixels.
+        gcps: Ground control points, or None.
+        rpcs: Rational polynomials, or None.
+        has_mask: There is a mask for the whole raster that is neither nodata nor alpha.
     """
 
     height_px: int
@@ -96,19 +102,24 @@ class FileInfo:
     colorinterp: tuple[str, ...]
     colormap: dict[int, tuple[int, int, int, int]] | None
     tags: dict[str, str]
+    band_tags: tuple[dict[str, str], ...]
+    gcps: GroundControlPoints | None
+    rpcs: RPC | None
+    has_mask: bool
 
     def attrs(self, indexes: Sequence[int]) -> dict[str, Any]:
-        """Give the metadata of some bands under the keys of `georeader.band_attrs`, empty ones left out.
+        """Give the metadata of some bands under the keys of `georeader.band_attrs`, empty ones and the mask left out.
 
         Args:
             indexes: Bands, counted from 1.
         """
-        per_band = {
+        per_band: dict[str, tuple[Sequence[Any], Any]] = {
             "descriptions": (self.descriptions, None),
             "scales": (self.scales, 1.0),
             "offsets": (self.offsets, 0.0),
             "units": (self.units, None),
             "colorinterp": (self.colorinterp, "undefined"),
+            "band_tags": (tuple(dict(tags) for tags in self.band_tags), {}),
         }
         attrs: dict[str, Any] = {}
         for key, (values, unsaid) in per_band.items():
@@ -119,7 +130,8 @@ class FileInfo:
             attrs["colormap"] = dict(self.colormap)
         if self.tags:
             attrs["tags"] = dict(self.tags)
-        return attrs
+        place = {"gcps": self.gcps, "rpcs": self.rpcs}
+        return attrs | {key: value for key, value in place.items() if value is not None}
 
 
 def read_file_info(dataset: Any) -> FileInfo:
@@ -130,7 +142,7 @@ def read_file_info(dataset: Any) -> FileInfo:
     # rasterio reads complex integers, which numpy does not have, as complex64.
     dtypes = tuple(np.dtype("complex64" if name == "complex_int16" else name) for name in dataset.dtypes)
     nothing = (None,) * dataset.count
-    info = FileInfo(
+    return FileInfo(
         height_px=dataset.height,
         width_px=dataset.width,
         count=dataset.count,
@@ -145,29 +157,48 @@ def read_file_info(dataset: Any) -> FileInfo:
         colorinterp=tuple(interp.name for interp in dataset.colorinterp),
         colormap=_colormap_of(dataset),
         tags=dict(_read_text(dataset, "tags", {})),
+        band_tags=tuple(_band_tags_of(dataset, band) for band in dataset.indexes),
+        gcps=_control_points_of(dataset),
+        rpcs=_rational_polynomials_of(dataset),
+        has_mask=_has_mask(dataset),
     )
-    _warn_of_what_is_not_read(dataset)  # last: it looks at masks, which a file that is cut short may not have
-    return info
 
 
-def _warn_of_what_is_not_read(dataset: Any) -> None:
-    """Name what a file says of its pixels and georeader does not take up yet: a save would lose it."""
+def _band_tags_of(dataset: Any, band: int) -> dict[str, str]:
+    tags = _read_text(dataset, "tags", {}, band)
+    return {key: value for key, value in tags.items() if not key.upper().startswith("STATISTICS_")}
+
+
+def _control_points_of(dataset: Any) -> GroundControlPoints | None:
+    points, crs = dataset.gcps
+    return GroundControlPoints(tuple(points), crs) if points else None
+
+
+def _rational_polynomials_of(dataset: Any) -> RPC | None:
     try:
-        masks = {flag for flags in dataset.mask_flag_enums for flag in flags}
+        return dataset.rpcs
+    except (KeyError, ValueError, IndexError) as error:
+        warn_caller(
+            f"{dataset.name}: rational polynomials (RPCs) are left out, since they are not whole ({error!r})",
+            MetadataWarning,
+        )
+        return None
+
+
+def _has_mask(dataset: Any) -> bool:
+    """Tell whether a dataset has a mask of its own; masks of single bands, which no GeoTIFF has, are not read."""
+    try:
+        flags = dataset.mask_flag_enums
     except CPLE_BaseError:
-        return  # the file is cut short: reading its pixels will tell
-    if MaskFlags.per_dataset in masks and MaskFlags.alpha not in masks:
-        warnings.warn(
-            f"{dataset.name}: its mask is not read, so masked pixels come as data; rasterio's dataset_mask() gives it",
+        return False  # the file is cut short: reading its pixels will tell
+    if any(not of_band for of_band in flags):
+        warn_caller(
+            f"{dataset.name}: masks of single bands are not read, so masked pixels come as data; rasterio's "
+            "read_masks() gives them",
             MetadataWarning,
-            stacklevel=4,
         )
-    if dataset.gcps[0]:
-        warnings.warn(
-            f"{dataset.name}: its ground control points are not read; warp it to a grid first (rasterio's WarpedVRT)",
-            MetadataWarning,
-            stacklevel=4,
-        )
+    found = {flag for of_band in flags for flag in of_band}
+    return MaskFlags.per_dataset in found and MaskFlags.alpha not in found
 
 
 def at_overview(info: FileInfo, overview: Any) -> FileInfo:
@@ -180,16 +211,25 @@ def at_overview(info: FileInfo, overview: Any) -> FileInfo:
     columns, rows = info.width_px / overview.width, info.height_px / overview.height
     # Written out, since rasterio gives unset memory for overviews of rasters without a place.
     transform = regrid(info.transform, 0, 0, columns, rows)
-    return replace(info, height_px=overview.height, width_px=overview.width, transform=transform)
+    return replace(
+        info,
+        height_px=overview.height,
+        width_px=overview.width,
+        transform=transform,
+        gcps=None if info.gcps is None else info.gcps.regrid(0, 0, columns, rows),
+        rpcs=None if info.rpcs is None else regrid_rpcs(info.rpcs, 0, 0, columns, rows),
+    )
 
 
-def _read_text(dataset: Any, name: str, default: Any) -> Any:
+def _read_text(dataset: Any, name: str, default: Any, *arguments: int) -> Any:
     try:
         value = getattr(dataset, name)
-        return value() if callable(value) else value
+        return value(*arguments) if callable(value) else value
     except UnicodeDecodeError as error:
-        warnings.warn(
-            f"{dataset.name}: {name} are left out, since they are not UTF-8 ({error})", MetadataWarning, stacklevel=2
+        of_band = "".join(f" of band {band}" for band in arguments)
+        warn_caller(
+            f"{dataset.name}: {name}{of_band} are left out, since they are not UTF-8 ({error})",
+            MetadataWarning,
         )
         return default
 

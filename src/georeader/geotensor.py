@@ -11,10 +11,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader import band_attrs, geotensor_numpy, geotensor_select, window_utils
+from georeader import band_attrs, geotensor_numpy, geotensor_select, pixel_attrs, window_utils
 from georeader.errors import IndexingError, LostPlaceError, ShapeError
 from georeader.georeferenced import Georeferenced
-from georeader.pixels import plain_pixels
+from georeader.pixels import plain_pixels, split_mask
 from georeader.unsaid import Unsaid
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
@@ -60,7 +60,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         """Wrap ``values`` without copying them.
 
         Args:
-            values: Array-like of 2 to 4 dimensions.
+            values: Array-like of 2 to 4 dimensions. The mask of a masked array becomes ``attrs["mask"]``.
             transform: Affine, or its six numbers.
             crs: Any CRS input, or None.
             fill_value_default: Value for "no data"; 0 by default. None: there is none.
@@ -68,10 +68,10 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
 
         Raises:
             ShapeError: Not 2 to 4 dimensions.
-            OptionError: A masked array with masked pixels.
+            OptionError: A masked array whose bands are masked at different pixels.
             GeoreferenceError: ``transform`` is no affine transform.
         """
-        array = plain_pixels(values)
+        array, mask = split_mask(values)
         if array.ndim not in _DIMS:
             raise ShapeError(
                 f"values of shape {array.shape} have {array.ndim} dimensions; a GeoTensor is (row, column), "
@@ -83,7 +83,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         said = not isinstance(fill_value_default, Unsaid)
         tensor.fill_value_default = fill_value_default if said else 0
         tensor.fill_value_was_said = said
-        tensor.attrs = dict(attrs or {})
+        tensor.attrs = pixel_attrs.hide_more(attrs or {}, mask, array.shape)
         return tensor
 
     #: False while ``fill_value_default`` is 0 only because the constructor was not told otherwise.
@@ -104,6 +104,8 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         becomes_float = self.dtype.kind in "fc" and other.dtype.kind not in "fc"
         self.fill_value_was_said = other.fill_value_was_said and not becomes_float
         self.attrs = dict(other.attrs)
+        if pixel_attrs.mask_of(other.attrs, other.shape) is not None and self.shape[-2:] != other.shape[-2:]:
+            del self.attrs["mask"]  # it is of the other's pixels
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Note that a fill value was said, and that another shape lies elsewhere."""
@@ -127,10 +129,11 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         """Give a GeoTensor of other ``values`` at the same place.
 
         Args:
-            values: Array whose last two axes lie on this grid.
+            values: Array whose last two axes lie on this grid; the mask of a masked array is added to this one's.
             **changes: ``transform``, ``crs``, ``fill_value_default`` or ``attrs`` to replace.
         """
-        tensor = np.asarray(values).view(GeoTensor)
+        array, mask = split_mask(values)
+        tensor = array.view(GeoTensor)
         if tensor.ndim not in _DIMS:
             raise ShapeError(f"values of shape {tensor.shape} have {tensor.ndim} dimensions; 2 to 4 are possible")
         unknown = sorted(set(changes) - {"transform", "crs", "fill_value_default", "attrs"})
@@ -139,6 +142,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         tensor._take_metadata(self)
         for name, value in changes.items():
             setattr(tensor, name, dict(value or {}) if name == "attrs" else value)
+        tensor.attrs = pixel_attrs.hide_more(tensor.attrs, mask, tensor.shape)
         return tensor
 
     # numpy's protocols: what an operation keeps is decided in one place, geotensor_numpy.
@@ -168,7 +172,10 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
     def copy(self, order: Any = "C") -> Any:
         """Copy pixels and metadata."""
         copied = self.values.copy(order)
-        return self.like(copied) if geotensor_numpy.has_place(self) else copied
+        if not geotensor_numpy.has_place(self):
+            return copied
+        mask = pixel_attrs.mask_of(self.attrs, self.shape)
+        return self.like(copied, attrs=self.attrs if mask is None else {**self.attrs, "mask": mask.copy()})
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
         """``ndarray.view``; another dtype that makes more or fewer columns gives a plain array."""
@@ -193,7 +200,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
 
     @values.setter
     def values(self, new_values: Any) -> None:
-        array = np.asarray(new_values)
+        array = plain_pixels(new_values)
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ShapeError(
                 f"values of {array.dtype} {array.shape} do not fit in place of {self.dtype} {self.shape}; "
@@ -216,15 +223,17 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         return _DIMS[self.ndim]
 
     def invalidmask(self) -> GeoTensor:
-        """Where the pixels are ``fill_value_default``: bool, of the same shape; all False when that is None."""
-        return self.like(
-            geotensor_numpy.equals_fill(self.values, self.fill_value_default),
-            fill_value_default=None if self.fill_value_default is None else False,
-            attrs=band_attrs.without_encoding(self.attrs),
-        )
+        """Where the pixels are ``fill_value_default`` or masked by ``attrs["mask"]``: bool, of the same shape."""
+        invalid = geotensor_numpy.equals_fill(self.values, self.fill_value_default)
+        attrs = band_attrs.without_encoding(self.attrs)
+        mask = pixel_attrs.mask_of(attrs, self.shape)
+        if mask is not None:
+            del attrs["mask"]
+            invalid = invalid | ~mask
+        return self.like(invalid, fill_value_default=None if self.fill_value_default is None else False, attrs=attrs)
 
     def validmask(self) -> GeoTensor:
-        """Where the pixels are data: bool, of the same shape; all True when ``fill_value_default`` is None."""
+        """Where the pixels are data, neither ``fill_value_default`` nor masked: bool, of the same shape."""
         invalid = self.invalidmask()
         return invalid.like(~invalid.values)
 

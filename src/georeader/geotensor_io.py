@@ -30,7 +30,7 @@ def load_file(
     Args:
         path: What `RasterioReader` takes; with ``fs``, a path in that filesystem.
         fs: An fsspec filesystem to read the bytes through.
-        load_tags: Put the file's metadata into ``attrs["tags"]``.
+        load_tags: Put the file's metadata into ``attrs["tags"]``, and that of its bands into ``attrs["band_tags"]``.
         load_descriptions: Put the band descriptions into ``attrs["descriptions"]``.
         rio_env_options: GDAL configuration options for this reading.
 
@@ -45,7 +45,8 @@ def load_file(
         name = os.fspath(path)
         return _load_named_bytes(_read_bytes(name, fs), name, PurePath(name).name or None, **options)
     tensor = RasterioReader(path, rio_env_options=rio_env_options).load()
-    unwanted = [key for key, wanted in (("tags", load_tags), ("descriptions", load_descriptions)) if not wanted]
+    choices = (("tags", load_tags), ("band_tags", load_tags), ("descriptions", load_descriptions))
+    unwanted = [key for key, wanted in choices if not wanted]
     return tensor.like(tensor, attrs={key: value for key, value in tensor.attrs.items() if key not in unwanted})
 
 

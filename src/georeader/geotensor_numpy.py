@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from georeader import band_attrs
+from georeader import band_attrs, pixel_attrs
 from georeader.errors import GeoreferenceError, IndexingError
 
 if TYPE_CHECKING:
@@ -183,10 +183,11 @@ def check_common_grid(tensors: list[GeoTensor], what: str) -> None:
             )
 
 
-def _wrap(result: Any, template: GeoTensor, keeps_bands: bool = True) -> Any:
+def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[GeoTensor]) -> Any:
     """Give the result the template's place, and what was said of each band while they are the same bands.
 
-    Arrays of another kind (masked arrays, say) stay what they are.
+    Its pixels are valid where those of all ``sources`` are. Arrays of another kind (masked arrays, say) stay what they
+    are.
     """
     if type(result) is not np.ndarray or result.ndim not in (2, 3, 4):
         return result
@@ -194,6 +195,7 @@ def _wrap(result: Any, template: GeoTensor, keeps_bands: bool = True) -> Any:
     bands = 1 if result.ndim == 2 else result.shape[-3]
     if bands != template.count or not keeps_bands:
         attrs = band_attrs.without_bands(attrs)
+    attrs = pixel_attrs.join(attrs, [source.attrs for source in sources], result.shape)
     wrapped = template.like(result, attrs=attrs)
     fill = template.fill_value_default
     if result.dtype.kind == "b" and fill is not None and not holds(result.dtype, fill):
@@ -229,10 +231,11 @@ def _refuse_output(out: Any, what: str) -> None:
         raise GeoreferenceError(f"{what}: the result leaves the grid; give a plain array as out=, not a GeoTensor")
 
 
-def _finish_output(target: Any) -> Any:
-    """In-place arithmetic: other numbers than before, so their old scale and colours end."""
+def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:
+    """In-place arithmetic: other numbers than before, so their old scale and colours end; valid where their sources."""
     if has_place(target):
-        target.attrs = band_attrs.without_encoding(target.attrs)
+        attrs = band_attrs.without_encoding(target.attrs)
+        target.attrs = pixel_attrs.join(attrs, [source.attrs for source in sources], target.shape)
     return target
 
 
@@ -247,7 +250,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     axis, ndim = kwargs.get("axis", 0), np.ndim(inputs[0])
     along_axis = method in ("reduce", "accumulate")
     if method == "at":
-        _finish_output(inputs[0])
+        _finish_output(inputs[0], _tensors(inputs[:1]))
     stays = method == "__call__" or (along_axis and not _touches_space(axis, ndim))
     # A generalised ufunc, such as matmul, mixes the pixels of its core axes.
     if ufunc.signature is not None or not stays:
@@ -260,21 +263,23 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         return result
     template = inputs[0] if along_axis and has_place(inputs[0]) else _template(tensors)
     keeps_bands = not along_axis or not _touches_bands(axis, ndim)
+    # Where only some pixels are written, the others are those of the output.
+    sources = _tensors(inputs) if kwargs.get("where", True) is True else tensors
     results = result if isinstance(result, tuple) else (result,)
     finished = tuple(
-        _finish_output(target) if target is not None else _on_grid(one, template, keeps_bands, what)
+        _finish_output(target, sources) if target is not None else _on_grid(one, template, keeps_bands, what, sources)
         for one, target in zip(results, out or (None,) * len(results), strict=True)
     )
     return finished if isinstance(result, tuple) else finished[0]
 
 
-def _on_grid(result: Any, template: GeoTensor, keeps_bands: bool, what: str) -> Any:
+def _on_grid(result: Any, template: GeoTensor, keeps_bands: bool, what: str, sources: list[GeoTensor]) -> Any:
     if isinstance(result, np.ndarray) and result.shape[-2:] != template.shape[-2:]:
         raise GeoreferenceError(
             f"{what}: the result would be {result.shape[-2:]} (rows, columns) where the GeoTensor is "
             f"{tuple(template.shape[-2:])}; use .values for arithmetic that changes the grid"
         )
-    return _wrap(result, template, keeps_bands)
+    return _wrap(result, template, keeps_bands, sources)
 
 
 def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -300,8 +305,23 @@ def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         _refuse_output(out, f"np.{func.__name__}")
     result = func(*_unwrap(args), **_unwrap(kwargs))
     if out is not None:
-        return _finish_output(out)
+        return _finish_output(out, _tensors([value for name, value in kwargs.items() if name != "out"] + [*args]))
     if not stays or not tensors or not isinstance(result, np.ndarray) or not kwargs.get("subok", True):
         return result
     template = _template(tensors)
-    return _wrap(result, template, keeps_bands) if result.shape[-2:] == template.shape[-2:] else result
+    if result.shape[-2:] != template.shape[-2:]:
+        return result
+    wrapped = _wrap(result, template, keeps_bands, tensors)
+    return _with_chosen_mask(wrapped, *args) if func is np.where and has_place(wrapped) else wrapped
+
+
+def _with_chosen_mask(result: GeoTensor, condition: Any, *choices: Any) -> GeoTensor:
+    """``np.where``: a pixel is valid where its condition is known and what was chosen is valid, in each band."""
+    known, *masks = [
+        pixel_attrs.mask_of(one.attrs, result.shape) if has_place(one) else None for one in (condition, *choices)
+    ]
+    if all(mask is None for mask in masks):
+        return result
+    valid = np.where(np.asarray(condition), *(True if mask is None else mask for mask in masks))
+    mask = np.asarray(np.broadcast_to(valid, result.shape).reshape(-1, *result.shape[-2:]).all(axis=0))
+    return result.like(result, attrs=pixel_attrs.with_mask(result.attrs, mask if known is None else mask & known))

@@ -10,8 +10,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader import band_attrs
-from georeader.errors import GeoreferenceError, IndexingError, NodataError, ShapeError
+from georeader import band_attrs, pixel_attrs
+from georeader.caller import warn_caller
+from georeader.errors import GeoreferenceError, IndexingError, MetadataWarning, NodataError, ShapeError
 from georeader.geotensor_numpy import check_common_grid, has_place, holds
 from georeader.window_utils import overlap, regrid, whole_pixel_window, window_transform
 
@@ -45,7 +46,8 @@ def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
     leading = tuple(_plane_index(name, sel.get(name, slice(None))) for name in tensor.dims[:-2])
     values = tensor.values[(*leading, rows, columns)]
     transform = slice_transform(tensor.transform, rows, columns, tensor.shape[-2:])
-    return tensor.like(values, transform=transform, attrs=_attrs_of(tensor, _planes(tensor)[leading]))
+    attrs = pixel_attrs.select_pixels(_attrs_of(tensor, _planes(tensor)[leading]), rows, columns, tensor.shape)
+    return tensor.like(values, transform=transform, attrs=attrs)
 
 
 def _planes(tensor: GeoTensor) -> NDArray[Any]:
@@ -142,8 +144,9 @@ def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoT
     source, target = overlap(window, tensor.height, tensor.width)
     transform = window_transform(window, tensor.transform)
     inside = tensor.values[(..., *source)]
+    attrs = pixel_attrs.select_window(tensor.attrs, window, tensor.shape)
     if inside.shape[-2:] == (window.height, window.width):
-        return tensor.like(inside, transform=transform)
+        return tensor.like(inside, transform=transform, attrs=attrs)
     if not boundless:
         if 0 in inside.shape[-2:]:
             raise IndexingError(f"{window} lies outside the raster of {tensor.height} x {tensor.width} pixels")
@@ -156,7 +159,7 @@ def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoT
         )
     padded = np.full((*tensor.shape[:-2], window.height, window.width), fill, dtype=tensor.dtype)
     padded[(..., *target)] = inside
-    return tensor.like(padded, transform=transform)
+    return tensor.like(padded, transform=transform, attrs=attrs)
 
 
 def _not_spatial(axis: int, ndim: int, what: str) -> int:
@@ -227,7 +230,7 @@ def stack(geotensors: Sequence[GeoTensor]) -> GeoTensor:
     if len(shapes) > 1:
         raise ShapeError(f"stack: the GeoTensors differ in shape: {sorted(shapes)}")
     merge = band_attrs.merge_bands if first.ndim == 2 else band_attrs.merge_times
-    attrs = merge([(tensor.attrs, tensor.count) for tensor in geotensors])
+    attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "stack")
     return first.like(np.stack([tensor.values for tensor in geotensors]), attrs=attrs)
 
 
@@ -243,5 +246,20 @@ def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
         shapes = [tensor.shape for tensor in geotensors]
         raise ShapeError(f"concatenate: the GeoTensors differ in shape beyond axis {axis}: {shapes}") from error
     merge = band_attrs.merge_bands if position == first.ndim - 3 else band_attrs.merge_times
-    attrs = merge([(tensor.attrs, tensor.count) for tensor in geotensors])
+    attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "concatenate")
     return first.like(joined, attrs=attrs)
+
+
+def _common_pixels(attrs: dict[str, Any], geotensors: Sequence[GeoTensor], what: str) -> dict[str, Any]:
+    """Keep what is said of pixels where all tensors of a stack agree; a mask has no bands and no times."""
+    said = [tensor.attrs for tensor in geotensors]
+    kept = pixel_attrs.without_contradictions(attrs, said)
+    shape = geotensors[0].shape
+    if pixel_attrs.have_one_mask(said, shape):
+        return kept
+    warn_caller(
+        f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, give its pixels "
+        "fill_value_default first, as in gt[gt.invalidmask()] = gt.fill_value_default",
+        MetadataWarning,
+    )
+    return kept if pixel_attrs.mask_of(kept, shape) is None else pixel_attrs.with_mask(kept, None)

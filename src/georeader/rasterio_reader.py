@@ -19,6 +19,8 @@ from georeader.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAU
 from georeader.file_info import FileInfo, at_overview, default_options, open_dataset, read_file_info
 from georeader.georeferenced import Georeferenced
 from georeader.geotensor import GeoTensor
+from georeader.pixel_attrs import regrid_place
+from georeader.reader_selection import DIMS, band_indexes, check_axes, pixel_range
 from georeader.window_utils import overlap, whole_pixel_window, window_transform
 
 
@@ -41,12 +43,12 @@ class RasterioReader(Georeferenced):
 
     Example:
         >>> from georeader import GeoTensor, RasterioReader, save_cog
-        >>> save_cog(GeoTensor(np.ones((600, 600), "uint8"), Affine(10, 0, 0, 0, -10, 0), 3857), "scene.tif")
+        >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), Affine(10, 0, 0, 0, -10, 0), 3857), "scene.tif")
         >>> RasterioReader("scene.tif").read_from_window(Window(512, 0, 256, 256)).shape
         (1, 256, 256)
     """
 
-    dims = ("band", "y", "x")
+    dims = DIMS
     fill_value_was_said = True  # by the file or by the caller; else there is none
 
     def __init__(
@@ -153,8 +155,16 @@ class RasterioReader(Georeferenced):
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What the file says beyond pixels and place, under the keys of `georeader.band_attrs`."""
-        return self._info.attrs(self.indexes)
+        """What the file says beyond pixels and place, under the keys of `georeader.band_attrs`, without the mask."""
+        return self._attrs_of(self.window_focus)
+
+    def _attrs_of(self, window: Window) -> dict[str, Any]:
+        return regrid_place(self._info.attrs(self.indexes), window.col_off, window.row_off)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether `load` gives a mask: the file has one for all bands that is neither nodata nor alpha."""
+        return self._info.has_mask
 
     def tags(self) -> dict[str, str]:
         """File-level metadata (GDAL's default domain)."""
@@ -229,7 +239,7 @@ class RasterioReader(Georeferenced):
             part.set_window(window)
         if indexes is not None:
             part.set_indexes(indexes)
-        return part.load(boundless=boundless).values
+        return part._load(boundless, with_mask=False).values
 
     def load(self, boundless: bool = True) -> GeoTensor:
         """Read what is in focus.
@@ -239,39 +249,43 @@ class RasterioReader(Georeferenced):
                 the window is cut at the raster's edge.
 
         Returns:
-            (band, row, column) GeoTensor with the file's metadata in ``attrs``.
+            (band, row, column) GeoTensor with the file's metadata in ``attrs``, and with its mask where `has_mask`.
 
         Raises:
             ReadError: The file can't be read.
         """
+        return self._load(boundless, with_mask=self.has_mask)
+
+    def _load(self, boundless: bool, *, with_mask: bool) -> GeoTensor:
         window = self.window_focus if boundless else self._cut(self.window_focus)
         source, target = overlap(window, self._info.height_px, self._info.width_px)
-        pixels = self._read_inside(Window.from_slices(*source))
+        pixels, mask = self._read_inside(Window.from_slices(*source), with_mask)
         if pixels.shape[-2:] != (window.height, window.width):
             fill = 0 if self.fill_value_default is None else self.fill_value_default
             padded = np.full((self.count, window.height, window.width), fill, dtype=self.dtype)
             padded[(slice(None), *target)] = pixels
             pixels = padded
-        return GeoTensor(
-            pixels,
-            window_transform(window, self._info.transform),
-            self.crs,
-            self.fill_value_default,
-            attrs=self.attrs,
-        )
+        attrs = self._attrs_of(window)
+        if mask is not None:
+            attrs["mask"] = np.zeros((window.height, window.width), dtype=bool)
+            attrs["mask"][target] = mask
+        transform = window_transform(window, self._info.transform)
+        return GeoTensor(pixels, transform, self.crs, self.fill_value_default, attrs=attrs)
 
-    def _read_inside(self, window: Window) -> NDArray[Any]:
+    def _read_inside(self, window: Window, with_mask: bool) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         if 0 in (window.height, window.width):
-            return np.empty((self.count, window.height, window.width), self.dtype)
+            size = (window.height, window.width)
+            return np.empty((self.count, *size), self.dtype), np.empty(size, dtype=bool) if with_mask else None
         with self._open() as dataset:
+            mask = dataset.read_masks(self.indexes[0], window=window) != 0 if with_mask else None
             if len(set(self._of_bands(self._info.dtypes))) == 1:
-                return dataset.read(self.indexes, window=window)  # type: ignore[no-any-return]
-            return np.stack([dataset.read(index, window=window) for index in self.indexes])
+                return dataset.read(self.indexes, window=window), mask
+            return np.stack([dataset.read(index, window=window) for index in self.indexes]), mask
 
     @property
     def values(self) -> NDArray[Any]:
         """What is in focus, read anew at each access, as a plain (band, row, column) array."""
-        return self.load().values
+        return self.read()
 
     def read_from_window(self, window: Window, boundless: bool = True) -> RasterioReader:
         """Give a reader of a window; nothing is read yet.
@@ -294,37 +308,13 @@ class RasterioReader(Georeferenced):
         Raises:
             IndexingError: An axis or band that is not there, no pixels, or what a window can't express.
         """
-        for name, index in sel.items():
-            if name not in self.dims:
-                raise IndexingError(f"axis {name!r} is not there; a reader has {', '.join(self.dims)}")
-            if name != "band" and not (isinstance(index, slice) and index.step in (None, 1)):
-                raise IndexingError(f"axis {name!r} takes slices of step one; load() first for {index!r}")
-        rows = self._pixels("y", sel, self.height, boundless)
-        columns = self._pixels("x", sel, self.width, boundless)
+        check_axes(sel)
+        rows = pixel_range(self.path, "y", sel.get("y", slice(None)), self.height, boundless)
+        columns = pixel_range(self.path, "x", sel.get("x", slice(None)), self.width, boundless)
         part = self.read_from_window(Window.from_slices(rows, columns, boundless=True), boundless)
         if "band" in sel:
-            part.set_indexes(self._bands(sel["band"]))
+            part.set_indexes(band_indexes(self.path, sel["band"], self.count))
         return part
-
-    def _pixels(self, name: str, sel: Mapping[str, Any], size: int, boundless: bool) -> tuple[int, int]:
-        wished = sel.get(name, slice(None))
-        start, stop, _ = wished.indices(size)
-        if boundless:
-            start = 0 if wished.start is None else wished.start
-            stop = size if wished.stop is None else wished.stop
-        if stop <= start:
-            hint = "; a negative index lies before the edge, boundless=False counts it from the end" * boundless
-            raise IndexingError(f"{self.path}: axis {name!r}: {wished} selects no pixels of {size}{hint}")
-        return start, stop
-
-    def _bands(self, wished: Any) -> list[int]:
-        if isinstance(wished, str) or not isinstance(wished, (slice, Sequence, np.ndarray)):
-            raise IndexingError(f"axis 'band' takes a slice or a list, as in isel({{'band': [{wished!r}]}})")
-        try:
-            chosen = np.arange(1, self.count + 1)[wished if isinstance(wished, slice) else list(wished)]
-        except IndexError as error:
-            raise IndexingError(f"{self.path}: axis 'band': {wished!r} of {self.count} bands: {error}") from error
-        return [int(index) for index in chosen]
 
     # Pyramid and tiles.
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,20 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader.errors import DestinationError, GeoreferenceError, NotSupportedError, OptionError, ShapeError
-from georeader.export.dtypes import convert_pixels, storage_dtype
-from georeader.export.layout import overview_factors
-from georeader.export.option_values import TILE_SIDE_PX
-from georeader.export.sinks.local import LocalSink
-from georeader.export.sources import open_source
-from georeader.export.spec import ExportSpec, default_resampling, plan_export
+from georeader.export.dtypes import storage_dtype
 from georeader.geotensor import GeoTensor
-from georeader.pixels import plain_pixels
 from georeader.unsaid import Unsaid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from georeader.abstract_reader import GeoData
+    from georeader.export.receipt import Receipt
+    from georeader.export.sinks.local import LocalSink
 
 #: How a path to a remote destination begins. A new cloud is one more line here.
 REMOTE_FILE_EXTENSIONS = [
@@ -68,17 +60,20 @@ def save_cog(
     *,
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     profile: Mapping[str, Any] | None = None,
-) -> None:
+    engine: str = "auto",
+    verify: bool = False,
+    durable: bool = False,
+) -> Receipt:
     """Save a raster as a Cloud Optimized GeoTIFF: header first, tiles, overviews 2x, 4x, 8x...
 
-    The file appears at its path whole or not at all: it is written beside the destination and moved there
-    in one step. A save that fails leaves an earlier file as it was and nothing else behind. What the source
-    knows of its bands (descriptions, scales, offsets, units, colour table, colour interpretation) and its
-    tags are kept unless overridden.
+    The file appears at its path whole or not at all: it has no name while it is written (where the system has unnamed
+    files) and gets it in one step. A save that fails, or a process that is killed, leaves an earlier file as it was and
+    nothing else behind. What the source knows of its bands (descriptions, scales, offsets, units, tags, colour table,
+    colour interpretation), its mask, its ground control points and RPCs, and its tags are kept unless overridden.
 
-    Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata and
-    NaN. Classes, that is bool arrays and rasters with a colour table, are picked (nearest), so that no value is
-    invented; for other class rasters say ``profile_arg={"RESAMPLING": "nearest"}``.
+    Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata, NaN and masked
+    pixels. Classes, that is bool arrays and rasters with a colour table, are picked (nearest), so that no value is
+    invented; for other class rasters say ``profile_arg={"RESAMPLING": "mode"}``.
 
     Args:
         data_save: GeoTensor, reader or any object of the GeoData protocol: (row, column) or
@@ -87,25 +82,35 @@ def save_cog(
         descriptions: One name, or None, per band.
         tags: File-level metadata; scalars of any type, written as text.
         profile_arg: Creation options in GDAL's or rasterio's spelling, in any case: compress (lzw by default, deflate,
-            zstd, lzma, jpeg, webp, lerc, none), LEVEL, QUALITY, predictor, BLOCKSIZE (256), BIGTIFF, INTERLEAVE,
-            RESAMPLING, OVERVIEWS, NUM_THREADS, nodata, dtype, and the rest of GDAL's COG driver. Never changed.
+            zstd, lzma, packbits, jpeg, webp, jxl, lerc, none), LEVEL (zstd: 3), QUALITY, predictor (AUTO: what makes a
+            few tiles smallest), BLOCKSIZE (256), BIGTIFF, INTERLEAVE, RESAMPLING (one, or one per band), OVERVIEWS,
+            SPARSE_OK, STATISTICS, NUM_THREADS, nodata, dtype, and the rest of GDAL's COG driver. Never changed.
         fs: Filesystem of a remote destination; not supported yet.
         nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. To save without any,
-            pass ``profile_arg={"nodata": None}``.
-        dir_tmpfiles: Folder for GDAL's temporary files; beside the destination by default.
+            pass ``profile_arg={"nodata": None}``. In a lossy codec (jpeg, webp, jxl) it becomes a mask.
+        dir_tmpfiles: Folder for temporary files that can't be unnamed; GDAL's lie beside the destination by default,
+            the engine's in the system's.
         profile: The name that earlier releases gave ``profile_arg``.
+        engine: "stream", the project's own writer; "gdal", GDAL's drivers; "auto": the first, but the second for what
+            only GDAL can do, which the logger ``georeader`` tells at level INFO.
+        verify: Decode each tile again after it is encoded: with a lossless codec any difference is an error, with a
+            lossy one the receipt tells the largest of each band.
+        durable: Flush file and folder to the disk before returning; without it a power cut may lose the file.
+
+    Returns:
+        A `georeader.export.receipt.Receipt`: path, size, engine and, with ``verify``, the largest error of each band.
 
     Raises:
         GeoreaderError: One of its kinds (`georeader.errors`), before anything is written: OptionError,
             DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError,
             NotSupportedError. WriteError when writing itself fails.
 
-    Memory, beyond the array: GDAL's copy of it and its overviews, about twice the array (three times where rows do not
-    lie one after the other or the dtype changes, up to four for complex numbers and 64-bit integers), and GDAL's block
-    cache (GDAL_CACHEMAX, 5% of the machine's memory unless set).
+    Memory, beyond the array: the encoded overviews (a quarter of the array at most; beyond that they wait on disk), a
+    sixteenth of the array, and some 16 MiB. The GDAL engine takes two to four times the array, and its block cache.
 
     References:
-        OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles).
+        OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles); GDAL's COG
+        driver page (ghost area, tile leader and trailer).
 
     Example:
         >>> import numpy as np
@@ -113,16 +118,14 @@ def save_cog(
         >>> from georeader import GeoTensor, RasterioReader, save_cog
         >>> ndvi = np.random.default_rng(0).random((600, 700), dtype="float32")
         >>> gt = GeoTensor(ndvi, Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", fill_value_default=np.nan)
-        >>> save_cog(gt, "ndvi.tif", descriptions=["NDVI"], profile_arg={"compress": "zstd", "predictor": 3})
+        >>> receipt = save_cog(gt, "ndvi.tif", descriptions=["NDVI"], profile_arg={"compress": "zstd", "predictor": 3})
         >>> reader = RasterioReader("ndvi.tif")
         >>> reader.descriptions, reader.overviews()
         (['NDVI'], [2, 4])
     """
-    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles)
-    _export(
-        data_save, sink, scratch, "cog", _default_profile(), _one_profile(profile_arg, profile),
-        descriptions=descriptions, tags=tags, nodata=nodata,
-    )  # fmt: skip
+    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles, durable)
+    asked = _one_profile(profile_arg, profile)
+    return _export(data_save, sink, scratch, "cog", asked, descriptions, tags, nodata, engine, verify)
 
 
 def save_tiled_geotiff(
@@ -137,7 +140,10 @@ def save_tiled_geotiff(
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     profile: Mapping[str, Any] | None = None,
     blocksize: int = Unsaid(BLOCKSIZE_DEFAULT),
-) -> None:
+    engine: str = "auto",
+    verify: bool = False,
+    durable: bool = False,
+) -> Receipt:
     """Save a raster as a tiled GeoTIFF, without overviews.
 
     For data that programs read and nobody looks at: smaller and sooner done than a COG. Everything else is
@@ -154,24 +160,27 @@ def save_tiled_geotiff(
         dir_tmpfiles: As in `save_cog`.
         profile: As in `save_cog`.
         blocksize: Side of a tile in pixels, a multiple of 16; ``BLOCKSIZE_DEFAULT``, as it is at the call, by default.
+        engine: As in `save_cog`.
+        verify: As in `save_cog`.
+        durable: As in `save_cog`.
+
+    Returns:
+        As in `save_cog`.
 
     Raises:
         GeoreaderError: As in `save_cog`.
 
-    Memory, beyond the array: GDAL's copy of it and GDAL's block cache.
+    Memory, beyond the array: some 16 MiB; with the GDAL engine a copy of the array, and GDAL's block cache.
 
     Example:
         >>> import numpy as np
         >>> from affine import Affine
         >>> mask = GeoTensor(np.eye(64, dtype=bool), Affine(1, 0, 0, 0, -1, 64), "EPSG:3857")
-        >>> save_tiled_geotiff(mask, "mask.tif", tags={"model": "v2", "threshold": 0.5})
+        >>> receipt = save_tiled_geotiff(mask, "mask.tif", tags={"model": "v2", "threshold": 0.5})
     """
-    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles)
-    wishes = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
-    _export(
-        data_save, sink, scratch, "tiled", _default_profile(), wishes,
-        descriptions=descriptions, tags=tags, nodata=nodata,
-    )  # fmt: skip
+    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles, durable)
+    asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
+    return _export(data_save, sink, scratch, "tiled", asked, descriptions, tags, nodata, engine, verify)
 
 
 def profile_from_dtype(dtype: Any) -> dict[str, Any]:
@@ -226,7 +235,7 @@ def _save_cog(
     missing = [name for name in ("crs", "transform") if name not in keys]
     if missing:
         raise GeoreferenceError(f"profile has no {' and no '.join(missing)}; say where the pixels lie")
-    pixels = plain_pixels(out_np)
+    pixels = np.asanyarray(out_np)
     if pixels.ndim != 3:
         raise ShapeError(f"out_np is of shape {pixels.shape}; _save_cog takes (band, row, column)")
     place = {name: profile[keys[name]] for name in ("transform", "crs")}
@@ -248,6 +257,8 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     from rasterio.enums import ColorInterp
 
     from georeader.export.gdal_pyramid import add_overviews
+    from georeader.export.layout import overview_factors
+    from georeader.export.spec import default_resampling
 
     factors = overview_factors(rst_out.height, rst_out.width, tile_size, tile_size)
     resampling = default_resampling(ColorInterp.palette in rst_out.colorinterp)
@@ -265,34 +276,19 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
             rst_out.nodata = None
 
 
-def _export(
-    data_save: Any,
-    sink: LocalSink,
-    dir_tmpfiles: Path | None,
-    kind: str,
-    default_profile: Mapping[str, Any],
-    profile_arg: Mapping[str, Any] | None,
-    **wishes: Any,
-) -> None:
-    """Plan, read, write, commit: everything that can be refused is refused before the first byte."""
-    source = open_source(data_save)
-    spec = plan_export(source.spec, kind=kind, default_profile=default_profile, profile_arg=profile_arg, **wishes)
-    pixels = convert_pixels(source.read(), spec.dtype)
-    with sink, _scratch_folder(dir_tmpfiles, sink) as scratch:
-        _write(pixels, spec, sink.staging_path, scratch)
-        sink.commit()
+def _export(data_save: GeoData, sink: LocalSink, scratch: Path | None, kind: str, asked: Any, *rest: Any) -> Receipt:
+    # Codecs and engine are imported by whoever saves, not by whoever only reads.
+    from georeader.export.pipeline import Wishes, export
 
-
-def _write(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path) -> None:
-    from georeader.export.gdal_engine import write_raster
-
-    write_raster(np.ascontiguousarray(pixels), spec, path, scratch)
+    return export(data_save, sink, scratch, Wishes(kind, _default_profile(), asked, *rest))
 
 
 def _destination(
-    path: str | os.PathLike[str], fs: Any, dir_tmpfiles: str | os.PathLike[str] | None
+    path: str | os.PathLike[str], fs: Any, dir_tmpfiles: str | os.PathLike[str] | None, durable: bool
 ) -> tuple[LocalSink, Path | None]:
     """Find the sink for a path; the one place that tells local from remote."""
+    from georeader.export.sinks.local import LocalSink
+
     try:
         text = os.fspath(path)
     except TypeError as error:
@@ -318,21 +314,8 @@ def _destination(
     is_path = isinstance(dir_tmpfiles, (str, os.PathLike))
     if dir_tmpfiles is not None and not (is_path and Path(dir_tmpfiles).is_dir()):
         raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is no folder; create it first")
-    return LocalSink(text), None if dir_tmpfiles is None else Path(dir_tmpfiles)
-
-
-@contextmanager
-def _scratch_folder(dir_tmpfiles: Path | None, sink: LocalSink) -> Iterator[Path]:
-    """Give GDAL a folder of its own, so that nothing it leaves can outlive the save."""
-    if dir_tmpfiles is None:
-        yield sink.folder
-        return
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=".georeader-", dir=dir_tmpfiles)
-    except OSError as error:
-        raise DestinationError(f"dir_tmpfiles={str(dir_tmpfiles)!r}: can't write there: {error.strerror}") from error
-    with folder as name:
-        yield Path(name)
+    scratch = None if dir_tmpfiles is None else Path(dir_tmpfiles)
+    return LocalSink(text, durable=durable, dir_tmpfiles=scratch), scratch
 
 
 def _one_profile(profile_arg: Any, profile: Any) -> Any:
@@ -345,6 +328,8 @@ def _with_blocksize(profile: Any, blocksize: int) -> Any:
     """Give the profile with the blocksize argument in it, where one was passed: a wish like any other."""
     if isinstance(blocksize, Unsaid):
         return profile
+    from georeader.export.option_values import TILE_SIDE_PX
+
     side_px = TILE_SIDE_PX.of("blocksize", blocksize)
     wishes = {} if profile is None else profile
     if not isinstance(wishes, Mapping):

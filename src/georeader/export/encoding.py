@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from georeader.errors import OptionError
-from georeader.export.options import OPTIONS, Profile
+from georeader.export.options import GDAL_RESAMPLINGS, OPTIONS, Profile
 
 #: Levels that each codec knows, from fastest to smallest.
 _LEVELS = {
@@ -41,7 +41,11 @@ _PARTNERS = {
 }
 
 #: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
-_CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "predictor")
+_CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "distance", "predictor")
+
+#: Effort of each codec where nobody says: GDAL's own, but for zstd. There 3 is zstd's own default and GDAL's 9 takes
+#: about four times the time for a few percent of the bytes (docs/codecs.md has the measurements).
+DEFAULT_LEVELS = {"DEFLATE": 6, "LERC_DEFLATE": 6, "ZSTD": 3, "LERC_ZSTD": 3, "LZMA": 6}
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,17 @@ class Encoding:
         codec: One of `options.CODECS`.
         tile_width_px: Columns of a tile, a multiple of 16.
         tile_height_px: Rows of a tile, a multiple of 16.
-        level: Effort of the codec, or None for its default.
+        level: Effort of the codec; `DEFAULT_LEVELS` where nobody said; None for codecs without.
         quality: 1 to 100 for jpeg and webp, or None for GDAL's 75.
-        lossless: webp keeps every pixel.
+        lossless: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does).
         max_z_error: Largest error that lerc may make, or None for none.
-        predictor: "NO", "STANDARD" or "FLOATING_POINT".
+        effort: 1 to 9 for jxl, or None for GDAL's 5.
+        distance: How far lossy jxl may go, 1 being hardly visible; None for that.
+        predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until it is known what suits the pixels.
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
         interleave: "PIXEL" or "BAND".
-        resampling: Of the overviews: one of `options.RESAMPLINGS`, or None for the default that suits the raster.
+        resampling: Of the overviews: one of `options.RESAMPLINGS`, a tuple of them with one per band, or None for
+            the default that suits the raster.
         warp_resampling: What RESAMPLING asks for where GDAL warps the raster, or None.
         overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
         overview_count: Number of overviews, or None for as many as it takes to fit one tile.
@@ -72,13 +79,15 @@ class Encoding:
     tile_height_px: int
     level: int | None = None
     quality: int | None = None
-    lossless: bool = False
+    lossless: bool | None = None
     max_z_error: float | None = None
+    effort: int | None = None
+    distance: float | None = None
     predictor: str = "NO"
     bigtiff: str = "IF_SAFER"
     interleave: str = "PIXEL"
-    resampling: str | None = None
-    warp_resampling: str | None = None
+    resampling: str | tuple[str, ...] | None = None
+    warp_resampling: str | tuple[str, ...] | None = None
     overviews: str = "AUTO"
     overview_count: int | None = None
     num_threads: str | int = "ALL_CPUS"
@@ -88,6 +97,20 @@ class Encoding:
     def square_tiles(self) -> bool:
         """Whether tiles are as wide as high, as GDAL's COG driver wants them."""
         return self.tile_width_px == self.tile_height_px
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every pixel comes back as it was."""
+        if self.codec == "WEBP":
+            return bool(self.lossless) or self.quality == 100
+        if self.codec == "JXL":
+            return self.lossless is not False
+        return self.codec != "JPEG" and not self.max_z_error
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Options that have no field of their own, by GDAL's names."""
+        return dict(self.driver_options)
 
     @property
     def warps(self) -> bool:
@@ -119,11 +142,14 @@ def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any],
     merged.pop("ignored", None)
     merged["warp_resampling"] = merged.get("resampling")
     merged["resampling"] = merged.pop("overview_resampling", None) or merged.get("resampling")
-    merged["predictor"] = _predictor(merged.get("predictor", "NO"), codec, dtype)
+    packs_bits = any(name == "NBITS" for name, _ in (*defaults.driver_options, *asked.driver_options))
+    merged["predictor"] = _predictor(merged.get("predictor", "NO" if packs_bits else "AUTO"), codec, dtype)
+    merged.setdefault("level", DEFAULT_LEVELS.get(codec))
     driver_options = {**dict(defaults.driver_options), **dict(asked.driver_options)}
     encoding = Encoding(**merged, driver_options=tuple(sorted(driver_options.items())))
     _check_codec(encoding, dtype, count)
-    _check_contradictions(encoding, dtype)
+    _check_contradictions(encoding)
+    _check_resampling(encoding, dtype, count)
     _check_overview_codec(encoding, dtype, count)
     _check_driver_options(encoding, dtype)
     return encoding
@@ -163,7 +189,9 @@ def _check_codec_options(codec: str, asked: Profile) -> None:
 
 
 def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
-    """Give "NO", "STANDARD" or "FLOATING_POINT" for what was asked, where codec and dtype can have it."""
+    """Give "NO", "STANDARD" or "FLOATING_POINT" for what was asked, or "AUTO" while there is a choice."""
+    if predictor == "AUTO":
+        return "AUTO" if codec in _PREDICTED_CODECS and dtype.kind != "c" else "NO"
     if predictor == "NO":
         return "NO"
     if codec not in _PREDICTED_CODECS:
@@ -198,14 +226,33 @@ def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
         raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
 
 
-def _check_contradictions(encoding: Encoding, dtype: np.dtype[Any]) -> None:
+def _check_contradictions(encoding: Encoding) -> None:
     if encoding.overviews == "NONE" and encoding.overview_count is not None:
         raise OptionError("profile_arg says both OVERVIEWS=NONE and OVERVIEW_COUNT; keep one")
     if encoding.lossless and encoding.quality not in (None, 100):
         raise OptionError("profile_arg says both WEBP_LOSSLESS and a quality below 100; keep one")
+    if encoding.codec == "JXL" and encoding.is_lossless and encoding.distance is not None:
+        raise OptionError("profile_arg['JXL_DISTANCE'] has a meaning only with JXL_LOSSLESS=NO")
+
+
+def _check_resampling(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+    wanted = encoding.resampling
+    if isinstance(wanted, tuple) and len(wanted) != count:
+        raise OptionError(
+            f"RESAMPLING lists {len(wanted)} methods for {count} bands; give one per band, or a single one"
+        )
+    methods = {wanted} if isinstance(wanted, str) else set(wanted or ())
     known = ("NEAREST", "AVERAGE", "RMS", "MODE")
-    if dtype.kind == "c" and encoding.resampling not in (None, *known):
-        raise OptionError(f"RESAMPLING={encoding.resampling} is not for {dtype}; allowed there: {', '.join(known)}")
+    for method in sorted(methods - set(known)):
+        if dtype.kind == "c":
+            raise OptionError(f"RESAMPLING={method} is not for {dtype}; allowed there: {', '.join(known)}")
+        if method == "OR" and dtype.kind not in "iu":
+            raise OptionError(f"RESAMPLING=OR joins the bits of integers, which {dtype} does not have; use MAX or MODE")
+    if encoding.warps and not (encoding.warp_resampling is None or encoding.warp_resampling in GDAL_RESAMPLINGS):
+        raise OptionError(
+            f"RESAMPLING={encoding.warp_resampling} is no method that GDAL warps by; allowed with TILING_SCHEME and "
+            f"TARGET_SRS: {', '.join(GDAL_RESAMPLINGS)}"
+        )
 
 
 def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
@@ -23,15 +22,17 @@ import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, Interleaving
+from rasterio.enums import Interleaving
 from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader.errors import GeoreferenceError, MetadataWarning, OptionError, WriteError
+from georeader.errors import OptionError, WriteError
 from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
 from georeader.export.gdal_options import creation_options, overview_environment
 from georeader.export.gdal_pyramid import averages, averages_are_ours, build_pyramid
+from georeader.export.geotags import check_crs
 from georeader.export.layout import tile_grid
 from georeader.export.spec import ExportSpec
 from georeader.wide_nodata import wide_nodata_sidecar
@@ -39,18 +40,10 @@ from georeader.wide_nodata import wide_nodata_sidecar
 #: The process that imported this module; in its forks, GDAL works on one thread.
 IMPORTED_BY_PID = os.getpid()
 
-#: GDAL configuration that would change the staging file, at its defaults: a caller's own wishes are for other files.
-_STAGING_ENVIRONMENT = {
-    "COMPRESS_OVERVIEW": "NONE",
-    "PREDICTOR_OVERVIEW": "1",
-    "GDAL_TIFF_ENDIANNESS": "NATIVE",
-    "GTIFF_POINT_GEO_IGNORE": "FALSE",
-    "USE_RRD": "NO",
-    "TIFF_USE_OVR": "NO",
-}
 
-
-def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path) -> None:
+def write_raster(
+    pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path, *, mask: NDArray[np.bool_] | None = None
+) -> None:
     """Write a raster file.
 
     Args:
@@ -58,6 +51,7 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Pa
         spec: The file that is wanted.
         path: Where to write it; the caller moves or removes it.
         scratch: Folder for GDAL's temporary files.
+        mask: (row, column), True where the pixels are valid; it becomes the file's internal mask. None: no mask.
 
     Raises:
         WriteError: GDAL failed, or the file came out short (a full disk).
@@ -69,12 +63,18 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Pa
     threads = str(spec.encoding.num_threads) if os.getpid() == IMPORTED_BY_PID else "1"
     options["NUM_THREADS"] = threads
     environment = {"CPL_TMPDIR": str(scratch), "GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
+    environment |= overview_environment(spec)
+    if driver == "COG" and mask is not None and averages_are_ours(spec, has_mask=True):
+        # It takes overviews in sidecars as they are, but makes those of the mask itself: as we would, and without a
+        # predictor, which single bits can't have.
+        options["OVERVIEW_RESAMPLING"] = spec.resampling
+        environment["PREDICTOR_OVERVIEW"] = "1"
     try:
-        with rasterio.Env(**_STAGING_ENVIRONMENT, GDAL_NUM_THREADS=threads), _staging(pixels, spec) as staged:
-            build_pyramid(staged, pixels, spec)
+        with rasterio.Env(**ENVIRONMENT, GDAL_NUM_THREADS=threads), _staging(pixels, spec, mask) as staged:
+            build_pyramid(staged, pixels, spec, has_mask=mask is not None)
             if spec.statistics:
                 staged.stats(approx=False)  # which notes them as the bands' STATISTICS_... tags
-            with rasterio.Env(**environment, **overview_environment(spec)):
+            with rasterio.Env(**environment):
                 rasterio.shutil.copy(staged, str(path), driver=driver, **options)
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         # rasterio raises SystemError for failures that GDAL does not explain, a full disk among them.
@@ -97,7 +97,7 @@ def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
 
 
 @contextmanager
-def _staging(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[Any]:
+def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None) -> Iterator[Any]:
     """Give an open rasterio dataset in memory that holds pixels and metadata.
 
     A GeoTIFF, not GDAL's MEM format: a named file can have sidecars. By them, what rasterio has no call for is told:
@@ -106,9 +106,11 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[Any]:
     profile = _staging_profile(spec)
     with MemoryFile(filename="staging.tif") as file, ExitStack() as sidecars:
         with file.open(**profile) as dataset:
-            _describe(dataset, spec)
+            describe(dataset, spec)
             dataset.write(pixels)
-        _write_sidecars(file.name, pixels, spec, sidecars)
+            if mask is not None:
+                dataset.write_mask(mask)
+        _write_sidecars(file.name, pixels, spec, mask, sidecars)
         # Whatever the caller's own GDAL configuration says: here the sidecars are to be read.
         with (
             rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_DISABLE_READDIR_ON_OPEN="FALSE"),
@@ -117,69 +119,39 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[Any]:
             yield dataset
 
 
-def _write_sidecars(path: str, pixels: NDArray[Any], spec: ExportSpec, sidecars: ExitStack) -> None:
+def _write_sidecars(
+    path: str, pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None, sidecars: ExitStack
+) -> None:
     """Write ``.aux.xml`` for a 64-bit nodata, and ``.ovr``, ``.ovr.ovr``, ... for overviews of our own.
 
     Args:
         path: The staging file, in GDAL's memory.
         pixels: (band, row, column) at full resolution.
         spec: The file that is wanted.
+        mask: (row, column), True where the pixels are valid, or None.
         sidecars: Keeps the files until the staging file is done with.
     """
     name = PurePosixPath(path)
     if spec.dtype.name in WIDE_DTYPES and spec.nodata is not None:
         content = wide_nodata_sidecar(int(spec.nodata), spec.count)
         sidecars.enter_context(MemoryFile(content, dirname=name.parent.name, filename=f"{name.name}.aux.xml"))
-    if not averages_are_ours(spec):
+    if not averages_are_ours(spec, has_mask=mask is not None):
         return
     suffix = ""
-    for overview in averages(pixels, spec):
+    for overview, overview_mask in averages(pixels, spec, mask):
         suffix += ".ovr"
         file = sidecars.enter_context(MemoryFile(dirname=name.parent.name, filename=name.name + suffix))
         _, height_px, width_px = overview.shape
         profile = _staging_profile(spec) | {"height": height_px, "width": width_px}
         with rasterio.open(file.name, "w", **profile) as dataset:
             dataset.write(overview)
+            if overview_mask is not None:
+                dataset.write_mask(overview_mask)
 
 
 def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "count": spec.count,
-        "height": spec.height_px,
-        "width": spec.width_px,
-        "dtype": spec.dtype.name,
-        "crs": spec.crs,
-        "nodata": None if spec.dtype.name in WIDE_DTYPES else spec.nodata,
-        "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-        "BIGTIFF": "IF_SAFER",
-        "photometric": "MINISBLACK",
-        "ALPHA": "NO",
-    }
-    if spec.transform[:6] != (1, 0, 0, 0, 1, 0):  # which GDAL can't tell from none
-        profile["transform"] = spec.transform
-    return profile
-
-
-def _describe(dataset: Any, spec: ExportSpec) -> None:
-    metadata = spec.metadata
-    if metadata.colormap is not None:
-        dataset.write_colormap(1, dict(metadata.colormap))
-    elif metadata.colorinterp[1:] or metadata.colorinterp[0] != "gray":
-        dataset.colorinterp = [ColorInterp[name] for name in metadata.colorinterp]
-    if metadata.tags:
-        dataset.update_tags(**dict(metadata.tags))
-    if metadata.scales:
-        dataset.scales = metadata.scales
-    if metadata.offsets:
-        dataset.offsets = metadata.offsets
-    if metadata.units:
-        dataset.units = [unit or "" for unit in metadata.units]
-    for band, name in enumerate(metadata.descriptions, start=1):
-        if name:
-            dataset.set_band_description(band, name)
+    layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SAFER"}
+    return place_and_kind(spec) | layout | {"height": spec.height_px, "width": spec.width_px}
 
 
 def _check_crs(path: Path, crs: CRS) -> None:
@@ -190,17 +162,7 @@ def _check_crs(path: Path, crs: CRS) -> None:
     """
     with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
         found = dataset.crs
-    if found is None:
-        raise GeoreferenceError(
-            f"crs={crs.to_wkt()[:80]!r}... can't be told in a GeoTIFF (OGC 19-008r4); "
-            "reproject to one with an EPSG code"
-        )
-    if found != crs:
-        warnings.warn(
-            f"the CRS {crs.to_string()[:80]!r} comes back from a GeoTIFF as {found.to_string()[:80]!r}",
-            MetadataWarning,
-            stacklevel=6,
-        )
+    check_crs(found, crs)
 
 
 def check_whole(path: Path, *, is_sparse: bool) -> None:

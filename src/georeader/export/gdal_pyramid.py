@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from georeader.export.dtypes import WIDE_DTYPES
-from georeader.export.resample import average_2x2
+from georeader.export.resample import halve, halve_mask
 from georeader.export.spec import ExportSpec
 
 _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
@@ -37,44 +37,41 @@ def record_resampling(dataset: Any, resampling: str) -> None:
     dataset.update_tags(OVR_RESAMPLING_ALG=resampling)
 
 
-def averages_are_ours(spec: ExportSpec) -> bool:
+def averages_are_ours(spec: ExportSpec, *, has_mask: bool = False) -> bool:
     """Whether overviews come from `averages`.
 
-    GDAL's average of complex numbers leaves out nothing, and that of 64-bit integers goes through doubles.
+    GDAL's average of complex numbers leaves out nothing, that of 64-bit integers goes through doubles, and where there
+    is a mask it leaves out what is masked, but neither nodata nor NaN.
     """
     is_average = bool(spec.overview_factors) and spec.resampling == "AVERAGE"
     is_ours = spec.dtype.kind == "c" or spec.dtype.name in WIDE_DTYPES
+    is_ours = is_ours or (has_mask and (spec.dtype.kind == "f" or spec.nodata is not None))
     return is_ours and is_average and not spec.encoding.warps
 
 
-def averages(pixels: NDArray[Any], spec: ExportSpec) -> Iterator[NDArray[Any]]:
-    """Give the overviews of a raster, from large to small, leaving out NaN and nodata.
+def averages(
+    pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
+    """Give the overviews of a raster, from large to small, leaving out NaN, nodata and what is masked.
 
     A valid average that happens to be nodata is moved to the number beside it, as GDAL does.
 
     Args:
         pixels: (band, row, column) at full resolution.
         spec: The file that is wanted.
+        mask: (row, column), True where the pixels are valid, or None.
+
+    Yields:
+        The pixels, (band, row, column), and their mask where there is one: valid where any of its four pixels was.
     """
-    with np.errstate(invalid="ignore"):
-        is_valid = ~np.isnan(pixels) if spec.nodata is None else ~np.isnan(pixels) & (pixels != spec.nodata)
-    missing = spec.dtype.type((np.nan if spec.dtype.kind == "c" else 0) if spec.nodata is None else spec.nodata)
     level = pixels
     for _ in spec.overview_factors:
-        level, is_valid = average_2x2(level, is_valid)
-        if spec.nodata is not None:
-            level = np.where(is_valid & (level == missing), _beside(missing), level)
-        yield np.where(is_valid, level, missing)
+        level = np.stack([halve(band, "AVERAGE", nodata=spec.nodata, is_valid=mask) for band in level])
+        mask = None if mask is None else halve_mask(mask)
+        yield level, mask
 
 
-def _beside(number: Any) -> Any:
-    """Give a number next to another one of its dtype."""
-    if number.dtype.kind == "c":
-        return number.dtype.type(np.nextafter(number.real, np.inf))
-    return number - 1 if number == np.iinfo(number.dtype).max else number + 1
-
-
-def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
+def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, *, has_mask: bool = False) -> None:
     """Build the overviews that ``spec`` asks for, counting NaN as missing whatever the nodata is.
 
     GDAL leaves out only what equals nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
@@ -84,6 +81,7 @@ def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
         dataset: Open for update; has ``pixels`` and, where `averages_are_ours`, its overviews already.
         pixels: (band, row, column) at full resolution.
         spec: The file that is wanted.
+        has_mask: It has a mask as well.
     """
     factors = spec.overview_factors
     if spec.encoding.warps:
@@ -91,7 +89,7 @@ def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec) -> None:
         return
     if not factors:
         return
-    if averages_are_ours(spec):
+    if averages_are_ours(spec, has_mask=has_mask):
         record_resampling(dataset, spec.resampling)
         return
     nan_counts_as_data = spec.dtype.kind == "f" and spec.nodata == spec.nodata and spec.resampling != "NEAREST"

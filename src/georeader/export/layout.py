@@ -3,6 +3,69 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a file.
+
+    Attributes:
+        number: 0 for the full resolution, 1 for the overview of half its size, and so on.
+        height_px: Rows.
+        width_px: Columns.
+        tile_height_px: Rows of a tile.
+        tile_width_px: Columns of a tile.
+        planes: 1 where a tile holds all bands, the number of bands where it holds one.
+    """
+
+    number: int
+    height_px: int
+    width_px: int
+    tile_height_px: int
+    tile_width_px: int
+    planes: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.height_px, self.width_px
+
+    @property
+    def tiles_down(self) -> int:
+        """Rows of tiles."""
+        return math.ceil(self.height_px / self.tile_height_px)
+
+    @property
+    def tiles_across(self) -> int:
+        """Columns of tiles."""
+        return math.ceil(self.width_px / self.tile_width_px)
+
+    @property
+    def tile_count(self) -> int:
+        """Number of tiles, those of all planes."""
+        return self.planes * self.tiles_down * self.tiles_across
+
+
+def pyramid_levels(
+    shape: tuple[int, int], tile_shape: tuple[int, int], planes: int, factors: tuple[int, ...]
+) -> tuple[Level, ...]:
+    """Give the levels of a file, from the full resolution to the smallest overview.
+
+    Args:
+        shape: (rows, columns) at full resolution.
+        tile_shape: (rows, columns) of a tile.
+        planes: 1, or the number of bands where tiles hold one band each.
+        factors: Decimation factors of the overviews: 2, 4, 8, ...
+
+    Example:
+        >>> [level.shape for level in pyramid_levels((700, 511), (256, 256), 1, (2, 4))]
+        [(700, 511), (350, 256), (175, 128)]
+    """
+    return tuple(
+        Level(number, *overview_shape(*shape, factor), *tile_shape, planes)
+        for number, factor in enumerate((1, *factors))
+    )
 
 
 def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, ...]:

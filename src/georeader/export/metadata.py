@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import numbers
 import operator
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from rasterio.enums import ColorInterp
+from rasterio.rpc import RPC
 
+from georeader.caller import warn_caller
 from georeader.errors import MetadataError, MetadataWarning
+from georeader.ground_control import GroundControlPoints, as_control_points
+from georeader.window_utils import normalise_crs
 
 Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
+Tags = tuple[tuple[str, str], ...]
+
+#: What the tags of a band that GDAL derives from its pixels begin with.
+STATISTICS_PREFIX = "STATISTICS_"
 
 #: Tags that GDAL derives from the file itself: copied from another file they would say what is not so.
 _DERIVED_TAGS = ("OVR_RESAMPLING_ALG",)
@@ -42,6 +50,9 @@ class Metadata:
         colorinterp: One GDAL name per band.
         colormap: ((pixel value, (red, green, blue, alpha)), ...) of a one-band raster, or None.
         tags: ((key, value), ...) of the file.
+        band_tags: ((key, value), ...) of each band.
+        gcps: Ground control points, which stand for the transform and the CRS of the raster; or None.
+        rpcs: Rational polynomials, or None.
     """
 
     descriptions: tuple[str | None, ...] = ()
@@ -50,7 +61,10 @@ class Metadata:
     units: tuple[str | None, ...] = ()
     colorinterp: tuple[str, ...] = ()
     colormap: Colormap | None = None
-    tags: tuple[tuple[str, str], ...] = ()
+    tags: Tags = ()
+    band_tags: tuple[Tags, ...] = ()
+    gcps: GroundControlPoints | None = None
+    rpcs: RPC | None = None
 
 
 def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
@@ -71,10 +85,21 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
     colormap = attrs.get("colormap")
     if colormap is not None:
         found["colormap"] = _colormap(colormap)
-    tags = attrs.get("tags")
-    if tags is not None:
-        found["tags"] = _source_tags(tags)
-    return Metadata(**found)
+    lost: list[str] = []
+    if attrs.get("tags") is not None:
+        found["tags"] = _source_tags(attrs["tags"], "attrs['tags']", lost)
+    if attrs.get("band_tags") is not None:
+        found["band_tags"] = _per_band(attrs["band_tags"], count, partial(_band_tags, lost=lost), "attrs['band_tags']")
+    if lost:
+        names = ", ".join(dict.fromkeys(lost))
+        warn_caller(f"tags of the source that a GeoTIFF can't keep are left out: {names}", MetadataWarning)
+    return Metadata(**found, gcps=_control_points(attrs.get("gcps")), rpcs=_rational_polynomials(attrs.get("rpcs")))
+
+
+def first_bands(metadata: Metadata, count: int) -> Metadata:
+    """Leave out what is said of the bands behind the first ``count``."""
+    per_band = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
+    return replace(metadata, **{name: getattr(metadata, name)[:count] for name in per_band})
 
 
 def resolve_metadata(
@@ -94,18 +119,16 @@ def resolve_metadata(
         kept = {key: value for key, value in source.tags if key.lower() not in names}
         changes["tags"] = tuple((kept | own).items())
     if source.colormap is not None and (count != 1 or dtype.name not in ("uint8", "uint16")):
-        warnings.warn(
+        warn_caller(
             "the colour table is left out: a TIFF has one for a single band of uint8 or uint16, "
             f"not for {count} of {dtype}",
             MetadataWarning,
-            stacklevel=5,
         )
         changes["colormap"] = None
     elif source.colormap is None and "palette" in source.colorinterp:
-        warnings.warn(
+        warn_caller(
             "colour tables are left out: a TIFF has one for a single band, and this raster several bands",
             MetadataWarning,
-            stacklevel=5,
         )
     elif source.colormap is not None and source.colormap[-1][0] > np.iinfo(dtype).max:
         raise MetadataError(f"attrs['colormap'] has an entry for {source.colormap[-1][0]}, which {dtype} can't hold")
@@ -131,7 +154,7 @@ def check_tags(tags: Any) -> dict[str, str]:
         if twin is not None:
             raise MetadataError(f"tags has both {twin!r} and {key!r}; GDAL's keys ignore case, so keep one")
         checked[str(key)] = as_text
-    return {key: value for key, value in checked.items() if key not in _DERIVED_TAGS}
+    return {key: value for key, value in checked.items() if not is_derived(key, is_band=False)}
 
 
 def tag_text(key: Any, value: Any) -> str:
@@ -147,17 +170,17 @@ def tag_text(key: Any, value: Any) -> str:
     return str(value)
 
 
-def tag_problem(key: Any, value: str) -> str | None:
-    """Tell why GDAL's metadata would not give a tag back as it was; None: it would."""
+def tag_problem(key: Any, value: str, *, is_band: bool = False) -> str | None:
+    """Tell why GDAL's metadata would not give a tag of the file, or of a band, back as it was; None: it would."""
     if not isinstance(key, str) or not key.strip() or key != key.strip():
         return "a key is text, without white space around it"
     if any(character in "=:" or not character.isprintable() for character in key):
         return "a key can't have '=', ':' or control characters in it"
     if key in ("ns", "bidx"):
         return "rasterio keeps this name for itself; use another"
-    if key == "AREA_OR_POINT" and value not in ("Area", "Point"):
+    if not is_band and key == "AREA_OR_POINT" and value not in ("Area", "Point"):
         return "allowed: Area, Point"
-    if key.upper().startswith("TIFFTAG_") and key not in _TIFF_TEXT_TAGS:
+    if not is_band and key.upper().startswith("TIFFTAG_") and key not in _TIFF_TEXT_TAGS:
         return _tiff_tag_problem(key, value)
     if not value:
         return "GDAL drops empty values; leave the key out"
@@ -180,16 +203,58 @@ def _tiff_tag_problem(key: str, value: str) -> str | None:
     return None if number >= 0 else "this TIFF tag holds no negative number"
 
 
-def _source_tags(tags: Any) -> tuple[tuple[str, str], ...]:
+def _source_tags(tags: Any, where: str, lost: list[str], *, is_band: bool = False) -> Tags:
+    """Keep what a GeoTIFF can; the names of the others are added to ``lost``."""
     if not isinstance(tags, Mapping):
-        raise MetadataError(f"attrs['tags'] is a {type(tags).__name__}; it should be a mapping of text to text")
-    kept = {str(key): str(value) for key, value in tags.items() if key not in _DERIVED_TAGS}
-    lost = sorted(key for key, value in kept.items() if tag_problem(key, value))
-    if lost:
-        warnings.warn(
-            f"tags of the source that a GeoTIFF can't keep are left out: {', '.join(lost)}", MetadataWarning, 6
+        raise MetadataError(f"{where} is a {type(tags).__name__}; it should be a mapping of text to text")
+    kept: dict[str, str] = {}
+    for key, value in ((str(key), str(value)) for key, value in tags.items()):
+        has_twin = key.lower() in {other.lower() for other in kept}
+        if is_derived(key, is_band=is_band):
+            continue
+        if has_twin or tag_problem(key, value, is_band=is_band):
+            lost.append(key)
+        else:
+            kept[key] = value
+    return tuple(kept.items())
+
+
+def is_derived(key: str, *, is_band: bool) -> bool:
+    """Tell whether GDAL makes this tag out of the file itself: copied to another file it would say what is not so."""
+    return key.upper().startswith(STATISTICS_PREFIX) if is_band else key in _DERIVED_TAGS
+
+
+def _band_tags(tags: Any, where: str, lost: list[str]) -> Tags:
+    return () if tags is None else _source_tags(tags, where, lost, is_band=True)
+
+
+def _control_points(gcps: Any) -> GroundControlPoints | None:
+    if gcps is None:
+        return None
+    given = as_control_points(gcps)
+    if given is None:
+        raise MetadataError(
+            f"attrs['gcps'] is a {type(gcps).__name__}; give georeader.ground_control.GroundControlPoints(points, crs)"
         )
-    return tuple((key, value) for key, value in kept.items() if key not in lost)
+    for position, point in enumerate(given.points):
+        if not np.isfinite([point.row, point.col, point.x, point.y, point.z or 0]).all():
+            raise MetadataError(f"attrs['gcps']: point {position} is {point}; give finite numbers")
+    own = GroundControlPoints(given.points, normalise_crs(given.crs)).regrid(0, 0)
+    return own if own.points else None
+
+
+def _rational_polynomials(rpcs: Any) -> RPC | None:
+    if rpcs is None:
+        return None
+    if not isinstance(rpcs, RPC):
+        raise MetadataError(f"attrs['rpcs'] is a {type(rpcs).__name__}; give a rasterio.rpc.RPC")
+    said = rpcs.to_dict()
+    for name, value in said.items():
+        wanted = 20 if name.endswith("_coeff") else 1
+        numbers = [0] if value is None and name.startswith("err_") else value
+        if np.size(numbers) != wanted or not np.isfinite(np.asarray(numbers, dtype=float)).all():
+            raise MetadataError(f"attrs['rpcs'].{name}={value!r}; give {wanted} finite number{'s' * (wanted > 1)}")
+    return RPC(**said)
 
 
 def _per_band(values: Any, count: int, read: Any, where: str) -> tuple[Any, ...]:

@@ -75,18 +75,32 @@ def whole_number(low: int, high: int | None = None) -> Value:
     return Value(parse, f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}")
 
 
-def real_number(low: float, *, above: bool = False) -> Value:
-    """A finite number of at least ``low`` (or ``above`` it)."""
+def real_number(low: float, *, above: bool = False, high: float = math.inf) -> Value:
+    """A finite number of at least ``low`` (or ``above`` it) and at most ``high``."""
 
     def parse(given: Any) -> float:
         if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, numbers.Real)):
             raise TypeError(f"{given!r} is no number")
         number = float(given)
-        if not math.isfinite(number) or number < low or (above and number == low):
+        if not math.isfinite(number) or not low <= number <= high or (above and number == low):
             raise ValueError(f"{number} is out of range")
         return number
 
-    return Value(parse, f"a number {'above' if above else 'of at least'} {low:g}")
+    limit = "" if high == math.inf else f" and at most {high:g}"
+    return Value(parse, f"a number {'above' if above else 'of at least'} {low:g}{limit}")
+
+
+def one_or_each(single: Value) -> Value:
+    """One value for all bands, or a sequence with one per band; gives the value, or a tuple."""
+
+    def parse(given: Any) -> Any:
+        if isinstance(given, (list, tuple)):
+            if not given:
+                raise ValueError("the list is empty")
+            return tuple(single.parse(part) for part in given)
+        return single.parse(given)
+
+    return Value(parse, f"{single.allowed}; or a list with one of them per band")
 
 
 def numbers_joined(count: int) -> Value:

@@ -21,19 +21,29 @@ from georeader.export.option_values import (
     choice,
     crs,
     numbers_joined,
+    one_or_each,
     real_number,
     text,
     whole_number,
 )
 
-CODECS = ("LZW", "DEFLATE", "ZSTD", "LZMA", "JPEG", "WEBP", "LERC", "LERC_DEFLATE", "LERC_ZSTD", "NONE")
+CODECS = (
+    "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD", "NONE",
+)  # fmt: skip
 
-RESAMPLINGS = ("NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "MODE", "RMS", "GAUSS")
+#: Methods that GDAL makes overviews by ...
+GDAL_RESAMPLINGS = ("NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "MODE", "RMS", "GAUSS")
 
-_PREDICTOR = choice(
-    ("NO", "YES", "STANDARD", "FLOATING_POINT"), {"1": "NO", "2": "STANDARD", "3": "FLOATING_POINT", "NONE": "NO"}
-)
-_RESAMPLING = choice(RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+#: ... and those that are this project's own.
+RESAMPLINGS = (*GDAL_RESAMPLINGS, "MIN", "MAX", "MED", "OR")
+
+_PREDICTORS = ("NO", "YES", "STANDARD", "FLOATING_POINT")
+_PREDICTOR_NUMBERS = {"1": "NO", "2": "STANDARD", "3": "FLOATING_POINT", "NONE": "NO"}
+_PREDICTOR = choice((*_PREDICTORS, "AUTO"), _PREDICTOR_NUMBERS)
+_OVERVIEW_PREDICTOR = choice(_PREDICTORS, _PREDICTOR_NUMBERS)
+_METHOD = choice(RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+_WARP_METHOD = choice(GDAL_RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+_RESAMPLING = one_or_each(_METHOD)
 _CODEC = choice(CODECS)
 _PERCENT = whole_number(1, 100)
 _LEVEL = whole_number(0, 22)
@@ -70,6 +80,9 @@ OPTIONS: Mapping[str, Option] = {
     "JPEG_QUALITY": Option("quality", _PERCENT, ("JPEG",)),
     "WEBP_LEVEL": Option("quality", _PERCENT, ("WEBP",)),
     "WEBP_LOSSLESS": Option("lossless", BOOLEAN, ("WEBP",)),
+    "JXL_LOSSLESS": Option("lossless", BOOLEAN, ("JXL",)),
+    "JXL_EFFORT": Option("effort", whole_number(1, 9), ("JXL",)),
+    "JXL_DISTANCE": Option("distance", real_number(0.01, high=25), ("JXL",)),
     "MAX_Z_ERROR": Option("max_z_error", real_number(0), _LERCS),
     "PREDICTOR": Option("predictor", _PREDICTOR),
     "BLOCKXSIZE": Option("tile_width_px", TILE_SIDE_PX),
@@ -93,10 +106,10 @@ OPTIONS: Mapping[str, Option] = {
     "RES": Option("driver", real_number(0, above=True), kinds=_COG),
     "EXTENT": Option("driver", numbers_joined(4), kinds=_COG),
     "ADD_ALPHA": Option("driver", BOOLEAN, kinds=_COG),
-    "WARP_RESAMPLING": Option("driver", _RESAMPLING, kinds=_COG),
+    "WARP_RESAMPLING": Option("driver", _WARP_METHOD, kinds=_COG),
     "OVERVIEW_COMPRESS": Option("driver", _CODEC, kinds=_COG),
     "OVERVIEW_QUALITY": Option("driver", _PERCENT, kinds=_COG),
-    "OVERVIEW_PREDICTOR": Option("driver", _PREDICTOR, kinds=_COG),
+    "OVERVIEW_PREDICTOR": Option("driver", _OVERVIEW_PREDICTOR, kinds=_COG),
     "MAX_Z_ERROR_OVERVIEW": Option("driver", real_number(0), _LERCS, kinds=_COG),
     "STATISTICS": Option("driver", choice(("AUTO", "YES", "NO")), kinds=_COG),
     "NBITS": Option("driver", whole_number(1, 31)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +10,12 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
+from georeader.caller import warn_caller
 from georeader.errors import FillValueWarning, GeoreferenceError, MetadataWarning, OptionError
 from georeader.export import layout
 from georeader.export.dtypes import check_nodata, storage_dtype
 from georeader.export.encoding import Encoding, resolve_encoding
+from georeader.export.masks import with_mask
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
 from georeader.window_utils import compare_crs, normalise_transform, same_transform
@@ -37,6 +38,7 @@ class SourceSpec:
         fill_value: The source's value for "no data", or None.
         fill_value_was_said: False while ``fill_value`` is 0 only because nobody said otherwise.
         metadata: What the source knows of its bands and itself.
+        has_mask: It has a validity mask besides its pixels.
     """
 
     count: int
@@ -48,6 +50,7 @@ class SourceSpec:
     fill_value: Any
     fill_value_was_said: bool
     metadata: Metadata
+    has_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,11 @@ class ExportSpec:
         nodata: Number that ``dtype`` holds, or None.
         metadata: Descriptions, scales, tags and the like.
         encoding: Codec, tiles and the like.
-        resampling: Of the overviews, one of `options.RESAMPLINGS`.
+        resamplings: Of the overviews, one of `options.RESAMPLINGS` per band.
         is_classes: The values are classes, which must never be mixed.
+        mask: Where the file's validity mask comes from: the "dataset" (the source has one), its "alpha" band (which is
+            then no band of the file), its "nodata" (which a lossy codec would blur); None: the file has none.
+        nodata_as_mask: The value that the mask stands for, where ``mask`` is "nodata".
     """
 
     kind: str
@@ -79,8 +85,10 @@ class ExportSpec:
     nodata: int | float | None
     metadata: Metadata
     encoding: Encoding
-    resampling: str
+    resamplings: tuple[str, ...]
     is_classes: bool
+    mask: str | None = None
+    nodata_as_mask: int | float | None = None
 
     @property
     def overview_factors(self) -> tuple[int, ...]:
@@ -96,9 +104,20 @@ class ExportSpec:
         return layout.overview_factors(self.height_px, self.width_px, height_px, width_px)
 
     @property
+    def resampling(self) -> str:
+        """The method of all bands, or those of each, joined by commas."""
+        return ",".join(dict.fromkeys(self.resamplings) if len(set(self.resamplings)) == 1 else self.resamplings)
+
+    @property
+    def alpha_band(self) -> int | None:
+        """Position of the band that says where the others are visible, or None."""
+        names = self.metadata.colorinterp
+        return names.index("alpha") if "alpha" in names else None
+
+    @property
     def statistics(self) -> bool:
-        """Whether exact statistics go into the file, taken from the pixels before GDAL has them."""
-        return dict(self.encoding.driver_options).get("STATISTICS") == "YES" and not self.encoding.warps
+        """Whether exact statistics of the full resolution go into the file."""
+        return self.encoding.options.get("STATISTICS") == "YES" and not self.encoding.warps
 
 
 def default_resampling(is_classes: bool) -> str:
@@ -121,14 +140,8 @@ def plan_export(
     Raises:
         GeoreaderError: One of its kinds, for each wish that can't be met.
     """
-    defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
-    asked = parse_profile(profile_arg, kind)
-    _check_raster_keys(asked, source)
-    # A default gives way to the nodata argument; profile_arg may not contradict it.
-    usual = ("DTYPE", "NODATA") if nodata is None else ("DTYPE",)
-    said = {key: defaults.raster[key] for key in usual if key in defaults.raster} | dict(asked.raster)
-    asked = replace(asked, raster=said)
-    dtype = storage_dtype(said.get("DTYPE", source.dtype))
+    defaults, asked = _profiles(source, kind, default_profile, profile_arg, nodata)
+    dtype = storage_dtype(asked.raster.get("DTYPE", source.dtype))
     encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
     metadata = resolve_metadata(source.metadata, count=source.count, dtype=dtype, descriptions=descriptions, tags=tags)
     _check_size(encoding, source)
@@ -136,7 +149,7 @@ def plan_export(
     is_classes = source.dtype.kind == "b" or has_colours
     resolved_nodata = _resolve_nodata(nodata, asked, source, dtype)
     _warn_of_transparency(metadata, (resolved_nodata, source.fill_value))
-    return ExportSpec(
+    spec = ExportSpec(
         kind=kind,
         count=source.count,
         height_px=source.height_px,
@@ -147,9 +160,30 @@ def plan_export(
         nodata=resolved_nodata,
         metadata=metadata,
         encoding=encoding,
-        resampling=encoding.resampling or default_resampling(is_classes),
+        resamplings=_resamplings(encoding, is_classes, source.count),
         is_classes=is_classes,
+        mask="dataset" if source.has_mask else None,
     )
+    return with_mask(spec)
+
+
+def _profiles(
+    source: SourceSpec, kind: str, default_profile: Mapping[str, Any], profile_arg: Any, nodata: Any
+) -> tuple[Profile, Profile]:
+    """Parse the defaults and what the caller asks for, into which those defaults go that say what the raster is."""
+    defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
+    asked = parse_profile(profile_arg, kind)
+    _check_raster_keys(asked, source)
+    # A default gives way to the nodata argument; profile_arg may not contradict it.
+    usual = ("DTYPE", "NODATA") if nodata is None else ("DTYPE",)
+    said = {key: defaults.raster[key] for key in usual if key in defaults.raster} | dict(asked.raster)
+    return defaults, replace(asked, raster=said)
+
+
+def _resamplings(encoding: Encoding, is_classes: bool, count: int) -> tuple[str, ...]:
+    if isinstance(encoding.resampling, tuple):
+        return encoding.resampling
+    return (encoding.resampling or default_resampling(is_classes),) * count
 
 
 def _check_size(encoding: Encoding, source: SourceSpec) -> None:
@@ -171,11 +205,10 @@ def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
     table = metadata.colormap or ()
     lost = [value for value, (*_, alpha) in table if alpha != 255 and value not in missing]
     if lost:
-        warnings.warn(
+        warn_caller(
             f"the transparency of {len(lost)} colour table entries, such as that of {lost[0]}, has no place in a TIFF: "
             "they come back opaque",
             MetadataWarning,
-            stacklevel=5,
         )
 
 
@@ -191,11 +224,10 @@ def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.d
         return check_nodata(asked.raster["NODATA"], dtype, "profile_arg['nodata']")
     resolved = check_nodata(source.fill_value, dtype, "data_save.fill_value_default")
     if resolved == 0 and dtype.kind in "fc" and not source.fill_value_was_said:
-        warnings.warn(
+        warn_caller(
             "nodata of this floating-point raster is 0 only because fill_value_default was left at its default: pixels "
             "that measure 0 will read as missing. Pass nodata=numpy.nan (or nodata=0 if that is what you mean)",
             FillValueWarning,
-            stacklevel=5,
         )
     return resolved
 

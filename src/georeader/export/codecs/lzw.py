@@ -1,9 +1,9 @@
 """LZW whose streams every reader takes, web viewers among them.
 
 imagecodecs lets its table of strings grow to code 4094 before it clears it, and may use the last two codes, where
-libtiff clears it two codes earlier. geotiff.js, by which most web viewers read a GeoTIFF, has no room for codes 4093 and
-4094 and never comes back from them. They are rare, but constant areas behind noise (nodata, say) bring them about. Such
-a stream is cut in front of them into two, which are joined at the bit: a cleared table in between is all that it costs.
+libtiff clears it two codes earlier. geotiff.js, by which most web viewers read a GeoTIFF, has no room for codes 4093
+and 4094 and never comes back from them. They are rare, but constant areas behind noise (nodata, say) bring them about.
+Such a stream is cut in front of them into two, which are joined at the bit; all that it costs is a cleared table.
 """
 
 from __future__ import annotations

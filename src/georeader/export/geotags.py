@@ -1,0 +1,101 @@
+"""The tags by which GDAL tells place, bands and metadata: GDAL is asked, through a tiny GeoTIFF in memory.
+
+GeoTIFF keys, GDAL's XML, colour tables and alpha flags are GDAL's knowledge. So GDAL writes them all into a GeoTIFF of
+one pixel, and its tags are carried over into the file that this project lays out. It takes about a millisecond.
+
+References:
+    OGC 19-008r4 (GeoTIFF 1.1), section 7; GDAL's GTiff driver page, "Metadata" and "Georeferencing".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from georeader.caller import warn_caller
+from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
+from georeader.export import tiff
+from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
+from georeader.export.spec import ExportSpec
+from georeader.export.statistics import BandStatistics, statistics_tags
+from georeader.export.tiff import Tag, TagNumber, TagType
+
+#: Tags that say how the tiny file itself is laid out.
+_LAYOUT_TAGS = frozenset(
+    {
+        TagNumber.NEW_SUBFILE_TYPE,
+        TagNumber.IMAGE_WIDTH,
+        TagNumber.IMAGE_LENGTH,
+        TagNumber.COMPRESSION,
+        TagNumber.STRIP_OFFSETS,
+        TagNumber.ROWS_PER_STRIP,
+        TagNumber.STRIP_BYTE_COUNTS,
+        TagNumber.PLANAR_CONFIGURATION,
+        TagNumber.TILE_WIDTH,
+        TagNumber.TILE_LENGTH,
+        TagNumber.TILE_OFFSETS,
+        TagNumber.TILE_BYTE_COUNTS,
+    }
+)
+
+
+def descriptive_tags(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple[Tag, ...]:
+    """Give the tags that describe a raster and its bands, as GDAL writes them.
+
+    Args:
+        spec: The file that is wanted.
+        statistics: One per band, or empty: then the file says nothing of them.
+
+    Raises:
+        GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
+        WriteError: GDAL failed.
+    """
+    options = dict(spec.encoding.driver_options)
+    version = {"GEOTIFF_VERSION": options["GEOTIFF_VERSION"]} if "GEOTIFF_VERSION" in options else {}
+    try:
+        environment = {**ENVIRONMENT, "GDAL_PAM_ENABLED": "NO", "GDAL_TIFF_ENDIANNESS": "LITTLE"}
+        with rasterio.Env(**environment), MemoryFile(filename="tags.tif") as file:
+            with file.open(height=1, width=1, **place_and_kind(spec), **version) as dataset:
+                describe(dataset, spec)
+                if spec.overview_factors:
+                    dataset.update_tags(OVR_RESAMPLING_ALG=spec.resampling)
+                for band, numbers in enumerate(statistics, start=1):
+                    dataset.update_tags(band, **statistics_tags(numbers))
+            if spec.crs is not None:
+                with file.open() as dataset:
+                    check_crs(dataset.crs, spec.crs)
+            tags = tiff.read_first_directory(bytes(file.getbuffer()))
+    except (RasterioError, CPLE_BaseError, SystemError) as error:
+        raise WriteError(f"GDAL can't tell this raster's place and metadata in a GeoTIFF: {error}") from error
+    return (*(tag for tag in tags if tag.number not in _LAYOUT_TAGS), *_wide_nodata(spec))
+
+
+def check_crs(found: CRS | None, wanted: CRS) -> None:
+    """Compare a CRS with what GeoTIFF's keys made of it: not every CRS has a place in them.
+
+    Raises:
+        GeoreferenceError: Nothing is left of it.
+    """
+    if found is None:
+        raise GeoreferenceError(
+            f"crs={wanted.to_wkt()[:80]!r}... can't be told in a GeoTIFF (OGC 19-008r4); "
+            "reproject to one with an EPSG code"
+        )
+    if found != wanted:
+        warn_caller(
+            f"the CRS {wanted.to_string()[:80]!r} comes back from a GeoTIFF as {found.to_string()[:80]!r}",
+            MetadataWarning,
+        )
+
+
+def _wide_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
+    """Tell a 64-bit nodata ourselves: rasterio would hand GDAL a double."""
+    if spec.nodata is None or spec.dtype.name not in WIDE_DTYPES:
+        return ()
+    return (tiff.make_tag(TagNumber.GDAL_NODATA, TagType.ASCII, f"{int(spec.nodata)}\0".encode("ascii")),)

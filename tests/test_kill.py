@@ -1,0 +1,97 @@
+"""Killed at any moment, a save leaves the earlier file or the whole new one, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KILLS = 120
+
+#: Imports once, then forks a process that saves for each line that it is sent, and buries it at the next line.
+NURSERY = textwrap.dedent("""
+    import os, sys
+    import numpy as np
+    from affine import Affine
+    from georeader import GeoTensor, save_cog
+
+    path = sys.argv[1]
+    values = np.random.default_rng(0).integers(0, 2**16, (1, 1500, 1500)).astype("uint16")
+    tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857")
+    print("ready", flush=True)
+    while sys.stdin.readline():
+        pid = os.fork()
+        if pid == 0:
+            save_cog(tensor, path, profile_arg={"compress": "deflate", "LEVEL": 1, "predictor": 2})
+            os._exit(0)
+        print(pid, flush=True)
+        sys.stdin.readline()  # until then its number is nobody else's
+        os.waitpid(pid, 0)
+        print("gone", flush=True)
+""")
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "temporary").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", NURSERY, str(tmp_path / "folder" / "out.tif")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+    ) as process:  # fmt: skip
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+def save(nursery: subprocess.Popen[str], kill_after_seconds: float | None, how: signal.Signals) -> float:
+    """Let one process save, kill it after a while, and give how long it lived."""
+    nursery.stdin.write("save\n")
+    nursery.stdin.flush()
+    pid = int(nursery.stdout.readline())
+    begun = time.perf_counter()
+    if kill_after_seconds is not None:
+        time.sleep(kill_after_seconds)
+        os.kill(pid, how)
+    nursery.stdin.write("bury\n")
+    nursery.stdin.flush()
+    assert nursery.stdout.readline() == "gone\n"
+    return time.perf_counter() - begun
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_kill_leaves_the_earlier_file_or_the_whole_new_one(
+    how: signal.Signals, nursery: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "folder" / "out.tif"
+    seconds = min(save(nursery, None, how) for _ in range(3))
+    whole = path.read_bytes()
+    chance = random.Random(20261122)
+    outcomes = {"earlier": 0, "new": 0}
+
+    for number in range(KILLS if how is signal.SIGKILL else KILLS // 6):
+        earlier = None if number % 2 else b"the earlier file"
+        path.unlink(missing_ok=True)
+        if earlier is not None:
+            path.write_bytes(earlier)
+        save(nursery, chance.uniform(0, 1.1 * seconds), how)
+        found = {entry.name: entry.read_bytes() for entry in path.parent.iterdir()}
+        outcome = "new" if found.get("out.tif") == whole else "earlier"
+        outcomes[outcome] += 1
+        expected = {"out.tif": whole} if outcome == "new" else {"out.tif": earlier} if earlier else {}
+        assert found == expected, f"kill {number}"
+
+    # Both happened, so the kills did strike in mid-save.
+    assert min(outcomes.values()) > 0

@@ -1,0 +1,316 @@
+"""The project's own writer: what it writes, in which order, and that the bytes depend on nothing but the input."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.io import MemoryFile
+
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader.errors import OptionError, WriteError
+from georeader.export import file_layout, stream_engine
+from georeader.export.file_pixels import FilePixels
+from georeader.export.sources import open_source
+from georeader.export.spec import ExportSpec, plan_export
+from georeader.export.stream_plan import plan_stream
+from georeader.export.tiff import BIG, CLASSIC
+
+OWN = {"engine": "stream"}
+
+
+@dataclass
+class Recorder:
+    """A file in memory that remembers each write, and can fail at one."""
+
+    fails_at: int | None = None
+    writes: list[tuple[int, int]] = field(default_factory=list)
+    content: bytearray = field(default_factory=bytearray)
+    spools: list[Recorder] = field(default_factory=list)
+
+    def open_spool(self) -> Recorder:
+        self.spools.append(Recorder())
+        return self.spools[-1]
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        return bytes(self.content[offset_bytes : offset_bytes + size_bytes])
+
+    def write_at(self, offset_bytes: int, data: bytes) -> None:
+        if len(self.writes) == self.fails_at:
+            raise WriteError(28, "No space left on device")
+        self.writes.append((offset_bytes, len(data)))
+        end = offset_bytes + len(data)
+        self.content.extend(b"\0" * (end - len(self.content)))
+        self.content[offset_bytes:end] = data
+
+
+def a_spec(tensor: GeoTensor, kind: str = "cog", **profile_arg: Any) -> ExportSpec:
+    source = open_source(tensor)
+    return plan_export(source.spec, kind=kind, default_profile={"compress": "lzw", "BLOCKSIZE": 64},
+                       profile_arg={"predictor": 1} | profile_arg)  # fmt: skip
+
+
+def write(tensor: GeoTensor, file: Recorder, threads: int = 2, **profile_arg: Any) -> stream_engine.Written:
+    spec = a_spec(tensor, **profile_arg)
+    pixels = FilePixels(tensor.values.reshape(-1, *tensor.values.shape[-2:]), None, spec)
+    return stream_engine.write_raster(pixels, plan_stream(spec), file, threads=threads)
+
+
+def test_the_header_is_written_last_so_that_half_a_file_is_no_tiff(make_tensor: Any) -> None:
+    file = Recorder()
+
+    write(make_tensor((1, 300, 300)), file)
+
+    offsets = [offset for offset, _ in file.writes]
+    assert offsets[-1] == 0
+    assert min(offsets[:-1]) > 8
+
+
+def test_every_byte_is_written_once(make_tensor: Any) -> None:
+    file = Recorder()
+
+    written = write(make_tensor((2, 500, 300)), file, compress="deflate", OVERVIEWS="AUTO")
+
+    spans = sorted(file.writes)
+    assert all(offset + size == following for (offset, size), (following, _) in itertools.pairwise(spans))
+    assert spans[-1][0] + spans[-1][1] == len(file.content) == written.size_bytes
+
+
+@pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
+def test_tiles_lie_from_the_smallest_overview_to_the_full_resolution_row_by_row(
+    interleave: str, make_tensor: Any
+) -> None:
+    file = Recorder()
+
+    write(make_tensor((2, 300, 200)), file, INTERLEAVE=interleave)
+
+    with tifffile.TiffFile(memory(file)) as tiff:
+        offsets = [page.dataoffsets for page in tiff.pages]
+        sizes = [page.databytecounts for page in tiff.pages]
+    in_file = [offset for level in reversed(offsets) for offset in level]
+    assert in_file == sorted(in_file)
+    for offset, size in zip(itertools.chain(*offsets), itertools.chain(*sizes), strict=True):
+        assert struct.unpack_from("<I", file.content, offset - 4) == (size,)
+        assert file.content[offset + size : offset + size + 4] == file.content[offset + size - 4 : offset + size]
+
+
+def memory(file: Recorder) -> Any:
+    import io
+
+    return io.BytesIO(bytes(file.content))
+
+
+@pytest.mark.parametrize("fails_at", range(6))
+def test_a_disk_that_fails_at_any_write_is_an_error(fails_at: int, make_tensor: Any) -> None:
+    whole = Recorder()
+    write(make_tensor((1, 300, 300)), whole, compress="none")
+    assert len(whole.writes) > 6
+
+    with pytest.raises(WriteError, match="No space left"):
+        write(make_tensor((1, 300, 300)), Recorder(fails_at), compress="none")
+
+
+def test_an_encoder_that_fails_names_level_and_tile(
+    make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from georeader.export.tiles import TileEncoder
+
+    encode = TileEncoder.encode_tile
+
+    def fails_in_small_tiles(self: TileEncoder, pixels: Any) -> Any:
+        if pixels.shape[1:] == (22, 100):
+            raise WriteError("the encoder gave up")
+        return encode(self, pixels)
+
+    monkeypatch.setattr(TileEncoder, "encode_tile", fails_in_small_tiles)
+    with pytest.raises(
+        WriteError, match=r"out\.tif.*overview 2.*plane 0: the tile at row 1, column 0: the encoder gave"
+    ):
+        save_cog(make_tensor((1, 600, 400)), tmp_path / "out.tif", profile_arg={"BLOCKSIZE": 128}, **OWN)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 400), st.integers(1, 400), st.sampled_from(["PIXEL", "BAND"]),
+    st.sampled_from(["AVERAGE", "CUBIC", "NEAREST", "MODE"]), st.sampled_from(["AUTO", 1, 2]), st.booleans(),
+)  # fmt: skip
+def test_the_bytes_do_not_depend_on_the_number_of_threads(
+    count: int, height: int, width: int, interleave: str, method: str, predictor: Any, statistics: bool
+) -> None:
+    values = np.random.default_rng(height).integers(0, 50, (count, height, width)).astype("int16")
+    tensor = GeoTensor(values, rasterio.Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=3)
+    profile = {
+        "compress": "deflate", "BLOCKSIZE": 16, "INTERLEAVE": interleave, "RESAMPLING": method,
+        "STATISTICS": "YES" if statistics else "NO",
+    }  # fmt: skip
+    files = [Recorder() for _ in range(3)]
+
+    for file, threads in zip(files, (1, 2, 5), strict=True):
+        write(tensor, file, threads, **profile)
+
+    assert files[0].content == files[1].content == files[2].content
+
+
+def test_the_same_input_gives_the_same_file(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor((3, 700, 600), "float32")
+
+    for name, threads in (("a.tif", 1), ("b.tif", 2), ("c.tif", "ALL_CPUS")):
+        save_cog(tensor, tmp_path / name, profile_arg={"compress": "zstd", "NUM_THREADS": threads})
+
+    assert len({(tmp_path / name).read_bytes() for name in ("a.tif", "b.tif", "c.tif")}) == 1
+
+
+@pytest.mark.parametrize("held_bytes", [0, 5_000, 50_000])
+def test_overviews_that_do_not_fit_in_memory_wait_in_a_spool(
+    held_bytes: int, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensor = make_tensor((2, 600, 600))
+    in_memory, spooled = Recorder(), Recorder()
+    write(tensor, in_memory, compress="deflate")
+
+    monkeypatch.setattr(stream_engine, "LEAST_HELD_BYTES", held_bytes)
+    monkeypatch.setattr(stream_engine, "HELD_SHARE", 0.0)
+    write(tensor, spooled, compress="deflate")
+
+    assert in_memory.spools == []
+    assert len(spooled.spools) == 1
+    assert spooled.content == in_memory.content
+
+
+class TestSparse:
+    def test_tiles_that_are_all_nodata_take_no_bytes(self, make_tensor: Any, tmp_path: Path) -> None:
+        tensor = make_tensor((2, 600, 600), "float32", fill_value_default=np.nan)
+        tensor.values[:, :256, :512] = np.nan
+
+        save_cog(tensor, tmp_path / "sparse.tif", profile_arg={"SPARSE_OK": True})
+
+        with tifffile.TiffFile(tmp_path / "sparse.tif") as file:
+            sizes, offsets = file.pages[0].databytecounts, file.pages[0].dataoffsets
+        assert [size > 0 for size in sizes] == [False, False, *[True] * 7]
+        assert offsets[:2] == (0, 0)
+        with rasterio.open(tmp_path / "sparse.tif") as dataset:
+            assert np.array_equal(dataset.read(), tensor.values, equal_nan=True)
+
+    def test_one_valid_pixel_of_one_band_keeps_a_tile(self, tmp_path: Path) -> None:
+        values = np.zeros((2, 256, 512), "uint8")
+        values[1, 255, 255] = 1
+        tensor = GeoTensor(values, rasterio.Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=None)
+
+        save_tiled_geotiff(tensor, tmp_path / "sparse.tif", profile_arg={"SPARSE_OK": True})
+
+        with tifffile.TiffFile(tmp_path / "sparse.tif") as file:
+            assert [size > 0 for size in file.pages[0].databytecounts] == [True, False]
+
+    def test_without_it_every_tile_is_there(self, tmp_path: Path) -> None:
+        tensor = GeoTensor(np.zeros((600, 600)), rasterio.Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", None)
+
+        save_cog(tensor, tmp_path / "out.tif")
+
+        with tifffile.TiffFile(tmp_path / "out.tif") as file:
+            assert all(size > 0 for page in file.pages for size in page.databytecounts)
+
+
+class TestBigTiff:
+    @pytest.mark.parametrize(("bigtiff", "is_big"), [("YES", True), ("NO", False), ("IF_SAFER", False)])
+    def test_the_option_is_followed(self, bigtiff: str, is_big: bool, make_tensor: Any, tmp_path: Path) -> None:
+        save_cog(make_tensor((1, 300, 300)), tmp_path / "out.tif", profile_arg={"BIGTIFF": bigtiff}, **OWN)
+
+        with tifffile.TiffFile(tmp_path / "out.tif") as file:
+            assert file.is_bigtiff == is_big
+
+    @pytest.mark.parametrize(("fill", "version"), [("noise", BIG), ("zeros", CLASSIC)])
+    def test_where_it_is_open_the_real_size_decides(
+        self, fill: str, version: Any, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The limit is lowered to 200 kB; 180 kB of raw pixels may come out on either side of it."""
+        monkeypatch.setattr(file_layout, "SAFE_FILE_BYTES", 150_000)
+        tensor = make_tensor((1, 300, 300), "int16")
+        tensor.values[...] = 0 if fill == "zeros" else np.random.default_rng(0).integers(-9999, 9999, (1, 300, 300))
+        file = Recorder()
+
+        written = write(tensor, file, BIGTIFF="IF_SAFER")
+
+        assert written.version is version
+        assert (written.size_bytes > 150_000) == (version is BIG)
+        with MemoryFile(bytes(file.content)) as opened, opened.open() as dataset:
+            assert np.array_equal(dataset.read(), tensor.values)
+            assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+    def test_no_and_too_large_is_refused_before_a_byte_is_written(self) -> None:
+        values = np.broadcast_to(np.uint8(7), (1, 70_000, 70_000))
+        tensor = GeoTensor(values, rasterio.Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=None)
+        file = Recorder()
+
+        with pytest.raises(OptionError, match="'BIGTIFF'.*'NO'.*more than 4294967295 bytes"):
+            write(tensor, file, compress="none", BIGTIFF="NO", BLOCKSIZE=512)
+
+        assert file.writes == []
+
+    def test_no_and_a_size_that_shows_on_the_way_leaves_nothing(
+        self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(file_layout, "CLASSIC", replace(CLASSIC, max_file_bytes=100_000))
+
+        with pytest.raises(OptionError, match="'BIGTIFF'.*'NO'"):
+            save_cog(make_tensor((1, 600, 600)), tmp_path / "out.tif", profile_arg={"BIGTIFF": "NO"}, **OWN)
+
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestVerify:
+    @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
+    @pytest.mark.parametrize("dtype", ["uint8", "float64"])
+    def test_a_lossless_file_has_no_error(self, dtype: str, save: Any, make_tensor: Any, tmp_path: Path) -> None:
+        receipt = save(make_tensor((2, 300, 300), dtype), tmp_path / "out.tif", verify=True)
+
+        assert receipt.largest_errors == (0.0, 0.0)
+
+    @pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
+    def test_the_largest_error_of_each_band_is_that_of_the_file(
+        self, interleave: str, make_tensor: Any, tmp_path: Path
+    ) -> None:
+        tensor = make_tensor((3, 300, 300), "float32")
+        tensor.values[1] = 5
+
+        receipt = save_cog(tensor, tmp_path / "out.tif", verify=True,
+                           profile_arg={"compress": "lerc", "MAX_Z_ERROR": 0.01, "INTERLEAVE": interleave})  # fmt: skip
+
+        with rasterio.open(tmp_path / "out.tif") as dataset:
+            found = np.abs(dataset.read().astype(float) - tensor.values.astype(float)).max(axis=(1, 2))
+        assert receipt.largest_errors == pytest.approx(tuple(found))
+        assert 0 < max(receipt.largest_errors) <= 0.01001
+        assert receipt.largest_errors[1] == 0
+
+    def test_a_tile_that_comes_back_changed_is_an_error_and_leaves_nothing(
+        self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from georeader.export.codecs import TileCodec
+
+        encode = TileCodec.encode
+
+        def spoils_a_pixel(self: TileCodec, tile: Any) -> bytes:
+            spoiled = tile.copy()
+            spoiled[5, 7] += 1
+            return encode(self, spoiled)
+
+        monkeypatch.setattr(TileCodec, "encode", spoils_a_pixel)
+        with pytest.raises(
+            WriteError, match=r"out\.tif.*the tile at row 0, column 0: 1 of its pixels come back changed"
+        ):
+            save_cog(make_tensor(), tmp_path / "out.tif", verify=True)
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_without_it_nothing_is_said_of_errors(self, make_tensor: Any, tmp_path: Path) -> None:
+        assert save_cog(make_tensor(), tmp_path / "out.tif").largest_errors is None
