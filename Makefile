@@ -2,17 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE_MODULES := tests/foreign/node/node_modules
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements/pinned.txt
+BENCH := benchmarks/.venv
 
 # Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo test lint pins clean FORCE
+.PHONY: demo test lint bench pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.test  ## Run every test
+test: $(VENV)/.test $(NODE_MODULES)  ## Run every test
 	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.test  ## What CI checks before it tests
@@ -20,12 +22,19 @@ lint: $(VENV)/.test  ## What CI checks before it tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-pins:  ## Renew requirements/pinned.txt (needs uv)
+bench: $(BENCH)/.bench  ## Measure speed, size and memory beside the peers: make bench ARGS="--only uint16-lzw"
+	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+pins:  ## Renew what requirements/ pins (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \
 		--no-header --no-annotate --upgrade --output-file requirements/pinned.txt
+	uv pip compile pyproject.toml --extra bench --universal --python-version 3.11 --constraint requirements/pinned.txt \
+		--no-header --no-annotate --upgrade --output-file requirements/bench.txt
+	uv pip compile benchmarks/spaceml.in --universal --python-version 3.11 --constraint requirements/bench.txt \
+		--no-header --no-annotate --upgrade --output-file requirements/bench-spaceml.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(VENV) $(VENV).identity demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(NODE_MODULES) $(VENV) $(VENV).identity $(BENCH) benchmarks/.venv-spaceml demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV).identity: FORCE
 	@echo '$(IDENTITY)' | cmp --silent - $@ || echo '$(IDENTITY)' > $@
@@ -46,3 +55,21 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt
 	@echo "installing georeader-cog[test] into $(VENV) ..."
 	@$(INSTALL) --editable '.[test]'
 	@touch $@ $(VENV)/.demo
+
+# The benchmarks have an environment of their own: what tests run in stays as small as a user's.
+$(BENCH)/.made: $(VENV).identity
+	@$(PYTHON) -m venv --clear $(BENCH) || \
+		{ echo "this Python can't make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt
+	@echo "installing georeader-cog[bench] into $(BENCH) ..."
+	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check --constraint requirements/bench.txt \
+		--editable '.[bench]'
+	@touch $@
+
+# One of the readers in the tests runs under Node. Without npm it is left out, and its tests say so.
+$(NODE_MODULES): tests/foreign/node/package.json tests/foreign/node/package-lock.json
+	@if ! command -v npm >/dev/null; then echo "no npm: tests that read by geotiff.js are skipped"; \
+	else echo "installing geotiff.js into $@ ..."; cd $(@D) && npm ci --omit=dev --ignore-scripts --silent \
+		&& touch $(@F) || echo "npm failed: tests that read by geotiff.js are skipped"; fi
