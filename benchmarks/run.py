@@ -1,0 +1,203 @@
+"""Runs sections: in each round every peer once (A B C A B C ...), each file looked at, then removed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.checks import look_at
+from benchmarks.crew import Crew, PeerError
+from benchmarks.inputs import INPUTS, Input, chips
+from benchmarks.peers import PEERS
+from benchmarks.sections import Effort, Section
+from benchmarks.settings import Place
+
+#: Side of the raster that each worker writes before the first round: libraries load and threads start on it.
+_WARM_UP_PX = 600
+
+#: The small raster of "scaling" is written so often a round: it takes a sixteenth of the time.
+_SMALL_WRITES = 4
+
+#: Files of a round of chips that are looked at; of all, the size is taken.
+_CHIPS_LOOKED_AT = 3
+
+
+@dataclass
+class Entry:
+    """What one peer did in one section.
+
+    Attributes:
+        seconds: Of each round.
+        cpu_seconds: Of each round, of all its threads.
+        small_seconds: Of each round, for the raster of a sixteenth of the pixels ("scaling").
+        peak_bytes: Beyond the array ("memory").
+        bytes: Size of the file, or of all files of a round.
+        facts: What the file is like.
+        problem: Why there is no result.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    small_seconds: list[float] = field(default_factory=list)
+    peak_bytes: int | None = None
+    bytes: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class Run:
+    """One run of some sections.
+
+    Args:
+        crew: The workers.
+        folder: Where inputs and outputs lie while they are needed.
+        effort: How large and how often.
+        missing: Peer to the reason why it takes no part.
+    """
+
+    def __init__(self, crew: Crew, folder: Path, effort: Effort, missing: dict[str, str]) -> None:
+        self.crew = crew
+        self.folder = folder
+        self.effort = effort
+        self.missing = missing
+
+    def section(self, section: Section) -> dict[str, Any]:
+        """Measure one section.
+
+        Returns:
+            The section's settings and input, and an `Entry` as a dict for each peer; ready for JSON.
+        """
+        paths, place = self._inputs(section)
+        array = np.load(paths[0], mmap_mode="r")
+        is_chips = section.kind == "chips"
+        pixels = list(array) if is_chips else [np.load(path, mmap_mode="r") for path in paths]
+        entries = {name: Entry(problem=self.missing.get(name)) for name in section.peers}
+        job = _Job(self, section, paths, place, pixels, entries)
+        if section.kind == "memory":
+            job.each_in_a_fresh_process()
+        else:
+            job.in_alternation()
+        bytes_in = pixels[0].nbytes * (self.effort.chips_a_round if is_chips else 1)
+        return {
+            "kind": section.kind,
+            "title": section.settings.title(),
+            "settings": dataclasses.asdict(section.settings),
+            "is_matched": section.is_matched,
+            "writers": section.writers,
+            "input": {"name": section.input, "shape": list(array.shape), "dtype": array.dtype.name, "bytes": bytes_in},
+            "files_a_round": self.effort.chips_a_round if is_chips else 1,
+            "peers": {name: dataclasses.asdict(entry) for name, entry in entries.items()},
+        }
+
+    def _inputs(self, section: Section) -> tuple[list[Path], Place]:
+        """Make the pixels that a section needs, and what each worker warms up on; keep no others."""
+        if section.kind == "chips":
+            return [self._saved("chips", self.effort.chips)], Place(nodata=0)
+        raster = INPUTS[section.input]
+        side_px = raster.side_px(self.effort.size_px)
+        second_px = _WARM_UP_PX
+        if section.kind == "scaling":
+            second_px = side_px // 4
+            side_px = second_px * 4
+        paths = [self._saved(raster, side_px), self._saved(raster, second_px)]
+        return paths, raster.place
+
+    def _saved(self, raster: Input | str, size: int) -> Path:
+        name = raster if isinstance(raster, str) else raster.name
+        path = self.folder / f"{name}-{size}.npy"
+        if not path.exists():
+            np.save(path, chips(size) if isinstance(raster, str) else raster.make(size))
+        return path
+
+
+@dataclass
+class _Job:
+    """One section at work."""
+
+    run: Run
+    section: Section
+    paths: list[Path]
+    place: Place
+    pixels: list[Any]
+    entries: dict[str, Entry]
+
+    def in_alternation(self) -> None:
+        """Every peer once a round, as long as it works and has rounds left."""
+        for name in self._working():
+            self._try(name, self._warm_up)
+        effort = self.run.effort
+        for turn in range(max(effort.rounds, effort.chip_rounds)):
+            for name in self._working():
+                if turn < effort.rounds_of(self.section, name):
+                    self._try(name, self._scaling_round if self.section.kind == "scaling" else self._round)
+
+    def each_in_a_fresh_process(self) -> None:
+        """One peer after the other: load, warm up, write once."""
+        for name in self._working():
+            self.run.crew.dismiss(name)
+            self._try(name, self._warm_up)
+            if self.entries[name].problem is None:
+                self._try(name, self._round)
+            self.run.crew.dismiss(name)
+
+    def _working(self) -> list[str]:
+        return [name for name, entry in self.entries.items() if entry.problem is None]
+
+    def _try(self, name: str, step: Any) -> None:
+        try:
+            step(name)
+        except PeerError as error:
+            self.entries[name].problem = str(error)
+
+    def _warm_up(self, name: str) -> None:
+        is_chips = self.section.kind == "chips"
+        self.run.crew.load(name, self.paths, dataclasses.asdict(self.place), split=is_chips)
+        self._write(name, [0] if is_chips else [1])
+
+    def _round(self, name: str) -> None:
+        count = self.run.effort.chips_a_round if self.section.kind == "chips" else 1
+        rasters = [number % len(self.pixels) for number in range(count)]
+        figures = self._write(name, rasters)
+        entry = self.entries[name]
+        entry.seconds.append(figures["seconds"])
+        entry.cpu_seconds.append(figures["cpu_seconds"])
+        entry.bytes = figures["bytes"]
+        if self.section.kind == "memory":
+            entry.peak_bytes = figures["peak_bytes"]
+
+    def _scaling_round(self, name: str) -> None:
+        small = [self._write(name, [1])["seconds"] for _ in range(_SMALL_WRITES)]
+        self.entries[name].small_seconds.append(math.fsum(small) / len(small))
+        self._round(name)
+
+    def _write(self, name: str, rasters: list[int]) -> dict[str, Any]:
+        """Have files written, look at them, remove them."""
+        files = [self.run.folder / f"out-{number}.tif" for number in range(len(rasters))]
+        settings = dataclasses.asdict(self.section.settings)
+        paths = [str(path) for path in files]
+        try:
+            figures = self.run.crew.ask(
+                name, "write", rasters=rasters, paths=paths, settings=settings, writers=self.section.writers
+            )
+            if PEERS[name].writes_file:
+                figures["bytes"] = self._look(name, files, rasters)
+            return figures
+        finally:
+            for path in files:
+                path.unlink(missing_ok=True)
+
+    def _look(self, name: str, files: list[Path], rasters: list[int]) -> int:
+        step = math.ceil(len(files) / _CHIPS_LOOKED_AT)
+        for path, raster in list(zip(files, rasters, strict=True))[::step]:
+            if not path.exists():
+                raise PeerError("no file was written")
+            facts = look_at(path, self.pixels[raster], self.place, self.section.settings)
+            if facts["problems"]:
+                raise PeerError(f"wrote a file that is not what was asked for: {'; '.join(facts['problems'])}")
+            self.entries[name].facts = facts
+        return sum(path.stat().st_size for path in files)

@@ -1,0 +1,132 @@
+"""What the project set out to reach, and whether a run reached it. All are ratios within one run."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Results = dict[str, dict[str, Any]]
+
+#: The memory target is about arrays larger than this.
+LARGE_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One target and what became of it.
+
+    Attributes:
+        target: What is to be reached.
+        limit: The number, with its direction.
+        measured: The number that was found, or None when the run did not measure it.
+        met: Whether it is within the limit, or None.
+        where: The section that decided.
+    """
+
+    target: str
+    limit: str
+    measured: float | None
+    met: bool | None
+    where: str
+
+
+def round_ratios(section: dict[str, Any], above: str, below: str, key: str = "seconds") -> list[float]:
+    """Divide one peer's times by another's, round by round: what disturbs a round disturbs both.
+
+    Args:
+        section: The result of a section.
+        above: The peer whose times are divided.
+        below: The peer that they are divided by.
+        key: What is compared.
+    """
+    times = [section["peers"].get(name, {}) for name in (above, below)]
+    if any(entry.get("problem") for entry in times):
+        return []
+    return [a / b for a, b in zip(*(entry.get(key, []) for entry in times), strict=False)]
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Hold the results of a run against all targets."""
+    return [
+        *(_at_least(f"times as fast as GDAL with ALL_CPUS: {name}", limit, [(name, _median(results, name, "gdal"))])
+          for name, limit in [("uint16-lzw", 1.9), ("uint16-zstd9", 1.9), ("uint16-deflate", 1.6)]),
+        *(_at_least(f"times as fast as GDAL, defaults of each, zstd{more}", 5.0,
+                    [("uint16-defaults", _median(results, "uint16-defaults", peer))])
+          for peer, more in [("gdal", ""), ("gdal-all", "; but GDAL with ALL_CPUS")]),
+        *(_at_most(f"times the codec alone: {name}", limit, [(name, _median(results, name, below="codec"))])
+          for name, limit in [("uint16-lzw", 1.3), ("uint16-deflate", 1.3), ("uint16-zstd9", 1.3),
+                              ("uint16-zstd3", 2.5)]),
+        _at_least("times as fast as the fastest of GDAL's ways, worst section", 1.0, _against_each_gdal(results)),
+        *(_at_least(f"times as many files a second as GDAL: {name}", 1.8, [(name, _median(results, name, "gdal"))])
+          for name in _names(results, "chips")),
+        *(_at_most(f"times the time for 16 times the pixels: {name}", 17.0, [(name, _growth(results[name]))])
+          for name in _names(results, "scaling")),
+        *(_at_most(f"of the array's size in memory beyond it: {name}", 0.5, [(name, _memory(results[name]))])
+          for name in _names(results, "memory")),
+        _at_most("% larger than GDAL's file, worst section", 0.5, _sizes(results)),
+    ]  # fmt: skip
+
+
+def _names(results: Results, kind: str) -> list[str]:
+    return [name for name, section in results.items() if section["kind"] == kind]
+
+
+def _median(results: Results, name: str, above: str = "ours", below: str = "ours") -> float | None:
+    ratios = round_ratios(results[name], above, below) if name in results else []
+    return statistics.median(ratios) if ratios else None
+
+
+def _against_each_gdal(results: Results) -> list[tuple[str, float | None]]:
+    """Give the smallest of the ratios to each way of calling GDAL, for each section of files."""
+    found = []
+    for name in [*_names(results, "raster"), *_names(results, "chips")]:
+        ratios = [_median(results, name, peer) for peer in ("gdal", "gdal-1", "gdal-all", "gdal-write")]
+        found.append((name, min((ratio for ratio in ratios if ratio is not None), default=None)))
+    return found
+
+
+def _growth(section: dict[str, Any]) -> float | None:
+    entry = section["peers"].get("ours", {})
+    ratios = [
+        large / small for large, small in zip(entry.get("seconds", []), entry.get("small_seconds", []), strict=True)
+    ]
+    return statistics.median(ratios) if ratios else None
+
+
+def _memory(section: dict[str, Any]) -> float | None:
+    peak_bytes = section["peers"].get("ours", {}).get("peak_bytes")
+    is_large = section["input"]["bytes"] > LARGE_BYTES
+    return peak_bytes / section["input"]["bytes"] if is_large and peak_bytes is not None else None
+
+
+def _sizes(results: Results) -> list[tuple[str, float | None]]:
+    found = []
+    for name, section in results.items():
+        ours, gdals = (section["peers"].get(peer, {}).get("bytes") for peer in ("ours", "gdal"))
+        if section["is_matched"] and ours and gdals:
+            found.append((name, (ours / gdals - 1) * 100))
+    return found
+
+
+def _at_least(target: str, limit: float, found: Iterable[tuple[str, float | None]]) -> Verdict:
+    return _verdict(target, f">= {limit}", found, min, lambda value: value >= limit)
+
+
+def _at_most(target: str, limit: float, found: Iterable[tuple[str, float | None]]) -> Verdict:
+    return _verdict(target, f"<= {limit}", found, max, lambda value: value <= limit)
+
+
+def _verdict(
+    target: str,
+    limit: str,
+    found: Iterable[tuple[str, float | None]],
+    worst: Callable[..., tuple[float, str]],
+    is_met: Callable[[float], bool],
+) -> Verdict:
+    known = [(value, name) for name, value in found if value is not None]
+    if not known:
+        return Verdict(target, limit, None, None, "")
+    value, where = worst(known)
+    return Verdict(target, limit, value, is_met(value), where)
