@@ -59,6 +59,7 @@ def test_what_the_project_writes_itself_is_not_logged(
     ({"engine": "stream", "profile_arg": {"NBITS": 12}}, r"engine='stream' does not write profile_arg\['NBITS'\]"),
     ({"engine": "gdal", "profile_arg": {"RESAMPLING": "max"}}, "engine='gdal' has no RESAMPLING=MAX"),
     ({"engine": "gdal", "profile_arg": {"RESAMPLING": ["mode", "average"]}}, "one RESAMPLING for all bands"),
+    ({"engine": "gdal", "profile_arg": {"compress": "jxl"}}, "engine='gdal' is built without JPEG XL"),
     ({"engine": "gdal", "verify": True}, "engine='gdal' can't verify tiles"),
     ({"verify": True, "profile_arg": {"TARGET_SRS": "EPSG:4326"}}, r"'TARGET_SRS'.* is written by GDAL, which can't"),
 ])  # fmt: skip

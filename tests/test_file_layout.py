@@ -133,8 +133,8 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes(small: list[int], la
     directories = [directory(0, len(large)), directory(1, len(small))]
     placement = Placement(directories, 1000)
     for size_bytes in small:
-        placement.place(1, False, EncodedTiles(b"", (size_bytes,)))
-    placement.place(0, False, EncodedTiles(b"", tuple(large)))
+        placement.place(1, False, EncodedTiles((), (size_bytes,)))
+    placement.place(0, False, EncodedTiles((), tuple(large)))
 
     large_arrays, small_arrays = placement.arrays()
     pairs = [*zip(small_arrays.offsets_bytes, small_arrays.sizes_bytes, strict=True),
@@ -151,8 +151,8 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes(small: list[int], la
 def test_masks_that_follow_tiles_go_to_their_own_directory() -> None:
     placement = Placement([directory(0, 2), directory(0, 2, is_mask=True)], 0)
 
-    placement.place(0, None, EncodedTiles(b"", (10, 3)))
-    placement.place(0, None, EncodedTiles(b"", (20, 0)))
+    placement.place(0, None, EncodedTiles((), (10, 3)))
+    placement.place(0, None, EncodedTiles((), (20, 0)))
 
     assert [array.sizes_bytes for array in placement.arrays()] == [[10, 20], [3, 0]]
     assert [array.offsets_bytes for array in placement.arrays()] == [[4, 33], [22, 0]]

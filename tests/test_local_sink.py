@@ -296,6 +296,42 @@ def test_a_system_that_writes_a_little_at_a_time_gets_it_all(tmp_path: Path, mon
     assert (tmp_path / "out.bin").read_bytes() == b"\0\x000123456789"
 
 
+@pytest.mark.parametrize("taken_bytes", [None, 3, 0])
+def test_many_pieces_are_written_whatever_the_system_takes_at_once(
+    taken_bytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [bytes([number % 256]) * (number % 7) for number in range(2500)]
+    if taken_bytes is not None:
+        monkeypatch.setattr(os, "pwritev", lambda fd, data, at: os.pwrite(fd, b"".join(data)[:taken_bytes], at))
+
+    with LocalSink(tmp_path / "out.bin") as sink:
+        sink.write_at(5, *pieces)
+        sink.commit()
+
+    assert (tmp_path / "out.bin").read_bytes() == b"\0" * 5 + b"".join(pieces)
+
+
+@pytest.mark.parametrize("has_pwrite", [True, False])
+def test_a_spool_gives_back_what_it_was_given_and_is_gone_with_the_sink(
+    has_pwrite: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_pwrite:
+        monkeypatch.delattr(os, "pwritev")
+        monkeypatch.delattr(os, "pwrite")
+        monkeypatch.delattr(os, "pread")
+
+    with LocalSink(tmp_path / "out.bin") as sink:
+        spool = sink.open_spool()
+        spool.write_at(5, b"waits")
+        spool.write_at(0, b"first")
+        sink.write_at(0, spool.read_at(0, 10))
+        with pytest.raises(WriteError, match="ends at byte 10, 2 too early"):
+            spool.read_at(8, 4)
+        sink.commit()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.bin": b"firstwaits"}
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_takes_no_files_is_named(write: Write, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from affine import Affine
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
@@ -65,6 +66,17 @@ def test_codecs_without_predictors_have_none(compress: str, tmp_path: Path) -> N
     save_tiled_geotiff(tensor, tmp_path / "out.tif", profile_arg={"compress": compress})
 
     assert predictor_of(tmp_path / "out.tif") == "1"
+
+
+def test_overviews_in_a_codec_without_predictors_have_none(tmp_path: Path) -> None:
+    tensor = GeoTensor(smooth("uint16"), **PLACE, fill_value_default=None)
+
+    save_cog(tensor, tmp_path / "out.tif",
+             profile_arg={"compress": "deflate", "predictor": 2, "OVERVIEW_COMPRESS": "lzma"})  # fmt: skip
+
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        found = [(int(page.compression), int(page.predictor)) for page in file.pages]
+    assert found == [(8, 2), (34925, 1), (34925, 1)]
 
 
 def test_the_choice_is_never_larger_than_the_others(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.rando
             {"predictor": 4},
             r"\['predictor'\]=4 makes no sense; allowed: NO, YES, STANDARD, FLOATING_POINT, AUTO, 1, 2, 3",
         ),
+        ({"STATISTICS": "YES", "dtype": "complex64"}, "'STATISTICS'.* is for real numbers, not complex64"),
         ({"predictor": 3}, r"predictor 3 \(FLOATING_POINT\) is for float32 and float64, not uint8"),
         ({"compress": "lzma", "predictor": 2}, "predictor=STANDARD has no meaning with compress='lzma'"),
         ({"LEVEL": 5}, r"\['LEVEL'\] has no meaning with compress='lzw'; it goes with deflate"),

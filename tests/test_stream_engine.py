@@ -44,7 +44,8 @@ class Recorder:
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         return bytes(self.content[offset_bytes : offset_bytes + size_bytes])
 
-    def write_at(self, offset_bytes: int, data: bytes) -> None:
+    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
+        data = b"".join(pieces)
         if len(self.writes) == self.fails_at:
             raise WriteError(28, "No space left on device")
         self.writes.append((offset_bytes, len(data)))

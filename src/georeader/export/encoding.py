@@ -43,8 +43,8 @@ _PARTNERS = {
 #: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
 _CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "distance", "predictor")
 
-#: Effort of each codec where nobody says: GDAL's own, but for zstd. There 3 is zstd's own default and GDAL's 9 takes
-#: about four times the time for a few percent of the bytes (docs/codecs.md has the measurements).
+#: Effort of each codec where nobody says: GDAL's own, but for zstd. There 3 is zstd's own default, and GDAL's 9 takes
+#: some two to five times the time for a few percent of the bytes (docs/codecs.md has the measurements).
 DEFAULT_LEVELS = {"DEFLATE": 6, "LERC_DEFLATE": 6, "ZSTD": 3, "LERC_ZSTD": 3, "LZMA": 6}
 
 
@@ -281,6 +281,8 @@ def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
     overview_codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if "OVERVIEW_QUALITY" in options and overview_codec not in ("JPEG", "WEBP"):
         raise OptionError("profile_arg['OVERVIEW_QUALITY'] has a meaning only with overviews in jpeg or webp")
+    if options.get("STATISTICS") == "YES" and dtype.kind == "c":
+        raise OptionError(f"profile_arg['STATISTICS'] is for real numbers, not {dtype}; drop it")
     if "NBITS" in options:
         low, high = _NBITS.get(dtype.name, (0, -1))
         if not low <= int(options["NBITS"]) <= high:

@@ -60,5 +60,7 @@ def _check_gdal_can(spec: ExportSpec, needed: tuple[str, ...], *, verify: bool) 
         raise OptionError(f"{who} has no RESAMPLING={own[0]}; allowed there: {', '.join(GDAL_RESAMPLINGS)}")
     if spec.overview_factors and len(set(spec.resamplings)) > 1:
         raise OptionError(f"{who} has one RESAMPLING for all bands, not {spec.resampling}; name one")
+    if spec.encoding.codec == "JXL":
+        raise OptionError(f"{who} is built without JPEG XL in rasterio; use engine='stream' or another codec")
     if verify:
         raise OptionError(f"{who} can't verify tiles while it writes; drop verify, or use engine='stream'")

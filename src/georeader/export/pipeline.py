@@ -22,7 +22,7 @@ from georeader.export.sinks.local import LocalSink
 from georeader.export.sources import open_source
 from georeader.export.spec import ExportSpec, plan_export
 from georeader.export.stream_engine import write_raster
-from georeader.export.stream_plan import plan_stream
+from georeader.export.stream_plan import check_plan, plan_stream
 from georeader.export.workers import thread_count
 
 _LOG = logging.getLogger("georeader")
@@ -78,6 +78,8 @@ def export(data: Any, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes
     engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
     if reasons and wishes.engine == "auto":
         _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
+    if engine == "stream":
+        check_plan(spec)
     pixels = FilePixels(source.read(), source.read_mask(), spec)
     spec = with_predictor(spec, pixels.read)
     with sink:

@@ -13,7 +13,7 @@ class Placement:
 
     Example:
         >>> placement = Placement([Directory(0, False, (), 2)], 1000)
-        >>> placement.place(0, False, EncodedTiles(b"", (10, 0)))
+        >>> placement.place(0, False, EncodedTiles((), (10, 0)))
         1000
         >>> placement.arrays()[0].offsets_bytes, placement.end_bytes
         ([1004, 0], 1018)
@@ -42,7 +42,7 @@ class Placement:
             tiles: Following those placed before in the order of their plane.
 
         Returns:
-            Where their payload begins.
+            Where their first piece lies.
         """
         start_bytes = self.end_bytes
         for position, size_bytes in enumerate(tiles.sizes_bytes):

@@ -50,8 +50,8 @@ LEAST_HELD_BYTES = 16 * 2**20
 class RandomAccessFile(Protocol):
     """Where the bytes go, in any order."""
 
-    def write_at(self, offset_bytes: int, data: bytes) -> None:
-        """Write bytes at an offset; raises WriteError."""
+    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
+        """Write bytes, one piece after the other, from an offset on; raises WriteError."""
         ...
 
     def open_spool(self) -> Spool:
@@ -93,6 +93,7 @@ def write_raster(pixels: FilePixels, plan: StreamPlan, file: RandomAccessFile, *
         DtypeError: A pixel does not fit the file's dtype.
         GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
     """
+    file_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
     described = descriptive_tags(plan.spec)
     with Workers(threads) as workers:
         blocks = list(block_regions(plan.levels[0])) if plan.reads_twice else []
@@ -211,12 +212,12 @@ def _lay_out(
     _write_overviews(plan, overviews, placement, file)
     errors = np.zeros(plan.spec.count)
     for plane, tiles in base:
-        payload = b"".join(tile.payload for tile in tiles)
+        pieces = [piece for tile in tiles for piece in tile.pieces]
         is_mask = plan.mask_turn(plane)
         starts = [placement.place(0, is_mask, tile) for tile in tiles]
         file_layout.check_size(plan.spec.encoding.bigtiff, placement.end_bytes)
-        if payload:
-            file.write_at(starts[0], payload)
+        if pieces:
+            file.write_at(starts[0], *pieces)
         for tile in tiles:
             if tile.largest_errors:
                 bands = slice(None) if plan.levels[0].planes == 1 else slice(plane, plane + 1)
@@ -252,13 +253,13 @@ def _write_overviews(plan: StreamPlan, tiles: TileStore, placement: Placement, f
         for key in _keys(level, bool(plan.spec.mask)):
             tile = tiles.pop(key)
             placement.place(level.number, plan.mask_turn(key[1]), tile)
-            waiting.append(tile.payload)
-            waiting_bytes += len(tile.payload)
+            waiting += tile.pieces
+            waiting_bytes += tile.total_bytes
             if waiting_bytes >= WRITE_BYTES:
-                file.write_at(start_bytes, b"".join(waiting))
+                file.write_at(start_bytes, *waiting)
                 waiting, waiting_bytes, start_bytes = [], 0, placement.end_bytes
         if waiting_bytes:
-            file.write_at(start_bytes, b"".join(waiting))
+            file.write_at(start_bytes, *waiting)
 
 
 def _keys(level: Level, has_masks: bool) -> Iterator[TileKey]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from georeader.export.codecs import TileCodec, tile_codec
+from georeader.export.codecs import PREDICTED_CODECS, TileCodec, tile_codec
 from georeader.export.encoding import DEFAULT_LEVELS, Encoding
 from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES, largest_tile_bytes
 from georeader.export.layout import Level, pyramid_levels
@@ -133,6 +133,16 @@ def plan_stream(spec: ExportSpec, *, verify: bool = False) -> StreamPlan:
     return StreamPlan(spec, levels, (base, *(overview,) * (len(levels) - 1)), mask_codec, reduction, verify)
 
 
+def check_plan(spec: ExportSpec) -> None:
+    """Refuse what can't be encoded, before any pixel is read.
+
+    Raises:
+        OptionError: A codec can't hold the pixels.
+    """
+    is_open = spec.encoding.predictor == "AUTO"
+    plan_stream(replace(spec, encoding=replace(spec.encoding, predictor="NO")) if is_open else spec)
+
+
 def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
     """Give the codec of a file's tiles.
 
@@ -163,6 +173,8 @@ def overview_encoding(encoding: Encoding) -> Encoding:
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if codec != encoding.codec:
         changes |= {"codec": codec, "level": DEFAULT_LEVELS.get(codec), "quality": None, "lossless": None}
+        if codec not in PREDICTED_CODECS:
+            changes["predictor"] = "NO"
     if "OVERVIEW_QUALITY" in options:
         changes |= {"quality": int(options["OVERVIEW_QUALITY"]), "lossless": None}
     if "OVERVIEW_PREDICTOR" in options:

@@ -15,8 +15,8 @@ TileKey = tuple[int, int, int, int]
 class Spool(Protocol):
     """A file that nobody else sees, gone when it is closed."""
 
-    def write_at(self, offset_bytes: int, data: bytes) -> None:
-        """Write bytes at an offset."""
+    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
+        """Write bytes, one piece after the other, from an offset on."""
         ...
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
@@ -32,9 +32,9 @@ class TileStore:
 
     Example:
         >>> store = TileStore(limit_bytes=100, open_spool=lambda: None)
-        >>> store.put([((1, 0, 0, 0), EncodedTiles(b"tile", (4,)))])
-        >>> store.pop((1, 0, 0, 0)).payload
-        b'tile'
+        >>> store.put([((1, 0, 0, 0), EncodedTiles((b"tile",), (4,)))])
+        >>> store.pop((1, 0, 0, 0)).pieces
+        (b'tile',)
     """
 
     def __init__(self, limit_bytes: int, open_spool: Callable[[], Spool]) -> None:
@@ -60,7 +60,7 @@ class TileStore:
             WriteError: The spool's disk is full.
         """
         for key, tile in tiles:
-            size_bytes = len(tile.payload)
+            size_bytes = tile.total_bytes
             self.total_bytes += size_bytes
             if self._held_bytes + size_bytes > self._limit_bytes:
                 tile = self._spool_away(key, tile)
@@ -73,14 +73,14 @@ class TileStore:
         tile = self._tiles.pop(key)
         place = self._places.pop(key, None)
         if place is None or self._spool is None:
-            self._held_bytes -= len(tile.payload)
+            self._held_bytes -= tile.total_bytes
             return tile
-        return replace(tile, payload=self._spool.read_at(*place))
+        return replace(tile, pieces=(self._spool.read_at(*place),))
 
     def _spool_away(self, key: TileKey, tile: EncodedTiles) -> EncodedTiles:
         if self._spool is None:
             self._spool = self._open_spool()
-        self._spool.write_at(self._spooled_bytes, tile.payload)
-        self._places[key] = (self._spooled_bytes, len(tile.payload))
-        self._spooled_bytes += len(tile.payload)
-        return replace(tile, payload=b"")
+        self._spool.write_at(self._spooled_bytes, *tile.pieces)
+        self._places[key] = (self._spooled_bytes, tile.total_bytes)
+        self._spooled_bytes += tile.total_bytes
+        return replace(tile, pieces=())

@@ -21,15 +21,20 @@ class EncodedTiles:
     """Tiles as they lie in the file, one after the other.
 
     Attributes:
-        payload: Each tile with its leader and trailer; a sparse tile takes no bytes.
+        pieces: Leader, tile, trailer of each; a sparse tile has none.
         sizes_bytes: Length of each tile without its frame; 0 for a sparse tile. Where masks follow tiles, the mask's
             tile is an entry of its own after each tile.
         largest_errors: Of each band, how far a decoded pixel lies from what was encoded; empty where not verified.
     """
 
-    payload: bytes
+    pieces: tuple[bytes, ...]
     sizes_bytes: tuple[int, ...]
     largest_errors: tuple[float, ...] = ()
+
+    @property
+    def total_bytes(self) -> int:
+        """Length of all pieces."""
+        return sum(map(len, self.pieces))
 
 
 @dataclass(frozen=True)
@@ -103,10 +108,12 @@ def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, s
         spread: Repeat the last row and column to a multiple of `LOSSY_BLOCK_PX`.
 
     Returns:
-        (row, column, band), contiguous.
+        (row, column, band); contiguous, or of one band a view.
     """
     count, height_px, width_px = pixels.shape
     is_whole = (height_px, width_px) == (tile_height_px, tile_width_px)
+    if is_whole and count == 1:
+        return pixels[0, :, :, np.newaxis]
     tile = (np.empty if is_whole else np.zeros)((tile_height_px, tile_width_px, count), pixels.dtype)
     for band in range(count):
         tile[:height_px, :width_px, band] = pixels[band]
@@ -130,7 +137,7 @@ def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]]) -> EncodedTiles:
             pieces += framed(tile)
         if tile_errors:
             errors = tuple(map(max, errors, tile_errors)) if errors else tile_errors
-    return EncodedTiles(b"".join(pieces), tuple(len(tile) for tile, _ in parts), errors)
+    return EncodedTiles(tuple(pieces), tuple(len(tile) for tile, _ in parts), errors)
 
 
 def compare(tile: NDArray[Any], decoded: NDArray[Any], is_lossy: bool) -> tuple[float, ...]:

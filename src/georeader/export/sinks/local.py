@@ -86,8 +86,8 @@ class LocalSink:
         self._is_open = True
         return self
 
-    def write_at(self, offset_bytes: int, data: bytes) -> None:
-        """Write bytes at an offset; gaps are zeros.
+    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
+        """Write bytes, one piece after the other, from an offset on; gaps are zeros.
 
         Raises:
             DestinationError: The folder takes no files.
@@ -97,7 +97,7 @@ class LocalSink:
         if self._file is None:
             self._file = self._open(self.path.parent)
         try:
-            self._file.write_at(offset_bytes, data)
+            self._file.write_at(offset_bytes, *pieces)
         except WriteError as error:
             raise WriteError(error.errno, f"{self.given!r}: {error.strerror}") from error
 

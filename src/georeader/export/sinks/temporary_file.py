@@ -12,6 +12,7 @@ import secrets
 import tempfile
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from georeader.errors import WriteError
@@ -20,6 +21,9 @@ from georeader.errors import WriteError
 STALE_SECONDS = 60.0
 
 _READ_WRITE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+#: Pieces that pwritev(2) takes at once, at most (IOV_MAX).
+_PIECES_PER_CALL = 1000
 
 #: What open(2) says where a file system has no unnamed files.
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
@@ -59,21 +63,22 @@ class TemporaryFile:
         file._fd = os.open(path, _READ_WRITE)
         return file
 
-    def write_at(self, offset_bytes: int, data: bytes) -> None:
-        """Write all of ``data``.
+    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
+        """Write all pieces, one after the other.
 
         Raises:
             WriteError: The disk is full, or anything else that the system says.
         """
-        rest = memoryview(data)
-        try:
-            while rest:
-                written_bytes = os.pwrite(self._fd, rest, offset_bytes)
-                rest, offset_bytes = rest[written_bytes:], offset_bytes + written_bytes
-        except OSError as error:
-            raise WriteError(
-                error.errno, f"{len(data)} bytes can't be written at byte {offset_bytes}: {error.strerror}"
-            ) from error
+        for first in range(0, len(pieces), _PIECES_PER_CALL):
+            batch = pieces[first : first + _PIECES_PER_CALL]
+            total_bytes = sum(map(len, batch))
+            try:
+                _write_all(self._fd, batch, offset_bytes)
+            except OSError as error:
+                raise WriteError(
+                    error.errno, f"{total_bytes} bytes can't be written at byte {offset_bytes}: {error.strerror}"
+                ) from error
+            offset_bytes += total_bytes
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Read bytes that were written.
@@ -84,7 +89,7 @@ class TemporaryFile:
         parts: list[bytes] = []
         try:
             while size_bytes:
-                parts.append(os.pread(self._fd, size_bytes, offset_bytes))
+                parts.append(_read_at(self._fd, size_bytes, offset_bytes))
                 if not parts[-1]:
                     raise WriteError(f"a temporary file ends at byte {offset_bytes}, {size_bytes} too early")
                 offset_bytes, size_bytes = offset_bytes + len(parts[-1]), size_bytes - len(parts[-1])
@@ -198,6 +203,33 @@ def _open_unnamed(folder: Path) -> int:
         os.close(fd)
         return -1
     return fd
+
+
+def _write_all(fd: int, pieces: Sequence[bytes], offset_bytes: int) -> None:
+    written_bytes = 0
+    if len(pieces) > 1 and hasattr(os, "pwritev"):
+        written_bytes = os.pwritev(fd, pieces, offset_bytes)
+        if written_bytes == sum(map(len, pieces)):
+            return
+    rest = memoryview(b"".join(pieces))[written_bytes:]
+    offset_bytes += written_bytes
+    while rest:
+        written_bytes = _write_at(fd, rest, offset_bytes)
+        rest, offset_bytes = rest[written_bytes:], offset_bytes + written_bytes
+
+
+def _write_at(fd: int, data: memoryview, offset_bytes: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(fd, data, offset_bytes)
+    os.lseek(fd, offset_bytes, os.SEEK_SET)  # Windows has no pwrite
+    return os.write(fd, data)
+
+
+def _read_at(fd: int, size_bytes: int, offset_bytes: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(fd, size_bytes, offset_bytes)
+    os.lseek(fd, offset_bytes, os.SEEK_SET)
+    return os.read(fd, size_bytes)
 
 
 class _NotLinkedError(OSError):
