@@ -94,11 +94,11 @@ def write_raster(pixels: FilePixels, plan: StreamPlan, file: RandomAccessFile, *
         GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
     """
     file_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
-    described = descriptive_tags(plan.spec)
     with Workers(threads) as workers:
         blocks = list(block_regions(plan.levels[0])) if plan.reads_twice else []
         work = chain(_block_tasks(plan, pixels.read, 0, blocks), _base_tasks(plan, pixels))
         results = workers.ordered(work)
+        described = descriptive_tags(plan.spec)  # while the threads are busy already
         pyramid = _Pyramid(plan, file)
         pyramid.take(0, islice(results, len(blocks)))
         pyramid.finish(workers)

@@ -63,10 +63,11 @@ class TileStore:
             size_bytes = tile.total_bytes
             self.total_bytes += size_bytes
             if self._held_bytes + size_bytes > self._limit_bytes:
-                tile = self._spool_away(key, tile)
-            else:
-                self._held_bytes += size_bytes
-            self._tiles[key] = tile
+                self._tiles[key] = self._spool_away(key, tile)
+                continue
+            self._held_bytes += size_bytes
+            # A copy of the right size: encoders give memory of the largest possible size, cut short at the end.
+            self._tiles[key] = replace(tile, pieces=(b"".join(tile.pieces),) if tile.pieces else ())
 
     def pop(self, key: TileKey) -> EncodedTiles:
         """Give a tile and forget it."""

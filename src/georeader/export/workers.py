@@ -60,38 +60,48 @@ class Workers(AbstractContextManager["Workers"]):
             self._pool = None
 
     def ordered(self, tasks: Iterable[Task[Result]]) -> Iterator[Result]:
-        """Give the results of tasks in their order.
+        """Give the results of tasks in their order; with threads, work begins at once.
 
         Tasks are taken from ``tasks``, in the caller's thread, while those ahead hold less than `AHEAD_BYTES`; each
-        thread has one task beyond that, so that a single large one stops nobody.
+        thread has one task whatever it holds, and one more waits, so that a single large one stops nobody.
 
         Raises:
             Exception: What a task raised, in its place.
         """
-        pool = self._pool
-        if pool is None:
-            for task in tasks:
-                yield task.run()
-            return
-        waiting: deque[tuple[Future[Result], int]] = deque()
-        ahead_bytes = 0
-        try:
-            for task in tasks:
-                while waiting and len(waiting) > self.threads and ahead_bytes + task.size_bytes > AHEAD_BYTES:
-                    future, size_bytes = waiting.popleft()
-                    yield future.result()
-                    ahead_bytes -= size_bytes
-                waiting.append((pool.submit(task.run), task.size_bytes))
-                ahead_bytes += task.size_bytes
-                while waiting and waiting[0][0].done():
-                    future, size_bytes = waiting.popleft()
-                    yield future.result()
-                    ahead_bytes -= size_bytes
-            while waiting:
-                yield waiting.popleft()[0].result()
-        finally:
-            for future, _ in waiting:
-                future.cancel()
+        if self._pool is None:
+            return (task.run() for task in tasks)
+        return _Ahead(self._pool, iter(tasks), self.threads)
+
+
+class _Ahead(Iterator[Result]):
+    """Results of tasks that threads work on ahead of who takes them."""
+
+    def __init__(self, pool: ThreadPoolExecutor, tasks: Iterator[Task[Result]], threads: int) -> None:
+        self._pool = pool
+        self._tasks = tasks
+        self._threads = threads
+        self._next = next(tasks, None)
+        self._waiting: deque[tuple[Future[Result], int]] = deque()
+        self._ahead_bytes = 0
+        self._submit()
+
+    def __next__(self) -> Result:
+        if not self._waiting:
+            raise StopIteration
+        future, size_bytes = self._waiting.popleft()
+        result = future.result()
+        self._ahead_bytes -= size_bytes
+        self._submit()
+        return result
+
+    def _submit(self) -> None:
+        while self._next is not None:
+            size_bytes = self._next.size_bytes
+            if len(self._waiting) > self._threads and self._ahead_bytes + size_bytes > AHEAD_BYTES:
+                return
+            self._waiting.append((self._pool.submit(self._next.run), size_bytes))
+            self._ahead_bytes += size_bytes
+            self._next = next(self._tasks, None)
 
 
 def thread_count(num_threads: str | int, cpus: int, tasks: int) -> int:

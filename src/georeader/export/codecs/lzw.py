@@ -3,11 +3,12 @@
 imagecodecs lets its table of strings grow to code 4094 before it clears it, and may use the last two codes, where
 libtiff clears it two codes earlier. geotiff.js, by which most web viewers read a GeoTIFF, has no room for codes 4093
 and 4094 and never comes back from them. They are rare, but constant areas behind noise (nodata, say) bring them about.
-Such a stream is cut in front of them into two, which are joined at the bit; all that it costs is a cleared table.
+What such a table holds is encoded again as two, and put in its place at the bit: tables know nothing of one another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ CODES_PER_TABLE = _WIDTHS[-1][1]
 #: The first code that geotiff.js has no room for.
 FIRST_UNSAFE_CODE = 4093
 
-_CLEAR_BITS = 9  # of the Clear code at the start
+_CLEAR, _CLEAR_BITS = 256, 9  # the code at the start
 
 
 def _bits(codes: int) -> int:
@@ -50,65 +51,85 @@ class Lzw:
 
     def compress(self, rows: NDArray[Any], /) -> bytes:
         """Compress."""
-        rest: Any = rows.data.cast("B")
-        parts: list[bytes] = []
-        while True:
-            encoded = bytes(imagecodecs.lzw_encode(rest))
-            table = first_unsafe_table(encoded)
-            if table is None:
-                break
-            # As far as the middle of that table, the left part gets the same codes as before.
-            middle_bits = _CLEAR_BITS + table * TABLE_BITS + TABLE_BITS // 2
-            cut = len(imagecodecs.lzw_decode(encoded[: middle_bits // 8]))
-            parts.append(bytes(imagecodecs.lzw_encode(rest[:cut])))
-            rest = rest[cut:]
-        for part in reversed(parts):
-            encoded = join(part, encoded)
-        return encoded
+        content: Any = rows.data.cast("B")
+        encoded = bytes(imagecodecs.lzw_encode(content))
+        tables = unsafe_tables(encoded)
+        return _repaired(encoded, tables).to_bytes() if tables else encoded
 
     def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
         """Decompress."""
         return bytes(imagecodecs.lzw_decode(data, out=size_bytes))
 
 
-def first_unsafe_table(encoded: bytes) -> int | None:
-    """Find the first table of strings, counted from 0, whose last codes not every reader takes.
+def unsafe_tables(encoded: bytes) -> list[int]:
+    """Find the tables of strings, counted from 0, whose last codes not every reader takes.
 
     Only the last two codes of a full table can name strings that were entered so late.
 
     Args:
         encoded: One stream of imagecodecs'.
     """
+    found = []
     last_two_bits = _CLEAR_BITS + _bits(CODES_PER_TABLE - 2)
     for table, start in enumerate(range(last_two_bits, 8 * len(encoded) - 24, TABLE_BITS)):
-        word = int.from_bytes(encoded[start // 8 : start // 8 + 4], "big")
-        codes = word >> (8 - start % 8)
+        codes = int.from_bytes(encoded[start // 8 : start // 8 + 4], "big") >> (8 - start % 8)
         if codes & 0xFFF >= FIRST_UNSAFE_CODE or (codes >> 12) & 0xFFF >= FIRST_UNSAFE_CODE:
-            return table
-    return None
+            found.append(table)
+    return found
 
 
-def join(left: bytes, right: bytes) -> bytes:
-    """Make one stream of two.
+@dataclass(frozen=True)
+class _Bits:
+    """A run of bits, the first of them the most significant."""
 
-    The end-of-information code of the first becomes a Clear code, in place of the one that the second begins with.
+    value: int
+    length: int
+
+    def to_bytes(self) -> bytes:
+        return (self.value << (-self.length % 8)).to_bytes(-(-self.length // 8), "big")
+
+
+def _cut(encoded: bytes, start: int, stop: int) -> _Bits:
+    """Take some bits of a stream."""
+    end = -(-stop // 8)
+    value = int.from_bytes(encoded[start // 8 : end], "big") >> (8 * end - stop)
+    return _Bits(value & ((1 << (stop - start)) - 1), stop - start)
+
+
+def _join(parts: Sequence[_Bits]) -> _Bits:
+    """Lay runs one after the other; two halves at a time, since each joining copies all that it joins."""
+    if len(parts) == 1:
+        return parts[0]
+    left, right = _join(parts[: len(parts) // 2]), _join(parts[len(parts) // 2 :])
+    return _Bits(left.value << right.length | right.value, left.length + right.length)
+
+
+def _repaired(encoded: bytes, tables: Sequence[int]) -> _Bits:
+    """Encode some tables of a stream again; the others stay as they are."""
+    parts, done = [], 0
+    for table in tables:
+        start, stop = _CLEAR_BITS + table * TABLE_BITS, _CLEAR_BITS + (table + 1) * TABLE_BITS
+        parts += [_cut(encoded, done, start), _again(_cut(encoded, start, stop))]
+        done = stop
+    return _join([*parts, _cut(encoded, done, _length_bits(encoded))])
+
+
+def _again(table: _Bits) -> _Bits:
+    """Encode again, as two tables, what one holds; each with the Clear code behind it, as it had.
 
     Args:
-        left: One stream of imagecodecs'.
-        right: Any stream.
-
-    Example:
-        >>> parts = [bytes(imagecodecs.lzw_encode(data)) for data in (b"abab", b"cdcd")]
-        >>> bytes(imagecodecs.lzw_decode(join(*parts)))
-        b'ababcdcd'
+        table: The codes of a full table, and the Clear code.
     """
-    padding_bits = 8 * len(left) - _length_bits(left)
-    head = int.from_bytes(left, "big") >> padding_bits
-    tail_bits = 8 * len(right) - _CLEAR_BITS
-    tail = int.from_bytes(right, "big") & ((1 << tail_bits) - 1)
-    total_bits = 8 * len(left) - padding_bits + tail_bits
-    joined = ((head - 1) << tail_bits) | tail  # 257, end of information, becomes 256, clear
-    return (joined << (-total_bits % 8)).to_bytes(-(-total_bits // 8), "big")
+    content = bytes(imagecodecs.lzw_decode(_join([_Bits(_CLEAR, _CLEAR_BITS), table]).to_bytes()))
+    middle = len(content) // 2
+    halves = []
+    for half in (content[:middle], content[middle:]):
+        encoded = bytes(imagecodecs.lzw_encode(half))
+        bits = _repaired(encoded, unsafe_tables(encoded))
+        # Without the Clear code at the start; 257, end of information, becomes 256, Clear.
+        length = bits.length - _CLEAR_BITS
+        halves.append(_Bits((bits.value & ((1 << length) - 1)) - 1, length))
+    return _join(halves)
 
 
 def _length_bits(encoded: bytes) -> int:

@@ -70,11 +70,16 @@ def find_valid(values: NDArray[Any], nodata: Any, is_valid: NDArray[np.bool_] | 
         (row, column), or None where all pixels count.
     """
     found = None if is_valid is None or is_valid.all() else is_valid
-    if nodata is not None and nodata == nodata:
+    if nodata is not None and nodata == nodata and _may_hold(values, nodata):
         found = _without(values == nodata, found)
     if values.dtype.kind in "fc":
         found = _without(np.isnan(values), found)
     return found
+
+
+def _may_hold(values: NDArray[Any], number: Any) -> bool:
+    """Whether a number lies in the range of integers: nodata, mostly an end of it, is soonest ruled out so."""
+    return values.dtype.kind not in "iu" or (bool(values.min() <= number) and bool(number <= values.max()))
 
 
 def _without(is_missing: NDArray[np.bool_], found: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
