@@ -105,8 +105,8 @@ def save_cog(
             DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError,
             NotSupportedError. WriteError when writing itself fails.
 
-    Memory, beyond the array: the encoded overviews (a quarter of the array at most; beyond that they wait on disk), a
-    sixteenth of the array, and some 16 MiB. The GDAL engine takes two to four times the array, and its block cache.
+    Memory, beyond the array: the encoded overviews (a tenth of the array at most; beyond that they wait on disk), a
+    sixteenth of the array, and some 8 MiB. The GDAL engine takes two to four times the array, and its block cache.
 
     References:
         OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles); GDAL's COG
@@ -170,7 +170,7 @@ def save_tiled_geotiff(
     Raises:
         GeoreaderError: As in `save_cog`.
 
-    Memory, beyond the array: some 16 MiB; with the GDAL engine a copy of the array, and GDAL's block cache.
+    Memory, beyond the array: some 8 MiB; with the GDAL engine a copy of the array, and GDAL's block cache.
 
     Example:
         >>> import numpy as np

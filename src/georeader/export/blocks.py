@@ -102,10 +102,10 @@ def encode_block(
             for plane, bands in enumerate(planes):
                 tile_mask = part if level.planes == 1 else None
                 key = (level.number, plane, *place)
-                yield key, encode_one(encoder, pixels[bands, rows, columns], tile_mask, key)
+                yield key, encode_one(encoder, pixels[bands, rows, columns], tile_mask, key).compact()
             if part is not None and level.planes > 1:
                 key = (level.number, level.planes, *place)
-                yield key, encode_one(encoder, None, part, key)
+                yield key, encode_one(encoder, None, part, key).compact()
 
 
 def encode_one(

@@ -39,9 +39,9 @@ RUN_BYTES = 2**20
 #: Overview tiles are gathered until so many bytes are worth a write.
 WRITE_BYTES = 4 * 2**20
 
-#: Encoded overviews take so much of the pixels' size in memory; what is beyond waits on disk. Only data that hardly
-#: compress come to that.
-HELD_SHARE = 0.25
+#: Encoded overviews take so much of the pixels' size in memory; what is beyond waits on disk, which costs about as much
+#: time as to copy it.
+HELD_SHARE = 0.1
 
 #: But never less than this.
 LEAST_HELD_BYTES = 16 * 2**20

@@ -66,8 +66,7 @@ class TileStore:
                 self._tiles[key] = self._spool_away(key, tile)
                 continue
             self._held_bytes += size_bytes
-            # A copy of the right size: encoders give memory of the largest possible size, cut short at the end.
-            self._tiles[key] = replace(tile, pieces=(b"".join(tile.pieces),) if tile.pieces else ())
+            self._tiles[key] = tile
 
     def pop(self, key: TileKey) -> EncodedTiles:
         """Give a tile and forget it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,13 @@ class EncodedTiles:
     def total_bytes(self) -> int:
         """Length of all pieces."""
         return sum(map(len, self.pieces))
+
+    def compact(self) -> EncodedTiles:
+        """Give the same in one piece, for tiles that have to wait.
+
+        Encoders ask for memory of the largest possible size and cut it short: what is cut off is lost to others.
+        """
+        return replace(self, pieces=(b"".join(self.pieces),)) if self.pieces else self
 
 
 @dataclass(frozen=True)

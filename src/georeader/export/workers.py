@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 #: Results that may wait to be taken, in bytes of what they are made of.
-AHEAD_BYTES = 16 * 2**20
+AHEAD_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
