@@ -76,20 +76,23 @@ def test_a_kill_leaves_the_earlier_file_or_the_whole_new_one(
     how: signal.Signals, nursery: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "folder" / "out.tif"
-    seconds = min(save(nursery, None, how) for _ in range(3))
+    longest_seconds = max(save(nursery, None, how) for _ in range(3))
     whole = path.read_bytes()
     chance = random.Random(20261122)
     outcomes = {"earlier": 0, "new": 0}
 
-    for number in range(KILLS if how is signal.SIGKILL else KILLS // 6):
+    for number in range(KILLS if how is signal.SIGKILL else KILLS // 4):
         earlier = None if number % 2 else b"the earlier file"
         path.unlink(missing_ok=True)
         if earlier is not None:
             path.write_bytes(earlier)
-        save(nursery, chance.uniform(0, 1.1 * seconds), how)
+        after_seconds = chance.uniform(0, longest_seconds)
+        save(nursery, after_seconds, how)
         found = {entry.name: entry.read_bytes() for entry in path.parent.iterdir()}
         outcome = "new" if found.get("out.tif") == whole else "earlier"
         outcomes[outcome] += 1
+        if outcome == "earlier" and after_seconds > 0.7 * longest_seconds:
+            longest_seconds *= 1.2  # the machine is busier than it was: let some saves come to their end
         expected = {"out.tif": whole} if outcome == "new" else {"out.tif": earlier} if earlier else {}
         assert found == expected, f"kill {number}"
 
