@@ -1,0 +1,59 @@
+"""How a source's pixels are stored: what is read at once costs no more than a part of it. Numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """The edges of what a source stores, decodes or computes as one piece: tiles, strips, dask's chunks.
+
+    Each sequence begins with 0 and ends with the raster's size along its axis.
+
+    Attributes:
+        band_edges: Along bands.
+        row_edges_px: Along rows.
+        column_edges_px: Along columns.
+    """
+
+    band_edges: tuple[int, ...]
+    row_edges_px: tuple[int, ...]
+    column_edges_px: tuple[int, ...]
+
+    @property
+    def are_per_band(self) -> bool:
+        """Whether every band is stored by itself."""
+        return len(self.band_edges) - 1 == self.band_edges[-1]
+
+
+def regular_chunks(
+    shape: tuple[int, int, int], chunk_shape: Sequence[int], offset: tuple[int, int, int] = (0, 0, 0)
+) -> Chunks:
+    """Give the chunks of a raster that is cut evenly.
+
+    Args:
+        shape: (bands, rows, columns).
+        chunk_shape: (bands, rows, columns) of a chunk.
+        offset: Where the raster begins, counted from the beginning of a chunk: that of a window in its file.
+
+    Example:
+        >>> regular_chunks((1, 700, 512), (1, 256, 512), (0, 100, 0)).row_edges_px
+        (0, 156, 412, 668, 700)
+    """
+    return Chunks(*(_edges(*axis) for axis in zip(shape, chunk_shape, offset, strict=True)))
+
+
+def one_chunk(shape: tuple[int, int, int]) -> Chunks:
+    """Give the chunks of a raster of which nothing is known: a single one.
+
+    Args:
+        shape: (bands, rows, columns).
+    """
+    return regular_chunks(shape, shape)
+
+
+def _edges(size: int, chunk: int, offset: int) -> tuple[int, ...]:
+    first = chunk - offset % chunk
+    return (0, *range(first, size, chunk), size)
