@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 
+import numpy as np
 import pytest
 import tifffile
 from hypothesis import given
@@ -15,7 +16,6 @@ from georeader.export import file_layout, tiff
 from georeader.export.file_layout import Directory, HeaderLayout, TileArrays, framed, ghost_area
 from georeader.export.placement import Placement
 from georeader.export.tiff import BIG, CLASSIC, TagNumber, TagType, Version
-from georeader.export.tiles import EncodedTiles
 
 VERSIONS = pytest.mark.parametrize("version", [CLASSIC, BIG], ids=lambda version: version.name)
 
@@ -133,8 +133,8 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes(small: list[int], la
     directories = [directory(0, len(large)), directory(1, len(small))]
     placement = Placement(directories, 1000)
     for size_bytes in small:
-        placement.place(1, False, EncodedTiles((), (size_bytes,)))
-    placement.place(0, False, EncodedTiles((), tuple(large)))
+        placement.place(1, False, np.array([[size_bytes]], "uint32"))
+    placement.place(0, False, np.array(large, "uint32").reshape(-1, 1))
 
     large_arrays, small_arrays = placement.arrays()
     pairs = [*zip(small_arrays.offsets_bytes, small_arrays.sizes_bytes, strict=True),
@@ -151,11 +151,10 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes(small: list[int], la
 def test_masks_that_follow_tiles_go_to_their_own_directory() -> None:
     placement = Placement([directory(0, 2), directory(0, 2, is_mask=True)], 0)
 
-    placement.place(0, None, EncodedTiles((), (10, 3)))
-    placement.place(0, None, EncodedTiles((), (20, 0)))
+    placement.place(0, None, np.array([[10, 3], [20, 0]], "uint32"))
 
-    assert [array.sizes_bytes for array in placement.arrays()] == [[10, 20], [3, 0]]
-    assert [array.offsets_bytes for array in placement.arrays()] == [[4, 33], [22, 0]]
+    assert [array.sizes_bytes.tolist() for array in placement.arrays()] == [[10, 20], [3, 0]]
+    assert [array.offsets_bytes.tolist() for array in placement.arrays()] == [[4, 33], [22, 0]]
 
 
 @pytest.mark.parametrize(("bigtiff", "size", "expected"), [

@@ -70,11 +70,11 @@ def test_the_middle_value_is_one_that_is_there(rng: np.random.Generator, tmp_pat
 def test_a_picture_is_the_same_wherever_blocks_end(
     method: str, rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from georeader.export import blocks as module
+    from georeader.export import work_plan as module
 
     values = rng.integers(0, 10_000, (1, 1100, 900)).astype("uint16")
-    for name, side_px in (("small.tif", 64), ("large.tif", 4096)):
-        monkeypatch.setattr(module, "BLOCK_SIDE_PX", side_px)
+    for name, cell_px in (("small.tif", 64 * 64), ("large.tif", 2**22)):
+        monkeypatch.setattr(module, "CELL_PX", cell_px)
         save_cog(tensor(values, fill_value_default=0), tmp_path / name,
                  profile_arg={"RESAMPLING": method, "BLOCKSIZE": 16, "predictor": 2})  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,8 @@ from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import DtypeError, MetadataWarning, OptionError, ShapeError
+from georeader.export.pyramid import Region
+from georeader.export.source import Source
 from georeader.export.sources import open_source
 
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
@@ -393,36 +396,35 @@ class Lazy:
         return self.loaded
 
 
+def read(source: Source) -> tuple[Any, Any]:
+    """Read all pixels and the mask."""
+    return source.read(Region(0, source.spec.height_px, 0, source.spec.width_px), range(source.spec.count))
+
+
 class TestSource:
-    @pytest.mark.parametrize(
-        "order", [["read", "read_mask"], ["read_mask", "read"], ["read_mask", "read_mask", "read"]]
-    )
-    def test_pixels_and_mask_are_loaded_once(self, order: list[str]) -> None:
+    def test_pixels_and_mask_are_loaded_once(self) -> None:
         lazy = Lazy(tensor(), has_mask=True)
         source = open_source(lazy)
+        assert (source.spec.has_mask, lazy.loads) == (True, 0)
 
-        found = {name: getattr(source, name)() for name in order}
+        parts = [source.read(Region(top, top + 100, 0, 340), range(len(PIXELS))) for top in (0, 100, 200)]
 
         assert lazy.loads == 1
-        np.testing.assert_array_equal(found["read"], PIXELS)
-        np.testing.assert_array_equal(found["read_mask"], MASK)
+        np.testing.assert_array_equal(np.concatenate([pixels for pixels, _ in parts], axis=1), PIXELS)
+        np.testing.assert_array_equal(np.concatenate([mask for _, mask in parts]), MASK)
 
-    def test_the_mask_is_known_after_reading(self) -> None:
-        source = open_source(Lazy(tensor(), has_mask=True))
-        assert (source.spec.has_mask, source.mask) == (True, None)
-
-        source.read()
-
-        np.testing.assert_array_equal(source.mask, MASK)
-
-    def test_pixels_are_not_kept_once_they_are_given(self) -> None:
-        lazy = Lazy(tensor(), has_mask=True)
+    def test_pixels_are_let_go_of_at_the_end(self) -> None:
+        loaded = tensor()
+        lazy = Lazy(None, has_mask=True)
+        lazy.load = lambda: loaded.copy()
         source = open_source(lazy)
-        source.read()
+        pixels, _ = read(source)
+        kept = weakref.ref(pixels.base if pixels.base is not None else pixels)
 
-        source.read()
+        source.close()
+        del pixels
 
-        assert lazy.loads == 2
+        assert kept() is None
 
     @pytest.mark.parametrize("mask", [MASK, None])
     def test_tensors_and_readers_say_whether_they_have_one(self, mask: Any, tmp_path: Path) -> None:
@@ -432,7 +434,7 @@ class TestSource:
         for data in (reader, reader.load(), tensor(mask=mask)):
             source = open_source(data)
             assert source.spec.has_mask is expected
-            assert (source.read_mask() is not None) is expected
+            assert (read(source)[1] is not None) is expected
 
     def test_an_object_without_a_dtype_is_loaded_once_as_well(self) -> None:
         lazy = Lazy(tensor())
@@ -441,23 +443,23 @@ class TestSource:
         source = open_source(lazy)
 
         assert source.spec.has_mask
-        np.testing.assert_array_equal(source.read(), PIXELS)
-        np.testing.assert_array_equal(source.read_mask(), MASK)
+        np.testing.assert_array_equal(read(source)[0], PIXELS)
+        np.testing.assert_array_equal(read(source)[1], MASK)
         assert lazy.loads == 1
 
     def test_a_mask_that_was_announced_and_is_not_there_hides_nothing(self) -> None:
         source = open_source(Lazy(PIXELS, has_mask=True))
 
-        assert source.read_mask().all()
+        assert read(source)[1].all()
 
     def test_a_mask_that_was_not_announced_is_refused(self) -> None:
         with pytest.raises(OptionError, match="Lazy has masked pixels, but does not say so .* has_mask = True"):
-            open_source(Lazy(tensor())).read()
+            read(open_source(Lazy(tensor())))
 
     def test_the_mask_may_be_said_by_the_object_and_loaded_by_another(self) -> None:
         source = open_source(Lazy(PIXELS, attrs={"mask": MASK}))
 
-        np.testing.assert_array_equal(source.read_mask(), MASK)
+        np.testing.assert_array_equal(read(source)[1], MASK)
 
     @pytest.mark.parametrize(
         ("mask", "error", "message"),

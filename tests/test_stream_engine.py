@@ -20,10 +20,12 @@ from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.errors import OptionError, WriteError
 from georeader.export import file_layout, stream_engine
 from georeader.export.file_pixels import FilePixels
+from georeader.export.reading import WindowReader
 from georeader.export.sources import open_source
 from georeader.export.spec import ExportSpec, plan_export
 from georeader.export.stream_plan import plan_stream
 from georeader.export.tiff import BIG, CLASSIC
+from georeader.export.work_plan import SourceTraits, plan_work
 
 OWN = {"engine": "stream"}
 
@@ -33,6 +35,7 @@ class Recorder:
     """A file in memory that remembers each write, and can fail at one."""
 
     fails_at: int | None = None
+    writes_in_parallel: bool = False
     writes: list[tuple[int, int]] = field(default_factory=list)
     content: bytearray = field(default_factory=bytearray)
     spools: list[Recorder] = field(default_factory=list)
@@ -60,10 +63,15 @@ def a_spec(tensor: GeoTensor, kind: str = "cog", **profile_arg: Any) -> ExportSp
                        profile_arg={"predictor": 1} | profile_arg)  # fmt: skip
 
 
-def write(tensor: GeoTensor, file: Recorder, threads: int = 2, **profile_arg: Any) -> stream_engine.Written:
-    spec = a_spec(tensor, **profile_arg)
-    pixels = FilePixels(tensor.values.reshape(-1, *tensor.values.shape[-2:]), None, spec)
-    return stream_engine.write_raster(pixels, plan_stream(spec), file, threads=threads)
+def write(
+    tensor: GeoTensor, file: Recorder, threads: int = 2, held_bytes: int | None = None, **profile_arg: Any
+) -> stream_engine.Written:
+    """Write a tensor as if it were in memory; with ``held_bytes``, so many bytes of tiles may wait there."""
+    source, plan = open_source(tensor), plan_stream(a_spec(tensor, **profile_arg))
+    work = plan_work(plan, SourceTraits(is_in_memory=True), threads=threads, max_memory_bytes=2**29)
+    if held_bytes is not None:
+        work = replace(work, held_tiles_bytes=held_bytes)
+    return stream_engine.write_raster(WindowReader(FilePixels(source, plan.spec), work), plan, file)
 
 
 def test_the_header_is_written_last_so_that_half_a_file_is_no_tiff(make_tensor: Any) -> None:
@@ -173,16 +181,12 @@ def test_the_same_input_gives_the_same_file(make_tensor: Any, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("held_bytes", [0, 5_000, 50_000])
-def test_overviews_that_do_not_fit_in_memory_wait_in_a_spool(
-    held_bytes: int, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_overviews_that_do_not_fit_in_memory_wait_in_a_spool(held_bytes: int, make_tensor: Any) -> None:
     tensor = make_tensor((2, 600, 600))
     in_memory, spooled = Recorder(), Recorder()
     write(tensor, in_memory, compress="deflate")
 
-    monkeypatch.setattr(stream_engine, "LEAST_HELD_BYTES", held_bytes)
-    monkeypatch.setattr(stream_engine, "HELD_SHARE", 0.0)
-    write(tensor, spooled, compress="deflate")
+    write(tensor, spooled, held_bytes=held_bytes, compress="deflate")
 
     assert in_memory.spools == []
     assert len(spooled.spools) == 1

@@ -12,7 +12,7 @@ from georeader.export import workers
 from georeader.export.workers import Task, Workers, thread_count
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", [0, 1, 2, 5])
 def test_results_come_in_the_order_of_the_tasks(threads: int) -> None:
     def work(number: int) -> int:
         time.sleep(0.002 * (number % 3))
@@ -24,12 +24,12 @@ def test_results_come_in_the_order_of_the_tasks(threads: int) -> None:
     assert results == list(range(40))
 
 
-def test_one_thread_works_where_the_result_is_taken() -> None:
-    with Workers(1) as pool:
+def test_without_threads_work_is_done_where_the_result_is_taken() -> None:
+    with Workers(0) as pool:
         assert list(pool.ordered([Task(threading.get_ident, 1)])) == [threading.get_ident()]
 
 
-@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("threads", [0, 1, 3])
 def test_an_error_comes_in_the_place_of_its_task(threads: int) -> None:
     def fail() -> int:
         raise ValueError("the third")

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
+from georeader.cog_writer import CogWriter
 from georeader.errors import GeoreaderError
 from georeader.geotensor import GeoTensor
 from georeader.ground_control import GroundControlPoints
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AbstractGeoData",
+    "CogWriter",
     "FakeGeoData",
     "GeoData",
     "GeoDataBase",

@@ -53,9 +53,22 @@ def open_dataset(path: str, options: Mapping[str, Any], overview_level: int | No
         ReadError: Opening failed, or reading while it was open.
     """
     level = {} if overview_level is None else {"overview_level": overview_level}
+    with named_errors(path), rasterio.Env(**options), rasterio.open(path, **level) as dataset:
+        yield dataset
+
+
+@contextmanager
+def named_errors(path: str) -> Iterator[None]:
+    """Let what rasterio raises inside be a ReadError that names the file.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        ReadError: See above.
+    """
     try:
-        with rasterio.Env(**options), rasterio.open(path, **level) as dataset:
-            yield dataset
+        yield
     except RasterioError as error:
         # What GDAL said is in the cause: "Read failed. See previous exception for details."
         reason = str(error.__cause__ if error.__cause__ and "previous exception" in str(error) else error)

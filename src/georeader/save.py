@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from georeader.export.receipt import Receipt
     from georeader.export.sinks.local import LocalSink
 
+    # Datasets and xarray's DataArrays are here, and no type checker knows them without their packages.
+    Raster = GeoData | str | os.PathLike[str] | Any
+
 #: How a path to a remote destination begins. A new cloud is one more line here.
 REMOTE_FILE_EXTENSIONS = [
     "gs://",
@@ -34,6 +37,9 @@ REMOTE_FILE_EXTENSIONS = [
 
 #: Side of a tile, in pixels.
 BLOCKSIZE_DEFAULT = 256
+
+#: What an export may hold in memory beyond its source.
+MAX_MEMORY_DEFAULT_BYTES = 512 * 2**20
 
 #: What a file is like where profile_arg says nothing.
 PROFILE_TILED_GEOTIFF_DEFAULT: dict[str, Any] = {
@@ -50,7 +56,7 @@ _ANY_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 def save_cog(
-    data_save: GeoData,
+    data_save: Raster,
     path_tiff_save: str | os.PathLike[str],
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
@@ -63,6 +69,8 @@ def save_cog(
     engine: str = "auto",
     verify: bool = False,
     durable: bool = False,
+    max_memory: int | str = Unsaid(MAX_MEMORY_DEFAULT_BYTES),
+    progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
     """Save a raster as a Cloud Optimized GeoTIFF: header first, tiles, overviews 2x, 4x, 8x...
 
@@ -76,8 +84,10 @@ def save_cog(
     invented; for other class rasters say ``profile_arg={"RESAMPLING": "mode"}``.
 
     Args:
-        data_save: GeoTensor, reader or any object of the GeoData protocol: (row, column) or
-            (band, row, column), of a dtype that `profile_from_dtype` takes. Never changed.
+        data_save: GeoTensor, RasterioReader, path, open rasterio dataset or WarpedVRT, xarray.DataArray, or any object
+            of the GeoData protocol (`georeader.abstract_reader.GeoData`): (row, column) or (band, row, column), of a
+            dtype that `profile_from_dtype` takes. Never changed. Whatever is not in memory is read in windows, each
+            pixel once, on threads ahead of the encoding; an object that has only ``load()`` is loaded as a whole.
         path_tiff_save: Local path. Remote destinations are not supported yet.
         descriptions: One name, or None, per band.
         tags: File-level metadata; scalars of any type, written as text.
@@ -88,14 +98,19 @@ def save_cog(
         fs: Filesystem of a remote destination; not supported yet.
         nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. To save without any,
             pass ``profile_arg={"nodata": None}``. In a lossy codec (jpeg, webp, jxl) it becomes a mask.
-        dir_tmpfiles: Folder for temporary files that can't be unnamed; GDAL's lie beside the destination by default,
-            the engine's in the system's.
+        dir_tmpfiles: Folder for what does not fit in memory, up to twice the file's size, in files without a name
+            where the system has those; beside the destination by default. GDAL's temporary files lie there too.
         profile: The name that earlier releases gave ``profile_arg``.
         engine: "stream", the project's own writer; "gdal", GDAL's drivers; "auto": the first, but the second for what
             only GDAL can do, which the logger ``georeader`` tells at level INFO.
         verify: Decode each tile again after it is encoded: with a lossless codec any difference is an error, with a
             lossy one the receipt tells the largest of each band.
         durable: Flush file and folder to the disk before returning; without it a power cut may lose the file.
+        max_memory: What the export may hold beyond its source, in bytes or as text: "512MiB" (the default), "2GB".
+            It changes no byte of the file. The default gives way where a few tiles need more; a limit that is passed
+            does not, but is refused.
+        progress: True: a tqdm bar on standard error (extra ``progress``); a callable: is called with (tiles done, all
+            tiles) in the caller's thread. What it raises ends the save, and nothing is left behind.
 
     Returns:
         A `georeader.export.receipt.Receipt`: path, size, engine and, with ``verify``, the largest error of each band.
@@ -105,8 +120,9 @@ def save_cog(
             DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError,
             NotSupportedError. WriteError when writing itself fails.
 
-    Memory, beyond the array: the encoded overviews (a tenth of the array at most; beyond that they wait on disk), a
-    sixteenth of the array, and some 8 MiB. The GDAL engine takes two to four times the array, and its block cache.
+    Memory, beyond the source: ``max_memory`` at most, whatever the raster's size, and for each tile some 20 bytes; for
+    pixels in memory a tenth of them and some 50 MiB, if that is less. The GDAL engine holds the raster two to four
+    times, and its block cache.
 
     References:
         OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles); GDAL's COG
@@ -125,11 +141,13 @@ def save_cog(
     """
     sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles, durable)
     asked = _one_profile(profile_arg, profile)
-    return _export(data_save, sink, scratch, "cog", asked, descriptions, tags, nodata, engine, verify)
+    return _export(
+        data_save, sink, scratch, "cog", asked, descriptions, tags, nodata, engine, verify, max_memory, progress
+    )
 
 
 def save_tiled_geotiff(
-    data_save: GeoData,
+    data_save: Raster,
     path_tiff_save: str | os.PathLike[str],
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
@@ -143,6 +161,8 @@ def save_tiled_geotiff(
     engine: str = "auto",
     verify: bool = False,
     durable: bool = False,
+    max_memory: int | str = Unsaid(MAX_MEMORY_DEFAULT_BYTES),
+    progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
     """Save a raster as a tiled GeoTIFF, without overviews.
 
@@ -163,6 +183,8 @@ def save_tiled_geotiff(
         engine: As in `save_cog`.
         verify: As in `save_cog`.
         durable: As in `save_cog`.
+        max_memory: As in `save_cog`.
+        progress: As in `save_cog`.
 
     Returns:
         As in `save_cog`.
@@ -170,7 +192,7 @@ def save_tiled_geotiff(
     Raises:
         GeoreaderError: As in `save_cog`.
 
-    Memory, beyond the array: some 8 MiB; with the GDAL engine a copy of the array, and GDAL's block cache.
+    Memory, beyond the source: as in `save_cog`; without overviews nothing waits, so that little of it is used.
 
     Example:
         >>> import numpy as np
@@ -180,7 +202,9 @@ def save_tiled_geotiff(
     """
     sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles, durable)
     asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
-    return _export(data_save, sink, scratch, "tiled", asked, descriptions, tags, nodata, engine, verify)
+    return _export(
+        data_save, sink, scratch, "tiled", asked, descriptions, tags, nodata, engine, verify, max_memory, progress
+    )
 
 
 def profile_from_dtype(dtype: Any) -> dict[str, Any]:
@@ -276,7 +300,7 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
             rst_out.nodata = None
 
 
-def _export(data_save: GeoData, sink: LocalSink, scratch: Path | None, kind: str, asked: Any, *rest: Any) -> Receipt:
+def _export(data_save: Raster, sink: LocalSink, scratch: Path | None, kind: str, asked: Any, *rest: Any) -> Receipt:
     # Codecs and engine are imported by whoever saves, not by whoever only reads.
     from georeader.export.pipeline import Wishes, export
 

@@ -18,6 +18,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from georeader.errors import OptionError
 from georeader.export import tiff
@@ -65,8 +69,8 @@ class TileArrays:
         sizes_bytes: Length of each tile; 0 for a sparse tile.
     """
 
-    offsets_bytes: Sequence[int]
-    sizes_bytes: Sequence[int]
+    offsets_bytes: Sequence[int] | NDArray[np.integer[Any]]
+    sizes_bytes: Sequence[int] | NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,10 @@ class HeaderLayout:
         """Pack offsets and sizes in types of a fixed width: the header's size must not depend on the tiles."""
         is_wide = self.version is BIG and self.most_bytes > CLASSIC.max_file_bytes
         return (
-            tiff.make_tag(TagNumber.TILE_OFFSETS, TagType.LONG8 if is_wide else TagType.LONG, *arrays.offsets_bytes),
-            tiff.make_tag(TagNumber.TILE_BYTE_COUNTS, TagType.LONG, *arrays.sizes_bytes),
+            tiff.make_array_tag(
+                TagNumber.TILE_OFFSETS, TagType.LONG8 if is_wide else TagType.LONG, arrays.offsets_bytes
+            ),
+            tiff.make_array_tag(TagNumber.TILE_BYTE_COUNTS, TagType.LONG, arrays.sizes_bytes),
         )
 
     def _positions(self) -> tuple[list[int], dict[tuple[int, int], int], int]:
@@ -127,7 +133,7 @@ class HeaderLayout:
         values: dict[tuple[int, int], int] = {}
         arrays: list[tuple[int, int, Tag]] = []
         for number, directory in enumerate(self.directories):
-            blank = (0,) * directory.tile_count
+            blank = np.zeros(directory.tile_count, np.int64)
             tile_tags = self._array_tags(TileArrays(blank, blank))
             starts.append(position)
             position += tiff.directory_bytes(len(directory.tags) + len(tile_tags), version)

@@ -1,4 +1,4 @@
-"""The pixels of a file, cut by region: the source's, in the file's dtype, with the validity mask that the file gets."""
+"""The pixels of a file, window by window: the source's, in the file's dtype, with the mask that the file gets."""
 
 from __future__ import annotations
 
@@ -8,52 +8,87 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader.errors import GeoreaderError, ReadError
 from georeader.export.dtypes import convert_pixels
 from georeader.export.pyramid import Mask, Region
+from georeader.export.source import Source
 from georeader.export.spec import ExportSpec
 
 
 @dataclass(frozen=True)
 class FilePixels:
-    """Pixels in memory, as a file takes them. Nothing is copied but what is asked for.
+    """A source's pixels as a file takes them. Nothing is read or copied but what is asked for.
 
     Attributes:
-        pixels: (band, row, column), as the source has them; an alpha band that becomes the mask included.
-        mask: (row, column), True where pixels are valid, or None.
+        source: Where they come from; its bands may include an alpha band that becomes the mask.
         spec: The file that is wanted.
     """
 
-    pixels: NDArray[Any]
-    mask: Mask
+    source: Source
     spec: ExportSpec
 
-    def read(self, region: Region, bands: slice = slice(None)) -> tuple[NDArray[Any], Mask]:
-        """Give the pixels of a region, (band, row, column), and its mask, (row, column) or None.
+    def read(self, region: Region, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
+        """Give the pixels of a window, (band, row, column), and its mask, (row, column) or None.
 
         Args:
             region: At full resolution.
-            bands: Of the file; all by default.
+            bands: Of the file, counted from 0; all by default.
 
         Raises:
+            ReadError: The source can't be read; the message names the window.
             DtypeError: A pixel does not fit the file's dtype.
         """
-        rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
-        window = self.pixels[: self.spec.count, rows, columns][bands]
-        return convert_pixels(window, self.spec.dtype), self.read_mask(region)
+        bands = range(self.spec.count) if bands is None else bands
+        if self.source.is_in_memory:
+            pixels, mask = self._read(region, bands)  # what an object raises that is loaded as a whole is no window's
+        try:
+            if not self.source.is_in_memory:
+                pixels, mask = self._read(region, bands)
+            return convert_pixels(pixels, self.spec.dtype), mask
+        except Exception as error:
+            # A lazy source may raise anything; what it was is in the cause.
+            kind = type(error) if isinstance(error, GeoreaderError) else ReadError
+            raise kind(f"{self.source.name}: {_words(region, bands)}: {_reason(error)}") from error
 
     def read_mask(self, region: Region) -> Mask:
-        """Give the mask of a region, (row, column); None where the file has none."""
-        rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
-        spec = self.spec
-        if spec.mask is None:
-            return None
-        valid = np.ones(region.shape, bool) if self.mask is None else self.mask[rows, columns]
-        if spec.mask == "alpha":
-            valid = valid & (self.pixels[spec.count, rows, columns] != 0)
-        elif spec.mask == "nodata":
-            valid = valid & (self.pixels[: spec.count, rows, columns] != spec.nodata_as_mask).any(axis=0)
-        return valid
+        """Give the mask of a window, (row, column); None where the file has none.
+
+        Raises:
+            ReadError: As `read`.
+        """
+        return None if self.spec.mask is None else self.read(region)[1]
 
     def whole(self) -> tuple[NDArray[Any], Mask]:
-        """Give everything: all pixels of the file and its mask."""
+        """Give everything: all pixels of the file and its mask. Memory: the whole raster."""
         return self.read(Region(0, self.spec.height_px, 0, self.spec.width_px))
+
+    def _read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read pixels as the source has them, and the mask that the file gets."""
+        spec = self.spec
+        if spec.mask is None:
+            return self.source.read(region, bands)[0], None
+        if spec.mask == "dataset":
+            pixels, mask = self.source.read(region, bands)
+        else:
+            # Whether a pixel is valid is up to all bands, or to one that is not in the file.
+            everything, mask = self.source.read(region, range(spec.count + (spec.mask == "alpha")))
+            pixels = everything[bands.start : bands.stop]
+        valid = np.ones(region.shape, bool) if mask is None else mask
+        if spec.mask == "alpha":
+            valid = valid & (everything[spec.count] != 0)
+        elif spec.mask == "nodata":
+            valid = valid & (everything != spec.nodata_as_mask).any(axis=0)
+        return pixels, valid
+
+
+def _words(region: Region, bands: range) -> str:
+    """Name a window in words."""
+    return (
+        f"rows {region.row_start} to {region.row_stop}, columns {region.column_start} to {region.column_stop}, bands "
+        f"{bands.start + 1} to {bands.stop}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    reason = str(error) or type(error).__name__
+    return reason if isinstance(error, GeoreaderError) else f"can't be read: {reason}"

@@ -8,24 +8,41 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from georeader.errors import DestinationError, TileError
+from georeader.errors import DestinationError, OptionError, TileError
+from georeader.export.assembly import Written
 from georeader.export.engine_choice import check_engine, choose_engine
 from georeader.export.file_pixels import FilePixels
-from georeader.export.predictor_choice import with_predictor
+from georeader.export.guarded_source import GuardedSource
+from georeader.export.memory_size import memory_bytes
+from georeader.export.predictor_choice import with_predictor, without_predictor
+from georeader.export.progress import check_progress, telling
+from georeader.export.pyramid import Region
+from georeader.export.reading import WindowReader
 from georeader.export.receipt import Receipt
 from georeader.export.sinks.local import LocalSink
+from georeader.export.source import Source
 from georeader.export.sources import open_source
-from georeader.export.spec import ExportSpec, plan_export
+from georeader.export.spec import ExportSpec, SourceSpec, plan_export
 from georeader.export.stream_engine import write_raster
-from georeader.export.stream_plan import check_plan, plan_stream
+from georeader.export.stream_plan import StreamPlan, plan_stream
+from georeader.export.work_plan import SourceTraits, Work, plan_work
 from georeader.export.workers import thread_count
+from georeader.unsaid import Unsaid
 
 _LOG = logging.getLogger("georeader")
+
+#: Windows that were looked at to choose a predictor are kept in so much of the memory, so as not to be read twice.
+_KEPT_SHARE = 0.2
+
+#: GDAL's engine holds about so many times the raster.
+_GDAL_COPIES = 4
 
 
 @dataclass(frozen=True)
@@ -41,6 +58,8 @@ class Wishes:
         nodata: Value of missing pixels.
         engine: One of `engine_choice.ENGINES`.
         verify: Decode each tile again and compare.
+        max_memory: What may be held beyond the source, in bytes or in words.
+        progress: Whom to tell how far it is.
     """
 
     kind: str
@@ -51,13 +70,15 @@ class Wishes:
     nodata: Any
     engine: Any
     verify: bool
+    max_memory: Any
+    progress: Any
 
 
 def export(data: Any, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes) -> Receipt:
     """Write a raster to a sink.
 
     Args:
-        data: An object of the GeoData protocol.
+        data: Anything that `open_source` takes.
         sink: Where it goes; committed at the end, or aborted.
         dir_tmpfiles: Folder for GDAL's temporary files, or None: beside the destination.
         wishes: What is asked for.
@@ -65,9 +86,64 @@ def export(data: Any, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes
     Raises:
         GeoreaderError: One of its kinds.
     """
-    source = open_source(data)
-    spec = plan_export(
-        source.spec,
+    check_progress(wishes.progress)
+    memory_bytes(wishes.max_memory)
+    return export_source(open_source(data), sink, dir_tmpfiles, wishes)
+
+
+def export_source(source: Source, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes) -> Receipt:
+    """Write a source to a sink, and let go of the source.
+
+    Args:
+        source: Where the pixels come from.
+        sink: As in `export`.
+        dir_tmpfiles: As in `export`.
+        wishes: As in `export`.
+
+    Raises:
+        GeoreaderError: One of its kinds.
+    """
+    source = GuardedSource(source)
+    try:
+        spec = plan_spec(source.spec, wishes)
+        engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
+        if reasons and wishes.engine == "auto":
+            _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
+        if engine == "gdal":
+            _check_gdal_memory(spec, wishes)
+            receipt = _by_gdal(FilePixels(source, spec), sink, dir_tmpfiles)
+        else:
+            receipt = _by_us(source, spec, sink, wishes)
+    finally:
+        source.close()
+    if wishes.verify:
+        _LOG.info("%s", receipt)
+    return receipt
+
+
+def check_wishes(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
+    """Refuse what can't be done, before there are pixels; give the file that is wanted.
+
+    Raises:
+        GeoreaderError: One of its kinds.
+    """
+    check_progress(wishes.progress)
+    memory_bytes(wishes.max_memory)
+    wanted = plan_spec(spec, wishes)
+    engine, _ = choose_engine(check_engine(wishes.engine), wanted, verify=wishes.verify)
+    if engine == "stream":
+        plan_stream(without_predictor(wanted), verify=wishes.verify)
+    return wanted
+
+
+def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
+    """Turn what a source is and what is asked for into what the file will be.
+
+    Raises:
+        GeoreaderError: One of its kinds.
+    """
+    return plan_export(
+        spec,
         kind=wishes.kind,
         default_profile=wishes.default_profile,
         profile_arg=wishes.profile_arg,
@@ -75,43 +151,65 @@ def export(data: Any, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes
         tags=wishes.tags,
         nodata=wishes.nodata,
     )
-    engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
-    if reasons and wishes.engine == "auto":
-        _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
-    if engine == "stream":
-        check_plan(spec)
-    pixels = FilePixels(source.read(), source.read_mask(), spec)
-    spec = with_predictor(spec, pixels.read)
-    with sink:
-        errors = None
-        if engine == "gdal":
-            _by_gdal(pixels, spec, sink, dir_tmpfiles)
-        else:
-            errors = _by_us(pixels, spec, sink, wishes)
-        size_bytes = sink.size_bytes
+
+
+def _by_us(source: Source, spec: ExportSpec, sink: LocalSink, wishes: Wishes) -> Receipt:
+    max_memory_bytes = memory_bytes(wishes.max_memory)
+    plan = plan_stream(without_predictor(spec), verify=wishes.verify)
+    work = _work(source, plan, max_memory_bytes, is_firm=not isinstance(wishes.max_memory, Unsaid))
+    reader = WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes))
+    plan = plan_stream(with_predictor(spec, reader.peek), verify=wishes.verify)
+    with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
+        written = _write(reader, plan, sink, advance)
         sink.commit()
-    receipt = Receipt(sink.given, size_bytes, engine, errors)
-    if wishes.verify:
-        _LOG.info("%s", receipt)
-    return receipt
+    return Receipt(sink.given, written.size_bytes, "stream", written.largest_errors if wishes.verify else None)
 
 
-def _by_us(pixels: FilePixels, spec: ExportSpec, sink: LocalSink, wishes: Wishes) -> tuple[float, ...] | None:
-    plan = plan_stream(spec, verify=wishes.verify)
-    threads = thread_count(spec.encoding.num_threads, _processors(), plan.task_count)
+def _write(reader: WindowReader, plan: StreamPlan, sink: LocalSink, advance: Any) -> Written:
     try:
-        written = write_raster(pixels, plan, sink, threads=threads)
+        return write_raster(reader, plan, sink, progress=advance)
     except TileError as error:
         raise TileError(f"{sink.given!r}: {error}") from error
-    return written.largest_errors if wishes.verify else None
 
 
-def _by_gdal(pixels: FilePixels, spec: ExportSpec, sink: LocalSink, dir_tmpfiles: Path | None) -> None:
+def _work(source: Source, plan: StreamPlan, max_memory_bytes: int, *, is_firm: bool) -> Work:
+    traits = SourceTraits(
+        is_in_memory=source.is_in_memory,
+        chunks=source.chunks,
+        concurrent_reads=source.concurrent_reads,
+        pixel_bytes=source.spec.dtype.itemsize,
+    )
+    threads = thread_count(plan.spec.encoding.num_threads, _processors(), plan.task_count)
+    return plan_work(plan, traits, threads=threads, max_memory_bytes=max_memory_bytes, is_limit_firm=is_firm)
+
+
+def _by_gdal(pixels: FilePixels, sink: LocalSink, dir_tmpfiles: Path | None) -> Receipt:
     from georeader.export import gdal_engine
 
     values, mask = pixels.whole()
-    with _scratch_folder(dir_tmpfiles, sink) as scratch:
-        gdal_engine.write_raster(np.ascontiguousarray(values), spec, sink.staging_path, scratch, mask=mask)
+    values = np.ascontiguousarray(values)
+    spec = with_predictor(pixels.spec, partial(_cut, values))
+    with sink:
+        with _scratch_folder(dir_tmpfiles, sink) as scratch:
+            gdal_engine.write_raster(values, spec, sink.staging_path, scratch, mask=mask)
+        size_bytes = sink.size_bytes
+        sink.commit()
+    return Receipt(sink.given, size_bytes, "gdal")
+
+
+def _cut(values: NDArray[Any], region: Region, bands: slice) -> tuple[NDArray[Any], None]:
+    rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
+    return values[bands, rows, columns], None
+
+
+def _check_gdal_memory(spec: ExportSpec, wishes: Wishes) -> None:
+    """Refuse a limit that GDAL's engine, which holds the whole raster, can't keep."""
+    needed_bytes = _GDAL_COPIES * spec.count * spec.height_px * spec.width_px * spec.dtype.itemsize
+    if not isinstance(wishes.max_memory, Unsaid) and needed_bytes > memory_bytes(wishes.max_memory):
+        raise OptionError(
+            f"max_memory={wishes.max_memory!r}: GDAL's engine, which these options need, holds the whole raster, about "
+            f"{needed_bytes} bytes; give it that, or drop the options that only GDAL writes"
+        )
 
 
 def _processors() -> int:

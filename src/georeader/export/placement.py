@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES, Directory, TileArrays
-from georeader.export.tiles import EncodedTiles
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.export.file_layout import LEADER_BYTES, Directory, TileArrays
+from georeader.export.tile_store import framed_bytes
 
 
 class Placement:
@@ -13,9 +16,9 @@ class Placement:
 
     Example:
         >>> placement = Placement([Directory(0, False, (), 2)], 1000)
-        >>> placement.place(0, False, EncodedTiles((), (10, 0)))
+        >>> placement.place(0, False, np.array([[10], [0]], "uint32"))
         1000
-        >>> placement.arrays()[0].offsets_bytes, placement.end_bytes
+        >>> placement.arrays()[0].offsets_bytes.tolist(), placement.end_bytes
         ([1004, 0], 1018)
     """
 
@@ -28,32 +31,49 @@ class Placement:
         """
         self.end_bytes = start_bytes
         self._directories = directories
-        self._has_masks = any(directory.is_mask for directory in directories)
-        self._arrays: dict[tuple[int, bool], tuple[list[int], list[int]]] = {
-            (directory.level, directory.is_mask): ([], []) for directory in directories
+        self._arrays: dict[tuple[int, bool], _Growing] = {
+            (directory.level, directory.is_mask): _Growing(directory.tile_count) for directory in directories
         }
 
-    def place(self, level: int, is_mask: bool | None, tiles: EncodedTiles) -> int:
+    def place(self, level: int, is_mask: bool | None, sizes_bytes: NDArray[np.uint32]) -> int:
         """Place tiles at the end.
 
         Args:
             level: Number of their level.
             is_mask: Whether they are masks; None: tiles and their masks in turn.
-            tiles: Following those placed before in the order of their plane.
+            sizes_bytes: (tile, part), without frames; 0 for sparse ones. Following those placed before in the order
+                of their plane; the second part of each is its mask.
 
         Returns:
             Where their first piece lies.
         """
         start_bytes = self.end_bytes
-        for position, size_bytes in enumerate(tiles.sizes_bytes):
-            turn = bool(position % 2) if is_mask is None else is_mask
-            offsets_bytes, sizes_bytes = self._arrays[level, turn]
-            offsets_bytes.append(self.end_bytes + LEADER_BYTES if size_bytes else 0)
-            sizes_bytes.append(size_bytes)
-            if size_bytes:
-                self.end_bytes += LEADER_BYTES + size_bytes + TRAILER_BYTES
+        steps_bytes = framed_bytes(sizes_bytes)
+        ends_bytes = start_bytes + np.cumsum(steps_bytes.ravel()).reshape(steps_bytes.shape)
+        offsets_bytes = np.where(sizes_bytes > 0, ends_bytes - steps_bytes + LEADER_BYTES, 0)
+        for part in range(sizes_bytes.shape[1]):
+            turn = bool(part) if is_mask is None else is_mask
+            self._arrays[level, turn].add(offsets_bytes[:, part], sizes_bytes[:, part])
+        if ends_bytes.size:
+            self.end_bytes = int(ends_bytes[-1, -1])
         return start_bytes
 
     def arrays(self) -> list[TileArrays]:
         """Give the tile arrays of each directory, in their order."""
-        return [TileArrays(*self._arrays[directory.level, directory.is_mask]) for directory in self._directories]
+        grown = (self._arrays[directory.level, directory.is_mask] for directory in self._directories)
+        return [TileArrays(array.offsets_bytes, array.sizes_bytes) for array in grown]
+
+
+class _Growing:
+    """The tile arrays of one directory, filled from the first tile to the last."""
+
+    def __init__(self, tile_count: int) -> None:
+        self.offsets_bytes = np.zeros(tile_count, np.int64)
+        self.sizes_bytes = np.zeros(tile_count, np.uint32)
+        self._count = 0
+
+    def add(self, offsets_bytes: NDArray[np.int64], sizes_bytes: NDArray[np.uint32]) -> None:
+        stop = self._count + len(sizes_bytes)
+        self.offsets_bytes[self._count : stop] = offsets_bytes
+        self.sizes_bytes[self._count : stop] = sizes_bytes
+        self._count = stop

@@ -42,8 +42,15 @@ def with_predictor(spec: ExportSpec, read: Read) -> ExportSpec:
     return replace(spec, encoding=replace(encoding, predictor=_NAMES[chosen]))
 
 
+def without_predictor(spec: ExportSpec) -> ExportSpec:
+    """Give the spec as it is before its predictor is chosen: all that does not depend on it can be planned."""
+    if spec.encoding.predictor != "AUTO":
+        return spec
+    return replace(spec, encoding=replace(spec.encoding, predictor="NO"))
+
+
 def _samples(spec: ExportSpec, read: Read) -> Iterator[NDArray[Any]]:
-    plan = plan_stream(replace(spec, encoding=replace(spec.encoding, predictor="NO")))
+    plan = plan_stream(without_predictor(spec))
     level = plan.levels[0]
     planes = [slice(None)] if level.planes == 1 else [slice(band, band + 1) for band in range(level.planes)]
     for position, (row, column) in enumerate(sample_places(level)):

@@ -1,176 +1,221 @@
 """The project's own writer: one pass over the pixels, each tile made once and put where it belongs.
 
-The pixels are in memory and the full resolution comes last in a COG, so the pyramid is made first, block by block; its
-encoded tiles are kept (a third of the file at most) until all sizes are known. Then they are written, smallest overview
-first, and the full resolution is encoded and written behind them as it comes. The header, whose size is known from the
-start, is written at the very end: until then the file is no TIFF at all.
+The order of work (`work_plan`) depends on the source. Pixels in memory: the pyramid is made first, cell by cell, and
+its encoded tiles are kept until all sizes are known; then they are written, smallest overview first, and the full
+resolution is encoded and written behind them as it comes. A source that streams: all levels are made at once, and the
+encoded full resolution waits in a spool until the overviews are written. Either way the same bytes come out, and the
+header is written at the very end: until then the file is no TIFF at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain, islice
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from georeader.export import file_layout
-from georeader.export.blocks import BlockResult, block_regions, encode_one, work_block
-from georeader.export.directories import make_directories
-from georeader.export.file_layout import Directory, HeaderLayout
+from georeader.export.assembly import Assembly, RandomAccessFile, Written
+from georeader.export.cascade import Cascade
+from georeader.export.cell_work import CellResult, encode_one, work_cell
 from georeader.export.file_pixels import FilePixels
 from georeader.export.geotags import descriptive_tags
-from georeader.export.layout import Level
-from georeader.export.placement import Placement
-from georeader.export.pyramid import Mask, ReadRegion, Region
-from georeader.export.statistics import BandStatistics
+from georeader.export.pixel_store import PixelStore
+from georeader.export.reading import WindowReader
+from georeader.export.statistics_fold import StatisticsFold
 from georeader.export.stream_plan import StreamPlan
-from georeader.export.tiff import BIG, CLASSIC, Tag, Version
-from georeader.export.tile_store import Spool, TileKey, TileStore
+from georeader.export.tiff import Tag
+from georeader.export.tile_store import TileStore
 from georeader.export.tiles import EncodedTiles
-from georeader.export.workers import Task, Workers
+from georeader.export.work_plan import Order
+from georeader.export.workers import InFlight, Task, Workers
 
 #: Pixels that one thread encodes at a time, in bytes.
 RUN_BYTES = 2**20
 
-#: Overview tiles are gathered until so many bytes are worth a write.
-WRITE_BYTES = 4 * 2**20
 
-#: Encoded overviews take so much of the pixels' size in memory; what is beyond waits on disk, which costs about as much
-#: time as to copy it.
-HELD_SHARE = 0.1
-
-#: But never less than this.
-LEAST_HELD_BYTES = 16 * 2**20
-
-
-class RandomAccessFile(Protocol):
-    """Where the bytes go, in any order."""
-
-    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
-        """Write bytes, one piece after the other, from an offset on; raises WriteError."""
-        ...
-
-    def open_spool(self) -> Spool:
-        """Open a file for what has to wait; it is gone when this file is committed or aborted."""
-        ...
-
-
-@dataclass(frozen=True)
-class Written:
-    """What was made.
-
-    Attributes:
-        size_bytes: Length of the file.
-        version: CLASSIC or BIG.
-        largest_errors: Of each band, how far decoded pixels of the full resolution lie from the given ones; empty where
-            tiles were not verified.
-    """
-
-    size_bytes: int
-    version: Version
-    largest_errors: tuple[float, ...]
-
-
-def write_raster(pixels: FilePixels, plan: StreamPlan, file: RandomAccessFile, *, threads: int) -> Written:
+def write_raster(
+    reader: WindowReader,
+    plan: StreamPlan,
+    file: RandomAccessFile,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Written:
     """Write a raster file.
 
     Args:
-        pixels: What goes into it.
-        plan: How.
+        reader: What goes into it, and how it is made; the bytes do not depend on the latter.
+        plan: What the file is.
         file: Empty; the caller commits or removes it.
-        threads: Number of threads to encode on; the bytes do not depend on it.
+        progress: Is told how many tiles were finished since it was last called.
 
-    Memory, beyond the pixels: the encoded overviews, at most `HELD_SHARE` of the pixels' size (what is beyond lies in a
-    spool on disk); a sixteenth of the pixels; and `workers.AHEAD_BYTES`.
+    Memory, beyond the source: what ``reader.work`` says.
 
     Raises:
+        ReadError: The source can't be read; the message names the window.
         WriteError: A codec failed, a tile did not come back as it was, or the disk is full.
         OptionError: BIGTIFF=NO, and the file became too long.
         DtypeError: A pixel does not fit the file's dtype.
         GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
     """
-    file_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
-    with Workers(threads) as workers:
-        blocks = list(block_regions(plan.levels[0])) if plan.reads_twice else []
-        work = chain(_block_tasks(plan, pixels.read, 0, blocks), _base_tasks(plan, pixels))
-        results = workers.ordered(work)
-        described = descriptive_tags(plan.spec)  # while the threads are busy already
-        pyramid = _Pyramid(plan, file)
-        pyramid.take(0, islice(results, len(blocks)))
-        pyramid.finish(workers)
-        if plan.with_statistics:
-            described = descriptive_tags(plan.spec, pyramid.statistics)
-        return _lay_out(plan, described, pyramid.tiles, results, file)
+    work = reader.work
+    threads = work.threads if work.threads > 1 else 0  # one thread: the caller's own
+    with Workers(work.readers, name="georeader-read") as readers, Workers(threads) as workers:
+        file_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
+        run = _Run(reader, plan, file, workers, progress)
+        if work.order is Order.PYRAMID_FIRST:
+            return run.pyramid_first()
+        if work.order is Order.SPOOL_BASE:
+            return run.spool_base(readers)
+        return run.as_it_comes(readers)
 
 
-class _Pyramid:
-    """Gathers the overviews' tiles, and the pixels of each second level until the next ones are made of them."""
+class _Run:
+    """One file in the making."""
 
-    def __init__(self, plan: StreamPlan, file: RandomAccessFile) -> None:
-        self.plan = plan
-        pixel_count = plan.levels[0].height_px * plan.levels[0].width_px
-        held_bytes = int(HELD_SHARE * pixel_count * plan.pixel_bytes)
-        self.tiles = TileStore(max(LEAST_HELD_BYTES, held_bytes), file.open_spool)
-        self.statistics: tuple[BandStatistics, ...] = ()
-        self._pixels: NDArray[Any] | None = None
-        self._mask: Mask = None
+    def __init__(
+        self,
+        reader: WindowReader,
+        plan: StreamPlan,
+        file: RandomAccessFile,
+        workers: Workers,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.reader, self.plan, self.work = reader, plan, reader.work
+        self.file, self.workers, self.progress = file, workers, progress
+        self.pixel_store = PixelStore(self.work.held_pixels_bytes, file.open_spool)
+        self.tile_store = TileStore(
+            [plan.positions(level) for level in plan.levels],
+            plan.parts,
+            limit_bytes=self.work.held_tiles_bytes,
+            open_spool=file.open_spool,
+        )
+        self.statistics: list[StatisticsFold] = []
+        self._described: tuple[Tag, ...] | None = None
+        self.errors = np.zeros(plan.spec.count)
 
-    def take(self, first: int, results: Iterable[BlockResult]) -> None:
-        """Take what the blocks of level ``first`` gave."""
-        last = min(first + 2, len(self.plan.levels) - 1)
-        is_needed = last > first and last < len(self.plan.levels) - 1
-        spec, level = self.plan.spec, self.plan.levels[last]
-        target = np.empty((spec.count, *level.shape), spec.dtype) if is_needed else None
-        mask = np.empty(level.shape, bool) if is_needed and spec.mask else None
-        for result in results:
-            self.tiles.put(result.tiles)
-            if result.statistics:
-                pairs = zip(self.statistics, result.statistics, strict=True)
-                self.statistics = tuple(a + b for a, b in pairs) if self.statistics else result.statistics
-            if target is not None and result.smallest is not None:
-                region, block, block_mask = result.smallest
-                rows, columns = region.within(Region(0, level.height_px, 0, level.width_px))
-                target[:, rows, columns] = block
-                if mask is not None:
-                    mask[rows, columns] = block_mask
-        self._pixels, self._mask = target, mask
+    # The three orders of work.
 
-    def finish(self, workers: Workers) -> None:
-        """Make the rest of the pyramid, two levels at a time."""
-        first = 2
-        while self._pixels is not None:
-            read = partial(_cut, self._pixels, self._mask)
-            regions = block_regions(self.plan.levels[first])
-            self.take(first, workers.ordered(_block_tasks(self.plan, read, first, regions)))
-            first += 2
+    def pyramid_first(self) -> Written:
+        """Overviews first; then the full resolution, straight to its place."""
+        base: Iterator[tuple[int, list[EncodedTiles]]] | None = None
+        groups = self.work.band_groups if self.plan.reads_twice else ()
+        for bands in groups:
+            cascade, in_flight = self._cascade(bands, encodes_base=False)
+            for task in self._cell_tasks(cascade, bands):
+                self._begin(task, cascade, in_flight)
+            if bands == groups[-1]:
+                self._describe()
+                base = self._base()  # before the pyramid's last few cells leave threads idle
+            self._drain(cascade, in_flight)
+        base = self._base() if base is None else base
+        assembly = self._assembly()
+        assembly.write_overviews(self.tile_store)
+        for plane, tiles in base:
+            assembly.write_tiles(plane, tiles)
+            for tile in tiles:
+                self._note_errors(plane, tile)
+            self.progress(len(tiles))
+        return assembly.finish(self._largest_errors())
+
+    def spool_base(self, readers: Workers) -> Written:
+        """All levels at once, then the overviews, then the full resolution out of its spool."""
+        self._describe()
+        for bands in self.work.band_groups:
+            self._stream(bands, readers)
+        assembly = self._assembly()
+        assembly.write_overviews(self.tile_store)
+        assembly.write_base(self.tile_store)
+        return assembly.finish(self._largest_errors())
+
+    def as_it_comes(self, readers: Workers) -> Written:
+        """The full resolution alone: each tile is written as soon as those before it are."""
+        assembly = self._assembly()
+        write = partial(assembly.write_base, self.tile_store)
+        for bands in self.work.band_groups:
+            self._stream(bands, readers, write)
+        return assembly.finish(self._largest_errors())
+
+    # What they are made of.
+
+    def _describe(self) -> None:
+        """Ask GDAL while threads are busy, and before much is read: it may refuse the CRS."""
+        self._described = descriptive_tags(self.plan.spec)
+
+    def _stream(self, bands: range, readers: Workers, then: Callable[[], None] = lambda: None) -> None:
+        """Take all windows of some bands through the cascade."""
+        cascade, in_flight = self._cascade(bands, encodes_base=True)
+        for window in self.reader.windows(bands, readers):
+            for task in cascade.accept(0, *window):
+                self._begin(task, cascade, in_flight)
+                then()
+        self._drain(cascade, in_flight)
+        then()
+
+    def _cascade(self, bands: range, *, encodes_base: bool) -> tuple[Cascade, InFlight[CellResult]]:
+        self.statistics.append(StatisticsFold())
+        cascade = Cascade(self.plan, self.work, bands, self.pixel_store, encodes_base=encodes_base)
+        return cascade, InFlight(self.workers, self.work.in_flight_bytes)
+
+    def _begin(self, task: Task[CellResult], cascade: Cascade, in_flight: InFlight[CellResult]) -> None:
+        in_flight.add(task)
+        while in_flight.is_full:
+            self._take(cascade, in_flight)
+
+    def _drain(self, cascade: Cascade, in_flight: InFlight[CellResult]) -> None:
+        while in_flight:
+            self._take(cascade, in_flight)
+
+    def _take(self, cascade: Cascade, in_flight: InFlight[CellResult]) -> None:
+        """Take what one cell gave, and begin what it makes possible."""
+        result = in_flight.take()
+        for (level, plane, row, column), tile in result.tiles:
+            shape = self.plan.levels[level]
+            position = (plane * shape.tiles_down + row) * shape.tiles_across + column
+            self.tile_store.put(level, position, tile)
+            if level == 0:
+                self._note_errors(plane, tile)
+        for place, statistics in result.statistics:
+            self.statistics[-1].add(place, statistics)
+        self.progress(len(result.tiles))
+        if result.passed is not None:
+            for task in cascade.accept(*result.passed):
+                in_flight.add(task)
+
+    def _cell_tasks(self, cascade: Cascade, bands: range) -> Iterator[Task[CellResult]]:
+        """Give the work at the full resolution of pixels in memory, which need not be passed on."""
+        cell_plan, grid = cascade.base
+        read = partial(self.reader.pixels.read, bands=bands)
+        pixel_bytes = len(bands) * self.plan.spec.dtype.itemsize
+        for cell in grid.touched(grid.whole):
+            region = grid.region(cell)
+            yield Task(partial(work_cell, cell_plan, read, region), region.shape[0] * region.shape[1] * pixel_bytes)
+
+    def _base(self) -> Iterator[tuple[int, list[EncodedTiles]]]:
+        return self.workers.ordered(_base_tasks(self.plan, self.reader.pixels))
+
+    def _assembly(self) -> Assembly:
+        described = self._described
+        if described is None or self.plan.with_statistics:
+            joined = [band for fold in self.statistics for band in fold.joined()]
+            described = descriptive_tags(self.plan.spec, joined)
+        overview_bytes = sum(self.tile_store.size_bytes(level.number) for level in self.plan.levels[1:])
+        return Assembly(self.plan, described, overview_bytes, self.file, self.workers)
+
+    def _note_errors(self, plane: int, tile: EncodedTiles) -> None:
+        if tile.largest_errors:
+            bands = slice(None) if self.plan.levels[0].planes == 1 else slice(plane, plane + 1)
+            self.errors[bands] = np.maximum(self.errors[bands], tile.largest_errors)
+
+    def _largest_errors(self) -> tuple[float, ...]:
+        return tuple(self.errors.tolist()) if self.plan.verify else ()
 
 
-def _cut(pixels: NDArray[Any], mask: Mask, region: Region) -> tuple[NDArray[Any], Mask]:
-    rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
-    return pixels[:, rows, columns], None if mask is None else mask[rows, columns]
-
-
-def _block_tasks(
-    plan: StreamPlan, read: ReadRegion, first: int, regions: Iterable[Region]
-) -> Iterator[Task[BlockResult]]:
-    levels, encoders = plan.levels[first : first + 3], plan.encoders[first : first + 3]
-    for region in regions:
-        size_bytes = region.shape[0] * region.shape[1] * plan.pixel_bytes // 2
-        with_statistics = plan.with_statistics and first == 0
-        run = partial(work_block, read, plan.reduction, levels, encoders, region, with_statistics)
-        yield Task(run, size_bytes)
-
-
-def _base_tasks(plan: StreamPlan, pixels: FilePixels) -> Iterator[Task[Any]]:
+def _base_tasks(plan: StreamPlan, pixels: FilePixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
     """Cut the full resolution into runs of neighbouring tiles, in the order of the file."""
     level = plan.levels[0]
     run_tiles = plan.tiles_per_run(RUN_BYTES)
-    mask_planes = 1 if plan.spec.mask and level.planes > 1 else 0
-    for plane in range(level.planes + mask_planes):
+    for plane in range(plan.positions(level) // (level.tiles_down * level.tiles_across)):
         for row in range(level.tiles_down):
             for column in range(0, level.tiles_across, run_tiles):
                 stop = min(column + run_tiles, level.tiles_across)
@@ -179,7 +224,7 @@ def _base_tasks(plan: StreamPlan, pixels: FilePixels) -> Iterator[Task[Any]]:
 
 
 def _encode_run(
-    plan: StreamPlan, pixels: FilePixels, plane: int, row: int, columns: range
+    plan: StreamPlan, pixels: FilePixels, plane: int, row: int, columns: Iterable[int]
 ) -> tuple[int, list[EncodedTiles]]:
     """Encode neighbouring tiles of the full resolution; give their plane with them."""
     level, encoder = plan.levels[0], plan.encoders[0]
@@ -190,82 +235,7 @@ def _encode_run(
         if plane == level.planes:
             tiles.append(encode_one(encoder, None, pixels.read_mask(region), key))
             continue
-        bands = slice(None) if level.planes == 1 else slice(plane, plane + 1)
+        bands = None if level.planes == 1 else range(plane, plane + 1)
         window, mask = pixels.read(region, bands)
         tiles.append(encode_one(encoder, window, mask if level.planes == 1 else None, key))
     return plane, tiles
-
-
-def _lay_out(
-    plan: StreamPlan,
-    described: tuple[Tag, ...],
-    overviews: TileStore,
-    base: Iterator[Any],
-    file: RandomAccessFile,
-) -> Written:
-    """Write overviews, full resolution and header."""
-    directories = make_directories(
-        plan.levels, [encoder.codec for encoder in plan.encoders], plan.mask_codec, described
-    )
-    layouts = _layouts(plan, directories, overviews.total_bytes)
-    placement = Placement(directories, max(layout.size_bytes for layout in layouts))
-    _write_overviews(plan, overviews, placement, file)
-    errors = np.zeros(plan.spec.count)
-    for plane, tiles in base:
-        pieces = [piece for tile in tiles for piece in tile.pieces]
-        is_mask = plan.mask_turn(plane)
-        starts = [placement.place(0, is_mask, tile) for tile in tiles]
-        file_layout.check_size(plan.spec.encoding.bigtiff, placement.end_bytes)
-        if pieces:
-            file.write_at(starts[0], *pieces)
-        for tile in tiles:
-            if tile.largest_errors:
-                bands = slice(None) if plan.levels[0].planes == 1 else slice(plane, plane + 1)
-                errors[bands] = np.maximum(errors[bands], tile.largest_errors)
-    version = file_layout.version_for(plan.spec.encoding.bigtiff, placement.end_bytes)
-    layout = next(layout for layout in layouts if layout.version is version)
-    file.write_at(0, layout.pack(placement.arrays()))
-    return Written(placement.end_bytes, version, tuple(errors.tolist()) if plan.verify else ())
-
-
-def _layouts(plan: StreamPlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
-    """Give the header's layout; two while it is open whether the file will need BigTIFF."""
-    ghost = file_layout.ghost_area(
-        is_band_interleaved=plan.levels[0].planes > 1, masks_follow_tiles=plan.masks_follow_tiles
-    )
-    # The longest header that there can be: BigTIFF, and offsets of 64 bits.
-    header_bytes = HeaderLayout(BIG, ghost, directories, BIG.max_file_bytes).size_bytes
-    most_bytes = header_bytes + overview_bytes + plan.most_base_bytes
-    versions = file_layout.possible_versions(
-        plan.spec.encoding.bigtiff,
-        HeaderLayout(CLASSIC, ghost, directories).size_bytes + overview_bytes + plan.least_base_bytes,
-        most_bytes,
-    )
-    return [HeaderLayout(version, ghost, directories, most_bytes) for version in versions]
-
-
-def _write_overviews(plan: StreamPlan, tiles: TileStore, placement: Placement, file: RandomAccessFile) -> None:
-    """Write the overviews, the smallest first; each tile is let go once it is written."""
-    for level in reversed(plan.levels[1:]):
-        waiting: list[bytes] = []
-        waiting_bytes = 0
-        start_bytes = placement.end_bytes
-        for key in _keys(level, bool(plan.spec.mask)):
-            tile = tiles.pop(key)
-            placement.place(level.number, plan.mask_turn(key[1]), tile)
-            waiting += tile.pieces
-            waiting_bytes += tile.total_bytes
-            if waiting_bytes >= WRITE_BYTES:
-                file.write_at(start_bytes, *waiting)
-                waiting, waiting_bytes, start_bytes = [], 0, placement.end_bytes
-        if waiting_bytes:
-            file.write_at(start_bytes, *waiting)
-
-
-def _keys(level: Level, has_masks: bool) -> Iterator[TileKey]:
-    """Give the places of a level's tiles in the order of the file."""
-    planes = level.planes + (1 if has_masks and level.planes > 1 else 0)
-    for plane in range(planes):
-        for row in range(level.tiles_down):
-            for column in range(level.tiles_across):
-                yield level.number, plane, row, column

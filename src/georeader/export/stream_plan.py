@@ -94,6 +94,21 @@ class StreamPlan:
             return 1
         return max(1, run_bytes // self.tile_bytes)
 
+    @property
+    def parts(self) -> int:
+        """Tiles in one place: 2 where each is followed by that of its mask."""
+        return 2 if self.masks_follow_tiles else 1
+
+    def positions(self, level: Level) -> int:
+        """Give the number of places for tiles in a level: planes of bands, and that of the masks where it has one."""
+        mask_planes = 1 if self.spec.mask is not None and level.planes > 1 else 0
+        return (level.planes + mask_planes) * level.tiles_down * level.tiles_across
+
+    @property
+    def place_count(self) -> int:
+        """Number of places for tiles in the whole file."""
+        return sum(map(self.positions, self.levels))
+
     def tile_region(self, row: int, column: int) -> Region:
         """Give the pixels that a tile of the full resolution covers."""
         level = self.levels[0]
@@ -131,16 +146,6 @@ def plan_stream(spec: ExportSpec, *, verify: bool = False) -> StreamPlan:
     overview = _encoder(spec, overview_encoding(encoding), mask_codec, verify) if len(levels) > 1 else base
     reduction = Reduction(spec.resamplings, spec.nodata, spec.alpha_band)
     return StreamPlan(spec, levels, (base, *(overview,) * (len(levels) - 1)), mask_codec, reduction, verify)
-
-
-def check_plan(spec: ExportSpec) -> None:
-    """Refuse what can't be encoded, before any pixel is read.
-
-    Raises:
-        OptionError: A codec can't hold the pixels.
-    """
-    is_open = spec.encoding.predictor == "AUTO"
-    plan_stream(replace(spec, encoding=replace(spec.encoding, predictor="NO")) if is_open else spec)
 
 
 def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:

@@ -11,10 +11,13 @@ References:
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from georeader.errors import WriteError
 
@@ -184,6 +187,28 @@ def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
         return Tag(number, tag_type, struct.pack(f"<{len(values)}{letter}", *values))
     except struct.error as error:
         raise WriteError(f"TIFF tag {number} can't hold {values[:8]}: {error}") from error
+
+
+def make_array_tag(number: int, tag_type: int, values: Sequence[int] | NDArray[np.integer[Any]]) -> Tag:
+    r"""Pack a tag of many whole numbers.
+
+    Args:
+        number: The tag.
+        tag_type: LONG or LONG8.
+        values: None of them negative.
+
+    Raises:
+        WriteError: A value does not fit the type.
+
+    Example:
+        >>> make_array_tag(TagNumber.TILE_OFFSETS, TagType.LONG, [1, 2]).data
+        b'\x01\x00\x00\x00\x02\x00\x00\x00'
+    """
+    dtype = np.dtype("<u8" if tag_type == TagType.LONG8 else "<u4")
+    numbers = np.asarray(values, np.int64)
+    if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= np.iinfo(dtype).max:
+        raise WriteError(f"TIFF tag {number} can't hold {numbers.min()} to {numbers.max()}")
+    return Tag(number, tag_type, numbers.astype(dtype).tobytes())
 
 
 def size_tag(number: int, value: int) -> Tag:

@@ -2,85 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES
+from georeader.export.spool import Spool, SpoolPlaces
 from georeader.export.tiles import EncodedTiles
 
-#: (level, plane, row of tiles, column of tiles)
-TileKey = tuple[int, int, int, int]
+_ABSENT, _HELD = -1, -2
 
-
-class Spool(Protocol):
-    """A file that nobody else sees, gone when it is closed."""
-
-    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
-        """Write bytes, one piece after the other, from an offset on."""
-        ...
-
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Read bytes at an offset."""
-        ...
+#: Tiles that are looked at together while neighbours are gathered.
+_LOOK_AHEAD = 256
 
 
 class TileStore:
-    """Keeps tiles by their place until they are asked for, each once.
+    """Keeps the tiles of each level by their position in the file's order until they are taken, each once.
 
-    Attributes:
-        total_bytes: Length of all tiles that were put in.
+    Memory, beyond the limit: 8 bytes for each tile of the file, and 4 for the size of each tile and mask.
 
     Example:
-        >>> store = TileStore(limit_bytes=100, open_spool=lambda: None)
-        >>> store.put([((1, 0, 0, 0), EncodedTiles((b"tile",), (4,)))])
-        >>> store.pop((1, 0, 0, 0)).pieces
-        (b'tile',)
+        >>> store = TileStore([4], 1, limit_bytes=100, open_spool=lambda: None)
+        >>> store.put(0, 1, EncodedTiles((b"leader", b"tile", b"trailer"), (4,)))
+        >>> pieces, sizes_bytes = store.take(0, 1, 4, 1000)
+        >>> store.size_bytes(0), [piece() for piece in pieces], sizes_bytes.tolist()
+        (17, [b'leadertiletrailer'], [[4]])
     """
 
-    def __init__(self, limit_bytes: int, open_spool: Callable[[], Spool]) -> None:
+    def __init__(
+        self, tile_counts: Sequence[int], parts: int, *, limit_bytes: int, open_spool: Callable[[], Spool]
+    ) -> None:
         """Begin empty.
 
         Args:
+            tile_counts: Of each level; a tile and the mask that follows it count as one.
+            parts: 2 where masks follow tiles, else 1.
             limit_bytes: Tiles may take so much memory.
             open_spool: Opens the spool, when it is first needed; its owner closes it.
         """
-        self.total_bytes = 0
         self._limit_bytes = limit_bytes
-        self._open_spool = open_spool
-        self._spool: Spool | None = None
-        self._spooled_bytes = 0
         self._held_bytes = 0
-        self._tiles: dict[TileKey, EncodedTiles] = {}
-        self._places: dict[TileKey, tuple[int, int]] = {}
+        self._places = SpoolPlaces(open_spool)
+        self._held: dict[tuple[int, int], bytes] = {}
+        self._offsets_bytes = [np.full(count, _ABSENT, np.int64) for count in tile_counts]
+        self._sizes_bytes = [np.zeros((count, parts), np.uint32) for count in tile_counts]
+        self._level_bytes = [0] * len(tile_counts)
 
-    def put(self, tiles: Iterable[tuple[TileKey, EncodedTiles]]) -> None:
-        """Take tiles.
+    def put(self, level: int, position: int, tiles: EncodedTiles) -> None:
+        """Take a tile, with its mask where masks follow tiles.
 
         Raises:
             WriteError: The spool's disk is full.
         """
-        for key, tile in tiles:
-            size_bytes = tile.total_bytes
-            self.total_bytes += size_bytes
-            if self._held_bytes + size_bytes > self._limit_bytes:
-                self._tiles[key] = self._spool_away(key, tile)
-                continue
+        size_bytes = tiles.total_bytes
+        self._level_bytes[level] += size_bytes
+        self._sizes_bytes[level][position] = tiles.sizes_bytes
+        if size_bytes and self._held_bytes + size_bytes > self._limit_bytes:
+            self._offsets_bytes[level][position] = self._places.put(*tiles.pieces)
+            return
+        self._offsets_bytes[level][position] = _HELD
+        if size_bytes:
             self._held_bytes += size_bytes
-            self._tiles[key] = tile
+            self._held[level, position] = b"".join(tiles.pieces)
 
-    def pop(self, key: TileKey) -> EncodedTiles:
-        """Give a tile and forget it."""
-        tile = self._tiles.pop(key)
-        place = self._places.pop(key, None)
-        if place is None or self._spool is None:
-            self._held_bytes -= tile.total_bytes
-            return tile
-        return replace(tile, pieces=(self._spool.read_at(*place),))
+    def size_bytes(self, level: int) -> int:
+        """Give the length of all tiles of a level that were put in, frames included."""
+        return self._level_bytes[level]
 
-    def _spool_away(self, key: TileKey, tile: EncodedTiles) -> EncodedTiles:
-        if self._spool is None:
-            self._spool = self._open_spool()
-        self._spool.write_at(self._spooled_bytes, *tile.pieces)
-        self._places[key] = (self._spooled_bytes, tile.total_bytes)
-        self._spooled_bytes += tile.total_bytes
-        return replace(tile, pieces=())
+    def take(
+        self, level: int, first: int, stop: int, most_bytes: int
+    ) -> tuple[list[Callable[[], bytes]], NDArray[np.uint32]]:
+        """Give neighbouring tiles and forget them: from a position on, up to the first that is not there.
+
+        Args:
+            level: Number of the level.
+            first: Position of the first tile.
+            stop: Position before which to end.
+            most_bytes: No tile after so many bytes.
+
+        Returns:
+            What gives the tiles as they lie in the file, piece by piece, on whatever thread; it raises WriteError where
+            the spool's disk does not give them back. And (tile, part) sizes without frames.
+        """
+        last = self._last(level, first, stop, most_bytes)
+        sizes_bytes = self._sizes_bytes[level][first:last]
+        offsets_bytes = self._offsets_bytes[level][first:last].tolist()
+        totals_bytes = framed_bytes(sizes_bytes).sum(axis=1).tolist()
+        self._offsets_bytes[level][first:last] = _ABSENT
+        pieces: list[Callable[[], bytes]] = []
+        run = range(0)  # of the spool's bytes, which is read at once
+        for position, offset_bytes, total_bytes in zip(range(first, last), offsets_bytes, totals_bytes, strict=True):
+            if not total_bytes:
+                continue
+            if run and offset_bytes == run.stop:
+                run = range(run.start, run.stop + total_bytes)
+                continue
+            pieces += self._read(run)
+            run = range(0)
+            if offset_bytes == _HELD:
+                pieces.append(partial(bytes, self._held.pop((level, position))))
+                self._held_bytes -= total_bytes
+            else:
+                run = range(offset_bytes, offset_bytes + total_bytes)
+        return pieces + self._read(run), sizes_bytes
+
+    def _read(self, run: range) -> list[Callable[[], bytes]]:
+        return [partial(self._places.get, run.start, len(run))] if run else []
+
+    def _last(self, level: int, first: int, stop: int, most_bytes: int) -> int:
+        """Give the position before which the tiles end that are there and fit."""
+        last = first
+        while last < stop and most_bytes > 0:
+            there = self._offsets_bytes[level][last : min(stop, last + _LOOK_AHEAD)] != _ABSENT
+            count = len(there) if there.all() else int(np.argmin(there))
+            sums_bytes = np.cumsum(framed_bytes(self._sizes_bytes[level][last : last + count]).sum(axis=1))
+            fitting = min(count, int(np.searchsorted(sums_bytes, most_bytes)) + 1)
+            last += fitting
+            if fitting < len(there):
+                break
+            most_bytes -= int(sums_bytes[-1])
+        return last
+
+
+def framed_bytes(sizes_bytes: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Give what tiles take in the file: their frames included, nothing for sparse ones.
+
+    Example:
+        >>> framed_bytes(np.array([10, 0], "uint32"))
+        array([18,  0])
+    """
+    return np.where(sizes_bytes > 0, sizes_bytes.astype(np.int64) + LEADER_BYTES + TRAILER_BYTES, 0)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from time import monotonic
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
 
 #: Results that may wait to be taken, in bytes of what they are made of.
 AHEAD_BYTES = 8 * 2**20
+
+#: Who is interrupted waits so long for work that can't be: a codec in the middle of a tile, a read over the network.
+PATIENCE_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,9 @@ class Task(Generic[Result]):
 class Workers(AbstractContextManager["Workers"]):
     """Some threads of one's own, for as long as the block lasts.
 
-    Leaving the block waits for what is running and drops what is not, also when an exception (Ctrl-C) ends it. One
-    thread means none: work is done where its result is taken. Threads are not shared between blocks, so that a forked
-    process finds nothing that its parent's threads would have to do.
+    Leaving the block waits for what is running; after an exception it drops what has not begun; after Ctrl-C it waits
+    `PATIENCE_SECONDS` at most: the threads then end by themselves, and their results are dropped. Threads are not
+    shared between blocks, so that a forked process finds nothing that its parent's threads would have to do.
 
     Example:
         >>> with Workers(2) as workers:
@@ -42,65 +48,149 @@ class Workers(AbstractContextManager["Workers"]):
         [0, 1, 4, 9]
     """
 
-    def __init__(self, threads: int) -> None:
-        """Say how many threads to start."""
+    def __init__(self, threads: int, *, name: str = "georeader") -> None:
+        """Say how many threads to start.
+
+        Args:
+            threads: Number of them; 0: work is done where its result is taken.
+            name: Begins the threads' names.
+        """
         self.threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._name = name
+        self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Workers:
-        if self.threads > 1:
-            self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="georeader")
+        for number in range(self.threads):
+            # As daemons: an interpreter that ends does not wait for a read that hangs.
+            thread = threading.Thread(target=self._serve, name=f"{self._name}-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        if kind is not None:
+            self._drop()
+        for _ in self._threads:
+            self._queue.put(None)
+        is_urgent = kind is not None and not issubclass(kind, Exception)
+        deadline = monotonic() + PATIENCE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - monotonic()) if is_urgent else None)
 
-    def ordered(self, tasks: Iterable[Task[Result]]) -> Iterator[Result]:
+    def submit(self, run: Callable[[], Result]) -> Future[Result]:
+        """Begin a piece of work as soon as a thread is free."""
+        future: Future[Result] = Future()
+        self._queue.put((future, run))
+        return future
+
+    def ordered(self, tasks: Iterable[Task[Result]], ahead_bytes: int | None = None) -> Iterator[Result]:
         """Give the results of tasks in their order; with threads, work begins at once.
 
-        Tasks are taken from ``tasks``, in the caller's thread, while those ahead hold less than `AHEAD_BYTES`; each
-        thread has one task whatever it holds, and one more waits, so that a single large one stops nobody.
+        Tasks are taken from ``tasks``, in the caller's thread, while those ahead hold less than ``ahead_bytes``
+        (`AHEAD_BYTES` by default); each thread has one task whatever it holds, and one more waits, so that a single
+        large one stops nobody.
 
         Raises:
             Exception: What a task raised, in its place.
         """
-        if self._pool is None:
+        if not self.threads:
             return (task.run() for task in tasks)
-        return _Ahead(self._pool, iter(tasks), self.threads)
+        return _Ahead(InFlight(self, AHEAD_BYTES if ahead_bytes is None else ahead_bytes), iter(tasks))
+
+    def _drop(self) -> None:
+        with suppress(Empty):
+            while True:
+                item = self._queue.get_nowait()
+                if item is not None:
+                    item[0].cancel()
+
+    def _serve(self) -> None:
+        while (item := self._queue.get()) is not None:
+            future, run = item
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(run())
+                except BaseException as error:  # noqa: BLE001  (it is raised where the result is taken)
+                    future.set_exception(error)
+            del item, future, run
+
+
+class InFlight(Generic[Result]):
+    """Tasks that were begun, and whose results are taken in the order in which they were given.
+
+    Example:
+        >>> with Workers(1) as workers:
+        ...     in_flight = InFlight(workers, limit_bytes=100)
+        ...     for number in range(3):
+        ...         in_flight.add(Task(lambda n=number: n * n, 60))
+        ...     print(in_flight.is_full, [in_flight.take() for _ in range(len(in_flight))])
+        True [0, 1, 4]
+    """
+
+    def __init__(self, workers: Workers, limit_bytes: int) -> None:
+        """Begin with none.
+
+        Args:
+            workers: Who does them; without threads they are done when their results are taken.
+            limit_bytes: Where more should wait.
+        """
+        self._workers = workers
+        self._limit_bytes = limit_bytes
+        self._waiting: deque[tuple[Callable[[], Result], int]] = deque()
+        self._size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, task: Task[Result]) -> None:
+        """Begin a task."""
+        take = self._workers.submit(task.run).result if self._workers.threads else task.run
+        self._waiting.append((take, task.size_bytes))
+        self._size_bytes += task.size_bytes
+
+    def take(self) -> Result:
+        """Wait for the result of the oldest task.
+
+        Raises:
+            Exception: What the task raised.
+        """
+        take, size_bytes = self._waiting.popleft()
+        self._size_bytes -= size_bytes
+        return take()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a result should be taken before another task is begun."""
+        is_over = self._size_bytes > self._limit_bytes or not self._workers.threads
+        return is_over and len(self._waiting) > self._workers.threads
+
+    def has_room(self, size_bytes: int) -> bool:
+        """Tell whether a task of some size can be begun."""
+        return len(self._waiting) <= self._workers.threads or self._size_bytes + size_bytes <= self._limit_bytes
 
 
 class _Ahead(Iterator[Result]):
     """Results of tasks that threads work on ahead of who takes them."""
 
-    def __init__(self, pool: ThreadPoolExecutor, tasks: Iterator[Task[Result]], threads: int) -> None:
-        self._pool = pool
+    def __init__(self, in_flight: InFlight[Result], tasks: Iterator[Task[Result]]) -> None:
+        self._in_flight = in_flight
         self._tasks = tasks
-        self._threads = threads
         self._next = next(tasks, None)
-        self._waiting: deque[tuple[Future[Result], int]] = deque()
-        self._ahead_bytes = 0
         self._submit()
 
     def __next__(self) -> Result:
-        if not self._waiting:
+        if not self._in_flight:
             raise StopIteration
-        future, size_bytes = self._waiting.popleft()
-        result = future.result()
-        self._ahead_bytes -= size_bytes
+        result = self._in_flight.take()
         self._submit()
         return result
 
     def _submit(self) -> None:
-        while self._next is not None:
-            size_bytes = self._next.size_bytes
-            if len(self._waiting) > self._threads and self._ahead_bytes + size_bytes > AHEAD_BYTES:
-                return
-            self._waiting.append((self._pool.submit(self._next.run), size_bytes))
-            self._ahead_bytes += size_bytes
+        while self._next is not None and self._in_flight.has_room(self._next.size_bytes):
+            self._in_flight.add(self._next)
             self._next = next(self._tasks, None)
 
 

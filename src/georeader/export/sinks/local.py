@@ -6,7 +6,10 @@ import errno
 import os
 import shutil
 import tempfile
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -42,6 +45,7 @@ class LocalSink:
     """
 
     random_access = True
+    writes_in_parallel = True
     out_of_order_parts = True
     min_part_bytes = 1
     max_parts: int | None = None
@@ -70,6 +74,7 @@ class LocalSink:
                 raise
             raise DestinationError(f"{self.given!r} can't be a path here: {error}") from error
         self._is_open = False
+        self._opening = threading.Lock()
         self._file: TemporaryFile | None = None
         self._spools: list[TemporaryFile] = []
         self._folder: Path | None = None
@@ -86,20 +91,22 @@ class LocalSink:
         self._is_open = True
         return self
 
-    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
-        """Write bytes, one piece after the other, from an offset on; gaps are zeros.
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write bytes, one piece after the other, from an offset on; gaps are zeros. Threads may do so at once.
 
         Raises:
             DestinationError: The folder takes no files.
             WriteError: The disk is full, or anything else that the system says.
         """
         self._check_open()
-        if self._file is None:
-            self._file = self._open(self.path.parent)
-        try:
-            self._file.write_at(offset_bytes, *pieces)
-        except WriteError as error:
-            raise WriteError(error.errno, f"{self.given!r}: {error.strerror}") from error
+        with self._opening:
+            if self._file is None:
+                with self._named_errors(self.path.parent):
+                    self._file = TemporaryFile(
+                        self.path.parent, self.path.stem, self._dir_tmpfiles, whose=repr(self.given)
+                    )
+            file = self._file
+        file.write_at(offset_bytes, *pieces)
 
     def open_spool(self) -> TemporaryFile:
         """Open an unnamed file in ``dir_tmpfiles``, or beside the destination; `commit` and `abort` remove it.
@@ -108,13 +115,18 @@ class LocalSink:
             DestinationError: The folder takes no files.
         """
         self._check_open()
-        spool = self._open(self._dir_tmpfiles or self.path.parent)
+        folder = self._dir_tmpfiles or self.path.parent
+        with self._named_errors(folder):
+            spool = TemporaryFile.nameless(
+                folder, self.path.stem, whose=f"{self.given!r}: a temporary file in {str(folder)!r}"
+            )
         self._spools.append(spool)
         return spool
 
-    def _open(self, folder: Path) -> TemporaryFile:
+    @contextmanager
+    def _named_errors(self, folder: Path) -> Iterator[None]:
         try:
-            return TemporaryFile(folder, self.path.stem, self._dir_tmpfiles)
+            yield
         except OSError as error:
             raise DestinationError(f"{self.given!r}: can't write in {str(folder)!r}: {error.strerror}") from error
 
@@ -123,12 +135,8 @@ class LocalSink:
         """The hidden folder, made when it is first asked for: scratch files may lie in it too."""
         self._check_open()
         if self._folder is None:
-            try:
+            with self._named_errors(self.path.parent):
                 made = tempfile.mkdtemp(prefix=f".{self.path.stem[:20]}.", suffix=".part", dir=self.path.parent)
-            except OSError as error:
-                raise DestinationError(
-                    f"{self.given!r}: can't write in {str(self.path.parent)!r}: {error.strerror}"
-                ) from error
             self._folder = Path(made)
         return self._folder
 

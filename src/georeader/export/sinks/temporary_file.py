@@ -32,23 +32,35 @@ _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 class TemporaryFile:
     """A file open for writing at any offset."""
 
-    def __init__(self, folder: Path, stem: str, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        scratch: Path | None = None,
+        *,
+        whose: str = "",
+        is_deleted_on_close: bool = False,
+    ) -> None:
         """Open it.
 
         Args:
             folder: Of the destination, so that the finished file only needs a name.
             stem: Begins the name where it needs one from the start.
             scratch: Folder for temporary files; the system's by default.
+            whose: Begins the messages of errors: the destination, and what the file is to it.
+            is_deleted_on_close: It will not be committed; Windows then removes it with its process.
 
         Raises:
             OSError: The folder takes no files.
         """
         self._scratch = scratch
+        self._whose = f"{whose}: " if whose else ""
         self._name: Path | None = None
         self._fd = _open_unnamed(folder)
         if self._fd < 0:
             self._name = folder / f".{stem[:20]}.{secrets.token_hex(4)}.part"
-            self._fd = os.open(self._name, _READ_WRITE | os.O_CREAT | os.O_EXCL, 0o666)
+            temporary = getattr(os, "O_TEMPORARY", 0) if is_deleted_on_close else 0
+            self._fd = os.open(self._name, _READ_WRITE | os.O_CREAT | os.O_EXCL | temporary, 0o666)
 
     @classmethod
     def from_path(cls, path: Path) -> TemporaryFile:
@@ -59,11 +71,30 @@ class TemporaryFile:
         """
         file = cls.__new__(cls)
         file._scratch = None
+        file._whose = ""
         file._name = path
         file._fd = os.open(path, _READ_WRITE)
         return file
 
-    def write_at(self, offset_bytes: int, *pieces: bytes) -> None:
+    @classmethod
+    def nameless(cls, folder: Path, stem: str, *, whose: str = "") -> TemporaryFile:
+        """Open a file that will never get a name: gone when it is closed, or with the process.
+
+        Args:
+            folder: Where its bytes lie.
+            stem: Begins the name that it has for a moment on systems without unnamed files.
+            whose: As for any other.
+
+        Raises:
+            OSError: The folder takes no files.
+        """
+        file = cls(folder, stem, whose=whose, is_deleted_on_close=True)
+        if file._name is not None and os.name == "posix":
+            name, file._name = file._name, None
+            name.unlink()
+        return file
+
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
         """Write all pieces, one after the other.
 
         Raises:
@@ -76,7 +107,8 @@ class TemporaryFile:
                 _write_all(self._fd, batch, offset_bytes)
             except OSError as error:
                 raise WriteError(
-                    error.errno, f"{total_bytes} bytes can't be written at byte {offset_bytes}: {error.strerror}"
+                    error.errno,
+                    f"{self._whose}{total_bytes} bytes can't be written at byte {offset_bytes}: {error.strerror}",
                 ) from error
             offset_bytes += total_bytes
 
@@ -91,12 +123,12 @@ class TemporaryFile:
             while size_bytes:
                 parts.append(_read_at(self._fd, size_bytes, offset_bytes))
                 if not parts[-1]:
-                    raise WriteError(f"a temporary file ends at byte {offset_bytes}, {size_bytes} too early")
+                    raise WriteError(f"{self._whose}it ends at byte {offset_bytes}, {size_bytes} too early")
                 offset_bytes, size_bytes = offset_bytes + len(parts[-1]), size_bytes - len(parts[-1])
         except OSError as error:
             if isinstance(error, WriteError):
                 raise
-            raise WriteError(error.errno, f"a temporary file can't be read: {error.strerror}") from error
+            raise WriteError(error.errno, f"{self._whose}can't be read: {error.strerror}") from error
         return b"".join(parts)
 
     @property
@@ -130,9 +162,9 @@ class TemporaryFile:
 
     def close(self) -> None:
         """Let go of the file; without a commit nothing of it is left."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1  # first: a thread that is late must not write to another's file
+        if fd >= 0:
+            os.close(fd)
         if self._name is not None:
             self._name.unlink(missing_ok=True)
             self._name = None
@@ -205,7 +237,7 @@ def _open_unnamed(folder: Path) -> int:
     return fd
 
 
-def _write_all(fd: int, pieces: Sequence[bytes], offset_bytes: int) -> None:
+def _write_all(fd: int, pieces: Sequence[bytes | memoryview], offset_bytes: int) -> None:
     written_bytes = 0
     if len(pieces) > 1 and hasattr(os, "pwritev"):
         written_bytes = os.pwritev(fd, pieces, offset_bytes)

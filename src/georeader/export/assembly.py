@@ -1,0 +1,189 @@
+"""A file that is put together: overviews, full resolution, and at the very end the header, when offsets are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.export import file_layout
+from georeader.export.directories import make_directories
+from georeader.export.file_layout import Directory, HeaderLayout
+from georeader.export.layout import Level
+from georeader.export.placement import Placement
+from georeader.export.spool import Spool
+from georeader.export.stream_plan import StreamPlan
+from georeader.export.tiff import BIG, CLASSIC, Tag, Version
+from georeader.export.tile_store import TileStore
+from georeader.export.tiles import EncodedTiles
+from georeader.export.workers import InFlight, Task, Workers
+
+#: Tiles that waited are gathered until so many bytes are worth a write.
+WRITE_BYTES = 4 * 2**20
+
+
+class RandomAccessFile(Protocol):
+    """Where the bytes go, in any order.
+
+    Attributes:
+        writes_in_parallel: Threads may write to different places at once.
+    """
+
+    writes_in_parallel: bool
+
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write bytes, one piece after the other, from an offset on; raises WriteError."""
+        ...
+
+    def open_spool(self) -> Spool:
+        """Open a file for what has to wait; it is gone when this file is committed or aborted."""
+        ...
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was made.
+
+    Attributes:
+        size_bytes: Length of the file.
+        version: CLASSIC or BIG.
+        largest_errors: Of each band, how far decoded pixels of the full resolution lie from the given ones; empty where
+            tiles were not verified.
+    """
+
+    size_bytes: int
+    version: Version
+    largest_errors: tuple[float, ...]
+
+
+class Assembly:
+    """The one who writes to the file: tiles in its order, then the header."""
+
+    def __init__(
+        self,
+        plan: StreamPlan,
+        described: tuple[Tag, ...],
+        overview_bytes: int,
+        file: RandomAccessFile,
+        workers: Workers,
+    ) -> None:
+        """Lay the header out.
+
+        Args:
+            plan: The file.
+            described: What `geotags.descriptive_tags` gives.
+            overview_bytes: All overviews together.
+            file: Empty.
+            workers: Copy tiles out of the spool.
+
+        Raises:
+            OptionError: BIGTIFF=NO, and the file will be too long.
+        """
+        self.plan = plan
+        self._file = file
+        directories = make_directories(
+            plan.levels, [encoder.codec for encoder in plan.encoders], plan.mask_codec, described
+        )
+        self._layouts = _layouts(plan, directories, overview_bytes)
+        self._placement = Placement(directories, max(layout.size_bytes for layout in self._layouts))
+        self._base_position = 0
+        self._copying: InFlight[None] = InFlight(workers, 2 * WRITE_BYTES)
+
+    def write_tiles(self, plane: int, tiles: list[EncodedTiles]) -> None:
+        """Write tiles of the full resolution, the next ones in the order of the file.
+
+        Raises:
+            WriteError: The disk is full.
+            OptionError: BIGTIFF=NO, and the file became too long.
+        """
+        sizes_bytes = np.array([tile.sizes_bytes for tile in tiles], np.uint32)
+        start_bytes = self._place(0, plane, sizes_bytes)
+        pieces = [piece for tile in tiles for piece in tile.pieces]
+        if pieces:
+            self._file.write_at(start_bytes, *pieces)
+
+    def write_overviews(self, store: TileStore) -> None:
+        """Write the overviews, the smallest first; each tile is let go once it is written.
+
+        Raises:
+            WriteError: The disk is full.
+        """
+        for level in reversed(self.plan.levels[1:]):
+            self._write_level(level, store, 0)
+
+    def write_base(self, store: TileStore) -> None:
+        """Write the tiles of the full resolution that are there, up to the first that is not.
+
+        Raises:
+            WriteError: The disk is full.
+            OptionError: BIGTIFF=NO, and the file became too long.
+        """
+        self._base_position = self._write_level(self.plan.levels[0], store, self._base_position)
+
+    def finish(self, largest_errors: tuple[float, ...]) -> Written:
+        """Write the header: from here on it is a TIFF.
+
+        Raises:
+            WriteError: The disk is full.
+        """
+        while self._copying:
+            self._copying.take()
+        size_bytes = self._placement.end_bytes
+        version = file_layout.version_for(self.plan.spec.encoding.bigtiff, size_bytes)
+        layout = next(layout for layout in self._layouts if layout.version is version)
+        self._file.write_at(0, layout.pack(self._placement.arrays()))
+        return Written(size_bytes, version, largest_errors)
+
+    def _write_level(self, level: Level, store: TileStore, position: int) -> int:
+        """Write what is there of a level from a position on; give the position of what is missing."""
+        plane_tiles = level.tiles_down * level.tiles_across
+        stop = self.plan.positions(level)
+        while position < stop:
+            plane = position // plane_tiles
+            pieces, sizes_bytes = store.take(level.number, position, (plane + 1) * plane_tiles, WRITE_BYTES)
+            if not len(sizes_bytes):
+                break
+            self._copy(self._place(level.number, plane, sizes_bytes), pieces)
+            position += len(sizes_bytes)
+        return position
+
+    def _place(self, level: int, plane: int, sizes_bytes: NDArray[np.uint32]) -> int:
+        start_bytes = self._placement.place(level, self.plan.mask_turn(plane), sizes_bytes)
+        file_layout.check_size(self.plan.spec.encoding.bigtiff, self._placement.end_bytes)
+        return start_bytes
+
+    def _copy(self, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
+        """Write tiles that waited; on threads, where the file can be written to from several."""
+        if not pieces:
+            return
+        copy = partial(_copy, self._file, start_bytes, pieces)
+        if not self._file.writes_in_parallel:
+            copy()
+            return
+        self._copying.add(Task(copy, WRITE_BYTES))
+        while self._copying.is_full:
+            self._copying.take()
+
+
+def _copy(file: RandomAccessFile, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
+    file.write_at(start_bytes, *(piece() for piece in pieces))
+
+
+def _layouts(plan: StreamPlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
+    """Give the header's layout; two while it is open whether the file will need BigTIFF."""
+    ghost = file_layout.ghost_area(
+        is_band_interleaved=plan.levels[0].planes > 1, masks_follow_tiles=plan.masks_follow_tiles
+    )
+    # The longest header that there can be: BigTIFF, and offsets of 64 bits.
+    header_bytes = HeaderLayout(BIG, ghost, directories, BIG.max_file_bytes).size_bytes
+    most_bytes = header_bytes + overview_bytes + plan.most_base_bytes
+    versions = file_layout.possible_versions(
+        plan.spec.encoding.bigtiff,
+        HeaderLayout(CLASSIC, ghost, directories).size_bytes + overview_bytes + plan.least_base_bytes,
+        most_bytes,
+    )
+    return [HeaderLayout(version, ghost, directories, most_bytes) for version in versions]

@@ -1,0 +1,105 @@
+"""A raster that is written in pieces, in any order: cells in memory, and beyond a limit in a spool on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.export.cells import Cell, CellGrid, common
+from georeader.export.chunks import Chunks, regular_chunks
+from georeader.export.pixel_store import Held, PixelStore
+from georeader.export.pyramid import Mask, Region
+from georeader.export.spec import SourceSpec
+from georeader.export.spool import Spool
+
+#: A cell is at least so high and wide.
+CELL_SIDE_PX = 512
+
+
+@dataclass
+class Canvas:
+    """Pixels to write to from any thread, and then a source like any other.
+
+    Where two pieces overlap, the one that came last wins; a piece is written as a whole, before or after any other.
+    Pixels that nobody writes have the fill value, and take neither memory nor disk.
+
+    Attributes:
+        name: What to call it in messages.
+        spec: What it is.
+        fill: Of pixels that nobody writes.
+        tile_shape: (rows, columns) of a tile of the file, which cells are made of.
+        limit_bytes: Cells may take so much memory.
+        open_spool: Opens the spool, when it is first needed; its owner closes it.
+    """
+
+    name: str
+    spec: SourceSpec
+    fill: int | float
+    tile_shape: tuple[int, int]
+    limit_bytes: int
+    open_spool: Callable[[], Spool]
+    is_in_memory: bool = field(default=False, init=False)
+    concurrent_reads: int = field(default=1, init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing written."""
+        height_px, width_px = (-(-CELL_SIDE_PX // side_px) * side_px for side_px in self.tile_shape)
+        self._grid = CellGrid(self.spec.height_px, self.spec.width_px, height_px, width_px)
+        self._store = PixelStore(self.limit_bytes, self.open_spool)
+        self._lock = threading.Lock()
+
+    @property
+    def chunks(self) -> Chunks:
+        """The cells."""
+        shape = (self.spec.count, self.spec.height_px, self.spec.width_px)
+        return regular_chunks(shape, (1, self._grid.cell_height_px, self._grid.cell_width_px))
+
+    def write(self, region: Region, bands: list[int], pixels: NDArray[Any]) -> None:
+        """Write some bands of a region.
+
+        Args:
+            region: Within the raster.
+            bands: Counted from 0.
+            pixels: (band, row, column), of the spec's dtype; they are copied.
+
+        Raises:
+            WriteError: The spool's disk is full.
+        """
+        with self._lock:
+            for cell in self._grid.touched(region):
+                own = self._grid.region(cell)
+                part = common(own, region)
+                held = self._cell(cell, own)
+                # One band after the other: numpy copies what a list of bands selects.
+                for band, plane in zip(bands, pixels, strict=True):
+                    held.pixels[(band, *part.within(own))] = plane[part.within(region)]
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read what was written, the fill value elsewhere.
+
+        Raises:
+            WriteError: The spool's disk does not give it back.
+        """
+        pixels = np.full((len(bands), *region.shape), self.fill, self.spec.dtype)
+        with self._lock:
+            for cell in self._grid.touched(region):
+                if cell in self._store:
+                    own = self._grid.region(cell)
+                    part = common(own, region)
+                    held = self._store.look(cell)
+                    pixels[:, *part.within(region)] = held.pixels[bands.start : bands.stop, *part.within(own)]
+        return pixels, None
+
+    def close(self) -> None:
+        """Let go of the pixels; the spool is its owner's."""
+        self._store = PixelStore(0, self.open_spool)
+
+    def _cell(self, cell: Cell, own: Region) -> Held:
+        if cell not in self._store:
+            self._store.put(cell, Held(np.full((self.spec.count, *own.shape), self.fill, self.spec.dtype), None, 0))
+        return self._store.get(cell)

@@ -1,0 +1,84 @@
+"""A source that is let go only when nobody reads it any more."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from numpy.typing import NDArray
+
+from georeader.errors import ReadError
+from georeader.export.chunks import Chunks
+from georeader.export.pyramid import Mask, Region
+from georeader.export.source import Source
+from georeader.export.spec import SourceSpec
+
+
+class GuardedSource:
+    """A source whose `close` may be called while a thread still reads: the last one to finish lets go of it.
+
+    Who interrupts a save does not wait for a read that takes long.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Guard a source.
+
+        Args:
+            source: Nobody else closes it.
+        """
+        self._source = source
+        self._lock = threading.Lock()
+        self._reading = 0
+        self._is_closed = False
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self._source.name
+
+    @property
+    def spec(self) -> SourceSpec:
+        """What it is."""
+        return self._source.spec
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How its pixels are stored."""
+        return self._source.chunks
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether reading costs nothing."""
+        return self._source.is_in_memory
+
+    @property
+    def concurrent_reads(self) -> int:
+        """How many threads may read at once."""
+        return self._source.concurrent_reads
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read a window.
+
+        Raises:
+            ReadError: It is closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise ReadError("it is closed")
+            self._reading += 1
+        try:
+            return self._source.read(region, bands)
+        finally:
+            with self._lock:
+                self._reading -= 1
+                is_last = self._is_closed and not self._reading
+            if is_last:
+                self._source.close()
+
+    def close(self) -> None:
+        """Let go of the source, now or when the last read is done."""
+        with self._lock:
+            is_first, self._is_closed = not self._is_closed, True
+            is_unused = not self._reading
+        if is_first and is_unused:
+            self._source.close()

@@ -1,0 +1,95 @@
+"""Windows of a source, read ahead on threads, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.export.cells import common
+from georeader.export.file_pixels import FilePixels
+from georeader.export.pyramid import Mask, Region
+from georeader.export.work_plan import Work
+from georeader.export.workers import Task, Workers
+
+#: Region, pixels and mask of a window.
+Window = tuple[Region, NDArray[Any], Mask]
+
+
+@dataclass(frozen=True)
+class WindowReader:
+    """Reads a source in windows that suit it.
+
+    Attributes:
+        pixels: The source, as the file takes it.
+        work: Says which windows, and how far ahead.
+        most_kept_bytes: Windows that were looked at before their time are kept, up to so many bytes.
+    """
+
+    pixels: FilePixels
+    work: Work
+    most_kept_bytes: int = 0
+    _kept: dict[tuple[range, Region], tuple[NDArray[Any], Mask]] = field(default_factory=dict, repr=False)
+
+    def windows(self, bands: range, readers: Workers) -> Iterator[Window]:
+        """Give all windows of some bands, row by row.
+
+        Args:
+            bands: One of ``work.band_groups``.
+            readers: Threads to read on.
+
+        Raises:
+            ReadError: The source can't be read; the message names the window.
+        """
+        return readers.ordered(self._tasks(bands), self.work.read_ahead_bytes)
+
+    def peek(self, region: Region, bands: slice) -> tuple[NDArray[Any], Mask]:
+        """Give the pixels of any region before their windows' time, and keep those windows: nothing is read twice.
+
+        Args:
+            region: At full resolution.
+            bands: Of the file, all of them or of one group.
+        """
+        wanted = range(self.pixels.spec.count)[bands]
+        if self.pixels.source.is_in_memory:
+            return self.pixels.read(region, wanted)
+        group = next((group for group in self.work.band_groups if wanted.start in group), wanted)
+        if wanted.stop > group.stop:
+            group = wanted
+        result = np.empty((len(wanted), *region.shape), self.pixels.spec.dtype)
+        for window in self._regions():
+            part = common(window, region)
+            if part.shape[0] > 0 and part.shape[1] > 0:
+                pixels, _ = self._keep(group, window)
+                shift = wanted.start - group.start
+                chosen = pixels[shift : shift + len(wanted)]
+                result[:, *part.within(region)] = chosen[:, *part.within(window)]
+        return result, None
+
+    def _keep(self, group: range, window: Region) -> tuple[NDArray[Any], Mask]:
+        kept = self._kept.get((group, window))
+        if kept is not None:
+            return kept
+        read = self.pixels.read(window, group)
+        if read[0].nbytes + sum(pixels.nbytes for pixels, _ in self._kept.values()) <= self.most_kept_bytes:
+            self._kept[group, window] = read
+        return read
+
+    def _regions(self) -> Iterator[Region]:
+        for rows in pairwise(self.work.row_edges_px):
+            for columns in pairwise(self.work.column_edges_px):
+                yield Region(*rows, *columns)
+
+    def _tasks(self, bands: range) -> Iterator[Task[Window]]:
+        pixel_bytes = len(bands) * self.pixels.spec.dtype.itemsize
+        for region in self._regions():
+            yield Task(partial(self._read, bands, region), region.shape[0] * region.shape[1] * pixel_bytes)
+
+    def _read(self, bands: range, region: Region) -> Window:
+        kept = self._kept.pop((bands, region), None)
+        return region, *(self.pixels.read(region, bands) if kept is None else kept)

@@ -1,0 +1,58 @@
+"""What a source is: a spec, and the pixels of any window."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from georeader.export.chunks import Chunks
+from georeader.export.pyramid import Mask, Region
+from georeader.export.spec import SourceSpec
+
+
+class Source(Protocol):
+    """Where pixels come from, seen as (band, row, column).
+
+    Attributes:
+        name: What to call it in messages: the file's path, or the object's type.
+        spec: What it is, known without reading its pixels where it says its dtype.
+        chunks: How its pixels are stored; None: any window costs what its own pixels cost.
+        is_in_memory: Its pixels are in memory already: to read them costs nothing, and may be done twice.
+        concurrent_reads: How many threads may call `read` at once.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def spec(self) -> SourceSpec: ...  # noqa: D102
+
+    @property
+    def chunks(self) -> Chunks | None: ...  # noqa: D102
+
+    @property
+    def is_in_memory(self) -> bool: ...  # noqa: D102
+
+    @property
+    def concurrent_reads(self) -> int: ...  # noqa: D102
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read a window; nothing beyond it is loaded.
+
+        Args:
+            region: Within the raster.
+            bands: Counted from 0, of step one.
+
+        Returns:
+            (band, row, column) pixels of the spec's dtype, and the (row, column) mask, True where pixels are valid;
+            None where ``spec.has_mask`` is False. Whoever called does not change them.
+
+        Raises:
+            Exception: Whatever the source raises; who called tells which window it was.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what reading needed: open files, memory. Called once, when no `read` is running."""
+        ...

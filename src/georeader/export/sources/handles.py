@@ -1,0 +1,129 @@
+"""Open raster files to read from: one's own, as many as there are threads, or the one that the caller opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+import rasterio
+from rasterio.env import getenv, hasenv, setenv
+
+from georeader.file_info import named_errors
+
+#: A handle is closed and opened again after it has read so many bytes: GDAL keeps decoded blocks, up to a twentieth of
+#: the machine's memory, for as long as the file is open.
+REOPEN_BYTES = 32 * 2**20
+
+#: GDAL's cache of decoded blocks while a handle is read that is not ours to close.
+CACHE_BYTES = 32 * 2**20
+
+
+class Handles(Protocol):
+    """Where a read gets an open dataset from.
+
+    Attributes:
+        concurrent: How many threads may borrow at once.
+    """
+
+    concurrent: int
+
+    def borrow(self, size_bytes: int) -> AbstractContextManager[Any]:
+        """Give a dataset for one read.
+
+        Args:
+            size_bytes: Of what will be read.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close what is one's own."""
+        ...
+
+
+class OwnHandles:
+    """Handles of a file, opened when they are needed.
+
+    GDAL's options of the thread that made this hold on every thread that reads.
+    """
+
+    concurrent = 4
+
+    def __init__(self, path: str, options: Mapping[str, Any], overview_level: int | None = None) -> None:
+        """Say what is to be opened; nothing is yet.
+
+        Args:
+            path: As rasterio takes it.
+            options: GDAL configuration options for each read.
+            overview_level: Open this overview of the file.
+        """
+        self._path = path
+        self._options = dict(options)
+        self._level = {} if overview_level is None else {"overview_level": overview_level}
+        self._inherited = dict(getenv()) if hasenv() else {}
+        self._free: list[tuple[Any, int]] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def borrow(self, size_bytes: int) -> Iterator[Any]:
+        """Give a dataset that no other thread has.
+
+        Raises:
+            ReadError: The file can't be opened, or read while it was borrowed.
+        """
+        with named_errors(self._path), rasterio.Env(**self._options):
+            if self._inherited:
+                setenv(**self._inherited)
+            with self._lock:
+                dataset, read_bytes = self._free.pop() if self._free else (None, 0)
+            if dataset is None:
+                dataset = rasterio.open(self._path, sharing=False, **self._level)
+            try:
+                yield dataset
+            except BaseException:
+                dataset.close()
+                raise
+            if read_bytes + size_bytes >= REOPEN_BYTES:
+                dataset.close()
+                return
+            with self._lock:
+                self._free.append((dataset, read_bytes + size_bytes))
+
+    def close(self) -> None:
+        """Close all handles; none is borrowed."""
+        with self._lock:
+            while self._free:
+                self._free.pop()[0].close()
+
+
+class CallersHandle:
+    """The dataset that the caller opened: one read at a time, and never closed here.
+
+    What GDAL keeps of it is bounded by GDAL's own setting, which holds for the whole process while a read is running.
+    """
+
+    concurrent = 1
+
+    def __init__(self, dataset: Any) -> None:
+        """Take a dataset.
+
+        Args:
+            dataset: Open in rasterio.
+        """
+        self._dataset = dataset
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def borrow(self, size_bytes: int) -> Iterator[Any]:
+        """Give the dataset.
+
+        Raises:
+            ReadError: It can't be read.
+        """
+        del size_bytes
+        with self._lock, named_errors(self._dataset.name), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+            yield self._dataset
+
+    def close(self) -> None:
+        """Leave the dataset to who opened it."""

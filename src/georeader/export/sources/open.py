@@ -1,0 +1,75 @@
+"""What is passed as a raster, and which kind of source it is: the one place that tells them apart."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import numpy as np
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+
+from georeader.errors import GeoreferenceError
+from georeader.export.source import Source
+from georeader.export.sources.described import check_place
+from georeader.export.sources.in_memory import ArraySource, open_array
+from georeader.export.sources.mapped import MappedSource, droppable_mapping, is_mapped
+from georeader.export.sources.windowed import gives_windows, open_windowed
+from georeader.geotensor import GeoTensor
+from georeader.rasterio_reader import RasterioReader
+
+
+def open_source(data: Any) -> Source:
+    """Look at an object and say what raster it is; no pixel is read of one that says its dtype.
+
+    Args:
+        data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, or any object of the
+            GeoData protocol.
+
+    Raises:
+        GeoreferenceError: It has no transform or CRS attribute, or unusable ones; or it has no pixels.
+        ShapeError: It is empty, or neither (row, column) nor (band, row, column); or its mask is of another size.
+        DtypeError: It has a dtype that is none, or a mask that is not bool.
+        MetadataError: Its metadata do not fit its bands.
+        ReadError: A file can't be opened.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        data = RasterioReader(data)
+    if type(data) is RasterioReader:
+        from georeader.export.sources.raster_file import open_reader
+
+        return open_reader(data)
+    if isinstance(data, (DatasetReader, WarpedVRT)):
+        from georeader.export.sources.raster_file import open_dataset_source
+
+        return open_dataset_source(data)
+    return _open_protocol(data)
+
+
+def _open_protocol(data: Any) -> Source:
+    """Open an object that says what it is by its attributes."""
+    check_place(data)
+    held = data if isinstance(data, GeoTensor) else _held_values(data)
+    if isinstance(held, np.ndarray):
+        return _open_mapped(data) if is_mapped(held) else open_array(data)
+    if gives_windows(data):
+        return open_windowed(data)
+    # The class first: a lazy reader's values are read when they are looked at.
+    if not hasattr(type(data), "values") and not hasattr(data, "load") and not hasattr(data, "values"):
+        raise GeoreferenceError(
+            f"data_save is a {type(data).__name__} without pixels: it has neither 'values' nor 'load()'"
+        )
+    return open_array(data)
+
+
+def _held_values(data: Any) -> Any:
+    """Give the pixels that an object holds as a plain attribute; None where looking at them might read them."""
+    held = inspect.getattr_static(data, "values", None)
+    return None if held is None or hasattr(type(held), "__get__") else held
+
+
+def _open_mapped(data: Any) -> MappedSource:
+    whole: ArraySource = open_array(data)
+    pixels, mask = whole.load()
+    return MappedSource(whole.name, whole.spec, pixels, mask, droppable_mapping(pixels))

@@ -1,0 +1,281 @@
+"""The order of work and what it may hold: one pure function of the file, the source and the memory.
+
+A COG's full resolution lies last, and overviews are made of it. Where pixels are in memory, they are looked at twice:
+the pyramid comes first, and the full resolution is encoded straight to its place. A source that streams is read once:
+its encoded full resolution waits in a spool until the overviews are known. A file without overviews is written as its
+pixels come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import pairwise
+
+from georeader.errors import OptionError
+from georeader.export.chunks import Chunks
+from georeader.export.stream_plan import StreamPlan
+from georeader.export.windows import even_edges, longest, merge_edges, split_edges
+
+#: Pixels of one piece of work, all bands, in bytes: enough to be worth a thread's while.
+CELL_BYTES = 8 * 2**20
+
+#: And in pixels of one band: few enough to stay in a processor's cache.
+CELL_PX = 2**20
+
+#: A cell is at least so high and wide: more than any resampling method looks beyond its edge.
+LEAST_CELL_SIDE_PX = 64
+
+#: A window takes at most this part of the memory, unless a cell is larger.
+WINDOWS_IN_MEMORY = 12
+
+#: What a cell at work holds, in multiples of its pixels: the pixels, a tile of them in the file's order, the codec's
+#: copies and what is encoded, and what the reduction computes with.
+CELL_COPIES = 4
+
+#: A window in memory, in multiples of its pixels: as the source has them, and converted.
+WINDOW_COPIES = 1.5
+
+#: Of the memory, this much is planned with; the rest is for what an allocator keeps and for the tiles' places.
+PLANNED_SHARE = 0.75
+
+#: Encoded tiles and pixels that wait get at least so much.
+LEAST_HELD_BYTES = 2**20
+
+#: Encoded overviews of pixels in memory take so much of the pixels' size; what is beyond waits on disk, which costs
+#: about as much time as to copy it.
+HELD_SHARE = 0.1
+LEAST_HELD_TILES_BYTES = 16 * 2**20
+
+#: Bytes of a pixel of the bands that are worked at together, where tiles hold one band each.
+GROUP_PIXEL_BYTES = 8
+
+
+class Order(Enum):
+    """In which order things are done."""
+
+    PYRAMID_FIRST = "overviews, then the full resolution, straight to its place; pixels are looked at twice"
+    SPOOL_BASE = "all levels at once; the encoded full resolution waits until the overviews are written"
+    AS_IT_COMES = "the full resolution, straight to its place; there is nothing else"
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a file is made.
+
+    Attributes:
+        order: In which order.
+        threads: To encode on.
+        readers: Threads to read on; 0: windows are read where they are needed.
+        step: Levels that one piece of work makes: its own, and the next one where this is 2.
+        cell_height_px: Rows of a piece of work, at each level; a multiple of ``step`` tiles.
+        cell_width_px: Columns of it.
+        band_groups: Bands that are worked at together; the raster is gone through once for each group.
+        row_edges_px: Of the windows in which the source is read.
+        column_edges_px: Of the windows in which the source is read.
+        read_ahead_bytes: Windows that were read may wait while they hold less than this.
+        in_flight_bytes: Pieces of work may be begun while they hold less than this.
+        held_pixels_bytes: Pixels that wait for their neighbours may take so much memory; others wait on disk.
+        held_tiles_bytes: The same for encoded tiles.
+    """
+
+    order: Order
+    threads: int
+    readers: int
+    step: int
+    cell_height_px: int
+    cell_width_px: int
+    band_groups: tuple[range, ...]
+    row_edges_px: tuple[int, ...]
+    column_edges_px: tuple[int, ...]
+    read_ahead_bytes: int
+    in_flight_bytes: int
+    held_pixels_bytes: int
+    held_tiles_bytes: int
+
+
+@dataclass(frozen=True)
+class SourceTraits:
+    """What the order of work depends on in a source.
+
+    Attributes:
+        is_in_memory: To read its pixels costs nothing.
+        chunks: How they are stored, or None.
+        concurrent_reads: Threads that may read at once.
+        pixel_bytes: Of one pixel of one band, as the source has it.
+    """
+
+    is_in_memory: bool
+    chunks: Chunks | None = None
+    concurrent_reads: int = 1
+    pixel_bytes: int = 1
+
+
+def order_of_work(*, is_in_memory: bool, reads_twice: bool) -> Order:
+    """Choose the order of work.
+
+    Args:
+        is_in_memory: To read the source again costs nothing.
+        reads_twice: There are overviews or statistics, which stand before the full resolution in the file.
+    """
+    if is_in_memory:
+        return Order.PYRAMID_FIRST
+    return Order.SPOOL_BASE if reads_twice else Order.AS_IT_COMES
+
+
+def plan_work(
+    plan: StreamPlan, source: SourceTraits, *, threads: int, max_memory_bytes: int, is_limit_firm: bool = True
+) -> Work:
+    """Plan the work.
+
+    Args:
+        plan: The file.
+        source: Where its pixels come from.
+        threads: To encode on, at most.
+        max_memory_bytes: What may be held beyond the source.
+        is_limit_firm: False: where a single tile needs more than the limit, the limit gives way.
+
+    Raises:
+        OptionError: The limit is firm, and a single tile needs more.
+    """
+    planned_bytes = int(PLANNED_SHARE * max_memory_bytes)
+    needed_bytes = 0
+    for crew in _crews(source, threads):
+        for cell in _cells(plan, _band_groups(plan, source)):
+            work = _work(plan, source, crew, cell, max_memory_bytes // WINDOWS_IN_MEMORY)
+            needed_bytes = _needed_bytes(plan, source, work)
+            if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
+                return _with_held(work, plan, source, planned_bytes - needed_bytes)
+    if is_limit_firm:
+        level = plan.levels[0]
+        least_bytes = int((needed_bytes + 2 * LEAST_HELD_BYTES) / PLANNED_SHARE) + 1
+        raise OptionError(
+            f"max_memory={max_memory_bytes} bytes is too little for tiles of {level.tile_height_px} x "
+            f"{level.tile_width_px} pixels, {plan.tile_bytes} bytes each; give at least {least_bytes}, or make tiles "
+            "smaller: profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
+        )
+    return _with_held(work, plan, source, 2 * LEAST_HELD_BYTES)
+
+
+def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
+    """Give (threads to encode on, threads to read on), from many to none but the caller's own."""
+    for count in range(threads, 0, -1):
+        yield count, 0 if source.is_in_memory else min(source.concurrent_reads, max(2, count))
+    if not source.is_in_memory:
+        yield from ((1, 1), (1, 0))
+
+
+def _cells(plan: StreamPlan, groups: tuple[range, ...]) -> Iterator[tuple[tuple[range, ...], int, int, int]]:
+    """Give (groups of bands, step, height, width) of cells, from large to small."""
+    level = plan.levels[0]
+    pixel_bytes = _group_bytes(plan, groups)
+    for step in (2, 1):
+        height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
+        most_px = min(CELL_PX, CELL_BYTES // pixel_bytes) // height_px
+        units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
+        while units:
+            yield groups, step, height_px, units * unit_px
+            units //= 2
+
+
+def _work(
+    plan: StreamPlan,
+    source: SourceTraits,
+    crew: tuple[int, int],
+    cell: tuple[tuple[range, ...], int, int, int],
+    most_window_bytes: int,
+) -> Work:
+    threads, readers = crew
+    groups, step, height_px, width_px = cell
+    read_bytes = _read_bytes(plan, source, groups)
+    most_window_px = max(height_px * width_px, most_window_bytes // read_bytes)
+    rows, columns = _windows(plan, source, (height_px, width_px), most_window_px)
+    window_bytes = longest(rows) * longest(columns) * read_bytes
+    waiting = threads + 1 if threads > 1 else 0
+    return Work(
+        order=order_of_work(is_in_memory=source.is_in_memory, reads_twice=plan.reads_twice),
+        threads=threads,
+        readers=readers,
+        step=step,
+        cell_height_px=height_px,
+        cell_width_px=width_px,
+        band_groups=groups,
+        row_edges_px=rows,
+        column_edges_px=columns,
+        read_ahead_bytes=readers * window_bytes,
+        in_flight_bytes=(threads + waiting) * height_px * width_px * _group_bytes(plan, groups),
+        held_pixels_bytes=0,
+        held_tiles_bytes=0,
+    )
+
+
+def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work) -> int:
+    """Say what windows and cells take that are read, waiting and at work."""
+    cell_bytes = work.cell_height_px * work.cell_width_px * _group_bytes(plan, work.band_groups)
+    waiting_bytes = work.in_flight_bytes - work.threads * cell_bytes
+    needed = CELL_COPIES * work.threads * cell_bytes + waiting_bytes
+    if source.is_in_memory:
+        return needed
+    window_bytes = longest(work.row_edges_px) * longest(work.column_edges_px)
+    window_bytes *= _read_bytes(plan, source, work.band_groups)
+    return needed + int(WINDOW_COPIES * window_bytes) * (work.readers + 1)
+
+
+def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: int) -> Work:
+    """Share what is left between pixels and encoded tiles that wait."""
+    tiles_bytes = spare_bytes // 3
+    if source.is_in_memory:
+        level = plan.levels[0]
+        raster_bytes = level.height_px * level.width_px * plan.pixel_bytes
+        tiles_bytes = min(tiles_bytes, max(LEAST_HELD_TILES_BYTES, int(HELD_SHARE * raster_bytes)))
+    return replace(work, held_pixels_bytes=2 * (spare_bytes // 3), held_tiles_bytes=tiles_bytes)
+
+
+def _windows(
+    plan: StreamPlan, source: SourceTraits, cell_shape: tuple[int, int], most_px: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give the edges of the windows along rows and columns: whole chunks, about as large as a cell."""
+    level = plan.levels[0]
+    height_px, width_px = cell_shape
+    if source.is_in_memory or source.chunks is None:
+        return even_edges(level.height_px, height_px), even_edges(level.width_px, width_px)
+    tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
+    rows, columns = source.chunks.row_edges_px, source.chunks.column_edges_px
+    columns = merge_edges(columns, width_px, tile_width_px)
+    while True:
+        merged = merge_edges(rows, height_px, tile_height_px)
+        if longest(merged) * longest(columns) <= most_px or height_px <= 1:
+            break
+        height_px //= 2
+    # A chunk that is larger than that is read in parts, at the cost of decoding it as often.
+    merged = split_edges(merged, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
+    columns = split_edges(columns, max(1, most_px // longest(merged)), tile_width_px)
+    return merged, columns
+
+
+def _band_groups(plan: StreamPlan, source: SourceTraits) -> tuple[range, ...]:
+    """Say which bands go through the engine together."""
+    spec = plan.spec
+    everything = (range(spec.count),)
+    if plan.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
+        return everything
+    edges = tuple(range(spec.count + 1))
+    if source.chunks is not None and not source.is_in_memory:
+        edges = tuple(edge for edge in source.chunks.band_edges if edge <= spec.count)
+    most = max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, source.pixel_bytes))
+    merged = merge_edges(edges, most, 1)
+    return tuple(range(start, stop) for start, stop in pairwise(merged))
+
+
+def _group_bytes(plan: StreamPlan, groups: tuple[range, ...]) -> int:
+    return max(map(len, groups)) * plan.spec.dtype.itemsize
+
+
+def _read_bytes(plan: StreamPlan, source: SourceTraits, groups: tuple[range, ...]) -> int:
+    return max(map(len, groups)) * max(plan.spec.dtype.itemsize, source.pixel_bytes)
+
+
+def _unit_px(tile_side_px: int) -> int:
+    """Give the least side of a cell: whole tiles."""
+    return -(-LEAST_CELL_SIDE_PX // tile_side_px) * tile_side_px
