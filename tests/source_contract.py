@@ -91,6 +91,10 @@ class Recording:
     def concurrent_reads(self) -> int:
         return self.source.concurrent_reads
 
+    @property
+    def reader_bytes(self) -> int:
+        return self.source.reader_bytes
+
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         with self._lock:
             self._reading += 1

@@ -45,6 +45,7 @@ class Canvas:
     open_spool: Callable[[], Spool]
     is_in_memory: bool = field(default=False, init=False)
     concurrent_reads: int = field(default=1, init=False)
+    reader_bytes: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Begin with nothing written."""

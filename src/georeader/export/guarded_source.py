@@ -56,6 +56,11 @@ class GuardedSource:
         """How many threads may read at once."""
         return self._source.concurrent_reads
 
+    @property
+    def reader_bytes(self) -> int:
+        """What a thread holds between two reads."""
+        return self._source.reader_bytes
+
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.
 

@@ -157,11 +157,11 @@ def _by_us(source: Source, spec: ExportSpec, sink: LocalSink, wishes: Wishes) ->
     max_memory_bytes = memory_bytes(wishes.max_memory)
     plan = plan_stream(without_predictor(spec), verify=wishes.verify)
     work = _work(source, plan, max_memory_bytes, is_firm=not isinstance(wishes.max_memory, Unsaid))
-    reader = WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes))
-    plan = plan_stream(with_predictor(spec, reader.peek), verify=wishes.verify)
-    with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
-        written = _write(reader, plan, sink, advance)
-        sink.commit()
+    with WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
+        plan = plan_stream(with_predictor(spec, reader.peek), verify=wishes.verify)
+        with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
+            written = _write(reader, plan, sink, advance)
+            sink.commit()
     return Receipt(sink.given, written.size_bytes, "stream", written.largest_errors if wishes.verify else None)
 
 
@@ -177,6 +177,7 @@ def _work(source: Source, plan: StreamPlan, max_memory_bytes: int, *, is_firm: b
         is_in_memory=source.is_in_memory,
         chunks=source.chunks,
         concurrent_reads=source.concurrent_reads,
+        reader_bytes=source.reader_bytes,
         pixel_bytes=source.spec.dtype.itemsize,
     )
     threads = thread_count(plan.spec.encoding.num_threads, _processors(), plan.task_count)

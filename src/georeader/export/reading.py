@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import pairwise
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,32 +22,49 @@ from georeader.export.workers import Task, Workers
 Window = tuple[Region, NDArray[Any], Mask]
 
 
-@dataclass(frozen=True)
-class WindowReader:
-    """Reads a source in windows that suit it.
+class WindowReader(AbstractContextManager["WindowReader"]):
+    """Reads a source in windows that suit it, on threads of its own for as long as the block lasts.
+
+    The caller's thread only waits for them: it can be interrupted whatever a source is busy with.
 
     Attributes:
         pixels: The source, as the file takes it.
         work: Says which windows, and how far ahead.
-        most_kept_bytes: Windows that were looked at before their time are kept, up to so many bytes.
     """
 
-    pixels: FilePixels
-    work: Work
-    most_kept_bytes: int = 0
-    _kept: dict[tuple[range, Region], tuple[NDArray[Any], Mask]] = field(default_factory=dict, repr=False)
+    def __init__(self, pixels: FilePixels, work: Work, most_kept_bytes: int = 0) -> None:
+        """Say what is to be read; nothing is yet.
 
-    def windows(self, bands: range, readers: Workers) -> Iterator[Window]:
+        Args:
+            pixels: The source, as the file takes it.
+            work: Says which windows, and how far ahead.
+            most_kept_bytes: Windows that were looked at before their time are kept, up to so many bytes.
+        """
+        self.pixels = pixels
+        self.work = work
+        self._most_kept_bytes = most_kept_bytes
+        self._kept: dict[tuple[range, Region], tuple[NDArray[Any], Mask]] = {}
+        self._threads = Workers(work.readers, name="georeader-read")
+
+    def __enter__(self) -> WindowReader:
+        self._threads.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.__exit__(kind, error, trace)
+
+    def windows(self, bands: range) -> Iterator[Window]:
         """Give all windows of some bands, row by row.
 
         Args:
             bands: One of ``work.band_groups``.
-            readers: Threads to read on.
 
         Raises:
             ReadError: The source can't be read; the message names the window.
         """
-        return readers.ordered(self._tasks(bands), self.work.read_ahead_bytes)
+        return self._threads.ordered(self._tasks(bands), self.work.read_ahead_bytes)
 
     def peek(self, region: Region, bands: slice) -> tuple[NDArray[Any], Mask]:
         """Give the pixels of any region before their windows' time, and keep those windows: nothing is read twice.
@@ -75,8 +93,9 @@ class WindowReader:
         kept = self._kept.get((group, window))
         if kept is not None:
             return kept
-        read = self.pixels.read(window, group)
-        if read[0].nbytes + sum(pixels.nbytes for pixels, _ in self._kept.values()) <= self.most_kept_bytes:
+        run = partial(self.pixels.read, window, group)
+        read = self._threads.submit(run).result() if self._threads.threads else run()
+        if read[0].nbytes + sum(pixels.nbytes for pixels, _ in self._kept.values()) <= self._most_kept_bytes:
             self._kept[group, window] = read
         return read
 

@@ -20,6 +20,7 @@ class Source(Protocol):
         chunks: How its pixels are stored; None: any window costs what its own pixels cost.
         is_in_memory: Its pixels are in memory already: to read them costs nothing, and may be done twice.
         concurrent_reads: How many threads may call `read` at once.
+        reader_bytes: What each of them may hold between two reads: caches of an open file.
     """
 
     @property
@@ -36,6 +37,9 @@ class Source(Protocol):
 
     @property
     def concurrent_reads(self) -> int: ...  # noqa: D102
+
+    @property
+    def reader_bytes(self) -> int: ...  # noqa: D102
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window; nothing beyond it is loaded.

@@ -60,14 +60,14 @@ def write_raster(
     """
     work = reader.work
     threads = work.threads if work.threads > 1 else 0  # one thread: the caller's own
-    with Workers(work.readers, name="georeader-read") as readers, Workers(threads) as workers:
+    with Workers(threads) as workers:
         file_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
         run = _Run(reader, plan, file, workers, progress)
         if work.order is Order.PYRAMID_FIRST:
             return run.pyramid_first()
         if work.order is Order.SPOOL_BASE:
-            return run.spool_base(readers)
-        return run.as_it_comes(readers)
+            return run.spool_base()
+        return run.as_it_comes()
 
 
 class _Run:
@@ -118,22 +118,22 @@ class _Run:
             self.progress(len(tiles))
         return assembly.finish(self._largest_errors())
 
-    def spool_base(self, readers: Workers) -> Written:
+    def spool_base(self) -> Written:
         """All levels at once, then the overviews, then the full resolution out of its spool."""
         self._describe()
         for bands in self.work.band_groups:
-            self._stream(bands, readers)
+            self._stream(bands)
         assembly = self._assembly()
         assembly.write_overviews(self.tile_store)
         assembly.write_base(self.tile_store)
         return assembly.finish(self._largest_errors())
 
-    def as_it_comes(self, readers: Workers) -> Written:
+    def as_it_comes(self) -> Written:
         """The full resolution alone: each tile is written as soon as those before it are."""
         assembly = self._assembly()
         write = partial(assembly.write_base, self.tile_store)
         for bands in self.work.band_groups:
-            self._stream(bands, readers, write)
+            self._stream(bands, write)
         return assembly.finish(self._largest_errors())
 
     # What they are made of.
@@ -142,10 +142,10 @@ class _Run:
         """Ask GDAL while threads are busy, and before much is read: it may refuse the CRS."""
         self._described = descriptive_tags(self.plan.spec)
 
-    def _stream(self, bands: range, readers: Workers, then: Callable[[], None] = lambda: None) -> None:
+    def _stream(self, bands: range, then: Callable[[], None] = lambda: None) -> None:
         """Take all windows of some bands through the cascade."""
         cascade, in_flight = self._cascade(bands, encodes_base=True)
-        for window in self.reader.windows(bands, readers):
+        for window in self.reader.windows(bands):
             for task in cascade.accept(0, *window):
                 self._begin(task, cascade, in_flight)
                 then()

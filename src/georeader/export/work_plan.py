@@ -28,14 +28,14 @@ CELL_PX = 2**20
 LEAST_CELL_SIDE_PX = 64
 
 #: A window takes at most this part of the memory, unless a cell is larger.
-WINDOWS_IN_MEMORY = 12
+WINDOWS_IN_MEMORY = 16
 
 #: What a cell at work holds, in multiples of its pixels: the pixels, a tile of them in the file's order, the codec's
 #: copies and what is encoded, and what the reduction computes with.
 CELL_COPIES = 4
 
-#: A window in memory, in multiples of its pixels: as the source has them, and converted.
-WINDOW_COPIES = 1.5
+#: A window in memory, in multiples of its pixels: as the source makes them, and as it gives them.
+WINDOW_COPIES = 2
 
 #: Of the memory, this much is planned with; the rest is for what an allocator keeps and for the tiles' places.
 PLANNED_SHARE = 0.75
@@ -103,12 +103,14 @@ class SourceTraits:
         is_in_memory: To read its pixels costs nothing.
         chunks: How they are stored, or None.
         concurrent_reads: Threads that may read at once.
+        reader_bytes: What each of them may hold between two reads.
         pixel_bytes: Of one pixel of one band, as the source has it.
     """
 
     is_in_memory: bool
     chunks: Chunks | None = None
     concurrent_reads: int = 1
+    reader_bytes: int = 0
     pixel_bytes: int = 1
 
 
@@ -219,7 +221,8 @@ def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work) -> int:
         return needed
     window_bytes = longest(work.row_edges_px) * longest(work.column_edges_px)
     window_bytes *= _read_bytes(plan, source, work.band_groups)
-    return needed + int(WINDOW_COPIES * window_bytes) * (work.readers + 1)
+    needed += source.reader_bytes * max(1, work.readers)
+    return needed + WINDOW_COPIES * window_bytes * (work.readers + 1)
 
 
 def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: int) -> Work:

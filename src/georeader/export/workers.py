@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 AHEAD_BYTES = 8 * 2**20
 
 #: Who is interrupted waits so long for work that can't be: a codec in the middle of a tile, a read over the network.
-PATIENCE_SECONDS = 0.4
+PATIENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)

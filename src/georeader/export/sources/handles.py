@@ -14,7 +14,7 @@ from georeader.file_info import named_errors
 
 #: A handle is closed and opened again after it has read so many bytes: GDAL keeps decoded blocks, up to a twentieth of
 #: the machine's memory, for as long as the file is open.
-REOPEN_BYTES = 32 * 2**20
+REOPEN_BYTES = 8 * 2**20
 
 #: GDAL's cache of decoded blocks while a handle is read that is not ours to close.
 CACHE_BYTES = 32 * 2**20
@@ -25,9 +25,11 @@ class Handles(Protocol):
 
     Attributes:
         concurrent: How many threads may borrow at once.
+        reader_bytes: What GDAL may keep for each of them.
     """
 
     concurrent: int
+    reader_bytes: int
 
     def borrow(self, size_bytes: int) -> AbstractContextManager[Any]:
         """Give a dataset for one read.
@@ -49,6 +51,7 @@ class OwnHandles:
     """
 
     concurrent = 4
+    reader_bytes = REOPEN_BYTES
 
     def __init__(self, path: str, options: Mapping[str, Any], overview_level: int | None = None) -> None:
         """Say what is to be opened; nothing is yet.
@@ -104,6 +107,7 @@ class CallersHandle:
     """
 
     concurrent = 1
+    reader_bytes = CACHE_BYTES
 
     def __init__(self, dataset: Any) -> None:
         """Take a dataset.

@@ -57,6 +57,11 @@ class RasterSource:
         """How many threads may read at once."""
         return self.handles.concurrent
 
+    @property
+    def reader_bytes(self) -> int:
+        """What GDAL keeps of blocks that were read."""
+        return self.handles.reader_bytes
+
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of the window.
 

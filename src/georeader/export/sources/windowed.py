@@ -32,6 +32,7 @@ class WindowedSource:
     data: Any
     is_in_memory: bool = field(default=False, init=False)
     concurrent_reads: int = field(default=1, init=False)
+    reader_bytes: int = field(default=0, init=False)
     chunks: Chunks | None = field(default=None, init=False)
 
     def read(self, region: Region, bands: range) -> Loaded:
