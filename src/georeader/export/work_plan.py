@@ -37,8 +37,10 @@ CELL_COPIES = 4
 #: A window in memory, in multiples of its pixels: as the source makes them, and as it gives them.
 WINDOW_COPIES = 2
 
-#: Of the memory, this much is planned with; the rest is for what an allocator keeps and for the tiles' places.
+#: Of the memory, this much is planned with, less what every thread's allocator keeps of what it gave back: so many
+#: bytes, or a quarter of a small limit. The rest is for gaps between what is held, and for the tiles' places.
 PLANNED_SHARE = 0.75
+ALLOCATOR_BYTES = 16 * 2**20
 
 #: Encoded tiles and pixels that wait get at least so much.
 LEAST_HELD_BYTES = 2**20
@@ -141,7 +143,7 @@ def plan_work(
     Raises:
         OptionError: The limit is firm, and a single tile needs more.
     """
-    planned_bytes = int(PLANNED_SHARE * max_memory_bytes)
+    planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
     for crew in _crews(source, threads):
         for cell in _cells(plan, _band_groups(plan, source)):
@@ -151,13 +153,24 @@ def plan_work(
                 return _with_held(work, plan, source, planned_bytes - needed_bytes)
     if is_limit_firm:
         level = plan.levels[0]
-        least_bytes = int((needed_bytes + 2 * LEAST_HELD_BYTES) / PLANNED_SHARE) + 1
+        least_bytes = _limit_bytes(needed_bytes + 2 * LEAST_HELD_BYTES)
         raise OptionError(
             f"max_memory={max_memory_bytes} bytes is too little for tiles of {level.tile_height_px} x "
             f"{level.tile_width_px} pixels, {plan.tile_bytes} bytes each; give at least {least_bytes}, or make tiles "
             "smaller: profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
         )
     return _with_held(work, plan, source, 2 * LEAST_HELD_BYTES)
+
+
+def _planned_bytes(limit_bytes: int) -> int:
+    return int(PLANNED_SHARE * limit_bytes) - min(ALLOCATOR_BYTES, limit_bytes // 4)
+
+
+def _limit_bytes(planned_bytes: int) -> int:
+    """Give a limit of which so much is planned with."""
+    if planned_bytes <= _planned_bytes(4 * ALLOCATOR_BYTES):
+        return int(planned_bytes / (PLANNED_SHARE - 0.25)) + 4
+    return int((planned_bytes + ALLOCATOR_BYTES) / PLANNED_SHARE) + 4
 
 
 def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,118 @@
+"""What a save holds beyond its source, by the operating system's own figure, in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+#: Much less than the rasters.
+LIMIT_BYTES = 64 * 2**20
+FEW_ROWS, MANY_ROWS = 8_192, 24_576
+
+#: Makes a raster of 4096 columns, saves a small one to have everything imported, and tells how far the process grew
+#: while it saved the large one (VmHWM of proc(5), reset through clear_refs).
+GROWTH = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    import numpy as np
+    import rasterio
+    from affine import Affine
+    from rasterio.windows import Window
+    from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+
+    how, rows, limit, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    PLACE = {"transform": Affine(10, 0, 0, 0, -10, 0), "crs": "EPSG:3857"}
+    BLOCK = np.random.default_rng(0).integers(0, 4000, (512, 4096)).astype("uint16")
+
+    class Lazy:
+        dtype, fill_value_default = BLOCK.dtype, None
+        transform, crs = PLACE["transform"], PLACE["crs"]
+
+        def __init__(self, rows):
+            self.shape = (1, rows, 4096)
+
+        def read_from_window(self, window):
+            rows = np.arange(int(window.row_off), int(window.row_off + window.height)) % 512
+            columns = slice(int(window.col_off), int(window.col_off + window.width))
+            return GeoTensor(BLOCK[np.newaxis, rows, columns], **PLACE, fill_value_default=None)
+
+    def file(rows):
+        path = folder / f"in-{rows}.tif"
+        quick = {"compress": "zstd", "LEVEL": 1, "predictor": 1}
+        save_tiled_geotiff(Lazy(rows), path, profile_arg=quick)
+        return path
+
+    def mapped(rows):
+        path = folder / f"in-{rows}.npy"
+        values = np.lib.format.open_memmap(path, "w+", "uint16", (rows, 4096))
+        for row in range(0, rows, 512):
+            values[row : row + 512] = BLOCK
+        del values
+        return GeoTensor(np.load(path, mmap_mode="r"), **PLACE, fill_value_default=None)
+
+    def dask(rows):
+        import dask.array as da
+
+        class Held:
+            shape, dtype, fill_value_default = (rows, 4096), BLOCK.dtype, None
+            transform, crs = PLACE["transform"], PLACE["crs"]
+            values = da.tile(da.from_array(BLOCK, chunks=(512, 2048)), (rows // 512, 1))
+
+        return Held()
+
+    def data_array(rows):
+        import xarray
+
+        array = xarray.DataArray(dask(rows).values, dims=("y", "x"))
+        centres = PLACE["transform"] * Affine.translation(0.5, 0.5)
+        array = array.assign_coords(y=centres.f + centres.e * np.arange(rows), x=centres.c + centres.a * np.arange(4096))
+        return array.assign_coords(spatial_ref=((), 0, {"crs_wkt": rasterio.CRS.from_epsg(3857).to_wkt()}))
+
+    def pieces(path, rows):
+        with CogWriter(path, shape=(rows, 4096), dtype="uint16", **PLACE, **options) as writer:
+            for row in reversed(range(0, rows, 256)):
+                writer.write(BLOCK[:256], Window(0, row, 4096, 256))
+
+    def status(name):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+    options = {"max_memory": limit, "profile_arg": {"compress": "zstd", "LEVEL": 1}}
+    make = {
+        "object": Lazy, "path": file, "reader": lambda rows: RasterioReader(file(rows)), "mapped": mapped, "dask": dask,
+        "dataset": lambda rows: rasterio.open(file(rows)), "DataArray": data_array, "tiled": Lazy, "pieces": int,
+    }[how]
+    save = {"pieces": lambda rows, path, **_: pieces(path, rows), "tiled": save_tiled_geotiff}.get(how, save_cog)
+    small, large = make(512), make(rows)
+    save(small, folder / "small.tif", **options)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    save(large, folder / "large.tif", **options)
+    print("grew", status("VmHWM") - before)
+""")
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system has no proc(5)")
+
+
+def growth_bytes(how: str, rows: int, folder: Path) -> int:
+    folder.mkdir()
+    run = [sys.executable, "-W", "error", "-c", GROWTH, how, str(rows), str(LIMIT_BYTES), str(folder)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    found = re.fullmatch(r"grew (-?\d+)\n", done.stdout)
+    assert found is not None, done.stderr
+    return int(found.group(1))
+
+
+@pytest.mark.parametrize("how", ["object", "path", "reader", "dataset", "mapped", "tiled", "pieces"])
+def test_memory_stays_within_the_limit_however_many_rows_there_are(how: str, tmp_path: Path) -> None:
+    few_bytes = growth_bytes(how, FEW_ROWS, tmp_path / "few")
+    many_bytes = growth_bytes(how, MANY_ROWS, tmp_path / "many")
+
+    assert many_bytes < LIMIT_BYTES
+    # 128 MiB of pixels more; a tile's place and size take some bytes, and allocators keep what was given back.
+    assert many_bytes < few_bytes + 12 * 2**20
