@@ -23,14 +23,23 @@ NURSERY = textwrap.dedent("""
     from affine import Affine
     from georeader import GeoTensor, save_cog
 
-    path = sys.argv[1]
+    path, kind = sys.argv[1:3]
     values = np.random.default_rng(0).integers(0, 2**16, (1, 1500, 1500)).astype("uint16")
     tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857")
+
+    class Lazy:
+        shape, dtype, transform, crs = tensor.shape, tensor.dtype, tensor.transform, tensor.crs
+        fill_value_default = tensor.fill_value_default
+
+        def read_from_window(self, window):
+            return tensor.read_from_window(window)
+
+    source, options = (tensor, {}) if kind == "in memory" else (Lazy(), {"max_memory": "12MiB"})  # which spools
     print("ready", flush=True)
     while sys.stdin.readline():
         pid = os.fork()
         if pid == 0:
-            save_cog(tensor, path, profile_arg={"compress": "deflate", "LEVEL": 1, "predictor": 2})
+            save_cog(source, path, profile_arg={"compress": "deflate", "LEVEL": 1, "predictor": 2}, **options)
             os._exit(0)
         print(pid, flush=True)
         sys.stdin.readline()  # until then its number is nobody else's
@@ -42,11 +51,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this syste
 
 
 @pytest.fixture
-def nursery(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def nursery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     (tmp_path / "folder").mkdir()
     (tmp_path / "temporary").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", NURSERY, str(tmp_path / "folder" / "out.tif")],
+        [sys.executable, "-c", NURSERY, str(tmp_path / "folder" / "out.tif"), request.param],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
     ) as process:  # fmt: skip
@@ -71,9 +80,17 @@ def save(nursery: subprocess.Popen[str], kill_after_seconds: float | None, how: 
     return time.perf_counter() - begun
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("nursery", "how", "kills"),
+    [
+        ("in memory", signal.SIGKILL, KILLS),
+        ("in memory", signal.SIGTERM, KILLS // 4),
+        ("streams", signal.SIGKILL, KILLS // 2),
+    ],
+    indirect=["nursery"],
+)
 def test_a_kill_leaves_the_earlier_file_or_the_whole_new_one(
-    how: signal.Signals, nursery: subprocess.Popen[str], tmp_path: Path
+    how: signal.Signals, kills: int, nursery: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "folder" / "out.tif"
     longest_seconds = max(save(nursery, None, how) for _ in range(3))
@@ -81,7 +98,7 @@ def test_a_kill_leaves_the_earlier_file_or_the_whole_new_one(
     chance = random.Random(20261122)
     outcomes = {"earlier": 0, "new": 0}
 
-    for number in range(KILLS if how is signal.SIGKILL else KILLS // 4):
+    for number in range(kills):
         earlier = None if number % 2 else b"the earlier file"
         path.unlink(missing_ok=True)
         if earlier is not None:
@@ -95,6 +112,7 @@ def test_a_kill_leaves_the_earlier_file_or_the_whole_new_one(
             longest_seconds *= 1.2  # the machine is busier than it was: let some saves come to their end
         expected = {"out.tif": whole} if outcome == "new" else {"out.tif": earlier} if earlier else {}
         assert found == expected, f"kill {number}"
+        assert list((tmp_path / "temporary").iterdir()) == []
 
     # Both happened, so the kills did strike in mid-save.
     assert min(outcomes.values()) > 0
