@@ -14,6 +14,9 @@ from georeader.export.tiles import EncodedTiles
 
 _ABSENT, _HELD = -1, -2
 
+#: What Python takes for a tile that is held, beside its bytes: the objects around them, and their entry in a table.
+ENTRY_BYTES = 250
+
 #: Tiles that are looked at together while neighbours are gathered.
 _LOOK_AHEAD = 256
 
@@ -24,7 +27,7 @@ class TileStore:
     Memory, beyond the limit: 8 bytes for each tile of the file, and 4 for the size of each tile and mask.
 
     Example:
-        >>> store = TileStore([4], 1, limit_bytes=100, open_spool=lambda: None)
+        >>> store = TileStore([4], 1, limit_bytes=1000, open_spool=lambda: None)
         >>> store.put(0, 1, EncodedTiles((b"leader", b"tile", b"trailer"), (4,)))
         >>> pieces, sizes_bytes = store.take(0, 1, 4, 1000)
         >>> store.size_bytes(0), [piece() for piece in pieces], sizes_bytes.tolist()
@@ -39,7 +42,7 @@ class TileStore:
         Args:
             tile_counts: Of each level; a tile and the mask that follows it count as one.
             parts: 2 where masks follow tiles, else 1.
-            limit_bytes: Tiles may take so much memory.
+            limit_bytes: Tiles may take so much memory, `ENTRY_BYTES` for each of them included.
             open_spool: Opens the spool, when it is first needed; its owner closes it.
         """
         self._limit_bytes = limit_bytes
@@ -59,12 +62,12 @@ class TileStore:
         size_bytes = tiles.total_bytes
         self._level_bytes[level] += size_bytes
         self._sizes_bytes[level][position] = tiles.sizes_bytes
-        if size_bytes and self._held_bytes + size_bytes > self._limit_bytes:
+        if size_bytes and self._held_bytes + size_bytes + ENTRY_BYTES > self._limit_bytes:
             self._offsets_bytes[level][position] = self._places.put(*tiles.pieces)
             return
         self._offsets_bytes[level][position] = _HELD
         if size_bytes:
-            self._held_bytes += size_bytes
+            self._held_bytes += size_bytes + ENTRY_BYTES
             self._held[level, position] = b"".join(tiles.pieces)
 
     def size_bytes(self, level: int) -> int:
@@ -103,7 +106,7 @@ class TileStore:
             run = range(0)
             if offset_bytes == _HELD:
                 pieces.append(partial(bytes, self._held.pop((level, position))))
-                self._held_bytes -= total_bytes
+                self._held_bytes -= total_bytes + ENTRY_BYTES
             else:
                 run = range(offset_bytes, offset_bytes + total_bytes)
         return pieces + self._read(run), sizes_bytes

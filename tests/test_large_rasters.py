@@ -1,0 +1,154 @@
+"""Rasters that are large in one way each: bytes, bands, columns, tiles. Cheap ones, of holes and constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from georeader import GeoTensor, save_cog
+from georeader.export.chunks import Chunks, regular_chunks
+from georeader.export.pipeline import Wishes, export_source
+from georeader.export.pyramid import Mask, Region
+from georeader.export.sinks.local import LocalSink
+from georeader.export.sources import open_source
+from georeader.export.spec import SourceSpec
+from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
+
+TRANSFORM, CRS = Affine(10, 0, 0, 0, -10, 0), "EPSG:3857"
+
+
+class Lazy:
+    """A raster that is computed where it is looked at: each pixel tells its band, row and column."""
+
+    fill_value_default = 0
+    transform, crs = TRANSFORM, CRS
+
+    def __init__(self, shape: tuple[int, int, int], dtype: str = "uint16", *, is_blank: bool = False) -> None:
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._is_blank = is_blank
+
+    def read_from_window(self, window: Window) -> GeoTensor:
+        rows = np.arange(int(window.row_off), int(window.row_off + window.height))[None, :, None]
+        columns = np.arange(int(window.col_off), int(window.col_off + window.width))[None, None, :]
+        values = self.pixels(np.arange(self.shape[0])[:, None, None], rows, columns)
+        return GeoTensor(values, self.transform, self.crs, fill_value_default=0)
+
+    def pixels(self, bands: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
+        if self._is_blank:
+            shape = (bands.size, rows.size, columns.size)
+            if (rows.max(), columns.max()) != (self.shape[1] - 1, self.shape[2] - 1):
+                return np.broadcast_to(np.zeros((), self.dtype), shape)
+            values = np.zeros(shape, self.dtype)
+            values[:, rows.ravel() == self.shape[1] - 1, columns.ravel() == self.shape[2] - 1] = 1
+            return values
+        return (1 + bands + rows // 64 + columns // 16).astype(self.dtype)
+
+
+class ByBand:
+    """A source that stores each band by itself, and is read band by band."""
+
+    is_in_memory, concurrent_reads, reader_bytes, name = False, 2, 0, "ByBand"
+
+    def __init__(self, raster: Lazy) -> None:
+        self._raster = raster
+        blank = np.broadcast_to(np.zeros(1, raster.dtype), raster.shape)
+        self.spec: SourceSpec = open_source(GeoTensor(blank, TRANSFORM, CRS, fill_value_default=0)).spec
+        self.most_bands = 0
+
+    @property
+    def chunks(self) -> Chunks:
+        return regular_chunks(self._raster.shape, (1, 64, self._raster.shape[2]))
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        self.most_bands = max(self.most_bands, len(bands))
+        rows = np.arange(region.row_start, region.row_stop)[None, :, None]
+        columns = np.arange(region.column_start, region.column_stop)[None, None, :]
+        return self._raster.pixels(np.array(bands)[:, None, None], rows, columns), None
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+class Holes(LocalSink):
+    """A file on disk in which zeros are holes, which take no disk."""
+
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        for piece in pieces:
+            if piece != bytes(len(piece)):
+                super().write_at(offset_bytes, piece)
+            offset_bytes += len(piece)
+
+
+def export(
+    data: Any, sink: LocalSink, profile_arg: dict[str, Any], *, kind: str = "cog", limit: str = "512MiB"
+) -> None:
+    wishes = Wishes(
+        kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None,
+        "stream", verify=False, max_memory=limit, progress=None,
+    )  # fmt: skip
+    export_source(data if isinstance(data, ByBand) else open_source(data), sink, None, wishes)
+
+
+def test_two_hundred_and_eighty_five_bands_that_are_stored_by_themselves(tmp_path: Path) -> None:
+    raster = Lazy((285, 300, 270))
+    source = ByBand(raster)
+    export(source, LocalSink(tmp_path / "out.tif"), {"interleave": "band", "compress": "zstd"}, limit="32MiB")
+
+    assert source.most_bands < 10  # so that it never held them all
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert (dataset.count, dataset.interleaving.name, dataset.overviews(285)) == (285, "band", [2])
+        for band in (1, 143, 285):
+            expected = raster.pixels(np.array([[[band - 1]]]), np.arange(300)[:, None], np.arange(270)[None, :])
+            np.testing.assert_array_equal(dataset.read(band), expected[0])
+
+
+@pytest.mark.parametrize("interleave", ["pixel", "band"])
+def test_two_hundred_thousand_columns(interleave: str, tmp_path: Path) -> None:
+    raster = Lazy((2, 300, 200_000))
+
+    save_cog(raster, tmp_path / "out.tif", profile_arg={"compress": "zstd", "LEVEL": 1, "interleave": interleave})
+
+    window = Window(199_000, 100, 1000, 200)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert dataset.shape == (300, 200_000)
+        assert len(dataset.overviews(1)) == 10
+        np.testing.assert_array_equal(dataset.read(window=window), raster.read_from_window(window).values)
+        smallest = dataset.read(out_shape=(2, 1, 196))
+        assert smallest[0, 0, 0] < smallest[0, 0, 100] < smallest[0, 0, 195]
+
+
+def test_a_million_tiles(tmp_path: Path) -> None:
+    raster = Lazy((1, 16_000, 16_000), "uint8", is_blank=True)
+    profile = {"BLOCKSIZE": 16, "SPARSE_OK": "YES", "compress": "zstd", "predictor": 1, "RESAMPLING": "nearest"}
+
+    save_cog(raster, tmp_path / "out.tif", profile_arg=profile)
+
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        sizes = [np.array(page.databytecounts) for page in tiff.pages]
+        assert [len(size) for size in sizes[:2]] == [1_000_000, 250_000]
+        assert np.flatnonzero(sizes[0]).tolist() == [999_999]
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert dataset.read(1, window=Window(15_990, 15_990, 10, 10)).sum() == 1
+        assert len(dataset.overviews(1)) == 10
+
+
+def test_beyond_four_gigabytes_it_is_a_big_tiff(tmp_path: Path) -> None:
+    raster = Lazy((1, 33_000, 33_000), "int32", is_blank=True)
+    sink = Holes(tmp_path / "out.tif")
+
+    export(raster, sink, {"compress": "none", "BLOCKSIZE": 2048, "BIGTIFF": "IF_NEEDED"}, kind="tiled")
+
+    assert (tmp_path / "out.tif").stat().st_size > 2**32
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        assert tiff.is_bigtiff
+        assert max(tiff.pages[0].dataoffsets) > 2**32
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert dataset.read(1, window=Window(32_990, 32_990, 10, 10)).tolist() == [[0] * 10] * 9 + [[0] * 9 + [1]]
