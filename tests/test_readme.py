@@ -23,7 +23,9 @@ def test_the_code_runs_and_prints_what_it_says(
 
     promised = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("# ")]
     assert capsys.readouterr().out.splitlines() == promised
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.tif", "ndvi.tif"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "classes.tif", "copy.tif", "ndvi.tif", "part.tif",
+    ]  # fmt: skip
 
 
 def test_the_commands_are_targets_of_the_makefile() -> None:

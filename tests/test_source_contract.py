@@ -52,6 +52,13 @@ class LazyObject(NoValues):
         return self._raster.read_from_window(window)
 
 
+class LazyArrays(LazyObject):
+    """An object that gives windows as plain arrays."""
+
+    def read_from_window(self, window: Window) -> Any:
+        return self._raster.read_from_window(window).values
+
+
 class LazyReader(RasterioReader):
     """A reader of one's own kind, of which only windows may be loaded."""
 
@@ -90,6 +97,11 @@ class TestObjectThatOnlyLoads(SourceContract):
 class TestObjectThatGivesWindows(SourceContract):
     def make(self, folder: Path) -> tuple[Any, GeoTensor]:
         return LazyObject(a_raster()), a_raster()
+
+
+class TestObjectThatGivesArrays(SourceContract):
+    def make(self, folder: Path) -> tuple[Any, GeoTensor]:
+        return LazyArrays(a_raster()), a_raster()
 
 
 class TestMappedArray(SourceContract):

@@ -36,8 +36,11 @@ class GeoDataBase(Protocol):
 class GeoData(GeoDataBase, Protocol):
     """What ``save_cog`` accepts: a grid with pixels and the value that stands for "no data".
 
-    ``values`` is (row, column) or (band, row, column). An object with ``load()`` in place of ``values``
-    is accepted too: ``load().values`` is taken. Where the object also has ``descriptions``,
+    ``values`` is (row, column) or (band, row, column). An object with ``read_from_window(window)`` is read in windows,
+    which it gives as objects of this protocol or as arrays, and its ``values`` are never looked at; so is one that
+    holds something as ``values`` that is cut by slices but is no numpy array (dask, zarr, h5py). An object with
+    ``load()`` in place of ``values`` is accepted too: it is loaded as a whole, and ``load().values`` is taken. One that
+    says its ``dtype`` is not read before all wishes are checked. Where the object also has ``descriptions``,
     ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``, ``tags`` (a mapping or a
     method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept; and so is
     ``attrs["mask"]``, or the mask of a masked array that is the same in all bands. An object that learns of its mask

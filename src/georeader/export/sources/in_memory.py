@@ -81,7 +81,9 @@ def open_array(data: Any) -> ArraySource:
 def take(data: Any) -> Loaded:
     """Load an object's pixels and its mask, once."""
     own = getattr(data, "attrs", None)
-    if isinstance(data, GeoTensor) or not hasattr(data, "load"):
+    if isinstance(data, np.ndarray) and not isinstance(data, GeoTensor):
+        values, said = data, None
+    elif isinstance(data, GeoTensor) or not hasattr(data, "load"):
         values, said = data.values, own
     else:
         # A lazy reader's values may be read anew at each access; load() is what the protocol promises to do once.
