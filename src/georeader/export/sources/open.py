@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ def open_source(data: Any) -> Source:
     """Look at an object and say what raster it is; no pixel is read of one that says its dtype.
 
     Args:
-        data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, or any object of the
-            GeoData protocol.
+        data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray, or any
+            object of the GeoData protocol.
 
     Raises:
         GeoreferenceError: It has no transform or CRS attribute, or unusable ones; or it has no pixels.
@@ -44,6 +45,11 @@ def open_source(data: Any) -> Source:
         from georeader.export.sources.raster_file import open_dataset_source
 
         return open_dataset_source(data)
+    xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(data, (xarray.DataArray, xarray.Dataset)):
+        from georeader.export.sources.data_array import open_data_array
+
+        return open_data_array(data)
     return _open_protocol(data)
 
 
@@ -51,7 +57,12 @@ def _open_protocol(data: Any) -> Source:
     """Open an object that says what it is by its attributes."""
     check_place(data)
     held = data if isinstance(data, GeoTensor) else _held_values(data)
-    if isinstance(held, np.ndarray):
+    if held is not None and not isinstance(held, np.ndarray):
+        if _is_sliced(held):
+            from georeader.export.sources.sliced import open_sliced
+
+            return open_sliced(data, held)
+    elif held is not None:
         return _open_mapped(data) if is_mapped(held) else open_array(data)
     if gives_windows(data):
         return open_windowed(data)
@@ -67,6 +78,11 @@ def _held_values(data: Any) -> Any:
     """Give the pixels that an object holds as a plain attribute; None where looking at them might read them."""
     held = inspect.getattr_static(data, "values", None)
     return None if held is None or hasattr(type(held), "__get__") else held
+
+
+def _is_sliced(values: Any) -> bool:
+    """Tell whether something is cut by slices like an array, but is none: dask, zarr, h5py."""
+    return all(hasattr(type(values), name) for name in ("shape", "dtype", "__getitem__"))
 
 
 def _open_mapped(data: Any) -> MappedSource:

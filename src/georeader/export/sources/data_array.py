@@ -1,0 +1,141 @@
+"""xarray.DataArrays, in memory or lazy."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+
+from georeader.errors import ShapeError
+from georeader.export.source import Source
+from georeader.export.sources.axes import Axes, Key
+from georeader.export.sources.described import describe
+from georeader.export.sources.in_memory import ArraySource
+from georeader.export.sources.mapped import MappedSource, droppable_mapping, is_mapped
+from georeader.export.sources.packing import PackedSource, packing_of
+from georeader.export.sources.rio_metadata import band_numbers, metadata_of, nodata_of
+from georeader.export.sources.rio_place import place_of, spatial_dims
+from georeader.export.sources.sliced import SlicedSource, Windows, windows_of
+from georeader.export.spec import SourceSpec
+
+#: Threads that read windows of a lazy file: xarray's backends have locks where they need some.
+_CONCURRENT_READS = 4
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a DataArray says of itself, as the GeoData protocol has it."""
+
+    shape: tuple[int, int, int]
+    transform: Affine
+    crs: CRS | None
+    attrs: Mapping[str, Any]
+    fill_value_default: Any
+    fill_value_was_said: bool = True
+
+
+def open_data_array(array: Any) -> Source:
+    """See an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
+
+    Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates say
+    so by CF's attributes; bands are a third one, in any order. CRS and transform come from the grid mapping coordinate
+    (``spatial_ref``) and from the coordinates, which must be evenly spaced. Values that were decoded (``encoding``) are
+    stored again as they were in their file: with its dtype, scale, offset and fill value. Without an encoding they are
+    stored as they are, with the nodata, scale and offset of ``attrs``.
+
+    Nothing is loaded but windows, and none of them stays in the DataArray: its ``values`` are never touched.
+
+    Args:
+        array: Of numpy, of dask, or lazily opened from a file.
+
+    Raises:
+        ShapeError: A Dataset; more than one dimension besides rows and columns; or chunks of a size not known.
+        GeoreferenceError: It has no rows and columns, or coordinates that are not evenly spaced.
+        MetadataError: What it says of its bands does not fit them.
+        DtypeError: It has a dtype that is none.
+    """
+    if hasattr(array, "data_vars"):
+        names = ", ".join(map(str, array.data_vars)) or "none"
+        raise ShapeError(
+            f"data_save is an xarray.Dataset, which may have several rasters (its variables: {names}); pass one of "
+            "them, as in data['red'], or those of one dtype as bands: data.to_dataarray(dim='band')"
+        )
+    rows, columns = spatial_dims(array)
+    band, axes = _axes(array, rows, columns)
+    count = axes.shape(array.shape)[0]
+    packing = packing_of(array.encoding, array.dtype, count, band_numbers(array, band, count))
+    seen = _see(array, rows, columns, axes, metadata_of(array, band, count), None if packing is None else packing.fill)
+    source = _open_values(array, axes, seen)
+    if packing is None or not packing.changes(array.dtype):
+        return source
+    return PackedSource(source, replace(source.spec, dtype=packing.dtype), packing)
+
+
+def _see(array: Any, rows: Hashable, columns: Hashable, axes: Axes, attrs: dict[str, Any], fill: Any) -> _Seen:
+    place = place_of(array, rows, columns)
+    return _Seen(
+        shape=axes.shape(array.shape),
+        transform=place.transform,
+        crs=place.crs,
+        attrs=attrs | {"gcps": place.gcps, "rpcs": place.rpcs},
+        fill_value_default=nodata_of(array) if fill is None else fill,
+    )
+
+
+def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | None, Axes]:
+    """Give the dimension along bands, and all of them by position; those of length one may be any."""
+    others = [dim for dim in array.dims if dim not in (rows, columns)]
+    long = [dim for dim in others if array.sizes[dim] != 1]
+    if len(long) > 1:
+        raise ShapeError(
+            f"data_save has the dimensions {dict(array.sizes)}; a GeoTIFF has bands besides rows and columns, so "
+            f"select all others first, as in array.isel({{{long[0]!r}: 0}}), and save each to its own file"
+        )
+    bands = long or [dim for dim in others if dim == "band"] or others
+    band = bands[0] if bands else None
+    position = {dim: number for number, dim in enumerate(array.dims)}
+    band_axis = None if band is None else position[band]
+    return band, Axes(count=len(array.dims), band=band_axis, row=position[rows], column=position[columns])
+
+
+def _open_values(array: Any, axes: Axes, seen: _Seen) -> Source:
+    """Tell apart where values lie: `values` and `data` of a lazy DataArray would load it, so they are not asked."""
+    name = "DataArray" if array.name is None else f"DataArray {array.name!r}"
+    variable = array.variable
+    if variable._in_memory:
+        pixels = axes.arrange(np.asarray(variable.values))
+        spec: SourceSpec = describe(seen, dtype=array.dtype, has_mask=False)
+        if is_mapped(pixels):
+            return MappedSource(name, spec, pixels, None, droppable_mapping(pixels))
+        return ArraySource(name, spec, lambda: (pixels, None))
+    if hasattr(variable._data, "__array_function__"):
+        windows, has_mask = windows_of(variable._data, axes.row)
+    else:
+        windows, has_mask = Windows(_cutter(variable), _preferred_edges(array), _CONCURRENT_READS), False
+    spec = describe(seen, dtype=array.dtype, has_mask=has_mask)
+    return SlicedSource(name, spec, array, windows, axes)
+
+
+def _cutter(variable: Any) -> Any:
+    """Give what reads a window of a lazy variable, which stays as lazy as it was: what is cut is a variable anew."""
+
+    def cut(key: Key) -> Any:
+        return variable[key].values
+
+    return cut
+
+
+def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
+    """Give the edges of the file's chunks; of a selection nobody knows where in a chunk it begins."""
+    preferred = array.encoding.get("preferred_chunks")
+    if not isinstance(preferred, Mapping):
+        return None
+    edges = []
+    for dim, size in array.sizes.items():
+        chunk = int(np.ravel(preferred.get(dim, size))[0])
+        edges.append((*range(0, size, chunk), size) if chunk > 0 else (0, size))
+    return edges

@@ -1,0 +1,155 @@
+"""What an xarray.DataArray says of its bands and itself, by rioxarray's conventions. Pure: nothing but attributes.
+
+Where rioxarray's own ``to_raster`` writes other things: units become those of the bands, where GDAL looks for them, and
+no tag; band names that are coordinates are kept; attributes of single bands follow a selection of bands by the band
+numbers that rioxarray gives; statistics of the pixels, which are others by now, are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from georeader.caller import warn_caller
+from georeader.errors import MetadataWarning
+from georeader.export.metadata import STATISTICS_PREFIX
+from georeader.export.sources.rio_place import rio_accessor, values_of
+
+#: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
+_NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
+
+#: Attributes that have a place of their own in a GeoTIFF, or in none.
+_NO_TAGS = {
+    *_NODATA_ATTRS, "nodatavals", "is_tiled", "res", "crs", "transform", "grid_mapping", "coordinates", "long_name",
+    "units", "scales", "offsets", "scale_factor", "add_offset", "band_tags", "zarr_conventions",
+}  # fmt: skip
+
+_NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
+
+
+def nodata_of(array: Any) -> Any:
+    """Give the value of missing pixels, as they are; None: there is none.
+
+    What ``.rio.set_nodata`` told the accessor alone comes first, as in rioxarray.
+    """
+    told = getattr(rio_accessor(array), "_nodata", None)
+    said = [None if told is False or array.encoding.get("_FillValue") is not None else told]
+    said += [array.attrs.get(name) for name in _NODATA_ATTRS]
+    per_band = array.attrs.get("nodatavals")
+    said += list(per_band)[:1] if isinstance(per_band, Sequence) else []
+    return next((np.ravel(value)[0] for value in said if value is not None and np.size(value)), None)
+
+
+def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]:
+    """Give attributes as a GeoTensor has them.
+
+    Args:
+        array: The DataArray.
+        band: Its dimension along bands, or None.
+        count: Bands.
+    """
+    attrs = array.attrs
+    numbers = band_numbers(array, band, count)
+    said = {"long_name": attrs.get("long_name"), "units": attrs.get("units"), "band_tags": attrs.get("band_tags")}
+    for key, one in (("scales", "scale_factor"), ("offsets", "add_offset")):
+        # Those of the encoding say how the file's numbers are made of these, and so how they are read again.
+        places = ((place, name) for name in (key, one) for place in (attrs, array.encoding))
+        said[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
+    each = {name: per_band(value, count, numbers) for name, value in said.items()}
+    lost = ", ".join(name for name, value in said.items() if value is not None and each[name] is None)
+    if lost:
+        warn_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
+    found = {
+        "descriptions": _texts(each["long_name"]) or _names(array, band, count),
+        "units": _texts(each["units"]),
+        "scales": _numbers(each["scales"], neutral=1.0),
+        "offsets": _numbers(each["offsets"], neutral=0.0),
+        "band_tags": each["band_tags"] if isinstance(said["band_tags"], (list, tuple)) else None,
+        "tags": _tags(attrs),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def per_band(said: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
+    """Give one entry per band of what may be said once for all bands, for each, or for each of the bands that were.
+
+    Args:
+        said: An entry, or several.
+        count: Bands.
+        numbers: Of the bands among those that were, from 1; None: not known.
+
+    Returns:
+        A list; None: nothing is said, or there are as many entries as nobody can tell the bands of.
+
+    Example:
+        >>> per_band("m", 2, None), per_band(["red", "green", "blue"], 2, [3, 1])
+        (['m', 'm'], ['blue', 'red'])
+    """
+    if not isinstance(said, (list, tuple, np.ndarray)) or getattr(said, "ndim", 1) == 0:
+        return None if said is None else [said] * count
+    if len(said) == 1:
+        return list(said) * count
+    if len(said) == count:
+        return list(said)
+    if numbers is not None and max(numbers) <= len(said):
+        return [said[number - 1] for number in numbers]
+    return None
+
+
+def band_numbers(array: Any, band: Hashable | None, count: int) -> list[int] | None:
+    """Give the numbers that rioxarray gives bands, from 1, where the coordinate along bands has such.
+
+    Args:
+        array: The DataArray.
+        band: Its dimension along bands, or None.
+        count: Bands.
+    """
+    values = _band_coordinate(array, band)
+    if values is None or values.dtype.kind not in "iu" or len(values) != count or values.min() < 1:
+        return None
+    return [int(value) for value in values]
+
+
+def _band_coordinate(array: Any, band: Hashable | None) -> Any:
+    """Give the coordinates along bands; of a band that was selected, what it left behind."""
+    name = "band" if band is None else band
+    if name not in array.coords or array.coords[name].dims not in ((), (name,)):
+        return None
+    return np.atleast_1d(values_of(array, name))
+
+
+def _names(array: Any, band: Hashable | None, count: int) -> list[str | None] | None:
+    """Give the bands' names where they have no long_name: text along the bands, else the array's name."""
+    values = _band_coordinate(array, band)
+    if values is not None and len(values) == count and all(isinstance(value, str) for value in values.tolist()):
+        return _texts(values.tolist())
+    return None if array.name is None else _texts([array.name] * count)
+
+
+def _texts(values: Sequence[Any] | None) -> list[str | None] | None:
+    """Give texts; None where there are none."""
+    texts = [None if value is None else str(value).strip() or None for value in values or ()]
+    return texts if any(texts) else None
+
+
+def _numbers(values: Sequence[Any] | None, *, neutral: float) -> list[float] | None:
+    """Give numbers; None where they only say that pixels are what they are."""
+    numbers = [float(np.ravel(value)[0]) for value in values or ()]
+    return numbers if set(numbers) - {neutral} else None
+
+
+def _tags(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Give the attributes that become tags of the file."""
+    tags = {str(key): _text(value) for key, value in attrs.items() if value is not None}
+    return {
+        key: value
+        for key, value in tags.items()
+        if value and key not in _NO_TAGS and not key.startswith(_NO_TAG_PREFIXES)
+    }
+
+
+def _text(value: Any) -> str:
+    plain = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    return str(plain).strip() if isinstance(plain, str) else str(plain)

@@ -1,0 +1,163 @@
+"""Arrays that are none of numpy's, and give windows of themselves to who cuts them: of dask, zarr, h5py and others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.errors import ShapeError
+from georeader.export.chunks import Chunks
+from georeader.export.pyramid import Mask, Region
+from georeader.export.sources.axes import Axes, Key, axes_of_shape
+from georeader.export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
+from georeader.export.sources.gdal_environment import GdalEnvironment
+from georeader.export.spec import SourceSpec
+from georeader.pixels import split_mask
+
+#: What GDAL may keep for each thread, where an array's windows come from it.
+_READER_BYTES = 8 * 2**20
+
+#: Threads that read from a store which allows for several.
+_CONCURRENT_READS = 4
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How windows are cut out of an array.
+
+    Attributes:
+        cut: Gives a window, (any axes), by a slice along each axis.
+        edges: Of the array's chunks along each axis, from 0 to its length; None: nothing is known of them.
+        concurrent_reads: Threads that may cut at once.
+        close: Lets go of what was kept.
+    """
+
+    cut: Callable[[Key], Any]
+    edges: Sequence[tuple[int, ...]] | None = None
+    concurrent_reads: int = 1
+    close: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class SlicedSource:
+    """An array that is read in windows, and never as a whole.
+
+    Attributes:
+        name: What to call it in messages.
+        spec: What it is.
+        data: Who has the array.
+        windows: How they are cut.
+        axes: Which of the array's axes are bands, rows and columns.
+        mask: (row, column) of the whole raster: one that ``data`` has besides that of its pixels; or None.
+        environment: GDAL's options.
+    """
+
+    name: str
+    spec: SourceSpec
+    data: Any
+    windows: Windows
+    axes: Axes
+    mask: Mask = None
+    environment: GdalEnvironment = field(default_factory=GdalEnvironment)
+    is_in_memory: bool = field(default=False, init=False)
+    reader_bytes: int = field(default=_READER_BYTES, init=False)
+
+    @property
+    def concurrent_reads(self) -> int:
+        """How many threads may read at once."""
+        return self.windows.concurrent_reads
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """Those of the array."""
+        return None if self.windows.edges is None else self.axes.chunks(self.windows.edges)
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Cut a window.
+
+        Raises:
+            GeoreaderError: The window is not of the shape, dtype or kind that the array said.
+        """
+        wanted = range(self.spec.count) if self.spec.has_mask else bands  # a mask is that of all bands
+        with self.environment.held():
+            cut = self.windows.cut(self.axes.key(region, wanted))
+        pixels, mask = split_mask(self.axes.arrange(np.asanyarray(cut)))
+        if self.mask is not None:
+            own = self.mask[region.row_start : region.row_stop, region.column_start : region.column_stop]
+            mask = own if mask is None else own & mask
+        spec = replace(self.spec, count=len(wanted))
+        pixels, mask = check_pixels(self.data, spec, pixels, mask, size=region.shape)
+        return (pixels[bands.start : bands.stop] if self.spec.has_mask else pixels), mask
+
+    def close(self) -> None:
+        """Let go of what was kept; the array is its owner's."""
+        self.windows.close()
+
+
+def open_sliced(data: Any, values: Any) -> SlicedSource:
+    """See an object of the GeoData protocol, whose ``values`` are cut by slices, as a source.
+
+    Args:
+        data: With shape, transform and crs; perhaps fill_value_default, attrs and metadata by name.
+        values: Its pixels, (row, column) or (band, row, column): an array of dask, zarr or h5py, or anything with a
+            shape, a dtype and slices. Chunks that it says (``chunks``) are read as a whole.
+
+    Raises:
+        GeoreaderError: As `describe` does.
+        ShapeError: The pixels are of another shape than the object says, or of one that is not known.
+    """
+    check_place(data)
+    windows, masked = windows_of(values, row_axis=len(values.shape) - 2)
+    if shape_of(values.shape) != shape_of(data.shape):
+        raise ShapeError(f"{type(data).__name__} says it is {tuple(data.shape)}, but its pixels are {values.shape}")
+    mask = attrs_of(data).get("mask")
+    has_mask = masked or mask is not None or bool(getattr(data, "has_mask", False))
+    spec = describe(data, dtype=values.dtype, has_mask=has_mask)
+    return SlicedSource(type(data).__name__, spec, data, windows, axes_of_shape(values.shape), mask)
+
+
+def windows_of(values: Any, row_axis: int) -> tuple[Windows, bool]:
+    """Say how windows are cut out of an array, and whether they are masked.
+
+    Args:
+        values: The array.
+        row_axis: Axis along which windows come one after the other.
+
+    Raises:
+        ShapeError: An array of dask that does not know how large its chunks are.
+    """
+    if _is_from("dask.array", "Array", values):
+        from georeader.export.sources.dask_windows import DaskWindows, is_masked
+
+        windows = DaskWindows(values, row_axis)
+        return Windows(windows.read, windows.edges, windows.concurrent_reads, windows.close), is_masked(values)
+    edges = _edges(values.shape, getattr(values, "chunks", None))
+    return Windows(values.__getitem__, edges, _CONCURRENT_READS if _is_from("zarr", "Array", values) else 1), False
+
+
+def _is_from(module: str, name: str, values: Any) -> bool:
+    """Tell whether something is an instance of a class, without importing what defines it."""
+    found = getattr(sys.modules.get(module), name, None)
+    return isinstance(found, type) and isinstance(values, found)
+
+
+def _edges(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]] | None:
+    """Understand chunks as arrays say them: a length along each axis, or all lengths; None where they are neither."""
+    if isinstance(chunks, Mapping) or not isinstance(chunks, Sequence) or len(chunks) != len(shape):
+        return None
+    edges = []
+    for size, chunk in zip(shape, chunks, strict=True):
+        if isinstance(chunk, Integral) and int(chunk) > 0:
+            edges.append((*range(0, size, int(chunk)), size))
+        elif isinstance(chunk, Sequence) and all(isinstance(part, Integral) for part in chunk) and sum(chunk) == size:
+            edges.append(tuple(accumulate((int(part) for part in chunk if part), initial=0)))
+        else:
+            return None
+    return edges

@@ -1,0 +1,447 @@
+"""Arrays of dask, zarr and h5py behind an object of the GeoData shape: read by windows, each chunk once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from conftest import CRS, TRANSFORM
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader.errors import DtypeError, OptionError, ReadError, ShapeError
+from georeader.export.pyramid import Region
+from georeader.export.sources import dask_graph, dask_windows, open_source
+from georeader.export.sources.kept_results import KeptResults
+from georeader.export.sources.task_units import units_of
+
+da = pytest.importorskip("dask.array", reason="dask is not installed")
+dask = pytest.importorskip("dask", reason="dask is not installed")
+
+
+def behind_an_object(values: Any, raster: GeoTensor | None = None, **more: Any) -> Any:
+    """Give an object of the GeoData shape whose pixels are whatever."""
+    place = {"transform": TRANSFORM, "crs": CRS, "fill_value_default": None, "attrs": {}}
+    if raster is not None:
+        place = {name: getattr(raster, name) for name in place}
+    return SimpleNamespace(**{"shape": values.shape, "values": values} | place | more)
+
+
+def ramp(shape: tuple[int, ...], dtype: str = "uint16") -> NDArray[Any]:
+    return (np.arange(np.prod(shape)) % 251 + 1).reshape(shape).astype(dtype)
+
+
+class Counting:
+    """Cuts chunks out of an array, and counts how often each was asked for."""
+
+    def __init__(self, pixels: NDArray[Any], fails_at: tuple[int, ...] | None = None) -> None:
+        self.pixels, self.fails_at = pixels, fails_at
+        self.calls: Counter[tuple[int, ...]] = Counter()
+        self._lock = threading.Lock()
+
+    def __call__(self, block_info: Any = None) -> NDArray[Any]:
+        place = tuple(block_info[None]["chunk-location"])
+        with self._lock:
+            self.calls[place] += 1
+        if place == self.fails_at:
+            raise OSError("the disk was pulled out")
+        return self.pixels[tuple(slice(*edges) for edges in block_info[None]["array-location"])]
+
+    def array(self, chunks: tuple[int, ...]) -> Any:
+        sizes = da.core.normalize_chunks(chunks, self.pixels.shape)
+        empty = np.empty((0,) * self.pixels.ndim, self.pixels.dtype)
+        return da.map_blocks(self, chunks=sizes, dtype=self.pixels.dtype, meta=empty)
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 64, 64), (2, 50, 200)], ids=str)
+def test_a_dataset_of_hdf5_is_saved_by_windows(chunks: Any, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    pixels = ramp((2, 150, 200))
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        values = file.create_dataset("pixels", data=pixels, chunks=chunks)
+
+        save_cog(behind_an_object(values), tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(), pixels)
+
+
+@pytest.mark.parametrize("chunks", [(3, 256, 256), (1, 100, 333), (3, 500, 600), (2, 64, 600)], ids=str)
+@pytest.mark.parametrize(
+    ("save", "profile_arg"),
+    [(save_cog, {}), (save_cog, {"interleave": "band"}), (save_tiled_geotiff, {"predictor": 1})],
+    ids=["COG", "COG by bands", "tiles"],
+)
+def test_each_chunk_is_computed_once(save: Any, chunks: Any, profile_arg: dict[str, Any], tmp_path: Path) -> None:
+    counting = Counting(ramp((3, 500, 600)))
+
+    save(behind_an_object(counting.array(chunks)), tmp_path / "out.tif", profile_arg=profile_arg)
+
+    assert set(counting.calls.values()) == {1}
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(), counting.pixels)
+
+
+SHARED = {
+    "rechunked": lambda array: array.rechunk((256, 200)),
+    "sharpened": lambda array: array.map_overlap(lambda part: part, depth=2, boundary="none", dtype=array.dtype),
+    "twice": lambda array: array.map_overlap(
+        lambda part: part, depth=1, boundary="none", dtype=array.dtype
+    ).map_overlap(lambda part: part, depth=1, boundary="none", dtype=array.dtype),
+    "turned": lambda array: array[::-1, ::-1][::-1, ::-1],
+}
+
+
+@pytest.mark.parametrize("pipeline", SHARED.values(), ids=SHARED)
+def test_chunks_that_several_others_need_are_computed_once(pipeline: Any, tmp_path: Path) -> None:
+    counting = Counting(ramp((700, 900)))
+
+    save_cog(behind_an_object(pipeline(counting.array((150, 170)))), tmp_path / "out.tif")
+
+    assert set(counting.calls.values()) == {1}
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), counting.pixels)
+
+
+@pytest.mark.parametrize("kept_bytes", [dask_graph.KEPT_BYTES, 0])
+def test_what_depends_on_everything_is_computed_once_for_all_windows(
+    kept_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_graph, "KEPT_BYTES", kept_bytes)
+    counting = Counting(ramp((700, 900), "float32"))
+    array = counting.array((150, 170))
+
+    save_cog(behind_an_object((array - array.mean()).astype("float32")), tmp_path / "out.tif")
+
+    # Once for the mean, and again for what is made of it where that may not be kept.
+    assert max(counting.calls.values()) <= (2 if kept_bytes == 0 else 1)
+
+
+@pytest.mark.parametrize("pipeline", [lambda array: array, SHARED["sharpened"]], ids=["plain", "sharpened"])
+def test_a_graph_of_many_tasks_is_looked_at_in_parts(
+    pipeline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_windows, "MOST_TASKS", 40)
+    counting = Counting(ramp((700, 900)))
+
+    save_cog(behind_an_object(pipeline(counting.array((100, 170)))), tmp_path / "out.tif")
+
+    # What neighbouring parts need is computed by each of them.
+    assert max(counting.calls.values()) <= (3 if pipeline is SHARED["sharpened"] else 1)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), counting.pixels)
+
+
+def test_a_chunk_that_is_larger_than_a_window_is_computed_once(tmp_path: Path) -> None:
+    counting = Counting(ramp((3000, 3000)))
+
+    save_cog(behind_an_object(counting.array((3000, 3000))), tmp_path / "out.tif", max_memory="48MiB")
+
+    assert counting.calls == {(0, 0): 1}
+
+
+@pytest.mark.parametrize("failing", [(0, 0), (1, 2), (2, 3)])
+def test_an_error_in_a_task_names_the_window_and_leaves_nothing(failing: tuple[int, int], tmp_path: Path) -> None:
+    counting = Counting(ramp((700, 900)), fails_at=failing)
+
+    with pytest.raises(
+        ReadError, match=r"rows \d+ to \d+, columns \d+ to \d+, bands 1 to 1.*disk was pulled"
+    ) as caught:
+        save_cog(behind_an_object(counting.array((256, 256))), tmp_path / "out.tif")
+
+    assert isinstance(caught.value.__cause__, OSError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_scheduler_that_the_user_chose_is_taken(tmp_path: Path) -> None:
+    threads = set()
+
+    def scheduler(graph: Any, keys: Any, **options: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return dask.get(graph, keys, **options)
+
+    with dask.config.set(scheduler=scheduler):
+        save_cog(behind_an_object(da.from_array(ramp((300, 400)), chunks=(100, 100))), tmp_path / "out.tif")
+
+    assert threads
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, dask.get), ({"scheduler": "threads"}, dask.threaded.get), ({"num_workers": 3}, dask.get)],
+)
+def test_windows_are_computed_by_the_thread_that_reads_them_unless_said_otherwise(options: Any, expected: Any) -> None:
+    with dask.config.set(options):
+        scheduler = dask_graph.find_scheduler()
+
+    assert scheduler.get is expected
+    assert scheduler.concurrent == options.get("num_workers", 2 if options else dask.system.CPU_COUNT)
+
+
+def test_chunks_of_unknown_size_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    counting = Counting(ramp((300, 400)))
+    array = counting.array((100, 100))
+    unknown = array[da.from_array(np.arange(300) % 2 == 0, chunks=100)]
+
+    with pytest.raises(ShapeError, match=r"does not know how large its chunks are; call its compute_chunk_sizes\(\)"):
+        save_cog(behind_an_object(unknown, shape=(150, 400)), tmp_path / "out.tif")
+
+    assert not counting.calls
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_of_another_shape_than_its_array_is_refused(tmp_path: Path) -> None:
+    values = da.zeros((10, 20), chunks=10)
+
+    with pytest.raises(ShapeError, match=r"says it is \(20, 10\), but its pixels are \(10, 20\)"):
+        save_cog(behind_an_object(values, shape=(20, 10)), tmp_path / "out.tif")
+
+
+def lying(said: str, given: str, shape: Any = None) -> Any:
+    """Give a dask array whose function gives something else than it said."""
+    values = da.zeros((300, 400), chunks=(100, 200), dtype=said)
+    return values.map_blocks(
+        lambda part: np.full(shape or part.shape, 3, given), dtype=said, meta=np.empty((0, 0), said)
+    )
+
+
+@pytest.mark.parametrize(("said", "given"), [("float32", "float64"), ("int32", "int16"), ("uint16", "int64")])
+def test_a_chunk_of_another_dtype_than_was_said_is_converted_where_nothing_is_lost(
+    said: str, given: str, tmp_path: Path
+) -> None:
+    save_cog(behind_an_object(lying(said, given)), tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert dataset.dtypes == (said,)
+        assert (dataset.read() == 3).all()
+
+
+def test_a_chunk_of_another_kind_than_was_said_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DtypeError, match=r"rows 0 to .* is float32, but the array says it is uint8"):
+        save_cog(behind_an_object(lying("uint8", "float32")), tmp_path / "out.tif")
+
+
+def test_a_chunk_of_another_shape_than_was_said_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match=r"chunk \(\d, \d\) of the dask array is of \(1, 1\)"):
+        save_cog(behind_an_object(lying("uint8", "uint8", shape=(1, 1))), tmp_path / "out.tif")
+
+
+def test_masked_chunks_give_a_mask(tmp_path: Path) -> None:
+    pixels = ramp((2, 300, 400))
+    hidden = np.broadcast_to(pixels[0] % 7 == 0, pixels.shape)
+    values = da.from_array(np.ma.array(pixels, mask=hidden), chunks=(1, 128, 128), asarray=False)
+
+    save_cog(behind_an_object(values), tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read_masks(2) == 0, hidden[1])
+        np.testing.assert_array_equal(dataset.read(masked=True).filled(0), np.where(hidden, 0, pixels))
+
+
+def test_chunks_that_are_masked_in_one_band_alone_are_refused(tmp_path: Path) -> None:
+    hidden = np.zeros((2, 300, 400), bool)
+    hidden[0, 5, 5] = True
+    values = da.from_array(np.ma.array(ramp((2, 300, 400)), mask=hidden), chunks=(2, 128, 128), asarray=False)
+
+    with pytest.raises(OptionError, match="not the same ones in each band"):
+        save_cog(behind_an_object(values), tmp_path / "out.tif")
+
+
+def test_a_mask_beside_the_pixels_is_cut_with_them(tmp_path: Path) -> None:
+    mask = ramp((300, 400)) % 5 != 0
+    values = da.from_array(ramp((2, 300, 400)), chunks=(1, 128, 128))
+
+    save_cog(behind_an_object(values, attrs={"mask": mask}), tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.dataset_mask() != 0, mask)
+
+
+class OnlySlices:
+    """An array of somebody's own: it says its shape and dtype, and can be cut."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.keys: list[Any] = []
+        self.chunks: Any = None
+        self._pixels = pixels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._pixels.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._pixels.dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        self.keys.append(key)
+        return self._pixels[key]
+
+    def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+        raise AssertionError("the whole array was asked for")
+
+
+def test_any_array_that_can_be_cut_is_read_by_windows_and_by_one_thread(tmp_path: Path) -> None:
+    values = OnlySlices(ramp((2, 1500, 1400)))
+
+    save_cog(behind_an_object(values), tmp_path / "out.tif", max_memory="48MiB")
+
+    assert open_source(behind_an_object(values)).concurrent_reads == 1
+    assert max((key[1].stop - key[1].start) * (key[2].stop - key[2].start) for key in values.keys) < 1500 * 1400
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(), values._pixels)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "rows", "columns"),
+    [
+        ((2, 100, 60), (0, 100, 150), (0, 60, 120, 130)),
+        (((1, 1), (50, 0, 100), (130,)), (0, 50, 150), (0, 130)),
+        (((1, 1), (50, 50), (130,)), None, None),
+        ("auto", None, None),
+        ((100, 60), None, None),
+        ((2, None, 60), None, None),
+    ],
+)
+def test_chunks_are_known_where_an_array_says_them(chunks: Any, rows: Any, columns: Any) -> None:
+    values = OnlySlices(ramp((2, 150, 130)))
+    values.chunks = chunks
+
+    found = open_source(behind_an_object(values)).chunks
+
+    assert (found.row_edges_px, found.column_edges_px) == (rows, columns) if rows else found is None
+
+
+def test_empty_chunks_are_passed_over(tmp_path: Path) -> None:
+    pixels = ramp((300, 400))
+    values = da.concatenate(
+        [da.from_array(pixels[:100]), da.zeros((0, 400), dtype="uint16"), da.from_array(pixels[100:])]
+    )
+
+    save_cog(behind_an_object(values), tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), pixels)
+
+
+sizes = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
+
+
+@given(rows=sizes, columns=sizes, overlaps=st.booleans(), data=st.data())
+def test_any_window_of_any_chunks_has_the_pixels_of_the_array(
+    rows: Any, columns: Any, overlaps: bool, data: Any
+) -> None:
+    pixels = ramp((sum(rows), sum(columns)))
+    values = da.from_array(pixels, chunks=(rows, columns))
+    if overlaps:
+        values = values.map_overlap(lambda part: part, depth=1, boundary="none", allow_rechunk=False, dtype="uint16")
+    source = open_source(behind_an_object(values))
+
+    for _ in range(3):
+        row, column = (data.draw(st.integers(0, side - 1)) for side in pixels.shape)
+        down, right = (
+            data.draw(st.integers(row + 1, pixels.shape[0])),
+            data.draw(st.integers(column + 1, pixels.shape[1])),
+        )
+        found, mask = source.read(Region(row, down, column, right), range(1))
+        np.testing.assert_array_equal(found[0], pixels[row:down, column:right])
+        assert mask is None
+    source.close()
+
+
+@given(st.lists(st.lists(st.integers(0, 1000), max_size=4), min_size=1, max_size=25), st.integers(1, 5))
+def test_units_have_every_task_and_need_only_each_other(wishes: list[list[int]], outputs: int) -> None:
+    dependencies = {
+        task: sorted({wish % task for wish in wished} if task else set()) for task, wished in enumerate(wishes)
+    }
+    wanted = list(dependencies)[-outputs:]
+
+    units = units_of(dependencies, wanted)
+
+    def within(task: int) -> set[int]:
+        """Give a task and those that it needs, up to other units."""
+        return {task}.union(*(within(needed) for needed in dependencies[task] if needed not in units.needs))
+
+    assert set(wanted) <= set(units.needs)
+    parts = [within(unit) for unit in units.needs]
+    assert sorted(task for part in parts for task in part) == sorted(dependencies)
+    for unit, part in zip(units.needs, parts, strict=True):
+        outside = {needed for task in part for needed in dependencies[task]} - part
+        assert outside == set(units.needs[unit])
+    for task, users in units.users.items():
+        assert users == sum(task in needed for needed in units.needs.values())
+
+
+def test_a_result_is_made_by_one_thread_while_others_wait_for_it() -> None:
+    kept, started, made = KeptResults(100), threading.Event(), []
+
+    def make() -> int:
+        made.append(threading.get_ident())
+        started.wait(5)
+        return 7
+
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(kept.get, "mean", make) for _ in range(4)]
+        started.set()
+        results = [future.result() for future in asked]
+
+    assert (results, len(made)) == ([7] * 4, 1)
+
+
+def test_a_result_that_could_not_be_made_is_tried_again() -> None:
+    kept = KeptResults(100)
+
+    with pytest.raises(OSError, match="out of reach"):
+        kept.get("part", lambda: (_ for _ in ()).throw(OSError("out of reach")))
+
+    assert kept.get("part", lambda: 7) == 7
+
+
+def test_results_beyond_the_limit_go_the_oldest_first() -> None:
+    kept = KeptResults(limit_bytes=250)
+    parts = [np.zeros(100, "uint8") for _ in range(4)]
+
+    for position, part in enumerate(parts):
+        kept.get(position, lambda part=part: part)
+
+    assert [position in kept for position in range(4)] == [False, False, True, True]
+    kept.get("large", lambda: np.zeros(1000, "uint8"))
+    assert [name in kept for name in (2, 3, "large")] == [False, False, True]
+
+
+def test_large_chunks_are_computed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_graph, "LARGE_BYTES", 1000)
+    running, most, lock = 0, 0, threading.Lock()
+
+    def slow(part: NDArray[Any]) -> NDArray[Any]:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        threading.Event().wait(0.01)
+        with lock:
+            running -= 1
+        return part
+
+    values = da.from_array(ramp((400, 400)), chunks=(200, 200)).map_blocks(
+        slow, dtype="uint16", meta=np.empty((0, 0), "u2")
+    )
+    source = open_source(behind_an_object(values))
+    regions = [
+        Region(*rows, *columns) for rows in pairwise(range(0, 401, 100)) for columns in pairwise(range(0, 401, 100))
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda region: source.read(region, range(1)), regions))
+    source.close()
+
+    assert most == 1
