@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader import save
-from georeader.errors import GeoreferenceError, IndexingError, OptionError, ShapeError, WriteError
-from georeader.georeferenced import Georeferenced
-from georeader.pixels import split_mask
+from georeader.errors import WriteError
 from georeader.unsaid import Unsaid
-from georeader.window_utils import same_transform, whole_pixel_window, window_transform
 
 if TYPE_CHECKING:
     from georeader.export.canvas import Canvas
@@ -43,6 +38,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         receipt: What was written, once the block has ended; None before.
 
     Example:
+        >>> import numpy as np
         >>> from affine import Affine
         >>> from georeader import CogWriter, RasterioReader
         >>> place = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
@@ -103,11 +99,12 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         """
         from georeader.export.blank import blank_spec
         from georeader.export.memory_size import memory_bytes
-        from georeader.export.pipeline import Wishes, check_wishes
+        from georeader.export.piece import PieceRules
+        from georeader.export.pipeline import Wishes, check_memory, check_wishes
 
         self.receipt: Receipt | None = None
         self._sink, self._scratch = save._destination(path, fs, dir_tmpfiles, durable)
-        self._spec = blank_spec(like, shape=shape, dtype=dtype, transform=transform, crs=crs)
+        said = blank_spec(like, shape=shape, dtype=dtype, transform=transform, crs=crs)
         limit_bytes = memory_bytes(max_memory)
         self._canvas_bytes = int(_CANVAS_SHARE * limit_bytes)
         rest = type(max_memory) if isinstance(max_memory, Unsaid) else int
@@ -115,8 +112,13 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             "cog", save._default_profile(), profile_arg, descriptions, tags, nodata, engine, verify,
             rest(limit_bytes - self._canvas_bytes), progress,
         )  # fmt: skip
-        self._wanted = check_wishes(self._spec, self._wishes)
+        self._wanted = check_wishes(said, self._wishes)
+        # Pieces are kept as the file will have them: what does not fit is refused when it comes.
+        self._spec = replace(said, dtype=self._wanted.dtype)
+        nodata = self._wanted.nodata if self._wanted.nodata_as_mask is None else self._wanted.nodata_as_mask
+        self._rules = PieceRules(self._sink.given, said, self._wanted.dtype, nodata)
         self._canvas: Canvas | None = None
+        check_memory(self._new_canvas(), self._wanted, self._wishes)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -124,20 +126,15 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         return self._spec.count, self._spec.height_px, self._spec.width_px
 
     def __enter__(self) -> CogWriter:
-        """Begin; nothing is at the path yet."""
-        from georeader.export.canvas import Canvas
+        """Begin; nothing is at the path yet.
 
+        Raises:
+            WriteError: The block has begun already.
+        """
+        if self._canvas is not None:
+            raise WriteError(f"{self._sink.given!r}: the writer is open already; a with block can't be within its own")
         self._sink.__enter__()
-        encoding, nodata = self._wanted.encoding, self._wanted.nodata_as_mask
-        nodata = self._wanted.nodata if nodata is None else nodata
-        self._canvas = Canvas(
-            name=f"{self._sink.given!r}, as it was written",
-            spec=self._spec,
-            fill=0 if nodata is None else nodata,
-            tile_shape=(encoding.tile_height_px, encoding.tile_width_px),
-            limit_bytes=self._canvas_bytes,
-            open_spool=self._sink.open_spool,
-        )
+        self._canvas = self._new_canvas()
         return self
 
     def write(self, array: Any, window: Window | None = None, *, indexes: int | Sequence[int] | None = None) -> None:
@@ -145,7 +142,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
 
         Args:
             array: (row, column) or (band, row, column), of the window's size; numbers that the dtype can't hold are an
-                error. It is copied.
+                error, what is masked becomes nodata. It is copied.
             window: In pixels of the file, within it. None: where a GeoTensor's transform says, or for a plain array
                 the whole raster.
             indexes: Bands, counted from 1; all by default.
@@ -158,25 +155,12 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             OptionError: The array is masked, and there is no nodata.
             WriteError: The writer is not open, or the disk is full.
         """
-        if self._canvas is None:
+        canvas = self._canvas
+        if canvas is None:
             raise WriteError(f"{self._sink.given!r}: the writer is not open; use it in a with block")
-        from georeader.export.dtypes import convert_pixels
-        from georeader.export.pyramid import Region
-
-        bands = self._bands(indexes)
-        pixels = self._pixels(array)
-        whole = self._window(array, window)
-        size = (int(whole.height), int(whole.width))
-        if pixels.ndim == 2:
-            pixels = pixels[np.newaxis]
-        if pixels.shape != (len(bands), *size):
-            raise ShapeError(
-                f"{self._sink.given!r}: an array of shape {np.shape(array)} does not fit {len(bands)} bands of a "
-                f"window of {size[0]} x {size[1]} pixels; cut one of them"
-            )
-        rows, columns = whole.toslices()
-        region = Region(rows.start, rows.stop, columns.start, columns.stop)
-        self._canvas.write(region, bands, convert_pixels(pixels, self._spec.dtype))
+        bands = self._rules.bands(indexes)
+        region = self._rules.region(array, window)
+        canvas.write(region, bands, self._rules.pixels(array, len(bands), region.shape))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -187,65 +171,19 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         canvas, self._canvas = self._canvas, None
         try:
             if kind is None and canvas is not None:
-                self.receipt = export_source(canvas, self._sink, self._scratch, self._wishes)
+                self.receipt = export_source(canvas, self._sink, self._scratch, self._wishes, self._wanted)
         finally:
             self._sink.abort()
 
-    def _bands(self, indexes: int | Sequence[int] | None) -> list[int]:
-        if indexes is None:
-            return list(range(self._spec.count))
-        listed = indexes if isinstance(indexes, Sequence) else [indexes]
-        bands = [operator.index(index) - 1 for index in listed]
-        wrong = [band + 1 for band in bands if not 0 <= band < self._spec.count]
-        if wrong or not bands:
-            raise IndexingError(
-                f"{self._sink.given!r}: bands {wrong or 'none'} asked for; there are 1 to {self._spec.count}"
-            )
-        return bands
+    def _new_canvas(self) -> Canvas:
+        from georeader.export.canvas import Canvas
 
-    def _pixels(self, array: Any) -> NDArray[Any]:
-        """Give an array's pixels; what its mask hides becomes nodata."""
-        pixels, mask = split_mask(array)
-        attrs = getattr(array, "attrs", None)
-        said = attrs.get("mask") if isinstance(attrs, Mapping) else None
-        for valid in (mask, said):
-            if valid is None or valid.all():
-                continue
-            if self._wanted.nodata is None:
-                raise OptionError(f"{self._sink.given!r}: a masked array, and the file has no nodata; pass nodata")
-            pixels = np.where(valid, pixels, self._wanted.nodata)
-        if pixels.ndim not in (2, 3):
-            raise ShapeError(
-                f"{self._sink.given!r}: an array of shape {pixels.shape}; write takes (row, column) or "
-                "(band, row, column)"
-            )
-        return np.asarray(pixels)
-
-    def _window(self, array: Any, window: Window | None) -> Window:
-        """Give the window on whole pixels, within the file."""
-        if window is None:
-            window = self._window_of(array)
-        try:
-            whole = whole_pixel_window(window)
-        except IndexingError as error:
-            raise IndexingError(f"{self._sink.given!r}: {error}") from error
-        height_px, width_px = self._spec.height_px, self._spec.width_px
-        is_inside = 0 <= whole.row_off <= whole.row_off + whole.height <= height_px
-        if not (is_inside and 0 <= whole.col_off <= whole.col_off + whole.width <= width_px):
-            raise IndexingError(
-                f"{self._sink.given!r}: {whole} reaches beyond the raster of {height_px} x {width_px} pixels; cut "
-                "array and window at its edge"
-            )
-        return whole
-
-    def _window_of(self, array: Any) -> Window:
-        if not isinstance(array, Georeferenced):
-            return Window(0, 0, self._spec.width_px, self._spec.height_px)
-        own, place = self._spec.transform, array.transform
-        column, row = ~own * (place.c, place.f)
-        window = Window(column, row, array.shape[-1], array.shape[-2])
-        if not same_transform(window_transform(window, own), place):
-            raise GeoreferenceError(
-                f"{self._sink.given!r}: the array lies on another grid than the file; resample it, or pass its window"
-            )
-        return window
+        encoding = self._wanted.encoding
+        return Canvas(
+            name=f"{self._sink.given!r}, as it was written",
+            spec=self._spec,
+            fill=0 if self._rules.missing is None else self._rules.missing,
+            tile_shape=(encoding.tile_height_px, encoding.tile_width_px),
+            limit_bytes=self._canvas_bytes,
+            open_spool=self._sink.open_spool,
+        )

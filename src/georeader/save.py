@@ -338,7 +338,7 @@ def _destination(
     is_path = isinstance(dir_tmpfiles, (str, os.PathLike))
     if dir_tmpfiles is not None and not (is_path and Path(dir_tmpfiles).is_dir()):
         raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is no folder; create it first")
-    scratch = None if dir_tmpfiles is None else Path(dir_tmpfiles)
+    scratch = None if dir_tmpfiles is None else Path(dir_tmpfiles).absolute()  # whatever the current folder later is
     return LocalSink(text, durable=durable, dir_tmpfiles=scratch), scratch
 
 

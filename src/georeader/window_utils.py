@@ -88,8 +88,8 @@ def whole_pixel_window(window: Window) -> Window:
         IndexingError: An edge lies between pixels, which would need resampling.
     """
     exact = (window.col_off, window.row_off, window.width, window.height)
-    whole = tuple(round(value) for value in exact)
-    if any(abs(a - b) > PIXEL_PRECISION_PX for a, b in zip(exact, whole, strict=True)):
+    whole = tuple(round(value) if math.isfinite(value) else 0 for value in exact)
+    if not all(abs(a - b) <= PIXEL_PRECISION_PX for a, b in zip(exact, whole, strict=True)):
         raise IndexingError(
             f"{window} does not lie on whole pixels; round it first, "
             "for instance with window.round_offsets().round_lengths()"

@@ -53,6 +53,9 @@ def blank_spec(
     if (whole[0], numbers) != (spec.count, spec.dtype):
         bare = metadata_from_attrs({}, whole[0])
         spec = replace(spec, metadata=bare, fill_value=None, fill_value_was_said=False)
+    elif transform is not None:
+        # They say where another raster lies.
+        spec = replace(spec, metadata=replace(spec.metadata, gcps=None, rpcs=None))
     return replace(
         spec,
         count=whole[0],

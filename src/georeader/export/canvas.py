@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,14 @@ from georeader.export.pyramid import Mask, Region
 from georeader.export.spec import SourceSpec
 from georeader.export.spool import Spool
 
-#: A cell is at least so high and wide.
+#: A cell is at least so high and wide, where all bands of a pixel fit in a cell.
 CELL_SIDE_PX = 512
+
+#: And so where they do not: what is written of all bands touches a cell for each of their groups.
+CELL_SIDE_OF_MANY_BANDS_PX = 256
+
+#: Bytes of a pixel of the bands that share a cell.
+CELL_PIXEL_BYTES = 8
 
 
 @dataclass
@@ -49,7 +55,9 @@ class Canvas:
 
     def __post_init__(self) -> None:
         """Begin with nothing written."""
-        height_px, width_px = (-(-CELL_SIDE_PX // side_px) * side_px for side_px in self.tile_shape)
+        self._bands_per_cell = max(1, CELL_PIXEL_BYTES // self.spec.dtype.itemsize)
+        least_px = CELL_SIDE_PX if self.spec.count <= self._bands_per_cell else CELL_SIDE_OF_MANY_BANDS_PX
+        height_px, width_px = (-(-least_px // side_px) * side_px for side_px in self.tile_shape)
         self._grid = CellGrid(self.spec.height_px, self.spec.width_px, height_px, width_px)
         self._store = PixelStore(self.limit_bytes, self.open_spool)
         self._lock = threading.Lock()
@@ -58,14 +66,14 @@ class Canvas:
     def chunks(self) -> Chunks:
         """The cells."""
         shape = (self.spec.count, self.spec.height_px, self.spec.width_px)
-        return regular_chunks(shape, (1, self._grid.cell_height_px, self._grid.cell_width_px))
+        return regular_chunks(shape, (self._bands_per_cell, self._grid.cell_height_px, self._grid.cell_width_px))
 
-    def write(self, region: Region, bands: list[int], pixels: NDArray[Any]) -> None:
+    def write(self, region: Region, bands: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write some bands of a region.
 
         Args:
             region: Within the raster.
-            bands: Counted from 0.
+            bands: Counted from 0, in any order.
             pixels: (band, row, column), of the spec's dtype; they are copied.
 
         Raises:
@@ -75,10 +83,13 @@ class Canvas:
             for cell in self._grid.touched(region):
                 own = self._grid.region(cell)
                 part = common(own, region)
-                held = self._cell(cell, own)
-                # One band after the other: numpy copies what a list of bands selects.
-                for band, plane in zip(bands, pixels, strict=True):
-                    held.pixels[(band, *part.within(own))] = plane[part.within(region)]
+                for group, places in self._groups(bands):
+                    held = self._cell(cell, group, own)
+                    # One band after the other: numpy copies what a list of bands selects.
+                    for place in places:
+                        held.pixels[(bands[place] - group.start, *part.within(own))] = pixels[
+                            (place, *part.within(region))
+                        ]
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read what was written, the fill value elsewhere.
@@ -89,18 +100,32 @@ class Canvas:
         pixels = np.full((len(bands), *region.shape), self.fill, self.spec.dtype)
         with self._lock:
             for cell in self._grid.touched(region):
-                if cell in self._store:
-                    own = self._grid.region(cell)
-                    part = common(own, region)
-                    held = self._store.look(cell)
-                    pixels[:, *part.within(region)] = held.pixels[bands.start : bands.stop, *part.within(own)]
+                own = self._grid.region(cell)
+                part = common(own, region)
+                for group, places in self._groups(bands):
+                    if (cell, group.start) in self._store:
+                        held = self._store.look((cell, group.start))
+                        chosen = slice(bands[places[0]] - group.start, bands[places[-1]] - group.start + 1)
+                        pixels[places[0] : places[-1] + 1, *part.within(region)] = held.pixels[
+                            chosen, *part.within(own)
+                        ]
         return pixels, None
 
     def close(self) -> None:
         """Let go of the pixels; the spool is its owner's."""
         self._store = PixelStore(0, self.open_spool)
 
-    def _cell(self, cell: Cell, own: Region) -> Held:
-        if cell not in self._store:
-            self._store.put(cell, Held(np.full((self.spec.count, *own.shape), self.fill, self.spec.dtype), None, 0))
-        return self._store.get(cell)
+    def _groups(self, bands: Sequence[int]) -> Iterator[tuple[range, list[int]]]:
+        """Give the groups of bands that share cells, and for each the places of its bands among ``bands``."""
+        groups: dict[int, list[int]] = {}
+        for place, band in enumerate(bands):
+            groups.setdefault(band // self._bands_per_cell, []).append(place)
+        for number, places in groups.items():
+            first = number * self._bands_per_cell
+            yield range(first, min(first + self._bands_per_cell, self.spec.count)), places
+
+    def _cell(self, cell: Cell, group: range, own: Region) -> Held:
+        key = cell, group.start
+        if key not in self._store:
+            self._store.put(key, Held(np.full((len(group), *own.shape), self.fill, self.spec.dtype), None, 0))
+        return self._store.get(key)

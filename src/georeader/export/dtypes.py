@@ -114,6 +114,8 @@ def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.nda
     """
     if pixels.dtype == dtype and pixels.dtype.isnative:
         return pixels
+    if not pixels.size:
+        return pixels.astype(dtype)
     if pixels.dtype.kind == "c" and dtype.kind != "c":
         raise DtypeError(f"complex pixels can't be saved as {dtype}; take .real, .imag or abs() first")
     if dtype.kind in "iu" and not np.can_cast(pixels.dtype, dtype, "safe"):

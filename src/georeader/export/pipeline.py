@@ -19,6 +19,7 @@ from georeader.errors import DestinationError, OptionError, TileError
 from georeader.export.assembly import Written
 from georeader.export.engine_choice import check_engine, choose_engine
 from georeader.export.file_pixels import FilePixels
+from georeader.export.geotags import descriptive_tags
 from georeader.export.guarded_source import GuardedSource
 from georeader.export.memory_size import memory_bytes
 from georeader.export.predictor_choice import with_predictor, without_predictor
@@ -91,7 +92,9 @@ def export(data: Any, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes
     return export_source(open_source(data), sink, dir_tmpfiles, wishes)
 
 
-def export_source(source: Source, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes) -> Receipt:
+def export_source(
+    source: Source, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes, spec: ExportSpec | None = None
+) -> Receipt:
     """Write a source to a sink, and let go of the source.
 
     Args:
@@ -99,13 +102,14 @@ def export_source(source: Source, sink: LocalSink, dir_tmpfiles: Path | None, wi
         sink: As in `export`.
         dir_tmpfiles: As in `export`.
         wishes: As in `export`.
+        spec: The file, where it is planned already (`check_wishes`).
 
     Raises:
         GeoreaderError: One of its kinds.
     """
     source = GuardedSource(source)
     try:
-        spec = plan_spec(source.spec, wishes)
+        spec = plan_spec(source.spec, wishes) if spec is None else spec
         engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
         if reasons and wishes.engine == "auto":
             _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
@@ -130,10 +134,21 @@ def check_wishes(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
     check_progress(wishes.progress)
     memory_bytes(wishes.max_memory)
     wanted = plan_spec(spec, wishes)
-    engine, _ = choose_engine(check_engine(wishes.engine), wanted, verify=wishes.verify)
-    if engine == "stream":
-        plan_stream(without_predictor(wanted), verify=wishes.verify)
+    descriptive_tags(wanted)  # not every CRS has a place in a GeoTIFF
     return wanted
+
+
+def check_memory(source: Source, spec: ExportSpec, wishes: Wishes) -> None:
+    """Refuse a limit that can't be kept; no pixel is read.
+
+    Raises:
+        OptionError: It is too small.
+    """
+    engine, _ = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
+    if engine == "gdal":
+        _check_gdal_memory(spec, wishes)
+    else:
+        _work(source, plan_stream(without_predictor(spec), verify=wishes.verify), wishes)
 
 
 def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
@@ -156,7 +171,7 @@ def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
 def _by_us(source: Source, spec: ExportSpec, sink: LocalSink, wishes: Wishes) -> Receipt:
     max_memory_bytes = memory_bytes(wishes.max_memory)
     plan = plan_stream(without_predictor(spec), verify=wishes.verify)
-    work = _work(source, plan, max_memory_bytes, is_firm=not isinstance(wishes.max_memory, Unsaid))
+    work = _work(source, plan, wishes)
     with WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
         plan = plan_stream(with_predictor(spec, reader.peek), verify=wishes.verify)
         with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
@@ -172,7 +187,7 @@ def _write(reader: WindowReader, plan: StreamPlan, sink: LocalSink, advance: Any
         raise TileError(f"{sink.given!r}: {error}") from error
 
 
-def _work(source: Source, plan: StreamPlan, max_memory_bytes: int, *, is_firm: bool) -> Work:
+def _work(source: Source, plan: StreamPlan, wishes: Wishes) -> Work:
     traits = SourceTraits(
         is_in_memory=source.is_in_memory,
         chunks=source.chunks,
@@ -181,7 +196,9 @@ def _work(source: Source, plan: StreamPlan, max_memory_bytes: int, *, is_firm: b
         pixel_bytes=source.spec.dtype.itemsize,
     )
     threads = thread_count(plan.spec.encoding.num_threads, _processors(), plan.task_count)
-    return plan_work(plan, traits, threads=threads, max_memory_bytes=max_memory_bytes, is_limit_firm=is_firm)
+    is_firm = not isinstance(wishes.max_memory, Unsaid)
+    limit_bytes = memory_bytes(wishes.max_memory)
+    return plan_work(plan, traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
 
 
 def _by_gdal(pixels: FilePixels, sink: LocalSink, dir_tmpfiles: Path | None) -> Receipt:
