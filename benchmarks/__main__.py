@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.list:
         for section in wanted:
-            print(f"{section.name:20} {section.kind:8} {section.input:8} {section.settings.title()}")
+            print(f"{section.name:20} {section.kind:8} {section.input:8} {section.form:6} {section.settings.title()}")
         return 0
     wanted = [dataclasses.replace(each, peers=tuple(peer for peer in each.peers if peer in peers)) for each in wanted]
     options.output.mkdir(parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of every section and peer")
     parser.add_argument("--folder", type=Path, help="where files are written meanwhile (below the output)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where results.json and results.png go")
-    parser.add_argument("--timeout", type=float, default=600, help="seconds after which one job is given up")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds after which one job is given up")
     return parser.parse_args(arguments)
 
 

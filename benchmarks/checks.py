@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from benchmarks.peers import overview_count
+from benchmarks.options import overview_count
 from benchmarks.settings import Place, Settings
 
 #: Side of the windows whose pixels are compared with the array.
@@ -19,17 +18,18 @@ _WINDOW_PX = 200
 _LOSSY = ("jpeg", "webp")
 
 
-def look_at(path: Path, array: NDArray[Any], place: Place, settings: Settings) -> dict[str, Any]:
+def look_at(path: Path, array: Any, place: Place, settings: Settings) -> dict[str, Any]:
     """Give what the file is like, and what is wrong with it.
 
     Args:
         path: The file.
-        array: (band, row, column): what should be in it.
+        array: (band, row, column): what should be in it, or what can be cut by slices like that.
         place: Where it should lie.
         settings: How it should be encoded.
 
     Returns:
-        tile_px, overviews, codec, predictor, interleave, layout, bytes; and problems, a list that should be empty.
+        tile_px, overviews, codec, predictor, interleave, layout, bytes, is_bigtiff; and problems, a list that should be
+        empty.
     """
     with rasterio.open(path) as dataset:
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
@@ -42,27 +42,28 @@ def look_at(path: Path, array: NDArray[Any], place: Place, settings: Settings) -
             "predictor": structure.get("PREDICTOR", "1"),
             "interleave": structure.get("INTERLEAVE"),
             "layout": structure.get("LAYOUT"),
+            "is_bigtiff": _is_bigtiff(path),
         }
         return facts | {
             "problems": [*_shape_problems(dataset, array), *_file_problems(dataset, array, place, settings)]
         }
 
 
-def _shape_problems(dataset: Any, array: NDArray[Any]) -> list[str]:
+def _shape_problems(dataset: Any, array: Any) -> list[str]:
     problems = []
     padded_px = 2 ** len(dataset.overviews(1))
     sides_px = zip((dataset.height, dataset.width), array.shape[1:], strict=True)
     # odc-geo's dask writer pads to whole pixels of its smallest overview: more work than was asked for, not less.
     if not all(0 <= found - asked < padded_px for found, asked in sides_px):
         problems.append(f"{dataset.height} x {dataset.width} pixels instead of {array.shape[1:]}")
-    if dataset.count != len(array):
-        problems.append(f"{dataset.count} bands instead of {len(array)}")
+    if dataset.count != array.shape[0]:
+        problems.append(f"{dataset.count} bands instead of {array.shape[0]}")
     if dataset.dtypes[0] != array.dtype.name:
         problems.append(f"dtype {dataset.dtypes[0]} instead of {array.dtype.name}")
     return problems
 
 
-def _file_problems(dataset: Any, array: NDArray[Any], place: Place, settings: Settings) -> list[str]:
+def _file_problems(dataset: Any, array: Any, place: Place, settings: Settings) -> list[str]:
     problems = []
     tile_px = max(dataset.block_shapes[0])
     side_px = max(array.shape[1:])
@@ -85,12 +86,19 @@ def _file_problems(dataset: Any, array: NDArray[Any], place: Place, settings: Se
     return problems
 
 
+def _is_bigtiff(path: Path) -> bool:
+    """Look at the version in the file's header: 42 for TIFF, 43 for BigTIFF."""
+    with path.open("rb") as file:
+        order = "little" if file.read(2) == b"II" else "big"
+        return int.from_bytes(file.read(2), order) == 43
+
+
 def _are_same(found: float | None, asked: float | None) -> bool:
     """Compare two nodata values; NaN is the same as NaN."""
     return found == asked or (None not in (found, asked) and bool(np.isnan([found, asked]).all()))
 
 
-def _are_pixels_kept(dataset: Any, array: NDArray[Any]) -> bool:
+def _are_pixels_kept(dataset: Any, array: Any) -> bool:
     """Compare three windows: the first corner, the middle, the last corner."""
     _, height_px, width_px = array.shape
     rows_px, columns_px = min(_WINDOW_PX, height_px), min(_WINDOW_PX, width_px)

@@ -28,6 +28,7 @@ class CodecAlone:
     name = "codec"
     label = "codec alone (no file)"
     distributions: tuple[str, ...] = ("imagecodecs",)
+    programs: tuple[str, ...] = ()
     writes_file = False
     predicts_within_the_time = False
 

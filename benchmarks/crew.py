@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from benchmarks.forms import Given
 from benchmarks.peers import PEERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,9 +57,9 @@ class Crew:
             raise PeerError(answer["error"])
         return answer
 
-    def load(self, name: str, paths: list[Path], place: dict[str, Any], *, split: bool = False) -> None:
-        """Have a peer read pixels, unless these are what it holds."""
-        wanted = {"paths": [str(path) for path in paths], "place": place, "split": split}
+    def load(self, name: str, givens: list[Given], place: dict[str, Any], *, split: bool = False) -> None:
+        """Have a peer open rasters, unless these are what it holds."""
+        wanted = {"givens": [dataclasses.asdict(given) for given in givens], "place": place, "split": split}
         if name in self._processes and repr(self._loaded.get(name)) == repr(wanted):
             return
         self.ask(name, "load", **wanted)

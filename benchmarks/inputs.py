@@ -54,7 +54,9 @@ class Input:
         return max(64, round(size_px * self.share))
 
 
-def scene(side_px: int, bands: int = 1, seed: int = 1, roughness: float = 0.12) -> NDArray[np.uint16]:
+def scene(
+    side_px: int, bands: int = 1, seed: int = 1, roughness: float = 0.12, *, has_wedge: bool = True
+) -> NDArray[np.uint16]:
     """Make a satellite scene: reflectances times 10,000, rough, and a wedge of nodata (0) at its edge.
 
     Args:
@@ -63,6 +65,7 @@ def scene(side_px: int, bands: int = 1, seed: int = 1, roughness: float = 0.12) 
         seed: Another number, another place.
         roughness: Spread of neighbouring pixels of one field, as a share of their value: a land surface seen at 10 m
             and the sensor's noise. What codecs make of a scene, and how fast, depends on this number above all.
+        has_wedge: Whether there are pixels that the satellite did not see.
     """
     pixels = np.empty((bands, side_px, side_px), "uint16")
     for band in range(bands):
@@ -71,7 +74,8 @@ def scene(side_px: int, bands: int = 1, seed: int = 1, roughness: float = 0.12) 
             signal = (600 + 180 * band) + (2400 - 90 * band) * land
             signal *= 1 + roughness * rng.standard_normal(signal.shape, "float32")
             np.clip(signal, 1, 10000, out=signal)
-            signal[outside_swath(rows, side_px)] = 0
+            if has_wedge:
+                signal[outside_swath(rows, side_px)] = 0
             pixels[band, rows] = signal
     return pixels
 

@@ -1,23 +1,35 @@
 """The peers: one small adapter for each way to write a COG, all under one protocol.
 
-What a peer's users hold anyway (a GeoTensor, a DataArray, a dask array) is made by `prepare`, outside the time; all
-that has to happen for a file to be there is done by `write`. Options that are None in the settings are not passed, so
-that the peer's default holds. README.md lists what each one can't be told.
+What a peer's users hold anyway (a GeoTensor, a DataArray, a dask array) is made by `prepare`, outside the time, of what
+`forms.Given` opens: an array, unless a section says otherwise. All that has to happen for a file to be there is done by
+`write`. Options that are None in the settings are not passed, so that the peer's default holds. README.md lists what
+each one can't be told.
 """
 
 from __future__ import annotations
 
 import inspect
+import shutil
+import subprocess
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.codec_alone import CodecAlone, CodecAndPredictor, usable_cores
+from benchmarks.forms import Pieces, dask_array
+from benchmarks.objects import data_array, geotensor, odc_array
+from benchmarks.options import (
+    cog_options,
+    colour,
+    gtiff_options,
+    overview_count,
+    pixel_interleave,
+    raster_profile,
+)
 from benchmarks.settings import Place, Settings
-
-GDAL_PREDICTORS = {1: "NO", 2: "STANDARD", 3: "FLOATING_POINT"}
 
 
 class Peer(Protocol):
@@ -27,18 +39,20 @@ class Peer(Protocol):
         name: On the command line and in the results.
         label: In tables.
         distributions: Packages whose versions are recorded.
+        programs: Programs whose versions are recorded.
         writes_file: Whether there is a file to look at afterwards.
     """
 
     name: str
     label: str
     distributions: tuple[str, ...]
+    programs: tuple[str, ...]
     writes_file: bool
 
     def available(self) -> str | None:
         """Say why it can't run here, or None when it can."""
 
-    def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> Any:
+    def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
         """Make what the peer's users hold in memory: not part of the time."""
 
     def write(self, prepared: Any, place: Place, settings: Settings, path: str) -> int | None:
@@ -49,55 +63,83 @@ class _Writer:
     """What most peers have in common."""
 
     distributions: tuple[str, ...] = ("rasterio",)
+    programs: tuple[str, ...] = ()
     needs: tuple[str, ...] = ("rasterio",)
     writes_file = True
 
     def available(self) -> str | None:
         missing = [name for name in self.needs if find_spec(name) is None]
+        missing += [name for name in self.programs if shutil.which(name) is None]
         return f"not installed: {', '.join(missing)}" if missing else None
 
-    def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> Any:
+    def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
         del place, settings
-        return array
+        return raster
 
 
-class Ours(_Writer):
-    """`georeader.save_cog`, this project's own engine."""
+class _Georeader(_Writer):
+    """A package called georeader, this project or georeader-spaceml: its users hold GeoTensors."""
+
+    needs: tuple[str, ...] = ("georeader",)
+
+    def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
+        del settings
+        return geotensor(raster, place) if isinstance(raster, np.ndarray) else raster
+
+
+class Ours(_Georeader):
+    """`georeader.save_cog`, this project's own engine; for pieces, `georeader.CogWriter`."""
 
     name = "ours"
     label = "georeader-cog"
     distributions: tuple[str, ...] = ("georeader-cog", "rasterio", "imagecodecs", "numpy")
-    needs: tuple[str, ...] = ("georeader",)
 
-    def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> Any:
-        del settings
-        return _geotensor(array, place)
+    def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
+        is_dask = hasattr(raster, "dask")
+        return data_array(raster, place) if is_dask else super().prepare(raster, place, settings)
 
     def write(self, prepared: Any, place: Place, settings: Settings, path: str) -> None:
         from georeader import save_cog
 
-        del place
+        if isinstance(prepared, Pieces):
+            self._push(prepared, place, settings, path)
+            return
         has_engines = "engine" in inspect.signature(save_cog).parameters
         engine = {"engine": "stream"} if has_engines else {}
         save_cog(prepared, path, profile_arg=cog_options(settings), **engine)
 
+    def _push(self, pieces: Pieces, place: Place, settings: Settings, path: str) -> None:
+        from rasterio.windows import Window
+
+        from georeader import CogWriter
+
+        profile = raster_profile(pieces.pixels, place)
+        known = {name: profile[name] for name in ("dtype", "crs", "transform", "nodata")}
+        options = {"profile_arg": cog_options(settings), "engine": "stream"}
+        with CogWriter(path, shape=pieces.pixels.shape, **known, **options) as writer:
+            for rows, columns in pieces:
+                writer.write(pieces.pixels[:, rows, columns], Window.from_slices(rows, columns))
+
 
 class Gdal(_Writer):
-    """GDAL's COG driver, by way of rasterio: the pixels in a dataset in memory, copied by the driver."""
+    """GDAL's COG driver, by way of rasterio: the pixels in a dataset in memory, or a file, copied by the driver."""
 
     name = "gdal"
     label = "GDAL COG driver"
     threads: int | str | None = None
 
-    def write(self, prepared: NDArray[Any], place: Place, settings: Settings, path: str) -> None:
+    def write(self, prepared: NDArray[Any] | str, place: Place, settings: Settings, path: str) -> None:
         import rasterio
         import rasterio.shutil
 
         settings = settings if self.threads is None else settings.with_threads(self.threads)
+        if isinstance(prepared, str):
+            rasterio.shutil.copy(prepared, path, driver="COG", **cog_options(settings))
+            return
         with rasterio.open("pixels", "w+", driver="MEM", **raster_profile(prepared, place)) as dataset:
-            _colour(dataset)
+            colour(dataset)
             dataset.write(prepared)
-            rasterio.shutil.copy(dataset, path, driver="COG", **cog_options(settings), **_interleave(prepared))
+            rasterio.shutil.copy(dataset, path, driver="COG", **cog_options(settings), **pixel_interleave(prepared))
 
 
 class GdalOneThread(Gdal):
@@ -116,6 +158,19 @@ class GdalAllThreads(Gdal):
     threads = "ALL_CPUS"
 
 
+class GdalTranslate(_Writer):
+    """GDAL's own program, a process for each file: its GDAL is that of the system, not rasterio's."""
+
+    name = "gdal-translate"
+    label = "gdal_translate -of COG"
+    programs = ("gdal_translate",)
+
+    def write(self, prepared: str, place: Place, settings: Settings, path: str) -> None:
+        del place
+        options = [part for name, value in cog_options(settings).items() for part in ("-co", f"{name}={value}")]
+        subprocess.run(["gdal_translate", "-q", "-of", "COG", *options, prepared, path], check=True)
+
+
 class GdalWrite(_Writer):
     """GDAL's COG driver as most who use rasterio call it: open for writing, write."""
 
@@ -125,31 +180,34 @@ class GdalWrite(_Writer):
     def write(self, prepared: NDArray[Any], place: Place, settings: Settings, path: str) -> None:
         import rasterio
 
-        options = raster_profile(prepared, place) | cog_options(settings) | _interleave(prepared)
+        options = raster_profile(prepared, place) | cog_options(settings) | pixel_interleave(prepared)
         with rasterio.open(path, "w", driver="COG", **options) as dataset:
-            _colour(dataset)
+            colour(dataset)
             dataset.write(prepared)
 
 
 class RioCogeo(_Writer):
-    """rio-cogeo's `cog_translate`, from a GeoTIFF in memory."""
+    """rio-cogeo's `cog_translate`, from a file, or from a GeoTIFF in memory."""
 
     name = "rio-cogeo"
     label = "rio-cogeo cog_translate"
     distributions: tuple[str, ...] = ("rio-cogeo", "rasterio")
     needs: tuple[str, ...] = ("rio_cogeo",)
 
-    def write(self, prepared: NDArray[Any], place: Place, settings: Settings, path: str) -> None:
+    def write(self, prepared: NDArray[Any] | str, place: Place, settings: Settings, path: str) -> None:
         from rasterio.io import MemoryFile
         from rio_cogeo import cog_profiles, cog_translate
 
         profile = cog_profiles.get("raw" if settings.codec == "none" else settings.codec) | gtiff_options(settings)
         environment = {} if settings.threads is None else {"GDAL_NUM_THREADS": str(settings.threads)}
         overviews: dict[str, Any] = {} if settings.resampling is None else {"overview_resampling": settings.resampling}
+        if isinstance(prepared, str):
+            cog_translate(prepared, path, profile, config=environment, quiet=True, **overviews)
+            return
         staging = raster_profile(prepared, place) | {"driver": "GTiff", "tiled": True, "BIGTIFF": "IF_SAFER"}
         with MemoryFile() as file:
             with file.open(**staging) as dataset:
-                _colour(dataset)
+                colour(dataset)
                 dataset.write(prepared)
             with file.open() as dataset:
                 cog_translate(dataset, path, profile, config=environment, quiet=True, **overviews)
@@ -166,9 +224,9 @@ class Odc(_Writer):
     def available(self) -> str | None:
         return "not installed: odc-geo" if find_spec("odc") is None else super().available()
 
-    def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> Any:
+    def prepare(self, raster: NDArray[Any], place: Place, settings: Settings) -> Any:
         del settings
-        return _odc_array(array, place)
+        return odc_array(raster, place)
 
     def write(self, prepared: Any, place: Place, settings: Settings, path: str) -> None:
         import rasterio
@@ -196,17 +254,14 @@ class OdcDask(Odc):
     distributions: tuple[str, ...] = ("odc-geo", "dask", "tifffile", "imagecodecs")
     needs: tuple[str, ...] = ("odc.geo", "dask", "tifffile", "imagecodecs")
 
-    def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> Any:
-        from dask.array import from_array
-
+    def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
+        if not isinstance(raster, np.ndarray):
+            return odc_array(raster, place)
         # Tiles are as large as chunks unless told: 512, as the defaults of the others.
         side_px = 512 if settings.tile_px is None else settings.tile_px * 8
-        pixels = array
-        chunks: tuple[int, ...] = (len(array), side_px, side_px)
-        if len(array) in (3, 4):
-            pixels, chunks = np.ascontiguousarray(np.moveaxis(array, 0, -1)), (side_px, side_px, len(array))
-        # A name, since dask would spend seconds to make one of all the pixels.
-        return _odc_array(from_array(pixels, chunks=chunks, name=f"pixels-{id(array)}"), place)
+        bands_last = len(raster) in (3, 4)
+        pixels = np.ascontiguousarray(np.moveaxis(raster, 0, -1)) if bands_last else raster
+        return odc_array(dask_array(pixels, side_px, bands_last=bands_last), place)
 
     def write(self, prepared: Any, place: Place, settings: Settings, path: str) -> None:
         import dask
@@ -236,126 +291,63 @@ class Rioxarray(_Writer):
     distributions: tuple[str, ...] = ("rioxarray", "rasterio", "xarray")
     needs: tuple[str, ...] = ("rioxarray",)
 
-    def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> Any:
-        import rioxarray  # noqa: F401 - gives DataArray its .rio
-        import xarray
-        from affine import Affine
-
+    def prepare(self, raster: NDArray[Any], place: Place, settings: Settings) -> Any:
         del settings
-        pixels = xarray.DataArray(array, dims=("band", "y", "x"))
-        pixels = pixels.rio.write_crs(place.crs).rio.write_transform(Affine(*place.transform))
-        return pixels if place.nodata is None else pixels.rio.write_nodata(place.nodata)
+        return data_array(raster, place)
 
     def write(self, prepared: Any, place: Place, settings: Settings, path: str) -> None:
         del place
-        prepared.rio.to_raster(path, driver="COG", **cog_options(settings), **_interleave(prepared))
+        prepared.rio.to_raster(path, driver="COG", **cog_options(settings), **pixel_interleave(prepared))
 
 
-class Spaceml(_Writer):
+class Spaceml(_Georeader):
     """georeader-spaceml's `save_cog`, in an environment of its own, since its import name is this project's."""
 
     name = "spaceml"
     label = "georeader-spaceml save_cog"
     distributions: tuple[str, ...] = ("georeader-spaceml", "rasterio")
-    needs: tuple[str, ...] = ("georeader",)
-
-    def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> Any:
-        del settings
-        return _geotensor(array, place)
 
     def write(self, prepared: Any, place: Place, settings: Settings, path: str) -> None:
         from georeader.save import save_cog
 
         del place
-        save_cog(prepared, path, profile=cog_options(settings) | _interleave(prepared))
+        save_cog(prepared, path, profile=cog_options(settings) | pixel_interleave(prepared))
+
+
+class Loop(_Writer):
+    """The loop that many write by hand: a tiled GeoTIFF, window by window, overviews, and a copy of it as COG.
+
+    The first file is not compressed: if it is, the whole takes up to twice as long.
+    """
+
+    name = "loop"
+    label = "rasterio.open, loop, overviews, copy"
+
+    def write(self, prepared: Pieces, place: Place, settings: Settings, path: str) -> None:
+        import rasterio
+        import rasterio.shutil
+        from rasterio.enums import Resampling
+        from rasterio.windows import Window
+
+        pixels = prepared.pixels
+        staging = f"{path}.staging.tif"
+        factors = [2**n for n in range(1, overview_count(pixels.shape[1:], settings.tile_px or 256) + 1)]
+        tiles = {"driver": "GTiff", "tiled": True, "blockxsize": settings.tile_px, "blockysize": settings.tile_px}
+        profile = tiles | raster_profile(pixels, place)
+        threads = {} if settings.threads is None else {"GDAL_NUM_THREADS": str(settings.threads)}
+        try:
+            with rasterio.Env(**threads), rasterio.open(staging, "w", BIGTIFF="IF_SAFER", **profile) as dataset:
+                for rows, columns in prepared:
+                    dataset.write(pixels[:, rows, columns], window=Window.from_slices(rows, columns))
+                dataset.build_overviews(factors, Resampling[settings.resampling or "nearest"])
+            rasterio.shutil.copy(staging, path, driver="COG", **cog_options(settings))
+        finally:
+            Path(staging).unlink(missing_ok=True)
 
 
 _ALL: list[Peer] = [
-    Ours(), Gdal(), GdalOneThread(), GdalAllThreads(), GdalWrite(), RioCogeo(), Odc(), OdcDask(), Rioxarray(),
-    Spaceml(), CodecAlone(), CodecAndPredictor(),
+    Ours(), Gdal(), GdalOneThread(), GdalAllThreads(), GdalWrite(), GdalTranslate(), RioCogeo(), Odc(), OdcDask(),
+    Rioxarray(), Spaceml(), Loop(), CodecAlone(), CodecAndPredictor(),
 ]  # fmt: skip
 
 PEERS: dict[str, Peer] = {peer.name: peer for peer in _ALL}
-
-
-def cog_options(settings: Settings) -> dict[str, Any]:
-    """Spell settings as creation options of GDAL's COG driver."""
-    predictor = None if settings.predictor is None else GDAL_PREDICTORS[settings.predictor]
-    options = {
-        "COMPRESS": settings.codec.upper(),
-        "LEVEL": settings.level,
-        "QUALITY": settings.quality,
-        "PREDICTOR": predictor if settings.codec in ("lzw", "deflate", "zstd") else None,
-        "BLOCKSIZE": settings.tile_px,
-        "RESAMPLING": settings.resampling and settings.resampling.upper(),
-        "NUM_THREADS": settings.threads,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def gtiff_options(settings: Settings) -> dict[str, Any]:
-    """Spell settings as creation options of GDAL's GTiff driver; the pyramid is not its business."""
-    level_name = {"deflate": "zlevel", "zstd": "zstd_level", "lzma": "lzma_preset"}.get(settings.codec, "level")
-    quality_name = {"jpeg": "jpeg_quality", "webp": "webp_level"}.get(settings.codec, "quality")
-    options = {
-        "compress": settings.codec,
-        level_name: settings.level,
-        quality_name: settings.quality,
-        "predictor": settings.predictor if settings.codec in ("lzw", "deflate", "zstd") else None,
-        "blockxsize": settings.tile_px,
-        "blockysize": settings.tile_px,
-        "num_threads": settings.threads,
-        "photometric": "YCBCR" if settings.codec == "jpeg" else None,
-    }
-    return {name: value for name, value in options.items() if value is not None}
-
-
-def raster_profile(array: NDArray[Any], place: Place) -> dict[str, Any]:
-    """Say what the raster is in rasterio's words."""
-    from affine import Affine
-
-    count, height_px, width_px = array.shape
-    return {"count": count, "height": height_px, "width": width_px, "dtype": array.dtype.name, "crs": place.crs,
-            "transform": Affine(*place.transform), "nodata": place.nodata}  # fmt: skip
-
-
-def overview_count(shape: tuple[int, ...], tile_px: int) -> int:
-    """Count the halvings until both sides fit into a tile."""
-    sides_px, count = list(shape), 0
-    while max(sides_px) > tile_px:
-        sides_px, count = [(side_px + 1) // 2 for side_px in sides_px], count + 1
-    return count
-
-
-def _interleave(array: Any) -> dict[str, str]:
-    """Ask for bands pixel by pixel where the installed GDAL leaves a choice (its COG driver since 3.11)."""
-    from rasterio.env import GDALVersion
-
-    return {"INTERLEAVE": "PIXEL"} if len(array.shape) == 3 and GDALVersion.runtime().at_least("3.11") else {}
-
-
-def _colour(dataset: Any) -> None:
-    from rasterio.enums import ColorInterp
-
-    if dataset.count == 3 and dataset.dtypes[0] == "uint8":
-        dataset.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-
-
-def _geotensor(array: NDArray[Any], place: Place) -> Any:
-    """Make a GeoTensor, of this project or of georeader-spaceml, whichever is installed."""
-    from affine import Affine
-
-    from georeader.geotensor import GeoTensor
-
-    return GeoTensor(array, Affine(*place.transform), place.crs, fill_value_default=place.nodata)
-
-
-def _odc_array(pixels: Any, place: Place) -> Any:
-    from affine import Affine
-    from odc.geo.geobox import GeoBox
-    from odc.geo.xr import wrap_xr
-
-    axis = 0 if pixels.shape[-1] in (3, 4) else 1
-    geobox = GeoBox(pixels.shape[axis : axis + 2], Affine(*place.transform), place.crs)
-    dims = ("y", "x", "band") if axis == 0 else ("band", "y", "x")
-    return wrap_xr(pixels, geobox, nodata=place.nodata, dims=dims, axis=axis)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers import PEERS
-from benchmarks.targets import Results, Verdict, round_ratios
+from benchmarks.targets import Results, Verdict, per_pixel_growth, round_ratios
 
 Row = tuple[str, ...]
 
@@ -18,7 +18,8 @@ _HEADS: dict[str, Row] = {
     "raster": ("", "median s", "min", "max", "CPU s", "x ours", "MB", "size - GDAL's", "remarks"),
     "chips": ("", "files/s", "min", "max", "CPU s", "x ours", "MB", "size - GDAL's", "remarks"),
     "scaling": ("", "large s", "small s", "growth", "min", "max", "remarks"),
-    "memory": ("", "MB beyond the array", "share of the array", "seconds", "remarks"),
+    "memory": ("", "MB beyond the input", "share of the input", "seconds", "MB", "remarks"),
+    "stream": ("", "lazy s", "in memory s", "times a pixel's time", "min", "max", "MB", "remarks"),
 }
 
 
@@ -27,12 +28,17 @@ def section_text(name: str, section: dict[str, Any]) -> str:
 
     ``x ours`` is the median of the ratios of each round: how many times as long as this project the peer took.
     """
+    if "skipped" in section:
+        return f"\n{name}: skipped: {section['skipped']}"
     raster = section["input"]
     shape = " x ".join(str(side) for side in raster["shape"])
     title = f"{name}: {raster['name']} {shape} {raster['dtype']}, {raster['bytes'] / 1e6:.0f} MB; {section['title']}"
+    if section["form"] != "array":
+        title += f"; as {section['form']}"
     if section["kind"] == "chips":
         title += f"; {section['files_a_round']} files a round, {section['writers']} at a time"
-    cells = {"raster": _raster_cells, "chips": _raster_cells, "scaling": _scaling_cells, "memory": _memory_cells}
+    cells = {"raster": _raster_cells, "chips": _raster_cells, "scaling": _scaling_cells, "memory": _memory_cells,
+             "stream": _stream_cells}  # fmt: skip
     rows = []
     for peer, entry in section["peers"].items():
         label = PEERS[peer].label
@@ -81,7 +87,7 @@ def times_ours(section: dict[str, Any]) -> dict[str, dict[str, float]]:
     found = {}
     for peer in section["peers"]:
         ratios = round_ratios(section, peer, "ours")
-        if ratios and section["kind"] != "memory":
+        if ratios and section["kind"] not in ("memory", "stream"):
             found[peer] = {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
     return found
 
@@ -115,7 +121,16 @@ def _scaling_cells(section: dict[str, Any], peer: str) -> Row:
 def _memory_cells(section: dict[str, Any], peer: str) -> Row:
     entry = section["peers"][peer]
     share = entry["peak_bytes"] / section["input"]["bytes"]
-    return f"{entry['peak_bytes'] / 1e6:.0f}", _number(share), _number(entry["seconds"][0])
+    size = f"{entry['bytes'] / 1e6:.1f}" if entry["bytes"] else ""
+    return f"{entry['peak_bytes'] / 1e6:.0f}", _number(share), _number(entry["seconds"][0]), size
+
+
+def _stream_cells(section: dict[str, Any], peer: str) -> Row:
+    entry = section["peers"][peer]
+    growth = per_pixel_growth(section)
+    figures = [statistics.median(entry["seconds"]), statistics.median(entry["small_seconds"])]
+    figures += [statistics.median(growth), min(growth), max(growth)]
+    return *(_number(value) for value in figures), f"{entry['bytes'] / 1e6:.1f}"
 
 
 def _remarks(section: dict[str, Any], entry: dict[str, Any]) -> str:
@@ -131,7 +146,9 @@ def _remarks(section: dict[str, Any], entry: dict[str, Any]) -> str:
         remarks.append(f"predictor {facts['predictor']}")
     if settings["tile_px"] is None:
         remarks.append(f"{len(facts['overviews'])} overviews")
-    if facts["shape"][0] > 1 and facts["interleave"] != "PIXEL":
+    if facts["is_bigtiff"]:
+        remarks.append("BigTIFF")
+    if facts["shape"][0] > 1 and facts["interleave"] != (settings["interleave"] or "PIXEL"):
         remarks.append(f"interleave {str(facts['interleave']).lower()}")
     if facts["shape"][-2:] != section["input"]["shape"][-2:]:
         remarks.append(f"padded to {facts['shape'][1]} x {facts['shape'][2]}")

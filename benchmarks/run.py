@@ -8,19 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.checks import look_at
 from benchmarks.crew import Crew, PeerError
-from benchmarks.inputs import INPUTS, Input, chips
+from benchmarks.material import Material, Store
 from benchmarks.peers import PEERS
 from benchmarks.sections import Effort, Section
-from benchmarks.settings import Place
 
-#: Side of the raster that each worker writes before the first round: libraries load and threads start on it.
-_WARM_UP_PX = 600
-
-#: The small raster of "scaling" is written so often a round: it takes a sixteenth of the time.
+#: The small raster of "scaling" and "stream" is written so often a round: it takes a sixteenth of the time.
 _SMALL_WRITES = 4
 
 #: Files of a round of chips that are looked at; of all, the size is taken.
@@ -34,8 +28,9 @@ class Entry:
     Attributes:
         seconds: Of each round.
         cpu_seconds: Of each round, of all its threads.
-        small_seconds: Of each round, for the raster of a sixteenth of the pixels ("scaling").
-        peak_bytes: Beyond the array ("memory").
+        small_seconds: Of each round, for the raster of a sixteenth of the pixels ("scaling"), or for that in memory
+            ("stream").
+        peak_bytes: Beyond what the process held before ("memory").
         bytes: Size of the file, or of all files of a round.
         facts: What the file is like.
         problem: Why there is no result.
@@ -64,55 +59,54 @@ class Run:
         self.crew = crew
         self.folder = folder
         self.effort = effort
+        self.store = Store(folder, effort)
         self.missing = missing
 
     def section(self, section: Section) -> dict[str, Any]:
         """Measure one section.
 
         Returns:
-            The section's settings and input, and an `Entry` as a dict for each peer; ready for JSON.
+            The section's settings and input, and an `Entry` as a dict for each peer; ready for JSON. Without peers, and
+            with the reason as "skipped", where there is too little room on the disk.
         """
-        paths, place = self._inputs(section)
-        array = np.load(paths[0], mmap_mode="r")
-        is_chips = section.kind == "chips"
-        pixels = list(array) if is_chips else [np.load(path, mmap_mode="r") for path in paths]
+        reason = self.store.lacks_room(section)
+        if reason is not None:
+            return _described(section) | {"skipped": reason, "peers": {}}
+        material = self.store.material(section)
         entries = {name: Entry(problem=self.missing.get(name)) for name in section.peers}
-        job = _Job(self, section, paths, place, pixels, entries)
+        job = _Job(self, section, material, entries)
         if section.kind == "memory":
             job.each_in_a_fresh_process()
         else:
             job.in_alternation()
-        bytes_in = pixels[0].nbytes * (self.effort.chips_a_round if is_chips else 1)
-        return {
-            "kind": section.kind,
-            "title": section.settings.title(),
-            "settings": dataclasses.asdict(section.settings),
-            "is_matched": section.is_matched,
-            "writers": section.writers,
-            "input": {"name": section.input, "shape": list(array.shape), "dtype": array.dtype.name, "bytes": bytes_in},
-            "files_a_round": self.effort.chips_a_round if is_chips else 1,
+        files = self.effort.chips_a_round if section.kind == "chips" else 1
+        large, *others = [_shape_and_size(section, pixels, files) for pixels in material.pixels]
+        return _described(section) | {
+            "input": large,
+            "in_memory": others[0] if section.kind == "stream" else None,
+            "files_a_round": files,
             "peers": {name: dataclasses.asdict(entry) for name, entry in entries.items()},
         }
 
-    def _inputs(self, section: Section) -> tuple[list[Path], Place]:
-        """Make the pixels that a section needs, and what each worker warms up on; keep no others."""
-        if section.kind == "chips":
-            return [self._saved("chips", self.effort.chips)], Place(nodata=0)
-        raster = INPUTS[section.input]
-        side_px = raster.side_px(self.effort.size_px)
-        second_px = _WARM_UP_PX
-        if section.kind == "scaling":
-            second_px = side_px // 4
-            side_px = second_px * 4
-        paths = [self._saved(raster, side_px), self._saved(raster, second_px)]
-        return paths, raster.place
 
-    def _saved(self, raster: Input | str, size: int) -> Path:
-        name = raster if isinstance(raster, str) else raster.name
-        path = self.folder / f"{name}-{size}.npy"
-        if not path.exists():
-            np.save(path, chips(size) if isinstance(raster, str) else raster.make(size))
-        return path
+def _described(section: Section) -> dict[str, Any]:
+    return {
+        "kind": section.kind,
+        "form": section.form,
+        "title": section.settings.title(),
+        "settings": dataclasses.asdict(section.settings),
+        "is_matched": section.is_matched,
+        "writers": section.writers,
+    }
+
+
+def _shape_and_size(section: Section, pixels: Any, files: int) -> dict[str, Any]:
+    return {
+        "name": section.input,
+        "shape": list(pixels.shape),
+        "dtype": pixels.dtype.name,
+        "bytes": pixels.nbytes * files,
+    }
 
 
 @dataclass
@@ -121,9 +115,7 @@ class _Job:
 
     run: Run
     section: Section
-    paths: list[Path]
-    place: Place
-    pixels: list[Any]
+    material: Material
     entries: dict[str, Entry]
 
     def in_alternation(self) -> None:
@@ -131,10 +123,11 @@ class _Job:
         for name in self._working():
             self._try(name, self._warm_up)
         effort = self.run.effort
+        rounds = {"scaling": self._scaling_round, "stream": self._stream_round}
         for turn in range(max(effort.rounds, effort.chip_rounds)):
             for name in self._working():
                 if turn < effort.rounds_of(self.section, name):
-                    self._try(name, self._scaling_round if self.section.kind == "scaling" else self._round)
+                    self._try(name, rounds.get(self.section.kind, self._round))
 
     def each_in_a_fresh_process(self) -> None:
         """One peer after the other: load, warm up, write once."""
@@ -156,12 +149,13 @@ class _Job:
 
     def _warm_up(self, name: str) -> None:
         is_chips = self.section.kind == "chips"
-        self.run.crew.load(name, self.paths, dataclasses.asdict(self.place), split=is_chips)
-        self._write(name, [0] if is_chips else [1])
+        place = dataclasses.asdict(self.material.place)
+        self.run.crew.load(name, self.material.givens, place, split=is_chips)
+        self._write(name, [len(self.material.givens) - 1])
 
     def _round(self, name: str) -> None:
         count = self.run.effort.chips_a_round if self.section.kind == "chips" else 1
-        rasters = [number % len(self.pixels) for number in range(count)]
+        rasters = [number % len(self.material.pixels) for number in range(count)]
         figures = self._write(name, rasters)
         entry = self.entries[name]
         entry.seconds.append(figures["seconds"])
@@ -174,6 +168,13 @@ class _Job:
         small = [self._write(name, [1])["seconds"] for _ in range(_SMALL_WRITES)]
         self.entries[name].small_seconds.append(math.fsum(small) / len(small))
         self._round(name)
+
+    def _stream_round(self, name: str) -> None:
+        """Write the array in memory before the scene and after it, since minutes lie between."""
+        small = [self._write(name, [1])["seconds"] for _ in range(_SMALL_WRITES // 2)]
+        self._round(name)
+        small += [self._write(name, [1])["seconds"] for _ in range(_SMALL_WRITES // 2)]
+        self.entries[name].small_seconds.append(math.fsum(small) / len(small))
 
     def _write(self, name: str, rasters: list[int]) -> dict[str, Any]:
         """Have files written, look at them, remove them."""
@@ -196,8 +197,9 @@ class _Job:
         for path, raster in list(zip(files, rasters, strict=True))[::step]:
             if not path.exists():
                 raise PeerError("no file was written")
-            facts = look_at(path, self.pixels[raster], self.place, self.section.settings)
+            facts = look_at(path, self.material.pixels[raster], self.material.place, self.section.settings)
             if facts["problems"]:
                 raise PeerError(f"wrote a file that is not what was asked for: {'; '.join(facts['problems'])}")
-            self.entries[name].facts = facts
+            if raster == 0 or self.section.kind == "chips":
+                self.entries[name].facts = facts
         return sum(path.stat().st_size for path in files)

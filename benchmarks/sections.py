@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import Literal
 
+from benchmarks.forms import Form
 from benchmarks.inputs import INPUTS
+from benchmarks.lazy import LAZY_INPUTS
 from benchmarks.settings import Settings
 
-Kind = Literal["raster", "chips", "scaling", "memory"]
+Kind = Literal["raster", "chips", "scaling", "memory", "stream"]
 
-#: Those that targets are about: measured in every round, the others in the first few.
+#: Those that the targets of most sections are about.
 LEADERS = ("ours", "gdal", "gdal-all", "gdal-write", "codec")
 
 WRITERS = ("ours", "gdal", "gdal-1", "gdal-write", "rio-cogeo", "odc", "odc-dask", "rioxarray", "spaceml")
@@ -26,12 +28,14 @@ class Section:
     Attributes:
         name: For ``--only`` and in the results.
         kind: "raster" writes one large file a round, "chips" many small ones, "scaling" one of 16 times the pixels of
-            the other, "memory" one in a fresh process a peer.
+            the other, "memory" one in a fresh process a peer, "stream" one larger than memory, and one in memory.
         input: Name of its input.
         settings: The file that is wanted.
         peers: Who takes part, in the order of each round.
         writers: Files that a peer writes at a time (chips).
         has_targets: Whether it is the main scene, which takes the most rounds.
+        form: In which form peers get the raster.
+        leaders: Those that targets are about: measured in every round, the others in the first few.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Section:
     peers: tuple[str, ...] = WRITERS + WALLS
     writers: int = 1
     has_targets: bool = False
+    form: Form = "array"
+    leaders: tuple[str, ...] = LEADERS
 
     @property
     def is_matched(self) -> bool:
@@ -60,6 +66,7 @@ class Effort:
         chips: Chips that differ; they are written again and again.
         chips_a_round: Files a round of the chips.
         chip_rounds: Rounds of the chips.
+        stream_rounds: Rounds of scenes that are larger than memory.
     """
 
     size_px: int = 10980
@@ -68,25 +75,28 @@ class Effort:
     chips: int = 50
     chips_a_round: int = 100
     chip_rounds: int = 10
+    stream_rounds: int = 2
 
     def rounds_of(self, section: Section, peer: str) -> int:
         """Count the rounds that a peer takes part in."""
         if section.kind == "chips":
-            return self.chip_rounds if peer in LEADERS else min(self.other_rounds, self.chip_rounds)
-        if peer in LEADERS and (section.has_targets or section.kind == "scaling"):
+            return self.chip_rounds if peer in section.leaders else min(self.other_rounds, self.chip_rounds)
+        if section.kind == "stream":
+            return self.stream_rounds
+        if peer in section.leaders and (section.has_targets or section.kind == "scaling"):
             return self.rounds
         others = self.other_rounds if section.has_targets or self.other_rounds == self.rounds else 1
-        return min(self.rounds, self.other_rounds + 1 if peer in LEADERS else others)
+        return min(self.rounds, self.other_rounds + 1 if peer in section.leaders else others)
 
 
-QUICK = Effort(size_px=700, rounds=2, other_rounds=1, chips=4, chips_a_round=4, chip_rounds=2)
+QUICK = Effort(size_px=700, rounds=2, other_rounds=1, chips=4, chips_a_round=4, chip_rounds=2, stream_rounds=1)
 
 _CODECS = {"lzw": ("lzw", None), "deflate": ("deflate", 6), "zstd9": ("zstd", 9), "zstd3": ("zstd", 3)}
 
 
 def _matched(input_name: str, codec: str, level: int | None = None, **more: int | str | None) -> Settings:
     """Give settings that say all there is to say."""
-    raster = INPUTS[input_name]
+    raster = (INPUTS | LAZY_INPUTS)[input_name]
     settings = {"predictor": raster.predictor, "resampling": raster.resampling, "tile_px": 256, "threads": "ALL_CPUS"}
     return Settings(codec, level=level, **(settings | more))
 
@@ -111,6 +121,32 @@ def _chips(name: str, codec: str, peers: tuple[str, ...], writers: int = 1) -> S
     settings = _matched("uint16", *_CODECS[codec])
     settings = settings if writers == 1 else settings.with_threads(1)
     return Section(f"chips-{name}", "chips", "chips", settings, peers, writers)
+
+
+def _dask(codec: str) -> Section:
+    peers = ("ours", "odc-dask")
+    settings = _matched("uint16", *_CODECS[codec])
+    return Section(f"dask-{codec}", "raster", "uint16", settings, peers, has_targets=True, form="dask", leaders=peers)
+
+
+def _convert(codec: str) -> Section:
+    peers = ("ours", "gdal-translate", "gdal", "rio-cogeo")
+    settings = _matched("tiled", *_CODECS[codec])
+    return Section(f"convert-{codec}", "raster", "tiled", settings, peers, form="file", leaders=peers[:3])
+
+
+def _push(codec: str) -> Section:
+    peers = ("ours", "loop")
+    return Section(f"push-{codec}", "raster", "uint16", _matched("uint16", *_CODECS[codec]), peers, form="pieces",
+                   leaders=peers)  # fmt: skip
+
+
+def _stream(codec: str) -> Section:
+    return Section(f"scene-{codec}", "stream", "scene", _matched("scene", *_CODECS[codec]), ("ours",), form="lazy")
+
+
+def _lazy_memory(name: str, input_name: str, codec: str = "lzw", **more: int | str | None) -> Section:
+    return Section(name, "memory", input_name, _matched(input_name, codec, **more), ("ours",), form="lazy")
 
 
 SECTIONS: dict[str, Section] = {
@@ -138,6 +174,20 @@ SECTIONS: dict[str, Section] = {
         Section("scaling-zstd3", "scaling", "uint16", _matched("uint16", "zstd", 3), OURS_AND_GDAL[:2]),
         Section("memory-uint16", "memory", "uint16", _matched("uint16", "zstd", 9), WRITERS),
         Section("memory-bands13", "memory", "bands13", _matched("bands13", "zstd", 9), OURS_AND_GDAL),
+        _stream("lzw"),
+        _stream("zstd3"),
+        *(_dask(codec) for codec in ("lzw", "deflate", "zstd9")),
+        *(_convert(codec) for codec in ("lzw", "deflate")),
+        *(_push(codec) for codec in ("lzw", "zstd9")),
+        _lazy_memory("memory-scene", "scene"),
+        replace(_dask("lzw"), name="memory-dask", kind="memory"),
+        replace(_convert("lzw"), name="memory-convert", kind="memory", peers=("ours", "gdal", "rio-cogeo")),
+        replace(_push("lzw"), name="memory-push", kind="memory"),
+        *(_lazy_memory(name, name) for name in ("rows-1", "rows-4", "rows-16")),
+        _lazy_memory("large-bigtiff", "bigtiff", "none", predictor=None),
+        _lazy_memory("large-bands285", "bands285", interleave="BAND"),
+        _lazy_memory("large-wide", "wide"),
+        _lazy_memory("large-tiles", "tiles", tile_px=16),
     ]
 }  # fmt: skip
 

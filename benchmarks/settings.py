@@ -34,6 +34,7 @@ class Settings:
         tile_px: Side of a tile.
         resampling: How overviews are made, in GDAL's words.
         threads: Worker threads of one write, or "ALL_CPUS".
+        interleave: "BAND", where only this project is asked; otherwise bands lie pixel by pixel.
     """
 
     codec: str
@@ -43,6 +44,7 @@ class Settings:
     tile_px: int | None = None
     resampling: str | None = None
     threads: int | str | None = None
+    interleave: str | None = None
 
     def with_threads(self, threads: int | str) -> Settings:
         """Give the same settings with another number of threads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,12 @@ Results = dict[str, dict[str, Any]]
 
 #: The memory target is about arrays larger than this.
 LARGE_BYTES = 200_000_000
+
+#: What `save_cog` may hold by default, in MiB.
+MAX_MEMORY_MIB = 512
+
+#: Sections of one width: the first and the last differ in their rows, 16 times as many.
+ROWS = ("rows-1", "rows-16")
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,56 @@ def verdicts(results: Results) -> list[Verdict]:
         *(_at_most(f"times the time for 16 times the pixels: {name}", 17.0, [(name, _growth(results[name]))])
           for name in _names(results, "scaling")),
         *(_at_most(f"of the array's size in memory beyond it: {name}", 0.5, [(name, _memory(results[name]))])
-          for name in _names(results, "memory")),
+          for name in _names(results, "memory") if _is_array(results[name])),
+        *_larger_than_memory(results),
         _at_most("% larger than GDAL's file, worst section", 0.5, _sizes(results)),
     ]  # fmt: skip
+
+
+def _larger_than_memory(results: Results) -> Iterator[Verdict]:
+    """Hold sources that stream against what they were to reach."""
+    streamed = [name for name in _names(results, "memory") if not _is_array(results[name])]
+    for which, names in [("40,000 x 40,000 x 4", ["memory-scene"]), ("worst section that streams", streamed)]:
+        peaks = [(name, _peak_mib(results, name)) for name in names]
+        yield _at_most(f"MiB of memory beyond the source: {which}", MAX_MEMORY_MIB, peaks)
+    few, many = (_peak_mib(results, name) for name in ROWS)
+    growth = many / few if few is not None and many is not None else None
+    yield _at_most("times the memory for 16 times the rows", 1.1, [(ROWS[1], growth)])
+    for name in _names(results, "stream") or ["scene-lzw"]:
+        growth = per_pixel_growth(results[name]) if name in results else []
+        median = statistics.median(growth) if growth else None
+        yield _at_most(f"times the time per pixel of an array in memory: {name}", 1.25, [(name, median)])
+    for name in _given_as(results, "dask") or ["dask-lzw"]:
+        ratio = _median(results, name, "odc-dask")
+        yield _at_least(f"times as fast as odc-geo's save_cog_with_dask: {name}", 4.0, [(name, ratio)])
+    for name in _given_as(results, "file") or ["convert-lzw"]:
+        # The program where it is installed; else the same code, in rasterio's GDAL.
+        ratios = [_median(results, name, peer) for peer in ("gdal-translate", "gdal")]
+        ratio = next((ratio for ratio in ratios if ratio is not None), None)
+        yield _at_least(f"times as fast as gdal_translate -of COG: {name}", 1.7, [(name, ratio)])
+
+
+def per_pixel_growth(section: dict[str, Any]) -> list[float]:
+    """Divide the time per pixel of a scene that streams by that of an array in memory, round by round."""
+    entry = section["peers"].get("ours", {})
+    if not entry or entry["problem"]:
+        return []
+    times_as_large = section["input"]["bytes"] / section["in_memory"]["bytes"]
+    times = zip(entry["seconds"], entry["small_seconds"], strict=False)
+    return [large / small / times_as_large for large, small in times]
+
+
+def _is_array(section: dict[str, Any]) -> bool:
+    return section["form"] == "array"
+
+
+def _given_as(results: Results, form: str) -> list[str]:
+    return [name for name in _names(results, "raster") if results[name]["form"] == form]
+
+
+def _peak_mib(results: Results, name: str) -> float | None:
+    peak_bytes = results[name]["peers"].get("ours", {}).get("peak_bytes") if name in results else None
+    return None if peak_bytes is None else peak_bytes / 2**20
 
 
 def _names(results: Results, kind: str) -> list[str]:

@@ -4,7 +4,8 @@ Every peer runs like this, so that none profits from what another left in memory
 import name is this project's, can run at all. Started as ``python -m benchmarks.worker PEER``. The jobs:
 
 - ``hello``: is the peer there, and in which versions?
-- ``load``: read the pixels of these files; one raster each, or one for each entry of the first axis.
+- ``load``: open these rasters, in the form that a section gives them; or read chips, one for each entry of a file's
+  first axis.
 - ``write``: write rasters by their numbers to paths, and say what that took.
 """
 
@@ -13,26 +14,25 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from benchmarks.forms import Given
 from benchmarks.measure import measured
 from benchmarks.peers import PEERS, Peer
 from benchmarks.settings import Place, Settings, place_from_json
 
 
 class Bench:
-    """What a worker holds between two jobs: its peer, the pixels, and what the peer made of them."""
+    """What a worker holds between two jobs: its peer, the rasters, and what the peer made of them."""
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.arrays: list[NDArray[Any]] = []
+        self.rasters: list[Any] = []
         self.place = Place()
         self.prepared: dict[tuple[int, Settings], Any] = {}
 
@@ -42,21 +42,24 @@ class Bench:
         if reason is not None:
             return {"missing": reason}
         versions = {name: importlib.metadata.version(name) for name in self.peer.distributions}
+        for program in self.peer.programs:
+            told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+            versions[program] = told.strip()
         if "rasterio" in self.peer.distributions:
             import rasterio
 
             versions["GDAL"] = rasterio.__gdal_version__
         return {"missing": None, "versions": versions}
 
-    def load(self, paths: list[str], place: dict[str, Any], *, split: bool) -> dict[str, Any]:
-        """Read pixels, and let go of earlier ones."""
+    def load(self, givens: list[dict[str, Any]], place: dict[str, Any], *, split: bool) -> dict[str, Any]:
+        """Open rasters, and let go of earlier ones."""
         self.prepared.clear()
-        self.arrays.clear()
-        for path in paths:
-            pixels = np.load(path)
-            self.arrays += list(pixels) if split else [pixels]
+        self.rasters.clear()
         self.place = place_from_json(place)
-        return {"rasters": len(self.arrays)}
+        for given in givens:
+            raster = Given(**given).open(self.place)
+            self.rasters += list(raster) if split else [raster]
+        return {"rasters": len(self.rasters)}
 
     def write(
         self, rasters: list[int], paths: list[str], settings: dict[str, Any], writers: int = 1
@@ -66,7 +69,7 @@ class Bench:
         self.prepared = {key: value for key, value in self.prepared.items() if key[1] == wanted}
         for raster in set(rasters):
             if (raster, wanted) not in self.prepared:
-                self.prepared[raster, wanted] = self.peer.prepare(self.arrays[raster], self.place, wanted)
+                self.prepared[raster, wanted] = self.peer.prepare(self.rasters[raster], self.place, wanted)
         jobs = [(self.prepared[raster, wanted], path) for raster, path in zip(rasters, paths, strict=True)]
         figures, sizes = measured(lambda: list(_run(jobs, self._write_one(wanted), writers)))
         return {**figures, "bytes": None if self.peer.writes_file else sum(sizes)}
