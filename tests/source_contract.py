@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,11 @@ from numpy.typing import NDArray
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.errors import ReadError
-from georeader.export.chunks import Chunks
 from georeader.export.pipeline import Wishes, export_source
 from georeader.export.pyramid import Mask, Region
 from georeader.export.sinks.local import LocalSink
-from georeader.export.source import Source
+from georeader.export.source import Source, SourceAround
 from georeader.export.sources import open_source
-from georeader.export.spec import SourceSpec
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
@@ -47,12 +44,10 @@ def a_raster() -> GeoTensor:
     return GeoTensor(values, TRANSFORM, CRS, fill_value_default=0, attrs=ATTRS)
 
 
-@dataclass
-class Recording:
+class Recording(SourceAround):
     """A source that notes how often each pixel was read, how many read at once, and can fail at a window.
 
     Attributes:
-        source: Where the pixels come from.
         fails_at_row: A window with this row raises ``error``.
         error: What is raised.
         counts: (band, row, column): how often each pixel was read.
@@ -60,40 +55,12 @@ class Recording:
         closed: How often it was let go of.
     """
 
-    source: Source
-    fails_at_row: int | None = None
-    error: BaseException = field(default_factory=lambda: OSError("the cable was cut"))
-    most_at_once: int = 0
-    closed: int = 0
-
-    def __post_init__(self) -> None:
-        spec = self.source.spec
-        self.counts = np.zeros((spec.count, spec.height_px, spec.width_px), int)
+    def __init__(self, source: Source, fails_at_row: int | None = None) -> None:
+        super().__init__(source)
+        self.fails_at_row, self.error = fails_at_row, OSError("the cable was cut")
+        self.most_at_once = self.closed = 0
+        self.counts = np.zeros((self.spec.count, self.spec.height_px, self.spec.width_px), int)
         self._lock, self._reading = threading.Lock(), 0
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def spec(self) -> SourceSpec:
-        return self.source.spec
-
-    @property
-    def chunks(self) -> Chunks | None:
-        return self.source.chunks
-
-    @property
-    def is_in_memory(self) -> bool:
-        return self.source.is_in_memory
-
-    @property
-    def concurrent_reads(self) -> int:
-        return self.source.concurrent_reads
-
-    @property
-    def reader_bytes(self) -> int:
-        return self.source.reader_bytes
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         with self._lock:
@@ -104,14 +71,14 @@ class Recording:
         try:
             if self.fails_at_row is not None and region.row_start <= self.fails_at_row < region.row_stop:
                 raise self.error
-            return self.source.read(region, bands)
+            return super().read(region, bands)
         finally:
             with self._lock:
                 self._reading -= 1
 
     def close(self) -> None:
         self.closed += 1
-        self.source.close()
+        super().close()
 
 
 def export(source: Source, path: Path, **profile_arg: Any) -> None:

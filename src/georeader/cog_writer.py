@@ -98,25 +98,20 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
         """
         from georeader.export.blank import blank_spec
-        from georeader.export.memory_size import memory_bytes
         from georeader.export.piece import PieceRules
         from georeader.export.pipeline import Wishes, check_memory, check_wishes
 
         self.receipt: Receipt | None = None
         self._sink, self._scratch = save._destination(path, fs, dir_tmpfiles, durable)
         said = blank_spec(like, shape=shape, dtype=dtype, transform=transform, crs=crs)
-        limit_bytes = memory_bytes(max_memory)
-        self._canvas_bytes = int(_CANVAS_SHARE * limit_bytes)
-        rest = type(max_memory) if isinstance(max_memory, Unsaid) else int
+        self._canvas_bytes, rest = _shares(max_memory)
         self._wishes = Wishes(
-            "cog", save._default_profile(), profile_arg, descriptions, tags, nodata, engine, verify,
-            rest(limit_bytes - self._canvas_bytes), progress,
-        )  # fmt: skip
+            "cog", save._default_profile(), profile_arg, descriptions, tags, nodata, engine, verify, rest, progress
+        )
         self._wanted = check_wishes(said, self._wishes)
         # Pieces are kept as the file will have them: what does not fit is refused when it comes.
         self._spec = replace(said, dtype=self._wanted.dtype)
-        nodata = self._wanted.nodata if self._wanted.nodata_as_mask is None else self._wanted.nodata_as_mask
-        self._rules = PieceRules(self._sink.given, said, self._wanted.dtype, nodata)
+        self._rules = PieceRules(self._sink.given, said, self._wanted.dtype, self._wanted.missing_value)
         self._canvas: Canvas | None = None
         check_memory(self._new_canvas(), self._wanted, self._wishes)
 
@@ -187,3 +182,13 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             limit_bytes=self._canvas_bytes,
             open_spool=self._sink.open_spool,
         )
+
+
+def _shares(max_memory: Any) -> tuple[int, int]:
+    """Part a limit between pieces that wait and the export; a default stays one that gives way."""
+    from georeader.export.memory_size import memory_bytes
+
+    limit_bytes = memory_bytes(max_memory)
+    canvas_bytes = int(_CANVAS_SHARE * limit_bytes)
+    kind = Unsaid if isinstance(max_memory, Unsaid) else int
+    return canvas_bytes, kind(limit_bytes - canvas_bytes)

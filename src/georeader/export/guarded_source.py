@@ -8,13 +8,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from georeader.errors import ReadError
-from georeader.export.chunks import Chunks
 from georeader.export.pyramid import Mask, Region
-from georeader.export.source import Source
-from georeader.export.spec import SourceSpec
+from georeader.export.source import Source, SourceAround
 
 
-class GuardedSource:
+class GuardedSource(SourceAround):
     """A source whose `close` may be called while a thread still reads: the last one to finish lets go of it.
 
     Who interrupts a save does not wait for a read that takes long.
@@ -26,40 +24,10 @@ class GuardedSource:
         Args:
             source: Nobody else closes it.
         """
-        self._source = source
+        super().__init__(source)
         self._lock = threading.Lock()
         self._reading = 0
         self._is_closed = False
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages."""
-        return self._source.name
-
-    @property
-    def spec(self) -> SourceSpec:
-        """What it is."""
-        return self._source.spec
-
-    @property
-    def chunks(self) -> Chunks | None:
-        """How its pixels are stored."""
-        return self._source.chunks
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether reading costs nothing."""
-        return self._source.is_in_memory
-
-    @property
-    def concurrent_reads(self) -> int:
-        """How many threads may read at once."""
-        return self._source.concurrent_reads
-
-    @property
-    def reader_bytes(self) -> int:
-        """What a thread holds between two reads."""
-        return self._source.reader_bytes
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.
@@ -72,13 +40,13 @@ class GuardedSource:
                 raise ReadError("it is closed")
             self._reading += 1
         try:
-            return self._source.read(region, bands)
+            return self.source.read(region, bands)
         finally:
             with self._lock:
                 self._reading -= 1
                 is_last = self._is_closed and not self._reading
             if is_last:
-                self._source.close()
+                self.source.close()
 
     def close(self) -> None:
         """Let go of the source, now or when the last read is done."""
@@ -86,4 +54,4 @@ class GuardedSource:
             is_first, self._is_closed = not self._is_closed, True
             is_unused = not self._reading
         if is_first and is_unused:
-            self._source.close()
+            self.source.close()

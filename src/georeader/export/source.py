@@ -60,3 +60,57 @@ class Source(Protocol):
     def close(self) -> None:
         """Let go of what reading needed: open files, memory. Called once, when no `read` is running."""
         ...
+
+
+class SourceAround:
+    """A source made of another one; it says what the other says, but for what a subclass knows better.
+
+    Attributes:
+        source: The other one; nobody else closes it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Take a source."""
+        self.source = source
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return self.source.name
+
+    @property
+    def spec(self) -> SourceSpec:
+        """What it is."""
+        return self.source.spec
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """How its pixels are stored where they come from."""
+        return self.source.chunks
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether reading costs nothing but what is done here."""
+        return self.source.is_in_memory
+
+    @property
+    def concurrent_reads(self) -> int:
+        """How many threads may read at once."""
+        return self.source.concurrent_reads
+
+    @property
+    def reader_bytes(self) -> int:
+        """What a thread holds between two reads."""
+        return self.source.reader_bytes
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read a window.
+
+        Raises:
+            Exception: What the source raises.
+        """
+        return self.source.read(region, bands)
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self.source.close()

@@ -104,6 +104,11 @@ class ExportSpec:
         return layout.overview_factors(self.height_px, self.width_px, height_px, width_px)
 
     @property
+    def missing_value(self) -> int | float | None:
+        """What missing pixels are on their way into the file, whether its nodata says so or its mask."""
+        return self.nodata if self.nodata_as_mask is None else self.nodata_as_mask
+
+    @property
     def resampling(self) -> str:
         """The method of all bands, or those of each, joined by commas."""
         return ",".join(dict.fromkeys(self.resamplings) if len(set(self.resamplings)) == 1 else self.resamplings)

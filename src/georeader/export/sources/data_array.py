@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def open_data_array(array: Any) -> Source:
     source = _open_values(array, axes, seen)
     if packing is None or not packing.changes(array.dtype):
         return source
-    return PackedSource(source, replace(source.spec, dtype=packing.dtype), packing)
+    return PackedSource(source, packing)
 
 
 def _see(array: Any, rows: Hashable, columns: Hashable, axes: Axes, attrs: dict[str, Any], fill: Any) -> _Seen:

@@ -8,17 +8,16 @@ stored: value = stored * scale_factor + add_offset, missing where stored == _Fil
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from georeader.errors import DtypeError, MetadataError
-from georeader.export.chunks import Chunks
 from georeader.export.dtypes import convert_pixels
 from georeader.export.pyramid import Mask, Region
-from georeader.export.source import Source
+from georeader.export.source import Source, SourceAround
 from georeader.export.sources.rio_metadata import per_band
 from georeader.export.spec import SourceSpec
 
@@ -83,44 +82,27 @@ class Packing:
         return self.fill is not None and self.fill == self.fill
 
 
-@dataclass(frozen=True)
-class PackedSource:
+class PackedSource(SourceAround):
     """A source whose values are stored in another way than it has them.
 
     Attributes:
-        source: Has the values.
-        spec: Of what is stored.
         packing: How.
     """
 
-    source: Source
-    spec: SourceSpec
-    packing: Packing
+    def __init__(self, source: Source, packing: Packing) -> None:
+        """Take a source.
+
+        Args:
+            source: Has the values.
+            packing: How they are stored.
+        """
+        super().__init__(source)
+        self.packing = packing
 
     @property
-    def name(self) -> str:
-        """What to call it in messages."""
-        return self.source.name
-
-    @property
-    def chunks(self) -> Chunks | None:
-        """How the values are stored where they come from."""
-        return self.source.chunks
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether reading costs nothing but the arithmetic."""
-        return self.source.is_in_memory
-
-    @property
-    def concurrent_reads(self) -> int:
-        """How many threads may read at once."""
-        return self.source.concurrent_reads
-
-    @property
-    def reader_bytes(self) -> int:
-        """What a thread holds between two reads."""
-        return self.source.reader_bytes
+    def spec(self) -> SourceSpec:
+        """What is stored."""
+        return replace(self.source.spec, dtype=self.packing.dtype)
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window, and pack it.
@@ -129,12 +111,8 @@ class PackedSource:
             Exception: What the source raises.
             DtypeError: The packing's dtype can't hold a value.
         """
-        values, mask = self.source.read(region, bands)
+        values, mask = super().read(region, bands)
         return self.packing.pack(values, bands), mask
-
-    def close(self) -> None:
-        """Let go of the source."""
-        self.source.close()
 
 
 def packing_of(
