@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache, partial
 from itertools import pairwise
+from typing import NamedTuple
 
 from georeader.errors import OptionError
 from georeader.export.chunks import Chunks
@@ -116,6 +118,23 @@ class SourceTraits:
     pixel_bytes: int = 1
 
 
+class _Cell(NamedTuple):
+    """A piece of work that may be: its bands, the levels that it makes, and its size."""
+
+    band_groups: tuple[range, ...]
+    step: int
+    height_px: int
+    width_px: int
+
+
+class _Windows(NamedTuple):
+    """The edges of the windows in which a source is read, and the pixels of the largest, one band."""
+
+    row_edges_px: tuple[int, ...]
+    column_edges_px: tuple[int, ...]
+    most_px: int
+
+
 def order_of_work(*, is_in_memory: bool, reads_twice: bool) -> Order:
     """Choose the order of work.
 
@@ -145,10 +164,13 @@ def plan_work(
     """
     planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
+    windows_of = cache(partial(_windows, plan, source, max_memory_bytes // WINDOWS_IN_MEMORY))
+    cells = list(_cells(plan, _band_groups(plan, source)))
     for crew in _crews(source, threads):
-        for cell in _cells(plan, _band_groups(plan, source)):
-            work = _work(plan, source, crew, cell, max_memory_bytes // WINDOWS_IN_MEMORY)
-            needed_bytes = _needed_bytes(plan, source, work)
+        for cell in cells:
+            windows = windows_of(cell)
+            work = _work(plan, source, crew, cell, windows)
+            needed_bytes = _needed_bytes(plan, source, work, windows.most_px)
             if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
                 return _with_held(work, plan, source, planned_bytes - needed_bytes)
     if is_limit_firm:
@@ -181,8 +203,8 @@ def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
         yield from ((1, 1), (1, 0))
 
 
-def _cells(plan: StreamPlan, groups: tuple[range, ...]) -> Iterator[tuple[tuple[range, ...], int, int, int]]:
-    """Give (groups of bands, step, height, width) of cells, from large to small."""
+def _cells(plan: StreamPlan, groups: tuple[range, ...]) -> Iterator[_Cell]:
+    """Give the cells that may be, from large to small."""
     level = plan.levels[0]
     pixel_bytes = _group_bytes(plan, groups)
     for step in (2, 1):
@@ -190,50 +212,39 @@ def _cells(plan: StreamPlan, groups: tuple[range, ...]) -> Iterator[tuple[tuple[
         most_px = min(CELL_PX, CELL_BYTES // pixel_bytes) // height_px
         units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
         while units:
-            yield groups, step, height_px, units * unit_px
+            yield _Cell(groups, step, height_px, units * unit_px)
             units //= 2
 
 
-def _work(
-    plan: StreamPlan,
-    source: SourceTraits,
-    crew: tuple[int, int],
-    cell: tuple[tuple[range, ...], int, int, int],
-    most_window_bytes: int,
-) -> Work:
+def _work(plan: StreamPlan, source: SourceTraits, crew: tuple[int, int], cell: _Cell, windows: _Windows) -> Work:
     threads, readers = crew
-    groups, step, height_px, width_px = cell
-    read_bytes = _read_bytes(plan, source, groups)
-    most_window_px = max(height_px * width_px, most_window_bytes // read_bytes)
-    rows, columns = _windows(plan, source, (height_px, width_px), most_window_px)
-    window_bytes = longest(rows) * longest(columns) * read_bytes
+    window_bytes = windows.most_px * _read_bytes(plan, source, cell.band_groups)
     waiting = threads + 1 if threads > 1 else 0
     return Work(
         order=order_of_work(is_in_memory=source.is_in_memory, reads_twice=plan.reads_twice),
         threads=threads,
         readers=readers,
-        step=step,
-        cell_height_px=height_px,
-        cell_width_px=width_px,
-        band_groups=groups,
-        row_edges_px=rows,
-        column_edges_px=columns,
+        step=cell.step,
+        cell_height_px=cell.height_px,
+        cell_width_px=cell.width_px,
+        band_groups=cell.band_groups,
+        row_edges_px=windows.row_edges_px,
+        column_edges_px=windows.column_edges_px,
         read_ahead_bytes=readers * window_bytes,
-        in_flight_bytes=(threads + waiting) * height_px * width_px * _group_bytes(plan, groups),
+        in_flight_bytes=(threads + waiting) * cell.height_px * cell.width_px * _group_bytes(plan, cell.band_groups),
         held_pixels_bytes=0,
         held_tiles_bytes=0,
     )
 
 
-def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work) -> int:
+def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work, window_px: int) -> int:
     """Say what windows and cells take that are read, waiting and at work."""
     cell_bytes = work.cell_height_px * work.cell_width_px * _group_bytes(plan, work.band_groups)
     waiting_bytes = work.in_flight_bytes - work.threads * cell_bytes
     needed = CELL_COPIES * work.threads * cell_bytes + waiting_bytes
     if source.is_in_memory:
         return needed
-    window_bytes = longest(work.row_edges_px) * longest(work.column_edges_px)
-    window_bytes *= _read_bytes(plan, source, work.band_groups)
+    window_bytes = window_px * _read_bytes(plan, source, work.band_groups)
     needed += source.reader_bytes * max(1, work.readers)
     return needed + WINDOW_COPIES * window_bytes * (work.readers + 1)
 
@@ -248,26 +259,26 @@ def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: 
     return replace(work, held_pixels_bytes=2 * (spare_bytes // 3), held_tiles_bytes=tiles_bytes)
 
 
-def _windows(
-    plan: StreamPlan, source: SourceTraits, cell_shape: tuple[int, int], most_px: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Give the edges of the windows along rows and columns: whole chunks, about as large as a cell."""
+def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, cell: _Cell) -> _Windows:
+    """Give the windows: whole chunks, about as large as a cell."""
     level = plan.levels[0]
-    height_px, width_px = cell_shape
     if source.is_in_memory or source.chunks is None:
-        return even_edges(level.height_px, height_px), even_edges(level.width_px, width_px)
+        rows = even_edges(level.height_px, cell.height_px)
+        return _windows_between(rows, even_edges(level.width_px, cell.width_px))
+    most_px = max(cell.height_px * cell.width_px, most_bytes // _read_bytes(plan, source, cell.band_groups))
     tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
-    rows, columns = source.chunks.row_edges_px, source.chunks.column_edges_px
-    columns = merge_edges(columns, width_px, tile_width_px)
-    while True:
-        merged = merge_edges(rows, height_px, tile_height_px)
-        if longest(merged) * longest(columns) <= most_px or height_px <= 1:
-            break
+    columns = merge_edges(source.chunks.column_edges_px, cell.width_px, tile_width_px)
+    height_px = cell.height_px
+    while height_px > 1 and height_px * longest(columns) > most_px:
         height_px //= 2
+    rows = merge_edges(source.chunks.row_edges_px, height_px, tile_height_px)
     # A chunk that is larger than that is read in parts, at the cost of decoding it as often.
-    merged = split_edges(merged, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
-    columns = split_edges(columns, max(1, most_px // longest(merged)), tile_width_px)
-    return merged, columns
+    rows = split_edges(rows, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
+    return _windows_between(rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px))
+
+
+def _windows_between(rows: tuple[int, ...], columns: tuple[int, ...]) -> _Windows:
+    return _Windows(rows, columns, longest(rows) * longest(columns))
 
 
 def _band_groups(plan: StreamPlan, source: SourceTraits) -> tuple[range, ...]:

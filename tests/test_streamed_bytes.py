@@ -1,0 +1,101 @@
+"""However a source is stored and however little memory there is: the bytes are those of the array."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from georeader import GeoTensor
+from georeader.export.chunks import Chunks
+from georeader.export.pipeline import Wishes, export_source
+from georeader.export.pyramid import Mask, Region
+from georeader.export.sinks.local import LocalSink
+from georeader.export.source import SourceAround
+from georeader.export.sources import open_source
+from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
+
+METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", "gauss", "min", "or"]
+
+
+class Stored(SourceAround):
+    """A raster in memory that is seen as one that is stored in chunks, and notes what is read of it."""
+
+    is_in_memory = False  # type: ignore[assignment]
+    concurrent_reads = 3  # type: ignore[assignment]
+
+    def __init__(self, raster: GeoTensor, chunks: Chunks | None) -> None:
+        super().__init__(open_source(raster))
+        self._chunks = chunks
+        self._lock = threading.Lock()
+        self.counts = np.zeros((self.spec.count, self.spec.height_px, self.spec.width_px), int)
+
+    @property
+    def chunks(self) -> Chunks | None:
+        return self._chunks
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
+        with self._lock:
+            self.counts[bands.start : bands.stop, rows, columns] += 1
+        return super().read(region, bands)
+
+
+def edges(size: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Give the edges of chunks along an axis: even, uneven or one."""
+    cuts = st.sets(st.integers(1, size - 1), max_size=6) if size > 1 else st.just(set())
+    even = st.integers(1, size).map(lambda chunk: set(range(chunk, size, chunk)))
+    return st.one_of(cuts, even).map(lambda inner: (0, *sorted(inner), size))
+
+
+@st.composite
+def rasters(draw: st.DrawFn) -> GeoTensor:
+    count, height, width = draw(st.integers(1, 4)), draw(st.integers(1, 420)), draw(st.integers(1, 420))
+    dtype = draw(st.sampled_from(["uint8", "int16", "uint16", "float32", "bool"]))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    values = rng.integers(0, 2 if dtype == "bool" else 90, (count, height, width)).astype(dtype)
+    attrs = {"mask": rng.random((height, width)) > 0.2} if draw(st.booleans()) else {}
+    place = {"transform": Affine(10, 0, 0, 0, -10, 0), "crs": "EPSG:3857"}
+    return GeoTensor(values, **place, fill_value_default=draw(st.sampled_from([None, 7 % values.max(initial=2)])),
+                     attrs=attrs)  # fmt: skip
+
+
+def export(source: Any, path: Path, kind: str, profile_arg: dict[str, Any], max_memory: int | str) -> bytes:
+    wishes = Wishes(kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None, "stream", verify=False,
+                    max_memory=max_memory, progress=None)  # fmt: skip
+    export_source(source, LocalSink(path), None, wishes)
+    return path.read_bytes()
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data())
+def test_any_chunks_any_limit_any_method(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    raster = data.draw(rasters())
+    chunks = data.draw(st.one_of(st.none(), st.builds(Chunks, *map(edges, raster.shape))))
+    kind = data.draw(st.sampled_from(["cog", "tiled"]))
+    profile_arg = {
+        "BLOCKSIZE": data.draw(st.sampled_from([16, 32, 64, 144])),
+        "INTERLEAVE": data.draw(st.sampled_from(["PIXEL", "BAND"])),
+        "NUM_THREADS": data.draw(st.sampled_from([1, 2, 5])),
+    }
+    if kind == "cog":
+        profile_arg["RESAMPLING"] = data.draw(st.sampled_from(METHODS))
+        profile_arg["STATISTICS"] = data.draw(st.sampled_from(["YES", "NO"]))
+    source = Stored(raster, chunks)
+
+    expected = export(open_source(raster), folder / "expected.tif", kind, profile_arg, "512MiB")
+    found = export(
+        source, folder / "found.tif", kind, profile_arg, data.draw(st.sampled_from(["12MiB", "40MiB", "2GB"]))
+    )
+
+    assert found == expected
+    if not source.spec.has_mask or profile_arg["INTERLEAVE"] == "PIXEL":
+        assert (source.counts.min(), source.counts.max()) == (1, 1)

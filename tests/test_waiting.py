@@ -1,0 +1,146 @@
+"""What waits: cells of pixels, in memory and on disk; and how much memory people say that may take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from georeader.errors import OptionError
+from georeader.export.memory_size import memory_bytes
+from georeader.export.pixel_store import Held, PixelStore
+from georeader.export.spool import SpoolPlaces
+
+
+class Disk:
+    """A spool in memory that counts what goes through it."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.written_bytes = 0
+
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        data = b"".join(pieces)
+        self.content.extend(bytes(max(0, offset_bytes + len(data) - len(self.content))))
+        self.content[offset_bytes : offset_bytes + len(data)] = data
+        self.written_bytes += len(data)
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
+        return bytes(self.content[offset_bytes : offset_bytes + size_bytes])
+
+
+def cell(number: int, *, has_mask: bool = False) -> Held:
+    """Give a cell of 400 bytes, or 500 with its mask."""
+    mask = np.arange(100).reshape(10, 10) % 3 == number % 3 if has_mask else None
+    return Held(np.full((1, 10, 10), number, "float32"), mask, number)
+
+
+class TestCellsThatWait:
+    @pytest.mark.parametrize("has_mask", [False, True])
+    @pytest.mark.parametrize("limit_bytes", [0, 900, 10**6])
+    def test_they_come_back_as_they_were(self, limit_bytes: int, has_mask: bool) -> None:
+        store = PixelStore(limit_bytes, Disk)
+        for number in range(8):
+            store.put(number, cell(number, has_mask=has_mask))
+
+        for number in (5, 0, 7, 1, 6, 2, 4, 3):
+            found, expected = store.pop(number), cell(number, has_mask=has_mask)
+            np.testing.assert_array_equal(found.pixels, expected.pixels)
+            assert (found.mask is None) == (expected.mask is None)
+            assert found.mask is None or (found.mask == expected.mask).all()
+            assert found.missing_px == number
+            assert number not in store
+        assert store.held_bytes == 0
+
+    def test_memory_is_kept_within_the_limit_and_the_oldest_go_to_disk(self) -> None:
+        disk = Disk()
+        store = PixelStore(1200, lambda: disk)
+        for number in range(5):
+            store.put(number, cell(number))
+
+        assert store.held_bytes == 1200
+        assert np.frombuffer(disk.content, "float32")[::100].tolist() == [0, 1]
+
+    def test_what_fits_opens_no_spool(self) -> None:
+        def refuse() -> Any:
+            raise AssertionError("a spool was opened")
+
+        store = PixelStore(2000, refuse)
+        for number in range(5):
+            store.put(number, cell(number))
+
+        assert store.held_bytes == 2000
+
+    def test_what_is_written_to_a_cell_that_came_back_is_kept(self) -> None:
+        store = PixelStore(400, Disk)
+        for number in range(4):
+            store.put(number, cell(number))
+        store.get(0).pixels[0, 3, 3] = 99
+        for number in range(1, 4):
+            store.get(number)
+
+        assert store.look(0).pixels[0, 3, 3] == 99
+
+    def test_places_on_disk_are_used_again(self) -> None:
+        disk = Disk()
+        store = PixelStore(400, lambda: disk)
+        for number in range(100):
+            store.put(number, cell(number))
+            if number:
+                store.pop(number - 1)
+
+        assert len(disk.content) <= 2 * 400
+        assert disk.written_bytes > 50 * 400
+
+    @given(st.lists(st.tuples(st.sampled_from("ptg"), st.integers(0, 9)), max_size=60), st.integers(0, 3000))
+    def test_any_order_of_calls_gives_what_was_put(self, calls: list[tuple[str, int]], limit_bytes: int) -> None:
+        store, expected = PixelStore(limit_bytes, Disk), {}
+        for call, key in calls:
+            if call == "p" and key not in expected:
+                store.put(key, cell(key))
+                expected[key] = key
+            elif key in expected:
+                assert (store.get(key) if call == "g" else store.pop(key)).pixels[0, 0, 0] == key
+                if call != "g":
+                    del expected[key]
+        assert {key for key in range(10) if key in store} == set(expected)
+        assert store.held_bytes <= max(limit_bytes, 400)
+
+
+def test_places_that_were_given_back_serve_what_is_as_long() -> None:
+    places = SpoolPlaces(Disk)
+    first, second = places.take(10), places.take(20)
+    places.give_back(first, 10)
+
+    assert (places.take(20), places.take(10), places.take(10)) == (30, first, 50)
+    assert second == 10
+
+
+@pytest.mark.parametrize(
+    ("said", "size_bytes"),
+    [
+        (1, 1),
+        (np.int64(4096), 4096),
+        ("512MiB", 512 * 2**20),
+        ("512 mib", 512 * 2**20),
+        ("2GB", 2 * 10**9),
+        ("1.5GiB", 3 * 2**29),
+        ("64k", 64_000),
+        ("1000", 1000),
+        (" 3 T ", 3 * 10**12),
+    ],
+    ids=repr,
+)
+def test_memory_as_people_say_it(said: Any, size_bytes: int) -> None:
+    assert memory_bytes(said) == size_bytes
+
+
+@pytest.mark.parametrize(
+    "said", [0, -1, "0", "0.2", "-5MB", "lots", "", "5 PB", "1e9", 2.5, None, True, [512], "5 MB x"], ids=repr
+)
+def test_what_is_no_memory_is_refused(said: Any) -> None:
+    with pytest.raises(OptionError, match="max_memory="):
+        memory_bytes(said)

@@ -1,0 +1,203 @@
+"""The order of work and what it may hold: one pure function, by tables and properties."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from georeader import GeoTensor
+from georeader.errors import OptionError
+from georeader.export.chunks import Chunks, regular_chunks
+from georeader.export.sources import open_source
+from georeader.export.spec import plan_export
+from georeader.export.stream_plan import StreamPlan, plan_stream
+from georeader.export.windows import longest, merge_edges, split_edges
+from georeader.export.work_plan import Order, SourceTraits, Work, order_of_work, plan_work
+
+MIB = 2**20
+
+
+def a_plan(shape: tuple[int, int, int], dtype: str = "uint16", kind: str = "cog", **profile_arg: Any) -> StreamPlan:
+    """Plan a file; its pixels take no memory."""
+    pixels = np.broadcast_to(np.zeros((), dtype), shape)
+    source = open_source(GeoTensor(pixels, Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", fill_value_default=None))
+    wishes = {"predictor": 1} | profile_arg
+    return plan_stream(
+        plan_export(source.spec, kind=kind, default_profile={"compress": "lzw", "BLOCKSIZE": 256}, profile_arg=wishes)
+    )
+
+
+def stored(chunks: Chunks | None = None, **traits: Any) -> SourceTraits:
+    return SourceTraits(**{"is_in_memory": False, "chunks": chunks, "concurrent_reads": 4, "pixel_bytes": 2} | traits)
+
+
+def work(
+    plan: StreamPlan, source: SourceTraits, limit_mib: float = 512, threads: int = 4, *, is_firm: bool = True
+) -> Work:
+    return plan_work(plan, source, threads=threads, max_memory_bytes=int(limit_mib * MIB), is_limit_firm=is_firm)
+
+
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("is_in_memory", "reads_twice", "order"),
+        [
+            (True, True, Order.PYRAMID_FIRST),
+            (True, False, Order.PYRAMID_FIRST),
+            (False, True, Order.SPOOL_BASE),
+            (False, False, Order.AS_IT_COMES),
+        ],
+    )
+    def test_it_depends_on_where_pixels_are_and_what_stands_before_them(
+        self, is_in_memory: bool, reads_twice: bool, order: Order
+    ) -> None:
+        assert order_of_work(is_in_memory=is_in_memory, reads_twice=reads_twice) is order
+
+    @pytest.mark.parametrize(
+        ("shape", "kind", "profile_arg", "order"),
+        [
+            ((1, 2000, 2000), "cog", {}, Order.SPOOL_BASE),
+            ((1, 200, 200), "cog", {}, Order.AS_IT_COMES),
+            ((1, 2000, 2000), "cog", {"OVERVIEWS": "NONE"}, Order.AS_IT_COMES),
+            ((1, 2000, 2000), "tiled", {}, Order.AS_IT_COMES),
+            ((1, 200, 200), "cog", {"STATISTICS": "YES"}, Order.SPOOL_BASE),
+        ],
+        ids=str,
+    )
+    def test_only_what_is_known_late_makes_the_full_resolution_wait(
+        self, shape: tuple[int, int, int], kind: str, profile_arg: dict[str, Any], order: Order
+    ) -> None:
+        assert work(a_plan(shape, kind=kind, **profile_arg), stored()).order is order
+
+
+class TestWindows:
+    @pytest.mark.parametrize(
+        ("chunk", "rows", "columns"),
+        [
+            ((1, 256, 256), 512, 2048),
+            ((1, 512, 512), 512, 2048),
+            ((1, 1, 20_000), 512, 20_000),
+            ((1, 2048, 2048), 2048, 2048),
+            ((1, 100, 100), 500, 2000),
+        ],
+        ids=str,
+    )
+    def test_they_are_whole_chunks_about_as_large_as_a_cell(
+        self, chunk: tuple[int, int, int], rows: int, columns: int
+    ) -> None:
+        shape = (1, 20_000, 20_000)
+        found = work(a_plan(shape), stored(regular_chunks(shape, chunk)))
+
+        assert longest(found.row_edges_px) == rows
+        assert longest(found.column_edges_px) == columns
+        assert set(found.row_edges_px) <= set(regular_chunks(shape, chunk).row_edges_px)
+
+    def test_a_chunk_that_memory_does_not_allow_is_read_in_parts_of_whole_tiles(self) -> None:
+        shape = (1, 20_000, 20_000)
+        found = work(a_plan(shape), stored(regular_chunks(shape, shape)), limit_mib=64)
+
+        assert longest(found.row_edges_px) < 20_000
+        assert all(edge % 256 == 0 for edge in found.row_edges_px[:-1])
+
+    @pytest.mark.parametrize(
+        ("dtype", "chunk_bands", "groups"),
+        [("uint8", 1, 8), ("uint16", 1, 4), ("float64", 1, 1), ("uint16", 3, 3), ("uint16", 285, 285)],
+    )
+    def test_bands_that_lie_apart_go_through_in_groups_of_whole_chunks(
+        self, dtype: str, chunk_bands: int, groups: int
+    ) -> None:
+        shape = (285, 600, 600)
+        source = stored(regular_chunks(shape, (chunk_bands, 64, 600)), pixel_bytes=np.dtype(dtype).itemsize)
+        found = work(a_plan(shape, dtype, INTERLEAVE="BAND"), source, 2048)
+
+        assert max(map(len, found.band_groups)) == groups
+        assert [band for group in found.band_groups for band in group] == list(range(285))
+
+    def test_bands_that_lie_together_stay_together(self) -> None:
+        assert work(a_plan((13, 600, 600)), stored()).band_groups == (range(13),)
+
+    @given(st.sets(st.integers(1, 999), max_size=30), st.integers(1, 1200), st.integers(1, 300))
+    def test_merged_chunks_are_chunks_and_no_longer_than_allowed(self, inner: set[int], most: int, align: int) -> None:
+        edges = (0, *sorted(inner), 1000)
+        merged = merge_edges(edges, most, align)
+
+        assert set(merged) <= set(edges)
+        assert (merged[0], merged[-1]) == (0, 1000)
+        assert all(stop - start <= most or edges[edges.index(start) + 1] == stop for start, stop in pairwise(merged))
+
+    @given(st.sets(st.integers(1, 999), max_size=30), st.integers(1, 1200), st.integers(1, 300))
+    def test_parts_of_chunks_are_no_longer_than_allowed(self, inner: set[int], most: int, align: int) -> None:
+        edges = (0, *sorted(inner), 1000)
+        cut = split_edges(edges, most, align)
+
+        assert set(edges) <= set(cut)
+        assert list(cut) == sorted(set(cut))
+        assert longest(cut) <= most
+
+
+class TestMemory:
+    @settings(deadline=None)
+    @given(
+        limit_mib=st.integers(8, 2048),
+        tile_px=st.sampled_from([16, 64, 256, 512, 2048]),
+        count=st.integers(1, 300),
+        chunk_px=st.sampled_from([1, 64, 512, 5000]),
+        threads=st.integers(1, 32),
+        interleave=st.sampled_from(["PIXEL", "BAND"]),
+    )
+    def test_what_is_begun_read_and_held_stays_within_the_limit_or_is_refused(
+        self, limit_mib: int, tile_px: int, count: int, chunk_px: int, threads: int, interleave: str
+    ) -> None:
+        shape = (count, 20_000, 20_000)
+        plan = a_plan(shape, BLOCKSIZE=tile_px, INTERLEAVE=interleave)
+        try:
+            found = work(plan, stored(regular_chunks(shape, (1, chunk_px, chunk_px))), limit_mib, threads)
+        except OptionError:
+            return
+        window_bytes = longest(found.row_edges_px) * longest(found.column_edges_px)
+        window_bytes *= max(map(len, found.band_groups)) * 2
+
+        held_bytes = found.held_pixels_bytes + found.held_tiles_bytes
+        assert found.in_flight_bytes + window_bytes * (found.readers + 1) + held_bytes <= limit_mib * MIB
+        assert 1 <= found.threads <= threads
+
+    def test_with_little_memory_cells_shrink_before_threads_go(self) -> None:
+        plan = a_plan((4, 20_000, 20_000))
+        plans = [work(plan, stored(), limit) for limit in (2048, 128, 64, 24)]
+
+        areas = [each.cell_height_px * each.cell_width_px for each in plans]
+        assert areas == sorted(areas, reverse=True)
+        assert [each.threads for each in plans[:2]] == [4, 4]
+        assert plans[-1].threads < 4
+
+    def test_a_limit_that_is_refused_names_one_that_is_not(self) -> None:
+        plan = a_plan((285, 9000, 9000), "float32")
+        with pytest.raises(OptionError, match="give at least") as caught:
+            work(plan, stored(pixel_bytes=4), 32)
+        needed_bytes = int(str(caught.value).split("give at least ")[1].split(",")[0])
+
+        assert work(plan, stored(pixel_bytes=4), needed_bytes / MIB).threads == 1
+        with pytest.raises(OptionError):
+            work(plan, stored(pixel_bytes=4), 0.9 * needed_bytes / MIB)
+
+    def test_a_large_machine_and_many_strips_are_planned_at_once(self) -> None:
+        """160,000 strips, 64 threads and little memory: each window is thought of once, not once for each crew."""
+        shape = (4, 160_000, 20_000)
+        plan, source = a_plan(shape), stored(regular_chunks(shape, (4, 1, 20_000)))
+        begun = time.process_time()
+
+        found = work(plan, source, 40, threads=64)
+
+        assert time.process_time() - begun < 5
+        assert found.threads == 1
+
+    def test_a_limit_that_nobody_said_gives_way(self) -> None:
+        plan = a_plan((285, 9000, 9000), "float32")
+
+        assert work(plan, stored(pixel_bytes=4), 32, is_firm=False).threads == 1
