@@ -13,7 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader import GeoTensor, save_cog
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.export.chunks import Chunks, regular_chunks
 from georeader.export.pipeline import Wishes, export_source
 from georeader.export.pyramid import Mask, Region
@@ -107,6 +107,32 @@ def test_two_hundred_and_eighty_five_bands_that_are_stored_by_themselves(tmp_pat
         assert (dataset.count, dataset.interleaving.name, dataset.overviews(285)) == (285, "band", [2])
         for band in (1, 143, 285):
             expected = raster.pixels(np.array([[[band - 1]]]), np.arange(300)[:, None], np.arange(270)[None, :])
+            np.testing.assert_array_equal(dataset.read(band), expected[0])
+
+
+class AllBands(Lazy):
+    """A raster that counts how often each pixel is computed: always all bands of it."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        super().__init__(shape)
+        self.counts = np.zeros(shape[1:], int)
+
+    def read_from_window(self, window: Window) -> GeoTensor:
+        self.counts[window.toslices()] += 1
+        return super().read_from_window(window)
+
+
+@pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
+def test_two_hundred_and_eighty_five_bands_that_come_together_are_asked_for_once(save: Any, tmp_path: Path) -> None:
+    raster = AllBands((285, 400, 600))
+
+    profile_arg = {"interleave": "band", "compress": "zstd", "predictor": 2}
+    save(raster, tmp_path / "out.tif", profile_arg=profile_arg, max_memory="256MiB")
+
+    assert (raster.counts.min(), raster.counts.max()) == (1, 1)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        for band in (1, 143, 285):
+            expected = raster.pixels(np.array([[[band - 1]]]), np.arange(400)[:, None], np.arange(600)[None, :])
             np.testing.assert_array_equal(dataset.read(band), expected[0])
 
 

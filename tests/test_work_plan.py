@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from georeader import GeoTensor
 from georeader.errors import OptionError
-from georeader.export.chunks import Chunks, regular_chunks
+from georeader.export.chunks import Chunks, free_windows, regular_chunks
 from georeader.export.sources import open_source
 from georeader.export.spec import plan_export
 from georeader.export.stream_plan import StreamPlan, plan_stream
@@ -118,6 +118,14 @@ class TestWindows:
 
         assert max(map(len, found.band_groups)) == groups
         assert [band for group in found.band_groups for band in group] == list(range(285))
+
+    def test_bands_that_are_read_together_are_worked_at_in_several_pieces_where_tiles_hold_one_each(self) -> None:
+        found = work(a_plan((285, 9000, 9000), INTERLEAVE="BAND"), stored(free_windows(285)))
+
+        assert found.band_groups == (range(285),)
+        assert found.cell_bands == 4
+        window_px = longest(found.row_edges_px) * longest(found.column_edges_px)
+        assert window_px * 285 * 2 < 200 * MIB
 
     def test_bands_that_lie_together_stay_together(self) -> None:
         assert work(a_plan((13, 600, 600)), stored()).band_groups == (range(13),)

@@ -33,15 +33,17 @@ class Cascade:
         Args:
             plan: The file.
             work: How it is made.
-            bands: Of the file.
+            bands: Of the file, that are read together.
             store: Keeps pixels that wait.
             encodes_base: Encode the full resolution too.
         """
+        firsts = range(bands.start, bands.stop, work.cell_bands)
+        self.band_groups = tuple(range(first, min(first + work.cell_bands, bands.stop)) for first in firsts)
         self._levels = {
-            level.number: _Canvas(
+            (group, level.number): _Canvas(
                 CellPlan(
                     plan,
-                    bands,
+                    group,
                     level.number,
                     work.step,
                     encodes_first=encodes_base or level.number > 0,
@@ -51,23 +53,33 @@ class Cascade:
                 store,
             )
             for level in plan.levels[:: work.step]
+            for group in self.band_groups
         }
 
-    @property
-    def base(self) -> tuple[CellPlan, CellGrid]:
-        """What is to be done with the full resolution, and how it is cut."""
-        return self._levels[0].cell_plan, self._levels[0].grid
+    def base(self, group: range) -> tuple[CellPlan, CellGrid]:
+        """Give what is to be done with the full resolution, and how it is cut.
 
-    def accept(self, level: int, region: Region, pixels: NDArray[Any], mask: Mask) -> Iterator[Task[CellResult]]:
+        Args:
+            group: One of ``band_groups``: bands that are worked at together.
+        """
+        return self._levels[group, 0].cell_plan, self._levels[group, 0].grid
+
+    def accept(
+        self, level: int, bands: range, region: Region, pixels: NDArray[Any], mask: Mask
+    ) -> Iterator[Task[CellResult]]:
         """Take pixels, and give the work that can be done now.
 
         Args:
             level: Number of their level.
+            bands: Of the file: all that are read together, or one of ``band_groups``.
             region: Where they lie; no pixel comes twice.
             pixels: (band, row, column).
             mask: (row, column), or None.
         """
-        return self._levels[level].accept(region, pixels, mask)
+        for group in self.band_groups:
+            if group.start in bands:
+                chosen = pixels[group.start - bands.start : group.stop - bands.start]
+                yield from self._levels[group, level].accept(region, chosen, mask)
 
 
 class _Canvas:
@@ -144,8 +156,8 @@ class _Canvas:
             raise KeyError(target)
         return needed, pixels, mask
 
-    def _key(self, cell: Cell) -> tuple[int, Cell]:
-        return self.cell_plan.first, cell
+    def _key(self, cell: Cell) -> tuple[int, int, Cell]:
+        return self.cell_plan.bands.start, self.cell_plan.first, cell
 
     def _task(self, cell: Cell, given: Region, pixels: NDArray[Any], mask: Mask) -> Task[CellResult]:
         read = partial(_cut, given, pixels, mask)

@@ -74,11 +74,13 @@ class CellResult:
     """What one cell gave.
 
     Attributes:
+        bands: Of the file, that these are.
         tiles: The tiles as they lie in the file, by their places.
         passed: Level, region, pixels and mask of what the next levels are made of, or None: there are none.
         statistics: Of the tiles' pixels, where they are measured.
     """
 
+    bands: range
     tiles: tuple[tuple[TileKey, EncodedTiles], ...]
     passed: tuple[int, Region, NDArray[Any], Mask] | None
     statistics: tuple[TileStatistics, ...] = ()
@@ -108,7 +110,7 @@ def work_cell(cell: CellPlan, read: ReadRegion, region: Region) -> CellResult:
             passed = (level.number, *block)
         else:
             tiles += encode_block(level, plan.encoders[level.number], cell.bands, *block)
-    return CellResult(tuple(tiles), passed, statistics)
+    return CellResult(cell.bands, tuple(tiles), passed, statistics)
 
 
 def _reduced(

@@ -14,7 +14,7 @@ class Chunks:
 
     Attributes:
         band_edges: Along bands.
-        row_edges_px: Along rows.
+        row_edges_px: Along rows; empty, as those along columns, where any window costs what its own pixels cost.
         column_edges_px: Along columns.
     """
 
@@ -43,6 +43,15 @@ def regular_chunks(
         (0, 156, 412, 668, 700)
     """
     return Chunks(*(_edges(*axis) for axis in zip(shape, chunk_shape, offset, strict=True)))
+
+
+def free_windows(count: int) -> Chunks:
+    """Give the chunks of a raster of which any window can be had, with all bands at once.
+
+    Args:
+        count: Bands.
+    """
+    return Chunks((0, count), (), ())
 
 
 def one_chunk(shape: tuple[int, int, int]) -> Chunks:

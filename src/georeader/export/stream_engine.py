@@ -9,6 +9,7 @@ header is written at the very end: until then the file is no TIFF at all.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -90,7 +91,7 @@ class _Run:
             limit_bytes=self.work.held_tiles_bytes,
             open_spool=file.open_spool,
         )
-        self.statistics: list[StatisticsFold] = []
+        self.statistics: defaultdict[int, StatisticsFold] = defaultdict(StatisticsFold)
         self._described: tuple[Tag, ...] | None = None
         self.errors = np.zeros(plan.spec.count)
 
@@ -102,7 +103,7 @@ class _Run:
         groups = self.work.band_groups if self.plan.reads_twice else ()
         for bands in groups:
             cascade, in_flight = self._cascade(bands, encodes_base=False)
-            for task in self._cell_tasks(cascade, bands):
+            for task in self._cell_tasks(cascade):
                 self._begin(task, cascade, in_flight)
             if bands == groups[-1]:
                 self._describe()
@@ -146,14 +147,13 @@ class _Run:
         """Take all windows of some bands through the cascade."""
         cascade, in_flight = self._cascade(bands, encodes_base=True)
         for window in self.reader.windows(bands):
-            for task in cascade.accept(0, *window):
+            for task in cascade.accept(0, bands, *window):
                 self._begin(task, cascade, in_flight)
                 then()
         self._drain(cascade, in_flight)
         then()
 
     def _cascade(self, bands: range, *, encodes_base: bool) -> tuple[Cascade, InFlight[CellResult]]:
-        self.statistics.append(StatisticsFold())
         cascade = Cascade(self.plan, self.work, bands, self.pixel_store, encodes_base=encodes_base)
         return cascade, InFlight(self.workers, self.work.in_flight_bytes)
 
@@ -176,20 +176,22 @@ class _Run:
             if level == 0:
                 self._note_errors(plane, tile)
         for place, statistics in result.statistics:
-            self.statistics[-1].add(place, statistics)
+            self.statistics[result.bands.start].add(place, statistics)
         self.progress(len(result.tiles))
         if result.passed is not None:
-            for task in cascade.accept(*result.passed):
+            level, region, pixels, mask = result.passed
+            for task in cascade.accept(level, result.bands, region, pixels, mask):
                 in_flight.add(task)
 
-    def _cell_tasks(self, cascade: Cascade, bands: range) -> Iterator[Task[CellResult]]:
+    def _cell_tasks(self, cascade: Cascade) -> Iterator[Task[CellResult]]:
         """Give the work at the full resolution of pixels in memory, which need not be passed on."""
-        cell_plan, grid = cascade.base
-        read = partial(self.reader.pixels.read, bands=bands)
-        pixel_bytes = len(bands) * self.plan.spec.dtype.itemsize
-        for cell in grid.touched(grid.whole):
-            region = grid.region(cell)
-            yield Task(partial(work_cell, cell_plan, read, region), region.shape[0] * region.shape[1] * pixel_bytes)
+        for bands in cascade.band_groups:
+            cell_plan, grid = cascade.base(bands)
+            read = partial(self.reader.pixels.read, bands=bands)
+            pixel_bytes = len(bands) * self.plan.spec.dtype.itemsize
+            for cell in grid.touched(grid.whole):
+                region = grid.region(cell)
+                yield Task(partial(work_cell, cell_plan, read, region), region.shape[0] * region.shape[1] * pixel_bytes)
 
     def _base(self) -> Iterator[tuple[int, list[EncodedTiles]]]:
         return self.workers.ordered(_base_tasks(self.plan, self.reader.pixels))
@@ -197,7 +199,7 @@ class _Run:
     def _assembly(self) -> Assembly:
         described = self._described
         if described is None or self.plan.with_statistics:
-            joined = [band for fold in self.statistics for band in fold.joined()]
+            joined = [band for first in sorted(self.statistics) for band in self.statistics[first].joined()]
             described = descriptive_tags(self.plan.spec, joined)
         overview_bytes = sum(self.tile_store.size_bytes(level.number) for level in self.plan.levels[1:])
         return Assembly(self.plan, described, overview_bytes, self.file, self.workers)

@@ -75,7 +75,8 @@ class Work:
         step: Levels that one piece of work makes: its own, and the next one where this is 2.
         cell_height_px: Rows of a piece of work, at each level; a multiple of ``step`` tiles.
         cell_width_px: Columns of it.
-        band_groups: Bands that are worked at together; the raster is gone through once for each group.
+        band_groups: Bands that are read together; the raster is gone through once for each group.
+        cell_bands: Bands of a piece of work; a group of more is worked at in several.
         row_edges_px: Of the windows in which the source is read.
         column_edges_px: Of the windows in which the source is read.
         read_ahead_bytes: Windows that were read may wait while they hold less than this.
@@ -91,6 +92,7 @@ class Work:
     cell_height_px: int
     cell_width_px: int
     band_groups: tuple[range, ...]
+    cell_bands: int
     row_edges_px: tuple[int, ...]
     column_edges_px: tuple[int, ...]
     read_ahead_bytes: int
@@ -119,9 +121,10 @@ class SourceTraits:
 
 
 class _Cell(NamedTuple):
-    """A piece of work that may be: its bands, the levels that it makes, and its size."""
+    """A piece of work that may be: bands that are read together, its own, the levels that it makes, and its size."""
 
     band_groups: tuple[range, ...]
+    bands: int
     step: int
     height_px: int
     width_px: int
@@ -165,7 +168,7 @@ def plan_work(
     planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
     windows_of = cache(partial(_windows, plan, source, max_memory_bytes // WINDOWS_IN_MEMORY))
-    cells = list(_cells(plan, _band_groups(plan, source)))
+    cells = list(_cells(plan, source))
     for crew in _crews(source, threads):
         for cell in cells:
             windows = windows_of(cell)
@@ -203,16 +206,18 @@ def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
         yield from ((1, 1), (1, 0))
 
 
-def _cells(plan: StreamPlan, groups: tuple[range, ...]) -> Iterator[_Cell]:
+def _cells(plan: StreamPlan, source: SourceTraits) -> Iterator[_Cell]:
     """Give the cells that may be, from large to small."""
     level = plan.levels[0]
-    pixel_bytes = _group_bytes(plan, groups)
+    groups = _band_groups(plan, source)
+    bands = min(_most_bands(plan, source), max(map(len, groups)))
+    pixel_bytes = bands * plan.spec.dtype.itemsize
     for step in (2, 1):
         height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
         most_px = min(CELL_PX, CELL_BYTES // pixel_bytes) // height_px
         units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
         while units:
-            yield _Cell(groups, step, height_px, units * unit_px)
+            yield _Cell(groups, bands, step, height_px, units * unit_px)
             units //= 2
 
 
@@ -228,10 +233,11 @@ def _work(plan: StreamPlan, source: SourceTraits, crew: tuple[int, int], cell: _
         cell_height_px=cell.height_px,
         cell_width_px=cell.width_px,
         band_groups=cell.band_groups,
+        cell_bands=cell.bands,
         row_edges_px=windows.row_edges_px,
         column_edges_px=windows.column_edges_px,
         read_ahead_bytes=readers * window_bytes,
-        in_flight_bytes=(threads + waiting) * cell.height_px * cell.width_px * _group_bytes(plan, cell.band_groups),
+        in_flight_bytes=(threads + waiting) * cell.height_px * cell.width_px * cell.bands * plan.spec.dtype.itemsize,
         held_pixels_bytes=0,
         held_tiles_bytes=0,
     )
@@ -239,7 +245,7 @@ def _work(plan: StreamPlan, source: SourceTraits, crew: tuple[int, int], cell: _
 
 def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work, window_px: int) -> int:
     """Say what windows and cells take that are read, waiting and at work."""
-    cell_bytes = work.cell_height_px * work.cell_width_px * _group_bytes(plan, work.band_groups)
+    cell_bytes = work.cell_height_px * work.cell_width_px * work.cell_bands * plan.spec.dtype.itemsize
     waiting_bytes = work.in_flight_bytes - work.threads * cell_bytes
     needed = CELL_COPIES * work.threads * cell_bytes + waiting_bytes
     if source.is_in_memory:
@@ -262,16 +268,17 @@ def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: 
 def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, cell: _Cell) -> _Windows:
     """Give the windows: whole chunks, about as large as a cell."""
     level = plan.levels[0]
-    if source.is_in_memory or source.chunks is None:
+    chunks = source.chunks
+    if source.is_in_memory or chunks is None or not chunks.row_edges_px:
         rows = even_edges(level.height_px, cell.height_px)
         return _windows_between(rows, even_edges(level.width_px, cell.width_px))
     most_px = max(cell.height_px * cell.width_px, most_bytes // _read_bytes(plan, source, cell.band_groups))
     tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
-    columns = merge_edges(source.chunks.column_edges_px, cell.width_px, tile_width_px)
+    columns = merge_edges(chunks.column_edges_px, cell.width_px, tile_width_px)
     height_px = cell.height_px
     while height_px > 1 and height_px * longest(columns) > most_px:
         height_px //= 2
-    rows = merge_edges(source.chunks.row_edges_px, height_px, tile_height_px)
+    rows = merge_edges(chunks.row_edges_px, height_px, tile_height_px)
     # A chunk that is larger than that is read in parts, at the cost of decoding it as often.
     rows = split_edges(rows, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
     return _windows_between(rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px))
@@ -282,21 +289,22 @@ def _windows_between(rows: tuple[int, ...], columns: tuple[int, ...]) -> _Window
 
 
 def _band_groups(plan: StreamPlan, source: SourceTraits) -> tuple[range, ...]:
-    """Say which bands go through the engine together."""
-    spec = plan.spec
-    everything = (range(spec.count),)
-    if plan.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
-        return everything
-    edges = tuple(range(spec.count + 1))
+    """Say which bands are read together."""
+    count = plan.spec.count
+    most = _most_bands(plan, source)
+    edges = tuple(range(count + 1))
     if source.chunks is not None and not source.is_in_memory:
-        edges = tuple(edge for edge in source.chunks.band_edges if edge <= spec.count)
-    most = max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, source.pixel_bytes))
-    merged = merge_edges(edges, most, 1)
+        edges = tuple(edge for edge in source.chunks.band_edges if edge <= count)
+    merged = merge_edges(edges, most, 1) if most < count else (0, count)
     return tuple(range(start, stop) for start, stop in pairwise(merged))
 
 
-def _group_bytes(plan: StreamPlan, groups: tuple[range, ...]) -> int:
-    return max(map(len, groups)) * plan.spec.dtype.itemsize
+def _most_bands(plan: StreamPlan, source: SourceTraits) -> int:
+    """Say how many bands are worked at together: all, where tiles hold them all, or pixels are valid together."""
+    spec = plan.spec
+    if plan.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
+        return spec.count
+    return max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, source.pixel_bytes))
 
 
 def _read_bytes(plan: StreamPlan, source: SourceTraits, groups: tuple[range, ...]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rasterio.windows import Window
 
-from georeader.export.chunks import Chunks
+from georeader.export.chunks import Chunks, free_windows
 from georeader.export.pyramid import Region
 from georeader.export.sources.described import check_pixels, describe
 from georeader.export.sources.in_memory import Loaded, says_it_has_a_mask, take
@@ -33,7 +33,11 @@ class WindowedSource:
     is_in_memory: bool = field(default=False, init=False)
     concurrent_reads: int = field(default=1, init=False)
     reader_bytes: int = field(default=0, init=False)
-    chunks: Chunks | None = field(default=None, init=False)
+
+    @property
+    def chunks(self) -> Chunks:
+        """Windows come with all bands: those that are not asked for would be read in vain."""
+        return free_windows(self.spec.count)
 
     def read(self, region: Region, bands: range) -> Loaded:
         """Ask for a window, and load it.
