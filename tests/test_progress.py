@@ -67,6 +67,14 @@ class TestACallable:
         assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"out.tif": b"the earlier file"}
 
 
+def test_gdal_s_engine_tells_the_beginning_and_the_end(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    save_cog(in_memory(), tmp_path / "out.tif", engine="gdal", progress=lambda *done: told.append(done))
+
+    assert told == [(0, 14), (14, 14)]
+
+
 @pytest.mark.parametrize("make", [in_memory, Lazy], ids=["in memory", "lazy"])
 def test_a_bar_shows_file_tiles_bytes_and_time(make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed")

@@ -110,7 +110,8 @@ def save_cog(
             It changes no byte of the file. The default gives way where a few tiles need more; a limit that is passed
             does not, but is refused.
         progress: True: a tqdm bar on standard error (extra ``progress``); a callable: is called with (tiles done, all
-            tiles) in the caller's thread. What it raises ends the save, and nothing is left behind.
+            tiles) in the caller's thread. What it raises ends the save, and nothing is left behind. The GDAL engine
+            tells its beginning and its end alone.
 
     Returns:
         A `georeader.export.receipt.Receipt`: path, size, engine and, with ``verify``, the largest error of each band.

@@ -22,11 +22,6 @@ class Chunks:
     row_edges_px: tuple[int, ...]
     column_edges_px: tuple[int, ...]
 
-    @property
-    def are_per_band(self) -> bool:
-        """Whether every band is stored by itself."""
-        return len(self.band_edges) - 1 == self.band_edges[-1]
-
 
 def regular_chunks(
     shape: tuple[int, int, int], chunk_shape: Sequence[int], offset: tuple[int, int, int] = (0, 0, 0)
@@ -52,15 +47,6 @@ def free_windows(count: int) -> Chunks:
         count: Bands.
     """
     return Chunks((0, count), (), ())
-
-
-def one_chunk(shape: tuple[int, int, int]) -> Chunks:
-    """Give the chunks of a raster of which nothing is known: a single one.
-
-    Args:
-        shape: (bands, rows, columns).
-    """
-    return regular_chunks(shape, shape)
 
 
 def _edges(size: int, chunk: int, offset: int) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from georeader.export.engine_choice import check_engine, choose_engine
 from georeader.export.file_pixels import FilePixels
 from georeader.export.geotags import descriptive_tags
 from georeader.export.guarded_source import GuardedSource
+from georeader.export.layout import pyramid_levels
 from georeader.export.memory_size import memory_bytes
 from georeader.export.predictor_choice import with_predictor, without_predictor
 from georeader.export.progress import check_progress, telling
@@ -115,7 +116,7 @@ def export_source(
             _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
         if engine == "gdal":
             _check_gdal_memory(spec, wishes)
-            receipt = _by_gdal(FilePixels(source, spec), sink, dir_tmpfiles)
+            receipt = _by_gdal(FilePixels(source, spec), sink, dir_tmpfiles, wishes.progress)
         else:
             receipt = _by_us(source, spec, sink, wishes)
     finally:
@@ -201,18 +202,29 @@ def _work(source: Source, plan: StreamPlan, wishes: Wishes) -> Work:
     return plan_work(plan, traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
 
 
-def _by_gdal(pixels: FilePixels, sink: LocalSink, dir_tmpfiles: Path | None) -> Receipt:
+def _by_gdal(pixels: FilePixels, sink: LocalSink, dir_tmpfiles: Path | None, progress: Any) -> Receipt:
     from georeader.export import gdal_engine
 
-    values, mask = pixels.whole()
-    values = np.ascontiguousarray(values)
-    spec = with_predictor(pixels.spec, partial(_cut, values))
-    with sink:
+    tiles, tile_bytes = _gdal_tiles(pixels.spec)
+    with sink, telling(progress, sink.given, tiles, tile_bytes) as advance:
+        values, mask = pixels.whole()
+        values = np.ascontiguousarray(values)
+        spec = with_predictor(pixels.spec, partial(_cut, values))
         with _scratch_folder(dir_tmpfiles, sink) as scratch:
             gdal_engine.write_raster(values, spec, sink.staging_path, scratch, mask=mask)
         size_bytes = sink.size_bytes
+        advance(tiles)  # while it is at work, GDAL doesn't say how far
         sink.commit()
     return Receipt(sink.given, size_bytes, "gdal")
+
+
+def _gdal_tiles(spec: ExportSpec) -> tuple[int, int]:
+    """Give the number of tiles, before any warp, and the size of a tile's pixels in bytes."""
+    planes = spec.count if spec.encoding.interleave == "BAND" else 1
+    tile_shape = (spec.encoding.tile_height_px, spec.encoding.tile_width_px)
+    levels = pyramid_levels((spec.height_px, spec.width_px), tile_shape, planes, spec.overview_factors)
+    tile_bytes = tile_shape[0] * tile_shape[1] * spec.count * spec.dtype.itemsize // planes
+    return sum(level.tile_count for level in levels), tile_bytes
 
 
 def _cut(values: NDArray[Any], region: Region, bands: slice) -> tuple[NDArray[Any], None]:
