@@ -669,7 +669,7 @@ BAD_ENCODINGS = {
     "NaN, and nothing to store it as": (
         {"dtype": "int16"},
         DtypeError,
-        r"nan.*encoding that asks for int16.*drop_encoding",
+        r"NaN.*encoding that asks for int16.*drop_encoding",
     ),
     "numbers too large": ({"dtype": "uint8", "_FillValue": 0}, DtypeError, "can't be saved as uint8"),
     "nodata too large": ({"dtype": "uint8", "_FillValue": -9999}, NodataError, "-9999.* can't be held by uint8"),
@@ -696,3 +696,38 @@ def test_an_encoding_of_something_else_than_numbers_does_not_matter(tmp_path: Pa
 
     np.testing.assert_array_equal(found.pixels[0], pixels)
     assert found.dtype == "uint8"
+
+
+# What the caller says of missing pixels.
+
+
+@pytest.mark.parametrize("how", [{"nodata": -7}, {"profile_arg": {"NoData": -7}}], ids=["nodata", "profile_arg"])
+def test_the_caller_s_nodata_is_what_nan_becomes(how: dict[str, Any], tmp_path: Path) -> None:
+    array = data_array(with_nan(), encoding={"_FillValue": -1, "dtype": "int16"})
+
+    save_cog(array, tmp_path / "out.tif", **how)
+
+    found = told(tmp_path / "out.tif")
+    assert found.nodata == -7
+    np.testing.assert_array_equal(found.pixels == -7, np.isnan(with_nan()))
+    assert not (found.pixels == -1).any()
+
+
+def test_integers_without_nodata_have_no_place_for_nan(tmp_path: Path) -> None:
+    array = data_array(with_nan(), encoding={"_FillValue": -1, "dtype": "int16"})
+
+    with pytest.raises(DtypeError, match="pixels of NaN"):
+        save_cog(array, tmp_path / "out.tif", profile_arg={"nodata": None})
+
+
+@pytest.mark.parametrize("names", [("Y", "X"), ("Latitude", "Longitude"), ("LAT", "LON")], ids=str)
+def test_names_of_dimensions_may_be_in_capitals(names: tuple[str, str], tmp_path: Path) -> None:
+    array = data_array(ramp()).rename(dict(zip(("y", "x"), names, strict=True)))
+
+    np.testing.assert_array_equal(saved(array, tmp_path).pixels, ramp())
+
+
+@pytest.mark.parametrize("part", [{"x": slice(0, 0)}, {"y": slice(0, 0)}, {"x": 0, "y": 0}, {"x": 3}], ids=str)
+def test_what_has_no_rows_and_columns_is_refused(part: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises((ShapeError, GeoreferenceError), match="no pixels|rows and columns"):
+        save_cog(data_array(ramp()).isel(part), tmp_path / "out.tif")

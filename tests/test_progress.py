@@ -52,16 +52,17 @@ class TestACallable:
 
         assert threads == {threading.current_thread()}
 
+    @pytest.mark.parametrize("error", [RuntimeError, StopIteration, KeyboardInterrupt])
     @pytest.mark.parametrize("at", ["the beginning", "the end"])
     def test_what_it_raises_ends_the_save_and_leaves_nothing(
-        self, save: Any, make: Any, at: str, tmp_path: Path
+        self, save: Any, make: Any, at: str, error: type[BaseException], tmp_path: Path
     ) -> None:
         def stop(done: int, total: int) -> None:
             if done == (0 if at == "the beginning" else total):
-                raise RuntimeError("enough")
+                raise error("enough")
 
         (tmp_path / "out.tif").write_bytes(b"the earlier file")
-        with pytest.raises(RuntimeError, match="enough"):
+        with pytest.raises(error, match="enough"):
             save(make(), tmp_path / "out.tif", progress=stop)
 
         assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"out.tif": b"the earlier file"}

@@ -151,9 +151,17 @@ def read_file_info(dataset: Any) -> FileInfo:
     """Read what an open rasterio dataset says about itself.
 
     Names that are not UTF-8 are left out with a `MetadataWarning`.
+
+    Raises:
+        ReadError: It has no bands: a container of rasters.
     """
-    # rasterio reads complex integers, which numpy does not have, as complex64.
-    dtypes = tuple(np.dtype("complex64" if name == "complex_int16" else name) for name in dataset.dtypes)
+    if not dataset.count:
+        inner = "".join(f"\n  {name}" for name in dataset.subdatasets[:20])
+        raise ReadError(
+            f"{dataset.name} has no bands"
+            + (f"; it is a container, of which one raster can be opened at a time:{inner}" if inner else "")
+        )
+    dtypes = read_dtypes(dataset)
     nothing = (None,) * dataset.count
     return FileInfo(
         height_px=dataset.height,
@@ -175,6 +183,32 @@ def read_file_info(dataset: Any) -> FileInfo:
         rpcs=_rational_polynomials_of(dataset),
         has_mask=_has_mask(dataset),
     )
+
+
+def read_dtypes(dataset: Any) -> tuple[np.dtype[Any], ...]:
+    """Give the numpy dtype of each band: rasterio reads complex integers, which numpy does not have, as complex64."""
+    return tuple(np.dtype("complex64" if name == "complex_int16" else name) for name in dataset.dtypes)
+
+
+def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
+    """Tell that bands have nodata of their own, where only that of the first is kept: a GeoTIFF has one for all.
+
+    Args:
+        name: Of the file.
+        nodatavals: One per band.
+    """
+    first = nodatavals[0]
+    others = [
+        f"{value} in band {band}"
+        for band, value in enumerate(nodatavals, start=1)
+        if value != first and not (value != value and first != first)
+    ]
+    if others:
+        warn_caller(
+            f"{name}: nodata is {first} in band 1, but {', '.join(others[:3])}: a GeoTIFF has one for all bands, so "
+            "that the others' missing pixels become data. Give all bands one nodata first, or save them one by one",
+            MetadataWarning,
+        )
 
 
 def _band_tags_of(dataset: Any, band: int) -> dict[str, str]:

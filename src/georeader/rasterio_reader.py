@@ -128,6 +128,11 @@ class RasterioReader(Georeferenced):
         return self._info.nodatavals[self.indexes[0] - 1]
 
     @property
+    def nodatavals(self) -> list[int | float | None]:
+        """Nodata of each band in focus, None where there is none."""
+        return self._of_bands(self._info.nodatavals)
+
+    @property
     def fill_value_default(self) -> Any:
         """The value that stands for "no data", or None; set it to None to go back to the file's nodata.
 

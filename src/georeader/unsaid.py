@@ -12,3 +12,7 @@ class Unsaid(int):
         >>> tile(), tile(256)
         ('default', 'asked for')
     """
+
+
+#: In place of an argument of which None would say something.
+UNSAID = Unsaid(0)

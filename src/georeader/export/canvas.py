@@ -52,6 +52,7 @@ class Canvas:
     is_in_memory: bool = field(default=False, init=False)
     concurrent_reads: int = field(default=1, init=False)
     reader_bytes: int = field(default=0, init=False)
+    is_lent: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Begin with nothing written."""

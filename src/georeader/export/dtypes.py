@@ -134,9 +134,15 @@ def _check_integer_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> 
     if not (low >= limits.min and high < float(limits.max) + 1) or (
         pixels.dtype.kind in "iu" and int(high) > limits.max
     ):
+        missing = int(np.isnan(pixels).sum()) if pixels.dtype.kind == "f" else 0
+        if missing:
+            raise DtypeError(
+                f"{missing} pixels of NaN can't be saved as {dtype} ({limits.min} to {limits.max}); replace them "
+                "by the nodata first"
+            )
         raise DtypeError(
-            f"pixels from {low} to {high} can't be saved as {dtype} ({limits.min} to {limits.max}); "
-            "clip or rescale them first, and replace NaN"
+            f"pixels from {low} to {high} can't be saved as {dtype} ({limits.min} to {limits.max}); clip or "
+            "rescale them first"
         )
     return pixels
 

@@ -36,7 +36,7 @@ from georeader.export.stream_engine import write_raster
 from georeader.export.stream_plan import StreamPlan, plan_stream
 from georeader.export.work_plan import SourceTraits, Work, plan_work
 from georeader.export.workers import thread_count
-from georeader.unsaid import Unsaid
+from georeader.unsaid import UNSAID, Unsaid
 
 _LOG = logging.getLogger("georeader")
 
@@ -90,7 +90,14 @@ def export(data: Any, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes
     """
     check_progress(wishes.progress)
     memory_bytes(wishes.max_memory)
-    return export_source(open_source(data), sink, dir_tmpfiles, wishes)
+    return export_source(open_source(data, _said_missing(wishes)), sink, dir_tmpfiles, wishes)
+
+
+def _said_missing(wishes: Wishes) -> Any:
+    """Give the nodata that the caller says, None for none; UNSAID where nothing is said of it."""
+    if wishes.nodata is not None or not isinstance(wishes.profile_arg, Mapping):
+        return UNSAID if wishes.nodata is None else wishes.nodata
+    return {str(key).upper(): value for key, value in wishes.profile_arg.items()}.get("NODATA", UNSAID)
 
 
 def export_source(

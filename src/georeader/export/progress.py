@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from georeader.errors import OptionError
@@ -26,8 +26,7 @@ def check_progress(progress: Any) -> None:
         raise OptionError(f"progress={progress!r} is neither True nor callable; pass True, or a function (done, total)")
 
 
-@contextmanager
-def telling(progress: Any, name: str, total_tiles: int, tile_bytes: int) -> Iterator[Advance]:
+def telling(progress: Any, name: str, total_tiles: int, tile_bytes: int) -> AbstractContextManager[Advance]:
     """Tell of some tiles while the block lasts.
 
     Args:
@@ -38,12 +37,9 @@ def telling(progress: Any, name: str, total_tiles: int, tile_bytes: int) -> Iter
         tile_bytes: Size of a tile's pixels.
     """
     if progress is True:
-        with _bar(name, total_tiles, tile_bytes) as advance:
-            yield advance
-    elif callable(progress):
-        yield _calls(progress, total_tiles)
-    else:
-        yield _nothing
+        return _bar(name, total_tiles, tile_bytes)
+    # Not in a generator: there a StopIteration that the callable raises would become a RuntimeError.
+    return nullcontext(_calls(progress, total_tiles) if callable(progress) else _nothing)
 
 
 def _nothing(tiles: int) -> None:

@@ -21,6 +21,8 @@ class Source(Protocol):
         is_in_memory: Its pixels are in memory already: to read them costs nothing, and may be done twice.
         concurrent_reads: How many threads may call `read` at once.
         reader_bytes: What each of them may hold between two reads: caches of an open file.
+        is_lent: Reads go through what the caller opened, and may close as soon as a save has ended: it ends with no
+            read running, whatever ended it.
     """
 
     @property
@@ -40,6 +42,9 @@ class Source(Protocol):
 
     @property
     def reader_bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def is_lent(self) -> bool: ...  # noqa: D102
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window; nothing beyond it is loaded.
@@ -102,6 +107,11 @@ class SourceAround:
     def reader_bytes(self) -> int:
         """What a thread holds between two reads."""
         return self.source.reader_bytes
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether reads go through what the caller may close."""
+        return self.source.is_lent
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.

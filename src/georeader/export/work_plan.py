@@ -179,10 +179,12 @@ def plan_work(
     if is_limit_firm:
         level = plan.levels[0]
         least_bytes = _limit_bytes(needed_bytes + 2 * LEAST_HELD_BYTES)
+        reading = f", and for what reading holds, {source.reader_bytes} bytes" if source.reader_bytes else ""
         raise OptionError(
             f"max_memory={max_memory_bytes} bytes is too little for tiles of {level.tile_height_px} x "
-            f"{level.tile_width_px} pixels, {plan.tile_bytes} bytes each; give at least {least_bytes}, or make tiles "
-            "smaller: profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
+            f"{level.tile_width_px} pixels, {plan.tile_bytes} bytes each{reading}; give at least {least_bytes}, "
+            f"or {least_bytes / 2**20:.1f}MiB, or make tiles smaller: profile_arg={{'BLOCKSIZE': ...}} or "
+            "{'INTERLEAVE': 'BAND'}"
         )
     return _with_held(work, plan, source, 2 * LEAST_HELD_BYTES)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from georeader.export.sources.rio_metadata import band_numbers, metadata_of, nod
 from georeader.export.sources.rio_place import place_of, spatial_dims
 from georeader.export.sources.sliced import SlicedSource, Windows, windows_of
 from georeader.export.spec import SourceSpec
+from georeader.unsaid import UNSAID
 
 #: Threads that read windows of a lazy file: xarray's backends have locks where they need some.
 _CONCURRENT_READS = 4
@@ -38,7 +39,7 @@ class _Seen:
     fill_value_was_said: bool = True
 
 
-def open_data_array(array: Any) -> Source:
+def open_data_array(array: Any, missing: Any = UNSAID) -> Source:
     """See an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
 
     Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates say
@@ -51,6 +52,7 @@ def open_data_array(array: Any) -> Source:
 
     Args:
         array: Of numpy, of dask, or lazily opened from a file.
+        missing: What NaN becomes in a file of integers, where the caller says so; None: nothing.
 
     Raises:
         ShapeError: A Dataset; more than one dimension besides rows and columns; or chunks of a size not known.
@@ -62,12 +64,17 @@ def open_data_array(array: Any) -> Source:
         names = ", ".join(map(str, array.data_vars)) or "none"
         raise ShapeError(
             f"data_save is an xarray.Dataset, which may have several rasters (its variables: {names}); pass one of "
-            "them, as in data['red'], or those of one dtype as bands: data.to_dataarray(dim='band')"
+            "them, as in data['red'], or those of one dtype as bands: data.to_dataarray(dim='band'), which forgets "
+            "their nodata, scales and units, so write them again"
         )
     rows, columns = spatial_dims(array)
+    if not array.size:
+        raise ShapeError(f"data_save has the dimensions {dict(array.sizes)}, and no pixels")
     band, axes = _axes(array, rows, columns)
     count = axes.shape(array.shape)[0]
     packing = packing_of(array.encoding, array.dtype, count, band_numbers(array, band, count))
+    if packing is not None and missing is not UNSAID and (packing.fill is not None or packing.dtype.kind in "iu"):
+        packing = replace(packing, fill=missing)
     seen = _see(array, rows, columns, axes, metadata_of(array, band, count), None if packing is None else packing.fill)
     source = _open_values(array, axes, seen)
     if packing is None or not packing.changes(array.dtype):

@@ -19,14 +19,19 @@ class GdalEnvironment:
     keep their files open. While a window is read the cache is bounded, unless the options say how large it may be.
     """
 
-    def __init__(self) -> None:
-        """Take up the options that hold here and now."""
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        """Take up the options that hold here and now.
+
+        Args:
+            cache_bytes: Of decoded blocks, for the whole process, while a window is read.
+        """
+        self._cache_bytes = cache_bytes
         self._inherited = dict(getenv()) if hasenv() else {}
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let the options hold."""
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with rasterio.Env(GDAL_CACHEMAX=self._cache_bytes):
             if self._inherited:
                 setenv(**self._inherited)
             yield

@@ -10,14 +10,12 @@ from typing import Any, Protocol
 import rasterio
 from rasterio.env import getenv, hasenv, setenv
 
+from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment
 from georeader.file_info import named_errors
 
 #: A handle is closed and opened again after it has read so many bytes: GDAL keeps decoded blocks, up to a twentieth of
 #: the machine's memory, for as long as the file is open.
 REOPEN_BYTES = 8 * 2**20
-
-#: GDAL's cache of decoded blocks while a handle is read that is not ours to close.
-CACHE_BYTES = 32 * 2**20
 
 
 class Handles(Protocol):
@@ -103,19 +101,22 @@ class OwnHandles:
 class CallersHandle:
     """The dataset that the caller opened: one read at a time, and never closed here.
 
-    What GDAL keeps of it is bounded by GDAL's own setting, which holds for the whole process while a read is running.
+    No other handle would do: of a name alone nobody knows by which options it was opened, nor whether the file has been
+    replaced since. GDAL's cache is bounded while a read is running, by its own setting, which holds for the process.
     """
 
     concurrent = 1
-    reader_bytes = CACHE_BYTES
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, reader_bytes: int = CACHE_BYTES) -> None:
         """Take a dataset.
 
         Args:
             dataset: Open in rasterio.
+            reader_bytes: What GDAL may keep of it.
         """
+        self.reader_bytes = reader_bytes
         self._dataset = dataset
+        self._environment = GdalEnvironment(reader_bytes)
         self._lock = threading.Lock()
 
     @contextmanager
@@ -126,7 +127,7 @@ class CallersHandle:
             ReadError: It can't be read.
         """
         del size_bytes
-        with self._lock, named_errors(self._dataset.name), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        with self._lock, named_errors(self._dataset.name), self._environment.held():
             yield self._dataset
 
     def close(self) -> None:

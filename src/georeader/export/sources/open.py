@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import numpy as np
-from rasterio.io import DatasetReader
+from rasterio.io import BufferedDatasetWriter, DatasetReader, DatasetWriter
 from rasterio.vrt import WarpedVRT
 
 from georeader.errors import GeoreferenceError
@@ -19,14 +19,17 @@ from georeader.export.sources.mapped import MappedSource, droppable_mapping, is_
 from georeader.export.sources.windowed import gives_windows, open_windowed
 from georeader.geotensor import GeoTensor
 from georeader.rasterio_reader import RasterioReader
+from georeader.unsaid import UNSAID
 
 
-def open_source(data: Any) -> Source:
+def open_source(data: Any, missing: Any = UNSAID) -> Source:
     """Look at an object and say what raster it is; no pixel is read of one that says its dtype.
 
     Args:
         data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray, or any
             object of the GeoData protocol.
+        missing: What missing pixels are to be in the file, where the caller says so: of use to sources that have NaN in
+            place of it.
 
     Raises:
         GeoreferenceError: It has no transform or CRS attribute, or unusable ones; or it has no pixels.
@@ -35,13 +38,13 @@ def open_source(data: Any) -> Source:
         MetadataError: Its metadata do not fit its bands.
         ReadError: A file can't be opened.
     """
-    if isinstance(data, (str, os.PathLike)):
-        data = RasterioReader(data)
+    if isinstance(data, (str, bytes, os.PathLike)):
+        data = RasterioReader(os.fsdecode(data) if isinstance(data, bytes) else data)
     if type(data) is RasterioReader:
         from georeader.export.sources.raster_file import open_reader
 
         return open_reader(data)
-    if isinstance(data, (DatasetReader, WarpedVRT)):
+    if isinstance(data, (DatasetReader, DatasetWriter, BufferedDatasetWriter, WarpedVRT)):
         from georeader.export.sources.raster_file import open_dataset_source
 
         return open_dataset_source(data)
@@ -49,7 +52,7 @@ def open_source(data: Any) -> Source:
     if xarray is not None and isinstance(data, (xarray.DataArray, xarray.Dataset)):
         from georeader.export.sources.data_array import open_data_array
 
-        return open_data_array(data)
+        return open_data_array(data, missing)
     return _open_protocol(data)
 
 

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
-from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from georeader.errors import ReadError
+from georeader.export.cells import CellGrid, common
 from georeader.export.chunks import Chunks, regular_chunks
+from georeader.export.dtypes import convert_pixels
 from georeader.export.pyramid import Mask, Region
 from georeader.export.sources.described import describe
+from georeader.export.sources.gdal_environment import CACHE_BYTES
 from georeader.export.sources.handles import CallersHandle, Handles, OwnHandles
 from georeader.export.spec import SourceSpec
-from georeader.file_info import named_errors, read_file_info
+from georeader.file_info import named_errors, read_dtypes, read_file_info, warn_of_nodata
 from georeader.rasterio_reader import RasterioReader
 from georeader.window_utils import overlap
+
+#: Side of the squares in which pixels are computed: GDAL warps by an approximation within each window that is asked
+#: for, so that what it gives depends on where windows begin and end.
+COMPUTED_PX = 512
+
+#: GDAL's cache is not held down further.
+_LEAST_CACHE_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class RasterSource:
         has_one_dtype: Bands are all of one dtype in the file.
         fill: Of pixels beyond the file's edge.
         chunks: The file's tiles or strips, as the window cuts them.
+        is_computed: GDAL computes pixels; they are always asked for in the same squares, so that they are the same.
+        is_lent: The caller opened the file.
     """
 
     name: str
@@ -50,6 +58,8 @@ class RasterSource:
     has_one_dtype: bool
     fill: Any
     chunks: Chunks
+    is_computed: bool = False
+    is_lent: bool = False
     is_in_memory: bool = False
 
     @property
@@ -92,12 +102,30 @@ class RasterSource:
         self.handles.close()
 
     def _read_inside(self, window: Window, indexes: list[int]) -> tuple[NDArray[Any], Mask]:
+        """Read a window within the file, square by square where pixels are computed."""
+        if not self.is_computed:
+            return self._read_window(window, indexes)
+        rows_columns = int(window.height), int(window.width)
+        pixels = np.empty((len(indexes), *rows_columns), self.spec.dtype)
+        mask = np.empty(rows_columns, bool) if self.spec.has_mask else None
+        wanted = Region(*(edge for part in window.toslices() for edge in (part.start, part.stop)))
+        grid = CellGrid(*self.file_shape, COMPUTED_PX, COMPUTED_PX)
+        for cell in grid.touched(wanted):
+            square = grid.region(cell)
+            part = common(square, wanted)
+            found, valid = self._read_window(Window.from_slices(square[:2], square[2:]), indexes)
+            pixels[:, *part.within(wanted)] = found[:, *part.within(square)]
+            if mask is not None and valid is not None:
+                mask[part.within(wanted)] = valid[part.within(square)]
+        return pixels, mask
+
+    def _read_window(self, window: Window, indexes: list[int]) -> tuple[NDArray[Any], Mask]:
         size_bytes = int(window.height * window.width) * len(indexes) * self.spec.dtype.itemsize
         with self.handles.borrow(size_bytes) as dataset:
             mask = dataset.read_masks(self.indexes[0], window=window) != 0 if self.spec.has_mask else None
             if self.has_one_dtype:
                 return dataset.read(indexes, window=window), mask
-            bands = [dataset.read(index, window=window).astype(self.spec.dtype) for index in indexes]
+            bands = [convert_pixels(dataset.read(index, window=window), self.spec.dtype) for index in indexes]
             return np.stack(bands), mask
 
 
@@ -111,8 +139,11 @@ def open_reader(reader: RasterioReader) -> RasterSource:
     with handles.borrow(0) as dataset:
         file_shape = dataset.shape
         chunks = _chunks(dataset, reader.window_focus, tuple(reader.indexes))
+        is_computed = _is_computed(dataset)
         has_one_dtype = len({dataset.dtypes[index - 1] for index in reader.indexes}) == 1
     fill = reader.fill_value_default
+    if fill == reader.nodata or fill != fill:
+        warn_of_nodata(reader.path, reader.nodatavals)
     return RasterSource(
         name=reader.path,
         spec=describe(reader, dtype=reader.dtype, has_mask=reader.has_mask),
@@ -123,26 +154,27 @@ def open_reader(reader: RasterioReader) -> RasterSource:
         has_one_dtype=has_one_dtype,
         fill=0 if fill is None else fill,
         chunks=chunks,
+        is_computed=is_computed,
     )
 
 
 def open_dataset_source(dataset: Any) -> RasterSource:
-    """See a dataset that the caller opened as a source.
-
-    A plain file is opened once more for each thread that reads; anything else is read through the caller's handle, by
-    one thread at a time.
+    """See a dataset that the caller opened as a source, read by one thread at a time.
 
     Args:
-        dataset: Open in rasterio, for reading or writing; a WarpedVRT too.
+        dataset: Open in rasterio, for reading or updating; a WarpedVRT too.
 
     Raises:
-        GeoreaderError: As `describe` does; ReadError where it is closed.
+        GeoreaderError: As `describe` does; ReadError where it is closed, or open for writing alone.
     """
     if dataset.closed:
         raise ReadError(f"{dataset.name} is closed; pass it while it is open, or its path")
+    if getattr(dataset, "mode", "r") == "w":
+        raise ReadError(f"{dataset.name} is open for writing, and can't be read; close it and pass its path")
     with named_errors(dataset.name):
         info = read_file_info(dataset)
     indexes = tuple(range(1, info.count + 1))
+    warn_of_nodata(dataset.name, info.nodatavals)
     window = Window(0, 0, info.width_px, info.height_px)
     fill = info.nodatavals[0]
     seen = SimpleNamespace(
@@ -156,43 +188,34 @@ def open_dataset_source(dataset: Any) -> RasterSource:
     return RasterSource(
         name=dataset.name,
         spec=describe(seen, dtype=np.result_type(*info.dtypes), has_mask=info.has_mask),
-        handles=OwnHandles(dataset.name, {}) if _can_be_opened_again(dataset) else CallersHandle(dataset),
+        handles=CallersHandle(dataset, _reader_bytes(dataset)),
+        is_lent=True,
         file_shape=(info.height_px, info.width_px),
         window=window,
         indexes=indexes,
         has_one_dtype=len(set(info.dtypes)) == 1,
         fill=0 if fill is None else fill,
         chunks=_chunks(dataset, window, indexes),
+        is_computed=_is_computed(dataset),
     )
 
 
-def _can_be_opened_again(dataset: Any) -> bool:
-    """Tell whether a dataset's name leads to the same raster: not so for overviews, open options, files in memory."""
-    if type(dataset) is not DatasetReader or dataset.mode != "r" or not Path(dataset.name).is_file():
-        return False
-    try:
-        with rasterio.open(dataset.name, sharing=False) as again:
-            return all(
-                getattr(again, name) == getattr(dataset, name)
-                for name in (
-                    "shape",
-                    "count",
-                    "dtypes",
-                    "transform",
-                    "crs",
-                    "driver",
-                    "nodatavals",
-                    "scales",
-                    "offsets",
-                )
-                if name != "nodatavals" or not any(value != value for value in dataset.nodatavals if value is not None)
-            )
-    except RasterioError:
-        return False
+def _reader_bytes(dataset: Any) -> int:
+    """Say how much GDAL's cache needs of a dataset: some blocks, or where it warps, what it warps from."""
+    if _is_computed(dataset):
+        return CACHE_BYTES
+    rows_px, columns_px = dataset.block_shapes[0]
+    block_bytes = int(rows_px * columns_px * sum(dtype.itemsize for dtype in read_dtypes(dataset)))
+    return max(_LEAST_CACHE_BYTES, min(CACHE_BYTES, 4 * block_bytes))
+
+
+def _is_computed(dataset: Any) -> bool:
+    """Tell whether GDAL computes pixels, so that they may depend on the window that is asked for."""
+    return bool(dataset.driver == "VRT")
 
 
 def _chunks(dataset: Any, window: Window, indexes: tuple[int, ...]) -> Chunks:
     shape = (len(indexes), int(window.height), int(window.width))
-    rows_px, columns_px = dataset.block_shapes[indexes[0] - 1]
+    rows_px, columns_px = (COMPUTED_PX, COMPUTED_PX) if _is_computed(dataset) else dataset.block_shapes[indexes[0] - 1]
     bands = 1 if dataset.profile.get("interleave") == "band" else len(indexes)
     return regular_chunks(shape, (bands, rows_px, columns_px), (0, int(window.row_off), int(window.col_off)))

@@ -21,7 +21,7 @@ from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
 from georeader.caller import warn_caller
-from georeader.errors import GeoreferenceError, MetadataWarning
+from georeader.errors import GeoreferenceError, MetadataWarning, ShapeError
 from georeader.export.sources.pixel_centres import Axis, axis_of_centres, shifted
 from georeader.ground_control import GroundControlPoints
 from georeader.window_utils import normalise_crs, normalise_transform
@@ -57,10 +57,11 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
     """Give the names of the dimensions along rows and columns.
 
     Those that were set by ``.rio.set_spatial_dims``; else y and x, or latitude and longitude; else those whose
-    coordinates say so by CF's ``axis`` or ``standard_name``; else lat and lon.
+    coordinates say so by CF's ``axis`` or ``standard_name``; else lat and lon; else any of these in capitals.
 
     Raises:
         GeoreferenceError: There are none.
+        ShapeError: There are not even two dimensions.
     """
     accessor = rio_accessor(array)
     declared = array.attrs.get("spatial:dimensions") if _declares(array, "spatial:") else None
@@ -71,13 +72,17 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
         tuple(declared[-2:]) if isinstance(declared, (list, tuple)) and len(declared) >= 2 else (None, None),
         *_DIM_NAMES[2:],
     ]
+    capitals = {str(dim).lower(): dim for dim in array.dims}
+    candidates += [(capitals.get(rows), capitals.get(columns)) for rows, columns in _DIM_NAMES]
     for rows, columns in candidates:
         if rows in array.dims and columns in array.dims:
             return rows, columns
+    if len(array.dims) < 2:
+        raise ShapeError(f"data_save has the dimensions {tuple(array.dims)}; a raster has rows and columns")
     raise GeoreferenceError(
-        f"none of the dimensions {tuple(array.dims)} are known to be rows and columns; rename them, for instance "
-        f"array.rename({{{str(array.dims[-1]) if array.dims else 'lon'!r}: 'x', ...}}), or give their coordinates "
-        "attrs['axis'] = 'X' and 'Y'"
+        f"none of the dimensions {tuple(array.dims)} are known to be rows and columns; rename them, as in "
+        f"array.rename({{{array.dims[-2]!r}: 'y', {array.dims[-1]!r}: 'x'}}), or give their coordinates "
+        "attrs['axis'] = 'Y' and 'X'"
     )
 
 

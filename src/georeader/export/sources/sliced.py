@@ -68,6 +68,7 @@ class SlicedSource:
     environment: GdalEnvironment = field(default_factory=GdalEnvironment)
     is_in_memory: bool = field(default=False, init=False)
     reader_bytes: int = field(default=_READER_BYTES, init=False)
+    is_lent: bool = field(default=False, init=False)
 
     @property
     def concurrent_reads(self) -> int:
