@@ -55,7 +55,7 @@ class Lazy:
 class ByBand:
     """A source that stores each band by itself, and is read band by band."""
 
-    is_in_memory, concurrent_reads, reader_bytes, name = False, 2, 0, "ByBand"
+    is_in_memory, is_lent, concurrent_reads, reader_bytes, name = False, False, 2, 0, "ByBand"
 
     def __init__(self, raster: Lazy) -> None:
         self._raster = raster
