@@ -8,9 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import rasterio
-from rasterio.env import getenv, hasenv, setenv
 
-from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment
+from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment, bounded_cache
 from georeader.file_info import named_errors
 
 #: A handle is closed and opened again after it has read so many bytes: GDAL keeps decoded blocks, up to a twentieth of
@@ -60,9 +59,8 @@ class OwnHandles:
             overview_level: Open this overview of the file.
         """
         self._path = path
-        self._options = dict(options)
+        self._environment = GdalEnvironment(options)
         self._level = {} if overview_level is None else {"overview_level": overview_level}
-        self._inherited = dict(getenv()) if hasenv() else {}
         self._free: list[tuple[Any, int]] = []
         self._lock = threading.Lock()
 
@@ -73,9 +71,7 @@ class OwnHandles:
         Raises:
             ReadError: The file can't be opened, or read while it was borrowed.
         """
-        with named_errors(self._path), rasterio.Env(**self._options):
-            if self._inherited:
-                setenv(**self._inherited)
+        with named_errors(self._path), self._environment.held():
             with self._lock:
                 dataset, read_bytes = self._free.pop() if self._free else (None, 0)
             if dataset is None:
@@ -116,7 +112,7 @@ class CallersHandle:
         """
         self.reader_bytes = reader_bytes
         self._dataset = dataset
-        self._environment = GdalEnvironment(reader_bytes)
+        self._environment = bounded_cache(reader_bytes)
         self._lock = threading.Lock()
 
     @contextmanager

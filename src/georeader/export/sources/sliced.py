@@ -17,7 +17,7 @@ from georeader.export.chunks import Chunks
 from georeader.export.pyramid import Mask, Region
 from georeader.export.sources.axes import Axes, Key, axes_of_shape
 from georeader.export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
-from georeader.export.sources.gdal_environment import GdalEnvironment
+from georeader.export.sources.gdal_environment import GdalEnvironment, bounded_cache
 from georeader.export.spec import SourceSpec
 from georeader.pixels import split_mask
 
@@ -65,7 +65,7 @@ class SlicedSource:
     windows: Windows
     axes: Axes
     mask: Mask = None
-    environment: GdalEnvironment = field(default_factory=GdalEnvironment)
+    environment: GdalEnvironment = field(default_factory=bounded_cache)
     is_in_memory: bool = field(default=False, init=False)
     reader_bytes: int = field(default=_READER_BYTES, init=False)
     is_lent: bool = field(default=False, init=False)
