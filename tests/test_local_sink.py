@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -340,3 +341,31 @@ def test_a_folder_that_takes_no_files_is_named(write: Write, tmp_path: Path) -> 
             write(sink, b"x")
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_the_folder_for_temporary_files_is_found_without_writing_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unlike `tempfile.gettempdir`, whose trial file a process that is killed leaves behind."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before_ns = tmp_path.stat().st_mtime_ns
+
+    found = temporary_file.temporary_folder()
+
+    assert found == tmp_path
+    assert tmp_path.stat().st_mtime_ns == before_ns
+    assert tempfile.tempdir is None
+
+
+@pytest.mark.parametrize("told", ["missing", "file"])
+def test_a_folder_for_temporary_files_that_is_none_is_passed_over(
+    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / told))
+    monkeypatch.setenv("TEMP", str(tmp_path / "folder"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+    assert temporary_file.temporary_folder() == tmp_path / "folder"

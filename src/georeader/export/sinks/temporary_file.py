@@ -29,6 +29,20 @@ _PIECES_PER_CALL = 1000
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
+def temporary_folder() -> Path:
+    """Give the system's folder for temporary files, as `tempfile.gettempdir` does, but without trying it.
+
+    That one first writes a file to each folder that it looks at, which a process that is killed leaves behind.
+    """
+    if os.name != "posix" or tempfile.tempdir is not None:
+        return Path(os.fsdecode(tempfile.gettempdir()))
+    told = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    for folder in (*filter(None, told), "/tmp", "/var/tmp", "/usr/tmp"):  # noqa: S108  (tempfile's own order)
+        if Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            return Path(folder).absolute()
+    return Path.cwd()
+
+
 class TemporaryFile:
     """A file open for writing at any offset."""
 
@@ -194,7 +208,7 @@ class TemporaryFile:
         """
         name = f".{path.stem[:20]}.{secrets.token_hex(8)}.part"
         try:
-            scratch_fd = os.open(self._scratch or tempfile.gettempdir(), os.O_RDONLY)
+            scratch_fd = os.open(self._scratch or temporary_folder(), os.O_RDONLY)
         except OSError:  # there is none
             return self._replace_by(_beside(path, folder_fd), folder_fd, path.name, folder_fd)
         try:
