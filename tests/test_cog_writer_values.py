@@ -240,7 +240,7 @@ class TestRefusedAtOnce:
             ({"like": np.ones((40, 50))}, GeoreferenceError, "without transform, crs"),
             ({"like": "missing.tif"}, ReadError, "missing.tif"),
             ({"dir_tmpfiles": "missing"}, DestinationError, "dir_tmpfiles='missing'"),
-            ({"fs": object()}, NotSupportedError, "remote"),
+            ({"fs": object()}, DestinationError, "fs is a object; pass a filesystem"),
         ],
         ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
     )
@@ -261,7 +261,7 @@ class TestRefusedAtOnce:
             (".", DestinationError),
             ("", DestinationError),
             (3, DestinationError),
-            ("s3://bucket/out.tif", NotSupportedError),
+            ("s3://bucket", DestinationError),
             ("/vsimem/out.tif", NotSupportedError),
         ],
         ids=repr,

@@ -128,15 +128,21 @@ def test_a_tile_carries_its_length_before_and_its_last_bytes_behind(tile: bytes)
 SIZES = st.lists(st.integers(0, 5), max_size=6)
 
 
-@given(SIZES, SIZES)
-def test_tiles_lie_one_after_the_other_whatever_their_sizes(small: list[int], large: list[int]) -> None:
+@given(SIZES, SIZES, st.booleans())
+def test_tiles_lie_one_after_the_other_whatever_their_sizes_and_their_order(
+    small: list[int], large: list[int], base_first: bool
+) -> None:
     directories = [directory(0, len(large)), directory(1, len(small))]
-    placement = Placement(directories, 1000)
+    counts = {(0, False): len(large), (1, False): len(small)}
+    placement = Placement(counts, head_start_bytes=1000, base_start_bytes=2**62)
+    if base_first:
+        placement.place(0, False, np.array(large, "uint32").reshape(-1, 1))
     for size_bytes in small:
         placement.place(1, False, np.array([[size_bytes]], "uint32"))
-    placement.place(0, False, np.array(large, "uint32").reshape(-1, 1))
+    if not base_first:
+        placement.place(0, False, np.array(large, "uint32").reshape(-1, 1))
 
-    large_arrays, small_arrays = placement.arrays()
+    large_arrays, small_arrays = placement.arrays(directories)
     pairs = [*zip(small_arrays.offsets_bytes, small_arrays.sizes_bytes, strict=True),
              *zip(large_arrays.offsets_bytes, large_arrays.sizes_bytes, strict=True)]  # fmt: skip
     present = [(offset, size) for offset, size in pairs if size]
@@ -144,17 +150,18 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes(small: list[int], la
 
     assert [size for _, size in pairs] == [*small, *large]
     assert [offset - 4 for offset, _ in present] == ends[:-1]
-    assert placement.end_bytes == ends[-1]
+    assert placement.size_bytes == ends[-1]
     assert all(offset == 0 for offset, size in pairs if not size)
 
 
 def test_masks_that_follow_tiles_go_to_their_own_directory() -> None:
-    placement = Placement([directory(0, 2), directory(0, 2, is_mask=True)], 0)
+    directories = [directory(0, 2), directory(0, 2, is_mask=True)]
+    placement = Placement({(0, False): 2, (0, True): 2}, head_start_bytes=0, base_start_bytes=0)
 
     placement.place(0, None, np.array([[10, 3], [20, 0]], "uint32"))
 
-    assert [array.sizes_bytes.tolist() for array in placement.arrays()] == [[10, 20], [3, 0]]
-    assert [array.offsets_bytes.tolist() for array in placement.arrays()] == [[4, 33], [22, 0]]
+    assert [array.sizes_bytes.tolist() for array in placement.arrays(directories)] == [[10, 20], [3, 0]]
+    assert [array.offsets_bytes.tolist() for array in placement.arrays(directories)] == [[4, 33], [22, 0]]
 
 
 @pytest.mark.parametrize(("bigtiff", "size", "expected"), [

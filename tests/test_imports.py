@@ -76,7 +76,8 @@ def test_the_signatures_are_those_that_others_call() -> None:
     shared = {"data_save": None, "path_tiff_save": None, "descriptions": None, "tags": None, "profile_arg": None,
               "fs": None, "nodata": None}  # fmt: skip
     keyword_only = {"dir_tmpfiles": None, "profile": None}
-    new = {"engine": "auto", "verify": False, "durable": False, "max_memory": 512 * 2**20, "progress": False}
+    new = {"engine": "auto", "verify": False, "durable": False, "overwrite": True, "http_headers": None,
+           "max_memory": 512 * 2**20, "progress": False}  # fmt: skip
 
     for function, more in ((save_cog, {}), (save_tiled_geotiff, {"blocksize": 256})):
         parameters = inspect.signature(function).parameters

@@ -21,6 +21,7 @@ from georeader.errors import OptionError, WriteError
 from georeader.export import file_layout, stream_engine
 from georeader.export.file_pixels import FilePixels
 from georeader.export.reading import WindowReader
+from georeader.export.sink_traits import SinkTraits
 from georeader.export.sources import open_source
 from georeader.export.spec import ExportSpec, plan_export
 from georeader.export.stream_plan import plan_stream
@@ -36,9 +37,13 @@ class Recorder:
 
     fails_at: int | None = None
     writes_in_parallel: bool = False
+    traits: SinkTraits = field(default_factory=SinkTraits)
     writes: list[tuple[int, int]] = field(default_factory=list)
     content: bytearray = field(default_factory=bytearray)
     spools: list[Recorder] = field(default_factory=list)
+
+    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
+        self.expected = (most_head_bytes, most_tail_bytes)
 
     def open_spool(self) -> Recorder:
         self.spools.append(Recorder())

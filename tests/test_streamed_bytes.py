@@ -87,7 +87,8 @@ def test_any_chunks_any_limit_any_method(data: st.DataObject, tmp_path_factory: 
         "NUM_THREADS": data.draw(st.sampled_from([1, 2, 5])),
     }
     if kind == "cog":
-        profile_arg["RESAMPLING"] = data.draw(st.sampled_from(METHODS))
+        methods = [method for method in METHODS if method != "or" or raster.dtype.kind != "f"]  # bits are of integers
+        profile_arg["RESAMPLING"] = data.draw(st.sampled_from(methods))
         profile_arg["STATISTICS"] = data.draw(st.sampled_from(["YES", "NO"]))
     source = Stored(raster, chunks)
 

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from georeader import GeoTensor
 from georeader.errors import OptionError
 from georeader.export.chunks import Chunks, free_windows, regular_chunks
+from georeader.export.sink_traits import SinkTraits
 from georeader.export.sources import open_source
 from georeader.export.spec import plan_export
 from georeader.export.stream_plan import StreamPlan, plan_stream
 from georeader.export.windows import longest, merge_edges, split_edges
-from georeader.export.work_plan import Order, SourceTraits, Work, order_of_work, plan_work
+from georeader.export.work_plan import ANY_PLACE, Order, SourceTraits, Work, order_of_work, plan_work
 
 MIB = 2**20
 
@@ -44,20 +45,27 @@ def work(
     return plan_work(plan, source, threads=threads, max_memory_bytes=int(limit_mib * MIB), is_limit_firm=is_firm)
 
 
+PARTS = SinkTraits(random_access=False, out_of_order_parts=True, min_part_bytes=5 * MIB, max_parts=10_000)
+
+
 class TestOrder:
     @pytest.mark.parametrize(
-        ("is_in_memory", "reads_twice", "order"),
+        ("is_in_memory", "reads_twice", "sink", "order"),
         [
-            (True, True, Order.PYRAMID_FIRST),
-            (True, False, Order.PYRAMID_FIRST),
-            (False, True, Order.SPOOL_BASE),
-            (False, False, Order.AS_IT_COMES),
+            (True, True, ANY_PLACE, Order.PYRAMID_FIRST),
+            (True, False, ANY_PLACE, Order.PYRAMID_FIRST),
+            (False, True, ANY_PLACE, Order.SPOOL_BASE),
+            (False, False, ANY_PLACE, Order.AS_IT_COMES),
+            (True, True, PARTS, Order.PYRAMID_FIRST),
+            (True, False, PARTS, Order.PYRAMID_FIRST),
+            (False, True, PARTS, Order.SEND_BASE),
+            (False, False, PARTS, Order.AS_IT_COMES),
         ],
     )
-    def test_it_depends_on_where_pixels_are_and_what_stands_before_them(
-        self, is_in_memory: bool, reads_twice: bool, order: Order
+    def test_it_depends_on_where_pixels_are_what_stands_before_them_and_where_they_go(
+        self, is_in_memory: bool, reads_twice: bool, sink: SinkTraits, order: Order
     ) -> None:
-        assert order_of_work(is_in_memory=is_in_memory, reads_twice=reads_twice) is order
+        assert order_of_work(is_in_memory=is_in_memory, reads_twice=reads_twice, sink=sink) is order
 
     @pytest.mark.parametrize(
         ("shape", "kind", "profile_arg", "order"),

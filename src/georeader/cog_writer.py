@@ -14,10 +14,13 @@ from rasterio.windows import Window
 from georeader import save
 from georeader.errors import WriteError
 from georeader.unsaid import Unsaid
+from georeader.where import Where
 
 if TYPE_CHECKING:
     from georeader.export.canvas import Canvas
+    from georeader.export.pipeline import Wishes
     from georeader.export.receipt import Receipt
+    from georeader.export.spec import SourceSpec
 
 #: Of ``max_memory``, pixels that were written and wait take so much; the rest is for the export.
 _CANVAS_SHARE = 0.25
@@ -51,7 +54,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Any,
         *,
         like: Any = None,
         shape: tuple[int, ...] | None = None,
@@ -67,6 +70,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         engine: str = "auto",
         verify: bool = False,
         durable: bool = False,
+        overwrite: bool = True,
+        http_headers: Mapping[str, str] | None = None,
         max_memory: int | str = Unsaid(save.MAX_MEMORY_DEFAULT_BYTES),
         progress: bool | Callable[[int, int], Any] = False,
     ) -> None:
@@ -87,10 +92,12 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             tags: File-level metadata.
             profile_arg: As in `georeader.save_cog`.
             fs: As in `georeader.save_cog`.
-            dir_tmpfiles: Folder for the spool; beside the destination by default.
+            dir_tmpfiles: Folder for the spool; by default beside a local destination, else the system's.
             engine: As in `georeader.save_cog`.
             verify: As in `georeader.save_cog`.
             durable: As in `georeader.save_cog`.
+            overwrite: As in `georeader.save_cog`.
+            http_headers: As in `georeader.save_cog`.
             max_memory: As in `georeader.save_cog`: of pixels that wait and, at the end, of the export.
             progress: As in `georeader.save_cog`; it tells of the export at the end.
 
@@ -98,22 +105,31 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
         """
         from georeader.export.blank import blank_spec
-        from georeader.export.piece import PieceRules
-        from georeader.export.pipeline import Wishes, check_memory, check_wishes
+        from georeader.export.pipeline import Wishes
+        from georeader.export.sinks.destinations import open_sink
 
         self.receipt: Receipt | None = None
-        self._sink, self._scratch = save._destination(path, fs, dir_tmpfiles, durable)
+        self._sink, self._scratch = open_sink(Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers))
         said = blank_spec(like, shape=shape, dtype=dtype, transform=transform, crs=crs)
         self._canvas_bytes, rest = _shares(max_memory)
-        self._wishes = Wishes(
-            "cog", save._default_profile(), profile_arg, descriptions, tags, nodata, engine, verify, rest, progress
+        self._plan(
+            said,
+            Wishes(
+                "cog", save._default_profile(), profile_arg, descriptions, tags, nodata, engine, verify, rest, progress
+            ),
         )
-        self._wanted = check_wishes(said, self._wishes)
-        # Pieces are kept as the file will have them: what does not fit is refused when it comes.
+
+    def _plan(self, said: SourceSpec, wishes: Wishes) -> None:
+        """Plan the file; pieces are kept as it will have them: what does not fit is refused when it comes."""
+        from georeader.export.piece import PieceRules
+        from georeader.export.pipeline import check_memory, check_wishes
+
+        self._wishes = wishes
+        self._wanted = check_wishes(said, wishes)
         self._spec = replace(said, dtype=self._wanted.dtype)
         self._rules = PieceRules(self._sink.given, said, self._wanted.dtype, self._wanted.missing_value)
         self._canvas: Canvas | None = None
-        check_memory(self._new_canvas(), self._wanted, self._wishes)
+        check_memory(self._new_canvas(), self._wanted, self._sink, wishes)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ against numpy or rasterio goes on working::
     ├── IndexingError        (NotImplementedError)  selections that would lose the place on Earth
     ├── NotSupportedError    (NotImplementedError)  a destination that is planned, but not there yet
     ├── DestinationError     (OSError)              where the file should go
+    │   └── ExistsError      (FileExistsError)      something is there already, and overwrite=False
     ├── WriteError           (OSError)              writing it
     │   └── TileError                               a tile can't be encoded, or does not come back as it was
     ├── ReadError            (OSError)              opening or reading a raster
@@ -65,6 +66,10 @@ class NotSupportedError(GeoreaderError, NotImplementedError):
 
 class DestinationError(GeoreaderError, OSError):
     """The destination can't take a file: its folder is missing, it is a directory, and the like."""
+
+
+class ExistsError(DestinationError, FileExistsError):
+    """Something is at the destination already, and ``overwrite=False``; it is as it was."""
 
 
 class WriteError(GeoreaderError, OSError):

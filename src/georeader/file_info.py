@@ -21,6 +21,8 @@ from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning, ReadError
 from georeader.export.dtypes import WIDE_DTYPES
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
+from georeader.remote.reading import RasterPath
+from georeader.remote.redaction import Redactor
 from georeader.wide_nodata import read_wide_nodata
 from georeader.window_utils import regrid
 
@@ -41,11 +43,11 @@ def default_options(path: str) -> dict[str, str]:
 
 
 @contextmanager
-def open_dataset(path: str, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
+def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
     """Open a file in rasterio; whatever goes wrong inside is a ReadError that names the file.
 
     Args:
-        path: As rasterio takes it.
+        path: Where it is.
         options: GDAL configuration options while it is open.
         overview_level: Open this overview of it.
 
@@ -53,16 +55,17 @@ def open_dataset(path: str, options: Mapping[str, Any], overview_level: int | No
         ReadError: Opening failed, or reading while it was open.
     """
     level = {} if overview_level is None else {"overview_level": overview_level}
-    with named_errors(path), rasterio.Env(**options), rasterio.open(path, **level) as dataset:
+    with named_errors(path.name, path.redactor), rasterio.Env(**path.options, **options), path.open(**level) as dataset:
         yield dataset
 
 
 @contextmanager
-def named_errors(path: str) -> Iterator[None]:
+def named_errors(name: str, redactor: Redactor | None = None) -> Iterator[None]:
     """Let what rasterio raises inside be a ReadError that names the file.
 
     Args:
-        path: Of the file.
+        name: Of the file.
+        redactor: Takes out of the message what is secret.
 
     Raises:
         ReadError: See above.
@@ -70,9 +73,15 @@ def named_errors(path: str) -> Iterator[None]:
     try:
         yield
     except RasterioError as error:
-        # What GDAL said is in the cause: "Read failed. See previous exception for details."
-        reason = str(error.__cause__ if error.__cause__ and "previous exception" in str(error) else error)
-        raise ReadError(reason if path in reason else f"{path}: {reason}") from error
+        caught = error
+    else:
+        return
+    # What GDAL said is in the cause: "Read failed. See previous exception for details."
+    cause = caught.__cause__
+    reason = str(cause if cause and "previous exception" in str(caught) else caught)
+    redactor = Redactor() if redactor is None else redactor
+    reason = redactor.clean(reason)
+    raise ReadError(reason if name in reason else f"{name}: {reason}") from redactor.cause(caught)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from georeader.file_info import FileInfo, at_overview, default_options, open_dat
 from georeader.georeferenced import Georeferenced
 from georeader.geotensor import GeoTensor
 from georeader.pixel_attrs import regrid_place
-from georeader.reader_selection import DIMS, band_indexes, check_axes, pixel_range
+from georeader.reader_selection import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
+from georeader.remote.reading import raster_path
+from georeader.remote.redaction import redact_url
 from georeader.window_utils import overlap, whole_pixel_window, window_transform
 
 
@@ -31,7 +33,8 @@ class RasterioReader(Georeferenced):
     reader can be pickled and used from threads. Memory: that of the window that is read.
 
     Attributes:
-        path: As given, as a string.
+        path: As given, as a string; it may hold secrets, which `name` and the repr leave out.
+        fs: As given.
         dtype: numpy dtype of the bands in focus; one that holds them all where they differ.
         transform: Affine of the window in focus.
         crs: rasterio CRS, or None.
@@ -55,6 +58,7 @@ class RasterioReader(Georeferenced):
         self,
         path: str | os.PathLike[str],
         *,
+        fs: Any = None,
         window_focus: Window | None = None,
         indexes: Sequence[int] | None = None,
         overview_level: int | None = None,
@@ -64,7 +68,10 @@ class RasterioReader(Georeferenced):
         """Open the file, read its metadata, close it.
 
         Args:
-            path: Local path, http(s) URL, or a path of GDAL's virtual filesystems ("/vsizip/...").
+            path: Local path, URL (http(s)://, s3://, gs://, az://, abfs://, oss://, or any that fsspec knows), or a
+                path of GDAL's virtual filesystems ("/vsizip/...").
+            fs: A filesystem of fsspec or a store of obstore, as `georeader.save_cog` takes it, and taken whatever the
+                path begins with. Slower than GDAL's own, which reads with the environment's credentials.
             window_focus: Window to focus on, in pixels of the file (of the overview, if one is chosen).
             indexes: Bands to focus on, counted from 1; all by default.
             overview_level: Read the overview of this level: 0 is the largest, -1 the smallest.
@@ -77,6 +84,7 @@ class RasterioReader(Georeferenced):
             NodataError: The dtype can't hold ``fill_value_default``.
         """
         self.path = os.fspath(path)
+        self.fs = fs
         self.rio_env_options = dict(default_options(self.path) if rio_env_options is None else rio_env_options)
         self.overview_level: int | None = None
         with self._open() as dataset:
@@ -95,11 +103,16 @@ class RasterioReader(Georeferenced):
         self.fill_value_default = fill_value_default
 
     def _open(self) -> AbstractContextManager[Any]:
-        return open_dataset(self.path, self.rio_env_options, self.overview_level)
+        return open_dataset(raster_path(self.path, self.fs), self.rio_env_options, self.overview_level)
+
+    @property
+    def name(self) -> str:
+        """The path without the secrets that a URL may hold, for messages."""
+        return redact_url(self.path)
 
     def _level(self, wished: int, levels: int) -> int:
         if not -levels <= wished < levels:
-            raise IndexingError(f"{self.path}: overview {wished} asked for; there are {levels}")
+            raise IndexingError(f"{self.name}: overview {wished} asked for; there are {levels}")
         return wished % levels
 
     def _file_window(self) -> Window:
@@ -143,7 +156,7 @@ class RasterioReader(Georeferenced):
 
     @fill_value_default.setter
     def fill_value_default(self, value: Any) -> None:
-        self._fill_value = check_nodata(value, self.dtype, f"{self.path}: fill_value_default")
+        self._fill_value = check_nodata(value, self.dtype, f"{self.name}: fill_value_default")
 
     @property
     def transform(self) -> Affine:  # type: ignore[override]
@@ -193,7 +206,7 @@ class RasterioReader(Georeferenced):
     def _check_bands(self, wished: Sequence[int], available: int) -> None:
         wrong = [index for index in wished if not 1 <= index <= available]
         if wrong or not wished:
-            raise IndexingError(f"{self.path}: bands {wrong or 'none'} asked for; there are 1 to {available}")
+            raise IndexingError(f"{self.name}: bands {wrong or 'none'} asked for; there are 1 to {available}")
 
     def set_window(self, window_focus: Window | None = None, relative: bool = True, boundless: bool = True) -> None:
         """Focus on a window, in place.
@@ -218,7 +231,7 @@ class RasterioReader(Georeferenced):
         (rows, columns), _ = overlap(window, self._info.height_px, self._info.width_px)
         if rows.start == rows.stop or columns.start == columns.stop:
             raise IndexingError(
-                f"{self.path}: {window} lies outside the raster of "
+                f"{self.name}: {window} lies outside the raster of "
                 f"{self._info.height_px} x {self._info.width_px} pixels"
             )
         return Window.from_slices(rows, columns)
@@ -314,11 +327,11 @@ class RasterioReader(Georeferenced):
             IndexingError: An axis or band that is not there, no pixels, or what a window can't express.
         """
         check_axes(sel)
-        rows = pixel_range(self.path, "y", sel.get("y", slice(None)), self.height, boundless)
-        columns = pixel_range(self.path, "x", sel.get("x", slice(None)), self.width, boundless)
+        rows = pixel_range(self.name, "y", sel.get("y", slice(None)), self.height, boundless)
+        columns = pixel_range(self.name, "x", sel.get("x", slice(None)), self.width, boundless)
         part = self.read_from_window(Window.from_slices(rows, columns, boundless=True), boundless)
         if "band" in sel:
-            part.set_indexes(band_indexes(self.path, sel["band"], self.count))
+            part.set_indexes(band_indexes(self.name, sel["band"], self.count))
         return part
 
     # Pyramid and tiles.
@@ -344,9 +357,10 @@ class RasterioReader(Georeferenced):
         """
         level = self._level(overview_level, len(self.overviews()))
         if self.window_focus != self._file_window():
-            raise IndexingError(f"{self.path}: a window is in focus; take the overview first, then its window")
+            raise IndexingError(f"{self.name}: a window is in focus; take the overview first, then its window")
         return RasterioReader(
             self.path,
+            fs=self.fs,
             indexes=self.indexes,
             overview_level=level if self.overview_level is None else level + self.overview_level + 1,
             fill_value_default=self._fill_value,
@@ -366,16 +380,8 @@ class RasterioReader(Georeferenced):
             IndexingError: There is no such band in the file.
         """
         self._check_bands([bidx], self._info.count)
-        rows = self.window_focus.row_off
-        columns = self.window_focus.col_off
-        found = []
         with self._open() as dataset:
-            for position, tile in dataset.block_windows(bidx):
-                shifted = Window(tile.col_off - columns, tile.row_off - rows, tile.width, tile.height)
-                (row_slice, column_slice), _ = overlap(shifted, self.height, self.width)
-                if row_slice.start < row_slice.stop and column_slice.start < column_slice.stop:
-                    found.append((position, Window.from_slices(row_slice, column_slice)))
-        return found
+            return tiles_inside(self.window_focus, dataset.block_windows(bidx))
 
     def copy(self) -> RasterioReader:
         """Give a second reader with the same focus; the file is not opened."""
@@ -391,4 +397,4 @@ class RasterioReader(Georeferenced):
 
         named = [name or "-" for name in self.descriptions]
         bands = ", ".join(named) if any(self.descriptions) else None
-        return describe_grid(self, path=self.path, bands=bands)
+        return describe_grid(self, path=self.name, bands=bands)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rasterio.windows import Window
 
 from georeader.errors import IndexingError
+from georeader.window_utils import overlap
 
 #: The axes of a reader.
 DIMS = ("band", "y", "x")
@@ -67,3 +69,24 @@ def band_indexes(path: str, wished: Any, count: int) -> list[int]:
     except IndexError as error:
         raise IndexingError(f"{path}: axis 'band': {wished!r} of {count} bands: {error}") from error
     return [int(index) for index in chosen]
+
+
+def tiles_inside(
+    window: Window, tiles: Iterable[tuple[tuple[int, int], Window]]
+) -> list[tuple[tuple[int, int], Window]]:
+    """Cut tiles at the edge of a window; those outside are left out.
+
+    Args:
+        window: In pixels of the file.
+        tiles: ((tile row, tile column), window) of each.
+
+    Returns:
+        The same, relative to the window.
+    """
+    found = []
+    for position, tile in tiles:
+        shifted = Window(tile.col_off - window.col_off, tile.row_off - window.row_off, tile.width, tile.height)
+        (rows, columns), _ = overlap(shifted, int(window.height), int(window.width))
+        if rows.start < rows.stop and columns.start < columns.stop:
+            found.append((position, Window.from_slices(rows, columns)))
+    return found

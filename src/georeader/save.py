@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.errors import DestinationError, GeoreferenceError, NotSupportedError, OptionError, ShapeError
+from georeader.errors import GeoreferenceError, OptionError, ShapeError
 from georeader.export.dtypes import storage_dtype
 from georeader.geotensor import GeoTensor
 from georeader.unsaid import Unsaid
+from georeader.where import Where
 
 if TYPE_CHECKING:
     from georeader.abstract_reader import GeoData
     from georeader.export.receipt import Receipt
-    from georeader.export.sinks.local import LocalSink
+
+    # Any object with write(bytes), too.
+    Destination = str | os.PathLike[str] | Any
 
     # Datasets and xarray's DataArrays are here, and no type checker knows them without their packages.
     Raster = GeoData | str | os.PathLike[str] | Any
 
-#: How a path to a remote destination begins. A new cloud is one more line here.
+#: How a path to a remote destination begins; whatever else fsspec knows is one too.
 REMOTE_FILE_EXTENSIONS = [
     "gs://",
     "s3://",
@@ -52,12 +53,10 @@ PROFILE_TILED_GEOTIFF_DEFAULT: dict[str, Any] = {
 #: The tile side that the profile above was shipped with: two constants say it, and the changed one counts.
 _SHIPPED_BLOCKSIZE = BLOCKSIZE_DEFAULT
 
-_ANY_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")
-
 
 def save_cog(
     data_save: Raster,
-    path_tiff_save: str | os.PathLike[str],
+    path_tiff_save: Destination,
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
     profile_arg: Mapping[str, Any] | None = None,
@@ -69,6 +68,8 @@ def save_cog(
     engine: str = "auto",
     verify: bool = False,
     durable: bool = False,
+    overwrite: bool = True,
+    http_headers: Mapping[str, str] | None = None,
     max_memory: int | str = Unsaid(MAX_MEMORY_DEFAULT_BYTES),
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
@@ -88,24 +89,31 @@ def save_cog(
             of the GeoData protocol (`georeader.abstract_reader.GeoData`): (row, column) or (band, row, column), of a
             dtype that `profile_from_dtype` takes. Never changed. Whatever is not in memory is read in windows, each
             pixel once, on threads ahead of the encoding; an object that has only ``load()`` is loaded as a whole.
-        path_tiff_save: Local path. Remote destinations are not supported yet.
+        path_tiff_save: Local path; URL of a store (s3://, gs://, az://, abfs://, oss://), of a server that takes PUT
+            (https://, presigned or not), or of any filesystem that fsspec knows (memory://, sftp://, ...); or an object
+            open for binary writing, which gets the file at the end, from its position on.
         descriptions: One name, or None, per band.
         tags: File-level metadata; scalars of any type, written as text.
         profile_arg: Creation options in GDAL's or rasterio's spelling, in any case: compress (lzw by default, deflate,
             zstd, lzma, packbits, jpeg, webp, jxl, lerc, none), LEVEL (zstd: 3), QUALITY, predictor (AUTO: what makes a
             few tiles smallest), BLOCKSIZE (256), BIGTIFF, INTERLEAVE, RESAMPLING (one, or one per band), OVERVIEWS,
             SPARSE_OK, STATISTICS, NUM_THREADS, nodata, dtype, and the rest of GDAL's COG driver. Never changed.
-        fs: Filesystem of a remote destination; not supported yet.
+        fs: A filesystem of fsspec or a store of obstore; taken whatever the path begins with. By default boto3,
+            obstore (extra ``cloud``) or fsspec with credentials from the environment, as each cloud's tools read them.
         nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. To save without any,
             pass ``profile_arg={"nodata": None}``. In a lossy codec (jpeg, webp, jxl) it becomes a mask.
-        dir_tmpfiles: Folder for what does not fit in memory, up to twice the file's size, in files without a name
-            where the system has those; beside the destination by default. GDAL's temporary files lie there too.
+        dir_tmpfiles: Folder for what does not fit in memory, or has to wait before it is sent, up to twice the file's
+            size, in files without a name where the system has those. By default beside a local destination, else the
+            system's. GDAL's temporary files lie there too.
         profile: The name that earlier releases gave ``profile_arg``.
         engine: "stream", the project's own writer; "gdal", GDAL's drivers; "auto": the first, but the second for what
             only GDAL can do, which the logger ``georeader`` tells at level INFO.
         verify: Decode each tile again after it is encoded: with a lossless codec any difference is an error, with a
             lossy one the receipt tells the largest of each band.
-        durable: Flush file and folder to the disk before returning; without it a power cut may lose the file.
+        durable: Flush file and folder to the disk before returning; without it a power cut may lose the file. Stores
+            and servers do as they do.
+        overwrite: False: what is there already is refused, by a conditional write where the store has one.
+        http_headers: Sent with requests to http(s)://, such as ``{"Authorization": "Bearer ..."}``.
         max_memory: What the export may hold beyond its source, in bytes or as text: "512MiB" (the default), "2GB".
             It changes no byte of the file. The default gives way where a few tiles need more; a limit that is passed
             does not, but is refused.
@@ -118,12 +126,13 @@ def save_cog(
 
     Raises:
         GeoreaderError: One of its kinds (`georeader.errors`), before anything is written: OptionError,
-            DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError,
-            NotSupportedError. WriteError when writing itself fails.
+            DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError (ExistsError),
+            NotSupportedError, MissingExtraError. WriteError when writing itself fails, and DestinationError when a
+            store refuses it. No message holds a key, a signature or a password.
 
     Memory, beyond the source: ``max_memory`` at most, whatever the raster's size, and for each tile some 20 bytes; for
-    pixels in memory a tenth of them and some 50 MiB, if that is less. The GDAL engine holds the raster two to four
-    times, and its block cache.
+    pixels in memory a tenth of them and some 50 MiB, if that is less. For s3:// up to 100 MB of parts that are sent
+    meanwhile. The GDAL engine holds the raster two to four times, and its block cache.
 
     References:
         OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles); GDAL's COG
@@ -140,16 +149,16 @@ def save_cog(
         >>> reader.descriptions, reader.overviews()
         (['NDVI'], [2, 4])
     """
-    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles, durable)
-    asked = _one_profile(profile_arg, profile)
+    where = Where(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
     return _export(
-        data_save, sink, scratch, "cog", asked, descriptions, tags, nodata, engine, verify, max_memory, progress
-    )
+        data_save, where, "cog", profile_arg, profile, Unsaid(0), descriptions, tags, nodata, engine, verify,
+        max_memory, progress,
+    )  # fmt: skip
 
 
 def save_tiled_geotiff(
     data_save: Raster,
-    path_tiff_save: str | os.PathLike[str],
+    path_tiff_save: Destination,
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
     profile_arg: Mapping[str, Any] | None = None,
@@ -162,6 +171,8 @@ def save_tiled_geotiff(
     engine: str = "auto",
     verify: bool = False,
     durable: bool = False,
+    overwrite: bool = True,
+    http_headers: Mapping[str, str] | None = None,
     max_memory: int | str = Unsaid(MAX_MEMORY_DEFAULT_BYTES),
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
@@ -184,6 +195,8 @@ def save_tiled_geotiff(
         engine: As in `save_cog`.
         verify: As in `save_cog`.
         durable: As in `save_cog`.
+        overwrite: As in `save_cog`.
+        http_headers: As in `save_cog`.
         max_memory: As in `save_cog`.
         progress: As in `save_cog`.
 
@@ -201,11 +214,11 @@ def save_tiled_geotiff(
         >>> mask = GeoTensor(np.eye(64, dtype=bool), Affine(1, 0, 0, 0, -1, 64), "EPSG:3857")
         >>> receipt = save_tiled_geotiff(mask, "mask.tif", tags={"model": "v2", "threshold": 0.5})
     """
-    sink, scratch = _destination(path_tiff_save, fs, dir_tmpfiles, durable)
-    asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
+    where = Where(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
     return _export(
-        data_save, sink, scratch, "tiled", asked, descriptions, tags, nodata, engine, verify, max_memory, progress
-    )
+        data_save, where, "tiled", profile_arg, profile, blocksize, descriptions, tags, nodata, engine, verify,
+        max_memory, progress,
+    )  # fmt: skip
 
 
 def profile_from_dtype(dtype: Any) -> dict[str, Any]:
@@ -244,12 +257,12 @@ def _save_cog(
 
     Args:
         out_np: (band, row, column). Never changed.
-        path_tiff_save: Local path.
+        path_tiff_save: As in `save_cog`.
         profile: What profile_arg takes, with "crs" and "transform" in it. Never changed.
         descriptions: One name, or None, per band.
         tags: File-level metadata.
         dir_tmpfiles: Folder for GDAL's temporary files.
-        fs: Not supported yet.
+        fs: As in `save_cog`.
 
     Raises:
         GeoreaderError: As in `save_cog`; also when profile has no crs or no transform.
@@ -301,46 +314,16 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
             rst_out.nodata = None
 
 
-def _export(data_save: Raster, sink: LocalSink, scratch: Path | None, kind: str, asked: Any, *rest: Any) -> Receipt:
-    # Codecs and engine are imported by whoever saves, not by whoever only reads.
+def _export(
+    data_save: Raster, where: Where, kind: str, profile_arg: Any, profile: Any, blocksize: Any, *rest: Any
+) -> Receipt:
+    # Codecs, engine and sinks are imported by whoever saves, not by whoever only reads.
     from georeader.export.pipeline import Wishes, export
+    from georeader.export.sinks.destinations import open_sink
 
+    asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
+    sink, scratch = open_sink(where)
     return export(data_save, sink, scratch, Wishes(kind, _default_profile(), asked, *rest))
-
-
-def _destination(
-    path: str | os.PathLike[str], fs: Any, dir_tmpfiles: str | os.PathLike[str] | None, durable: bool
-) -> tuple[LocalSink, Path | None]:
-    """Find the sink for a path; the one place that tells local from remote."""
-    from georeader.export.sinks.local import LocalSink
-
-    try:
-        text = os.fspath(path)
-    except TypeError as error:
-        raise DestinationError(f"path_tiff_save={path!r} is no path; pass a str or os.PathLike") from error
-    if isinstance(text, bytes):
-        text = os.fsdecode(text)
-    if any(0xD800 <= ord(character) < 0xE000 for character in text):
-        raise DestinationError(f"{text!r} is not UTF-8, which GDAL asks of names; rename the file or its folder")
-    prefixes = ", ".join(REMOTE_FILE_EXTENSIONS)
-    is_remote = text.lower().startswith(tuple(REMOTE_FILE_EXTENSIONS))
-    if is_remote or fs is not None:
-        raise NotSupportedError(
-            f"{text!r}: remote destinations ({prefixes}) and fs are not supported yet; nothing was written. "
-            "Save to a local path and upload the finished file"
-        )
-    if _ANY_URL.match(text):
-        hint = "" if "://" in text else "; pathlib shortens '//' to '/', so pass URLs as str"
-        raise NotSupportedError(
-            f"{text!r} looks like a URL and is no local path; remote ones begin with {prefixes}{hint}"
-        )
-    if text.startswith("/vsi"):
-        raise NotSupportedError(f"{text!r} is one of GDAL's virtual paths, which can be read but not saved to yet")
-    is_path = isinstance(dir_tmpfiles, (str, os.PathLike))
-    if dir_tmpfiles is not None and not (is_path and Path(dir_tmpfiles).is_dir()):
-        raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is no folder; create it first")
-    scratch = None if dir_tmpfiles is None else Path(dir_tmpfiles).absolute()  # whatever the current folder later is
-    return LocalSink(text, durable=durable, dir_tmpfiles=scratch), scratch
 
 
 def _one_profile(profile_arg: Any, profile: Any) -> Any:

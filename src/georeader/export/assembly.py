@@ -15,6 +15,7 @@ from georeader.export.directories import make_directories
 from georeader.export.file_layout import Directory, HeaderLayout
 from georeader.export.layout import Level
 from georeader.export.placement import Placement
+from georeader.export.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
 from georeader.export.spool import Spool
 from georeader.export.stream_plan import StreamPlan
 from georeader.export.tiff import BIG, CLASSIC, Tag, Version
@@ -31,9 +32,15 @@ class RandomAccessFile(Protocol):
 
     Attributes:
         writes_in_parallel: Threads may write to different places at once.
+        traits: What it can do.
     """
 
     writes_in_parallel: bool
+    traits: SinkTraits
+
+    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
+        """Be told how much there may be before the full resolution, and of it."""
+        ...
 
     def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
         """Write bytes, one piece after the other, from an offset on; raises WriteError."""
@@ -61,37 +68,53 @@ class Written:
 
 
 class Assembly:
-    """The one who writes to the file: tiles in its order, then the header."""
+    """The one who writes to the file: tiles in its order, then the header.
 
-    def __init__(
-        self,
-        plan: StreamPlan,
-        described: tuple[Tag, ...],
-        overview_bytes: int,
-        file: RandomAccessFile,
-        workers: Workers,
-    ) -> None:
-        """Lay the header out.
+    `lay_out` comes before the first tile; to a file that is sent in parts, the full resolution may be written before.
+    """
+
+    def __init__(self, plan: StreamPlan, file: RandomAccessFile, workers: Workers) -> None:
+        """Begin with nothing written.
 
         Args:
             plan: The file.
-            described: What `geotags.descriptive_tags` gives.
-            overview_bytes: All overviews together.
             file: Empty.
             workers: Copy tiles out of the spool.
+        """
+        self.plan = plan
+        self._file = file
+        self._has_parts = file.traits.out_of_order_parts
+        self._layouts: list[HeaderLayout] = []
+        self._header_bytes = 0
+        self._placement = Placement(plan.tile_counts, head_start_bytes=0, base_start_bytes=TAIL_ORIGIN_BYTES)
+        self._base_position = 0
+        self._copying: InFlight[None] = InFlight(workers, 2 * WRITE_BYTES)
+        file.expect(plan.most_head_bytes, plan.most_base_bytes)
+
+    def lay_out(self, described: tuple[Tag, ...], overview_bytes: int) -> None:
+        """Lay the header out.
+
+        Args:
+            described: What `geotags.descriptive_tags` gives.
+            overview_bytes: All overviews together.
 
         Raises:
             OptionError: BIGTIFF=NO, and the file will be too long.
         """
-        self.plan = plan
-        self._file = file
+        plan = self.plan
         directories = make_directories(
             plan.levels, [encoder.codec for encoder in plan.encoders], plan.mask_codec, described
         )
         self._layouts = _layouts(plan, directories, overview_bytes)
-        self._placement = Placement(directories, max(layout.size_bytes for layout in self._layouts))
-        self._base_position = 0
-        self._copying: InFlight[None] = InFlight(workers, 2 * WRITE_BYTES)
+        self._header_bytes = max(layout.size_bytes for layout in self._layouts)
+        if self._has_parts:
+            self._placement.head_end_bytes = self._header_bytes
+        else:
+            self._placement = Placement(
+                plan.tile_counts,
+                head_start_bytes=self._header_bytes,
+                base_start_bytes=self._header_bytes + overview_bytes,
+            )
 
     def write_tiles(self, plane: int, tiles: list[EncodedTiles]) -> None:
         """Write tiles of the full resolution, the next ones in the order of the file.
@@ -132,10 +155,12 @@ class Assembly:
         """
         while self._copying:
             self._copying.take()
-        size_bytes = self._placement.end_bytes
+        size_bytes = self._placement.size_bytes
         version = file_layout.version_for(self.plan.spec.encoding.bigtiff, size_bytes)
         layout = next(layout for layout in self._layouts if layout.version is version)
-        self._file.write_at(0, layout.pack(self._placement.arrays()))
+        header = layout.pack(self._placement.arrays(layout.directories))
+        # Where room was left for a longer one, zeros fill it.
+        self._file.write_at(0, header.ljust(self._header_bytes, b"\0"))
         return Written(size_bytes, version, largest_errors)
 
     def _write_level(self, level: Level, store: TileStore, position: int) -> int:
@@ -153,7 +178,7 @@ class Assembly:
 
     def _place(self, level: int, plane: int, sizes_bytes: NDArray[np.uint32]) -> int:
         start_bytes = self._placement.place(level, self.plan.mask_turn(plane), sizes_bytes)
-        file_layout.check_size(self.plan.spec.encoding.bigtiff, self._placement.end_bytes)
+        file_layout.check_size(self.plan.spec.encoding.bigtiff, self._placement.size_bytes)
         return start_bytes
 
     def _copy(self, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:

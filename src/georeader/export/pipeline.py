@@ -28,7 +28,7 @@ from georeader.export.progress import check_progress, telling
 from georeader.export.pyramid import Region
 from georeader.export.reading import WindowReader
 from georeader.export.receipt import Receipt
-from georeader.export.sinks.local import LocalSink
+from georeader.export.sinks.interface import Sink
 from georeader.export.source import Source
 from georeader.export.sources import open_source
 from georeader.export.spec import ExportSpec, SourceSpec, plan_export
@@ -76,7 +76,7 @@ class Wishes:
     progress: Any
 
 
-def export(data: Any, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes) -> Receipt:
+def export(data: Any, sink: Sink, dir_tmpfiles: Path | None, wishes: Wishes) -> Receipt:
     """Write a raster to a sink.
 
     Args:
@@ -101,7 +101,7 @@ def _said_missing(wishes: Wishes) -> Any:
 
 
 def export_source(
-    source: Source, sink: LocalSink, dir_tmpfiles: Path | None, wishes: Wishes, spec: ExportSpec | None = None
+    source: Source, sink: Sink, dir_tmpfiles: Path | None, wishes: Wishes, spec: ExportSpec | None = None
 ) -> Receipt:
     """Write a source to a sink, and let go of the source.
 
@@ -146,7 +146,7 @@ def check_wishes(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
     return wanted
 
 
-def check_memory(source: Source, spec: ExportSpec, wishes: Wishes) -> None:
+def check_memory(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes) -> None:
     """Refuse a limit that can't be kept; no pixel is read.
 
     Raises:
@@ -156,7 +156,7 @@ def check_memory(source: Source, spec: ExportSpec, wishes: Wishes) -> None:
     if engine == "gdal":
         _check_gdal_memory(spec, wishes)
     else:
-        _work(source, plan_stream(without_predictor(spec), verify=wishes.verify), wishes)
+        _work(source, plan_stream(without_predictor(spec), verify=wishes.verify), sink, wishes)
 
 
 def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
@@ -176,10 +176,10 @@ def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
     )
 
 
-def _by_us(source: Source, spec: ExportSpec, sink: LocalSink, wishes: Wishes) -> Receipt:
+def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes) -> Receipt:
     max_memory_bytes = memory_bytes(wishes.max_memory)
     plan = plan_stream(without_predictor(spec), verify=wishes.verify)
-    work = _work(source, plan, wishes)
+    work = _work(source, plan, sink, wishes)
     with WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
         plan = plan_stream(with_predictor(spec, reader.peek), verify=wishes.verify)
         with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
@@ -188,14 +188,14 @@ def _by_us(source: Source, spec: ExportSpec, sink: LocalSink, wishes: Wishes) ->
     return Receipt(sink.given, written.size_bytes, "stream", written.largest_errors if wishes.verify else None)
 
 
-def _write(reader: WindowReader, plan: StreamPlan, sink: LocalSink, advance: Any) -> Written:
+def _write(reader: WindowReader, plan: StreamPlan, sink: Sink, advance: Any) -> Written:
     try:
         return write_raster(reader, plan, sink, progress=advance)
     except TileError as error:
         raise TileError(f"{sink.given!r}: {error}") from error
 
 
-def _work(source: Source, plan: StreamPlan, wishes: Wishes) -> Work:
+def _work(source: Source, plan: StreamPlan, sink: Sink, wishes: Wishes) -> Work:
     traits = SourceTraits(
         is_in_memory=source.is_in_memory,
         chunks=source.chunks,
@@ -206,10 +206,10 @@ def _work(source: Source, plan: StreamPlan, wishes: Wishes) -> Work:
     threads = thread_count(plan.spec.encoding.num_threads, _processors(), plan.task_count)
     is_firm = not isinstance(wishes.max_memory, Unsaid)
     limit_bytes = memory_bytes(wishes.max_memory)
-    return plan_work(plan, traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
+    return plan_work(plan, traits, sink.traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
 
 
-def _by_gdal(pixels: FilePixels, sink: LocalSink, dir_tmpfiles: Path | None, progress: Any) -> Receipt:
+def _by_gdal(pixels: FilePixels, sink: Sink, dir_tmpfiles: Path | None, progress: Any) -> Receipt:
     from georeader.export import gdal_engine
 
     tiles, tile_bytes = _gdal_tiles(pixels.spec)
@@ -257,7 +257,7 @@ def _processors() -> int:
 
 
 @contextmanager
-def _scratch_folder(dir_tmpfiles: Path | None, sink: LocalSink) -> Iterator[Path]:
+def _scratch_folder(dir_tmpfiles: Path | None, sink: Sink) -> Iterator[Path]:
     """Give GDAL a folder of its own, so that nothing it leaves can outlive the save."""
     if dir_tmpfiles is None:
         yield sink.folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,31 +12,42 @@ from georeader.export.tile_store import framed_bytes
 
 
 class Placement:
-    """Keeps the offset of every tile, and the position where the next one will lie.
+    """Keeps the offset of every tile, and where the next one will lie: of the overviews, and of the full resolution.
+
+    Where the full resolution begins may not be known while its tiles are placed: then they count from an origin of its
+    own, and `arrays` gives their real offsets once the overviews, which lie before them, are placed.
 
     Example:
-        >>> placement = Placement([Directory(0, False, (), 2)], 1000)
+        >>> placement = Placement({(0, False): 2}, head_start_bytes=0, base_start_bytes=10**9)
         >>> placement.place(0, False, np.array([[10], [0]], "uint32"))
-        1000
-        >>> placement.arrays()[0].offsets_bytes.tolist(), placement.end_bytes
+        1000000000
+        >>> placement.head_end_bytes = 1000
+        >>> placement.arrays([Directory(0, False, (), 2)])[0].offsets_bytes.tolist(), placement.size_bytes
         ([1004, 0], 1018)
     """
 
-    def __init__(self, directories: Sequence[Directory], start_bytes: int) -> None:
+    def __init__(
+        self, tile_counts: Mapping[tuple[int, bool], int], *, head_start_bytes: int, base_start_bytes: int
+    ) -> None:
         """Begin with nothing placed.
 
         Args:
-            directories: Of the file, in its order.
-            start_bytes: Where the first tile may lie.
+            tile_counts: Of each level, and (True) of its masks.
+            head_start_bytes: Where the first overview tile may lie.
+            base_start_bytes: Where the first tile of the full resolution lies, or its origin.
         """
-        self.end_bytes = start_bytes
-        self._directories = directories
-        self._arrays: dict[tuple[int, bool], _Growing] = {
-            (directory.level, directory.is_mask): _Growing(directory.tile_count) for directory in directories
-        }
+        self.head_end_bytes = head_start_bytes
+        self._base_start_bytes = base_start_bytes
+        self._base_end_bytes = base_start_bytes
+        self._arrays: dict[tuple[int, bool], _Growing] = {key: _Growing(count) for key, count in tile_counts.items()}
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file so far."""
+        return self.head_end_bytes + self._base_end_bytes - self._base_start_bytes
 
     def place(self, level: int, is_mask: bool | None, sizes_bytes: NDArray[np.uint32]) -> int:
-        """Place tiles at the end.
+        """Place tiles behind those of their kind: overviews, or the full resolution.
 
         Args:
             level: Number of their level.
@@ -47,21 +58,28 @@ class Placement:
         Returns:
             Where their first piece lies.
         """
-        start_bytes = self.end_bytes
+        start_bytes = self.head_end_bytes if level else self._base_end_bytes
         steps_bytes = framed_bytes(sizes_bytes)
         ends_bytes = start_bytes + np.cumsum(steps_bytes.ravel()).reshape(steps_bytes.shape)
         offsets_bytes = np.where(sizes_bytes > 0, ends_bytes - steps_bytes + LEADER_BYTES, 0)
         for part in range(sizes_bytes.shape[1]):
             turn = bool(part) if is_mask is None else is_mask
             self._arrays[level, turn].add(offsets_bytes[:, part], sizes_bytes[:, part])
-        if ends_bytes.size:
-            self.end_bytes = int(ends_bytes[-1, -1])
+        end_bytes = int(ends_bytes[-1, -1]) if ends_bytes.size else start_bytes
+        if level:
+            self.head_end_bytes = end_bytes
+        else:
+            self._base_end_bytes = end_bytes
         return start_bytes
 
-    def arrays(self) -> list[TileArrays]:
-        """Give the tile arrays of each directory, in their order."""
-        grown = (self._arrays[directory.level, directory.is_mask] for directory in self._directories)
-        return [TileArrays(array.offsets_bytes, array.sizes_bytes) for array in grown]
+    def arrays(self, directories: Iterable[Directory]) -> list[TileArrays]:
+        """Give the tile arrays of each directory, in their order; all overviews are placed."""
+        return [self._array(directory) for directory in directories]
+
+    def _array(self, directory: Directory) -> TileArrays:
+        array = self._arrays[directory.level, directory.is_mask]
+        shift_bytes = 0 if directory.level else self.head_end_bytes - self._base_start_bytes
+        return TileArrays(np.where(array.sizes_bytes > 0, array.offsets_bytes + shift_bytes, 0), array.sizes_bytes)
 
 
 class _Growing:

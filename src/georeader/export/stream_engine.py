@@ -3,8 +3,8 @@
 The order of work (`work_plan`) depends on the source. Pixels in memory: the pyramid is made first, cell by cell, and
 its encoded tiles are kept until all sizes are known; then they are written, smallest overview first, and the full
 resolution is encoded and written behind them as it comes. A source that streams: all levels are made at once, and the
-encoded full resolution waits in a spool until the overviews are written. Either way the same bytes come out, and the
-header is written at the very end: until then the file is no TIFF at all.
+encoded full resolution waits in a spool until the overviews are written; or where the file is sent in parts, goes off
+at once. Either way the same bytes come out, and the header is written at the very end: until then it is no TIFF at all.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ def write_raster(
             return run.pyramid_first()
         if work.order is Order.SPOOL_BASE:
             return run.spool_base()
+        if work.order is Order.SEND_BASE:
+            return run.send_base()
         return run.as_it_comes()
 
 
@@ -95,7 +97,7 @@ class _Run:
         self._described: tuple[Tag, ...] | None = None
         self.errors = np.zeros(plan.spec.count)
 
-    # The three orders of work.
+    # The orders of work.
 
     def pyramid_first(self) -> Written:
         """Overviews first; then the full resolution, straight to its place."""
@@ -127,6 +129,17 @@ class _Run:
         assembly = self._assembly()
         assembly.write_overviews(self.tile_store)
         assembly.write_base(self.tile_store)
+        return assembly.finish(self._largest_errors())
+
+    def send_base(self) -> Written:
+        """All levels at once, the full resolution off to its parts as it comes; then the overviews."""
+        self._describe()
+        assembly = Assembly(self.plan, self.file, self.workers)
+        write = partial(assembly.write_base, self.tile_store)
+        for bands in self.work.band_groups:
+            self._stream(bands, write)
+        self._lay_out(assembly)
+        assembly.write_overviews(self.tile_store)
         return assembly.finish(self._largest_errors())
 
     def as_it_comes(self) -> Written:
@@ -197,12 +210,17 @@ class _Run:
         return self.workers.ordered(_base_tasks(self.plan, self.reader.pixels))
 
     def _assembly(self) -> Assembly:
+        assembly = Assembly(self.plan, self.file, self.workers)
+        self._lay_out(assembly)
+        return assembly
+
+    def _lay_out(self, assembly: Assembly) -> None:
         described = self._described
         if described is None or self.plan.with_statistics:
             joined = [band for first in sorted(self.statistics) for band in self.statistics[first].joined()]
             described = descriptive_tags(self.plan.spec, joined)
         overview_bytes = sum(self.tile_store.size_bytes(level.number) for level in self.plan.levels[1:])
-        return Assembly(self.plan, described, overview_bytes, self.file, self.workers)
+        assembly.lay_out(described, overview_bytes)
 
     def _note_errors(self, plane: int, tile: EncodedTiles) -> None:
         if tile.largest_errors:

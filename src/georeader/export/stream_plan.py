@@ -88,6 +88,26 @@ class StreamPlan:
         mask_bytes = level.tile_height_px * level.tile_width_px // 8
         return most_bytes + level.tiles_down * level.tiles_across * largest_tile_bytes("DEFLATE", mask_bytes)
 
+    @property
+    def most_head_bytes(self) -> int:
+        """What lies before the full resolution, the overviews and the header, takes at most about so many."""
+        codec = overview_encoding(self.spec.encoding).codec
+        most_bytes = 2**20 + 24 * self.place_count * self.parts
+        for level in self.levels[1:]:
+            most_bytes += level.tile_count * largest_tile_bytes(codec, self.tile_bytes)
+            if self.spec.mask is not None:
+                mask_bytes = level.tile_height_px * level.tile_width_px // 8
+                most_bytes += level.tiles_down * level.tiles_across * largest_tile_bytes("DEFLATE", mask_bytes)
+        return most_bytes
+
+    @property
+    def tile_counts(self) -> dict[tuple[int, bool], int]:
+        """Number of tiles of each level, and (True) of its masks where it has some."""
+        counts = {(level.number, False): level.tile_count for level in self.levels}
+        if self.spec.mask is not None:
+            counts |= {(level.number, True): level.tiles_down * level.tiles_across for level in self.levels}
+        return counts
+
     def tiles_per_run(self, run_bytes: int) -> int:
         """Give how many neighbouring tiles are worth a task; one each where there are few."""
         if self.levels[0].tile_count <= 64:

@@ -2,8 +2,8 @@
 
 A COG's full resolution lies last, and overviews are made of it. Where pixels are in memory, they are looked at twice:
 the pyramid comes first, and the full resolution is encoded straight to its place. A source that streams is read once:
-its encoded full resolution waits in a spool until the overviews are known. A file without overviews is written as its
-pixels come.
+its encoded full resolution waits in a spool until the overviews are known; or where the sink takes parts in any order,
+it is sent at once, and the overviews wait. A file without overviews is written as its pixels come.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from georeader.errors import OptionError
 from georeader.export.chunks import Chunks
+from georeader.export.sink_traits import SinkTraits
 from georeader.export.stream_plan import StreamPlan
 from georeader.export.windows import even_edges, longest, merge_edges, split_edges
 
@@ -56,11 +57,16 @@ LEAST_HELD_TILES_BYTES = 16 * 2**20
 GROUP_PIXEL_BYTES = 8
 
 
+#: A sink that takes bytes anywhere.
+ANY_PLACE = SinkTraits()
+
+
 class Order(Enum):
     """In which order things are done."""
 
     PYRAMID_FIRST = "overviews, then the full resolution, straight to its place; pixels are looked at twice"
     SPOOL_BASE = "all levels at once; the encoded full resolution waits until the overviews are written"
+    SEND_BASE = "all levels at once; the full resolution goes off as it comes, the overviews wait and follow"
     AS_IT_COMES = "the full resolution, straight to its place; there is nothing else"
 
 
@@ -138,26 +144,36 @@ class _Windows(NamedTuple):
     most_px: int
 
 
-def order_of_work(*, is_in_memory: bool, reads_twice: bool) -> Order:
+def order_of_work(*, is_in_memory: bool, reads_twice: bool, sink: SinkTraits) -> Order:
     """Choose the order of work.
 
     Args:
         is_in_memory: To read the source again costs nothing.
         reads_twice: There are overviews or statistics, which stand before the full resolution in the file.
+        sink: What the sink can do.
     """
     if is_in_memory:
         return Order.PYRAMID_FIRST
-    return Order.SPOOL_BASE if reads_twice else Order.AS_IT_COMES
+    if not reads_twice:
+        return Order.AS_IT_COMES
+    return Order.SEND_BASE if sink.out_of_order_parts else Order.SPOOL_BASE
 
 
 def plan_work(
-    plan: StreamPlan, source: SourceTraits, *, threads: int, max_memory_bytes: int, is_limit_firm: bool = True
+    plan: StreamPlan,
+    source: SourceTraits,
+    sink: SinkTraits = ANY_PLACE,
+    *,
+    threads: int,
+    max_memory_bytes: int,
+    is_limit_firm: bool = True,
 ) -> Work:
     """Plan the work.
 
     Args:
         plan: The file.
         source: Where its pixels come from.
+        sink: Where the file goes.
         threads: To encode on, at most.
         max_memory_bytes: What may be held beyond the source.
         is_limit_firm: False: where a single tile needs more than the limit, the limit gives way.
@@ -165,6 +181,7 @@ def plan_work(
     Raises:
         OptionError: The limit is firm, and a single tile needs more.
     """
+    order = order_of_work(is_in_memory=source.is_in_memory, reads_twice=plan.reads_twice, sink=sink)
     planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
     windows_of = cache(partial(_windows, plan, source, max_memory_bytes // WINDOWS_IN_MEMORY))
@@ -172,7 +189,7 @@ def plan_work(
     for crew in _crews(source, threads):
         for cell in cells:
             windows = windows_of(cell)
-            work = _work(plan, source, crew, cell, windows)
+            work = _work(plan, source, order, crew, cell, windows)
             needed_bytes = _needed_bytes(plan, source, work, windows.most_px)
             if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
                 return _with_held(work, plan, source, planned_bytes - needed_bytes)
@@ -223,12 +240,14 @@ def _cells(plan: StreamPlan, source: SourceTraits) -> Iterator[_Cell]:
             units //= 2
 
 
-def _work(plan: StreamPlan, source: SourceTraits, crew: tuple[int, int], cell: _Cell, windows: _Windows) -> Work:
+def _work(
+    plan: StreamPlan, source: SourceTraits, order: Order, crew: tuple[int, int], cell: _Cell, windows: _Windows
+) -> Work:
     threads, readers = crew
     window_bytes = windows.most_px * _read_bytes(plan, source, cell.band_groups)
     waiting = threads + 1 if threads > 1 else 0
     return Work(
-        order=order_of_work(is_in_memory=source.is_in_memory, reads_twice=plan.reads_twice),
+        order=order,
         threads=threads,
         readers=readers,
         step=cell.step,

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from georeader.errors import DestinationError, WriteError
+from georeader.errors import DestinationError, ExistsError, WriteError
+from georeader.export.sink_traits import SinkTraits
 from georeader.export.sinks.temporary_file import TemporaryFile
 
 #: Files that GDAL keeps beside a raster and would read together with its successor.
@@ -44,27 +45,32 @@ class LocalSink:
         b'whole'
     """
 
-    random_access = True
+    traits = SinkTraits()
     writes_in_parallel = True
-    out_of_order_parts = True
-    min_part_bytes = 1
-    max_parts: int | None = None
 
     def __init__(
-        self, path: str | os.PathLike[str], *, durable: bool = False, dir_tmpfiles: Path | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durable: bool = False,
+        overwrite: bool = True,
+        dir_tmpfiles: Path | None = None,
     ) -> None:
         """Look at the destination; nothing is written yet.
 
         Args:
             path: The destination.
             durable: See above.
+            overwrite: False: an earlier file is refused, now and by `commit`.
             dir_tmpfiles: Folder for what is temporary and can't be unnamed; the system's by default.
 
         Raises:
-            DestinationError: It is a folder or no regular file, or its folder is missing.
+            DestinationError: It is a folder or no regular file, or its folder is missing; or there is an earlier file
+                that may not be replaced.
         """
         self.given = os.fspath(path)
         self.durable = durable
+        self._overwrite = overwrite
         self._dir_tmpfiles = dir_tmpfiles
         try:
             self.path = Path(os.path.realpath(self.given))
@@ -86,10 +92,15 @@ class LocalSink:
             raise DestinationError(f"{self.given!r}: the folder {str(self.path.parent)!r} is missing; create it first")
         if self.path.exists() and not self.path.is_file():
             raise DestinationError(f"{self.given!r} is no regular file; name another destination")
+        if self.path.exists() and not self._overwrite:
+            raise self._exists()
 
     def __enter__(self) -> LocalSink:
         self._is_open = True
         return self
+
+    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
+        """Need not know."""
 
     def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
         """Write bytes, one piece after the other, from an offset on; gaps are zeros. Threads may do so at once.
@@ -155,14 +166,17 @@ class LocalSink:
         """Put the file in its place and remove everything else.
 
         Raises:
+            DestinationError: There is an earlier file, and ``overwrite`` is False.
             WriteError: The file could not be moved; the earlier one is as it was.
         """
         self._check_open()
         try:
             if self._file is None:
                 self._file = TemporaryFile.from_path(self.staging_path)
-            self._file.commit(self.path, durable=self.durable)
+            self._file.commit(self.path, durable=self.durable, overwrite=self._overwrite)
         except OSError as error:
+            if isinstance(error, FileExistsError) and not self._overwrite:
+                raise self._exists() from error
             raise WriteError(f"{self.given!r}: the finished file can't be put in place: {error}") from error
         self._remove_sidecars()
         self.abort()
@@ -183,6 +197,11 @@ class LocalSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
+
+    def _exists(self) -> ExistsError:
+        return ExistsError(
+            f"{self.given!r} exists already, and overwrite=False; name another destination, or remove it"
+        )
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -150,26 +150,33 @@ class TemporaryFile:
         """Length so far."""
         return os.fstat(self._fd).st_size
 
-    def commit(self, path: Path, *, durable: bool) -> None:
+    @property
+    def path(self) -> str:
+        """A path by which this process can open it, whether it has a name or not."""
+        return f"/proc/self/fd/{self._fd}" if self._name is None else str(self._name)
+
+    def commit(self, path: Path, *, durable: bool, overwrite: bool = True) -> None:
         """Give the file its name in one step; an earlier file of the name is replaced and its permissions are kept.
 
         Args:
             path: Where; on the same file system.
             durable: Flush the file to the disk before, and its folder after.
+            overwrite: False: an earlier file is an error, even one that appears at this very moment.
 
         Raises:
+            FileExistsError: There is an earlier file, and it may not be replaced.
             OSError: The system refuses; an earlier file is as it was.
         """
-        if path.exists():
+        if overwrite and path.exists():
             self._chmod(path.stat().st_mode)
         if durable:
             os.fsync(self._fd)
         if self._name is None:
-            self._link(path)
+            self._link(path, overwrite)
         else:
             os.close(self._fd)  # here some network file systems tell that the disk is full
             self._fd = -1
-            os.replace(self._name, path)
+            _rename(self._name, path, overwrite)
             self._name = None
         if durable:
             _flush_folder(path.parent)
@@ -189,12 +196,14 @@ class TemporaryFile:
         else:
             self._name.chmod(mode)
 
-    def _link(self, path: Path) -> None:
+    def _link(self, path: Path, overwrite: bool) -> None:
         folder_fd = os.open(path.parent, os.O_RDONLY)
         try:
             try:
                 self._link_as(path.name, folder_fd)
             except FileExistsError:
+                if not overwrite:
+                    raise
                 self._replace(path, folder_fd)
         finally:
             os.close(folder_fd)
@@ -276,6 +285,18 @@ def _read_at(fd: int, size_bytes: int, offset_bytes: int) -> bytes:
         return os.pread(fd, size_bytes, offset_bytes)
     os.lseek(fd, offset_bytes, os.SEEK_SET)
     return os.read(fd, size_bytes)
+
+
+def _rename(name: Path, path: Path, overwrite: bool) -> None:
+    """Rename a file; without overwriting by a second link, which replaces nothing, where the system has links."""
+    if overwrite:
+        os.replace(name, path)
+        return
+    if os.name == "nt":
+        name.rename(path)  # which replaces nothing there
+        return
+    os.link(name, path)
+    name.unlink()
 
 
 class _NotLinkedError(OSError):

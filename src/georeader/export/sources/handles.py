@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-import rasterio
-
 from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment, bounded_cache
 from georeader.file_info import named_errors
+from georeader.remote.reading import RasterPath
 
 #: A handle is closed and opened again after it has read so many bytes: GDAL keeps decoded blocks, up to a twentieth of
 #: the machine's memory, for as long as the file is open.
@@ -50,16 +49,16 @@ class OwnHandles:
     concurrent = 4
     reader_bytes = REOPEN_BYTES
 
-    def __init__(self, path: str, options: Mapping[str, Any], overview_level: int | None = None) -> None:
+    def __init__(self, path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> None:
         """Say what is to be opened; nothing is yet.
 
         Args:
-            path: As rasterio takes it.
+            path: Where it is.
             options: GDAL configuration options for each read.
             overview_level: Open this overview of the file.
         """
         self._path = path
-        self._environment = GdalEnvironment(options)
+        self._environment = GdalEnvironment({**path.options, **options})
         self._level = {} if overview_level is None else {"overview_level": overview_level}
         self._free: list[tuple[Any, int]] = []
         self._lock = threading.Lock()
@@ -71,11 +70,11 @@ class OwnHandles:
         Raises:
             ReadError: The file can't be opened, or read while it was borrowed.
         """
-        with named_errors(self._path), self._environment.held():
+        with named_errors(self._path.name, self._path.redactor), self._environment.held():
             with self._lock:
                 dataset, read_bytes = self._free.pop() if self._free else (None, 0)
             if dataset is None:
-                dataset = rasterio.open(self._path, sharing=False, **self._level)
+                dataset = self._path.open(sharing=False, **self._level)
             try:
                 yield dataset
             except BaseException:

@@ -21,6 +21,7 @@ from georeader.export.sources.handles import CallersHandle, Handles, OwnHandles
 from georeader.export.spec import SourceSpec
 from georeader.file_info import named_errors, read_dtypes, read_file_info, warn_of_nodata
 from georeader.rasterio_reader import RasterioReader
+from georeader.remote.reading import raster_path
 from georeader.window_utils import overlap
 
 #: Side of the squares in which pixels are computed: GDAL warps by an approximation within each window that is asked
@@ -135,7 +136,7 @@ def open_reader(reader: RasterioReader) -> RasterSource:
     Raises:
         GeoreaderError: As `describe` does; ReadError where the file can't be opened.
     """
-    handles = OwnHandles(reader.path, reader.rio_env_options, reader.overview_level)
+    handles = OwnHandles(raster_path(reader.path, reader.fs), reader.rio_env_options, reader.overview_level)
     with handles.borrow(0) as dataset:
         file_shape = dataset.shape
         chunks = _chunks(dataset, reader.window_focus, tuple(reader.indexes))
@@ -143,9 +144,9 @@ def open_reader(reader: RasterioReader) -> RasterSource:
         has_one_dtype = len({dataset.dtypes[index - 1] for index in reader.indexes}) == 1
     fill = reader.fill_value_default
     if fill == reader.nodata or fill != fill:
-        warn_of_nodata(reader.path, reader.nodatavals)
+        warn_of_nodata(reader.name, reader.nodatavals)
     return RasterSource(
-        name=reader.path,
+        name=reader.name,
         spec=describe(reader, dtype=reader.dtype, has_mask=reader.has_mask),
         handles=handles,
         file_shape=file_shape,

@@ -1,0 +1,69 @@
+"""What a sink is: where an export's bytes go. It states what it can do, and ends in one of commit and abort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from georeader.export.sink_traits import SinkTraits
+from georeader.export.spool import Spool
+
+
+class Sink(Protocol):
+    """Where an export goes, as a context manager: left without a commit, nothing is there, and nothing is left.
+
+    Attributes:
+        given: The destination in messages and receipts, without secrets.
+        traits: What it can do.
+        writes_in_parallel: Threads may write to different places at once.
+    """
+
+    given: str
+    traits: SinkTraits
+    writes_in_parallel: bool
+
+    def __enter__(self) -> Sink:
+        """Open it."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Abort, unless it was committed."""
+        ...
+
+    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
+        """Be told, before the first write, how much there may be before the full resolution, and of it."""
+        ...
+
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write bytes, one piece after the other, from an offset on; raises WriteError."""
+        ...
+
+    def open_spool(self) -> Spool:
+        """Open a file for what has to wait; it is gone when this sink is committed or aborted."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """A folder for scratch files, made when it is first asked for, and removed in the end."""
+        ...
+
+    @property
+    def staging_path(self) -> Path:
+        """Where a writer that needs a path writes the file."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of what was written so far."""
+        ...
+
+    def commit(self) -> None:
+        """Make the file appear at its destination, whole; raises DestinationError or WriteError."""
+        ...
+
+    def abort(self) -> None:
+        """Remove what was written; after a commit there is nothing of value left."""
+        ...

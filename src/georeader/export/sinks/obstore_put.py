@@ -1,0 +1,155 @@
+"""An object in a store of obstore, sent as a whole.
+
+obstore's `put` is atomic: the object appears whole or not at all, and an upload in parts that fails is aborted.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from georeader.errors import ExistsError, WriteError
+from georeader.export.part_plan import plan_parts
+from georeader.export.sinks.target import CONTENT_TYPE, Finished
+from georeader.export.workers import Workers
+from georeader.extras import import_extra
+from georeader.remote.failures import ADVICE, Failure, Failures
+
+#: Files up to this size go by one request, of which nothing can be left behind.
+ONE_REQUEST_BYTES = 64 * 2**20
+
+#: And where nothing may be overwritten, up to this: only one request can be bound to a condition (Azure's limit is the
+#: smallest, 5000 MiB).
+CONDITIONAL_BYTES = 5000 * 2**20
+
+#: Parts that are under way at once.
+SENDERS = 4
+
+_MIN_PART_BYTES = 5 * 2**20
+_MAX_PARTS = 10_000
+
+
+class ObstorePut:
+    """A `Target`: an object that is to be, in a store of obstore."""
+
+    def __init__(
+        self, make_store: Callable[[int], Any], key: str, failures: Failures, *, overwrite: bool = True
+    ) -> None:
+        """Say which object; nothing is asked yet.
+
+        Args:
+            make_store: Gives the store, for bodies of so many bytes.
+            key: Of the object in it.
+            failures: Of this object.
+            overwrite: False: an object that is there already is an error.
+        """
+        self.name = failures.name
+        self._make_store = make_store
+        self._key = key
+        self._failures = failures
+        self._overwrite = overwrite
+        self._obstore = import_extra("obstore", extra="cloud", purpose=repr(self.name))
+
+    def check(self) -> None:
+        """Refuse an object that is there already, where it may not be replaced; and a store that can't be made.
+
+        Raises:
+            ExistsError: It is there.
+            DestinationError: The store can't be asked.
+        """
+        store = self._failures.tried(lambda: self._make_store(0), "there is no such store", attempts=1)
+        if not self._overwrite and self._size_there(store) is not None:
+            raise self._exists()
+
+    def send(self, finished: Finished) -> None:
+        """Send the file.
+
+        Raises:
+            DestinationError: The store refuses it.
+            WriteError: It can't be sent, or has another size there.
+        """
+        if not self._overwrite and finished.size_bytes > CONDITIONAL_BYTES:
+            store = self._make_store(0)
+            if self._size_there(store) is not None:
+                raise self._exists()
+            self._in_parts(finished)
+        elif not self._overwrite or finished.size_bytes <= ONE_REQUEST_BYTES:
+            self._at_once(finished)
+        else:
+            self._in_parts(finished)
+        found = self._size_there(self._make_store(0))
+        if found is not None and found != finished.size_bytes:
+            raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the store tells of {found}")
+
+    def _at_once(self, finished: Finished) -> None:
+        """Send it by one request, out of the pages of the disk's cache."""
+        store = self._make_store(finished.size_bytes)
+        mode = "overwrite" if self._overwrite else "create"
+        with Path(finished.path).open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when the last one lets go of it
+        try:
+            self._on_a_thread(lambda: self._put(store, mapped, mode=mode, use_multipart=False))
+        except ExistsError:
+            if not self._is_ours(store, finished):
+                raise
+
+    def _is_ours(self, store: Any, finished: Finished) -> bool:
+        """Tell whether an object is this file: after an answer was lost, the next attempt meets the first one's."""
+        found = self._failures.tried(lambda: self._obstore.head(store, self._key), "it can't be looked at")
+        return str(found.get("e_tag")).strip('"') == finished.md5.hex()
+
+    def _in_parts(self, finished: Finished) -> None:
+        plan = plan_parts(0, finished.size_bytes, min_part_bytes=_MIN_PART_BYTES, max_parts=_MAX_PARTS)
+        store = self._make_store(plan.part_bytes)
+        given_up = threading.Event()
+
+        def pieces() -> Iterator[bytes]:
+            for piece in finished.pieces(plan.part_bytes):
+                if given_up.is_set():  # an error here has obstore abort the upload
+                    raise WriteError(f"{self.name!r}: the upload was given up")
+                yield piece
+
+        options = {"use_multipart": True, "chunk_size": plan.part_bytes, "max_concurrency": SENDERS}
+        self._on_a_thread(lambda: self._put(store, pieces(), **options), given_up)
+
+    def _on_a_thread(self, put: Callable[[], None], given_up: threading.Event | None = None) -> None:
+        """Put on a thread, since obstore does not hear Ctrl-C; who waits for the thread does."""
+        with Workers(1, name="georeader-upload") as workers:
+            try:
+                workers.submit(lambda: self._failures.tried(put)).result()
+            except BaseException:
+                if given_up is not None:
+                    given_up.set()
+                raise
+
+    def _put(self, store: Any, body: Any, **options: Any) -> None:
+        self._obstore.put(store, self._key, body, attributes=self._attributes(store), **options)
+
+    @staticmethod
+    def _attributes(store: Any) -> dict[str, str]:
+        """Name the type, in stores that keep one."""
+        return (
+            {} if type(store).__name__ in ("LocalStore", "MemoryStore", "HTTPStore") else {"Content-Type": CONTENT_TYPE}
+        )
+
+    def _size_there(self, store: Any) -> int | None:
+        """Give the size of the object that is there; None where there is none, or who may write may not look."""
+
+        def run() -> int | None:
+            try:
+                return int(self._obstore.head(store, self._key)["size"])
+            except FileNotFoundError:
+                return None
+            except Exception as error:
+                failure: Failure = self._failures.explain(error)
+                if failure.kind == "denied":
+                    return None
+                raise
+
+        return self._failures.tried(run, "it can't be looked at")
+
+    def _exists(self) -> ExistsError:
+        return ExistsError(f"{self.name!r} {ADVICE['exists']}")

@@ -1,0 +1,51 @@
+"""A store that takes an object in parts: what the multipart sink asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+
+class PartStore(Protocol):
+    """One object that is to be, in a store that takes it in numbered parts.
+
+    What its methods raise are errors of the project's own tree, without secrets; what may pass has been tried again.
+
+    Attributes:
+        name: Of the destination, without secrets.
+        min_part_bytes: Of every part but the last.
+        max_parts: Highest number of a part.
+    """
+
+    name: str
+    min_part_bytes: int
+    max_parts: int
+
+    def check(self) -> None:
+        """Refuse, before anything is made, what is sure to be refused in the end; raises DestinationError."""
+        ...
+
+    def put(self, body: bytes | bytearray) -> None:
+        """Make the object of one piece."""
+        ...
+
+    def begin(self) -> str:
+        """Begin an upload in parts; give its name."""
+        ...
+
+    def guard(self, upload: str) -> AbstractContextManager[Any]:
+        """Watch over an upload: left by the process's death, the upload is aborted from outside."""
+        ...
+
+    def send(self, upload: str, number: int, body: bytes | bytearray) -> Any:
+        """Send a part, on any thread; give what `complete` needs to know of it."""
+        ...
+
+    def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
+        """Make the object of the parts, in the order of their numbers, and see that it has its size."""
+        ...
+
+    def abort(self, upload: str) -> None:
+        """Forget the upload and its parts; raises WriteError."""
+        ...

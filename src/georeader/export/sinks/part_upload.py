@@ -1,0 +1,121 @@
+"""An upload in parts, on threads, with what is on its way bounded in bytes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from typing import Any
+
+from georeader.errors import GeoreaderError
+from georeader.export.sinks.part_store import PartStore
+from georeader.export.workers import Workers
+
+_LOG = logging.getLogger("georeader")
+
+#: Threads that send.
+SENDERS = 4
+
+#: Who aborts waits so long for parts that are on their way.
+PATIENCE_SECONDS = 5.0
+
+#: And so long where somebody waits for Ctrl-C.
+URGENT_PATIENCE_SECONDS = 0.2
+
+
+class PartUpload:
+    """Sends parts and makes an object of them; begun with the first part.
+
+    Memory: as many parts as there are senders, and one that waits.
+    """
+
+    def __init__(self, store: PartStore) -> None:
+        """Begin with nothing sent."""
+        self._store = store
+        self._workers = Workers(SENDERS, name="georeader-upload")
+        self._cleanup = ExitStack()
+        self._guard = ExitStack()
+        self._upload: str | None = None
+        self._flying: deque[tuple[int, Future[Any]]] = deque()
+        self._parts: dict[int, Any] = {}
+        self._size_bytes = 0
+        self._aborted = threading.Event()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a part was sent."""
+        return self._upload is not None
+
+    def send(self, number: int, body: bytes | bytearray) -> None:
+        """Send a part, as soon as one of those before it has arrived.
+
+        Raises:
+            GeoreaderError: This or an earlier part can't be sent.
+        """
+        if self._upload is None:
+            self._upload = self._store.begin()
+            self._guard.enter_context(self._store.guard(self._upload))
+            self._cleanup.enter_context(self._workers)
+        while len(self._flying) >= SENDERS or (self._flying and self._flying[0][1].done()):
+            self._land()
+        self._size_bytes += len(body)
+        self._flying.append((number, self._workers.submit(lambda: self._send(number, body))))
+
+    def _send(self, number: int, body: bytes | bytearray) -> Any:
+        if self._aborted.is_set() or self._upload is None:
+            return None
+        part = self._store.send(self._upload, number, body)
+        if self._aborted.is_set():  # it came after the abort, and would be kept for ever
+            self._abort_upload(self._upload)
+        return part
+
+    def _land(self) -> None:
+        number, future = self._flying.popleft()
+        self._parts[number] = future.result()
+
+    def complete(self) -> None:
+        """Wait for all parts and make the object.
+
+        Raises:
+            GeoreaderError: A part can't be sent, or the object can't be made; the destination is as it was.
+        """
+        while self._flying:
+            self._land()
+        if self._upload is not None:
+            self._store.complete(self._upload, self._parts, self._size_bytes)
+            self._upload = None
+            self._guard.close()
+        self._cleanup.close()
+
+    def abort(self, *, is_urgent: bool = False) -> None:
+        """Drop what waits, and have the store forget what it has.
+
+        Args:
+            is_urgent: Don't wait long for parts that are on their way: who sends the last one aborts once more.
+        """
+        self._aborted.set()
+        upload, self._upload = self._upload, None
+        if upload is None:
+            return
+        futures = [future for _, future in self._flying if not future.cancel()]
+        self._flying.clear()
+        flying = wait(futures, URGENT_PATIENCE_SECONDS if is_urgent else PATIENCE_SECONDS).not_done
+        is_gone = self._abort_upload(upload)
+        if is_gone and not flying:
+            self._guard.close()
+        # Threads that hang in a request are daemons; they end by themselves, and their results are dropped.
+        self._workers.__exit__(KeyboardInterrupt, None, None)
+        self._cleanup.pop_all()
+
+    def _abort_upload(self, upload: str) -> bool:
+        try:
+            self._store.abort(upload)
+        except GeoreaderError as error:
+            _LOG.warning(
+                "%s: the upload %s can't be aborted and its parts may be left in the store: %s",
+                self._store.name, upload, error,
+            )  # fmt: skip
+            return False
+        return True

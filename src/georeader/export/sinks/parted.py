@@ -1,0 +1,214 @@
+"""A store that takes parts in any order: the full resolution is sent while it is made, what lies before it last.
+
+The file is a head, header and overviews, and a tail, the full resolution. Low part numbers are kept for the head. Where
+the two meet, and at the header, parts are held back until the end, so that every part but the last is full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from georeader.errors import WriteError
+from georeader.export.part_plan import PartPlan, plan_parts
+from georeader.export.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
+from georeader.export.sinks.part_store import PartStore
+from georeader.export.sinks.part_upload import PartUpload
+from georeader.export.sinks.scratch import Scratch
+from georeader.export.sinks.target import PIECE_BYTES
+from georeader.export.sinks.temporary_file import TemporaryFile
+
+
+class _Section:
+    """Bytes one after the other, cut into full parts; the first is held back, the others go off."""
+
+    def __init__(self, part_bytes: int) -> None:
+        self.size_bytes = 0
+        self.first = bytearray()
+        self.rest = bytearray()
+        self._part_bytes = part_bytes
+
+    def append(self, piece: bytes | memoryview) -> Iterator[bytearray]:
+        """Take some; give each full part but the first."""
+        self.size_bytes += len(piece)
+        view = memoryview(piece)
+        room_bytes = max(0, self._part_bytes - len(self.first))
+        self.first += view[:room_bytes]
+        view = view[room_bytes:]
+        while view:
+            room_bytes = self._part_bytes - len(self.rest)
+            self.rest += view[:room_bytes]
+            view = view[room_bytes:]
+            if len(self.rest) == self._part_bytes:
+                full, self.rest = self.rest, bytearray()
+                yield full
+
+
+class PartedSink:
+    """A sink before a `PartStore`, as a context manager.
+
+    Memory: up to eight parts (`part_plan.PART_BYTES` each, more for files beyond some 80 GB), and the header.
+
+    Attributes:
+        given: The destination, without secrets.
+    """
+
+    writes_in_parallel = False
+
+    def __init__(self, store: PartStore, *, dir_tmpfiles: Path | None = None) -> None:
+        """Ask the store whether it can be written to; nothing is yet.
+
+        Args:
+            store: Where the parts go.
+            dir_tmpfiles: Folder for what has to wait on disk; the system's by default.
+
+        Raises:
+            DestinationError: It can't.
+        """
+        self.given = store.name
+        self.traits = SinkTraits(
+            random_access=False,
+            out_of_order_parts=True,
+            min_part_bytes=store.min_part_bytes,
+            max_parts=store.max_parts,
+        )
+        self._store = store
+        self._scratch = Scratch(self.given, dir_tmpfiles)
+        self._is_open = False
+        self._upload = PartUpload(store)
+        self._begin(0, 0)
+        store.check()
+
+    def _begin(self, most_head_bytes: int, most_tail_bytes: int) -> None:
+        traits = self.traits
+        self._plan: PartPlan = plan_parts(
+            most_head_bytes, most_tail_bytes, min_part_bytes=traits.min_part_bytes, max_parts=traits.max_parts
+        )
+        self._header = b""
+        self._head = _Section(self._plan.part_bytes)
+        self._tail = _Section(self._plan.part_bytes)
+        self._head_number = 2
+        self._tail_number = self._plan.first_tail_number
+
+    def __enter__(self) -> PartedSink:
+        self._is_open = True
+        return self
+
+    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
+        """Be told, before the first write, how much there may be before the full resolution, and of it."""
+        self._begin(most_head_bytes, most_tail_bytes)
+
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Take the next bytes: of the full resolution, from `TAIL_ORIGIN_BYTES` on; of the overviews; or the header.
+
+        Raises:
+            WriteError: A part can't be sent.
+            DestinationError: The store takes none.
+        """
+        self._check_open()
+        if offset_bytes == 0:
+            self._header = b"".join(pieces)
+            return
+        is_tail = offset_bytes >= TAIL_ORIGIN_BYTES
+        for piece in pieces:
+            for part in (self._tail if is_tail else self._head).append(piece):
+                if is_tail:
+                    self._send_tail(part)
+                else:
+                    self._send_head(part)
+
+    def _send_head(self, part: bytearray) -> None:
+        if self._head_number + 1 >= self._plan.first_tail_number:  # one number is for what joins head and tail
+            raise WriteError(f"{self.given!r}: overviews take more than was planned for, {self._plan}")
+        self._upload.send(self._head_number, part)
+        self._head_number += 1
+
+    def _send_tail(self, part: bytearray) -> None:
+        self._upload.send(self._tail_number, part)
+        self._tail_number += 1
+
+    def open_spool(self) -> TemporaryFile:
+        """Open an unnamed file in ``dir_tmpfiles``; `commit` and `abort` remove it.
+
+        Raises:
+            DestinationError: The folder takes no files.
+        """
+        self._check_open()
+        return self._scratch.open_spool()
+
+    @property
+    def folder(self) -> Path:
+        """A hidden folder among temporary files, made when it is first asked for."""
+        self._check_open()
+        return self._scratch.folder
+
+    @property
+    def staging_path(self) -> Path:
+        """Where a writer that needs a path writes the file."""
+        self._check_open()
+        return self._scratch.staging_path
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of what was written so far."""
+        self._check_open()
+        return self._scratch.staged_bytes() or len(self._header) + self._head.size_bytes + self._tail.size_bytes
+
+    def commit(self) -> None:
+        """Send what was held back, and make the object.
+
+        Raises:
+            DestinationError: The store refuses it.
+            WriteError: It can't be sent; the destination is as it was.
+        """
+        self._check_open()
+        if self._scratch.staged_bytes():
+            self._take_staged()
+        if not self.size_bytes:
+            raise WriteError(f"{self.given!r}: there is no file to send")
+        head, tail = self._head, self._tail
+        if not self._upload.is_begun:
+            self._store.put(b"".join((self._header, head.first, head.rest, tail.first, tail.rest)))
+        elif head.rest or self._head_number > 2 or len(head.first) == self._plan.part_bytes:
+            self._send_all((1, self._header, head.first), (self._head_number, head.rest, tail.first))
+        else:
+            self._send_all((1, self._header, head.first, tail.first))
+        self._upload.complete()
+        self.abort()
+
+    def _send_all(self, *joined: tuple[int, bytes | bytearray, *tuple[bytes | bytearray, ...]]) -> None:
+        """Send parts that are put together of what was held back, and the tail's last one."""
+        for number, *pieces in (*joined, (self._tail_number, self._tail.rest)):
+            body = b"".join(pieces)
+            if body:
+                self._upload.send(number, body)
+
+    def _take_staged(self) -> None:
+        """Take a file that another writer made: all of it is tail."""
+        size_bytes = self.staging_path.stat().st_size
+        self.expect(0, size_bytes)
+        with self.staging_path.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                self.write_at(TAIL_ORIGIN_BYTES, piece)
+        if self._tail.size_bytes != size_bytes:
+            raise WriteError(f"{self.given!r}: {self._tail.size_bytes} of {size_bytes} bytes could be read again")
+
+    def abort(self, *, is_urgent: bool = False) -> None:
+        """Have the store forget what was sent; after a commit there is nothing of value left.
+
+        Args:
+            is_urgent: Somebody waits for it.
+        """
+        self._is_open = False
+        self._upload.abort(is_urgent=is_urgent)
+        self._scratch.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort(is_urgent=kind is not None and not issubclass(kind, Exception))
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")

@@ -1,0 +1,238 @@
+"""An object in S3, or in any store that speaks its language, of one piece or in parts.
+
+References:
+    Amazon S3 API: PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload; Amazon
+    S3 User Guide, "How to prevent object overwrites with conditional writes".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import urlsplit
+
+from georeader.errors import DestinationError, ExistsError, WriteError
+from georeader.export.sinks.guardian import Guardian
+from georeader.export.sinks.target import CONTENT_TYPE
+from georeader.remote.failures import ADVICE, Failures
+from georeader.remote.s3 import Caller, code_of, status_of
+
+#: S3's limits.
+MIN_PART_BYTES = 5 * 2**20
+MAX_PARTS = 10_000
+
+#: An upload is aborted so often, at most: somebody may be waiting.
+ABORT_ATTEMPTS = 3
+
+#: Stores whose parts have to be all of one size, but for the last.
+_EVEN_PARTS_HOSTS = ("r2.cloudflarestorage.com",)
+
+_MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
+
+
+class S3Object:
+    """A `PartStore`: an object that is to be, in a bucket of S3."""
+
+    min_part_bytes = MIN_PART_BYTES
+    max_parts = MAX_PARTS
+
+    def __init__(self, caller: Caller, bucket: str, key: str, failures: Failures, *, overwrite: bool = True) -> None:
+        """Say which object; nothing is asked yet.
+
+        Args:
+            caller: Makes the requests.
+            bucket: Its bucket.
+            key: Its key.
+            failures: Of this object.
+            overwrite: False: an object that is there already is an error.
+        """
+        self.name = failures.name
+        self._caller = caller
+        self._place = {"Bucket": bucket, "Key": key}
+        self._failures = failures
+        self._overwrite = overwrite
+
+    def check(self) -> None:
+        """Refuse a bucket that is not there; and an object that is, where it may not be replaced.
+
+        Raises:
+            ExistsError: It is there.
+            DestinationError: There is no such bucket, or the store can't be asked.
+        """
+
+        def run() -> None:
+            try:
+                self._caller.call("head_bucket", Bucket=self._place["Bucket"])
+            except Exception as error:
+                if status_of(error) == 404 or isinstance(error, FileNotFoundError):
+                    raise DestinationError(f"{self.name!r}: {ADVICE['bucket']} ({self._place['Bucket']!r})") from None
+                if not 300 <= status_of(error) < 500:  # who may write to a bucket need not be allowed to look at it
+                    raise
+
+        self._failures.tried(run, "its bucket can't be looked at")
+        if not self._overwrite and self._head() is not None:
+            raise self._exists()
+
+    def put(self, body: bytes | bytearray) -> None:
+        """Make the object of one piece.
+
+        Raises:
+            DestinationError: The store refuses it.
+            WriteError: It can't be sent, or did not arrive as it was sent.
+        """
+        digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        self._conditionally("put_object", digest, len(body), Body=bytes(body), ContentType=CONTENT_TYPE)
+        self._check_size(len(body))
+
+    def begin(self) -> str:
+        """Begin an upload in parts.
+
+        Raises:
+            DestinationError: The store refuses it.
+        """
+        answer = self._call("create_multipart_upload", "no upload can be begun", ContentType=CONTENT_TYPE)
+        return str(answer["UploadId"])
+
+    def guard(self, upload: str) -> AbstractContextManager[Any]:
+        """Watch over an upload: should this process die, another one aborts it."""
+        return Guardian(self._caller.abort_url(self._place["Bucket"], self._place["Key"], upload))
+
+    def send(self, upload: str, number: int, body: bytes | bytearray) -> dict[str, Any]:
+        """Send a part.
+
+        Raises:
+            WriteError: It can't be sent, or did not arrive as it was sent.
+        """
+        answer = self._call(
+            "upload_part", f"part {number} can't be sent", UploadId=upload, PartNumber=number, Body=bytes(body)
+        )
+        checksum = answer.get("ChecksumCRC32")
+        if checksum is not None and checksum != _crc32(body):
+            raise WriteError(f"{self.name!r}: part {number} did not arrive as it was sent: its CRC-32 is {checksum}")
+        known = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if answer.get(name)}
+        return {"PartNumber": number} | known
+
+    def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
+        """Make the object of its parts.
+
+        Raises:
+            DestinationError: The store refuses it; ExistsError where another has made it since.
+            WriteError: It can't be made, or has another size.
+        """
+        ordered = [parts[number] for number in sorted(parts)]
+        self._conditionally(
+            "complete_multipart_upload",
+            _etag_of(ordered),
+            size_bytes,
+            UploadId=upload,
+            MultipartUpload={"Parts": ordered},
+        )
+        self._check_size(size_bytes)
+
+    def abort(self, upload: str) -> None:
+        """Forget an upload; one that is gone is fine.
+
+        Raises:
+            WriteError: The store does not.
+        """
+
+        def run() -> None:
+            try:
+                self._caller.call("abort_multipart_upload", UploadId=upload, **self._place)
+            except Exception as error:
+                if code_of(error) != "NoSuchUpload" and status_of(error) != 404:
+                    raise
+
+        self._failures.tried(run, f"its upload {upload} can't be aborted", attempts=ABORT_ATTEMPTS)
+
+    def _call(self, operation: str, doing: str, **arguments: Any) -> Any:
+        return self._failures.tried(lambda: self._caller.call(operation, **self._place, **arguments), doing)
+
+    def _conditionally(self, operation: str, etag: str | None, size_bytes: int, **arguments: Any) -> None:
+        """Do what makes the object appear; only where none is, unless it may be replaced.
+
+        An answer that was lost makes the second attempt fail where the first one did it: then the object is looked at.
+        """
+        tries = 0
+
+        def run() -> None:
+            nonlocal tries
+            tries += 1
+            condition = {} if self._overwrite else {"IfNoneMatch": "*"}
+            try:
+                self._caller.call(operation, **self._place, **arguments, **condition)
+            except Exception as error:
+                is_gone = code_of(error) == "NoSuchUpload" or status_of(error) in (404, 412)
+                if tries > 1 and is_gone and self._is_there(etag, size_bytes):
+                    return
+                if status_of(error) == 412:
+                    raise self._exists() from None
+                raise
+
+        self._failures.tried(run)
+
+    def _is_there(self, etag: str | None, size_bytes: int) -> bool:
+        found = self._head()
+        if found is None or int(found["ContentLength"]) != size_bytes:
+            return False
+        return etag is not None and str(found.get("ETag", "")).strip('"') == etag
+
+    def _head(self) -> dict[str, Any] | None:
+        """Look at the object; None where there is none."""
+
+        def run() -> dict[str, Any] | None:
+            try:
+                found: dict[str, Any] = self._caller.call("head_object", **self._place)
+            except Exception as error:
+                if status_of(error) == 404 or isinstance(error, FileNotFoundError):
+                    return None
+                raise
+            return found
+
+        return self._failures.tried(run, "it can't be looked at")
+
+    def _check_size(self, size_bytes: int) -> None:
+        """Compare what the store has with what was sent; who may write but not read can't."""
+
+        def run() -> int | None:
+            try:
+                return int(self._caller.call("head_object", **self._place)["ContentLength"])
+            except Exception as error:
+                if status_of(error) == 403 or isinstance(error, PermissionError):
+                    return None
+                raise
+
+        found = self._failures.tried(run, "it was sent, but can't be looked at")
+        if found is not None and found != size_bytes:
+            raise WriteError(f"{self.name!r}: {size_bytes} bytes were sent, but the store tells of {found}")
+
+    def _exists(self) -> ExistsError:
+        return ExistsError(f"{self.name!r} {ADVICE['exists']}")
+
+
+def wants_even_parts(endpoint: str) -> bool:
+    """Tell whether a store takes parts of one size only, so that they can't be sent before the file is whole.
+
+    Example:
+        >>> wants_even_parts("https://me.r2.cloudflarestorage.com"), wants_even_parts("http://127.0.0.1:9000")
+        (True, False)
+    """
+    return (urlsplit(endpoint).hostname or "").endswith(_EVEN_PARTS_HOSTS)
+
+
+def _crc32(body: bytes | bytearray) -> str:
+    return base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+
+
+def _etag_of(parts: list[dict[str, Any]]) -> str | None:
+    """Give the ETag that S3 makes of those of parts; None where they are no MD5."""
+    matches = [_MD5.match(str(part.get("ETag", ""))) for part in parts]
+    digests = [bytes.fromhex(match[1]) for match in matches if match]
+    if len(digests) < len(parts):
+        return None
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(parts)}"

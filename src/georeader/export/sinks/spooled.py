@@ -1,0 +1,132 @@
+"""A destination that takes a file as a whole: it is made in a temporary file without a name, and then sent."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from georeader.errors import WriteError
+from georeader.export.sink_traits import SinkTraits
+from georeader.export.sinks.scratch import Scratch
+from georeader.export.sinks.target import Finished, Target
+from georeader.export.sinks.temporary_file import TemporaryFile
+
+
+class SpooledSink:
+    """A sink before a `Target`, as a context manager.
+
+    The temporary file lies in ``dir_tmpfiles``, by default the system's folder, and has no name where the system can
+    do without: it is gone with the process. Elsewhere it is removed on every exit but a kill.
+
+    Attributes:
+        given: The destination, without secrets.
+
+    Example:
+        >>> class Shelf:
+        ...     name = "shelf://out.tif"
+        ...     def check(self): pass
+        ...     def send(self, finished): print(finished.size_bytes, b"".join(finished.pieces()))
+        >>> with SpooledSink(Shelf()) as sink:
+        ...     sink.write_at(0, b"whole")
+        ...     sink.commit()
+        5 b'whole'
+    """
+
+    traits = SinkTraits()
+    writes_in_parallel = True
+
+    def __init__(self, target: Target, *, dir_tmpfiles: Path | None = None) -> None:
+        """Ask the target whether it can be written to; nothing is yet.
+
+        Args:
+            target: Where the file is sent.
+            dir_tmpfiles: Folder for temporary files; the system's by default.
+
+        Raises:
+            DestinationError: It can't.
+        """
+        self.given = target.name
+        self._target = target
+        self._is_open = False
+        self._opening = threading.Lock()
+        self._file: TemporaryFile | None = None
+        self._scratch = Scratch(self.given, dir_tmpfiles)
+        target.check()
+
+    def __enter__(self) -> SpooledSink:
+        self._is_open = True
+        return self
+
+    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
+        """Need not know."""
+
+    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write bytes, one piece after the other, from an offset on; gaps are zeros. Threads may do so at once.
+
+        Raises:
+            DestinationError: The folder for temporary files takes none.
+            WriteError: Its disk is full, or anything else that the system says.
+        """
+        self._check_open()
+        with self._opening:
+            if self._file is None:
+                self._file = self._scratch.open_file()
+            file = self._file
+        file.write_at(offset_bytes, *pieces)
+
+    def open_spool(self) -> TemporaryFile:
+        """Open an unnamed file beside the temporary one; `commit` and `abort` remove it.
+
+        Raises:
+            DestinationError: The folder takes no files.
+        """
+        self._check_open()
+        return self._scratch.open_spool()
+
+    @property
+    def folder(self) -> Path:
+        """A hidden folder among temporary files, made when it is first asked for."""
+        self._check_open()
+        return self._scratch.folder
+
+    @property
+    def staging_path(self) -> Path:
+        """Where a writer that needs a path writes the file."""
+        self._check_open()
+        return self._scratch.staging_path
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of what was written so far."""
+        self._check_open()
+        return self._scratch.staged_bytes() if self._file is None else self._file.size_bytes
+
+    def commit(self) -> None:
+        """Send the file, and remove what was temporary.
+
+        Raises:
+            DestinationError: The destination refuses it.
+            WriteError: It can't be sent; the destination is as it was.
+        """
+        self._check_open()
+        file = self._scratch.adopt_staged() if self._file is None else self._file
+        if file is None:
+            raise WriteError(f"{self.given!r}: there is no file to send")
+        self._target.send(Finished(file, file.size_bytes))
+        self.abort()
+
+    def abort(self) -> None:
+        """Remove what was written; after a commit there is nothing of value left."""
+        self._is_open = False
+        self._file = None
+        self._scratch.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")

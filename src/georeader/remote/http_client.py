@@ -1,0 +1,123 @@
+"""One HTTP request with a body that is streamed, and its answer, by the standard library.
+
+References:
+    RFC 9110 (HTTP semantics): PUT, section 9.3.4; redirects, section 15.4; RFC 9112, section 9.6 (an answer may come
+    before the body is sent).
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ssl
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import SplitResult, unquote, urlsplit
+
+#: How long to wait for a connection, and for every step of an answer.
+TIMEOUT_SECONDS = 60.0
+
+#: Of an answer's body, so much is read for its message.
+_MESSAGE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said.
+
+    Attributes:
+        status: Of HTTP.
+        reason: Its phrase.
+        headers: Names in lower case.
+        text: The body's beginning.
+    """
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    text: str
+
+
+def request(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Callable[[], Iterator[bytes]] | None = None,
+) -> Answer:
+    """Make one request; redirects are not followed.
+
+    Args:
+        method: "PUT", "HEAD", ...
+        url: Of http or https; a user and password in it are sent as basic authentication.
+        headers: With Content-Length where there is a body.
+        body: Gives it, piece by piece.
+
+    Raises:
+        OSError: There is no connection, or it broke before an answer came.
+        http.client.HTTPException: The answer is none.
+    """
+    parts = urlsplit(url)
+    sent = {"User-Agent": "georeader-cog", **_authorization(parts), **headers}
+    with _connected(parts) as (connection, target):
+        connection.putrequest(method, target, skip_accept_encoding=True, skip_host="Host" in sent)
+        for name, value in sent.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        broken = _send(connection, body) if body is not None else None
+        try:
+            return _answer(connection)
+        except (OSError, http.client.HTTPException) as error:
+            raise (broken or error) from error
+
+
+def _send(connection: http.client.HTTPConnection, body: Callable[[], Iterator[bytes]]) -> OSError | None:
+    """Send a body; a server that has heard enough hangs up, and may have said why."""
+    for piece in body():
+        try:
+            connection.send(piece)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            return error
+    return None
+
+
+def _answer(connection: http.client.HTTPConnection) -> Answer:
+    response = connection.getresponse()
+    text = b""
+    with suppress(OSError, http.client.HTTPException):
+        text = response.read(_MESSAGE_BYTES)
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, response.reason, headers, text.decode("utf-8", "replace"))
+
+
+@contextmanager
+def _connected(parts: SplitResult) -> Iterator[tuple[http.client.HTTPConnection, str]]:
+    """Connect, through the environment's proxy where there is one; give what stands in the request line, too."""
+    host, target = parts.hostname or "", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+    proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(parts.scheme)
+    context = ssl.create_default_context() if parts.scheme == "https" else None
+    via = urlsplit(proxy if "://" in proxy else f"http://{proxy}") if proxy else parts
+    port = via.port or (443 if via.scheme == "https" else 80)
+    connection: http.client.HTTPConnection
+    if context is not None:
+        connection = http.client.HTTPSConnection(via.hostname or "", port, timeout=TIMEOUT_SECONDS, context=context)
+        if proxy:
+            connection.set_tunnel(host, parts.port or 443, headers=_authorization(via, "Proxy-Authorization"))
+    else:
+        connection = http.client.HTTPConnection(via.hostname or "", port, timeout=TIMEOUT_SECONDS)
+        if proxy:
+            target = f"http://{parts.netloc.rpartition('@')[2]}{target}"
+    try:
+        yield connection, target
+    finally:
+        connection.close()
+
+
+def _authorization(parts: SplitResult, name: str = "Authorization") -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {name: f"Basic {base64.b64encode(pair.encode()).decode()}"}

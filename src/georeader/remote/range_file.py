@@ -1,0 +1,84 @@
+"""A remote object as a file: read by ranges, and what was read is kept for a while."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+
+#: An object is read in whole blocks: a COG's header fits in a few.
+BLOCK_BYTES = 128 * 1024
+
+#: And so many are kept.
+KEPT_BLOCKS = 32
+
+
+class RangeFile(io.RawIOBase):
+    """A file open for reading. Memory: `KEPT_BLOCKS` blocks, and what is read at once.
+
+    Example:
+        >>> file = RangeFile(10, lambda start, stop: b"0123456789"[start:stop])
+        >>> file.seek(4), file.read(3), file.tell()
+        (4, b'456', 7)
+    """
+
+    def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes]) -> None:
+        """Say what is read.
+
+        Args:
+            size_bytes: Of the object.
+            fetch: Gives the bytes from ``start`` to before ``stop``.
+        """
+        super().__init__()
+        self.size_bytes = size_bytes
+        self._fetch = fetch
+        self._offset_bytes = 0
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def tell(self) -> int:
+        """Give the position."""
+        return self._offset_bytes
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position."""
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset_bytes, os.SEEK_END: self.size_bytes}[whence]
+        self._offset_bytes = max(0, origin + offset)
+        return self._offset_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to so many bytes; all that follow by default."""
+        stop = self.size_bytes if size is None or size < 0 else min(self.size_bytes, self._offset_bytes + size)
+        start, self._offset_bytes = self._offset_bytes, max(self._offset_bytes, stop)
+        return self._range(start, stop) if stop > start else b""
+
+    def readall(self) -> bytes:
+        """Read all that follow."""
+        return self.read()
+
+    def _range(self, start: int, stop: int) -> bytes:
+        first, last = start // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES
+        found = {number: self._blocks[number] for number in range(first, last + 1) if number in self._blocks}
+        missing = [number for number in range(first, last + 1) if number not in found]
+        if missing:
+            begin = missing[0] * BLOCK_BYTES
+            end = min(self.size_bytes, (missing[-1] + 1) * BLOCK_BYTES)
+            data = self._fetch(begin, end)
+            for number in range(missing[0], missing[-1] + 1):
+                offset_bytes = number * BLOCK_BYTES - begin
+                found[number] = data[offset_bytes : offset_bytes + BLOCK_BYTES]
+        for number, block in sorted(found.items())[-KEPT_BLOCKS:]:
+            self._blocks[number] = block
+            self._blocks.move_to_end(number)
+        while len(self._blocks) > KEPT_BLOCKS:
+            self._blocks.popitem(last=False)
+        whole = b"".join(found[number] for number in range(first, last + 1))
+        return whole[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]

@@ -1,0 +1,259 @@
+"""How rasterio gets at a raster: by GDAL's own network filesystems, or by a filesystem of Python's.
+
+GDAL reads S3, GCS, Azure, OSS and HTTP by itself; what clouds' tools take from the environment, but not GDAL, is told
+to it. Whatever the caller passes as ``fs``, and what only fsspec knows, is read through a `RangeFile`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import rasterio
+from rasterio._path import SCHEMES
+from rasterio.abc import FileContainer
+
+from georeader.errors import DestinationError, ReadError
+from georeader.remote.address import Address, local_path_of, parse_address
+from georeader.remote.failures import Failures
+from georeader.remote.filesystems import explain as explain_filesystem
+from georeader.remote.filesystems import filesystem_of, is_filesystem
+from georeader.remote.obstores import azure_config, is_obstore, key_in
+from georeader.remote.obstores import explain as explain_obstore
+from georeader.remote.range_file import RangeFile
+from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
+
+
+@dataclass(frozen=True)
+class RasterPath:
+    """A raster that rasterio can open.
+
+    Attributes:
+        given: As the caller passed it.
+        fs: As the caller passed it, or None.
+        name: In messages, without secrets.
+        path: As rasterio takes it.
+        options: GDAL's configuration for it.
+        container: Opens it, or None: GDAL does.
+    """
+
+    given: str = field(repr=False)
+    fs: Any = field(repr=False)
+    name: str
+    path: str = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    container: _OneFile | None = field(default=None, repr=False)
+
+    def open(self, **options: Any) -> Any:
+        """Open it in rasterio."""
+        if self.container is not None:
+            self.container.check()
+            options["opener"] = self.container
+        return rasterio.open(self.path, **options)
+
+    @property
+    def redactor(self) -> Redactor:
+        """Takes its secrets out of what GDAL says."""
+        config = getattr(self.fs, "storage_options", None) or getattr(self.fs, "config", None)
+        return Redactor([*secrets_of_url(self.given), *secrets_of_options(config), *secrets_of_options(self.options)])
+
+
+def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
+    """Say how a raster is opened; it is not.
+
+    Args:
+        path: Local path, URL, or a path of GDAL's virtual filesystems.
+        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with; or None.
+
+    Raises:
+        ReadError: A URL that names no object; or ``fs`` is no filesystem.
+        MissingExtraError: What the URL needs is not installed.
+    """
+    text = os.fspath(path)
+    name = redact_url(text)
+    try:
+        address = parse_address(text)
+        if fs is not None:
+            return RasterPath(text, fs, name, *_by_fs(text, address, fs, name))
+        if address is None:
+            return RasterPath(text, None, name, text)
+        return RasterPath(text, None, name, *_by_url(address))
+    except DestinationError as error:
+        raise ReadError(str(error)) from error
+
+
+_Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
+
+
+def _by_url(address: Address) -> _Opened:
+    if address.store == "s3":
+        is_plain = not set(address.key) & set("?#%")
+        path = f"s3://{address.bucket}/{address.key}" if is_plain else f"/vsis3/{address.bucket}/{address.key}"
+        return path, _s3_options(), None
+    if address.store == "gs":
+        return f"/vsigs/{address.bucket}/{address.key}", _gs_options(), None
+    if address.store == "az":
+        return f"/vsiaz/{address.bucket}/{address.key}", _azure_options(address), None
+    local = local_path_of(address)
+    if local is not None:
+        return local, {}, None
+    if address.store or address.scheme.partition("+")[0] in SCHEMES:
+        return address.url, {}, None
+    if address.scheme and not _is_known_to_fsspec(address.scheme):
+        return address.url, {}, None  # rasterio says what it thinks of it
+    filesystem, path = filesystem_of(address)
+    return _by_filesystem(filesystem, path, address.name)
+
+
+def _is_known_to_fsspec(scheme: str) -> bool:
+    from fsspec.registry import known_implementations, registry
+
+    return scheme in known_implementations or scheme in registry
+
+
+def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
+    if is_obstore(fs):
+        return _by_obstore(fs, key_in(fs, text, address), name)
+    if not is_filesystem(fs):
+        raise ReadError(
+            f"{name}: fs is a {type(fs).__name__}; pass a filesystem of fsspec (fsspec.filesystem('s3', ...)) or a "
+            "store of obstore"
+        )
+    strip = getattr(fs, "_strip_protocol", None)
+    return _by_filesystem(fs, str(strip(text) if callable(strip) else text), name)
+
+
+def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
+    def open_it() -> RangeFile:
+        size_bytes = int(filesystem.info(path)["size"])
+        return RangeFile(size_bytes, lambda start, stop: filesystem.cat_file(path, start=start, end=stop))
+
+    container = _OneFile(path, open_it, Failures(name, _redactor_of(filesystem), explain_filesystem))
+    return container.path, {}, container
+
+
+def _by_obstore(store: Any, key: str, name: str) -> _Opened:
+    import obstore
+
+    def open_it() -> RangeFile:
+        size_bytes = int(obstore.head(store, key)["size"])
+        return RangeFile(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
+
+    container = _OneFile(key, open_it, Failures(name, _redactor_of(store), explain_obstore))
+    return container.path, {}, container
+
+
+def _redactor_of(fs: Any) -> Redactor:
+    return Redactor(secrets_of_options(getattr(fs, "storage_options", None) or getattr(fs, "config", None)))
+
+
+class _OneFile(FileContainer):  # type: ignore[misc]
+    """A folder with one file in it, so that GDAL finds no others beside it."""
+
+    def __init__(self, path: str, open_it: Callable[[], RangeFile], failures: Failures) -> None:
+        base = path.rpartition("/")[2]
+        self.path = f"/georeader/{base}"
+        self._open_it = open_it
+        self._failures = failures
+
+    def check(self) -> None:
+        """Open it once, since GDAL would not tell why it can't be.
+
+        Raises:
+            ReadError: It can't be.
+        """
+        try:
+            self._open_it()
+        except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
+            caught = error
+        else:
+            return
+        raise self._failures.read_error_of(caught) from self._failures.redactor.cause(caught)
+
+    def open(self, path: str, mode: str = "r", **options: Any) -> Any:
+        """Open it."""
+        del mode, options
+        if not self.isfile(path):
+            raise FileNotFoundError(path)
+        return self._open_it()
+
+    def isfile(self, path: str) -> bool:
+        """Tell whether a path is that of the file."""
+        return path.rpartition("/")[2] == self.path.rpartition("/")[2]
+
+    def isdir(self, path: str) -> bool:
+        """Tell that there are no folders."""
+        del path
+        return False
+
+    def ls(self, path: str) -> list[str]:
+        """Give all files."""
+        del path
+        return [self.path]
+
+    def mtime(self, path: str) -> int:
+        """Tell nothing of its age."""
+        del path
+        return 0
+
+    def rm(self, path: str) -> None:
+        """Remove nothing.
+
+        Raises:
+            PermissionError: Always.
+        """
+        raise PermissionError(path)
+
+    def size(self, path: str) -> int:
+        """Give its length."""
+        if not self.isfile(path):
+            raise FileNotFoundError(path)
+        return self._open_it().size_bytes
+
+
+# What GDAL does not take from the environment by itself.
+
+
+def _s3_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Give GDAL the endpoint that AWS's tools take from AWS_ENDPOINT_URL."""
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    options: dict[str, Any] = {}
+    if endpoint and not environment.get("AWS_S3_ENDPOINT"):
+        parts = urlsplit(endpoint)
+        options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
+        options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
+        options["AWS_VIRTUAL_HOSTING"] = "FALSE"
+    return options
+
+
+def _gs_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Give GDAL the account file that obstore takes from GOOGLE_SERVICE_ACCOUNT, and the endpoint of an emulator."""
+    options: dict[str, Any] = {}
+    account = environment.get("GOOGLE_SERVICE_ACCOUNT") or environment.get("GOOGLE_SERVICE_ACCOUNT_PATH")
+    if account and not environment.get("GOOGLE_APPLICATION_CREDENTIALS"):
+        options["GOOGLE_APPLICATION_CREDENTIALS"] = account
+    endpoint = environment.get("GOOGLE_BASE_URL")
+    if endpoint:
+        options["CPL_GS_ENDPOINT"] = endpoint.rstrip("/") + "/"
+    if environment.get("GOOGLE_SKIP_SIGNATURE", "").lower() == "true":
+        options["GS_NO_SIGN_REQUEST"] = "YES"
+    return options
+
+
+def _azure_options(address: Address) -> dict[str, Any]:
+    """Give GDAL what obstore is given, under its own names."""
+    config = azure_config(address.account)
+    if config.get("endpoint") and config.get("account_name"):
+        secret = f"AccountKey={config['account_key']}" if config.get("account_key") else ""
+        secret = secret or (f"SharedAccessSignature={config['sas_key']}" if config.get("sas_key") else "")
+        protocol = urlsplit(config["endpoint"]).scheme
+        return {
+            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol={protocol};AccountName="
+            f"{config['account_name']};{secret};BlobEndpoint={config['endpoint']}"
+        }
+    names = {"account_name": "AZURE_STORAGE_ACCOUNT", "account_key": "AZURE_STORAGE_ACCESS_KEY",
+             "sas_key": "AZURE_STORAGE_SAS_TOKEN"}  # fmt: skip
+    return {names[key]: value for key, value in config.items() if key in names}

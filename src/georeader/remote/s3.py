@@ -1,0 +1,184 @@
+"""S3 by boto3: its clients, made as AWS's own tools make them, and what their errors mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from georeader.extras import import_extra
+from georeader.remote.failures import Failure, failure_of_answer, failure_of_network
+from georeader.remote.retry import PASSING
+
+#: How long to wait for a connection, and for an answer that does not come.
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
+
+#: Where neither the environment nor a profile names a region.
+REGION_DEFAULT = "us-east-1"
+
+#: A signed URL of S3 is valid for a week at most.
+_WEEK_SECONDS = 7 * 24 * 3600
+
+#: What botocore raises where there is nothing to sign with, by the names of its classes.
+_NO_CREDENTIALS = (
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
+    "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "NoAuthTokenError",
+)  # fmt: skip
+_PASSING = ("ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError",
+            "IncompleteReadError", "HTTPClientError", "ConnectionError")  # fmt: skip
+
+
+class Caller(Protocol):
+    """Makes requests by the names of S3's operations.
+
+    Attributes:
+        endpoint: Where they go; "" for Amazon's own.
+    """
+
+    endpoint: str
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Do an operation, such as "put_object"."""
+        ...
+
+    def abort_url(self, bucket: str, key: str, upload: str) -> str | None:
+        """Give a signed URL whose DELETE aborts an upload in parts; None where there is none to be had."""
+        ...
+
+
+class BotoCaller:
+    """Requests by a client of boto3."""
+
+    def __init__(self, client: Any) -> None:
+        """Take a client."""
+        self._client = client
+        self.endpoint = str(client.meta.endpoint_url)
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Do an operation."""
+        return getattr(self._client, operation)(**arguments)
+
+    def abort_url(self, bucket: str, key: str, upload: str) -> str | None:
+        """Give a signed URL that aborts an upload."""
+        arguments = {"Bucket": bucket, "Key": key, "UploadId": upload}
+        url: str = self._client.generate_presigned_url(
+            "abort_multipart_upload", Params=arguments, ExpiresIn=_WEEK_SECONDS
+        )
+        return url
+
+
+class S3fsCaller:
+    """Requests by a filesystem of s3fs, with its own settings."""
+
+    def __init__(self, filesystem: Any) -> None:
+        """Take an s3fs.S3FileSystem."""
+        self._filesystem = filesystem
+        named = getattr(filesystem, "endpoint_url", None) or (filesystem.client_kwargs or {}).get("endpoint_url")
+        self.endpoint = str(named or "")
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Do an operation."""
+        return self._filesystem.call_s3(operation, **arguments)
+
+    def abort_url(self, bucket: str, key: str, upload: str) -> str | None:
+        """Give a signed URL that aborts an upload."""
+        from fsspec.asyn import sync
+
+        async def signed() -> str:
+            client = await self._filesystem.get_s3(bucket)
+            arguments = {"Bucket": bucket, "Key": key, "UploadId": upload}
+            url: str = await client.generate_presigned_url(
+                "abort_multipart_upload", Params=arguments, ExpiresIn=_WEEK_SECONDS
+            )
+            return url
+
+        found: str = sync(self._filesystem.loop, signed)
+        return found
+
+
+def boto_client(connections: int) -> Any:
+    """Make a client from the environment, profiles and endpoints, as the AWS CLI does.
+
+    Args:
+        connections: Requests that may be under way at once.
+
+    Raises:
+        MissingExtraError: boto3 is not installed.
+        Exception: What botocore raises on a profile that is not there.
+    """
+    boto3 = import_extra("boto3", extra="cloud", purpose="writing to s3://")
+    config = import_extra("botocore.config", extra="cloud", purpose="writing to s3://").Config(
+        retries={"total_max_attempts": 1},  # they are made where uploads are, by one rule for all stores
+        max_pool_connections=connections,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=ANSWER_SECONDS,
+    )
+    session = boto3.session.Session()
+    region = session.region_name or os.environ.get("AWS_REGION") or REGION_DEFAULT
+    return session.client("s3", region_name=region, config=config)
+
+
+def explain(error: Exception) -> Failure:
+    """Say what an error of botocore, or of s3fs, means."""
+    for step in _chain(error):
+        name = type(step).__name__
+        response = getattr(step, "response", None)
+        if isinstance(response, dict):
+            return _failure_of_response(response)
+        if name in _NO_CREDENTIALS:
+            return Failure(str(step), "none")
+        if name == "SSLError":
+            return Failure(str(step), "certificate")
+        if name in ("EndpointConnectionError", "ProxyConnectionError"):
+            return Failure(str(step), "unreachable", PASSING)
+        if name in _PASSING:
+            return Failure(str(step), None, PASSING)
+        if name == "ParamValidationError":
+            return Failure(str(step), "name")
+        found = failure_of_network(step)
+        if found is not None:
+            return found
+    return Failure(str(error) or type(error).__name__)
+
+
+def status_of(error: Exception) -> int:
+    """Give the HTTP status of an error of botocore or s3fs; 0 where it has none."""
+    found = (getattr(step, "response", None) for step in _chain(error))
+    response = next((one for one in found if isinstance(one, dict)), {})
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def code_of(error: Exception) -> str:
+    """Give S3's name of an error; "" where it has none."""
+    found = (getattr(step, "response", None) for step in _chain(error))
+    response = next((one for one in found if isinstance(one, dict)), {})
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Give an error and what it was caused by; s3fs wraps what botocore raises."""
+    chain: list[BaseException] = []
+    step: BaseException | None = error
+    while step is not None and step not in chain:
+        chain.append(step)
+        step = step.__cause__
+    return chain
+
+
+def _failure_of_response(response: dict[str, Any]) -> Failure:
+    said = response.get("Error", {})
+    meta = response.get("ResponseMetadata", {})
+    status = int(meta.get("HTTPStatusCode", 0))
+    code, message = str(said.get("Code", "")), str(said.get("Message", ""))
+    headers = meta.get("HTTPHeaders", {})
+    detail = f"{status} {code}: {message}" if message else f"{status} {code}"
+    failure = failure_of_answer(status, code, detail, headers.get("retry-after"))
+    if failure.kind == "static":  # of S3, that is no web page
+        return Failure(detail, None, failure.verdict)
+    return failure
+
+
+def region_of(environment: Callable[[str], str | None] = os.environ.get) -> str:
+    """Give the region that the environment names, or the default one."""
+    return environment("AWS_REGION") or environment("AWS_DEFAULT_REGION") or REGION_DEFAULT

@@ -1,0 +1,27 @@
+"""A destination as the caller says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a caller passed to say where a file goes.
+
+    Attributes:
+        path: A path, a URL, or a file object.
+        fs: A filesystem of fsspec, a store of obstore, or None.
+        dir_tmpfiles: Folder for temporary files, or None.
+        durable: Flush a local file to the disk.
+        overwrite: Something that is there may be replaced.
+        http_headers: For http(s), or None.
+    """
+
+    path: Any
+    fs: Any = None
+    dir_tmpfiles: Any = None
+    durable: bool = False
+    overwrite: bool = True
+    http_headers: Any = None
