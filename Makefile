@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_MODULES := tests/foreign/node/node_modules
+NODE_MODULES := tests/foreign/node/node_modules tests/servers/node/node_modules
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements/pinned.txt
 BENCH := benchmarks/.venv
 
@@ -68,8 +68,11 @@ $(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt
 		--editable '.[bench]'
 	@touch $@
 
-# One of the readers in the tests runs under Node. Without npm it is left out, and its tests say so.
-$(NODE_MODULES): tests/foreign/node/package.json tests/foreign/node/package-lock.json
-	@if ! command -v npm >/dev/null; then echo "no npm: tests that read by geotiff.js are skipped"; \
-	else echo "installing geotiff.js into $@ ..."; cd $(@D) && npm ci --omit=dev --ignore-scripts --silent \
-		&& touch $(@F) || echo "npm failed: tests that read by geotiff.js are skipped"; fi
+# A reader and a server in the tests run under Node. Without npm they are left out, and their tests say so.
+tests/foreign/node/node_modules: NODE_PACKAGE := geotiff.js
+tests/servers/node/node_modules: NODE_PACKAGE := Azurite
+
+$(NODE_MODULES): %/node_modules: %/package.json %/package-lock.json
+	@if ! command -v npm >/dev/null; then echo "no npm: tests that need $(NODE_PACKAGE) are skipped"; \
+	else echo "installing $(NODE_PACKAGE) into $@ ..."; cd $(@D) && npm ci --omit=dev --ignore-scripts --silent \
+		&& touch $(@F) || echo "npm failed: tests that need $(NODE_PACKAGE) are skipped"; fi

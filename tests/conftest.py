@@ -17,6 +17,7 @@ from rio_cogeo import cog_validate
 
 from georeader import GeoTensor
 from range_server import Server, running
+from servers.fixtures import *  # noqa: F403  (fixtures: each starts its server when a test asks for it)
 
 # Chance finds new cases on a developer's machine; what CI says of a commit should not depend on it.
 settings.register_profile("ci", derandomize=True)

@@ -1,0 +1,103 @@
+"""The servers as fixtures: each starts when the first test of a process asks for it, and every test finds it empty.
+
+GDAL and fsspec remember what they saw under a name: a test that reads by them had better write under a name of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from servers.azurite import AzureServer, running_azurite
+from servers.environment import use
+from servers.fake_gcs import GcsServer, running_fake_gcs
+from servers.moto_server import MotoServer, running_moto
+from servers.nginx import WebServer, running_nginx
+from servers.s3 import S3Server
+from servers.seaweed import running_seaweed
+from servers.sftp import SftpServer, running_sftp
+
+
+@pytest.fixture
+def use_env(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
+    """Give a function that sets a server's `env()` for this test, and takes away all else that names a cloud."""
+    return lambda variables: use(monkeypatch, variables)
+
+
+@pytest.fixture(scope="session")
+def running_seaweed_server() -> Iterator[S3Server]:
+    with running_seaweed() as server:
+        yield server
+
+
+@pytest.fixture
+def seaweed(running_seaweed_server: S3Server) -> S3Server:
+    """S3 that checks signatures, rights, conditions and checksums."""
+    running_seaweed_server.clear()
+    return running_seaweed_server
+
+
+@pytest.fixture(scope="session")
+def running_moto_server() -> Iterator[MotoServer]:
+    with running_moto() as server:
+        yield server
+
+
+@pytest.fixture
+def moto(running_moto_server: MotoServer) -> MotoServer:
+    """Another S3, and what obstore's GCSStore can write to."""
+    running_moto_server.clear()
+    return running_moto_server
+
+
+@pytest.fixture(scope="session")
+def running_azurite_server() -> Iterator[AzureServer]:
+    with running_azurite() as server:
+        yield server
+
+
+@pytest.fixture
+def azurite(running_azurite_server: AzureServer) -> AzureServer:
+    """Azure's blobs."""
+    running_azurite_server.clear()
+    return running_azurite_server
+
+
+@pytest.fixture(scope="session")
+def running_fake_gcs_server() -> Iterator[GcsServer]:
+    with running_fake_gcs() as server:
+        yield server
+
+
+@pytest.fixture
+def fake_gcs(running_fake_gcs_server: GcsServer) -> GcsServer:
+    """What gcsfs writes to."""
+    running_fake_gcs_server.clear()
+    return running_fake_gcs_server
+
+
+@pytest.fixture(scope="session")
+def running_nginx_server() -> Iterator[WebServer]:
+    with running_nginx() as server:
+        yield server
+
+
+@pytest.fixture
+def nginx(running_nginx_server: WebServer) -> WebServer:
+    """A web server that takes PUT."""
+    running_nginx_server.clear()
+    return running_nginx_server
+
+
+@pytest.fixture(scope="session")
+def running_sftp_server() -> Iterator[SftpServer]:
+    with running_sftp() as server:
+        yield server
+
+
+@pytest.fixture
+def sftp(running_sftp_server: SftpServer) -> SftpServer:
+    """What fsspec's sftp:// writes to."""
+    running_sftp_server.clear()
+    return running_sftp_server
