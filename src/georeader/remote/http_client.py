@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 #: How long to wait for a connection, and for every step of an answer.
 TIMEOUT_SECONDS = 60.0
@@ -58,7 +59,7 @@ def request(
         OSError: There is no connection, or it broke before an answer came.
         http.client.HTTPException: The answer is none.
     """
-    parts = urlsplit(url)
+    parts = urlsplit(requoted(url))
     sent = {"User-Agent": "georeader-cog", **_authorization(parts), **headers}
     with _connected(parts) as (connection, target):
         connection.putrequest(method, target, skip_accept_encoding=True, skip_host="Host" in sent)
@@ -70,6 +71,16 @@ def request(
             return _answer(connection)
         except (OSError, http.client.HTTPException) as error:
             raise (broken or error) from error
+
+
+def requoted(url: str) -> str:
+    """Give a URL in which nothing stands that a request line can't hold; what is encoded already stays (RFC 3986).
+
+    Example:
+        >>> requoted("http://host/a b/100%.tif?sig=x%2By")
+        'http://host/a%20b/100%25.tif?sig=x%2By'
+    """
+    return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", url), safe="!#$%&'()*+,/:;=?@[]~")
 
 
 def _send(connection: http.client.HTTPConnection, body: Callable[[], Iterator[bytes]]) -> OSError | None:

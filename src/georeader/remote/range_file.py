@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -14,13 +15,15 @@ BLOCK_BYTES = 128 * 1024
 KEPT_BLOCKS = 32
 
 
-class RangeFile(io.RawIOBase):
-    """A file open for reading. Memory: `KEPT_BLOCKS` blocks, and what is read at once.
+class RangedObject:
+    """An object that is read in blocks, on any thread. Memory: `KEPT_BLOCKS` blocks, and what is read at once.
+
+    Attributes:
+        size_bytes: Its length.
 
     Example:
-        >>> file = RangeFile(10, lambda start, stop: b"0123456789"[start:stop])
-        >>> file.seek(4), file.read(3), file.tell()
-        (4, b'456', 7)
+        >>> RangedObject(10, lambda start, stop: b"0123456789"[start:stop]).read_range(4, 7)
+        b'456'
     """
 
     def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes]) -> None:
@@ -30,11 +33,52 @@ class RangeFile(io.RawIOBase):
             size_bytes: Of the object.
             fetch: Gives the bytes from ``start`` to before ``stop``.
         """
-        super().__init__()
         self.size_bytes = size_bytes
         self._fetch = fetch
-        self._offset_bytes = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read_range(self, start: int, stop: int) -> bytes:
+        """Give the bytes from ``start`` to before ``stop``; what is not kept is fetched by one request."""
+        if start >= stop:
+            return b""
+        first, last = start // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES
+        with self._lock:
+            found = {number: self._blocks[number] for number in range(first, last + 1) if number in self._blocks}
+        missing = [number for number in range(first, last + 1) if number not in found]
+        if missing:
+            begin = missing[0] * BLOCK_BYTES
+            data = self._fetch(begin, min(self.size_bytes, (missing[-1] + 1) * BLOCK_BYTES))
+            for number in range(missing[0], missing[-1] + 1):
+                offset_bytes = number * BLOCK_BYTES - begin
+                found[number] = data[offset_bytes : offset_bytes + BLOCK_BYTES]
+        self._keep(found)
+        whole = b"".join(found[number] for number in range(first, last + 1))
+        return whole[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
+
+    def _keep(self, found: dict[int, bytes]) -> None:
+        with self._lock:
+            for number, block in sorted(found.items())[-KEPT_BLOCKS:]:
+                self._blocks[number] = block
+                self._blocks.move_to_end(number)
+            while len(self._blocks) > KEPT_BLOCKS:
+                self._blocks.popitem(last=False)
+
+
+class RangeFile(io.RawIOBase):
+    """A position in a `RangedObject`: a file open for reading.
+
+    Example:
+        >>> file = RangeFile(RangedObject(10, lambda start, stop: b"0123456789"[start:stop]))
+        >>> file.seek(4), file.read(3), file.tell()
+        (4, b'456', 7)
+    """
+
+    def __init__(self, ranged: RangedObject) -> None:
+        """Begin at its first byte."""
+        super().__init__()
+        self._ranged = ranged
+        self._offset_bytes = 0
 
     def readable(self) -> bool:
         """Say yes."""
@@ -50,35 +94,17 @@ class RangeFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a position."""
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset_bytes, os.SEEK_END: self.size_bytes}[whence]
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset_bytes, os.SEEK_END: self._ranged.size_bytes}[whence]
         self._offset_bytes = max(0, origin + offset)
         return self._offset_bytes
 
     def read(self, size: int = -1) -> bytes:
         """Read up to so many bytes; all that follow by default."""
-        stop = self.size_bytes if size is None or size < 0 else min(self.size_bytes, self._offset_bytes + size)
+        end = self._ranged.size_bytes
+        stop = end if size is None or size < 0 else min(end, self._offset_bytes + size)
         start, self._offset_bytes = self._offset_bytes, max(self._offset_bytes, stop)
-        return self._range(start, stop) if stop > start else b""
+        return self._ranged.read_range(start, stop)
 
     def readall(self) -> bytes:
         """Read all that follow."""
         return self.read()
-
-    def _range(self, start: int, stop: int) -> bytes:
-        first, last = start // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES
-        found = {number: self._blocks[number] for number in range(first, last + 1) if number in self._blocks}
-        missing = [number for number in range(first, last + 1) if number not in found]
-        if missing:
-            begin = missing[0] * BLOCK_BYTES
-            end = min(self.size_bytes, (missing[-1] + 1) * BLOCK_BYTES)
-            data = self._fetch(begin, end)
-            for number in range(missing[0], missing[-1] + 1):
-                offset_bytes = number * BLOCK_BYTES - begin
-                found[number] = data[offset_bytes : offset_bytes + BLOCK_BYTES]
-        for number, block in sorted(found.items())[-KEPT_BLOCKS:]:
-            self._blocks[number] = block
-            self._blocks.move_to_end(number)
-        while len(self._blocks) > KEPT_BLOCKS:
-            self._blocks.popitem(last=False)
-        whole = b"".join(found[number] for number in range(first, last + 1))
-        return whole[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]

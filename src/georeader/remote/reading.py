@@ -7,8 +7,11 @@ to it. Whatever the caller passes as ``fs``, and what only fsspec knows, is read
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +24,10 @@ from georeader.remote.address import Address, local_path_of, parse_address
 from georeader.remote.failures import Failures
 from georeader.remote.filesystems import explain as explain_filesystem
 from georeader.remote.filesystems import filesystem_of, is_filesystem
-from georeader.remote.obstores import azure_config, is_obstore, key_in
+from georeader.remote.http_client import requoted
+from georeader.remote.obstores import azure_config, is_obstore, key_in, make_store
 from georeader.remote.obstores import explain as explain_obstore
-from georeader.remote.range_file import RangeFile
+from georeader.remote.range_file import RangedObject, RangeFile
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
 
 
@@ -38,6 +42,7 @@ class RasterPath:
         path: As rasterio takes it.
         options: GDAL's configuration for it.
         container: Opens it, or None: GDAL does.
+        is_bound_to_thread: What was opened has to be closed by the same thread: rasterio notes by thread who opens.
     """
 
     given: str = field(repr=False)
@@ -53,6 +58,11 @@ class RasterPath:
             self.container.check()
             options["opener"] = self.container
         return rasterio.open(self.path, **options)
+
+    @property
+    def is_bound_to_thread(self) -> bool:
+        """See above."""
+        return self.container is not None
 
     @property
     def redactor(self) -> Redactor:
@@ -85,6 +95,10 @@ def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
         raise ReadError(str(error)) from error
 
 
+#: Variables of obstore for GCS that mean nothing to GDAL: obstore then reads.
+_UNKNOWN_TO_GDAL = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
+                    "GOOGLE_BASE_URL", "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")  # fmt: skip
+
 _Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
 
 
@@ -94,12 +108,16 @@ def _by_url(address: Address) -> _Opened:
         path = f"s3://{address.bucket}/{address.key}" if is_plain else f"/vsis3/{address.bucket}/{address.key}"
         return path, _s3_options(), None
     if address.store == "gs":
-        return f"/vsigs/{address.bucket}/{address.key}", _gs_options(), None
+        if any(os.environ.get(name) for name in _UNKNOWN_TO_GDAL) and find_spec("obstore") is not None:
+            return _by_obstore(make_store(address), address.key, address.name)
+        return f"/vsigs/{address.bucket}/{address.key}", {}, None
     if address.store == "az":
         return f"/vsiaz/{address.bucket}/{address.key}", _azure_options(address), None
     local = local_path_of(address)
     if local is not None:
         return local, {}, None
+    if address.store == "http":
+        return requoted(address.url), {}, None
     if address.store or address.scheme.partition("+")[0] in SCHEMES:
         return address.url, {}, None
     if address.scheme and not _is_known_to_fsspec(address.scheme):
@@ -127,9 +145,17 @@ def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
 
 
 def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
-    def open_it() -> RangeFile:
+    def open_it() -> RangedObject:
         size_bytes = int(filesystem.info(path)["size"])
-        return RangeFile(size_bytes, lambda start, stop: filesystem.cat_file(path, start=start, end=stop))
+        # Those that are not built on asyncio hold one connection, which is no thing for several threads.
+        turn = nullcontext() if getattr(filesystem, "async_impl", False) else threading.Lock()
+
+        def fetch(start: int, stop: int) -> bytes:
+            with turn:
+                found: bytes = filesystem.cat_file(path, start=start, end=stop)
+            return found
+
+        return RangedObject(size_bytes, fetch)
 
     container = _OneFile(path, open_it, Failures(name, _redactor_of(filesystem), explain_filesystem))
     return container.path, {}, container
@@ -138,9 +164,9 @@ def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
 def _by_obstore(store: Any, key: str, name: str) -> _Opened:
     import obstore
 
-    def open_it() -> RangeFile:
+    def open_it() -> RangedObject:
         size_bytes = int(obstore.head(store, key)["size"])
-        return RangeFile(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
+        return RangedObject(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
 
     container = _OneFile(key, open_it, Failures(name, _redactor_of(store), explain_obstore))
     return container.path, {}, container
@@ -153,11 +179,12 @@ def _redactor_of(fs: Any) -> Redactor:
 class _OneFile(FileContainer):  # type: ignore[misc]
     """A folder with one file in it, so that GDAL finds no others beside it."""
 
-    def __init__(self, path: str, open_it: Callable[[], RangeFile], failures: Failures) -> None:
+    def __init__(self, path: str, open_it: Callable[[], RangedObject], failures: Failures) -> None:
         base = path.rpartition("/")[2]
         self.path = f"/georeader/{base}"
         self._open_it = open_it
         self._failures = failures
+        self._ranged: RangedObject | None = None
 
     def check(self) -> None:
         """Open it once, since GDAL would not tell why it can't be.
@@ -166,7 +193,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
             ReadError: It can't be.
         """
         try:
-            self._open_it()
+            self._ranged = self._open_it() if self._ranged is None else self._ranged
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
             caught = error
         else:
@@ -176,9 +203,12 @@ class _OneFile(FileContainer):  # type: ignore[misc]
     def open(self, path: str, mode: str = "r", **options: Any) -> Any:
         """Open it."""
         del mode, options
-        if not self.isfile(path):
+        return RangeFile(self._file(path))
+
+    def _file(self, path: str) -> RangedObject:
+        if self._ranged is None or not self.isfile(path):
             raise FileNotFoundError(path)
-        return self._open_it()
+        return self._ranged
 
     def isfile(self, path: str) -> bool:
         """Tell whether a path is that of the file."""
@@ -209,9 +239,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
 
     def size(self, path: str) -> int:
         """Give its length."""
-        if not self.isfile(path):
-            raise FileNotFoundError(path)
-        return self._open_it().size_bytes
+        return self._file(path).size_bytes
 
 
 # What GDAL does not take from the environment by itself.
@@ -226,20 +254,6 @@ def _s3_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
         options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"
-    return options
-
-
-def _gs_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Give GDAL the account file that obstore takes from GOOGLE_SERVICE_ACCOUNT, and the endpoint of an emulator."""
-    options: dict[str, Any] = {}
-    account = environment.get("GOOGLE_SERVICE_ACCOUNT") or environment.get("GOOGLE_SERVICE_ACCOUNT_PATH")
-    if account and not environment.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        options["GOOGLE_APPLICATION_CREDENTIALS"] = account
-    endpoint = environment.get("GOOGLE_BASE_URL")
-    if endpoint:
-        options["CPL_GS_ENDPOINT"] = endpoint.rstrip("/") + "/"
-    if environment.get("GOOGLE_SKIP_SIGNATURE", "").lower() == "true":
-        options["GS_NO_SIGN_REQUEST"] = "YES"
     return options
 
 

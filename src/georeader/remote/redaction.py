@@ -14,6 +14,7 @@ MASK = "***"
 LEAST_SECRET_LENGTH = 4
 
 _URL = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"'<>`\\)\]}]+)")
+_WHOLE_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)$", re.DOTALL)
 _SECRET_NAME = re.compile(r"key|secret|token|passw|pwd|sas|sig|credential|connection_string|auth", re.IGNORECASE)
 
 #: Where a URL's path is the object's name to the letter, "?" and "#" included: no query begins in it.
@@ -29,15 +30,20 @@ def redact_url(url: str) -> str:
         >>> redact_url("s3://bucket/what?.tif"), redact_url("a?b.tif")
         ('s3://bucket/what?.tif', 'a?b.tif')
     """
-    return _URL.sub(_redact_match, url, count=1) if _URL.match(url) else url
+    match = _WHOLE_URL.match(url)
+    return _redact(match["scheme"], match["rest"]) if match else url
 
 
 def _redact_match(match: re.Match[str]) -> str:
-    scheme, rest = match["scheme"], match["rest"]
+    return _redact(match["scheme"], match["rest"])
+
+
+def _redact(scheme: str, rest: str) -> str:
     host, slash, path = rest.partition("/")
     if scheme.lower() in LITERAL_SCHEMES:
         user, at, place = host.rpartition("@")
-        return f"{scheme}://{MASK + at if at else ''}{place}{slash}{path}" if ":" in user else match[0]
+        shown = f"{MASK}@{place}" if at and ":" in user else host
+        return f"{scheme}://{shown}{slash}{path}"
     user, at, place = host.rpartition("@")
     if at and (":" in user or scheme.lower() in ("http", "https")):
         host = f"{MASK}@{place}"
@@ -53,10 +59,10 @@ def secrets_of_url(url: str) -> tuple[str, ...]:
         ('sv=2024-01-01&sig=ab%2Bcd%3D', '2024-01-01', 'ab%2Bcd%3D', 'ab+cd=')
     """
     found: list[str] = []
-    match = _URL.match(url)
+    match = _WHOLE_URL.match(url)
     if match is None:
         return ()
-    rest = url.split("://", 1)[1]
+    rest = match["rest"]
     user, at, _ = rest.partition("/")[0].rpartition("@")
     if at:
         found += [user, user.partition(":")[2], unquote(user.partition(":")[2])]

@@ -59,6 +59,7 @@ class FsspecPut:
             WriteError: It can't be put, or did not arrive as it was sent.
         """
         if is_of(self._filesystem, "fsspec.implementations.http"):
+            self.check()
             self._failures.tried(lambda: self._put_by_http(finished))
             return
         if is_atomic(self._filesystem):

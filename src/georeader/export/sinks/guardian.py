@@ -12,6 +12,7 @@ import http.client
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -24,7 +25,7 @@ _WAITS_SECONDS = (0.0, 0.5, 2.0, 5.0, 10.0)
 
 
 class Guardian(AbstractContextManager["Guardian"]):
-    """Watches while the block runs; however the block ends, all is well. Only death within it calls for the abort.
+    """Watches while the block runs: who dies within it, or leaves it by an exception, has the upload aborted.
 
     Memory: that of a bare interpreter, some 10 MB, in a process of its own.
     """
@@ -51,15 +52,18 @@ class Guardian(AbstractContextManager["Guardian"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            with contextlib.suppress(OSError):
+                self._tell(_DONE)
         process, self._process = self._process, None
         if process is None or process.stdin is None:
             return
         with contextlib.suppress(OSError):
-            process.stdin.write(_DONE)
-            process.stdin.flush()
-        with contextlib.suppress(OSError):
             process.stdin.close()
-        process.wait()
+        if kind is None:
+            process.wait()
+        else:  # it has some seconds of work before it
+            threading.Thread(target=process.wait, name="georeader-guardian", daemon=True).start()
 
     def _tell(self, line: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:

@@ -35,7 +35,7 @@ class PartStore(Protocol):
         ...
 
     def guard(self, upload: str) -> AbstractContextManager[Any]:
-        """Watch over an upload: left by the process's death, the upload is aborted from outside."""
+        """Watch over an upload: left by the process's death, or an exception, it is aborted from outside."""
         ...
 
     def send(self, upload: str, number: int, body: bytes | bytearray) -> Any:

@@ -7,9 +7,10 @@ import threading
 from collections import deque
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
-from georeader.errors import GeoreaderError
+from georeader.errors import GeoreaderError, WriteError
 from georeader.export.sinks.part_store import PartStore
 from georeader.export.workers import Workers
 
@@ -41,6 +42,7 @@ class PartUpload:
         self._flying: deque[tuple[int, Future[Any]]] = deque()
         self._parts: dict[int, Any] = {}
         self._size_bytes = 0
+        self._given_up = threading.Event()
         self._aborted = threading.Event()
 
     @property
@@ -61,14 +63,14 @@ class PartUpload:
         while len(self._flying) >= SENDERS or (self._flying and self._flying[0][1].done()):
             self._land()
         self._size_bytes += len(body)
-        self._flying.append((number, self._workers.submit(lambda: self._send(number, body))))
+        self._flying.append((number, self._workers.submit(partial(self._send, self._upload, number, body))))
 
-    def _send(self, number: int, body: bytes | bytearray) -> Any:
-        if self._aborted.is_set() or self._upload is None:
+    def _send(self, upload: str, number: int, body: bytes | bytearray) -> Any:
+        if self._given_up.is_set():
             return None
-        part = self._store.send(self._upload, number, body)
+        part = self._store.send(upload, number, body)
         if self._aborted.is_set():  # it came after the abort, and would be kept for ever
-            self._abort_upload(self._upload)
+            self._abort_upload(upload)
         return part
 
     def _land(self) -> None:
@@ -95,16 +97,19 @@ class PartUpload:
         Args:
             is_urgent: Don't wait long for parts that are on their way: who sends the last one aborts once more.
         """
-        self._aborted.set()
+        self._given_up.set()
         upload, self._upload = self._upload, None
         if upload is None:
             return
         futures = [future for _, future in self._flying if not future.cancel()]
         self._flying.clear()
         flying = wait(futures, URGENT_PATIENCE_SECONDS if is_urgent else PATIENCE_SECONDS).not_done
+        self._aborted.set()
         is_gone = self._abort_upload(upload)
         if is_gone and not flying:
             self._guard.close()
+        else:  # the guard goes on trying
+            self._guard.__exit__(WriteError, WriteError(f"{self._store.name!r}: not aborted yet"), None)
         # Threads that hang in a request are daemons; they end by themselves, and their results are dropped.
         self._workers.__exit__(KeyboardInterrupt, None, None)
         self._cleanup.pop_all()

@@ -80,7 +80,7 @@ class OwnHandles:
             except BaseException:
                 dataset.close()
                 raise
-            if read_bytes + size_bytes >= REOPEN_BYTES:
+            if read_bytes + size_bytes >= REOPEN_BYTES or self._path.is_bound_to_thread:
                 dataset.close()
                 return
             with self._lock:

@@ -1,0 +1,267 @@
+"""What every destination has to do, whatever it is: one suite, subclassed per destination in a dozen lines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader.errors import ExistsError, GeoreaderError, ReadError
+
+PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
+
+EARLIER = b"the earlier object"
+
+#: No codec, no threads to wait for: what is tested is where the bytes go.
+PLAIN = {"compress": "none"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A destination as a test sees it.
+
+    Attributes:
+        url: Gives what is passed as the path, for a name.
+        get: Gives the object of a name; None where there is none.
+        put: Makes an object.
+        left_over: Names what is there that should not be: unfinished uploads, temporary names.
+        fs: Passed as fs.
+        options: Passed too.
+        is_read_by_gdal: By itself, or by ``fs``; else reading back is left to `get`.
+    """
+
+    url: Callable[[str], Any]
+    get: Callable[[str], bytes | None]
+    put: Callable[[str, bytes], Any]
+    left_over: Callable[[], list[Any]]
+    fs: Any = None
+    options: dict[str, Any] = field(default_factory=dict)
+    can_read: bool = True
+
+
+@cache
+def small() -> GeoTensor:
+    """2 bands with overviews, some hundred KB."""
+    values = np.random.default_rng(1).integers(1, 2000, (2, 600, 500)).astype("uint16")
+    return GeoTensor(values, **PLACE, fill_value_default=0, attrs={"descriptions": ["red", "nir"]})
+
+
+@cache
+def large() -> GeoTensor:
+    """As small, but some 50 MB: more than one part of an upload in parts, and overviews of more than one, too."""
+    values = np.random.default_rng(2).integers(1, 2000, (4, 2300, 2300)).astype("uint16")
+    return GeoTensor(values, **PLACE, fill_value_default=0)
+
+
+class Lazy:
+    """A raster that is read in windows, and may fail at one."""
+
+    def __init__(self, raster: GeoTensor, error: BaseException | None = None, at_row: int = 0) -> None:
+        self.shape, self.dtype = raster.shape, raster.dtype
+        self.transform, self.crs, self.fill_value_default = raster.transform, raster.crs, raster.fill_value_default
+        self.attrs = raster.attrs
+        self._raster, self._error, self._at_row = raster, error, at_row
+
+    def read_from_window(self, window: Window) -> GeoTensor:
+        if self._error is not None and window.row_off + window.height > self._at_row:
+            raise self._error
+        return self._raster.read_from_window(window)
+
+
+@cache
+def expected(kind: str, is_large: bool) -> bytes:
+    """The bytes of a file in memory, as they would be on a disk."""
+    file = BytesIO()
+    function = save_cog if kind == "cog" else save_tiled_geotiff
+    function(large() if is_large else small(), file, profile_arg=PLAIN)
+    return file.getvalue()
+
+
+class SinkContract:
+    """Subclass it with a fixture ``place``."""
+
+    @pytest.fixture
+    def scratch(self, tmp_path: Path) -> Path:
+        """The folder for temporary files, which has to be empty in the end."""
+        (tmp_path / "scratch").mkdir()
+        return tmp_path / "scratch"
+
+    @pytest.fixture
+    def save(self, place: Place, scratch: Path) -> Callable[..., Any]:
+        """Give a function that saves there."""
+
+        def run(data: Any, name: str = "out.tif", function: Any = save_cog, **options: Any) -> Any:
+            wishes = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": place.fs} | place.options | options
+            return function(data, place.url(name), **wishes)
+
+        return run
+
+    @pytest.fixture(autouse=True)
+    def nothing_is_left_behind(self, place: Place, scratch: Path) -> Any:
+        """Whatever a test does: no temporary file here, no unfinished upload there."""
+        yield
+        assert os.listdir(scratch) == []
+        assert place.left_over() == []
+
+    @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+    @pytest.mark.parametrize(("kind", "function"), [("cog", save_cog), ("tiled", save_tiled_geotiff)])
+    def test_the_same_bytes_are_there_as_on_a_local_disk(
+        self, kind: str, function: Any, is_large: bool, save: Any, place: Place
+    ) -> None:
+        receipt = save(large() if is_large else small(), function=function)
+
+        assert place.get("out.tif") == expected(kind, is_large)
+        assert receipt.size_bytes == len(expected(kind, is_large))
+
+    @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+    def test_so_they_are_of_what_is_read_in_windows(self, is_large: bool, save: Any, place: Place) -> None:
+        save(Lazy(large() if is_large else small()), max_memory="64MiB")
+
+        assert place.get("out.tif") == expected("cog", is_large)
+
+    def test_other_readers_read_it(self, save: Any, place: Place, tmp_path: Path, good_cog: Any) -> None:
+        save(small())
+
+        (tmp_path / "copy.tif").write_bytes(place.get("out.tif") or b"")
+        good_cog(tmp_path / "copy.tif")
+        with rasterio.open(tmp_path / "copy.tif") as dataset:
+            np.testing.assert_array_equal(dataset.read(), small().values)
+            assert dataset.descriptions == ("red", "nir")
+
+    def test_it_is_read_back_by_the_same_credentials(self, save: Any, place: Place) -> None:
+        if not place.can_read:
+            pytest.skip("who may write there may not read")
+        save(small())
+
+        reader = RasterioReader(place.url("out.tif"), fs=place.fs)
+
+        np.testing.assert_array_equal(reader.read(Window(100, 200, 300, 50)), small().values[:, 200:250, 100:400])
+        assert reader.descriptions == ["red", "nir"]
+        assert reader.overviews() == [2, 4]
+
+    def test_what_is_read_there_is_saved_there(self, save: Any, place: Place) -> None:
+        if not place.can_read:
+            pytest.skip("who may write there may not read")
+        save(small())
+
+        save(RasterioReader(place.url("out.tif"), fs=place.fs), "second.tif")
+
+        assert place.get("second.tif") == expected("cog", False)
+
+    def test_what_is_not_there_is_a_read_error(self, place: Place) -> None:
+        if not place.can_read:
+            pytest.skip("who may write there may not read")
+
+        with pytest.raises(ReadError, match=r"none\.tif"):
+            RasterioReader(place.url("none.tif"), fs=place.fs)
+
+    def test_an_earlier_object_is_replaced(self, save: Any, place: Place) -> None:
+        place.put("out.tif", EARLIER)
+
+        save(small())
+
+        assert place.get("out.tif") == expected("cog", False)
+
+    @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+    def test_without_overwrite_an_earlier_object_is_kept(self, is_large: bool, save: Any, place: Place) -> None:
+        place.put("out.tif", EARLIER)
+
+        with pytest.raises(ExistsError, match=r"out\.tif.*' exists already, and overwrite=False"):
+            save(large() if is_large else small(), overwrite=False)
+
+        assert place.get("out.tif") == EARLIER
+
+    @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+    def test_without_overwrite_a_new_object_is_made(self, is_large: bool, save: Any, place: Place) -> None:
+        save(large() if is_large else small(), overwrite=False)
+
+        assert place.get("out.tif") == expected("cog", is_large)
+
+    def test_an_object_that_appears_meanwhile_is_kept_too(self, save: Any, place: Place) -> None:
+        def rival(done: int, total: int) -> None:
+            if done == total:
+                place.put("out.tif", EARLIER)
+
+        with pytest.raises(ExistsError):
+            save(small(), overwrite=False, progress=rival)
+
+        assert place.get("out.tif") == EARLIER
+
+    @pytest.mark.parametrize("earlier", [None, EARLIER], ids=["none", "earlier"])
+    @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+    def test_a_source_that_fails_leaves_all_as_it_was(
+        self, is_large: bool, earlier: bytes | None, save: Any, place: Place
+    ) -> None:
+        if earlier is not None:
+            place.put("out.tif", earlier)
+        raster = large() if is_large else small()
+
+        with pytest.raises(ReadError, match="the cable was cut"):
+            save(Lazy(raster, OSError("the cable was cut"), raster.shape[1] - 100), max_memory="64MiB")
+
+        assert place.get("out.tif") == earlier
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeoreaderError], ids=lambda kind: kind.__name__)
+    def test_who_interrupts_leaves_all_as_it_was(self, error: type[BaseException], save: Any, place: Place) -> None:
+        place.put("out.tif", EARLIER)
+
+        def stop(done: int, total: int) -> None:
+            if done > total * 0.9:
+                raise error
+
+        with pytest.raises(error):
+            save(large(), progress=stop)
+
+        assert place.get("out.tif") == EARLIER
+
+    def test_windows_in_any_order_go_there(self, place: Place, scratch: Path) -> None:
+        options = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": place.fs} | place.options
+        with CogWriter(place.url("out.tif"), like=small(), **options) as writer:
+            for row in (400, 0, 200):
+                window = Window(0, row, 500, 200)
+                writer.write(small().read_from_window(window), window)
+
+        assert place.get("out.tif") == expected("cog", False)
+
+    def test_a_block_that_fails_leaves_all_as_it_was(self, place: Place, scratch: Path) -> None:
+        place.put("out.tif", EARLIER)
+        options = {"dir_tmpfiles": scratch, "fs": place.fs} | place.options
+
+        with pytest.raises(ZeroDivisionError), CogWriter(place.url("out.tif"), like=small(), **options) as writer:
+            writer.write(small())
+            raise ZeroDivisionError
+
+        assert place.get("out.tif") == EARLIER
+
+    def test_gdals_engine_writes_there_too(self, save: Any, place: Place, tmp_path: Path, good_cog: Any) -> None:
+        receipt = save(small(), engine="gdal")
+
+        content = place.get("out.tif") or b""
+        (tmp_path / "copy.tif").write_bytes(content)
+        good_cog(tmp_path / "copy.tif")
+        assert (receipt.engine, receipt.size_bytes) == ("gdal", len(content))
+
+    @pytest.mark.parametrize(
+        "name", ["a folder/within/out.tif", "späte Ärzte.tif", "no_suffix", "100%.tif", "a+b=c,d;e.tif"]
+    )
+    def test_names_are_taken_to_the_letter(self, name: str, save: Any, place: Place) -> None:
+        save(small(), name)
+
+        assert place.get(name) == expected("cog", False)
+
+    def test_the_same_place_can_be_saved_to_again(self, save: Any, place: Place) -> None:
+        save(large())
+        save(small())
+
+        assert place.get("out.tif") == expected("cog", False)
