@@ -9,7 +9,7 @@ BENCH := benchmarks/.venv
 # Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo test lint bench pins clean FORCE
+.PHONY: demo test lint bench bench-upload pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -24,6 +24,9 @@ lint: $(VENV)/.test  ## What CI checks before it tests
 
 bench: $(BENCH)/.bench  ## Measure speed, size and memory beside the peers: make bench ARGS="--only uint16-lzw"
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
+
+bench-upload: $(VENV)/.test  ## Measure saving to S3 beside local saves, boto3 and georeader-spaceml: make bench-upload ARGS="--rounds 3"
+	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.upload $(ARGS)
 
 pins:  ## Renew what requirements/ pins (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \

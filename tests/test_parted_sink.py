@@ -61,7 +61,7 @@ class Shelf:
     def check(self) -> None:
         self._note("check")
 
-    def put(self, body: bytes | bytearray) -> None:
+    def put(self, body: bytes) -> None:
         self._note("put")
         self.content = bytes(body)
 
@@ -79,7 +79,7 @@ class Shelf:
             self.handed_over.append(upload)
         self.guarded.remove(upload)
 
-    def send(self, upload: str, number: int, body: bytes | bytearray) -> int:
+    def send(self, upload: str, number: int, body: bytes) -> int:
         with self._lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 #: Size of a part, unless a file would then have too many.
-PART_BYTES = 8 * 2**20
+PART_BYTES = 6 * 2**20
 
 #: Part sizes are whole multiples of this.
 _STEP_BYTES = 2**20
@@ -43,7 +43,7 @@ def plan_parts(most_head_bytes: int, most_tail_bytes: int, *, min_part_bytes: in
 
     Example:
         >>> plan_parts(30 * 2**20, 90 * 2**20, min_part_bytes=5 * 2**20, max_parts=10_000)
-        PartPlan(part_bytes=8388608, first_tail_number=8)
+        PartPlan(part_bytes=6291456, first_tail_number=9)
     """
     part_bytes = max(PART_BYTES, min_part_bytes)
     if max_parts is not None:

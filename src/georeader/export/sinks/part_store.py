@@ -26,7 +26,7 @@ class PartStore(Protocol):
         """Refuse, before anything is made, what is sure to be refused in the end; raises DestinationError."""
         ...
 
-    def put(self, body: bytes | bytearray) -> None:
+    def put(self, body: bytes) -> None:
         """Make the object of one piece."""
         ...
 
@@ -38,7 +38,7 @@ class PartStore(Protocol):
         """Watch over an upload: left by the process's death, or an exception, it is aborted from outside."""
         ...
 
-    def send(self, upload: str, number: int, body: bytes | bytearray) -> Any:
+    def send(self, upload: str, number: int, body: bytes) -> Any:
         """Send a part, on any thread; give what `complete` needs to know of it."""
         ...
 

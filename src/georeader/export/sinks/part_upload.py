@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from functools import partial
@@ -39,7 +38,8 @@ class PartUpload:
         self._cleanup = ExitStack()
         self._guard = ExitStack()
         self._upload: str | None = None
-        self._flying: deque[tuple[int, Future[Any]]] = deque()
+        self._flying: list[tuple[int, Future[Any]]] = []
+        self._free_senders = threading.Semaphore(SENDERS)
         self._parts: dict[int, Any] = {}
         self._size_bytes = 0
         self._given_up = threading.Event()
@@ -50,8 +50,8 @@ class PartUpload:
         """Whether a part was sent."""
         return self._upload is not None
 
-    def send(self, number: int, body: bytes | bytearray) -> None:
-        """Send a part, as soon as one of those before it has arrived.
+    def send(self, number: int, body: bytes) -> None:
+        """Send a part, as soon as a sender is free.
 
         Raises:
             GeoreaderError: This or an earlier part can't be sent.
@@ -60,22 +60,29 @@ class PartUpload:
             self._upload = self._store.begin()
             self._guard.enter_context(self._store.guard(self._upload))
             self._cleanup.enter_context(self._workers)
-        while len(self._flying) >= SENDERS or (self._flying and self._flying[0][1].done()):
-            self._land()
+        self._free_senders.acquire()
+        self._land(only_arrived=True)
         self._size_bytes += len(body)
         self._flying.append((number, self._workers.submit(partial(self._send, self._upload, number, body))))
 
-    def _send(self, upload: str, number: int, body: bytes | bytearray) -> Any:
+    def _send(self, upload: str, number: int, body: bytes) -> Any:
         if self._given_up.is_set():
             return None
-        part = self._store.send(upload, number, body)
+        try:
+            part = self._store.send(upload, number, body)
+        finally:
+            self._free_senders.release()
         if self._aborted.is_set():  # it came after the abort, and would be kept for ever
             self._abort_upload(upload)
         return part
 
-    def _land(self) -> None:
-        number, future = self._flying.popleft()
-        self._parts[number] = future.result()
+    def _land(self, *, only_arrived: bool = False) -> None:
+        """Take what the store said of parts, or raise what it refused."""
+        for flight in tuple(self._flying):
+            number, future = flight
+            if future.done() or not only_arrived:
+                self._parts[number] = future.result()
+                self._flying.remove(flight)
 
     def complete(self) -> None:
         """Wait for all parts and make the object.
@@ -83,8 +90,7 @@ class PartUpload:
         Raises:
             GeoreaderError: A part can't be sent, or the object can't be made; the destination is as it was.
         """
-        while self._flying:
-            self._land()
+        self._land()
         if self._upload is not None:
             self._store.complete(self._upload, self._parts, self._size_bytes)
             self._upload = None

@@ -25,30 +25,34 @@ class _Section:
 
     def __init__(self, part_bytes: int) -> None:
         self.size_bytes = 0
-        self.first = bytearray()
-        self.rest = bytearray()
+        self.first: list[bytes | memoryview] = []
+        self.rest: list[bytes | memoryview] = []
         self._part_bytes = part_bytes
+        self._rest_bytes = 0
 
-    def append(self, piece: bytes | memoryview) -> Iterator[bytearray]:
-        """Take some; give each full part but the first."""
-        self.size_bytes += len(piece)
-        view = memoryview(piece)
-        room_bytes = max(0, self._part_bytes - len(self.first))
-        self.first += view[:room_bytes]
-        view = view[room_bytes:]
-        while view:
-            room_bytes = self._part_bytes - len(self.rest)
-            self.rest += view[:room_bytes]
-            view = view[room_bytes:]
-            if len(self.rest) == self._part_bytes:
-                full, self.rest = self.rest, bytearray()
-                yield full
+    @property
+    def first_is_full(self) -> bool:
+        return self.size_bytes >= self._part_bytes
+
+    def append(self, piece: bytes | memoryview) -> Iterator[bytes]:
+        """Take some, without a copy; give each full part but the first."""
+        while len(piece):
+            is_first = not self.first_is_full
+            room_bytes = self._part_bytes - (self.size_bytes if is_first else self._rest_bytes)
+            taken: bytes | memoryview = piece if len(piece) <= room_bytes else memoryview(piece)[:room_bytes]
+            (self.first if is_first else self.rest).append(taken)
+            self.size_bytes += len(taken)
+            self._rest_bytes += 0 if is_first else len(taken)
+            piece = memoryview(piece)[len(taken) :]
+            if self._rest_bytes == self._part_bytes:
+                full, self.rest, self._rest_bytes = self.rest, [], 0
+                yield b"".join(full)
 
 
 class PartedSink:
     """A sink before a `PartStore`, as a context manager.
 
-    Memory: up to eight parts (`part_plan.PART_BYTES` each, more for files beyond some 80 GB), and the header.
+    Memory: up to nine parts (`part_plan.PART_BYTES` each, more for files beyond some 60 GB), and the header.
 
     Attributes:
         given: The destination, without secrets.
@@ -118,13 +122,13 @@ class PartedSink:
                 else:
                     self._send_head(part)
 
-    def _send_head(self, part: bytearray) -> None:
+    def _send_head(self, part: bytes) -> None:
         if self._head_number + 1 >= self._plan.first_tail_number:  # one number is for what joins head and tail
             raise WriteError(f"{self.given!r}: overviews take more than was planned for, {self._plan}")
         self._upload.send(self._head_number, part)
         self._head_number += 1
 
-    def _send_tail(self, part: bytearray) -> None:
+    def _send_tail(self, part: bytes) -> None:
         self._upload.send(self._tail_number, part)
         self._tail_number += 1
 
@@ -169,17 +173,17 @@ class PartedSink:
             raise WriteError(f"{self.given!r}: there is no file to send")
         head, tail = self._head, self._tail
         if not self._upload.is_begun:
-            self._store.put(b"".join((self._header, head.first, head.rest, tail.first, tail.rest)))
-        elif head.rest or self._head_number > 2 or len(head.first) == self._plan.part_bytes:
-            self._send_all((1, self._header, head.first), (self._head_number, head.rest, tail.first))
+            self._store.put(b"".join((self._header, *head.first, *head.rest, *tail.first, *tail.rest)))
+        elif head.first_is_full:
+            self._send_all((1, [self._header, *head.first]), (self._head_number, [*head.rest, *tail.first]))
         else:
-            self._send_all((1, self._header, head.first, tail.first))
+            self._send_all((1, [self._header, *head.first, *tail.first]))
         self._upload.complete()
         self.abort()
 
-    def _send_all(self, *joined: tuple[int, bytes | bytearray, *tuple[bytes | bytearray, ...]]) -> None:
+    def _send_all(self, *joined: tuple[int, list[bytes | memoryview]]) -> None:
         """Send parts that are put together of what was held back, and the tail's last one."""
-        for number, *pieces in (*joined, (self._tail_number, self._tail.rest)):
+        for number, pieces in (*joined, (self._tail_number, self._tail.rest)):
             body = b"".join(pieces)
             if body:
                 self._upload.send(number, body)

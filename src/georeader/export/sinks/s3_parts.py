@@ -78,7 +78,7 @@ class S3Object:
         if not self._overwrite and self._head() is not None:
             raise self._exists()
 
-    def put(self, body: bytes | bytearray) -> None:
+    def put(self, body: bytes) -> None:
         """Make the object of one piece.
 
         Raises:
@@ -86,7 +86,7 @@ class S3Object:
             WriteError: It can't be sent, or did not arrive as it was sent.
         """
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        self._conditionally("put_object", digest, len(body), Body=bytes(body), ContentType=CONTENT_TYPE)
+        self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE)
         self._check_size(len(body))
 
     def begin(self) -> str:
@@ -102,14 +102,14 @@ class S3Object:
         """Watch over an upload: should this process die, another one aborts it."""
         return Guardian(self._caller.abort_url(self._place["Bucket"], self._place["Key"], upload))
 
-    def send(self, upload: str, number: int, body: bytes | bytearray) -> dict[str, Any]:
+    def send(self, upload: str, number: int, body: bytes) -> dict[str, Any]:
         """Send a part.
 
         Raises:
             WriteError: It can't be sent, or did not arrive as it was sent.
         """
         answer = self._call(
-            "upload_part", f"part {number} can't be sent", UploadId=upload, PartNumber=number, Body=bytes(body)
+            "upload_part", f"part {number} can't be sent", UploadId=upload, PartNumber=number, Body=body
         )
         checksum = answer.get("ChecksumCRC32")
         if checksum is not None and checksum != _crc32(body):
@@ -225,7 +225,7 @@ def wants_even_parts(endpoint: str) -> bool:
     return (urlsplit(endpoint).hostname or "").endswith(_EVEN_PARTS_HOSTS)
 
 
-def _crc32(body: bytes | bytearray) -> str:
+def _crc32(body: bytes) -> str:
     return base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
 
 
