@@ -51,7 +51,7 @@ def place_on(server: Any, url: Callable[[str], Any], folder: str = "", **more: A
 
 
 class TestS3(SinkContract):
-    """By boto3, as is the default: parts in any order, while the file is made."""
+    """By botocore, as is the default: parts in any order, while the file is made."""
 
     @pytest.fixture
     def place(self, seaweed: S3Server, use_env: UseEnv) -> Place:
@@ -69,13 +69,13 @@ class TestS3ByS3fs(SinkContract):
 
 
 class TestS3ByObstore(SinkContract):
-    """Where boto3 is not installed."""
+    """Where botocore is not installed."""
 
     @pytest.fixture
     def place(self, moto: MotoServer, use_env: UseEnv, monkeypatch: pytest.MonkeyPatch) -> Place:
         use_env(moto.env())
         find_spec = destinations.find_spec
-        monkeypatch.setattr(destinations, "find_spec", lambda name: None if name == "boto3" else find_spec(name))
+        monkeypatch.setattr(destinations, "find_spec", lambda name: None if name == "botocore" else find_spec(name))
         return place_on(moto, moto.url)
 
 

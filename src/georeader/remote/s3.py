@@ -1,9 +1,10 @@
-"""S3 by boto3: its clients, made as AWS's own tools make them, and what their errors mean."""
+"""S3 by botocore: its clients, made as AWS's own tools make them, and what their errors mean."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 from georeader.extras import import_extra
@@ -48,7 +49,7 @@ class Caller(Protocol):
 
 
 class BotoCaller:
-    """Requests by a client of boto3."""
+    """Requests by a client of botocore, or boto3."""
 
     def __init__(self, client: Any) -> None:
         """Take a client."""
@@ -104,19 +105,26 @@ def boto_client(connections: int) -> Any:
         connections: Requests that may be under way at once.
 
     Raises:
-        MissingExtraError: boto3 is not installed.
+        MissingExtraError: botocore is not installed.
         Exception: What botocore raises on a profile that is not there.
     """
-    boto3 = import_extra("boto3", extra="cloud", purpose="writing to s3://")
+    sessions = import_extra("botocore.session", extra="cloud", purpose="writing to s3://")
     config = import_extra("botocore.config", extra="cloud", purpose="writing to s3://").Config(
         retries={"total_max_attempts": 1},  # they are made where uploads are, by one rule for all stores
         max_pool_connections=connections,
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
     )
-    session = boto3.session.Session()
-    region = session.region_name or os.environ.get("AWS_REGION") or REGION_DEFAULT
-    return session.client("s3", region_name=region, config=config)
+    session = sessions.Session()
+    session.register_component("data_loader", _data_loader())
+    region = session.get_config_variable("region") or os.environ.get("AWS_REGION") or REGION_DEFAULT
+    return session.create_client("s3", region_name=region, config=config)
+
+
+@cache
+def _data_loader() -> Any:
+    """Give botocore's descriptions of services, which take longer to read than a small file takes to be written."""
+    return import_extra("botocore.loaders", extra="cloud", purpose="writing to s3://").create_loader()
 
 
 def explain(error: Exception) -> Failure:

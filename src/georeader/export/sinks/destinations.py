@@ -100,7 +100,7 @@ def _local(text: str, where: Where, scratch: Path | None) -> Sink:
 def _remote(address: Address, where: Where, scratch: Path | None) -> Sink:
     if address.store == "http":
         return _to_http(address, where, scratch)
-    if address.store == "s3" and find_spec("boto3") is not None:
+    if address.store == "s3" and find_spec("botocore") is not None:
         return _to_s3(address, where, scratch)
     if address.store in ("s3", "gs", "az") and find_spec("obstore") is not None:
         return _to_obstore(address, where, scratch)
