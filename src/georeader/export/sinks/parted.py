@@ -15,9 +15,8 @@ from georeader.export.part_plan import PartPlan, plan_parts
 from georeader.export.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
 from georeader.export.sinks.part_store import PartStore
 from georeader.export.sinks.part_upload import PartUpload
-from georeader.export.sinks.scratch import Scratch
+from georeader.export.sinks.remote import RemoteSink
 from georeader.export.sinks.target import PIECE_BYTES
-from georeader.export.sinks.temporary_file import TemporaryFile
 
 
 class _Section:
@@ -49,7 +48,7 @@ class _Section:
                 yield b"".join(full)
 
 
-class PartedSink:
+class PartedSink(RemoteSink):
     """A sink before a `PartStore`, as a context manager.
 
     Memory: up to nine parts (`part_plan.PART_BYTES` each, more for files beyond some 60 GB), and the header.
@@ -70,7 +69,7 @@ class PartedSink:
         Raises:
             DestinationError: It can't.
         """
-        self.given = store.name
+        super().__init__(store.name, dir_tmpfiles)
         self.traits = SinkTraits(
             random_access=False,
             out_of_order_parts=True,
@@ -78,8 +77,6 @@ class PartedSink:
             max_parts=store.max_parts,
         )
         self._store = store
-        self._scratch = Scratch(self.given, dir_tmpfiles)
-        self._is_open = False
         self._upload = PartUpload(store)
         self._begin(0, 0)
         store.check()
@@ -131,27 +128,6 @@ class PartedSink:
     def _send_tail(self, part: bytes) -> None:
         self._upload.send(self._tail_number, part)
         self._tail_number += 1
-
-    def open_spool(self) -> TemporaryFile:
-        """Open an unnamed file in ``dir_tmpfiles``; `commit` and `abort` remove it.
-
-        Raises:
-            DestinationError: The folder takes no files.
-        """
-        self._check_open()
-        return self._scratch.open_spool()
-
-    @property
-    def folder(self) -> Path:
-        """A hidden folder among temporary files, made when it is first asked for."""
-        self._check_open()
-        return self._scratch.folder
-
-    @property
-    def staging_path(self) -> Path:
-        """Where a writer that needs a path writes the file."""
-        self._check_open()
-        return self._scratch.staging_path
 
     @property
     def size_bytes(self) -> int:
@@ -212,7 +188,3 @@ class PartedSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort(is_urgent=kind is not None and not issubclass(kind, Exception))
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")

@@ -8,12 +8,12 @@ from types import TracebackType
 
 from georeader.errors import WriteError
 from georeader.export.sink_traits import SinkTraits
-from georeader.export.sinks.scratch import Scratch
+from georeader.export.sinks.remote import RemoteSink
 from georeader.export.sinks.target import Finished, Target
 from georeader.export.sinks.temporary_file import TemporaryFile
 
 
-class SpooledSink:
+class SpooledSink(RemoteSink):
     """A sink before a `Target`, as a context manager.
 
     The temporary file lies in ``dir_tmpfiles``, by default the system's folder, and has no name where the system can
@@ -46,12 +46,10 @@ class SpooledSink:
         Raises:
             DestinationError: It can't.
         """
-        self.given = target.name
+        super().__init__(target.name, dir_tmpfiles)
         self._target = target
-        self._is_open = False
         self._opening = threading.Lock()
         self._file: TemporaryFile | None = None
-        self._scratch = Scratch(self.given, dir_tmpfiles)
         target.check()
 
     def __enter__(self) -> SpooledSink:
@@ -74,27 +72,6 @@ class SpooledSink:
                 self._file = self._scratch.open_file()
             file = self._file
         file.write_at(offset_bytes, *pieces)
-
-    def open_spool(self) -> TemporaryFile:
-        """Open an unnamed file beside the temporary one; `commit` and `abort` remove it.
-
-        Raises:
-            DestinationError: The folder takes no files.
-        """
-        self._check_open()
-        return self._scratch.open_spool()
-
-    @property
-    def folder(self) -> Path:
-        """A hidden folder among temporary files, made when it is first asked for."""
-        self._check_open()
-        return self._scratch.folder
-
-    @property
-    def staging_path(self) -> Path:
-        """Where a writer that needs a path writes the file."""
-        self._check_open()
-        return self._scratch.staging_path
 
     @property
     def size_bytes(self) -> int:
@@ -126,7 +103,3 @@ class SpooledSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abort()
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")
