@@ -13,8 +13,14 @@ MASK = "***"
 #: Shorter values are no secrets, and to mask them would spoil messages.
 LEAST_SECRET_LENGTH = 4
 
+#: Of a signed URL, what messages say too and nobody need hide: "host", "3600".
+_OPEN_NAMES = re.compile(r"x-(amz|goog)-(expires|signedheaders|algorithm)$|x-id$", re.IGNORECASE)
+
 _URL = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"'<>`\\)\]}]+)")
 _WHOLE_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)$", re.DOTALL)
+_INNER_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):/(?!:)/?(?P<rest>.*)$", re.DOTALL)
+_SHORTENED_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?P<rest>.*)$", re.DOTALL)
+_USER = re.compile(r"(?P<user>[^@/:?#]*:(?!\d+(?:/|$))[^@?#]*)@")
 _SECRET_NAME = re.compile(r"key|secret|token|passw|pwd|sas|sig|credential|connection_string|auth", re.IGNORECASE)
 
 #: Where a URL's path is the object's name to the letter, "?" and "#" included: no query begins in it.
@@ -30,8 +36,22 @@ def redact_url(url: str) -> str:
         >>> redact_url("s3://bucket/what?.tif"), redact_url("a?b.tif")
         ('s3://bucket/what?.tif', 'a?b.tif')
     """
+    if "::" in url or url.startswith("/vsi"):
+        return _redact_nested(url)
     match = _WHOLE_URL.match(url)
-    return _redact(match["scheme"], match["rest"]) if match else url
+    if match:
+        return _redact(match["scheme"], match["rest"])
+    short = _SHORTENED_URL.match(url)  # as pathlib leaves a URL
+    return _redact(short["scheme"], short["rest"]).replace("://", ":/", 1) if short else url
+
+
+def _redact_nested(text: str) -> str:
+    """Redact a chain of URLs, or one of GDAL's virtual paths: whatever follows a question mark may be a secret."""
+    links = text.split("::")
+    if len(links) > 1:
+        return "::".join(map(redact_url, links))
+    shown, question, _ = text.partition("?")
+    return _URL.sub(_redact_match, shown) + (question + MASK if question else "")
 
 
 def _redact_match(match: re.Match[str]) -> str:
@@ -39,16 +59,24 @@ def _redact_match(match: re.Match[str]) -> str:
 
 
 def _redact(scheme: str, rest: str) -> str:
-    host, slash, path = rest.partition("/")
+    user, rest = _split_user(rest)
+    if user and (":" in user or scheme.lower() in ("http", "https")):
+        user = MASK
+    before = f"{user}@" if user else ""
     if scheme.lower() in LITERAL_SCHEMES:
-        user, at, place = host.rpartition("@")
-        shown = f"{MASK}@{place}" if at and ":" in user else host
-        return f"{scheme}://{shown}{slash}{path}"
-    user, at, place = host.rpartition("@")
-    if at and (":" in user or scheme.lower() in ("http", "https")):
-        host = f"{MASK}@{place}"
-    shown, question, _ = f"{host}{slash}{path}".partition("?")
-    return f"{scheme}://{shown}{'?' + MASK if question else ''}"
+        return f"{scheme}://{before}{rest}"
+    shown = re.split(r"[?#]", rest, maxsplit=1)[0]
+    return f"{scheme}://{before}{shown}{rest[len(shown) : len(shown) + 1]}{MASK if len(shown) < len(rest) else ''}"
+
+
+def _split_user(rest: str) -> tuple[str, str]:
+    """Part user and password from a host; a password may hold slashes that nobody encoded."""
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if "@" in host:
+        user, _, place = host.rpartition("@")
+        return user, place + rest[len(host) :]
+    match = _USER.match(rest)
+    return (match["user"], rest[match.end() :]) if match else ("", rest)
 
 
 def secrets_of_url(url: str) -> tuple[str, ...]:
@@ -59,19 +87,29 @@ def secrets_of_url(url: str) -> tuple[str, ...]:
         ('sv=2024-01-01&sig=ab%2Bcd%3D', '2024-01-01', 'ab%2Bcd%3D', 'ab+cd=')
     """
     found: list[str] = []
-    match = _WHOLE_URL.match(url)
+    match = _INNER_URL.search(url)
     if match is None:
-        return ()
+        return _of_query(url.partition("?")[2]) if url.startswith("/vsi") else ()
     rest = match["rest"]
-    user, at, _ = rest.partition("/")[0].rpartition("@")
-    if at:
+    user, rest = _split_user(rest)
+    if user:
         found += [user, user.partition(":")[2], unquote(user.partition(":")[2])]
     if match["scheme"].lower() not in LITERAL_SCHEMES:
-        query = rest.partition("?")[2].partition("#")[0]
-        found.append(query)
-        for pair in query.split("&"):
-            value = pair.partition("=")[2]
-            found += [value, unquote(value), unquote_plus(value)]
+        for query in re.split(r"[?#]", rest)[1:]:
+            found += _of_query(query)
+    return tuple(dict.fromkeys(text for text in found if len(text) >= LEAST_SECRET_LENGTH))
+
+
+def _of_query(query: str) -> tuple[str, ...]:
+    """Give what of a query is secret, of one that is encoded within another too."""
+    found = [query]
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if _OPEN_NAMES.match(name):
+            continue
+        found += [value, unquote(value), unquote_plus(value)]
+        if "%3F" in value.upper():
+            found += _of_query(unquote(value).partition("?")[2])
     return tuple(dict.fromkeys(text for text in found if len(text) >= LEAST_SECRET_LENGTH))
 
 
@@ -86,6 +124,12 @@ def secrets_of_options(options: Any) -> tuple[str, ...]:
     for name, value in options.items() if isinstance(options, Mapping) else ():
         if isinstance(value, Mapping):
             found += secrets_of_options(value)
+        elif isinstance(value, (list, tuple)):
+            for place, one in enumerate(value):
+                is_pair = isinstance(one, tuple) and len(one) == 2
+                found += secrets_of_options({one[0]: one[1]} if is_pair else {f"{name}[{place}]": one})
+        elif hasattr(value, "storage_options"):  # a filesystem within another
+            found += secrets_of_options(value.storage_options)
         elif isinstance(value, str) and _SECRET_NAME.search(str(name)):
             found.append(value)
             pairs = (part.partition("=") for part in value.split(";")) if ";" in value else ()
@@ -123,11 +167,7 @@ class Redactor:
         Args:
             error: What a client raised.
         """
-        seen = []
-        step: BaseException | None = error
-        while step is not None and step not in seen:
-            seen.append(step)
-            step = step.__cause__ or step.__context__
+        seen = _family(error)
         texts = [text for one in seen for text in (str(one), repr(one), *getattr(one, "__notes__", ()))]
         if all(self.clean(text) == text for text in texts):
             return error
@@ -139,6 +179,19 @@ class Redactor:
             step = RedactedError(f"{type(one).__module__}.{type(one).__qualname__}: {self.clean(str(one))}")
             step.__cause__, copied = copied, step
         return copied if copied is not None else RedactedError("unknown")
+
+
+def _family(error: BaseException) -> list[BaseException]:
+    """Give an error, what it was caused by, what was being handled, and what is grouped in it; each once."""
+    found: dict[int, BaseException] = {}
+    waiting = [error]
+    while waiting:
+        step = waiting.pop(0)
+        if id(step) not in found:
+            found[id(step)] = step
+            nearest = (step.__cause__, step.__context__, *getattr(step, "exceptions", ()))
+            waiting += [one for one in nearest if isinstance(one, BaseException)]
+    return list(found.values())
 
 
 class RedactedError(Exception):

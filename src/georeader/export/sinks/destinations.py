@@ -54,6 +54,10 @@ def _with_own_filesystem(where: Where) -> Where:
     from georeader.remote.filesystems import is_filesystem
 
     own = getattr(where.path, "fs", None)
+    if getattr(where.path, "compression", None) and is_filesystem(own):
+        raise DestinationError(
+            f"{redact_url(str(where.path.path))!r} is to be compressed; a TIFF compresses its tiles: open it as it is"
+        )
     if where.fs is None and is_filesystem(own) and not _is_file_object(where.path):
         return replace(where, path=str(where.path.path), fs=own)
     return where

@@ -36,8 +36,7 @@ class FileObject:
         file = self._file
         if getattr(file, "closed", False) is True:
             raise DestinationError(f"{self.name!r} is closed; pass it while it is open")
-        mode = getattr(file, "mode", "")
-        if isinstance(file, io.TextIOBase) or (isinstance(mode, str) and mode in ("w", "wt", "a", "x", "w+", "r+")):
+        if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
             raise DestinationError(f"{self.name!r} is open for text; open it with mode 'wb'")
         writable = getattr(file, "writable", None)
         if callable(writable) and not writable():
@@ -54,7 +53,8 @@ class FileObject:
             for piece in finished.pieces():
                 self._write_all(piece)
             if start is not None and hasattr(self._file, "truncate"):
-                self._file.truncate()  # of a longer content that was there
+                with contextlib.suppress(io.UnsupportedOperation):  # a stream that is encoded, gzip's for one
+                    self._file.truncate()  # of a longer content that was there
         except BaseException as error:
             self._restore(start)
             if isinstance(error, (OSError, ValueError)) and not isinstance(error, WriteError):
@@ -70,6 +70,8 @@ class FileObject:
                 raise WriteError(f"{self.name!r}: write() gave {written!r} in place of a number of bytes")
             if written == 0:
                 raise WriteError(f"{self.name!r}: it takes no more bytes")
+            if written is not None and not 0 < written <= len(view):
+                raise WriteError(f"{self.name!r}: write() says that it took {written} bytes of {len(view)}")
             view = view[len(view) if written is None else written :]
 
     def _position(self) -> int | None:

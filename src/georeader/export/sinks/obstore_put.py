@@ -113,7 +113,14 @@ class ObstorePut:
                 yield piece
 
         options = {"use_multipart": True, "chunk_size": plan.part_bytes, "max_concurrency": SENDERS}
-        self._on_a_thread(lambda: self._put(store, pieces(), **options), given_up)
+        earlier = self._head(store)
+        try:
+            self._on_a_thread(lambda: self._put(store, pieces(), **options), given_up)
+        except WriteError:
+            # The answer to the request that makes the object may have been lost; the next one is then refused.
+            found = self._head(store)
+            if found is None or found["size"] != finished.size_bytes or _version_of(found) == _version_of(earlier):
+                raise
 
     def _on_a_thread(self, put: Callable[[], None], given_up: threading.Event | None = None) -> None:
         """Put on a thread, since obstore does not hear Ctrl-C; who waits for the thread does."""
@@ -137,10 +144,15 @@ class ObstorePut:
 
     def _size_there(self, store: Any) -> int | None:
         """Give the size of the object that is there; None where there is none, or who may write may not look."""
+        found = self._head(store)
+        return None if found is None else int(found["size"])
 
-        def run() -> int | None:
+    def _head(self, store: Any) -> Any:
+        """Look at the object; None where there is none, or who may write may not look."""
+
+        def run() -> Any:
             try:
-                return int(self._obstore.head(store, self._key)["size"])
+                return self._obstore.head(store, self._key)
             except FileNotFoundError:
                 return None
             except Exception as error:
@@ -153,3 +165,8 @@ class ObstorePut:
 
     def _exists(self) -> ExistsError:
         return ExistsError(f"{self.name!r} {ADVICE['exists']}")
+
+
+def _version_of(found: Any) -> Any:
+    """Give what tells an object from the one that was there before."""
+    return None if found is None else (found.get("e_tag"), found.get("version"), found.get("last_modified"))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import re
 import zlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +33,11 @@ ABORT_ATTEMPTS = 3
 
 #: Stores whose parts have to be all of one size, but for the last.
 _EVEN_PARTS_HOSTS = ("r2.cloudflarestorage.com",)
+
+#: An upload whose beginning was not heard of is looked for among those that are as young, by clocks that may differ.
+_CLOCKS_DIFFER = timedelta(seconds=5)
+
+_LOG = logging.getLogger("georeader")
 
 _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
 
@@ -86,7 +93,8 @@ class S3Object:
             WriteError: It can't be sent, or did not arrive as it was sent.
         """
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE)
+        answer = self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE)
+        self._check_sum(answer, body, "it")
         self._check_size(len(body))
 
     def begin(self) -> str:
@@ -95,8 +103,35 @@ class S3Object:
         Raises:
             DestinationError: The store refuses it.
         """
-        answer = self._call("create_multipart_upload", "no upload can be begun", ContentType=CONTENT_TYPE)
-        return str(answer["UploadId"])
+        tries = 0
+
+        def run() -> Any:
+            nonlocal tries
+            tries += 1
+            return self._caller.call("create_multipart_upload", ContentType=CONTENT_TYPE, **self._place)
+
+        begun = datetime.now(UTC)
+        upload = str(self._failures.tried(run, "no upload can be begun")["UploadId"])
+        if tries > 1:
+            self._forget_unheard(upload, begun)
+        return upload
+
+    def _forget_unheard(self, upload: str, begun: datetime) -> None:
+        """Abort what an attempt began whose answer was lost: uploads of this key, as young, and without a part."""
+        try:
+            found = self._caller.call("list_multipart_uploads", Bucket=self._place["Bucket"], Prefix=self._place["Key"])
+            for other in found.get("Uploads", []):
+                is_ours = other["Key"] == self._place["Key"] and other["UploadId"] != upload
+                if is_ours and other["Initiated"] >= begun - _CLOCKS_DIFFER and not self._has_parts(other["UploadId"]):
+                    self.abort(other["UploadId"])
+        except Exception as error:  # noqa: BLE001  (who may write need not be allowed to list: a lifecycle rule does it)
+            _LOG.warning(
+                "%s: an upload may be left in the store that was begun by a request whose answer was lost: %s",
+                self.name, self._failures.redactor.clean(str(error)),
+            )  # fmt: skip
+
+    def _has_parts(self, upload: str) -> bool:
+        return bool(self._caller.call("list_parts", UploadId=upload, **self._place).get("Parts"))
 
     def guard(self, upload: str) -> AbstractContextManager[Any]:
         """Watch over an upload: should this process die, another one aborts it."""
@@ -111,11 +146,15 @@ class S3Object:
         answer = self._call(
             "upload_part", f"part {number} can't be sent", UploadId=upload, PartNumber=number, Body=body
         )
-        checksum = answer.get("ChecksumCRC32")
-        if checksum is not None and checksum != _crc32(body):
-            raise WriteError(f"{self.name!r}: part {number} did not arrive as it was sent: its CRC-32 is {checksum}")
+        self._check_sum(answer, body, f"part {number}")
         known = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if answer.get(name)}
         return {"PartNumber": number} | known
+
+    def _check_sum(self, answer: Mapping[str, Any], body: bytes, what: str) -> None:
+        """Compare what the store says that it has with what was sent."""
+        checksum = answer.get("ChecksumCRC32")
+        if checksum is not None and checksum != _crc32(body):
+            raise WriteError(f"{self.name!r}: {what} did not arrive as it was sent: its CRC-32 is {checksum}")
 
     def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
         """Make the object of its parts.
@@ -153,28 +192,29 @@ class S3Object:
     def _call(self, operation: str, doing: str, **arguments: Any) -> Any:
         return self._failures.tried(lambda: self._caller.call(operation, **self._place, **arguments), doing)
 
-    def _conditionally(self, operation: str, etag: str | None, size_bytes: int, **arguments: Any) -> None:
+    def _conditionally(self, operation: str, etag: str | None, size_bytes: int, **arguments: Any) -> Mapping[str, Any]:
         """Do what makes the object appear; only where none is, unless it may be replaced.
 
         An answer that was lost makes the second attempt fail where the first one did it: then the object is looked at.
         """
         tries = 0
 
-        def run() -> None:
+        def run() -> Mapping[str, Any]:
             nonlocal tries
             tries += 1
             condition = {} if self._overwrite else {"IfNoneMatch": "*"}
             try:
-                self._caller.call(operation, **self._place, **arguments, **condition)
+                answer: Mapping[str, Any] = self._caller.call(operation, **self._place, **arguments, **condition)
             except Exception as error:
                 is_gone = code_of(error) == "NoSuchUpload" or status_of(error) in (404, 412)
                 if tries > 1 and is_gone and self._is_there(etag, size_bytes):
-                    return
+                    return {}
                 if status_of(error) == 412:
                     raise self._exists() from None
                 raise
+            return answer
 
-        self._failures.tried(run)
+        return self._failures.tried(run)
 
     def _is_there(self, etag: str | None, size_bytes: int) -> bool:
         found = self._head()

@@ -1,0 +1,187 @@
+"""Again, after a while: how often, how long, and for what."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from georeader.remote import retry
+from georeader.remote.retry import (
+    ATTEMPTS,
+    FIRST_WAIT_SECONDS,
+    LASTING,
+    LONGEST_WAIT_SECONDS,
+    PASSING,
+    Verdict,
+    retry_after_seconds,
+    retrying,
+    verdict_of_status,
+    wait_seconds,
+)
+
+
+class Flaky:
+    """Fails so many times, then gives its number."""
+
+    def __init__(self, failures: int, error: BaseException | None = None) -> None:
+        self.failures, self.calls = failures, 0
+        self.error = OSError("flaky") if error is None else error
+
+    def __call__(self) -> int:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise self.error
+        return self.calls
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_what_may_pass(status: int) -> None:
+    assert verdict_of_status(status) == PASSING
+
+
+@pytest.mark.parametrize("status", [*range(300, 429), *range(430, 500), 501, *range(505, 600)])
+def test_what_stays_as_it_is(status: int) -> None:
+    assert verdict_of_status(status) == LASTING
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("120", 120.0), ("0", 0.0), ("-5", 0.0), (" 7 ", 7.0), ("1.5", 1.5), ("soon", None), ("", None), (None, None),
+     ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 99 Oct 2015 07:28:00 GMT", None)],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
+def test_what_is_no_number_of_seconds_is_no_answer(text: str) -> None:
+    found = retry_after_seconds(text)
+
+    assert 0 <= wait_seconds(1, Verdict(True, found), 0.5) <= LONGEST_WAIT_SECONDS
+
+
+@pytest.mark.parametrize("uses_gmt", [True, False], ids=["GMT", "offset"])
+def test_a_date_is_counted_from_now(uses_gmt: bool) -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=100)
+
+    found = retry_after_seconds(format_datetime(moment, usegmt=uses_gmt))
+
+    assert found == pytest.approx(100, abs=5)
+
+
+def test_a_status_brings_its_wait() -> None:
+    assert verdict_of_status(503, "7") == Verdict(True, 7.0)
+    assert verdict_of_status(403, "7") == LASTING
+
+
+@given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
+def test_waits_double_at_random_up_to_the_longest(attempt: int, chance: float) -> None:
+    seconds = wait_seconds(attempt, PASSING, chance)
+
+    assert 0 <= seconds <= min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1))
+
+
+@given(st.integers(1, 60), st.floats(0, 1, exclude_max=True), st.floats(0, 1e6))
+def test_never_sooner_than_the_store_asks_nor_later_than_the_longest(attempt: int, chance: float, asked: float) -> None:
+    seconds = wait_seconds(attempt, Verdict(True, asked), chance)
+
+    assert min(asked, LONGEST_WAIT_SECONDS) <= seconds <= LONGEST_WAIT_SECONDS
+
+
+@given(st.text(max_size=40))
+def test_whatever_a_server_says_is_no_error(text: str) -> None:
+    found = retry_after_seconds(text)
+
+    assert found is None or 0 <= wait_seconds(1, Verdict(True, found), 0.0) <= LONGEST_WAIT_SECONDS
+
+
+@given(st.integers(0, 8), st.integers(1, 6))
+def test_it_is_tried_as_often_as_said(failures: int, attempts: int) -> None:
+    run, waits = Flaky(failures), []
+
+    if failures < attempts:
+        assert retrying(run, lambda _: PASSING, attempts=attempts, wait=waits.append) == failures + 1
+    else:
+        with pytest.raises(OSError, match="flaky"):
+            retrying(run, lambda _: PASSING, attempts=attempts, wait=waits.append)
+
+    assert run.calls == min(failures + 1, attempts)
+    assert len(waits) == run.calls - 1
+
+
+def test_six_times_by_default() -> None:
+    run = Flaky(99)
+
+    with pytest.raises(OSError):
+        retrying(run, lambda _: PASSING, wait=lambda _: None)
+
+    assert run.calls == ATTEMPTS == 6
+
+
+def test_what_lasts_is_tried_once() -> None:
+    run = Flaky(99)
+
+    with pytest.raises(OSError):
+        retrying(run, lambda _: LASTING, wait=lambda _: pytest.fail("it waited"))
+
+    assert run.calls == 1
+
+
+def test_a_passing_error_and_then_a_lasting_one_end_it() -> None:
+    verdicts = iter([PASSING, PASSING, LASTING])
+    run = Flaky(99)
+
+    with pytest.raises(OSError):
+        retrying(run, lambda _: next(verdicts), wait=lambda _: None)
+
+    assert run.calls == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_who_interrupts_is_heard_at_once(error: type[BaseException]) -> None:
+    run = Flaky(99, error())
+
+    with pytest.raises(error):
+        retrying(run, lambda _: PASSING, wait=lambda _: None)
+
+    assert run.calls == 1
+
+
+def test_who_interrupts_the_wait_is_heard_too() -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        retrying(Flaky(99), lambda _: PASSING, wait=interrupt)
+
+    assert caught.value.__context__ is None
+
+
+def test_waits_are_those_of_the_plan() -> None:
+    waits: list[float] = []
+
+    with patch.object(retry.random, "random", return_value=0.5), pytest.raises(OSError):
+        retrying(Flaky(99), lambda _: PASSING, wait=waits.append)
+
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
+
+
+def test_constants_are_read_when_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "ATTEMPTS", 2)
+    run = Flaky(99)
+
+    with pytest.raises(OSError):
+        retrying(run, lambda _: PASSING, wait=lambda _: None)
+
+    assert run.calls == 2
+
+
+@pytest.mark.parametrize("attempts", [0, -1])
+def test_no_attempt_at_all_is_a_mistake(attempts: int) -> None:
+    with pytest.raises(ValueError, match="make at least one"):
+        retrying(Flaky(0), lambda _: PASSING, attempts=attempts)
