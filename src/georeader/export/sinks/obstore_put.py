@@ -18,8 +18,10 @@ from georeader.export.workers import Workers
 from georeader.extras import import_extra
 from georeader.remote.failures import ADVICE, Failure, Failures
 
-#: Files up to this size go by one request, of which nothing can be left behind.
+#: Files up to this size go by one request, of which nothing can be left behind. In S3 and GCS it is larger: what is
+#: left of an upload in parts stays there until somebody removes it, while Azure forgets blocks by itself.
 ONE_REQUEST_BYTES = 64 * 2**20
+WITHOUT_PARTS_BYTES = 2**30
 
 #: And where nothing may be overwritten, up to this: only one request can be bound to a condition (Azure's limit is the
 #: smallest, 5000 MiB).
@@ -76,13 +78,16 @@ class ObstorePut:
             if self._size_there(store) is not None:
                 raise self._exists()
             self._in_parts(finished)
-        elif not self._overwrite or finished.size_bytes <= ONE_REQUEST_BYTES:
+        elif not self._overwrite or finished.size_bytes <= self._one_request_bytes():
             self._at_once(finished)
         else:
             self._in_parts(finished)
         found = self._size_there(self._make_store(0))
         if found is not None and found != finished.size_bytes:
             raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the store tells of {found}")
+
+    def _one_request_bytes(self) -> int:
+        return ONE_REQUEST_BYTES if type(self._make_store(0)).__name__ == "AzureStore" else WITHOUT_PARTS_BYTES
 
     def _at_once(self, finished: Finished) -> None:
         """Send it by one request, out of the pages of the disk's cache."""
