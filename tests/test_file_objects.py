@@ -10,16 +10,17 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import numpy as np
+import obstore
 import pytest
 import rasterio
 from obstore.store import MemoryStore
 
-import obstore
 from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
 from georeader.errors import DestinationError, OptionError, ReadError, WriteError
 from sink_contract import EARLIER, PLAIN, Lazy, expected, small
@@ -166,7 +167,7 @@ def test_a_file_on_a_disk(save: Any, kind: str, mode: str, buffering: int, tmp_p
 @pytest.mark.parametrize(
     "make",
     [tempfile.TemporaryFile, tempfile.NamedTemporaryFile, tempfile.SpooledTemporaryFile,
-     lambda: tempfile.SpooledTemporaryFile(max_size=1000), lambda: tempfile.SpooledTemporaryFile(max_size=10**8)],
+     partial(tempfile.SpooledTemporaryFile, max_size=1000), partial(tempfile.SpooledTemporaryFile, max_size=10**8)],
     ids=["unnamed", "named", "spooled", "spooled to disk", "spooled in memory"],
 )  # fmt: skip
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
@@ -256,7 +257,9 @@ def test_one_that_fails_midway_is_cut_back(room_bytes: int, wrap: Any) -> None:
     assert file.tell() == len(EARLIER)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, TypeError], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, SystemExit, MemoryError, TypeError], ids=lambda kind: kind.__name__
+)
 def test_so_it_is_when_another_error_comes(error: type[BaseException]) -> None:
     raw = Full(5000, EARLIER, error("oh"))
     raw.seek(0, io.SEEK_END)
@@ -283,10 +286,10 @@ def text_files(tmp_path: Path) -> Iterator[Any]:
     for mode in ("w", "wt", "w+", "a", "at", "w+t"):
         yield (tmp_path / "text").open(mode)
         if mode not in ("a", "at"):
-            yield tempfile.NamedTemporaryFile(mode)
-            yield tempfile.SpooledTemporaryFile(mode=mode)
+            yield tempfile.NamedTemporaryFile(mode)  # noqa: SIM115  (closed by the test)
+            yield tempfile.SpooledTemporaryFile(mode=mode)  # noqa: SIM115  (closed by the test)
     yield io.StringIO()
-    yield gzip.open(tmp_path / "text.gz", "wt")
+    yield gzip.open(tmp_path / "text.gz", "wt")  # noqa: SIM115  (closed by the test)
 
 
 def test_files_for_text_are_refused(tmp_path: Path) -> None:

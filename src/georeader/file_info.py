@@ -22,7 +22,7 @@ from georeader.errors import MetadataWarning, ReadError
 from georeader.export.dtypes import WIDE_DTYPES
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
 from georeader.remote.reading import RasterPath
-from georeader.remote.redaction import Redactor
+from georeader.remote.redaction import Redactor, redact_url
 from georeader.wide_nodata import read_wide_nodata
 from georeader.window_utils import regrid
 
@@ -55,17 +55,17 @@ def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: i
         ReadError: Opening failed, or reading while it was open.
     """
     level = {} if overview_level is None else {"overview_level": overview_level}
-    with named_errors(path.name, path.redactor), rasterio.Env(**path.options, **options), path.open(**level) as dataset:
+    with named_errors(path.name, path), rasterio.Env(**path.options, **options), path.open(**level) as dataset:
         yield dataset
 
 
 @contextmanager
-def named_errors(name: str, redactor: Redactor | None = None) -> Iterator[None]:
+def named_errors(name: str, path: RasterPath | None = None) -> Iterator[None]:
     """Let what rasterio raises inside be a ReadError that names the file.
 
     Args:
         name: Of the file.
-        redactor: Takes out of the message what is secret.
+        path: Where it is: knows what is secret, and what GDAL was not told.
 
     Raises:
         ReadError: See above.
@@ -79,7 +79,10 @@ def named_errors(name: str, redactor: Redactor | None = None) -> Iterator[None]:
     # What GDAL said is in the cause: "Read failed. See previous exception for details."
     cause = caught.__cause__
     reason = str(cause if cause and "previous exception" in str(caught) else caught)
-    redactor = Redactor() if redactor is None else redactor
+    untold = None if path is None else path.failure()
+    if untold is not None:
+        raise untold
+    redactor = Redactor() if path is None else path.redactor
     reason = redactor.clean(reason)
     raise ReadError(reason if name in reason else f"{name}: {reason}") from redactor.cause(caught)
 
@@ -167,7 +170,7 @@ def read_file_info(dataset: Any) -> FileInfo:
     if not dataset.count:
         inner = "".join(f"\n  {name}" for name in dataset.subdatasets[:20])
         raise ReadError(
-            f"{dataset.name} has no bands"
+            f"{redact_url(dataset.name)} has no bands"
             + (f"; it is a container, of which one raster can be opened at a time:{inner}" if inner else "")
         )
     dtypes = read_dtypes(dataset)
@@ -235,7 +238,8 @@ def _rational_polynomials_of(dataset: Any) -> RPC | None:
         return dataset.rpcs
     except (KeyError, ValueError, IndexError) as error:
         warn_caller(
-            f"{dataset.name}: rational polynomials (RPCs) are left out, since they are not whole ({error!r})",
+            f"{redact_url(dataset.name)}: rational polynomials (RPCs) are left out, since they are not whole "
+            f"({error!r})",
             MetadataWarning,
         )
         return None
@@ -249,8 +253,8 @@ def _has_mask(dataset: Any) -> bool:
         return False  # the file is cut short: reading its pixels will tell
     if any(not of_band for of_band in flags):
         warn_caller(
-            f"{dataset.name}: masks of single bands are not read, so masked pixels come as data; rasterio's "
-            "read_masks() gives them",
+            f"{redact_url(dataset.name)}: masks of single bands are not read, so masked pixels come as data; "
+            "rasterio's read_masks() gives them",
             MetadataWarning,
         )
     found = {flag for of_band in flags for flag in of_band}
@@ -284,7 +288,7 @@ def _read_text(dataset: Any, name: str, default: Any, *arguments: int) -> Any:
     except UnicodeDecodeError as error:
         of_band = "".join(f" of band {band}" for band in arguments)
         warn_caller(
-            f"{dataset.name}: {name}{of_band} are left out, since they are not UTF-8 ({error})",
+            f"{redact_url(dataset.name)}: {name}{of_band} are left out, since they are not UTF-8 ({error})",
             MetadataWarning,
         )
         return default

@@ -12,6 +12,8 @@ from rasterio.io import MemoryFile
 
 from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
+from georeader.remote.address import parse_address
+from georeader.remote.obstores import is_obstore, key_in
 
 if TYPE_CHECKING:
     from georeader.geotensor import GeoTensor
@@ -29,7 +31,7 @@ def load_file(
 
     Args:
         path: What `RasterioReader` takes; with ``fs``, a path in that filesystem.
-        fs: An fsspec filesystem to read the bytes through.
+        fs: A filesystem of fsspec or a store of obstore to read the bytes through.
         load_tags: Put the file's metadata into ``attrs["tags"]``, and that of its bands into ``attrs["band_tags"]``.
         load_descriptions: Put the band descriptions into ``attrs["descriptions"]``.
         rio_env_options: GDAL configuration options for this reading.
@@ -62,6 +64,8 @@ def load_bytes(bytes_read: bytes | bytearray | memoryview, **options: Any) -> Ge
 
 def _read_bytes(path: str, fs: Any) -> bytes:
     try:
+        if is_obstore(fs):
+            return bytes(fs.get(key_in(fs, path, parse_address(path))).bytes())
         with fs.open(path, "rb") as file:
             return bytes(file.read())
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -19,9 +19,9 @@ class Where:
         http_headers: For http(s), or None.
     """
 
-    path: Any
-    fs: Any = None
+    path: Any = field(repr=False)
+    fs: Any = field(default=None, repr=False)
     dir_tmpfiles: Any = None
     durable: bool = False
     overwrite: bool = True
-    http_headers: Any = None
+    http_headers: Any = field(default=None, repr=False)

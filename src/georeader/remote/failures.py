@@ -67,6 +67,12 @@ _PASSING_CODES = frozenset({
 #: How stores say that time is up: S3 and GCS, and Azure.
 _EXPIRED = re.compile(r"expired|- Expiry \[", re.IGNORECASE)
 
+#: How Azure says that it does not know who asks.
+_NOBODY = re.compile("failed to authenticate|AuthenticationFailed", re.IGNORECASE)
+
+#: Of what a store says, so much is shown.
+_DETAIL_CHARACTERS = 300
+
 _UNREACHABLE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 
 
@@ -98,7 +104,9 @@ def failure_of_answer(
         text: What else the store said, which is not shown.
     """
     name = code.lower()
-    kind = _CODES.get(name) or _STATUS.get(status)
+    kind = _CODES.get(name) or _STATUS.get(status) or ("redirect" if 300 <= status < 400 else None)
+    if kind == "denied" and _NOBODY.search(f"{detail} {text}"):
+        kind = "credentials"
     if kind in ("denied", "credentials") and _EXPIRED.search(f"{detail} {text}"):
         kind = "expired"
     verdict = verdict_of_status(status, retry_after)
@@ -159,7 +167,7 @@ class Failures:
     def error_of(self, error: Exception, doing: str = "it can't be written") -> GeoreaderError:
         """Give the project's error for a client's."""
         failure = self.explain(error)
-        detail = self.redactor.clean(" ".join(failure.detail.split()))[:500]
+        detail = self.redactor.clean(" ".join(failure.detail.split()))[:_DETAIL_CHARACTERS]
         if failure.kind == "exists":
             return ExistsError(f"{self.name!r} {ADVICE['exists']}")
         if failure.kind is None:
@@ -169,6 +177,6 @@ class Failures:
     def read_error_of(self, error: Exception) -> ReadError:
         """Give the project's error for a client's that was asked to read."""
         failure = self.explain(error)
-        detail = self.redactor.clean(" ".join(failure.detail.split()))[:500]
+        detail = self.redactor.clean(" ".join(failure.detail.split()))[:_DETAIL_CHARACTERS]
         said = f"{ADVICE[failure.kind]} ({detail})" if failure.kind else f"it can't be read: {detail}"
         return ReadError(f"{self.name}: {said}")

@@ -8,7 +8,8 @@ from typing import Any
 
 from georeader.errors import DestinationError, MissingExtraError
 from georeader.remote.address import Address
-from georeader.remote.failures import Failure, failure_of_answer, failure_of_network
+from georeader.remote.failures import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
+from georeader.remote.redaction import Redactor, secrets_of_url
 from georeader.remote.retry import PASSING
 from georeader.remote.s3 import explain as explain_s3
 
@@ -28,6 +29,7 @@ _PASSING_NAMES = frozenset({
     "ServerDisconnectedError", "ServerTimeoutError", "ClientOSError", "ClientPayloadError", "FSTimeoutError",
     "IncompleteReadError",
 })  # fmt: skip
+_NO_WAY = re.compile("Cannot connect to host|Name or service not known|Connect call failed|nodename nor servname")
 _CODE = re.compile(r"(?:ErrorCode:|<Code>)\s*([A-Za-z]+)")
 
 
@@ -55,8 +57,12 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
     """
     import fsspec
 
+    redactor = Redactor(secrets_of_url(address.url))
     scheme = {"az": "az", "gs": "gs", "s3": "s3"}.get(address.store, address.scheme)
     url = f"{scheme}://{address.bucket}/{address.key}" if address.bucket else address.url
+    if scheme and not address.bucket:
+        url = scheme + url[len(scheme) :]  # in lower case
+    scheme = scheme or address.name.partition("::")[0]
     options = {"account_name": address.account} if address.account else {}
     try:
         filesystem, path = fsspec.core.url_to_fs(url, **options)
@@ -65,11 +71,17 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
         raise MissingExtraError(f"{address.name!r}: nothing that is installed knows {scheme}://; {install}") from error
     except ValueError as error:
         if "rotocol" not in str(error):
-            raise DestinationError(f"{address.name!r}: it can't be opened; check the URL") from None
+            raise DestinationError(
+                f"{address.name!r}: {ADVICE['none']}, or check the URL ({redactor.clean(str(error))[:200]})"
+            ) from redactor.cause(error)
         raise DestinationError(
             f"{address.name!r}: {scheme}:// is no protocol that fsspec knows; pass a filesystem by fs, or a local path"
         ) from None
-    return filesystem, path
+    except Exception as error:  # noqa: BLE001  (some connect at once, and raise anything)
+        caught = error
+    else:
+        return filesystem, path
+    raise Failures(address.name, redactor, explain).error_of(caught) from redactor.cause(caught)
 
 
 def explain(error: Exception) -> Failure:
@@ -79,14 +91,15 @@ def explain(error: Exception) -> Failure:
         if not isinstance(cause, Exception):
             break
         chain.append(cause)
-    for step in chain:
-        found = _explain_step(step)
-        if found is not None:
-            return found
+    for look in (_by_answer, _by_kind):  # what a store answered says more than what was made of it
+        for step in chain:
+            found = look(step)
+            if found is not None:
+                return found
     return Failure(str(error) or type(error).__name__)
 
 
-def _explain_step(error: Exception) -> Failure | None:
+def _by_answer(error: Exception) -> Failure | None:
     text = str(error) or type(error).__name__
     status = next((value for name in ("status", "status_code", "code") if (value := _status(error, name))), 0)
     if isinstance(getattr(error, "response", None), dict):
@@ -95,6 +108,13 @@ def _explain_step(error: Exception) -> Failure | None:
         code = str(getattr(error, "error_code", None) or "").rpartition(".")[2]
         found = _CODE.search(text)
         return failure_of_answer(status, code or (found[1] if found else ""), f"{status} {text}", text=text)
+    return None
+
+
+def _by_kind(error: Exception) -> Failure | None:
+    text = str(error) or type(error).__name__
+    if _NO_WAY.search(text) or type(error).__name__ == "NoValidConnectionsError":
+        return Failure(text, "unreachable", PASSING)
     if type(error).__name__ in _PASSING_NAMES:
         return Failure(text, None, PASSING)
     return failure_of_network(error) or _of_system(error, text)
@@ -103,10 +123,11 @@ def _explain_step(error: Exception) -> Failure | None:
 def _of_system(error: Exception, text: str) -> Failure | None:
     if isinstance(error, FileExistsError):
         return Failure(text, "exists")
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or text.startswith("Forbidden"):
         return Failure(text, "denied")
     if isinstance(error, FileNotFoundError):
-        return Failure(text, "folder")
+        is_bucket = re.search("container|bucket", text, re.IGNORECASE)
+        return Failure(text, "bucket" if is_bucket else "folder")
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return Failure(text, "full")
     return None

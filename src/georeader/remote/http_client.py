@@ -60,9 +60,10 @@ def request(
         http.client.HTTPException: The answer is none.
     """
     parts = urlsplit(requoted(url))
-    sent = {"User-Agent": "georeader-cog", **_authorization(parts), **headers}
-    with _connected(parts) as (connection, target):
-        connection.putrequest(method, target, skip_accept_encoding=True, skip_host="Host" in sent)
+    with _connected(parts) as (connection, target, of_proxy):
+        sent = merged({"User-Agent": "georeader-cog"} | of_proxy, basic_authorization(url), headers)
+        has_host = any(name.lower() == "host" for name in sent)
+        connection.putrequest(method, target, skip_accept_encoding=True, skip_host=has_host)
         for name, value in sent.items():
             connection.putheader(name, value)
         connection.endheaders()
@@ -71,6 +72,24 @@ def request(
             return _answer(connection)
         except (OSError, http.client.HTTPException) as error:
             raise (broken or error) from error
+
+
+def merged(*headers: Mapping[str, str]) -> dict[str, str]:
+    """Give headers of which later ones win, however they are spelt.
+
+    Example:
+        >>> merged({"Content-Type": "a"}, {"content-type": "b"})
+        {'content-type': 'b'}
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for one in headers:
+        found |= {name.lower(): (name, value) for name, value in one.items()}
+    return dict(found.values())
+
+
+def basic_authorization(url: str) -> dict[str, str]:
+    """Give the header that a user and password in a URL mean (RFC 7617)."""
+    return _authorization(urlsplit(requoted(url)))
 
 
 def requoted(url: str) -> str:
@@ -105,10 +124,16 @@ def _answer(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def _connected(parts: SplitResult) -> Iterator[tuple[http.client.HTTPConnection, str]]:
-    """Connect, through the environment's proxy where there is one; give what stands in the request line, too."""
+def _connected(parts: SplitResult) -> Iterator[tuple[http.client.HTTPConnection, str, dict[str, str]]]:
+    """Connect, through the environment's proxy where there is one; give what stands in the request line, too.
+
+    The third are headers for the proxy.
+    """
+    of_proxy: dict[str, str] = {}
     host, target = parts.hostname or "", f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    proxy = None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(parts.scheme)
+    place = parts.netloc.rpartition("@")[2]
+    is_bypassed = urllib.request.proxy_bypass(host) or urllib.request.proxy_bypass(place)
+    proxy = None if is_bypassed else urllib.request.getproxies().get(parts.scheme)
     context = ssl.create_default_context() if parts.scheme == "https" else None
     via = urlsplit(proxy if "://" in proxy else f"http://{proxy}") if proxy else parts
     port = via.port or (443 if via.scheme == "https" else 80)
@@ -120,9 +145,10 @@ def _connected(parts: SplitResult) -> Iterator[tuple[http.client.HTTPConnection,
     else:
         connection = http.client.HTTPConnection(via.hostname or "", port, timeout=TIMEOUT_SECONDS)
         if proxy:
-            target = f"http://{parts.netloc.rpartition('@')[2]}{target}"
+            target = f"http://{place}{target}"
+            of_proxy = _authorization(via, "Proxy-Authorization")
     try:
-        yield connection, target
+        yield connection, target, of_proxy
     finally:
         connection.close()
 

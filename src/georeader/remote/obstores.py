@@ -165,6 +165,8 @@ def explain(error: Exception) -> Failure:
         return Failure(text, "exists")
     if isinstance(error, ValueError) or kind == "InvalidPathError":
         return Failure(text, "name")
+    if "Account must be specified" in text or "Invalid Access Key" in text:
+        return Failure(text, "none")
     if "169.254.169.254" in text or "metadata.google.internal" in text:
         return Failure(text, "none")
     code, message, status = _CODE.search(text), _MESSAGE.search(text), _STATUS.search(text)

@@ -20,6 +20,7 @@ class RangedObject:
 
     Attributes:
         size_bytes: Its length.
+        error: Why a `RangeFile` could not read it, or None.
 
     Example:
         >>> RangedObject(10, lambda start, stop: b"0123456789"[start:stop]).read_range(4, 7)
@@ -35,6 +36,7 @@ class RangedObject:
         """
         self.size_bytes = size_bytes
         self._fetch = fetch
+        self.error: Exception | None = None
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -48,7 +50,10 @@ class RangedObject:
         missing = [number for number in range(first, last + 1) if number not in found]
         if missing:
             begin = missing[0] * BLOCK_BYTES
-            data = self._fetch(begin, min(self.size_bytes, (missing[-1] + 1) * BLOCK_BYTES))
+            end = min(self.size_bytes, (missing[-1] + 1) * BLOCK_BYTES)
+            data = self._fetch(begin, end)
+            if len(data) != end - begin:
+                raise OSError(f"{len(data)} bytes came of {end - begin} that were asked for, from byte {begin}")
             for number in range(missing[0], missing[-1] + 1):
                 offset_bytes = number * BLOCK_BYTES - begin
                 found[number] = data[offset_bytes : offset_bytes + BLOCK_BYTES]
@@ -67,6 +72,9 @@ class RangedObject:
 
 class RangeFile(io.RawIOBase):
     """A position in a `RangedObject`: a file open for reading.
+
+    It never raises what went wrong while reading, for GDAL would not live through it: it gives nothing, and leaves the
+    error at the object.
 
     Example:
         >>> file = RangeFile(RangedObject(10, lambda start, stop: b"0123456789"[start:stop]))
@@ -103,7 +111,11 @@ class RangeFile(io.RawIOBase):
         end = self._ranged.size_bytes
         stop = end if size is None or size < 0 else min(end, self._offset_bytes + size)
         start, self._offset_bytes = self._offset_bytes, max(self._offset_bytes, stop)
-        return self._ranged.read_range(start, stop)
+        try:
+            return self._ranged.read_range(start, stop)
+        except Exception as error:  # noqa: BLE001  (clients raise anything; who asked GDAL raises it)
+            self._ranged.error = error
+            return b""
 
     def readall(self) -> bytes:
         """Read all that follow."""

@@ -59,6 +59,10 @@ class RasterPath:
             options["opener"] = self.container
         return rasterio.open(self.path, **options)
 
+    def failure(self) -> ReadError | None:
+        """Say why the last read failed, where GDAL was not told."""
+        return None if self.container is None else self.container.failure()
+
     @property
     def is_bound_to_thread(self) -> bool:
         """See above."""
@@ -199,6 +203,16 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         else:
             return
         raise self._failures.read_error_of(caught) from self._failures.redactor.cause(caught)
+
+    def failure(self) -> ReadError | None:
+        """Say why the last read failed; None where none did."""
+        error = None if self._ranged is None else self._ranged.error
+        if self._ranged is None or error is None:
+            return None
+        self._ranged.error = None
+        found = self._failures.read_error_of(error)
+        found.__cause__ = self._failures.redactor.cause(error)
+        return found
 
     def open(self, path: str, mode: str = "r", **options: Any) -> Any:
         """Open it."""

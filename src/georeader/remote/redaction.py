@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +16,15 @@ MASK = "***"
 LEAST_SECRET_LENGTH = 4
 
 #: Of a signed URL, what messages say too and nobody need hide: "host", "3600".
+_AUTHORIZATION = re.compile(r"(authorization\\*['\"]?\s*[:=,]\s*\\*['\"]?)(?:[A-Za-z]+ )?[^'\"\s,}\\]+", re.IGNORECASE)
+
+_SIGNATURE = re.compile(
+    r"\b((?:sig|signature|x-(?:amz|goog)-(?:signature|security-token))=)[^&\s\"'<>]+", re.IGNORECASE
+)
+
+#: Where one link of a chain of URLs ends, and the next begins.
+_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
+
 _OPEN_NAMES = re.compile(r"x-(amz|goog)-(expires|signedheaders|algorithm)$|x-id$", re.IGNORECASE)
 
 _URL = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"'<>`\\)\]}]+)")
@@ -36,7 +47,7 @@ def redact_url(url: str) -> str:
         >>> redact_url("s3://bucket/what?.tif"), redact_url("a?b.tif")
         ('s3://bucket/what?.tif', 'a?b.tif')
     """
-    if "::" in url or url.startswith("/vsi"):
+    if len(_CHAIN.split(url)) > 1 or url.startswith("/vsi"):
         return _redact_nested(url)
     match = _WHOLE_URL.match(url)
     if match:
@@ -47,7 +58,7 @@ def redact_url(url: str) -> str:
 
 def _redact_nested(text: str) -> str:
     """Redact a chain of URLs, or one of GDAL's virtual paths: whatever follows a question mark may be a secret."""
-    links = text.split("::")
+    links = _CHAIN.split(text)
     if len(links) > 1:
         return "::".join(map(redact_url, links))
     shown, question, _ = text.partition("?")
@@ -86,6 +97,9 @@ def secrets_of_url(url: str) -> tuple[str, ...]:
         >>> secrets_of_url("https://host/a?sv=2024-01-01&sig=ab%2Bcd%3D")
         ('sv=2024-01-01&sig=ab%2Bcd%3D', '2024-01-01', 'ab%2Bcd%3D', 'ab+cd=')
     """
+    links = _CHAIN.split(url)
+    if len(links) > 1:
+        return tuple(dict.fromkeys(secret for link in links for secret in secrets_of_url(link)))
     found: list[str] = []
     match = _INNER_URL.search(url)
     if match is None:
@@ -93,6 +107,7 @@ def secrets_of_url(url: str) -> tuple[str, ...]:
     rest = match["rest"]
     user, rest = _split_user(rest)
     if user:
+        found.append(base64.b64encode(unquote(user).encode()).decode())  # as basic authentication
         found += [user, user.partition(":")[2], unquote(user.partition(":")[2])]
     if match["scheme"].lower() not in LITERAL_SCHEMES:
         for query in re.split(r"[?#]", rest)[1:]:
@@ -131,7 +146,7 @@ def secrets_of_options(options: Any) -> tuple[str, ...]:
         elif hasattr(value, "storage_options"):  # a filesystem within another
             found += secrets_of_options(value.storage_options)
         elif isinstance(value, str) and _SECRET_NAME.search(str(name)):
-            found.append(value)
+            found += [value, value.rpartition(" ")[2], *(_of_query(value) if "=" in value else ())]
             pairs = (part.partition("=") for part in value.split(";")) if ";" in value else ()
             found += secrets_of_options({key: part for key, _, part in pairs})  # of a connection string
     return tuple(dict.fromkeys(text for text in found if len(text) >= LEAST_SECRET_LENGTH))
@@ -158,7 +173,9 @@ class Redactor:
     def clean(self, text: str) -> str:
         """Give a text without secrets: all URLs in it lose their queries and passwords, too."""
         for secret in self._secrets:
-            text = text.replace(secret, MASK)
+            text = text.replace(secret, MASK).replace(html.escape(secret), MASK)
+        text = _AUTHORIZATION.sub(lambda match: f"{match[1]}{MASK}", text)
+        text = _SIGNATURE.sub(lambda match: f"{match[1]}{MASK}", text)
         return _URL.sub(_redact_match, text)
 
     def cause(self, error: BaseException) -> BaseException:
@@ -168,7 +185,8 @@ class Redactor:
             error: What a client raised.
         """
         seen = _family(error)
-        texts = [text for one in seen for text in (str(one), repr(one), *getattr(one, "__notes__", ()))]
+        # Clients' errors hold requests and answers, too.
+        texts = [text for one in seen for text in (str(one), repr(one), repr(vars(one)))]
         if all(self.clean(text) == text for text in texts):
             return error
         return self._copy(seen)

@@ -170,7 +170,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     step: BaseException | None = error
     while step is not None and step not in chain:
         chain.append(step)
-        step = step.__cause__
+        step = step.__cause__ or step.__context__
     return chain
 
 

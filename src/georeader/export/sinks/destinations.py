@@ -75,25 +75,34 @@ def _text_of(path: Any) -> str:
         text = os.fspath(path)
     except TypeError as error:
         raise DestinationError(
-            f"path_tiff_save={path!r} is no path; pass a str, an os.PathLike, or an object open for binary writing"
+            f"path_tiff_save={_shown(path)} is no path; pass a str, an os.PathLike, or an object open for binary "
+            "writing"
         ) from error
     text = os.fsdecode(text) if isinstance(text, bytes) else text
     if any(0xD800 <= ord(character) < 0xE000 for character in text):
-        raise DestinationError(f"{text!r} is not UTF-8, which GDAL asks of names; rename the file or its folder")
+        raise DestinationError(
+            f"{redact_url(text)!r} is not UTF-8, which GDAL asks of names; rename the file or its folder"
+        )
     if not text:
         raise DestinationError("path_tiff_save='' is empty; name a file, such as 'out.tif'")
     return text
 
 
+def _shown(path: Any) -> str:
+    """Show what may stand in a message: a number or None, of whatever else its type."""
+    return repr(path) if path is None or isinstance(path, (int, float)) else f"a {type(path).__name__}"
+
+
 def _local(text: str, where: Where, scratch: Path | None) -> Sink:
     if _SHORTENED_URL.match(text):
         raise NotSupportedError(
-            f"{text!r} looks like a URL and is no local path; pathlib shortens '//' to '/', so pass URLs as str"
+            f"{redact_url(text)!r} looks like a URL and is no local path; pathlib shortens '//' to '/', so pass URLs "
+            "as str"
         )
     if text.startswith("/vsi"):
         raise NotSupportedError(
-            f"{text!r} is one of GDAL's virtual paths, which can be read but not saved to; pass the URL, such as "
-            "s3://bucket/key.tif"
+            f"{redact_url(text)!r} is one of GDAL's virtual paths, which can be read but not saved to; pass the URL, "
+            "such as s3://bucket/key.tif"
         )
     return LocalSink(text, durable=where.durable, overwrite=where.overwrite, dir_tmpfiles=scratch)
 
@@ -135,7 +144,7 @@ def _to_s3(address: Address, where: Where, scratch: Path | None) -> Sink:
     from georeader.export.sinks.part_upload import SENDERS
     from georeader.remote.s3 import BotoCaller, boto_client, explain
 
-    failures = Failures(address.name, Redactor(_secrets_of_environment()), explain)
+    failures = Failures(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
     client = failures.tried(lambda: boto_client(SENDERS + 1), "no client can be made", attempts=1)
     return _to_s3_by(BotoCaller(client), address.bucket, address.key, failures, where, scratch)
 
@@ -156,7 +165,7 @@ def _to_obstore(address: Address, where: Where, scratch: Path | None) -> Sink:
     from georeader.export.sinks.obstore_put import ObstorePut
     from georeader.remote.obstores import explain, make_store
 
-    failures = Failures(address.name, Redactor(_secrets_of_environment()), explain)
+    failures = Failures(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
     return _spooled(
         ObstorePut(
             lambda size_bytes: make_store(address, size_bytes), address.key, failures, overwrite=where.overwrite
@@ -188,7 +197,7 @@ def _by_fs(text: str, address: Address | None, where: Where, scratch: Path | Non
         )
     strip = getattr(where.fs, "_strip_protocol", None)
     path = strip(text) if callable(strip) else text
-    if not path or str(path).endswith("/"):
+    if not path or text.endswith("/") or str(path).endswith("/"):
         raise DestinationError(f"{redact_url(text)!r} is a folder; name a file in it, such as 'out.tif'")
     return _to_filesystem(where.fs, str(path), redact_url(text), secrets_of_url(text), where, scratch)
 
@@ -198,8 +207,8 @@ def _to_given_store(text: str, address: Address | None, where: Where, scratch: P
     from georeader.remote.obstores import explain, key_in
 
     key = key_in(where.fs, text, address)
-    config = getattr(where.fs, "config", None)
-    failures = Failures(redact_url(text), Redactor([*secrets_of_options(config), *secrets_of_url(text)]), explain)
+    own = {name: getattr(where.fs, name, None) for name in ("config", "client_options")}
+    failures = Failures(redact_url(text), Redactor([*secrets_of_options(own), *secrets_of_url(text)]), explain)
     return _spooled(ObstorePut(lambda _: where.fs, key, failures, overwrite=where.overwrite), scratch)
 
 
@@ -247,6 +256,5 @@ def _spooled(target: Target, scratch: Path | None) -> Sink:
 
 def _secrets_of_environment() -> tuple[str, ...]:
     """Give the secrets that clouds' tools take from the environment: a store may repeat them."""
-    names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY",
-             "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_CLIENT_SECRET")  # fmt: skip
-    return secrets_of_options({f"{name}_secret": os.environ.get(name, "") for name in names})
+    clouds = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "OSS_")
+    return secrets_of_options({name: value for name, value in os.environ.items() if name.startswith(clouds)})

@@ -61,8 +61,7 @@ class FsspecPut:
         if is_of(self._filesystem, "fsspec.implementations.http"):
             self.check()
             self._failures.tried(lambda: self._put_by_http(finished))
-            return
-        if is_atomic(self._filesystem):
+        elif is_atomic(self._filesystem):
             self._failures.tried(lambda: self._put_file(finished, self._path))
         else:
             self._put_and_rename(finished)
@@ -97,7 +96,9 @@ class FsspecPut:
         """Put by one request with its length: the default of fsspec is a POST in chunks, which few servers take."""
         headers = getattr(self._filesystem, "kwargs", {}).get("headers") or {}
         sent = {"Content-Length": str(finished.size_bytes), "Content-Type": CONTENT_TYPE} | headers
-        self._filesystem.put_file(finished.path, self._path, method="put", headers=sent)
+        self._filesystem.put_file(
+            finished.path, self._path, method="put", headers=sent, allow_redirects=False, raise_for_status=_refuse
+        )
 
     def _check(self, finished: Finished) -> None:
         self._compare(self._path, finished)
@@ -117,6 +118,8 @@ class FsspecPut:
         if info is None:
             return
         size = info.get("size")
+        if is_of(self._filesystem, "fsspec.implementations.http") and not size:
+            return  # many a server tells of none
         if size is not None and int(size) != finished.size_bytes:
             raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the store tells of {size}")
         said = _md5_of(info)
@@ -137,3 +140,17 @@ def _md5_of(info: Mapping[str, Any]) -> bytes | None:
     settings = info.get("content_settings")
     said = settings.get("content_md5") if isinstance(settings, Mapping) else None
     return bytes(said) if said else None
+
+
+class RefusedError(Exception):
+    """An answer other than 2xx."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"HTTP {status} {reason}")
+        self.status = status
+
+
+async def _refuse(response: Any) -> None:
+    """Refuse what is no success to aiohttp either, and redirects, which were not followed."""
+    if response.status >= 300:
+        raise RefusedError(response.status, str(response.reason))

