@@ -75,6 +75,9 @@ def named_errors(name: str, path: RasterPath | None = None) -> Iterator[None]:
     except RasterioError as error:
         caught = error
     else:
+        untold = None if path is None else path.failure()
+        if untold is not None:
+            raise untold  # GDAL takes what can't be read for what is not there
         return
     # What GDAL said is in the cause: "Read failed. See previous exception for details."
     cause = caught.__cause__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from georeader.remote import retry
 from georeader.remote.address import Address
 from georeader.remote.failures import Failure, failure_of_answer, failure_of_network
 from georeader.remote.redaction import redact_url
-from georeader.remote.retry import PASSING
+from georeader.remote.retry import LASTING, PASSING
 from georeader.remote.s3 import region_of
 
 #: How long to wait for a connection.
@@ -28,6 +29,7 @@ BYTES_PER_SECOND = 100_000
 RETRY_SECONDS = 180
 
 _STATUS = re.compile(r"status(?: code)?:? (\d{3})")
+_TRIED_AGAIN = re.compile(r"after [1-9]\d* retries, max_retries")
 _CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
 _MESSAGE = re.compile(r"<Message>\s*([^<]+?)\s*</Message>", re.DOTALL)
 
@@ -158,7 +160,16 @@ def _is_plain_http(settings: Mapping[str, Any]) -> bool:
 
 
 def explain(error: Exception) -> Failure:
-    """Say what an error of obstore means: it has no fields, but a text."""
+    """Say what an error of obstore means: it has no fields, but a text.
+
+    What obstore itself has tried as often as it may is not to be tried again. It does not do so with what begins an
+    upload, nor with what must not be there yet.
+    """
+    failure = _explain(error)
+    return replace(failure, verdict=LASTING) if _TRIED_AGAIN.search(str(error)) else failure
+
+
+def _explain(error: Exception) -> Failure:
     text = str(error).partition("\n\nDebug source:")[0]
     kind = type(error).__name__
     if kind in ("AlreadyExistsError", "PreconditionError"):
@@ -179,7 +190,7 @@ def explain(error: Exception) -> Failure:
 
 
 def _without_answer(error: Exception, text: str) -> Failure:
-    if "kind: Connect" in str(error):
+    if re.search(r"kind: Connect\b", str(error)):  # "kind: ConnectionReset" is another
         return Failure(text, "unreachable", PASSING)
     if any(
         sign in str(error) for sign in ("kind: Timeout", "kind: Request", "kind: Interrupted", "error sending request")

@@ -36,7 +36,7 @@ class RangedObject:
         """
         self.size_bytes = size_bytes
         self._fetch = fetch
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -113,7 +113,7 @@ class RangeFile(io.RawIOBase):
         start, self._offset_bytes = self._offset_bytes, max(self._offset_bytes, stop)
         try:
             return self._ranged.read_range(start, stop)
-        except Exception as error:  # noqa: BLE001  (clients raise anything; who asked GDAL raises it)
+        except BaseException as error:  # noqa: BLE001  (Ctrl-C too would end the process; who asked GDAL raises it)
             self._ranged.error = error
             return b""
 

@@ -210,6 +210,8 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         if self._ranged is None or error is None:
             return None
         self._ranged.error = None
+        if not isinstance(error, Exception):
+            raise error
         found = self._failures.read_error_of(error)
         found.__cause__ = self._failures.redactor.cause(error)
         return found

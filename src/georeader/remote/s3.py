@@ -35,9 +35,11 @@ class Caller(Protocol):
 
     Attributes:
         endpoint: Where they go; "" for Amazon's own.
+        tries_again: By itself, so that the answer to an earlier attempt may have been lost.
     """
 
     endpoint: str
+    tries_again: bool
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """Do an operation, such as "put_object"."""
@@ -50,6 +52,8 @@ class Caller(Protocol):
 
 class BotoCaller:
     """Requests by a client of botocore, or boto3."""
+
+    tries_again = False
 
     def __init__(self, client: Any) -> None:
         """Take a client."""
@@ -71,6 +75,8 @@ class BotoCaller:
 
 class S3fsCaller:
     """Requests by a filesystem of s3fs, with its own settings."""
+
+    tries_again = True  # s3fs, botocore and aiohttp do, each by its own rules
 
     def __init__(self, filesystem: Any) -> None:
         """Take an s3fs.S3FileSystem."""

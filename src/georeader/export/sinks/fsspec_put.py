@@ -62,10 +62,25 @@ class FsspecPut:
             self.check()
             self._failures.tried(lambda: self._put_by_http(finished))
         elif is_atomic(self._filesystem):
-            self._failures.tried(lambda: self._put_file(finished, self._path))
+            self._put_whole(finished)
         else:
             self._put_and_rename(finished)
         self._check(finished)
+
+    def _put_whole(self, finished: Finished) -> None:
+        try:
+            self._failures.tried(lambda: self._put_file(finished, self._path))
+        except ExistsError:
+            if not self._is_ours(finished):
+                raise
+
+    def _is_ours(self, finished: Finished) -> bool:
+        """Tell whether the object is this file: after an answer was lost, the next attempt meets the first one's."""
+        self._forget()
+        if not self._failures.tried(lambda: self._filesystem.exists(self._path), "it can't be looked at"):
+            return False
+        info = self._failures.tried(lambda: self._filesystem.info(self._path), "it can't be looked at")
+        return info.get("size") == finished.size_bytes and _md5_of(info) == finished.md5
 
     def _exists_there(self) -> bool:
         self._forget()
@@ -138,7 +153,8 @@ def _md5_of(info: Mapping[str, Any]) -> bytes | None:
     if isinstance(info.get("md5Hash"), str):
         return base64.b64decode(info["md5Hash"])
     settings = info.get("content_settings")
-    said = settings.get("content_md5") if isinstance(settings, Mapping) else None
+    get = getattr(settings, "get", None)  # Azure's is no Mapping
+    said = get("content_md5") if callable(get) else None
     return bytes(said) if said else None
 
 

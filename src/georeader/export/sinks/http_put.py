@@ -85,10 +85,31 @@ class HttpPut:
             DestinationError: The server refuses it.
             WriteError: It can't be sent, or did not arrive as it was sent.
         """
-        answer = self._failures.tried(lambda: self._put(finished))
+        tries = 0
+
+        def put() -> Answer:
+            nonlocal tries
+            tries += 1
+            return self._put(finished)
+
+        try:
+            answer = self._failures.tried(put)
+        except ExistsError:
+            if tries == 1 or not self._is_ours(finished):
+                raise
+            return
         self._check_sum(answer, finished)
         if not self._is_signed:
             self._check_size(finished)
+
+    def _is_ours(self, finished: Finished) -> bool:
+        """Tell whether what is there is this file: after an answer was lost, the next attempt meets the first one's.
+
+        It can, where the server gives a checksum, and the URL may be used for HEAD.
+        """
+        answer = self._failures.tried(lambda: request("HEAD", self._url, self._given), "it can't be looked at")
+        said = answer.headers.get("content-md5") or _goog_md5(answer.headers.get("x-goog-hash", ""))
+        return 200 <= answer.status < 300 and said == base64.b64encode(finished.md5).decode()
 
     def _put(self, finished: Finished) -> Answer:
         url, headers = self._url, self._headers(finished.size_bytes)

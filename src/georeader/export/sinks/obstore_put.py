@@ -6,8 +6,9 @@ obstore's `put` is atomic: the object appears whole or not at all, and an upload
 from __future__ import annotations
 
 import mmap
+import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ WITHOUT_PARTS_BYTES = 2**30
 #: And where nothing may be overwritten, up to this: only one request can be bound to a condition (Azure's limit is the
 #: smallest, 5000 MiB).
 CONDITIONAL_BYTES = 5000 * 2**20
+
+#: Metadata by which a save knows its own blob where it may not replace another's: Azure's ETags are no checksums.
+SAVE_NAME = "georeader_save"
 
 #: Parts that are under way at once.
 SENDERS = 4
@@ -53,6 +57,7 @@ class ObstorePut:
         self._key = key
         self._failures = failures
         self._overwrite = overwrite
+        self._save = secrets.token_hex(16)
         self._obstore = import_extra("obstore", extra="cloud", purpose=repr(self.name))
 
     def check(self) -> None:
@@ -96,15 +101,22 @@ class ObstorePut:
         with Path(finished.path).open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when the last one lets go of it
         try:
-            self._on_a_thread(lambda: self._put(store, mapped, mode=mode, use_multipart=False))
+            is_azure = type(store).__name__ == "AzureStore"
+            own = {SAVE_NAME: self._save} if is_azure and not self._overwrite else {}
+            self._on_a_thread(lambda: self._put(store, mapped, own, mode=mode, use_multipart=False))
         except ExistsError:
             if not self._is_ours(store, finished):
                 raise
 
     def _is_ours(self, store: Any, finished: Finished) -> bool:
         """Tell whether an object is this file: after an answer was lost, the next attempt meets the first one's."""
-        found = self._failures.tried(lambda: self._obstore.head(store, self._key), "it can't be looked at")
-        return str(found.get("e_tag")).strip('"') == finished.md5.hex()
+        found = self._head(store)
+        if found is None or int(found["size"]) != finished.size_bytes:
+            return False
+        if type(store).__name__ != "AzureStore":
+            return str(found.get("e_tag")).strip('"') == finished.md5.hex()
+        there = self._failures.tried(lambda: self._obstore.get(store, self._key, options={"head": True}))
+        return bool(there.attributes.get(SAVE_NAME) == self._save)
 
     def _in_parts(self, finished: Finished) -> None:
         plan = plan_parts(0, finished.size_bytes, min_part_bytes=_MIN_PART_BYTES, max_parts=_MAX_PARTS)
@@ -117,10 +129,10 @@ class ObstorePut:
                     raise WriteError(f"{self.name!r}: the upload was given up")
                 yield piece
 
-        options = {"use_multipart": True, "chunk_size": plan.part_bytes, "max_concurrency": SENDERS}
+        options: dict[str, Any] = {"use_multipart": True, "chunk_size": plan.part_bytes, "max_concurrency": SENDERS}
         earlier = self._head(store)
         try:
-            self._on_a_thread(lambda: self._put(store, pieces(), **options), given_up)
+            self._on_a_thread(lambda: self._put(store, pieces(), None, **options), given_up)
         except WriteError:
             # The answer to the request that makes the object may have been lost; the next one is then refused.
             found = self._head(store)
@@ -137,8 +149,8 @@ class ObstorePut:
                     given_up.set()
                 raise
 
-    def _put(self, store: Any, body: Any, **options: Any) -> None:
-        self._obstore.put(store, self._key, body, attributes=self._attributes(store), **options)
+    def _put(self, store: Any, body: Any, own: Mapping[str, str] | None = None, **options: Any) -> None:
+        self._obstore.put(store, self._key, body, attributes=self._attributes(store) | dict(own or {}), **options)
 
     @staticmethod
     def _attributes(store: Any) -> dict[str, str]:

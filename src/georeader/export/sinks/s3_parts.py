@@ -103,17 +103,22 @@ class S3Object:
         Raises:
             DestinationError: The store refuses it.
         """
-        tries = 0
+        is_unheard = self._caller.tries_again
 
         def run() -> Any:
-            nonlocal tries
-            tries += 1
-            return self._caller.call("create_multipart_upload", ContentType=CONTENT_TYPE, **self._place)
+            nonlocal is_unheard
+            try:
+                return self._caller.call("create_multipart_upload", ContentType=CONTENT_TYPE, **self._place)
+            except BaseException as error:
+                is_unheard |= not isinstance(error, Exception) or not 300 <= status_of(error) < 500
+                raise
 
-        begun = datetime.now(UTC)
-        upload = str(self._failures.tried(run, "no upload can be begun")["UploadId"])
-        if tries > 1:
-            self._forget_unheard(upload, begun)
+        begun, upload = datetime.now(UTC), ""
+        try:
+            upload = str(self._failures.tried(run, "no upload can be begun")["UploadId"])
+        finally:
+            if is_unheard:
+                self._forget_unheard(upload, begun)
         return upload
 
     def _forget_unheard(self, upload: str, begun: datetime) -> None:
@@ -207,7 +212,7 @@ class S3Object:
                 answer: Mapping[str, Any] = self._caller.call(operation, **self._place, **arguments, **condition)
             except Exception as error:
                 is_gone = code_of(error) == "NoSuchUpload" or status_of(error) in (404, 412)
-                if tries > 1 and is_gone and self._is_there(etag, size_bytes):
+                if (tries > 1 or self._caller.tries_again) and is_gone and self._is_there(etag, size_bytes):
                     return {}
                 if status_of(error) == 412:
                     raise self._exists() from None
