@@ -26,11 +26,12 @@ from sink_contract import EARLIER, PLACE, PLAIN
 from upload_nursery import PARTED, SMALL, Child, Nursery, running_nursery
 
 #: Not every case holds yet: they are run where they are asked for.
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("GEOREADER_FAULTS"), reason="set GEOREADER_FAULTS=1: not every case of these holds yet"
-)
-
-pytestmark = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
+pytestmark = [
+    pytest.mark.skipif(
+        not os.environ.get("GEOREADER_FAULTS"), reason="set GEOREADER_FAULTS=1: not every case of these holds yet"
+    ),
+    pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files"),
+]
 
 #: Longer than this, and the user presses Ctrl-C again. It takes 0.2 to 0.8 s on a machine that does nothing else.
 LONGEST_SECONDS = 3.0
