@@ -12,7 +12,7 @@ against numpy or rasterio goes on working::
     │   └── LostPlaceError   (AttributeError)       a numpy operation left the grid
     ├── MetadataError        (ValueError)           descriptions and tags
     ├── IndexingError        (NotImplementedError)  selections that would lose the place on Earth
-    ├── NotSupportedError    (NotImplementedError)  a destination that is planned, but not there yet
+    ├── NotSupportedError    (NotImplementedError)  a path that can be read, but not saved to
     ├── DestinationError     (OSError)              where the file should go
     │   └── ExistsError      (FileExistsError)      something is there already, and overwrite=False
     ├── WriteError           (OSError)              writing it
@@ -61,7 +61,7 @@ class IndexingError(GeoreaderError, NotImplementedError):
 
 
 class NotSupportedError(GeoreaderError, NotImplementedError):
-    """A destination that this release can't write to; nothing was written."""
+    """A path of GDAL's virtual filesystems, or a URL that lost a slash: no file is saved there; nothing was written."""
 
 
 class DestinationError(GeoreaderError, OSError):
