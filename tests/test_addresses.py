@@ -94,6 +94,29 @@ def test_no_path_is_too_odd_to_be_looked_at(text: str) -> None:
     assert address is None or address.url == text
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("http://bücher.example/ä.tif", "http://xn--bcher-kva.example/ä.tif"),
+        ("https://me:pass@bücher.example:8080?x=ä", "https://me:pass@xn--bcher-kva.example:8080?x=ä"),
+        ("http://BÜCHER.example/a", "http://xn--bcher-kva.example/a"),
+        ("http://[::1]:80/ä", "http://[::1]:80/ä"),
+        ("http://host/a@ü:80", "http://host/a@ü:80"),
+    ],
+)
+def test_a_hosts_name_is_told_in_ascii(given: str, sent: str) -> None:
+    address = parse_address(given)
+
+    assert address is not None
+    assert address.url == sent
+
+
+@pytest.mark.parametrize("host", ["straße.example", "a\u200db.example", "ü" * 64 + ".example", "ü..example"])
+def test_a_hosts_name_that_is_none_or_two_is_refused(host: str) -> None:
+    with pytest.raises(DestinationError, match="can't be told as a host's name; write it as xn--"):
+        parse_address(f"https://me:secret@{host}/a.tif?sig=secret")
+
+
 def test_an_address_shows_no_secret() -> None:
     address = parse_address("https://me:hunter22@host/a.tif?sig=hunter22")
 

@@ -20,13 +20,16 @@ _URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)$", re.DO
 #: Account and suffix in an Azure host, such as "me.blob.core.windows.net".
 _AZURE_HOST = re.compile(r"^(?P<account>[^.]+)\.(?:blob|dfs)\.(?P<suffix>.+)$")
 
+#: RFC 3490 and RFC 5890 do not agree on these, and a file must not go to another's host.
+_NAMES_TWO_HOSTS = frozenset("ßς\u200c\u200d")
+
 
 @dataclass(frozen=True)
 class Address:
     """Where an object lies.
 
     Attributes:
-        url: As given; it may hold secrets, and its repr leaves it out.
+        url: As given, but for the host's name in ASCII; it may hold secrets, and its repr leaves it out.
         name: What messages call it: the URL without its secrets.
         store: "s3", "gs", "az", "oss", "http", or "" for any other.
         scheme: In lower case.
@@ -55,7 +58,7 @@ def parse_address(text: str) -> Address | None:
             letter: "?", "#" and "%" are part of them, but for http(s).
 
     Raises:
-        DestinationError: A bucket or a key is missing.
+        DestinationError: A bucket or a key is missing, or a host's name is none.
 
     Example:
         >>> parse_address("S3://bucket/a/b%20c.tif").key, parse_address("out.tif")
@@ -72,7 +75,7 @@ def parse_address(text: str) -> Address | None:
     if store in ("", "http"):
         if store and not rest.partition("/")[0]:
             raise DestinationError(f"{name!r} names no host; such a URL reads {scheme}://host/folder/out.tif")
-        return Address(text, name, store, scheme)
+        return Address(_with_ascii_host(text, name) if store else text, name, store, scheme)
     bucket, _, key = rest.partition("/")
     account = None
     if store == "az" and "@" in bucket:
@@ -83,6 +86,24 @@ def parse_address(text: str) -> Address | None:
         kind = "container" if store == "az" else "bucket"
         raise DestinationError(f"{name!r} names no object; such a URL reads {scheme}://{kind}/folder/out.tif")
     return Address(text, name, store, scheme, bucket, key, account)
+
+
+def _with_ascii_host(url: str, name: str) -> str:
+    """Write a host's name as the network knows it (RFC 3490); other servers than HTTP's need not be of the network."""
+    scheme, _, rest = url.partition("://")
+    place, *path = re.split(r"(?=[/?#])", rest, maxsplit=1)
+    user, at, place = place.rpartition("@")
+    host, colon, port = place.partition(":")
+    if host.isascii():
+        return url
+    refused = f"{name!r}: {host!r} can't be told as a host's name; write it as xn--...: "
+    if set(host) & _NAMES_TWO_HOSTS:
+        raise DestinationError(refused + "it has letters that make another host by another standard")
+    try:
+        ascii_host = host.encode("idna").decode()
+    except UnicodeError as error:
+        raise DestinationError(f"{refused}{error}") from error
+    return f"{scheme}://{user}{at}{ascii_host}{colon}{port}{''.join(path)}"
 
 
 def local_path_of(address: Address) -> str | None:
