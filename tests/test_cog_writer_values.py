@@ -20,6 +20,7 @@ from georeader.errors import (
     GeoreaderError,
     GeoreferenceError,
     MetadataError,
+    MetadataWarning,
     MissingExtraError,
     NodataError,
     NotSupportedError,
@@ -307,3 +308,13 @@ class TestRefusedAtOnce:
             pass
 
         assert (profile_arg, tags, descriptions) == ({"compress": "zstd"}, {"model": 1}, ["red"])
+
+
+def test_a_crs_that_comes_back_as_another_is_named_in_one_warning(tmp_path: Path) -> None:
+    with (
+        pytest.warns(MetadataWarning, match="comes back from a GeoTIFF as 'EPSG:4326'") as told,
+        CogWriter(tmp_path / "out.tif", **SMALL | {"crs": "OGC:CRS84"}) as writer,
+    ):
+        writer.write(np.zeros((40, 50), "uint8"))
+
+    assert len(told) == 1

@@ -45,12 +45,15 @@ _LAYOUT_TAGS = frozenset(
 )
 
 
-def descriptive_tags(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple[Tag, ...]:
+def descriptive_tags(
+    spec: ExportSpec, statistics: Sequence[BandStatistics] = (), *, warns: bool = True
+) -> tuple[Tag, ...]:
     """Give the tags that describe a raster and its bands, as GDAL writes them.
 
     Args:
         spec: The file that is wanted.
         statistics: One per band, or empty: then the file says nothing of them.
+        warns: Of a CRS that comes back as another one; False for a look beforehand.
 
     Raises:
         GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
@@ -69,14 +72,14 @@ def descriptive_tags(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()
                     dataset.update_tags(band, **statistics_tags(numbers))
             if spec.crs is not None:
                 with file.open() as dataset:
-                    check_crs(dataset.crs, spec.crs)
+                    check_crs(dataset.crs, spec.crs, warns=warns)
             tags = tiff.read_first_directory(bytes(file.getbuffer()))
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         raise WriteError(f"GDAL can't tell this raster's place and metadata in a GeoTIFF: {error}") from error
     return (*(tag for tag in tags if tag.number not in _LAYOUT_TAGS), *_wide_nodata(spec))
 
 
-def check_crs(found: CRS | None, wanted: CRS) -> None:
+def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
     """Compare a CRS with what GeoTIFF's keys made of it: not every CRS has a place in them.
 
     Raises:
@@ -87,7 +90,7 @@ def check_crs(found: CRS | None, wanted: CRS) -> None:
             f"crs={wanted.to_wkt()[:80]!r}... can't be told in a GeoTIFF (OGC 19-008r4); "
             "reproject to one with an EPSG code"
         )
-    if found != wanted:
+    if found != wanted and warns:
         warn_caller(
             f"the CRS {wanted.to_string()[:80]!r} comes back from a GeoTIFF as {found.to_string()[:80]!r}",
             MetadataWarning,

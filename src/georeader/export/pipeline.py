@@ -142,7 +142,7 @@ def check_wishes(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
     check_progress(wishes.progress)
     memory_bytes(wishes.max_memory)
     wanted = plan_spec(spec, wishes)
-    descriptive_tags(wanted)  # not every CRS has a place in a GeoTIFF
+    descriptive_tags(wanted, warns=False)  # not every CRS has a place in a GeoTIFF
     return wanted
 
 
