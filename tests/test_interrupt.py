@@ -25,6 +25,10 @@ ENDLESS = textwrap.dedent("""
     how, path = sys.argv[1:3]
     place = {"transform": Affine(10, 0, 0, 0, -10, 0), "crs": "EPSG:3857"}
 
+    def say(line):
+        sys.stdout.write(line + "\\n")  # at once: an interrupt may come between what print writes and its line's end
+        sys.stdout.flush()
+
     class Endless:
         shape, dtype, fill_value_default = (1, 10**6, 4096), np.dtype("uint16"), 0
         transform, crs = place["transform"], place["crs"]
@@ -33,7 +37,7 @@ ENDLESS = textwrap.dedent("""
         def read_from_window(self, window):
             self.windows += 1
             if self.windows == (3 if how == "slow codec" else 20):
-                print("at it", flush=True)
+                say("at it")
                 if how == "hangs":
                     time.sleep(60)
             shape = (1, int(window.height), int(window.width))
@@ -41,7 +45,7 @@ ENDLESS = textwrap.dedent("""
 
     def tell(done, total):
         if done > 40:
-            print("at it", flush=True)
+            say("at it")
 
     try:
         if how in ("streams", "hangs"):
@@ -60,7 +64,7 @@ ENDLESS = textwrap.dedent("""
                     writer.write(np.full((512, 4096), row % 9999, "uint16"), Window(0, row, 4096, 512))
                     tell(row, 10**6)
     except KeyboardInterrupt:
-        print("interrupted", flush=True)
+        say("interrupted")
 """)
 
 

@@ -221,7 +221,7 @@ def _source_tags(tags: Any, where: str, lost: list[str], *, is_band: bool = Fals
 
 def is_derived(key: str, *, is_band: bool) -> bool:
     """Tell whether GDAL makes this tag out of the file itself: copied to another file it would say what is not so."""
-    return key.upper().startswith(STATISTICS_PREFIX) if is_band else key in _DERIVED_TAGS
+    return key.upper().startswith(STATISTICS_PREFIX) if is_band else key.upper() in _DERIVED_TAGS
 
 
 def _band_tags(tags: Any, where: str, lost: list[str]) -> Tags:
