@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Protocol
 
@@ -49,6 +49,10 @@ class Caller(Protocol):
         """Give a signed URL whose DELETE aborts an upload in parts; None where there is none to be had."""
         ...
 
+    def recipe(self) -> dict[str, Any] | None:
+        """Give what `caller_of` needs in another process to make the same; None where it can't be told as JSON."""
+        ...
+
 
 class BotoCaller:
     """Requests by a client of botocore, or boto3."""
@@ -71,6 +75,10 @@ class BotoCaller:
             "abort_multipart_upload", Params=arguments, ExpiresIn=_WEEK_SECONDS
         )
         return url
+
+    def recipe(self) -> dict[str, Any] | None:
+        """Say that it comes from the environment."""
+        return {"by": "environment"}
 
 
 class S3fsCaller:
@@ -102,6 +110,26 @@ class S3fsCaller:
 
         found: str = sync(self._filesystem.loop, signed)
         return found
+
+    def recipe(self) -> dict[str, Any] | None:
+        """Give the filesystem's options; None where they are more than text, a session for instance."""
+        try:
+            return {"by": "s3fs", "filesystem": self._filesystem.to_json()}
+        except (TypeError, ValueError):
+            return None
+
+
+def caller_of(recipe: Mapping[str, Any]) -> Caller:
+    """Make a caller as another process has it.
+
+    Raises:
+        Exception: What the client raises on what it can't be made of.
+    """
+    if recipe["by"] == "environment":
+        return BotoCaller(boto_client(1))
+    from fsspec import AbstractFileSystem
+
+    return S3fsCaller(AbstractFileSystem.from_json(recipe["filesystem"]))
 
 
 def boto_client(connections: int) -> Any:

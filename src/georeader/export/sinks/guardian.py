@@ -1,43 +1,43 @@
 """Who cleans up after a process that was killed: a small one beside it, which aborts its upload.
 
-It is this file, run by itself with nothing but the standard library. It reads a signed URL from its standard input
-and waits. Told "done" it ends; if the pipe closes without that word, who held it is dead, and it sends DELETE to the
-URL. It has no credentials, and nothing of it stands among the arguments that other processes can see.
+It is this file, run by itself with nothing but the standard library. It reads orders, a line of JSON each, from its
+standard input, and waits. Told "done" it ends; if the pipe closes without that word, who held it is dead, and it
+carries out the last order: to send DELETE to a signed URL, or, before an upload has a name, to look for it. Only for
+the latter it makes a client. Nothing of it stands among the arguments that other processes can see.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import ssl
 import subprocess
 import sys
 import threading
 import time
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.parse import urlsplit
-
-_DONE = b"done\n"
 
 #: Parts that were on their way may arrive after the first abort; a store that is busy may refuse it.
 _WAITS_SECONDS = (0.0, 0.5, 2.0, 5.0, 10.0)
 
 
 class Guardian(AbstractContextManager["Guardian"]):
-    """Watches while the block runs: who dies within it, or leaves it by an exception, has the upload aborted.
+    """Watches until it is let go: should this process die, or leave by an exception, it does what it was told.
 
     Memory: that of a bare interpreter, some 10 MB, in a process of its own.
     """
 
-    def __init__(self, url: str | None) -> None:
-        """Take the URL whose DELETE aborts the upload; None: there is nothing to watch with."""
-        self._url = url
+    def __init__(self) -> None:
+        """Begin to watch."""
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Guardian:
-        if self._url is None or not sys.executable or getattr(sys, "frozen", False):
-            return self
+        if not sys.executable or getattr(sys, "frozen", False):
+            return
         with contextlib.suppress(OSError):  # no process to be had: it is a net, and the rope may do without
             self._process = subprocess.Popen(  # noqa: S603  (this interpreter, this file)
                 [sys.executable, "-I", "-S", __file__],
@@ -46,15 +46,24 @@ class Guardian(AbstractContextManager["Guardian"]):
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # what kills the group need not kill it
             )
-            self._tell(self._url.encode() + b"\n")
-        return self
+
+    def look_for(self, told: dict[str, Any]) -> None:
+        """Have it look for an upload without a name, from now on.
+
+        Args:
+            told: caller (as `remote.s3.caller_of` takes it), Bucket, Key, and begun (seconds since 1970).
+        """
+        self._tell({"look": told, "path": sys.path})
+
+    def abort(self, url: str | None) -> None:
+        """Have it send DELETE to a URL, from now on; None: there is none, and nothing to be done."""
+        self._tell({"abort": url} if url is not None else {})
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            with contextlib.suppress(OSError):
-                self._tell(_DONE)
+            self._tell("done")
         process, self._process = self._process, None
         if process is None or process.stdin is None:
             return
@@ -65,10 +74,11 @@ class Guardian(AbstractContextManager["Guardian"]):
         else:  # it has some seconds of work before it
             threading.Thread(target=process.wait, name="georeader-guardian", daemon=True).start()
 
-    def _tell(self, line: bytes) -> None:
+    def _tell(self, order: object) -> None:
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(line)
-            self._process.stdin.flush()
+            with contextlib.suppress(OSError):
+                self._process.stdin.write(json.dumps(order).encode() + b"\n")
+                self._process.stdin.flush()
 
 
 def _delete(url: str) -> int:
@@ -89,14 +99,40 @@ def _delete(url: str) -> int:
         connection.close()
 
 
+def _look(told: dict[str, Any], path: list[str], ended: datetime) -> bool:
+    """Abort an upload without a name; give whether there was one."""
+    sys.path[:] = [str(Path(__file__).parents[3]), *path]
+    from georeader.export.sinks.s3_parts import S3Object
+    from georeader.remote.failures import Failures
+    from georeader.remote.redaction import Redactor
+    from georeader.remote.s3 import caller_of, explain
+
+    caller = caller_of(told["caller"])
+    store = S3Object(caller, told["Bucket"], told["Key"], Failures(told["Key"], Redactor([]), explain))
+    return store.forget_unheard(datetime.fromtimestamp(told["begun"], UTC), ended) > 0
+
+
+def _last_order() -> dict[str, Any]:
+    """Read until the end; gives what there is to do, {} for nothing."""
+    order: dict[str, Any] = {}
+    for line in sys.stdin.buffer:
+        if not line.endswith(b"\n"):  # it died while it wrote
+            break
+        told = json.loads(line)
+        if told == "done":
+            return {}
+        order = told
+    return order
+
+
 def main() -> None:
-    """Read the URL, wait for the end, and abort unless all went well."""
-    url = sys.stdin.buffer.readline().decode().strip()
-    if sys.stdin.buffer.readline() == _DONE or not url:
-        return
-    for seconds in _WAITS_SECONDS:
+    """Wait for the end, and carry out the last order, several times: not everything has arrived yet."""
+    order = _last_order()
+    ended = datetime.now(UTC)
+    for seconds in _WAITS_SECONDS if order else ():
         time.sleep(seconds)
-        if _delete(url) == 404:  # it is gone
+        is_gone = _delete(order["abort"]) == 404 if "abort" in order else _look(order["look"], order["path"], ended)
+        if is_gone:
             return
 
 

@@ -14,12 +14,13 @@ import re
 import zlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from georeader.errors import DestinationError, ExistsError, WriteError
 from georeader.export.sinks.guardian import Guardian
+from georeader.export.sinks.s3_orphans import orphans
 from georeader.export.sinks.target import CONTENT_TYPE
 from georeader.remote.failures import ADVICE, Failures
 from georeader.remote.s3 import Caller, code_of, status_of
@@ -33,9 +34,6 @@ ABORT_ATTEMPTS = 3
 
 #: Stores whose parts have to be all of one size, but for the last.
 _EVEN_PARTS_HOSTS = ("r2.cloudflarestorage.com",)
-
-#: An upload whose beginning was not heard of is looked for among those that are as young, by clocks that may differ.
-_CLOCKS_DIFFER = timedelta(seconds=5)
 
 _LOG = logging.getLogger("georeader")
 
@@ -114,33 +112,44 @@ class S3Object:
                 raise
 
         begun, upload = datetime.now(UTC), ""
+        self._guardian = Guardian()
+        if (recipe := self._caller.recipe()) is not None:
+            self._guardian.look_for({"caller": recipe, "begun": begun.timestamp(), **self._place})
         try:
             upload = str(self._failures.tried(run, "no upload can be begun")["UploadId"])
         finally:
-            if is_unheard:
-                self._forget_unheard(upload, begun)
+            is_clean = not is_unheard or self._tried_to_forget(upload, begun)
+            if is_clean and not upload:
+                self._guardian.__exit__(None, None, None)
         return upload
 
-    def _forget_unheard(self, upload: str, begun: datetime) -> None:
-        """Abort what an attempt began whose answer was lost: uploads of this key, as young, and without a part."""
+    def _tried_to_forget(self, upload: str, begun: datetime) -> bool:
+        """Abort what an attempt began whose answer was lost; give whether the store could be asked for it."""
         try:
-            found = self._caller.call("list_multipart_uploads", Bucket=self._place["Bucket"], Prefix=self._place["Key"])
-            for other in found.get("Uploads", []):
-                is_ours = other["Key"] == self._place["Key"] and other["UploadId"] != upload
-                if is_ours and other["Initiated"] >= begun - _CLOCKS_DIFFER and not self._has_parts(other["UploadId"]):
-                    self.abort(other["UploadId"])
+            self.forget_unheard(begun, datetime.now(UTC), heard=upload)
         except Exception as error:  # noqa: BLE001  (who may write need not be allowed to list: a lifecycle rule does it)
             _LOG.warning(
                 "%s: an upload may be left in the store that was begun by a request whose answer was lost: %s",
                 self.name, self._failures.redactor.clean(str(error)),
             )  # fmt: skip
+            return False
+        return True
 
-    def _has_parts(self, upload: str) -> bool:
-        return bool(self._caller.call("list_parts", UploadId=upload, **self._place).get("Parts"))
+    def forget_unheard(self, begun: datetime, ended: datetime, *, heard: str = "") -> int:
+        """Abort uploads of this object that were begun within a time and have no part; give how many.
+
+        Raises:
+            Exception: What the client raises: not everybody may list.
+        """
+        names = list(orphans(self._caller.call, *self._place.values(), begun=begun, ended=ended, heard=heard))
+        for name in names:
+            self.abort(name)
+        return len(names)
 
     def guard(self, upload: str) -> AbstractContextManager[Any]:
         """Watch over an upload: should this process die, another one aborts it."""
-        return Guardian(self._caller.abort_url(self._place["Bucket"], self._place["Key"], upload))
+        self._guardian.abort(self._caller.abort_url(self._place["Bucket"], self._place["Key"], upload))
+        return self._guardian
 
     def send(self, upload: str, number: int, body: bytes) -> dict[str, Any]:
         """Send a part.
