@@ -15,6 +15,7 @@ from affine import Affine
 from hypothesis import settings
 from rio_cogeo import cog_validate
 
+from faults.count import pytest_terminal_summary  # noqa: F401  (a hook: says how many faults there were)
 from georeader import GeoTensor
 from range_server import Server, running
 from servers.fixtures import *  # noqa: F403  (fixtures: each starts its server when a test asks for it)

@@ -251,7 +251,9 @@ def _lasting(destination: str) -> Iterator[Case]:
         yield replace(case, do=ResetAfter(1000), times=None, outcome=WriteError)
     first = Case(destination, WRITES[destination][0], ResetBeforeAnswer(), None, WriteError, EARLIER_OR_NEW)
     yield first
-    yield replace(first, do=AnswerEarly(403), outcome=DestinationError, leaves="earlier", has_earlier=False)
+    # A client that is still sending when the connection is closed may miss what was said; obstore does at times.
+    error = GeoreaderError if destination in ("s3-store", "azure", "gcs") else DestinationError
+    yield replace(first, do=AnswerEarly(403), outcome=error, leaves="earlier", has_earlier=False)
     if destination in ("s3", "azure", "http"):
         yield replace(first, do=Stall(), leaves="earlier")
     if destination == "http":
