@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,25 +34,7 @@ from faults.kinds import (
     WrongText,
 )
 from faults.proxy import Fault, FaultProxy, Match
-from faults.upstream import Store, running
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with running() as store:
-        yield store
-
-
-@pytest.fixture
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy(store.url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def client(proxy: FaultProxy) -> Iterator[http.client.HTTPConnection]:
-    with closing(connect(proxy)) as connection:
-        yield connection
+from faults.upstream import Store
 
 
 class TestResets:

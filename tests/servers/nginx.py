@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from servers.asking import ask
+from servers.folder import ServedFolder
 from servers.processes import Plan, need, running
 
 #: What the location that has a small limit takes at most.
@@ -63,7 +64,7 @@ http {{
 
 
 @dataclass(frozen=True)
-class WebServer:
+class WebServer(ServedFolder):
     """A folder that is served, and written to by PUT.
 
     Attributes:
@@ -109,26 +110,6 @@ class WebServer:
     def env(self) -> dict[str, str]:
         """No more than that a proxy is not asked for this machine."""
         return {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-
-    def get(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
-
-    def put(self, name: str, content: bytes) -> None:
-        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(content)
-
-    def exists(self, name: str) -> bool:
-        return (self.folder / name).exists()
-
-    def keys(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
-
-    def clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
 
 
 @cache

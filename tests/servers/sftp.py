@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from servers.folder import ServedFolder
 from servers.processes import Plan, need, running
 
 _PROGRAM = Path(__file__).with_name("sftp_process.py")
@@ -19,7 +19,7 @@ _USER, _PASSWORD = "owner", "secret-of-the-owner"
 
 
 @dataclass(frozen=True)
-class SftpServer:
+class SftpServer(ServedFolder):
     """A folder on a server.
 
     Attributes:
@@ -40,26 +40,6 @@ class SftpServer:
     def url(self, name: str) -> str:
         """All but the last two `options` in one."""
         return f"sftp://{_USER}:{_PASSWORD}@127.0.0.1:{self.port}/{name}"
-
-    def get(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
-
-    def put(self, name: str, content: bytes) -> None:
-        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(content)
-
-    def exists(self, name: str) -> bool:
-        return (self.folder / name).exists()
-
-    def keys(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file())
-
-    def clear(self) -> None:
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
 
 
 def what_is_missing() -> str | None:

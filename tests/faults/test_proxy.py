@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -34,25 +32,7 @@ from faults.kinds import (
     WrongText,
 )
 from faults.proxy import Fault, FaultProxy, Match, refused_url
-from faults.upstream import Store, running
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    with running() as store:
-        yield store
-
-
-@pytest.fixture
-def proxy(store: Store) -> Iterator[FaultProxy]:
-    with FaultProxy(store.url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def client(proxy: FaultProxy) -> Iterator[http.client.HTTPConnection]:
-    with closing(connect(proxy)) as connection:
-        yield connection
+from faults.upstream import Store
 
 
 class TestPassesOn:
