@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NODE_MODULES := tests/foreign/node/node_modules tests/servers/node/node_modules
+NGINX := tests/servers/debian
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements/pinned.txt
 BENCH := benchmarks/.venv
 
@@ -14,7 +15,7 @@ IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.test $(NODE_MODULES)  ## Run every test
+test: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Run every test
 	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.test  ## What CI checks before it tests
@@ -37,7 +38,7 @@ pins:  ## Renew what requirements/ pins (needs uv)
 		--no-header --no-annotate --upgrade --output-file requirements/bench-spaceml.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(NODE_MODULES) $(VENV) $(VENV).identity $(BENCH) benchmarks/.venv-spaceml demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(NODE_MODULES) $(NGINX) $(VENV) $(VENV).identity $(BENCH) benchmarks/.venv-spaceml demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV).identity: FORCE
 	@echo '$(IDENTITY)' | cmp --silent - $@ || echo '$(IDENTITY)' > $@
@@ -79,3 +80,11 @@ $(NODE_MODULES): %/node_modules: %/package.json %/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "no npm: tests that need $(NODE_PACKAGE) are skipped"; \
 	else echo "installing $(NODE_PACKAGE) into $@ ..."; cd $(@D) && npm ci --omit=dev --ignore-scripts --silent \
 		&& touch $(@F) || echo "npm failed: tests that need $(NODE_PACKAGE) are skipped"; fi
+
+# nginx is in no package index; Debian's is unpacked, not installed, which takes no root.
+$(NGINX)/.made:
+	@mkdir -p $(NGINX)
+	@if PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null; then touch $@; \
+	else echo "unpacking nginx into $(NGINX) ..."; \
+		(cd $(NGINX) && apt-get download -qq nginx && dpkg -x nginx_*.deb . && rm nginx_*.deb && touch .made) 2>/dev/null \
+		|| echo "no nginx to be had: tests that need it are skipped; on Debian: apt-get install nginx-light"; fi

@@ -124,8 +124,9 @@ def what_is_missing() -> str | None:
 
 
 def _program() -> str | None:
-    """Debian puts it where a user's PATH need not lead."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    """Debian puts it where a user's PATH need not lead; `make test` where there is none."""
+    unpacked = Path(__file__).with_name("debian") / "usr/sbin"
+    return shutil.which("nginx") or shutil.which("nginx", path=f"/usr/sbin:/usr/local/sbin:{unpacked}")
 
 
 @contextmanager
