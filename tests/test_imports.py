@@ -60,6 +60,19 @@ def test_optional_and_later_needed_packages_are_not_imported(module: str) -> Non
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("module", ["numpy", "rasterio", "georeader.save"])
+def test_the_package_alone_imports_nothing_large(module: str) -> None:
+    done = python(f"import sys, georeader; assert {module!r} not in sys.modules; assert 'save_cog' in dir(georeader)")
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_name_that_is_not_there_is_told_as_python_does() -> None:
+    done = python("import georeader; georeader.save_gif")
+
+    assert "AttributeError: module 'georeader' has no attribute 'save_gif'" in done.stderr
+
+
 def test_importing_save_takes_less_than_one_and_a_half_times_importing_rasterio() -> None:
     """Measured in alternation, in fresh interpreters: medians of the processor time of the imports alone."""
     clock = "import time; start = time.process_time(); import {}; print(time.process_time() - start)"

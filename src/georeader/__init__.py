@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
-from georeader.cog_writer import CogWriter
-from georeader.errors import GeoreaderError
-from georeader.geotensor import GeoTensor
-from georeader.ground_control import GroundControlPoints
-from georeader.rasterio_reader import RasterioReader
-from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
+if TYPE_CHECKING:
+    from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
+    from georeader.cog_writer import CogWriter
+    from georeader.errors import GeoreaderError
+    from georeader.geotensor import GeoTensor
+    from georeader.ground_control import GroundControlPoints
+    from georeader.rasterio_reader import RasterioReader
+    from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,37 @@ __all__ = [
     "save_cog",
     "save_tiled_geotiff",
 ]
+
+#: Where each name is at home. It is imported when it is first asked for: ``georeader --help`` need not wait for GDAL.
+_HOMES = {
+    "AbstractGeoData": "abstract_reader",
+    "CogWriter": "cog_writer",
+    "FakeGeoData": "abstract_reader",
+    "GeoData": "abstract_reader",
+    "GeoDataBase": "abstract_reader",
+    "GeoTensor": "geotensor",
+    "GeoreaderError": "errors",
+    "GroundControlPoints": "ground_control",
+    "RasterioReader": "rasterio_reader",
+    "profile_from_dtype": "save",
+    "save_cog": "save",
+    "save_tiled_geotiff": "save",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, or a module that holds one."""
+    if name in _HOMES:
+        found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = found
+        return found
+    if name in _HOMES.values():
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 class _Package(ModuleType):
