@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -123,12 +124,14 @@ class SinkContract:
 
         assert place.get("out.tif") == expected(kind, is_large)
         assert receipt.size_bytes == len(expected(kind, is_large))
+        assert receipt.checksum == f"crc32:{zlib.crc32(place.get('out.tif') or b''):08x}"
 
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
     def test_so_they_are_of_what_is_read_in_windows(self, is_large: bool, save: Any, place: Place) -> None:
-        save(Lazy(large() if is_large else small()), max_memory="64MiB")
+        receipt = save(Lazy(large() if is_large else small()), max_memory="64MiB")
 
         assert place.get("out.tif") == expected("cog", is_large)
+        assert receipt.checksum == f"crc32:{zlib.crc32(place.get('out.tif') or b''):08x}"
 
     def test_other_readers_read_it(self, save: Any, place: Place, tmp_path: Path, good_cog: Any) -> None:
         save(small())
@@ -251,6 +254,7 @@ class SinkContract:
         (tmp_path / "copy.tif").write_bytes(content)
         good_cog(tmp_path / "copy.tif")
         assert (receipt.engine, receipt.size_bytes) == ("gdal", len(content))
+        assert receipt.checksum == f"crc32:{zlib.crc32(content):08x}"
 
     @pytest.mark.parametrize(
         "name", ["a folder/within/out.tif", "späte Ärzte.tif", "no_suffix", "100%.tif", "a+b=c,d;e.tif"]

@@ -38,7 +38,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     gone when the block ends, or with the process.
 
     Attributes:
-        receipt: What was written, once the block has ended; None before.
+        receipt: A `georeader.export.receipt.Receipt` of what was written, once the block has ended; None before.
 
     Example:
         >>> import numpy as np

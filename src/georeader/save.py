@@ -122,7 +122,9 @@ def save_cog(
             tells its beginning and its end alone.
 
     Returns:
-        A `georeader.export.receipt.Receipt`: path, size, engine and, with ``verify``, the largest error of each band.
+        A `georeader.export.receipt.Receipt`: path, size in bytes, tiles and bytes of each level, compression ratio,
+        seconds, CRC-32 of the file, statistics with ``profile_arg={"STATISTICS": "YES"}``, with ``verify`` the largest
+        error of each band. It prints as one line; ``to_stac()`` makes a STAC item of it (extra ``stac``).
 
     Raises:
         GeoreaderError: One of its kinds (`georeader.errors`), before anything is written: OptionError,
@@ -201,7 +203,7 @@ def save_tiled_geotiff(
         progress: As in `save_cog`.
 
     Returns:
-        As in `save_cog`.
+        A receipt, as in `save_cog`.
 
     Raises:
         GeoreaderError: As in `save_cog`.

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader.export import file_layout
+from georeader.export.checksum import ChecksummedFile
 from georeader.export.directories import make_directories
 from georeader.export.file_layout import Directory, HeaderLayout
 from georeader.export.layout import Level
 from georeader.export.placement import Placement
+from georeader.export.receipt import LevelReceipt
 from georeader.export.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
 from georeader.export.spool import Spool
+from georeader.export.statistics import BandSummary
 from georeader.export.stream_plan import StreamPlan
 from georeader.export.tiff import BIG, CLASSIC, Tag, Version
 from georeader.export.tile_store import TileStore
@@ -60,11 +63,17 @@ class Written:
         version: CLASSIC or BIG.
         largest_errors: Of each band, how far decoded pixels of the full resolution lie from the given ones; empty where
             tiles were not verified.
+        levels: From the full resolution to the smallest overview.
+        crc32: Of the whole file.
+        statistics: One per band, or None where nobody asked for them.
     """
 
     size_bytes: int
     version: Version
     largest_errors: tuple[float, ...]
+    levels: tuple[LevelReceipt, ...]
+    crc32: int
+    statistics: tuple[BandSummary, ...] | None = None
 
 
 class Assembly:
@@ -82,7 +91,8 @@ class Assembly:
             workers: Copy tiles out of the spool.
         """
         self.plan = plan
-        self._file = file
+        self._file = ChecksummedFile(file)
+        self._writes_in_parallel = file.writes_in_parallel
         self._has_parts = file.traits.out_of_order_parts
         self._layouts: list[HeaderLayout] = []
         self._header_bytes = 0
@@ -147,8 +157,12 @@ class Assembly:
         """
         self._base_position = self._write_level(self.plan.levels[0], store, self._base_position)
 
-    def finish(self, largest_errors: tuple[float, ...]) -> Written:
+    def finish(self, largest_errors: tuple[float, ...], statistics: tuple[BandSummary, ...] | None = None) -> Written:
         """Write the header: from here on it is a TIFF.
+
+        Args:
+            largest_errors: As `Written` has them.
+            statistics: As `Written` has them.
 
         Raises:
             WriteError: The disk is full.
@@ -161,7 +175,16 @@ class Assembly:
         header = layout.pack(self._placement.arrays(layout.directories))
         # Where room was left for a longer one, zeros fill it.
         self._file.write_at(0, header.ljust(self._header_bytes, b"\0"))
-        return Written(size_bytes, version, largest_errors)
+        crc32 = self._file.crc32(self._placement.sections)
+        return Written(size_bytes, version, largest_errors, self._level_receipts(), crc32, statistics)
+
+    def _level_receipts(self) -> tuple[LevelReceipt, ...]:
+        factors = (1, *self.plan.spec.overview_factors)
+        tallies = [self._placement.tally(level.number) for level in self.plan.levels]
+        return tuple(
+            LevelReceipt(factor, level.width_px, level.height_px, tally.count, tally.sparse_count, tally.size_bytes)
+            for factor, level, tally in zip(factors, self.plan.levels, tallies, strict=True)
+        )
 
     def _write_level(self, level: Level, store: TileStore, position: int) -> int:
         """Write what is there of a level from a position on; give the position of what is missing."""
@@ -186,7 +209,7 @@ class Assembly:
         if not pieces:
             return
         copy = partial(_copy, self._file, start_bytes, pieces)
-        if not self._file.writes_in_parallel:
+        if not self._writes_in_parallel:
             copy()
             return
         self._copying.add(Task(copy, WRITE_BYTES))
@@ -194,7 +217,7 @@ class Assembly:
             self._copying.take()
 
 
-def _copy(file: RandomAccessFile, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
+def _copy(file: ChecksummedFile, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
     file.write_at(start_bytes, *(piece() for piece in pieces))
 
 

@@ -13,6 +13,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,17 +29,42 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from georeader.errors import OptionError, WriteError
+from georeader.export.checksum import crc32
 from georeader.export.dtypes import WIDE_DTYPES
 from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
 from georeader.export.gdal_options import creation_options, overview_environment
 from georeader.export.gdal_pyramid import averages, averages_are_ours, build_pyramid
 from georeader.export.geotags import check_crs
 from georeader.export.layout import tile_grid
+from georeader.export.level_sizes import level_receipts
+from georeader.export.receipt import LevelReceipt
+from georeader.export.receipt_facts import facts_of_file, facts_of_spec
 from georeader.export.spec import ExportSpec
+from georeader.export.statistics import BandSummary, summary_of_tags
 from georeader.wide_nodata import wide_nodata_sidecar
 
 #: The process that imported this module; in its forks, GDAL works on one thread.
 IMPORTED_BY_PID = os.getpid()
+
+#: A finished file is read in pieces of so many bytes.
+_PIECE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What is told of a file that GDAL wrote.
+
+    Attributes:
+        levels: From the full resolution to the smallest overview.
+        crc32: Of the whole file.
+        statistics: One per band, or None where nobody asked for them.
+        facts: What `receipt_facts` gives.
+    """
+
+    levels: tuple[LevelReceipt, ...]
+    crc32: int
+    statistics: tuple[BandSummary, ...] | None
+    facts: dict[str, Any]
 
 
 def write_raster(
@@ -163,6 +189,41 @@ def _check_crs(path: Path, crs: CRS) -> None:
     with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
         found = dataset.crs
     check_crs(found, crs)
+
+
+def look_at(path: Path, spec: ExportSpec) -> Finished:
+    """Read what a receipt tells of a finished file; each byte of it once.
+
+    Args:
+        path: The file.
+        spec: What was asked for.
+
+    Raises:
+        WriteError: It can't be read.
+    """
+    try:
+        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
+            factors = (1, *(dataset.overviews(1) if spec.encoding.warps else spec.overview_factors))
+            found = [summary_of_tags(dataset.tags(band)) for band in dataset.indexes]
+            facts = facts_of_file(spec, dataset) if spec.encoding.warps else facts_of_spec(spec)
+        with path.open("rb") as file:
+
+            def read(offset_bytes: int, length_bytes: int) -> bytes:
+                file.seek(offset_bytes)
+                return file.read(length_bytes)
+
+            levels = level_receipts(read, factors)
+            file.seek(0)
+            value = 0
+            while piece := file.read(_PIECE_BYTES):
+                value = crc32(piece, value)
+    except (RasterioError, OSError) as error:
+        if isinstance(error, WriteError):
+            raise
+        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
+    is_asked = spec.encoding.options.get("STATISTICS") == "YES"
+    told = tuple(summary for summary in found if summary is not None) if is_asked else ()
+    return Finished(levels, value, told if len(told) == len(found) else None, facts)
 
 
 def check_whole(path: Path, *, is_sparse: bool) -> None:

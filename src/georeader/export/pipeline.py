@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from georeader.errors import DestinationError, OptionError, TileError
 from georeader.export.assembly import Written
+from georeader.export.checksum import checksum_text
 from georeader.export.engine_choice import check_engine, choose_engine
 from georeader.export.file_pixels import FilePixels
 from georeader.export.geotags import descriptive_tags
@@ -28,6 +31,7 @@ from georeader.export.progress import check_progress, telling
 from georeader.export.pyramid import Region
 from georeader.export.reading import WindowReader
 from georeader.export.receipt import Receipt
+from georeader.export.receipt_facts import facts_of_spec
 from georeader.export.sinks.interface import Sink
 from georeader.export.source import Source
 from georeader.export.sources import open_source
@@ -88,9 +92,10 @@ def export(data: Any, sink: Sink, dir_tmpfiles: Path | None, wishes: Wishes) -> 
     Raises:
         GeoreaderError: One of its kinds.
     """
+    begun = time.perf_counter()
     check_progress(wishes.progress)
     memory_bytes(wishes.max_memory)
-    return export_source(open_source(data, _said_missing(wishes)), sink, dir_tmpfiles, wishes)
+    return export_source(open_source(data, _said_missing(wishes)), sink, dir_tmpfiles, wishes, begun=begun)
 
 
 def _said_missing(wishes: Wishes) -> Any:
@@ -101,7 +106,13 @@ def _said_missing(wishes: Wishes) -> Any:
 
 
 def export_source(
-    source: Source, sink: Sink, dir_tmpfiles: Path | None, wishes: Wishes, spec: ExportSpec | None = None
+    source: Source,
+    sink: Sink,
+    dir_tmpfiles: Path | None,
+    wishes: Wishes,
+    spec: ExportSpec | None = None,
+    *,
+    begun: float | None = None,
 ) -> Receipt:
     """Write a source to a sink, and let go of the source.
 
@@ -111,10 +122,12 @@ def export_source(
         dir_tmpfiles: As in `export`.
         wishes: As in `export`.
         spec: The file, where it is planned already (`check_wishes`).
+        begun: What `time.perf_counter` said when the save began; by default it begins now.
 
     Raises:
         GeoreaderError: One of its kinds.
     """
+    begun = time.perf_counter() if begun is None else begun
     source = GuardedSource(source)
     try:
         spec = plan_spec(source.spec, wishes) if spec is None else spec
@@ -123,9 +136,9 @@ def export_source(
             _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
         if engine == "gdal":
             _check_gdal_memory(spec, wishes)
-            receipt = _by_gdal(FilePixels(source, spec), sink, dir_tmpfiles, wishes.progress)
+            receipt = _by_gdal(FilePixels(source, spec), sink, dir_tmpfiles, wishes.progress, begun)
         else:
-            receipt = _by_us(source, spec, sink, wishes)
+            receipt = _by_us(source, spec, sink, wishes, begun)
     finally:
         source.close()
     if wishes.verify:
@@ -176,16 +189,27 @@ def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
     )
 
 
-def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes) -> Receipt:
+def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes, begun: float) -> Receipt:
     max_memory_bytes = memory_bytes(wishes.max_memory)
     plan = plan_stream(without_predictor(spec), verify=wishes.verify)
-    work = _work(source, plan, sink, wishes)
+    work, facts = _work(source, plan, sink, wishes), facts_of_spec(spec)
     with WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
         plan = plan_stream(with_predictor(spec, reader.peek), verify=wishes.verify)
         with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
             written = _write(reader, plan, sink, advance)
             sink.commit()
-    return Receipt(sink.given, written.size_bytes, "stream", written.largest_errors if wishes.verify else None)
+    return Receipt(
+        sink.given,
+        written.size_bytes,
+        "stream",
+        written.largest_errors if wishes.verify else None,
+        levels=written.levels,
+        checksum=checksum_text(written.crc32),
+        seconds=time.perf_counter() - begun,
+        finished=datetime.now(UTC),
+        statistics=written.statistics,
+        **facts,
+    )
 
 
 def _write(reader: WindowReader, plan: StreamPlan, sink: Sink, advance: Any) -> Written:
@@ -209,7 +233,7 @@ def _work(source: Source, plan: StreamPlan, sink: Sink, wishes: Wishes) -> Work:
     return plan_work(plan, traits, sink.traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
 
 
-def _by_gdal(pixels: FilePixels, sink: Sink, dir_tmpfiles: Path | None, progress: Any) -> Receipt:
+def _by_gdal(pixels: FilePixels, sink: Sink, dir_tmpfiles: Path | None, progress: Any, begun: float) -> Receipt:
     from georeader.export import gdal_engine
 
     tiles, tile_bytes = _gdal_tiles(pixels.spec)
@@ -219,10 +243,20 @@ def _by_gdal(pixels: FilePixels, sink: Sink, dir_tmpfiles: Path | None, progress
         spec = with_predictor(pixels.spec, partial(_cut, values))
         with _scratch_folder(dir_tmpfiles, sink) as scratch:
             gdal_engine.write_raster(values, spec, sink.staging_path, scratch, mask=mask)
-        size_bytes = sink.size_bytes
+        size_bytes, written = sink.size_bytes, gdal_engine.look_at(sink.staging_path, spec)
         advance(tiles)  # while it is at work, GDAL doesn't say how far
         sink.commit()
-    return Receipt(sink.given, size_bytes, "gdal")
+    return Receipt(
+        sink.given,
+        size_bytes,
+        "gdal",
+        levels=written.levels,
+        checksum=checksum_text(written.crc32),
+        seconds=time.perf_counter() - begun,
+        finished=datetime.now(UTC),
+        statistics=written.statistics,
+        **written.facts,
+    )
 
 
 def _gdal_tiles(spec: ExportSpec) -> tuple[int, int]:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from georeader.export.file_layout import LEADER_BYTES, Directory, TileArrays
 from georeader.export.tile_store import framed_bytes
+
+
+@dataclass(frozen=True)
+class TileTally:
+    """Tiles of one level, masks included.
+
+    Attributes:
+        count: Number of them.
+        sparse_count: How many of them take no bytes.
+        size_bytes: Length of all of them, without frames.
+    """
+
+    count: int
+    sparse_count: int
+    size_bytes: int
 
 
 class Placement:
@@ -71,6 +87,22 @@ class Placement:
         else:
             self._base_end_bytes = end_bytes
         return start_bytes
+
+    @property
+    def sections(self) -> tuple[range, ...]:
+        """The file from its first byte to its last, as offsets that `place` gave: one range, or head and base."""
+        if self.head_end_bytes == self._base_start_bytes:
+            return (range(self._base_end_bytes),)
+        return range(self.head_end_bytes), range(self._base_start_bytes, self._base_end_bytes)
+
+    def tally(self, level: int) -> TileTally:
+        """Count the tiles of a level that is placed, with those of its masks."""
+        kinds = [self._arrays[key].sizes_bytes for key in ((level, False), (level, True)) if key in self._arrays]
+        return TileTally(
+            count=sum(map(len, kinds)),
+            sparse_count=sum(int(np.count_nonzero(sizes_bytes == 0)) for sizes_bytes in kinds),
+            size_bytes=sum(int(sizes_bytes.sum(dtype=np.int64)) for sizes_bytes in kinds),
+        )
 
     def arrays(self, directories: Iterable[Directory]) -> list[TileArrays]:
         """Give the tile arrays of each directory, in their order; all overviews are placed."""

@@ -7,11 +7,31 @@ computing sample variances", 1979), in the order of the blocks: the same digits 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class BandSummary:
+    """What is told of one band's valid pixels.
+
+    Attributes:
+        minimum: Smallest value; None where no pixel is valid.
+        maximum: Largest value; None likewise.
+        mean: None likewise; NaN or infinite where values are infinite.
+        standard_deviation: Of all valid pixels, not of a sample of them (the divisor is their number); as the mean.
+        valid_percent: How many of the pixels are neither nodata, NaN nor masked.
+    """
+
+    minimum: float | None
+    maximum: float | None
+    mean: float | None
+    standard_deviation: float | None
+    valid_percent: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +53,24 @@ class BandStatistics:
     squares: float = 0.0
     valid_count: int = 0
     count: int = 0
+
+    @property
+    def standard_deviation(self) -> float:
+        """Of the valid pixels; there is one at least."""
+        return math.sqrt(self.squares / self.valid_count)
+
+    @property
+    def summary(self) -> BandSummary:
+        """What is told of them.
+
+        Example:
+            >>> band_statistics(np.array([[1, 3]]), None).summary
+            BandSummary(minimum=1, maximum=3, mean=2.0, standard_deviation=1.0, valid_percent=100.0)
+        """
+        percent = 100 * self.valid_count / self.count if self.count else 0.0
+        if not self.valid_count:
+            return BandSummary(None, None, None, None, percent)
+        return BandSummary(self.minimum, self.maximum, self.mean, self.standard_deviation, percent)
 
     def __add__(self, other: BandStatistics) -> BandStatistics:
         """Join with the statistics of other pixels of the band."""
@@ -93,12 +131,11 @@ def statistics_tags(statistics: BandStatistics) -> dict[str, str]:
     """
     if not statistics.valid_count:
         return {"STATISTICS_VALID_PERCENT": "0"}
-    deviation = math.sqrt(statistics.squares / statistics.valid_count)
     numbers = {
         "STATISTICS_MAXIMUM": statistics.maximum,
         "STATISTICS_MEAN": statistics.mean,
         "STATISTICS_MINIMUM": statistics.minimum,
-        "STATISTICS_STDDEV": deviation,
+        "STATISTICS_STDDEV": statistics.standard_deviation,
     }
     percent = 100 * statistics.valid_count / statistics.count
     return {
@@ -107,12 +144,34 @@ def statistics_tags(statistics: BandStatistics) -> dict[str, str]:
     }
 
 
+def summary_of_tags(tags: Mapping[str, str]) -> BandSummary | None:
+    """Read the metadata items in which GDAL keeps a band's statistics; None where it keeps none.
+
+    Example:
+        >>> summary_of_tags(statistics_tags(band_statistics(np.array([[1, 3]]), None))).mean
+        2.0
+        >>> summary_of_tags({}) is None
+        True
+    """
+    told = {name: tags.get(f"STATISTICS_{name}") for name in ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV", "VALID_PERCENT")}
+    if told["MEAN"] is None and told["VALID_PERCENT"] is None:
+        return None
+    minimum, maximum = (None if text is None else _told(text) for text in (told["MINIMUM"], told["MAXIMUM"]))
+    mean, deviation = (None if text is None else float(text) for text in (told["MEAN"], told["STDDEV"]))
+    return BandSummary(minimum, maximum, mean, deviation, float(told["VALID_PERCENT"] or 100))
+
+
 def _mean(valid: NDArray[Any]) -> float:
     return float(valid.mean(dtype=np.float64))
 
 
 def _number(value: float) -> str:
     return repr(value).removesuffix(".0")  # the shortest digits that come back as the same number
+
+
+def _told(text: str) -> int | float:
+    """Read a number; whole ones of 64 bits keep their digits."""
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 def _percent(percent: float, *, is_all: bool) -> str:

@@ -23,6 +23,7 @@ from georeader.export.file_pixels import FilePixels
 from georeader.export.geotags import descriptive_tags
 from georeader.export.pixel_store import PixelStore
 from georeader.export.reading import WindowReader
+from georeader.export.statistics import BandStatistics
 from georeader.export.statistics_fold import StatisticsFold
 from georeader.export.stream_plan import StreamPlan
 from georeader.export.tiff import Tag
@@ -119,7 +120,7 @@ class _Run:
             for tile in tiles:
                 self._note_errors(plane, tile)
             self.progress(len(tiles))
-        return assembly.finish(self._largest_errors())
+        return self._finish(assembly)
 
     def spool_base(self) -> Written:
         """All levels at once, then the overviews, then the full resolution out of its spool."""
@@ -129,7 +130,7 @@ class _Run:
         assembly = self._assembly()
         assembly.write_overviews(self.tile_store)
         assembly.write_base(self.tile_store)
-        return assembly.finish(self._largest_errors())
+        return self._finish(assembly)
 
     def send_base(self) -> Written:
         """All levels at once, the full resolution off to its parts as it comes; then the overviews."""
@@ -140,7 +141,7 @@ class _Run:
             self._stream(bands, write)
         self._lay_out(assembly)
         assembly.write_overviews(self.tile_store)
-        return assembly.finish(self._largest_errors())
+        return self._finish(assembly)
 
     def as_it_comes(self) -> Written:
         """The full resolution alone: each tile is written as soon as those before it are."""
@@ -148,7 +149,7 @@ class _Run:
         write = partial(assembly.write_base, self.tile_store)
         for bands in self.work.band_groups:
             self._stream(bands, write)
-        return assembly.finish(self._largest_errors())
+        return self._finish(assembly)
 
     # What they are made of.
 
@@ -217,10 +218,17 @@ class _Run:
     def _lay_out(self, assembly: Assembly) -> None:
         described = self._described
         if described is None or self.plan.with_statistics:
-            joined = [band for first in sorted(self.statistics) for band in self.statistics[first].joined()]
-            described = descriptive_tags(self.plan.spec, joined)
+            described = descriptive_tags(self.plan.spec, self._joined())
         overview_bytes = sum(self.tile_store.size_bytes(level.number) for level in self.plan.levels[1:])
         assembly.lay_out(described, overview_bytes)
+
+    def _finish(self, assembly: Assembly) -> Written:
+        statistics = tuple(band.summary for band in self._joined()) if self.plan.with_statistics else None
+        return assembly.finish(self._largest_errors(), statistics)
+
+    def _joined(self) -> list[BandStatistics]:
+        """Give what was measured of each band."""
+        return [band for first in sorted(self.statistics) for band in self.statistics[first].joined()]
 
     def _note_errors(self, plane: int, tile: EncodedTiles) -> None:
         if tile.largest_errors:

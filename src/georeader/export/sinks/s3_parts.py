@@ -11,16 +11,14 @@ import base64
 import hashlib
 import logging
 import re
-import zlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import imagecodecs
-
 from georeader.errors import DestinationError, ExistsError, WriteError
+from georeader.export.checksum import crc32
 from georeader.export.sinks.guardian import Guardian
 from georeader.export.sinks.s3_orphans import orphans
 from georeader.export.sinks.target import CONTENT_TYPE
@@ -282,9 +280,7 @@ def wants_even_parts(endpoint: str) -> bool:
 
 
 def _crc32(body: bytes) -> str:
-    # zlib-ng's takes a fifth of zlib's time; some builds of imagecodecs lack it.
-    number = imagecodecs.zlibng_crc32(body) if imagecodecs.ZLIBNG.available else zlib.crc32(body)
-    return base64.b64encode(number.to_bytes(4, "big")).decode()
+    return base64.b64encode(crc32(body).to_bytes(4, "big")).decode()
 
 
 def _etag_of(parts: list[dict[str, Any]]) -> str | None:

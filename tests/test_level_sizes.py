@@ -1,0 +1,51 @@
+"""Levels read from a finished TIFF's directories, however its numbers are written."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+
+from georeader.errors import WriteError
+from georeader.export.level_sizes import level_receipts
+from georeader.export.receipt import LevelReceipt
+
+
+def read_of(content: bytes) -> Any:
+    return lambda offset_bytes, length_bytes: content[offset_bytes : offset_bytes + length_bytes]
+
+
+def tiff(**options: Any) -> bytes:
+    """A TIFF of two levels, by tifffile."""
+    file = BytesIO()
+    pixels = np.arange(100 * 70, dtype="uint16").reshape(100, 70)
+    with tifffile.TiffWriter(file, **options) as writer:
+        writer.write(pixels, tile=(32, 32), compression="zlib")
+        writer.write(pixels[::2, ::2], tile=(32, 32), compression="zlib", subfiletype=1)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_every_kind_of_tiff_is_read(byteorder: str, bigtiff: bool) -> None:
+    content = tiff(byteorder=byteorder, bigtiff=bigtiff)
+
+    levels = level_receipts(read_of(content), (1, 2))
+
+    with tifffile.TiffFile(BytesIO(content)) as file:
+        base, overview = (sum(page.databytecounts) for page in file.pages)
+    assert levels == (LevelReceipt(1, 70, 100, 12, 0, base), LevelReceipt(2, 35, 50, 4, 0, overview))
+
+
+@pytest.mark.parametrize("length_bytes", [0, 3, 8, 100])
+def test_a_file_that_ends_too_early_is_an_error(length_bytes: int) -> None:
+    with pytest.raises(WriteError, match="can't be read"):
+        level_receipts(read_of(tiff()[:length_bytes]), (1, 2))
+
+
+def test_other_levels_than_were_asked_for_are_an_error() -> None:
+    with pytest.raises(WriteError, match="not 3 of them"):
+        level_receipts(read_of(tiff()), (1, 2, 4))
