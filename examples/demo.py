@@ -17,6 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rio_cogeo import cog_validate
 
 from georeader import GeoTensor, RasterioReader, save_cog
+from georeader.preview import preview
 
 OUTPUT = Path("demo-output")
 CODECS = [
@@ -64,20 +65,9 @@ def print_table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) 
         print("  " + "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
 
 
-def write_preview(path: Path, preview: Path) -> tuple[int, int]:
-    """Draw a PNG from the overview that is at most 700 pixels wide; the full resolution is not read."""
-    reader = RasterioReader(path)
-    levels = [reader.reader_overview(level) for level in range(len(reader.overviews()))]
-    small = next(level for level in levels if level.width <= 700).load()
-    profile = {"driver": "PNG", "count": small.count, "height": small.height, "width": small.width, "dtype": "uint8"}
-    with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(preview, "w", **profile) as image:
-        image.write(small.values)
-    return small.width, small.height
-
-
 def main() -> None:
     """Write one COG a codec, print what came out, leave a preview."""
-    # The JPEG has no place on Earth yet, and the PNG will have none: rasterio need not tell.
+    # The JPEG has no place on Earth yet: rasterio need not tell.
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     OUTPUT.mkdir(exist_ok=True)
     picture = blue_marble()
@@ -102,9 +92,9 @@ def main() -> None:
     head = ("level", "columns x rows", "tiles of 256", "bytes", "ratio")
     print_table(f"Inside {chosen}:", head, level_rows(chosen))
 
-    preview = OUTPUT / "preview.png"
-    width, height = write_preview(chosen, preview)
-    print(f"\n{preview}: {width} x {height} pixels, drawn from an overview")
+    picture_path = OUTPUT / "preview.png"
+    picture_path.write_bytes(preview(chosen, max_side_px=700))
+    print(f"\n{picture_path}: a picture 700 pixels wide, drawn from an overview")
     if any("NOT VALID" in row for row in rows):
         raise SystemExit("a file is not a valid COG")
 

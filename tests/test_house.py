@@ -36,6 +36,7 @@ PURE = [
     "ground_control.py",
     "reader_selection.py",
     "errors.py",
+    *(f"picture/{name}.py" for name in ("bands", "colours", "resize", "size", "stretch")),
 ]
 
 #: What opens, reads, writes or removes something.

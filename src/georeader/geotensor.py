@@ -332,5 +332,10 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
 
     __str__ = __repr__
 
+    def _repr_html_(self) -> str:
+        from georeader.picture.html import html_of
+
+        return html_of(self)
+
 
 geotensor_numpy.give_plain_arrays(GeoTensor)

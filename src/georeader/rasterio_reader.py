@@ -29,8 +29,8 @@ from georeader.window_utils import overlap, whole_pixel_window, window_transform
 class RasterioReader(Georeferenced):
     """A lazy (band, row, column) raster: a file, or a window or some bands of one.
 
-    The file is opened at construction for its metadata, again for each read, and never kept open, so a
-    reader can be pickled and used from threads. Memory: that of the window that is read.
+    The file is opened at construction for its metadata, again for each read, and never kept open, so a reader can be
+    pickled and used from threads. Memory: that of the window that is read.
 
     Attributes:
         path: As given, as a string; it may hold secrets, which `name` and the repr leave out.
@@ -39,8 +39,7 @@ class RasterioReader(Georeferenced):
         transform: Affine of the window in focus.
         crs: rasterio CRS, or None.
         nodata: The file's nodata for the first band in focus, or None: an int for integer bands, else a float.
-        fill_value_default: What stands for "no data": ``nodata`` unless told otherwise. Where it is
-            None, reads beyond the raster's edge give 0.
+        fill_value_default: What stands for "no data": ``nodata`` unless told otherwise. None: 0 beyond the edge.
         indexes: Bands in focus, counted from 1.
         window_focus: Window in focus, relative to the file.
 
@@ -93,9 +92,8 @@ class RasterioReader(Georeferenced):
             self.overview_level = self._level(overview_level, len(self.overviews()))
             with self._open() as dataset:
                 self._info = at_overview(self._info, dataset)
-        self.crs = self._info.crs
+        self.crs, self.window_focus = self._info.crs, self._file_window()
         self.indexes = list(range(1, self._info.count + 1))
-        self.window_focus = self._file_window()
         if indexes is not None:
             self.set_indexes(indexes, relative=False)
         if window_focus is not None:
@@ -263,8 +261,7 @@ class RasterioReader(Georeferenced):
         """Read what is in focus.
 
         Args:
-            boundless: True: always the size of the window in focus, filled outside the raster. False:
-                the window is cut at the raster's edge.
+            boundless: True: always the size of the window in focus, filled outside the raster. False: cut at its edge.
 
         Returns:
             (band, row, column) GeoTensor with the file's metadata in ``attrs``, and with its mask where `has_mask`.
@@ -370,8 +367,7 @@ class RasterioReader(Georeferenced):
     def block_windows(self, bidx: int = 1) -> list[tuple[tuple[int, int], Window]]:
         """Give the file's tiles inside the window in focus, as ((tile row, tile column), window).
 
-        The windows are cut at the edge of the window in focus and relative to it, so that
-        `read_from_window` takes them.
+        The windows are cut at the edge of the window in focus and relative to it, as `read_from_window` takes them.
 
         Args:
             bidx: Band of the file whose tiles are meant, counted from 1.
@@ -395,6 +391,10 @@ class RasterioReader(Georeferenced):
     def __repr__(self) -> str:
         from georeader.describe import describe_grid
 
-        named = [name or "-" for name in self.descriptions]
-        bands = ", ".join(named) if any(self.descriptions) else None
+        bands = ", ".join(name or "-" for name in self.descriptions) if any(self.descriptions) else None
         return describe_grid(self, path=self.name, bands=bands)
+
+    def _repr_html_(self) -> str:
+        from georeader.picture.html import html_of
+
+        return html_of(self)

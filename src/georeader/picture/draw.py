@@ -1,0 +1,107 @@
+"""The one way from a raster to a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.errors import NodataError, ReadError, ShapeError
+from georeader.export.dtypes import check_nodata, storage_dtype
+from georeader.export.pyramid import Reduction
+from georeader.export.source import Source
+from georeader.export.sources.described import attrs_of
+from georeader.export.spec import SourceSpec, default_resampling
+from georeader.picture.bands import BandWish, ShownBands, choose_bands
+from georeader.picture.colours import Colouring, colour
+from georeader.picture.level import opened_level, read_level
+from georeader.picture.resize import resize
+
+#: Methods that invent no value: rasters whose overviews were made by them are of classes.
+_PICKING = ("NEAREST", "MODE")
+
+
+@dataclass(frozen=True)
+class PictureWish:
+    """What is wanted of a picture.
+
+    Attributes:
+        max_side_px: Its longest side.
+        bands: One or three, counted from 1, or by name; None: chosen by `choose_bands`.
+        percentiles: Of the stretch, and that there is one; None: the default, and none for what is a picture already.
+        most_read_bytes: Where more would have to be read (decoded), there is no picture; None: whatever it takes.
+    """
+
+    max_side_px: int
+    bands: BandWish | None = None
+    percentiles: tuple[float, float] | None = None
+    most_read_bytes: int | None = None
+
+
+def draw(raster: Any, wish: PictureWish) -> NDArray[np.uint8]:
+    """Draw a raster.
+
+    Args:
+        raster: What `georeader.save_cog` takes; never changed.
+        wish: What is wanted.
+
+    Returns:
+        (row, column, channel) of grey and alpha, or of red, green, blue and alpha.
+
+    Raises:
+        GeoreaderError: It is no raster, can't be read, or has no such bands; or more would have to be read.
+    """
+    shape = getattr(raster, "shape", ())
+    if isinstance(shape, tuple) and len(shape) == 4:
+        raise ShapeError(f"a picture shows one time, and this raster of shape {shape} has several; give one: gt[0]")
+    with opened_level(raster, wish.max_side_px) as level:
+        spec = level.source.spec
+        shown = choose_bands(spec.metadata, spec.count, spec.dtype, wish.bands)
+        how = _colouring(spec, shown, wish)
+        bands = shown.colours if shown.alpha is None else (*shown.colours, shown.alpha)
+        method = _method(raster, spec.count, shown, how)
+        _check_cost(level.source, len(bands), wish)
+        alpha = len(bands) - 1 if how.has_alpha else None
+        pixels, mask = read_level(level, bands, Reduction((method,) * len(bands), how.nodata, alpha))
+    return resize(colour(pixels, mask, how), level.picture, picks=method in _PICKING)
+
+
+def _method(raster: Any, count: int, shown: ShownBands, how: Colouring) -> str:
+    """Say how pixels are reduced: as the raster's overviews are, which a GDAL tag tells, where those are of classes."""
+    tags = attrs_of(raster).get("tags")
+    told = str(tags.get("OVR_RESAMPLING_ALG", "")).upper().split(",") if isinstance(tags, Mapping) else [""]
+    method = told[shown.colours[0]] if len(told) == count else told[0]
+    return method if method in _PICKING else default_resampling(how.is_mask or how.colormap is not None)
+
+
+def _colouring(spec: SourceSpec, shown: ShownBands, wish: PictureWish) -> Colouring:
+    is_mask = spec.dtype.kind == "b"
+    return Colouring(
+        nodata=None if is_mask and not spec.fill_value_was_said else _nodata(spec),
+        colormap=spec.metadata.colormap if spec.count == 1 else None,
+        is_mask=is_mask,
+        are_finished=shown.are_finished,
+        has_alpha=shown.alpha is not None,
+        percentiles=wish.percentiles,
+    )
+
+
+def _nodata(spec: SourceSpec) -> int | float | None:
+    try:
+        return check_nodata(spec.fill_value, storage_dtype(spec.dtype), "fill_value_default")
+    except NodataError:
+        return None  # no pixel has it
+
+
+def _check_cost(source: Source, bands: int, wish: PictureWish) -> None:
+    spec = source.spec
+    needed_bytes = spec.height_px * spec.width_px * bands * spec.dtype.itemsize
+    if wish.most_read_bytes is None or source.is_in_memory or needed_bytes <= wish.most_read_bytes:
+        return
+    raise ReadError(
+        f"{source.name}: it has no overview that is small enough, so that a picture takes {needed_bytes / 2**20:.0f} "
+        "MiB of pixels; georeader.preview.preview(...) reads them"
+    )

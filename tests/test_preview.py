@@ -1,0 +1,332 @@
+"""What a raster looks like: which pixels are transparent, and what colours the others have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from georeader import GeoTensor, RasterioReader, save_cog
+from georeader.errors import DtypeError, GeoreferenceError, OptionError, ReadError, ShapeError
+from georeader.preview import preview
+from pictures import read_png, read_rgba
+
+TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
+CRS = "EPSG:32630"
+
+
+def tensor(values: Any, *, nodata: Any = None, **attrs: Any) -> GeoTensor:
+    return GeoTensor(np.asarray(values), TRANSFORM, CRS, nodata, attrs=attrs)
+
+
+def greys(data: Any, **options: Any) -> list[list[int | None]]:
+    """Give the greys of a raster's picture, None where it is transparent."""
+    picture = read_rgba(preview(data, **options))
+    assert (picture[..., 0] == picture[..., 1]).all()
+    assert (picture[..., 0] == picture[..., 2]).all()
+    assert set(np.unique(picture[..., 3])) <= {0, 255}
+    return [[int(pixel[0]) if pixel[3] else None for pixel in row] for row in picture]
+
+
+@pytest.fixture(autouse=True)
+def _numpy_has_nothing_to_say() -> Iterator[None]:
+    with np.errstate(all="raise"):
+        yield
+
+
+# Numbers.
+
+
+def test_a_band_is_stretched_over_all_greys() -> None:
+    assert greys(tensor([[100, 150], [200, 300]]), percentiles=(0, 100)) == [[0, 64], [128, 255]]
+
+
+def test_outliers_beyond_the_2nd_and_98th_percentile_do_not_darken_the_rest() -> None:
+    ramp = np.linspace(0, 1, 1000)
+    ramp[[0, 999]] = -1e9, 1e9
+
+    picture = read_png(preview(tensor(ramp.reshape(20, 50))))
+
+    assert picture.shape == (20, 50, 1)
+    assert picture[10, 0, 0] == round((ramp[500] - ramp[20]) / (ramp[979] - ramp[20]) * 255)
+    assert (picture[0, 0, 0], picture[-1, -1, 0]) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[7, 7]], "uint16"), [[128, 128]]),
+        (np.array([[np.nan, 7.5]]), [[None, 128]]),
+        (np.array([[np.inf, -np.inf, 0, 1]]), [[None, None, 0, 255]]),
+        (np.array([[np.nan, np.inf]], "float32"), [[None, None]]),
+        (np.array([[-(2**63), 0, 2**63 - 1]], "int64"), [[0, 128, 255]]),
+        (np.array([[2**63 - 3, 2**63 - 2, 2**63 - 1]], "int64"), [[0, 128, 255]]),
+        (np.array([[0, 2**64 - 1]], "uint64"), [[0, 255]]),
+        (np.array([[-1.7e308, 0, 1.7e308]]), [[0, 128, 255]]),
+        (np.array([[0, 5e-324]]), [[0, 255]]),
+        (np.array([[3 + 4j, 0, 10]], "complex64"), [[128, 0, 255]]),
+        (np.array([[1.5e308 + 1.5e308j, 0, 10]]), [[None, 0, 255]]),
+        (np.array([[-128, 127]], "int8"), [[0, 255]]),
+        (np.array([[0, 1, 2]], "float16"), [[0, 128, 255]]),
+        (np.array([[0, 256]], ">u2"), [[0, 255]]),
+    ],
+    ids=[
+        "one value", "one valid pixel", "infinities", "nothing valid", "all of int64", "the end of int64",
+        "all of uint64", "all of float64", "the smallest float64", "magnitudes", "a magnitude beyond float64", "int8",
+        "float16", "big-endian",
+    ],
+)  # fmt: skip
+def test_any_dtype_and_extreme_is_shown(values: Any, expected: list[list[int | None]]) -> None:
+    assert greys(tensor(values)) == expected
+
+
+def test_a_mask_is_black_and_white() -> None:
+    assert greys(tensor([[True, False], [True, True]])) == [[255, 0], [255, 255]]
+    assert greys(GeoTensor(np.array([[True, False]]), TRANSFORM, CRS)) == [[255, 0]]
+
+
+def test_a_mask_whose_false_was_said_to_be_no_data_is_transparent_there() -> None:
+    assert greys(tensor([[True, False]], nodata=False)) == [[255, None]]
+
+
+def test_a_dtype_that_a_geotiff_does_not_have_is_refused() -> None:
+    with pytest.raises(DtypeError, match="datetime64"):
+        preview(tensor(np.zeros((2, 2), "datetime64[D]")))
+
+
+# What is transparent.
+
+
+@pytest.mark.parametrize("nodata", [0, -9999, np.nan, 5e37])
+def test_nodata_is_transparent_and_not_in_the_stretch(nodata: float) -> None:
+    assert greys(tensor(np.array([[nodata, 10, 20]], "float32"), nodata=nodata)) == [[None, 0, 255]]
+
+
+def test_nodata_that_the_dtype_cannot_hold_is_no_pixels() -> None:
+    assert greys(tensor(np.array([[0, 255]], "uint8"), nodata=np.nan)) == [[0, 255]]
+
+
+def test_masked_pixels_are_transparent_and_not_in_the_stretch() -> None:
+    masked = np.ma.masked_array([[10, 20, 9999]], mask=[[False, False, True]])
+
+    assert greys(GeoTensor(masked, TRANSFORM, CRS, None)) == [[0, 255, None]]
+
+
+@pytest.mark.parametrize("internal", [True, False])
+def test_a_files_own_mask_is_transparent(internal: bool, tmp_path: Path) -> None:
+    path = tmp_path / "masked.tif"
+    profile = {"driver": "GTiff", "height": 1, "width": 3, "count": 1, "dtype": "uint16", "crs": CRS}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal),
+        rasterio.open(path, "w", **profile, transform=TRANSFORM) as dataset,
+    ):
+        dataset.write(np.array([[[10, 20, 9999]]], "uint16"))
+        dataset.write_mask(np.array([[True, True, False]]))
+
+    assert greys(path) == [[0, 255, None]]
+
+
+def test_alpha_is_the_pictures_own() -> None:
+    colours = [[[10, 20, 30]], [[40, 50, 60]], [[70, 80, 90]], [[0, 127, 255]]]
+    picture = read_png(
+        preview(tensor(np.array(colours, "uint8"), colorinterp=["red", "green", "blue", "alpha"])),
+    )
+
+    assert picture.tolist() == [[[0, 0, 0, 0], [20, 50, 80, 127], [30, 60, 90, 255]]]
+
+
+def test_alpha_of_16_bits_is_opaque_where_it_is_not_0() -> None:
+    assert greys(tensor(np.array([[[9, 1, 2]], [[0, 1, 65535]]], "uint16"), colorinterp=["gray", "alpha"])) == [
+        [None, 0, 255]
+    ]
+
+
+def test_a_pixel_that_is_missing_in_some_bands_is_shown() -> None:
+    bands = np.array([[[0, 0, 5]], [[0, 7, 5]], [[0, 7, 5]]], "uint8")
+
+    assert read_png(preview(tensor(bands, nodata=0))).tolist() == [[[0, 0, 0, 0], [0, 7, 7, 255], [5, 5, 5, 255]]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        st.sampled_from(["uint8", "int16", "float32", "float64", "int64"]),
+        hnp.array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=40),
+        elements=st.integers(0, 5),
+    ),
+    st.integers(1, 40),
+)
+def test_nodata_is_always_transparent_and_nothing_else_is(values: Any, max_side_px: int) -> None:
+    """In whatever size: each pixel of the picture covers an area, and is transparent where all of that is missing."""
+    picture = read_rgba(preview(tensor(values, nodata=0), max_side_px=max_side_px, bands=1))
+
+    missing = (values if values.ndim == 2 else values[0]) == 0
+    assert max(picture.shape[:2]) == min(max_side_px, max(missing.shape))
+    if picture.shape[:2] == missing.shape:
+        assert ((picture[..., 3] == 0) == missing).all()
+        assert set(np.unique(picture[..., 3])) <= {0, 255}
+    assert (picture[..., 3] == 0).all() == missing.all()
+    assert (picture[picture[..., 3] == 0] == 0).all()
+
+
+# Colours.
+
+
+def test_8_bit_red_green_and_blue_are_shown_as_they_are() -> None:
+    pixels = np.array([[[50, 60]], [[70, 80]], [[90, 100]]], "uint8")
+    as_they_are = [[[50, 70, 90], [60, 80, 100]]]
+
+    assert read_png(preview(tensor(pixels))).tolist() == as_they_are
+    assert read_png(preview(tensor(pixels, colorinterp=["red", "green", "blue"]))).tolist() == as_they_are
+    assert read_png(preview(tensor(pixels[::-1], colorinterp=["blue", "green", "red"]))).tolist() == as_they_are
+
+
+def test_percentiles_that_are_asked_for_stretch_8_bit_colours_too() -> None:
+    pixels = np.array([[[50, 60]], [[70, 80]], [[90, 100]]], "uint8")
+
+    assert read_png(preview(tensor(pixels), percentiles=(2, 98))).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+
+
+def test_colours_of_more_bits_are_stretched_band_by_band() -> None:
+    pixels = np.array([[[500, 600, 700]], [[10, 20, 30]], [[0, 0, 1]]], "uint16")
+
+    picture = read_png(preview(tensor(pixels, colorinterp=["red", "green", "blue"])))
+
+    assert picture.tolist() == [[[0, 0, 0], [128, 128, 0], [255, 255, 255]]]
+
+
+COLOURS = {0: (99, 99, 99, 0), 1: (200, 0, 0, 255), 3: (0, 150, 0, 255), 200: (0, 0, 90, 100)}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int64", "float32"])
+def test_a_colour_table_gives_its_colours(dtype: str) -> None:
+    classes = np.array([[0, 1, 2], [3, 199, 200]], dtype)
+
+    picture = read_png(preview(tensor(classes, colormap=COLOURS)))
+
+    nothing = [0, 0, 0, 0]
+    assert picture.tolist() == [
+        [nothing, [200, 0, 0, 255], nothing],
+        [[0, 150, 0, 255], nothing, [0, 0, 90, 100]],
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint64", "float32"])
+def test_entries_of_a_colour_table_beyond_the_dtype_are_those_of_no_pixel(dtype: str) -> None:
+    one = np.array([[1]], dtype)
+
+    assert read_png(preview(tensor(one, colormap={1: (9, 8, 7), 10**400: (1, 1, 1)}))).tolist() == [[[9, 8, 7]]]
+    assert read_png(preview(tensor(one, colormap={10**400: (1, 1, 1)}))).tolist() == [[[0, 0, 0, 0]]]
+
+
+def test_nodata_is_transparent_whatever_its_colour() -> None:
+    picture = read_png(preview(tensor(np.array([[1, 3]], "uint8"), nodata=3, colormap=COLOURS)))
+
+    assert picture.tolist() == [[[200, 0, 0, 255], [0, 0, 0, 0]]]
+
+
+@pytest.mark.parametrize("max_side_px", [1, 7, 100, 333])
+def test_a_smaller_picture_of_classes_has_no_other_colours(max_side_px: int, rng: np.random.Generator) -> None:
+    colours = {value: (value, 255 - value, 2 * value, 255) for value in (0, 50, 100)}
+    classes = rng.choice([0, 50, 100], size=(500, 999)).astype("uint8")
+
+    picture = read_png(preview(tensor(classes, colormap=colours), max_side_px=max_side_px))
+
+    assert picture.shape[1] == max_side_px
+    assert set(map(tuple, picture.reshape(-1, 3))) <= {colour[:3] for colour in colours.values()}
+
+
+def test_a_smaller_picture_of_numbers_averages_and_leaves_out_what_is_missing() -> None:
+    blocks = np.kron([[10, 20], [30, 0]], np.ones((128, 128))).astype("float32")
+    blocks[::2, ::2] = 0
+    blocks[50, 50] = np.nan
+
+    assert greys(tensor(blocks, nodata=0), max_side_px=2) == [[0, 128], [255, None]]
+
+
+# The arguments.
+
+
+def test_what_a_geotiff_could_not_keep_is_not_warned_of(recwarn: pytest.WarningsRecorder) -> None:
+    preview(tensor(np.array([[1, 2]], "uint8"), tags={"no:key": "of GDAL's"}))
+
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_picture_of_a_reader_is_that_of_its_bands_and_window_in_focus(tmp_path: Path) -> None:
+    values = np.arange(3 * 20 * 30, dtype="uint16").reshape(3, 20, 30)
+    save_cog(tensor(values), tmp_path / "out.tif")
+    reader = RasterioReader(tmp_path / "out.tif")
+
+    part = reader.isel({"band": [2], "y": slice(5, 15), "x": slice(10, 30)})
+
+    assert greys(part) == greys(tensor(values[2, 5:15, 10:30]))
+
+
+def test_an_open_file_system_opens_the_path() -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    save_cog(tensor(np.array([[1, 2]], "uint8")), "/folder/out.tif", fs=memory)
+
+    assert greys("/folder/out.tif", fs=memory) == [[0, 255]]
+    memory.rm("/folder", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_side_px": 0}, "max_side_px=0; give 1 to"),
+        ({"max_side_px": 10**9}, "give 1 to 32768"),
+        ({"max_side_px": 10.5}, "max_side_px=10.5 is no whole number"),
+        ({"bands": [1, 2]}, "one band \\(grey\\), or three"),
+        ({"bands": []}, "one band"),
+        ({"bands": 0}, "band 0 asked for; there are 1 to 2"),
+        ({"bands": [1, 2, 3]}, "band 3 asked for; there are 1 to 2"),
+        ({"bands": [1.5]}, "1.5 is neither a number nor a name"),
+        ({"bands": "swir"}, "no band named 'swir'; the raster's descriptions: NDVI"),
+        ({"percentiles": (98, 2)}, "from 0 to 100, the lower one first"),
+        ({"percentiles": (0, 101)}, "from 0 to 100"),
+        ({"percentiles": (0, np.nan)}, "from 0 to 100"),
+        ({"percentiles": 2}, "give two numbers"),
+        ({"fs": object()}, "fs goes with a path, and data is a GeoTensor"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    data = tensor(np.zeros((2, 3, 3), "uint8"), descriptions=["NDVI", None])
+
+    with pytest.raises(OptionError, match=message):
+        preview(data, **options)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (tensor(np.zeros((2, 1, 3, 3))), ShapeError, "one time"),
+        (tensor(np.zeros((0, 3))), ShapeError, "no pixels"),
+        (np.zeros((3, 3)), GeoreferenceError, "transform"),
+        ("missing.tif", ReadError, "missing.tif"),
+    ],
+)
+def test_what_is_no_raster_is_refused(data: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        preview(data)
+
+
+def test_the_data_stay_as_they_are(rng: np.random.Generator) -> None:
+    data = tensor(rng.normal(size=(3, 50, 60)), nodata=0, tags={"a": "b"})
+    before, attrs = data.values.copy(), dict(data.attrs)
+    data.values.flags.writeable = False
+
+    preview(data, max_side_px=20)
+
+    np.testing.assert_array_equal(data.values, before)
+    assert data.attrs == attrs
