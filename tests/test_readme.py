@@ -24,12 +24,13 @@ def test_the_code_runs_and_prints_what_it_says(
     promised = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("# ")]
     assert capsys.readouterr().out.splitlines() == promised
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "classes.tif", "copy.tif", "ndvi.tif", "part.tif",
+        "32TQM.tif", "32TQM_20240501.tif", "32TQN.tif", "32TQN_20240501.tif", "classes.tif", "copy.tif", "ndvi.tif",
+        "part.tif",
     ]  # fmt: skip
 
 
 def test_the_commands_are_targets_of_the_makefile() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert {"demo", "test"} <= targets
-    assert set(re.findall(r"^make (\w+)", README, re.MULTILINE)) <= targets
+    assert set(re.findall(r"^make ([\w-]+)", README, re.MULTILINE)) <= targets

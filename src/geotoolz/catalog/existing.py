@@ -1,0 +1,66 @@
+"""Whether a file is there already. Local paths are asked of the system, all others of fsspec, or of obstore."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from georeader.errors import MissingExtraError, ReadError
+from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
+from geotoolz.operator import Output
+
+
+def is_there(output: Output) -> bool:
+    """Tell whether a file is there.
+
+    Args:
+        output: Where. Of http(s), a server has to answer HEAD or GET.
+
+    Raises:
+        ReadError: The store does not say: it can't be reached, or denies it.
+        MissingExtraError: Nothing that is installed knows the URL's scheme.
+    """
+    if output.fs is None and "://" not in output.path:
+        return Path(output.path).exists()
+    name = redact_url(output.path)
+    options = getattr(output.fs, "storage_options", None) or getattr(output.fs, "config", None)
+    headers = output.http_headers or {}
+    redactor = Redactor([*secrets_of_url(output.path), *secrets_of_options(options), *headers.values()])
+    try:
+        return _asked(output)
+    except ImportError as error:
+        raise MissingExtraError(f"{name!r}: skip_existing needs what reads it by fsspec: {error}") from error
+    except Exception as error:  # noqa: BLE001  (clients raise anything, and all of it means: no answer)
+        raise ReadError(
+            f"{name!r}: whether it is there can't be told: {redactor.clean(str(error))}"
+        ) from redactor.cause(error)
+
+
+def _asked(output: Output) -> bool:
+    try:
+        if output.fs is not None and callable(getattr(output.fs, "head", None)) and not hasattr(output.fs, "info"):
+            output.fs.head(output.path)  # a store of obstore
+            return True
+        filesystem, path = _filesystem(output)
+        filesystem.invalidate_cache()
+        filesystem.info(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _filesystem(output: Output) -> tuple[Any, str]:
+    if output.fs is not None:
+        return output.fs, output.path
+    import fsspec  # 30 ms, which nobody should wait for who asks no store
+
+    scheme = output.path.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        options = {"client_kwargs": {"headers": dict(output.http_headers)}} if output.http_headers else {}
+        return fsspec.filesystem(scheme, **options), output.path
+    try:
+        filesystem, path = fsspec.core.url_to_fs(output.path)
+    except ImportError:
+        return import_module("obstore.fsspec").FsspecStore(scheme), output.path
+    return filesystem, path

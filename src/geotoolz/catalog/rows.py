@@ -1,0 +1,149 @@
+"""Rows of a catalog, whatever it comes as: each a dict of field to value.
+
+Nothing but standard library and fsspec is needed for lists, CSV, JSON and STAC; frames bring their own package, and
+Parquet is read by pyarrow.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from georeader.errors import OptionError, ReadError
+from georeader.extras import import_extra
+from georeader.remote.redaction import Redactor, redact_url, secrets_of_url
+from geotoolz.catalog.stac_rows import feature_row, is_feature, is_stac_object, object_rows
+from geotoolz.errors import RowError
+
+Row = dict[str, Any]
+
+_KINDS = (
+    "a list of mappings, a pandas or geopandas frame, a STAC ItemCollection, or a path to CSV, Parquet or (Geo)JSON"
+)
+
+
+def read_rows(catalog: Any) -> list[Row]:
+    """Give the rows of a catalog, in order; each a new dict.
+
+    Args:
+        catalog: See `geotoolz.catalog_ops.CatalogPipeline`.
+
+    Raises:
+        OptionError: It is no catalog.
+        RowError: A row is no mapping, or a line of CSV has more or fewer cells than the header.
+        ReadError: The file can't be read.
+        MissingExtraError: Parquet, and pyarrow is not installed.
+    """
+    if isinstance(catalog, (str, os.PathLike)):
+        return _read_file(os.fspath(catalog))
+    if isinstance(catalog, Mapping):
+        return _json_rows(catalog, "")
+    if hasattr(catalog, "columns") and hasattr(catalog, "to_dict"):
+        return _frame_rows(catalog)
+    if is_stac_object(catalog):
+        return object_rows(catalog)
+    if isinstance(catalog, (bytes, type)) or not isinstance(catalog, Iterable):
+        raise OptionError(f"catalog is a {type(catalog).__name__}; pass {_KINDS}")
+    return [row for index, entry in enumerate(catalog) for row in _entry_rows(entry, index)]
+
+
+def _entry_rows(entry: Any, index: int) -> list[Row]:
+    if is_stac_object(entry):
+        return object_rows(entry)
+    if not isinstance(entry, Mapping):
+        raise RowError(f"row {index} is a {type(entry).__name__}; a row is a mapping of field to value")
+    return [feature_row(entry, "") if is_feature(entry) else {str(key): value for key, value in entry.items()}]
+
+
+def _frame_rows(frame: Any) -> list[Row]:
+    """Give the rows of a frame; an index that has a name is a field, too."""
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(level=named) if named else frame
+    columns = [str(column) for column in frame.columns]
+    if len(set(columns)) < len(columns):
+        raise RowError(f"the frame has columns of one name: {', '.join(columns)}; rename them")
+    return [dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False, name=None)]
+
+
+def _read_file(path: str) -> list[Row]:
+    suffix = PurePosixPath(path.partition("?")[0] if "://" in path else path.replace("\\", "/")).suffix.lower()
+    readers = {
+        ".csv": _csv_rows, ".parquet": _parquet_rows, ".geoparquet": _parquet_rows, ".pq": _parquet_rows,
+        ".json": _json_file_rows, ".geojson": _json_file_rows,
+    }  # fmt: skip
+    if suffix not in readers:
+        raise OptionError(f"catalog={redact_url(path)!r} ends with none of {', '.join(readers)}; pass {_KINDS}")
+    import fsspec  # 30 ms, which nobody should wait for who reads no catalog
+
+    redactor = Redactor(secrets_of_url(path))
+    try:
+        with fsspec.open(path, "rb") as file:
+            content = file.read()
+        return readers[suffix](content, path)
+    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        if isinstance(error, ReadError):
+            raise
+        reason = redactor.clean(str(error)) or type(error).__name__
+        raise ReadError(f"catalog {redact_url(path)!r} can't be read: {reason}") from redactor.cause(error)
+
+
+def _csv_rows(content: bytes, path: str) -> list[Row]:
+    """Read CSV with a header: all values are text, so that "007" stays what it is."""
+    lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    header = next(lines, [])
+    if len(set(header)) < len(header):
+        raise RowError(f"catalog {redact_url(path)!r} has columns of one name: {', '.join(header)}; rename them")
+    rows = []
+    for cells in lines:
+        if not cells:
+            continue  # an empty line
+        if len(cells) != len(header):
+            raise RowError(
+                f"catalog {redact_url(path)!r}, line {lines.line_num}: {len(cells)} cells below {len(header)} columns"
+            )
+        rows.append(dict(zip(header, cells, strict=True)))
+    return rows
+
+
+def _parquet_rows(content: bytes, path: str) -> list[Row]:
+    """Read Parquet; a geometry (GeoParquet) stays WKB, times are in microseconds."""
+    pyarrow = import_extra("pyarrow", extra="catalog", purpose="a catalog in Parquet")
+    parquet = import_extra("pyarrow.parquet", extra="catalog", purpose="a catalog in Parquet")
+    try:
+        table = parquet.read_table(io.BytesIO(content))
+    except pyarrow.ArrowInvalid as error:
+        raise ReadError(f"catalog {redact_url(path)!r} is no Parquet file: {error}") from error
+    schema = pyarrow.schema([field.with_type(_in_microseconds(pyarrow, field.type)) for field in table.schema])
+    rows: list[Row] = table.cast(schema, safe=False).to_pylist()
+    return rows
+
+
+def _in_microseconds(pyarrow: Any, kind: Any) -> Any:
+    is_nanoseconds = pyarrow.types.is_timestamp(kind) and kind.unit == "ns"
+    return pyarrow.timestamp("us", kind.tz) if is_nanoseconds else kind
+
+
+def _json_file_rows(content: bytes, path: str) -> list[Row]:
+    document = json.loads(content)
+    if isinstance(document, list):
+        return [row for index, entry in enumerate(document) for row in _entry_rows(entry, index)]
+    return _json_rows(document, path)
+
+
+def _json_rows(content: Any, path: str) -> list[Row]:
+    """Give the rows of a GeoJSON FeatureCollection, which a STAC ItemCollection is, or of one feature."""
+    if isinstance(content, Mapping) and content.get("type") == "FeatureCollection":
+        features = content.get("features")
+        wrong = [index for index, one in enumerate(features or ()) if not is_feature(one)]
+        if wrong:
+            raise RowError(f"features {wrong[:5]} of the catalog are no GeoJSON features")
+        return [feature_row(feature, path) for feature in features or ()]
+    if is_feature(content):
+        return [feature_row(content, path)]
+    kind = content.get("type", "mapping without a type") if isinstance(content, Mapping) else type(content).__name__
+    raise OptionError(f"catalog is a {kind}, not a FeatureCollection of items; pass {_KINDS}")

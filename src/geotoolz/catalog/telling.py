@@ -1,0 +1,45 @@
+"""How many rows are done, told to a callable or shown as a bar; the same words as in `georeader.save_cog`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from georeader.errors import OptionError
+from georeader.extras import import_extra
+
+
+def check_progress(progress: Any) -> None:
+    """Refuse what is neither True, False, None nor callable.
+
+    Raises:
+        OptionError: It is something else.
+        MissingExtraError: It is True, and tqdm is not installed.
+    """
+    if progress is True:
+        import_extra("tqdm", extra="progress", purpose="progress=True")
+    elif progress not in (None, False) and not callable(progress):
+        raise OptionError(f"progress={progress!r} is neither True nor callable; pass True, or a function (done, total)")
+
+
+@contextmanager
+def telling(progress: Any, rows: int) -> Iterator[Callable[[int], None]]:
+    """Tell of rows while the block lasts.
+
+    Args:
+        progress: As in `geotoolz.catalog_ops.CatalogPipeline`.
+        rows: How many there are.
+    """
+    if progress is True:
+        tqdm = import_extra("tqdm", extra="progress", purpose="progress=True").tqdm
+        with tqdm(total=rows, desc="catalog", unit=" rows", dynamic_ncols=True) as bar:
+            yield lambda done: bar.update(done - bar.n)
+        return
+
+    def tell(done: int) -> None:
+        if callable(progress):
+            progress(done, rows)
+
+    tell(0)
+    yield tell

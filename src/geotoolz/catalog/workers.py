@@ -1,0 +1,180 @@
+"""Workers of a crew: one that works in its own thread, and one that has a process do it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import signal
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+from georeader.errors import OptionError
+from geotoolz.catalog.crew import PATIENCE_SECONDS
+from geotoolz.catalog.plan import RowPlan
+from geotoolz.catalog.result import Outcome
+from geotoolz.catalog.work import Job, work_on
+from geotoolz.errors import WorkerError
+from geotoolz.run_context import Run
+
+#: How often a thread that waits for its process looks whether the run has ended.
+_GLANCE_SECONDS = 0.05
+
+#: The first word of a process that is ready.
+_READY = "ready"
+
+
+class ThreadWorker:
+    """Works where it is called."""
+
+    def __init__(self, job: Job, run: Run) -> None:
+        """Take a job, and the run that it is part of."""
+        self._job = job
+        self._run = run
+
+    def __enter__(self) -> ThreadWorker:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Leave nothing."""
+
+    def work_on(self, plan: RowPlan) -> Outcome:
+        """Work on a row."""
+        return work_on(plan, self._job, self._run)
+
+
+class ProcessWorker:
+    """Has a process of its own work on rows; where one dies, its row has an error, and the next row another process.
+
+    The process is made without forking (multiprocessing's "forkserver", else "spawn"), gets its rows through a pipe,
+    and ends a save that it is at when something comes through the pipe meanwhile, or when this process ends.
+    """
+
+    def __init__(self, job: Job, threads_per_save: int | None, is_stopped: Callable[[], bool]) -> None:
+        """Begin with no process.
+
+        Args:
+            job: What is done with each row; it has to be picklable.
+            threads_per_save: As in `geotoolz.run_context.Run`.
+            is_stopped: Tells whether the run was interrupted.
+        """
+        self._job = job
+        self._threads_per_save = threads_per_save
+        self._is_stopped = is_stopped
+        self._process: Any = None
+        self._pipe: Connection[Any, Any] | None = None
+
+    def __enter__(self) -> ProcessWorker:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process: its save ends, too, where the run was interrupted."""
+        self._end()
+
+    def work_on(self, plan: RowPlan) -> Outcome:
+        """Have the process work on a row.
+
+        Raises:
+            WorkerError: No process can be started.
+            KeyboardInterrupt: The run was interrupted.
+        """
+        if self._pipe is None:
+            self._start()
+        started = monotonic()
+        try:
+            outcome: Outcome = self._answer(plan)
+        except (EOFError, OSError):
+            code = self._end()
+            died = WorkerError(
+                f"the process that worked on row {plan.index} ended (exit code {code}) without an answer: it was "
+                "killed, perhaps for want of memory, or crashed"
+            )
+            return Outcome(None, died, monotonic() - started)
+        return outcome
+
+    def _answer(self, plan: RowPlan) -> Any:
+        if self._pipe is None:
+            raise EOFError("there is no process")
+        try:
+            self._pipe.send(plan)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            return Outcome(None, OptionError(f"row {plan.index} can't be sent to a process: {error}"), 0.0)
+        while not self._pipe.poll(_GLANCE_SECONDS):
+            if self._is_stopped():
+                raise KeyboardInterrupt("the run of the catalog was interrupted")
+        return self._pipe.recv()
+
+    def _start(self) -> None:
+        methods = multiprocessing.get_all_start_methods()
+        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        self._pipe, its_end = context.Pipe()
+        arguments = (its_end, self._job, self._threads_per_save)
+        self._process = context.Process(target=serve, args=arguments, name="geotoolz", daemon=True)
+        self._process.start()
+        its_end.close()  # so that its end is the end of the pipe
+        try:
+            while not self._pipe.poll(_GLANCE_SECONDS):
+                if self._is_stopped():
+                    raise KeyboardInterrupt("the run of the catalog was interrupted")
+            self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise WorkerError(
+                f"a process to work on rows can't be started (exit code {self._end()}); standard error says why. "
+                'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
+            ) from error
+
+    def _end(self) -> int | None:
+        """End the process, at last by force; give its exit code."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+        if self._process is None:
+            return None
+        process, self._process = self._process, None
+        process.join(PATIENCE_SECONDS / 2)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        code: int | None = process.exitcode
+        process.close()
+        return code
+
+
+def serve(pipe: Connection[Any, Any], job: Job, threads_per_save: int | None) -> None:
+    """Work on the rows that come through a pipe, until it ends: what a process does.
+
+    Args:
+        pipe: Gives a `RowPlan`, takes an `Outcome`.
+        job: What is done with each row.
+        threads_per_save: As in `geotoolz.run_context.Run`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process is told, and ends it
+    run = Run(pipe.poll, threads_per_save)
+    try:
+        pipe.send(_READY)
+        while True:
+            _tell(pipe, work_on(pipe.recv(), job, run))
+    except (EOFError, OSError, KeyboardInterrupt):
+        return
+
+
+def _tell(pipe: Connection[Any, Any], outcome: Outcome) -> None:
+    """Send what became of a row, its error with the lines of its traceback, which pickle leaves out."""
+    error = outcome.error
+    if error is not None:
+        error.add_note("in a process of its own:\n" + "".join(traceback.format_exception(error)))
+    try:
+        content = pickle.dumps(outcome)
+        pickle.loads(content)  # noqa: S301  (one's own; some errors go in and don't come out)
+    except Exception as problem:  # noqa: BLE001  (what a class of the caller's does when it is pickled)
+        kind = type(outcome.receipt if error is None else error).__name__
+        told = str(error or problem)
+        stands_for = WorkerError(f"a {kind} can't be sent from one process to another: {told}")
+        content = pickle.dumps(Outcome(None, stands_for, outcome.seconds))
+    pipe.send_bytes(content)

@@ -1,0 +1,128 @@
+"""Spectral indices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader import GeoTensor
+from georeader.errors import DtypeError, OptionError
+from geotoolz.bands import band_index, check_bands, without_bands
+from geotoolz.operator import Operator
+
+#: Pixels that are worked on at a time: what lies in between stays small, and near the processor.
+_STRIP_PIXELS = 2**18
+
+#: What these hold, sums of two included, float32 holds too.
+_FIT_FLOAT32 = (np.dtype("uint8"), np.dtype("int8"), np.dtype("uint16"), np.dtype("int16"), np.dtype("float16"))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class NDVI(Operator):
+    """Normalised difference vegetation index: (near infrared - red) / (near infrared + red).
+
+    Takes (band, row, column) of real numbers, gives (1, row, column) float32 at the same place, described "NDVI", with
+    NaN as ``fill_value_default``. NaN where a band is missing (``fill_value_default``, masked, NaN), and where the sum
+    is 0 or the quotient not finite. Stored numbers are taken as they are: scales and offsets in ``attrs`` are not
+    applied. Negative numbers are calculated with like others, so the result may lie outside of -1 to 1. Nothing wraps:
+    the sum is taken in float32 for integers of up to 16 bits, else in float64. Other entries of ``attrs`` are kept.
+
+    Memory: the result, and some 10 MiB for a strip of rows.
+
+    Attributes:
+        red_idx: Band of red light, counted from 0.
+        nir_idx: Band of near infrared light, counted from 0.
+
+    Raises:
+        OptionError: At construction: an index that is no integer, or negative, or twice the same.
+        ShapeError: Other than (band, row, column).
+        BandError: A band that is not there.
+        DtypeError: Complex numbers.
+
+    References:
+        Rouse et al. (1974), Monitoring vegetation systems in the Great Plains with ERTS.
+
+    Example:
+        >>> from georeader import GeoTensor
+        >>> stack = np.array([[[100, 300, 0]], [[300, 100, 0]]], dtype="uint16")
+        >>> NDVI(red_idx=0, nir_idx=1)(GeoTensor(stack, (10, 0, 0, 0, -10, 0), 32630)).values
+        array([[[ 0.5, -0.5,  nan]]], dtype=float32)
+    """
+
+    red_idx: int
+    nir_idx: int
+
+    def __post_init__(self) -> None:
+        """Check the indexes."""
+        for name in ("red_idx", "nir_idx"):
+            object.__setattr__(self, name, band_index(getattr(self, name), name))
+        if self.red_idx == self.nir_idx:
+            raise OptionError(f"red_idx and nir_idx are both {self.red_idx}; name two bands")
+
+    def apply(self, gt: GeoTensor) -> GeoTensor:
+        """Take the index."""
+        check_bands(gt, {"red_idx": self.red_idx, "nir_idx": self.nir_idx}, type(self).__name__)
+        return normalised_difference(gt, self.nir_idx, self.red_idx, "NDVI")
+
+
+def normalised_difference(
+    gt: GeoTensor,
+    first: int,
+    second: int,
+    description: str,
+    *,
+    calibrate: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+    is_hidden: Callable[[slice], NDArray[np.bool_]] | None = None,
+) -> GeoTensor:
+    """Give (first - second) / (first + second), as `NDVI` describes it.
+
+    Args:
+        gt: (band, row, column).
+        first: A band, counted from 0.
+        second: Another.
+        description: Of the result's band.
+        calibrate: Is given each strip of a band in floating point, and gives what to calculate with.
+        is_hidden: Is given rows, and tells which of their pixels, (row, column), become NaN too.
+    """
+    if gt.dtype.kind not in "biuf":
+        raise DtypeError(f"{description} of {gt.dtype} is not defined; take the real part or the magnitude first")
+    out = np.empty((1, *gt.shape[-2:]), dtype="float32")
+    step = max(1, _STRIP_PIXELS // max(1, gt.shape[-1]))
+    for start in range(0, gt.shape[-2], step):
+        rows = slice(start, start + step)
+        bands = [gt.isel({"band": slice(band, band + 1), "y": rows}) for band in (first, second)]
+        hidden = bands[0].invalidmask().values[0] | bands[1].invalidmask().values[0]
+        if is_hidden is not None:
+            hidden |= is_hidden(rows)
+        numbers = [_floating(band.values[0]) for band in bands]
+        upper, lower = numbers if calibrate is None else map(calibrate, numbers)
+        _quotient(upper, lower, hidden, out[0, rows])
+    attrs = without_bands(gt.attrs) | {"descriptions": [description]}
+    return gt.like(out, fill_value_default=np.nan, attrs=attrs)
+
+
+def _floating(values: NDArray[Any]) -> NDArray[Any]:
+    """Give numbers of which no sum of two wraps; always new ones."""
+    is_small = (
+        values.dtype.newbyteorder("=") in _FIT_FLOAT32
+        or values.dtype.kind == "b"
+        or (values.dtype.itemsize == 4 and values.dtype.kind == "f")
+    )
+    return values.astype("float32" if is_small else "float64")
+
+
+def _quotient(first: NDArray[Any], second: NDArray[Any], hidden: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
+    """Write (first - second) / (first + second); overwrites what it is given."""
+    # Zeros, NaN and infinities give what is made NaN below.
+    with np.errstate(all="ignore"):
+        total = first + second
+        first -= second
+        first /= total
+        out[...] = first
+    hidden |= ~np.isfinite(out)
+    hidden |= total == 0
+    out[hidden] = np.nan

@@ -1,0 +1,86 @@
+"""What the tests of geotoolz share: chips, and operators that processes can import."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+
+from georeader import GeoTensor, save_tiled_geotiff
+from geotoolz import Operator
+
+TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
+
+#: Bands of a Sentinel-2 stack in no special order.
+NAMES = ["B02", "B08", "SCL", "B04"]
+
+
+def stack_of(*bands: Any, dtype: str = "uint16", fill: Any = 0, **attrs: Any) -> GeoTensor:
+    """Give a stack of bands of one row each."""
+    values = np.array([[band] for band in bands], dtype=dtype)
+    return GeoTensor(values, TRANSFORM, "EPSG:32630", fill_value_default=fill, attrs=attrs)
+
+
+def write_chips(folder: Path, count: int, *, side_px: int = 32) -> list[dict[str, Any]]:
+    """Write chips of two bands, red and near infrared; give a catalog of them."""
+    rows = []
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(1, 5000, (2, side_px, side_px)).astype("uint16")
+        path = str(folder / f"chip-{number}.tif")
+        save_tiled_geotiff(GeoTensor(pixels, TRANSFORM, "EPSG:32630"), path, descriptions=["B04", "B08"])
+        rows.append({"path": path, "tile": f"T{number}", "date": f"2024-05-{number + 1:02}"})
+    return rows
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Add(Operator):
+    """Adds a number."""
+
+    number: float = 1.0
+
+    def apply(self, gt: GeoTensor) -> GeoTensor:
+        return gt + self.number
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Names(Operator):
+    """Is terminal: gives the name of the row, and of the process."""
+
+    is_terminal = True
+
+    def apply(self, gt: GeoTensor) -> tuple[str, int]:
+        return gt.attrs["row"]["tile"], os.getpid()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fails(Operator):
+    """Raises, kills its process, or hangs at rows of some tiles; hands the others on."""
+
+    tiles: tuple[str, ...] = ()
+    how: str = "raise"
+    slow_tiles: tuple[str, ...] = ()
+
+    def apply(self, gt: GeoTensor) -> GeoTensor:
+        tile = gt.attrs["row"]["tile"]
+        if tile in self.slow_tiles:
+            time.sleep(0.3)
+        if tile not in self.tiles:
+            return gt
+        if self.how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.how == "odd":
+            raise OddError(1, 2)
+        raise ValueError(f"no {tile}, please")
+
+
+class OddError(Exception):
+    """An error that pickle does not give back."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two} do not fit")

@@ -1,0 +1,188 @@
+"""Operators: called with GeoTensors, looked at as configurations and code, put in sequence."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import geotoolz
+from georeader import RasterioReader, save_cog
+from georeader.errors import GeoreaderError, OptionError
+from geotoolz import Operator, Sequential
+from geotoolz.catalog_ops import WriteCOG
+from geotoolz.cloud import MaskClouds
+from geotoolz.indices import NDVI
+from geotoolz.presets.s2 import S2_L2A_NDVI
+from geotoolz_world import Add, Fails, stack_of
+
+SCOPE = {
+    "NDVI": NDVI, "MaskClouds": MaskClouds, "Sequential": Sequential, "WriteCOG": WriteCOG, "Add": Add,
+    "S2_L2A_NDVI": S2_L2A_NDVI,
+}  # fmt: skip
+
+OPERATORS = [
+    NDVI(0, 3),
+    MaskClouds(scl_idx=2, classes=[3, 9, 8, 3]),
+    Add(2.5),
+    S2_L2A_NDVI(),
+    S2_L2A_NDVI(red_idx=np.int64(1), boa_add_offset=0, path=Path("a.tif"), profile_arg={"nodata": float("nan")}),
+    WriteCOG("s3://out/{tile_id}_{date:%Y%m%d}.tif", tags={"model": "v2"}, overwrite=False),
+    Sequential([MaskClouds(2), Sequential([NDVI(0, 1)]), WriteCOG("{a}.tif", profile_arg={"compress": "zstd"})]),
+    Sequential([]),
+]
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=repr)
+def test_a_repr_is_code_that_gives_an_equal_operator(operator: Operator) -> None:
+    again = eval(repr(operator), SCOPE)
+
+    assert again == operator
+    assert again.get_config() == operator.get_config() or "nan" in repr(operator)
+    assert hash(again) == hash(operator)
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=repr)
+def test_a_configuration_is_plain_json(operator: Operator) -> None:
+    config = operator.get_config()
+
+    assert repr(json.loads(json.dumps(config))) == repr(config)
+
+
+@pytest.mark.parametrize("operator", [one for one in OPERATORS if not isinstance(one, Sequential)], ids=repr)
+def test_a_configuration_holds_the_arguments_of_the_constructor(operator: Operator) -> None:
+    assert type(operator)(**operator.get_config()) == operator
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=repr)
+def test_operators_can_be_pickled_and_not_be_changed(operator: Operator) -> None:
+    assert pickle.loads(pickle.dumps(operator)) == operator
+    name = next(iter(operator.get_config()))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(operator, name, 7)
+
+
+def test_operators_of_other_arguments_or_classes_are_not_equal() -> None:
+    assert NDVI(0, 1) != NDVI(1, 0)
+    assert Add(1) != NDVI(0, 1)
+    assert WriteCOG("a.tif", fs=object()) != WriteCOG("a.tif", fs=object())
+
+
+def test_a_repr_leaves_out_what_is_as_by_default_and_what_may_be_secret() -> None:
+    operator = WriteCOG("https://host/{a}.tif", http_headers={"Authorization": "Bearer abcd"}, verify=True)
+
+    assert repr(S2_L2A_NDVI(red="B05")) == "S2_L2A_NDVI(red='B05')"
+    assert "abcd" not in repr(operator) + json.dumps(operator.get_config())
+    assert "http_headers=..." in repr(operator)
+
+
+def test_a_lazy_reader_is_loaded_and_its_name_is_noted(tmp_path: Path) -> None:
+    save_cog(stack_of([100, 200], [300, 0]), tmp_path / "a.tif")
+
+    result = NDVI(0, 1)(RasterioReader(tmp_path / "a.tif"))
+
+    np.testing.assert_array_equal(result.values, np.float32([[[0.5, np.nan]]]))
+    assert result.attrs["source"] == str(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    "raster", [np.zeros((2, 4, 4)), "a.tif", None, RasterioReader], ids=["array", "path", "None", "class"]
+)
+def test_what_is_neither_tensor_nor_reader_is_refused(raster: object) -> None:
+    with pytest.raises(OptionError, match="takes a GeoTensor or a lazy reader"):
+        NDVI(0, 1)(raster)
+
+
+def test_who_defines_call_gets_rasters_as_they_are() -> None:
+    class Shape(Operator):
+        is_terminal = True
+
+        def __call__(self, raster: object) -> object:
+            return raster.shape
+
+    assert Sequential([Shape()])(stack_of([1], [2])) == (2, 1, 1)
+
+
+def test_an_operator_that_defines_nothing_says_so() -> None:
+    with pytest.raises(NotImplementedError, match="neither apply"):
+        Operator()(stack_of([1]))
+
+
+def test_a_sequence_runs_in_order_and_nests() -> None:
+    inner = Sequential([Add(1), Add(2)])
+
+    result = Sequential([inner, Add(10)])(stack_of([1, 2], dtype="float32"))
+
+    np.testing.assert_array_equal(result.values[0, 0], [14, 15])
+    assert len(inner) == 2
+    assert list(inner) == [Add(1), Add(2)]
+
+
+def test_an_empty_sequence_gives_what_it_gets() -> None:
+    gt = stack_of([1])
+
+    assert Sequential([])(gt) is gt
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        [WriteCOG("{a}.tif"), NDVI(0, 1)],
+        [NDVI(0, 1), WriteCOG("{a}.tif"), WriteCOG("{b}.tif")],
+        [Sequential([NDVI(0, 1), WriteCOG("{a}.tif")]), NDVI(0, 1)],
+        [Sequential([Sequential([WriteCOG("{a}.tif")])]), NDVI(0, 1)],
+    ],
+    ids=["first", "twice", "nested", "nested twice"],
+)
+def test_a_terminal_operator_before_the_end_is_refused_when_the_sequence_is_built(operators: list[Operator]) -> None:
+    with pytest.raises(OptionError, match="is terminal: it gives no GeoTensor that element .* could work on"):
+        Sequential(operators)
+
+
+def test_a_sequence_that_ends_with_a_terminal_operator_is_terminal() -> None:
+    assert Sequential([NDVI(0, 1), WriteCOG("{a}.tif")]).is_terminal
+    assert not Sequential([NDVI(0, 1)]).is_terminal
+    assert not Sequential([]).is_terminal
+
+
+@pytest.mark.parametrize("operators", [NDVI(0, 1), [NDVI], [len], "ab", None], ids=repr)
+def test_what_is_no_list_of_operators_is_refused(operators: object) -> None:
+    with pytest.raises(OptionError, match="Sequential"):
+        Sequential(operators)
+
+
+def test_an_operator_that_gives_no_tensor_and_is_not_terminal_is_named() -> None:
+    class Mean(Operator):
+        def apply(self, gt: object) -> object:
+            return float(gt.values.mean())
+
+    with pytest.raises(OptionError, match="element 0 of Sequential, a Mean, gave a float"):
+        Sequential([Mean(), Add(1)])(stack_of([1]))
+
+
+def test_arguments_that_json_does_not_have_are_refused_by_name() -> None:
+    with pytest.raises(OptionError, match=r"tags\['a'\] is a object"):
+        WriteCOG("{a}.tif", tags={"a": object()})
+    with pytest.raises(OptionError, match="number is a complex"):
+        Add(1j).get_config()
+
+
+def test_what_the_caller_passed_stays_as_it_was_and_is_not_shared() -> None:
+    profile = {"compress": "zstd", "RESAMPLING": ["average"]}
+    operator = WriteCOG("{a}.tif", profile_arg=profile)
+    profile["RESAMPLING"].append("mode")
+
+    assert operator.get_config()["profile_arg"]["RESAMPLING"] == ["average"]
+
+
+def test_the_public_names_are_there() -> None:
+    assert geotoolz.indices.NDVI is NDVI
+    assert geotoolz.presets.s2.S2_L2A_NDVI is S2_L2A_NDVI
+    assert geotoolz.catalog_ops.WriteCOG is WriteCOG
+    assert geotoolz.cloud.MaskClouds is MaskClouds
+    assert issubclass(geotoolz.RowError, GeoreaderError)
+    assert Fails().outputs({}) == ()
