@@ -21,6 +21,9 @@ from geotoolz_world import Fails, Names, write_chips
 
 TESTS = Path(__file__).parent
 
+#: Longer than this, and the user presses Ctrl-C again. It takes 0.2 to 0.8 s on a machine that does nothing else.
+LONGEST_SECONDS = 3.0
+
 #: Works on a catalog whose saves last for minutes, and says when it is at them.
 SLOW = textwrap.dedent("""
     import sys, time, threading
@@ -106,8 +109,8 @@ def test_an_interrupt_is_answered_soon_and_leaves_the_rows_that_were_done(
         errors = process.stderr.read()
 
     assert (answer, errors, process.returncode) == ("interrupted\n", "", 0)
-    assert answered_seconds < 1.5
-    assert ended_seconds < 3
+    assert answered_seconds < LONGEST_SECONDS
+    assert ended_seconds < 2 * LONGEST_SECONDS
     if how == "saves":
         assert threads == "threads 1\n"
         assert [path.name for path in out.glob("*.tif")] == ["first.tif"]
