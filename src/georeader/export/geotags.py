@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import rasterio
 from rasterio._err import CPLE_BaseError
@@ -25,6 +26,11 @@ from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
 from georeader.export.spec import ExportSpec
 from georeader.export.statistics import BandStatistics, statistics_tags
 from georeader.export.tiff import Tag, TagNumber, TagType
+
+#: CRSs of which is remembered how they come back from a GeoTIFF.
+CRS_REMEMBERED = 64
+
+_ENVIRONMENT = {**ENVIRONMENT, "GDAL_PAM_ENABLED": "NO", "GDAL_TIFF_ENDIANNESS": "LITTLE"}
 
 #: Tags that say how the tiny file itself is laid out.
 _LAYOUT_TAGS = frozenset(
@@ -62,21 +68,36 @@ def descriptive_tags(
     options = dict(spec.encoding.driver_options)
     version = {"GEOTIFF_VERSION": options["GEOTIFF_VERSION"]} if "GEOTIFF_VERSION" in options else {}
     try:
-        environment = {**ENVIRONMENT, "GDAL_PAM_ENABLED": "NO", "GDAL_TIFF_ENDIANNESS": "LITTLE"}
-        with rasterio.Env(**environment), MemoryFile(filename="tags.tif") as file:
+        with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="tags.tif") as file:
             with file.open(height=1, width=1, **place_and_kind(spec), **version) as dataset:
                 describe(dataset, spec)
                 if spec.overview_factors:
                     dataset.update_tags(OVR_RESAMPLING_ALG=spec.resampling)
                 for band, numbers in enumerate(statistics, start=1):
                     dataset.update_tags(band, **statistics_tags(numbers))
-            if spec.crs is not None:
-                with file.open() as dataset:
-                    check_crs(dataset.crs, spec.crs, warns=warns)
             tags = tiff.read_first_directory(bytes(file.getbuffer()))
+        found = None if spec.crs is None else _crs_that_comes_back(spec.crs.to_wkt(), *version.values())
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         raise WriteError(f"GDAL can't tell this raster's place and metadata in a GeoTIFF: {error}") from error
+    if spec.crs is not None:
+        check_crs(found, spec.crs, warns=warns)
     return (*(tag for tag in tags if tag.number not in _LAYOUT_TAGS), *_wide_nodata(spec))
+
+
+@lru_cache(maxsize=CRS_REMEMBERED)
+def _crs_that_comes_back(wkt: str, geotiff_version: str = "AUTO") -> CRS | None:
+    """Write a CRS into a GeoTIFF and read it again.
+
+    What came of one is remembered: a catalog's chips are in few of them, and each takes a millisecond.
+    """
+    place = {"height": 1, "width": 1, "count": 1, "dtype": "uint8", "crs": CRS.from_wkt(wkt)}
+    shifted = rasterio.Affine(1, 0, 1, 0, -1, 0)  # rasterio warns of a dataset that lies nowhere
+    with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="crs.tif") as file:
+        with file.open(driver="GTiff", transform=shifted, GEOTIFF_VERSION=geotiff_version, **place):
+            pass
+        with file.open() as dataset:
+            found: CRS | None = dataset.crs
+    return found
 
 
 def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
