@@ -128,7 +128,8 @@ class HeaderLayout:
     def _positions(self) -> tuple[list[int], dict[tuple[int, int], int], int]:
         """Give where directories begin, where values lie by (directory, tag), and where the header ends."""
         version = self.version
-        position = _aligned(version.header_bytes + len(self.ghost), version)
+        ghost_end = version.header_bytes + len(self.ghost)
+        position = ghost_end + ghost_end % 2  # where GDAL's validator expects the first directory, in BigTIFF too
         starts: list[int] = []
         values: dict[tuple[int, int], int] = {}
         arrays: list[tuple[int, int, Tag]] = []
