@@ -37,6 +37,7 @@ PURE = [
     "reader_selection.py",
     "errors.py",
     *(f"picture/{name}.py" for name in ("bands", "colours", "resize", "size", "stretch")),
+    *(name for name in NAMES if name.startswith("validation/judge")),
 ]
 
 #: What opens, reads, writes or removes something.

@@ -60,7 +60,7 @@ def request(
         http.client.HTTPException: The answer is none.
     """
     parts = urlsplit(requoted(url))
-    with _connected(parts) as (connection, target, of_proxy):
+    with connected(parts) as (connection, target, of_proxy):
         sent = merged({"User-Agent": "georeader-cog"} | of_proxy, basic_authorization(url), headers)
         has_host = any(name.lower() == "host" for name in sent)
         connection.putrequest(method, target, skip_accept_encoding=True, skip_host=has_host)
@@ -124,7 +124,7 @@ def _answer(connection: http.client.HTTPConnection) -> Answer:
 
 
 @contextmanager
-def _connected(parts: SplitResult) -> Iterator[tuple[http.client.HTTPConnection, str, dict[str, str]]]:
+def connected(parts: SplitResult) -> Iterator[tuple[http.client.HTTPConnection, str, dict[str, str]]]:
     """Connect, through the environment's proxy where there is one; give what stands in the request line, too.
 
     The third are headers for the proxy.

@@ -1,0 +1,117 @@
+"""An HTTP server as a source of ranges.
+
+References:
+    RFC 9110, section 14 (range requests) and 15.4 (redirects).
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from georeader.remote.failures import Failure, Failures, failure_of_answer, failure_of_network
+from georeader.remote.http_client import basic_authorization, connected, merged, requoted
+from georeader.remote.range_file import BLOCK_BYTES, RangedObject
+from georeader.remote.redaction import Redactor, redact_url, secrets_of_url
+from georeader.remote.retry import PASSING, retrying
+
+#: Redirects are followed so often.
+REDIRECTS = 5
+
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What came: the bytes, and how many the whole has."""
+
+    data: bytes
+    whole_bytes: int
+
+
+class _RefusedError(Exception):
+    """An answer that is not what was asked for."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+
+
+def open_ranges(url: str) -> RangedObject:
+    """Open a URL to be read in ranges: one request, which gives its first `BLOCK_BYTES` as well.
+
+    Args:
+        url: Of http or https, with a user and password, or a signature, where it takes them.
+
+    Raises:
+        ReadError: The server refuses, can't be reached, or serves no ranges.
+    """
+    failures = Failures(redact_url(url), Redactor(secrets_of_url(url)), _explain)
+    first = _fetch(url, failures, 0, BLOCK_BYTES)
+
+    def fetch(start: int, stop: int) -> bytes:
+        if stop <= len(first.data):
+            return first.data[start:stop]
+        return _fetch(url, failures, start, stop).data
+
+    return RangedObject(first.whole_bytes, fetch)
+
+
+def _fetch(url: str, failures: Failures, start: int, stop: int) -> _Part:
+    try:
+        return retrying(lambda: _get(url, start, stop), lambda error: _explain(error).verdict)
+    except (OSError, http.client.HTTPException, _RefusedError) as error:
+        caught = error
+    # Out here, so that the error has no context in which secrets could stand.
+    raise failures.read_error_of(caught) from failures.redactor.cause(caught)
+
+
+def _get(url: str, start: int, stop: int) -> _Part:
+    headers = merged({"User-Agent": "georeader-cog", "Accept-Encoding": "identity"}, basic_authorization(url))
+    headers["Range"] = f"bytes={start}-{stop - 1}"
+    for _ in range(REDIRECTS):
+        following = _ask(url, headers, stop - start)
+        if isinstance(following, _Part):
+            return following
+        target = urljoin(url, following)
+        if urlsplit(target).scheme not in ("http", "https"):
+            break
+        if urlsplit(target)[:2] != urlsplit(url)[:2]:  # who asks is told to nobody else
+            headers = {name: value for name, value in headers.items() if name != "Authorization"}
+        url = target
+    raise _RefusedError(Failure("it is redirected too often, or to what is no web server"))
+
+
+def _ask(url: str, headers: dict[str, str], length_bytes: int) -> _Part | str:
+    """Make one request; give where it leads, if that is elsewhere."""
+    with connected(urlsplit(requoted(url))) as (connection, target, of_proxy):
+        connection.request("GET", target, headers=merged(of_proxy, headers))
+        response = connection.getresponse()
+        location = response.getheader("Location")
+        if response.status in (301, 302, 303, 307, 308) and location:
+            return location
+        found = _CONTENT_RANGE.fullmatch(response.getheader("Content-Range") or "")
+        if response.status == 416 and found:
+            return _Part(b"", int(found[3]))
+        if response.status == 206 and found:
+            return _Part(response.read(length_bytes), int(found[3]))
+        raise _RefusedError(_failure_of(response))
+
+
+def _failure_of(response: http.client.HTTPResponse) -> Failure:
+    if response.status in (200, 206):
+        return Failure(
+            "the server serves no ranges, so that no viewer reads parts of it; download the file, and pass that"
+        )
+    detail = f"HTTP {response.status} {response.reason}"
+    return failure_of_answer(response.status, "", detail, response.getheader("Retry-After"))
+
+
+def _explain(error: Exception) -> Failure:
+    if isinstance(error, _RefusedError):
+        return error.failure
+    if isinstance(error, http.client.HTTPException):
+        return Failure(str(error) or type(error).__name__, None, PASSING)
+    return failure_of_network(error) or Failure(str(error) or type(error).__name__)

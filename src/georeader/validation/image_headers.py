@@ -1,0 +1,217 @@
+"""How large an image is, as its own first bytes say: asked before it is decoded, since that takes memory. Pure.
+
+References:
+    ITU-T T.81, annex B (JPEG); RFC 9649 (WebP); ISO/IEC 18181-1 and -2 (JPEG XL); Esri's LERC specification 2.4.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+#: libjpeg needs a pass over the image for each: libtiff refuses more, too.
+MAX_JPEG_SCANS = 100
+
+#: What may stand between the markers of a JPEG stream's entropy-coded data, and what ends them.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_SOI, _SOS, _EOI = 0xD8, 0xDA, 0xD9
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+class HeaderError(ValueError):
+    """The bytes are no such image."""
+
+
+class UnsupportedError(ValueError):
+    """They may be right, but can't be decoded here."""
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """What an image's header says.
+
+    Attributes:
+        width_px: Columns.
+        height_px: Rows.
+        samples: Samples of a pixel; 0: it is not told.
+        bits: Of a sample; 0: it is not told.
+        is_supported: It is of a kind that can be decoded here.
+    """
+
+    width_px: int
+    height_px: int
+    samples: int = 0
+    bits: int = 0
+    is_supported: bool = True
+
+
+def jpeg_size(data: bytes) -> ImageSize:
+    r"""Walk through all markers of a JPEG stream, to its end.
+
+    Raises:
+        HeaderError: It is none, or not whole.
+
+    Example:
+        >>> jpeg_size(bytes.fromhex("ffd8 ffc0 000b 08 0010 0020 01 011100 ffda 0008 01 0100 003f00 12 ffd9"))
+        ImageSize(width_px=32, height_px=16, samples=1, bits=8, is_supported=True)
+    """
+    if data[:2] != b"\xff\xd8":
+        raise HeaderError("it does not begin as a JPEG stream does")
+    size: ImageSize | None = None
+    position, scans = 2, 0
+    while True:
+        marker, position = _marker(data, position)
+        if marker == _EOI and size is not None and scans:
+            return size
+        if marker in (_EOI, _SOI) or scans > MAX_JPEG_SCANS or position + 2 > len(data):
+            raise HeaderError("its markers make no whole JPEG stream")
+        length = int.from_bytes(data[position : position + 2], "big")
+        if marker in _FRAMES:
+            size = _frame(data[position : position + length], marker, size)
+        position += max(2, length)
+        if marker == _SOS:
+            scans += 1
+            found = _MARKER.search(data, position)
+            if found is None:
+                raise HeaderError("it ends before its end-of-image marker")
+            position = found.start()
+
+
+def _marker(data: bytes, position: int) -> tuple[int, int]:
+    """Give a marker, and where it ends; bytes of 255 may stand before it."""
+    while data[position : position + 2] == b"\xff\xff":
+        position += 1
+    if len(data) < position + 2 or data[position] != 0xFF:
+        raise HeaderError(f"there is no marker at its byte {position}")
+    return data[position + 1], position + 2
+
+
+def _frame(segment: bytes, marker: int, before: ImageSize | None) -> ImageSize:
+    if len(segment) < 8 or before is not None:
+        raise HeaderError("its frame header makes no sense")
+    bits, height, width, samples = struct.unpack_from(">BHHB", segment, 2)
+    return ImageSize(width, height, samples, bits, marker in (0xC0, 0xC1, 0xC2) and bits in (8, 12))
+
+
+def webp_size(data: bytes) -> ImageSize:
+    """Read the size of a WebP image.
+
+    Raises:
+        HeaderError: It is none.
+
+    Example:
+        >>> webp_size(b"RIFF" + bytes(4) + b"WEBPVP8L" + bytes(4) + bytes.fromhex("2fffc03f00"))
+        ImageSize(width_px=256, height_px=256, samples=0, bits=8, is_supported=True)
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 25:
+        raise HeaderError("it does not begin as a WebP image does")
+    chunk = data[12:16]
+    if chunk == b"VP8L" and data[20] == 0x2F:
+        packed = int.from_bytes(data[21:25], "little")
+        return ImageSize((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1, bits=8)
+    if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a" and len(data) >= 30:
+        width, height = struct.unpack_from("<HH", data, 26)
+        return ImageSize(width & 0x3FFF, height & 0x3FFF, bits=8)
+    if chunk == b"VP8X" and len(data) >= 30:
+        is_animated = bool(data[20] & 2)
+        width, height = (int.from_bytes(data[start : start + 3], "little") + 1 for start in (24, 27))
+        return ImageSize(width, height, bits=8, is_supported=not is_animated)
+    raise HeaderError(f"its first chunk is {chunk!r}, which WebP does not begin with")
+
+
+#: JPEG XL's ratios of width to height, by their numbers; 0: the width is told.
+_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+
+
+def jxl_size(data: bytes) -> ImageSize:
+    """Read the size of a JPEG XL image, bare or in its container.
+
+    Raises:
+        HeaderError: It is none.
+
+    Example:
+        >>> jxl_size(bytes.fromhex("ff0a4f4050dc0808"))
+        ImageSize(width_px=64, height_px=64, samples=0, bits=0, is_supported=True)
+    """
+    stream = data if data[:2] == b"\xff\x0a" else _jxl_codestream(data)
+    if stream[:2] != b"\xff\x0a":
+        raise HeaderError("it does not begin as a JPEG XL image does")
+    bits = _Bits(int.from_bytes(stream[2:14].ljust(12, b"\0"), "little"))
+    is_small = bits.take(1) == 1
+    height = (bits.take(5) + 1) * 8 if is_small else bits.take_size()
+    ratio = bits.take(3)
+    if ratio:
+        across, down = _RATIOS[ratio]
+        return ImageSize(height * across // down, height)
+    return ImageSize((bits.take(5) + 1) * 8 if is_small else bits.take_size(), height)
+
+
+class _Bits:
+    """Bits, the least significant first."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def take(self, count: int) -> int:
+        taken = self._value & ((1 << count) - 1)
+        self._value >>= count
+        return taken
+
+    def take_size(self) -> int:
+        return self.take((9, 13, 18, 30)[self.take(2)]) + 1
+
+
+def _jxl_codestream(data: bytes) -> bytes:
+    """Find the beginning of the codestream in a container of boxes."""
+    position = 0
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        begin = position + 8
+        if length == 1 and position + 16 <= len(data):
+            length, begin = int.from_bytes(data[begin : begin + 8], "big"), begin + 8
+        if kind == b"jxlc":
+            return data[begin : begin + 16]
+        if kind == b"jxlp":
+            return data[begin + 4 : begin + 20]
+        if length < 8:
+            break
+        position += length
+    return b""
+
+
+#: What LERC calls kinds of numbers: bits of each.
+_LERC_BITS = (8, 8, 16, 16, 32, 32, 32, 64)
+
+
+def lerc_size(data: bytes) -> ImageSize:
+    """Walk through the blobs of a LERC stream: each holds one band or all.
+
+    Raises:
+        HeaderError: It is none, or its blobs differ in size.
+    """
+    position, samples = 0, 0
+    first: tuple[int, ...] | None = None
+    while position < len(data):
+        depth, key, length = _lerc_blob(data, position)
+        first = first or key
+        if key != first:
+            raise HeaderError("its blobs differ in size or kind")
+        samples, position = samples + depth, position + length
+    if first is None:
+        raise HeaderError("it is empty")
+    return ImageSize(first[1], first[0], samples, _LERC_BITS[first[2]])
+
+
+def _lerc_blob(data: bytes, position: int) -> tuple[int, tuple[int, ...], int]:
+    """Give the samples of a blob, (rows, columns, kind), and its length."""
+    if data[position : position + 6] != b"Lerc2 " or len(data) < position + 50:
+        raise HeaderError(f"there is no LERC header at its byte {position}")
+    version = int.from_bytes(data[position + 6 : position + 10], "little")
+    at = position + (14 if version >= 3 else 10)
+    rows, columns = struct.unpack_from("<ii", data, at)
+    (depth,) = struct.unpack_from("<i", data, at + 8) if version >= 4 else (1,)
+    _, _, length, kind = struct.unpack_from("<iiii", data, at + (12 if version >= 4 else 8))
+    if not (2 <= version <= 6 and min(rows, columns, depth) > 0 and 0 <= kind <= 7 and length > 0):
+        raise HeaderError("its LERC header makes no sense")
+    return depth, (rows, columns, kind), length

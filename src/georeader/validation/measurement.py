@@ -1,0 +1,275 @@
+"""What was measured of a file: facts alone, no judgement. Frozen values; `georeader.validation.judge` reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader.validation.pixel_layout import PixelLayout
+
+
+class FaultKind(StrEnum):
+    """What can be wrong with a part of a file by itself. The values are the codes of the problems that come of it."""
+
+    NOT_A_TIFF = "not-a-tiff"
+    DIRECTORY_MISSING = "directory-missing"
+    DIRECTORY_OUT_OF_FILE = "directory-out-of-file"
+    DIRECTORY_LOOP = "directory-loop"
+    DIRECTORY_OVERLAP = "directory-overlap"
+    DIRECTORY_LIMIT = "directory-limit"
+    TAG_LIMIT = "tag-limit"
+    TAG_ORDER = "tag-order"
+    TAG_TYPE = "tag-type"
+    TAG_OUT_OF_FILE = "tag-out-of-file"
+    TAG_MISSING = "tag-missing"
+    TAG_VALUE = "tag-value"
+    GHOST_MALFORMED = "ghost-malformed"
+    GHOST_UNKNOWN = "ghost-unknown"
+    TILE_COUNT = "tile-count"
+    TILE_LIMIT = "tile-limit"
+    TILE_LEADER = "tile-leader"
+    TILE_TRAILER = "tile-trailer"
+    TILE_SIZE = "tile-size"
+    TILE_DECODE = "tile-decode"
+    TILE_NOT_DECODED = "tile-not-decoded"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that is wrong by itself, wherever it stands.
+
+    Attributes:
+        kind: What.
+        directory: Number of the directory (IFD), from 0 in the order of their chain; None: none in particular.
+        tag: Number of the tag, or None.
+        tile: Number of the tile in its directory, or None.
+        offset_bytes: Where in the file, or None.
+        detail: What was found, in a few words.
+        more: There are so many more of this kind in this directory.
+    """
+
+    kind: FaultKind
+    detail: str
+    directory: int | None = None
+    tag: int | None = None
+    tile: int | None = None
+    offset_bytes: int | None = None
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Bytes of the file: from an offset on, so many. They lie inside the file."""
+
+    offset_bytes: int
+    length_bytes: int
+
+    @property
+    def end_bytes(self) -> int:
+        """The first byte behind them."""
+        return self.offset_bytes + self.length_bytes
+
+
+@dataclass(frozen=True)
+class Ghost:
+    """GDAL's structural metadata, between the header and the first directory.
+
+    Attributes:
+        extent: Where they stand.
+        items: Names and values.
+    """
+
+    extent: Extent
+    items: dict[str, str]
+
+    def says(self, name: str, value: str) -> bool:
+        """Tell whether an item has a value."""
+        return self.items.get(name) == value
+
+
+class RoleKind(StrEnum):
+    """What a directory is to the raster."""
+
+    IMAGE = "image"
+    MASK = "mask"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a directory is to the raster.
+
+    Attributes:
+        kind: An image (the raster or an overview), a mask of one, or something else.
+        level: 0 is the full resolution, 1 the first overview in the chain; None: it belongs to no level.
+    """
+
+    kind: RoleKind
+    level: int | None
+
+
+@dataclass(frozen=True)
+class Directory:
+    """An image file directory (IFD).
+
+    Attributes:
+        number: From 0, in the order of their chain.
+        extent: Where its entries stand.
+        role: What it is.
+        subfile_type: Tag NewSubfileType.
+        layout: How its pixels are stored, or None: its tags do not say.
+        values: Where values stand that are not in their entries, tile arrays left out.
+        arrays: Where tile offsets and sizes stand.
+        tile_offsets_bytes: uint64, of each tile (or strip); 0 for a sparse one. Empty where they can't be read.
+        tile_sizes_bytes: uint64, likewise.
+    """
+
+    number: int
+    extent: Extent
+    role: Role
+    subfile_type: int
+    layout: PixelLayout | None
+    values: tuple[Extent, ...]
+    arrays: tuple[Extent, ...]
+    tile_offsets_bytes: NDArray[np.uint64] = field(compare=False, repr=False)
+    tile_sizes_bytes: NDArray[np.uint64] = field(compare=False, repr=False)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which tiles are there: not sparse."""
+        there: NDArray[np.bool_] = (self.tile_offsets_bytes != 0) & (self.tile_sizes_bytes != 0)
+        return there
+
+    @property
+    def tiles_bytes(self) -> int:
+        """All its tiles together, as its directory says."""
+        sizes = self.tile_sizes_bytes[self.present]
+        # Sizes near 2^64 would overflow.
+        return int(sizes.sum()) if int(sizes.max(initial=0)) < 2**40 else sum(map(int, sizes))
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        if self.role.kind is RoleKind.IMAGE:
+            return f"level {self.role.level}"
+        if self.role.kind is RoleKind.MASK and self.role.level is not None:
+            return f"the mask of level {self.role.level}"
+        return f"IFD {self.number}"
+
+
+@dataclass(frozen=True)
+class ViewerCost:
+    """What a viewer asks of a server; `georeader.validation.viewer` says by which rule.
+
+    Attributes:
+        open_requests: To know all levels.
+        open_bytes: Likewise.
+        thumbnail_requests: Then, to show a thumbnail.
+        thumbnail_bytes: Likewise.
+        thumbnail_level: The level that is shown.
+        thumbnail_width_px: Its width.
+        thumbnail_height_px: Its height.
+    """
+
+    open_requests: int
+    open_bytes: int
+    thumbnail_requests: int
+    thumbnail_bytes: int
+    thumbnail_level: int
+    thumbnail_width_px: int
+    thumbnail_height_px: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All that is known of a file.
+
+    Attributes:
+        size_bytes: Of the file.
+        version: "classic TIFF" or "BigTIFF"; None: it is no TIFF.
+        byte_order: "little-endian" or "big-endian"; None likewise.
+        header_bytes: Length of the file header.
+        ghost: GDAL's structural metadata, or None.
+        directories: In the order of their chain, as far as it can be followed.
+        faults: What is wrong by itself.
+        viewer: What a viewer asks; None where the structure is broken.
+        has_external_overviews: There is an .ovr file beside it (looked for on this machine alone).
+        has_checked_frames: Leaders and trailers of tiles were read, where the file says that it has them.
+        tiles_decoded: So many tiles were decoded; None: none was to be.
+    """
+
+    size_bytes: int
+    version: str | None = None
+    byte_order: str | None = None
+    header_bytes: int = 0
+    ghost: Ghost | None = None
+    directories: tuple[Directory, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    viewer: ViewerCost | None = None
+    has_external_overviews: bool = False
+    has_checked_frames: bool = False
+    tiles_decoded: int | None = None
+
+    @property
+    def images(self) -> tuple[Directory, ...]:
+        """The raster and its overviews, in the order of the chain."""
+        return tuple(one for one in self.directories if one.role.kind is RoleKind.IMAGE)
+
+    def mask_of(self, level: int) -> Directory | None:
+        """Give the mask of a level, or None."""
+        masks = (one for one in self.directories if one.role == Role(RoleKind.MASK, level))
+        return next(masks, None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the facts as JSON has them; of tiles, their numbers alone."""
+        from georeader.validation.measurement_dict import as_dict
+
+        return as_dict(self)
+
+
+class FaultLog:
+    """Collects faults; of each kind and directory it keeps the first few, and counts the rest.
+
+    Example:
+        >>> log = FaultLog(kept=1)
+        >>> log.add(Fault(FaultKind.TILE_SIZE, "a", tile=3))
+        >>> log.add(Fault(FaultKind.TILE_SIZE, "b", tile=4))
+        >>> [(fault.tile, fault.more) for fault in log.faults()]
+        [(3, 1)]
+    """
+
+    def __init__(self, kept: int = 3) -> None:
+        """Begin with none.
+
+        Args:
+            kept: Of each kind and directory.
+        """
+        self._kept = kept
+        self._found: dict[tuple[FaultKind, int | None], list[Fault]] = {}
+        self._counts: dict[tuple[FaultKind, int | None], int] = {}
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def add(self, *faults: Fault) -> None:
+        """Note faults."""
+        for fault in faults:
+            key = fault.kind, fault.directory
+            found = self._found.setdefault(key, [])
+            self._counts[key] = self._counts.get(key, 0) + 1
+            if len(found) < self._kept:
+                found.append(fault)
+
+    def faults(self) -> tuple[Fault, ...]:
+        """Give them; the last of a kind says how many more there are."""
+        from dataclasses import replace
+
+        given: list[Fault] = []
+        for key, found in self._found.items():
+            more = self._counts[key] - len(found)
+            given += [*found[:-1], replace(found[-1], more=more)]
+        return tuple(given)

@@ -1,0 +1,127 @@
+"""`validate` measures a file, judges it, and reports; `info` measures it, and asks a reader what it holds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from georeader.describe import describe_crs
+from georeader.rasterio_reader import RasterioReader
+from georeader.remote.redaction import redact_url
+from georeader.validation.info_report import Info, Place
+from georeader.validation.judge import judge
+from georeader.validation.measure import Tiles, measure
+from georeader.validation.report import Report
+from georeader.validation.source import ByteSource, LocalBytes, open_bytes
+
+
+def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = False, decode: bool = True) -> Report:
+    """Tell whether a file is a good Cloud Optimized GeoTIFF (OGC 21-026).
+
+    What GDAL's and rio-cogeo's validators check is checked, and what they don't: that every tile decodes to as many
+    pixels as it has, that leaders and trailers match, that no two tiles overlap, that nothing lies past the end, that
+    overviews and masks go with the raster. The report tells what a viewer asks of a server, too. Codes of problems, and
+    the rules: docs/validation.md.
+
+    Args:
+        path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
+        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with.
+        strict: Warnings count as errors do.
+        decode: Read and decode all tiles. False: only the header is read, and of a local file what stands around tiles.
+
+    Returns:
+        A report, which is true where the file is good. A malformed file, or one that is no TIFF, is reported as not
+        valid; nothing is raised for it.
+
+    Raises:
+        ReadError: There is no such file, or it can't be read.
+        MissingExtraError: What the URL needs is not installed.
+
+    Memory: some megabytes, 50 bytes a tile, and a few decoded tiles; half a gigabyte at most, whatever the file says.
+    Time: about that of decoding all tiles on all processors.
+
+    Example:
+        >>> import numpy as np
+        >>> from georeader import GeoTensor, save_cog
+        >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), (10, 0, 0, 0, -10, 0), 3857), "scene.tif")
+        >>> report = validate("scene.tif")
+        >>> report.is_valid, report.errors, report.measurement.viewer.open_requests
+        (True, (), 1)
+    """
+    tiles = Tiles.DECODED if decode else Tiles.FRAMED
+    with open_bytes(path, fs) as source:
+        measurement = measure(source, tiles=tiles, has_external_overviews=_has_external_overviews(source))
+    return Report(redact_url(os.fspath(path)), measurement, judge(measurement), strict)
+
+
+def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
+    """Tell what is in a file: layout, pyramid and georeferencing. No tile is read.
+
+    Args:
+        path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
+        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with.
+
+    Returns:
+        Facts that print as a table. Of a raster that is no TIFF there is no layout.
+
+    Raises:
+        ReadError: There is no such file, or it is no raster.
+        MissingExtraError: What the URL needs is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from georeader import GeoTensor, save_cog
+        >>> ones = GeoTensor(np.ones((600, 500), "uint8"), (10, 0, 0, 0, -10, 0), 3857, fill_value_default=0)
+        >>> _ = save_cog(ones, "scene.tif", profile_arg={"compress": "none"})
+        >>> print(info("scene.tif"))
+        scene.tif
+          pixels   500 x 600, 1 band of uint8
+          bands    1 gray
+          validity nodata 0
+          crs      EPSG:3857, WGS 84 / Pseudo-Mercator
+          pixel    10 x 10
+          bounds   (0, -6000, 5000, 0)
+          tags     2
+          layout   classic TIFF, little-endian, 577 KiB, GDAL's structural metadata
+          level  pixels     tile       tiles  bytes    stored as
+          0      500 x 600  256 x 256  6      384 KiB  none
+          1      250 x 300  256 x 256  2      128 KiB  none
+          2      125 x 150  256 x 256  1      64 KiB   none
+    """
+    with open_bytes(path, fs) as source:
+        measurement = measure(source, tiles=Tiles.UNREAD)
+    return Info(redact_url(os.fspath(path)), _place_of(RasterioReader(path, fs=fs)), measurement)
+
+
+def _place_of(reader: RasterioReader) -> Place:
+    crs, attrs = reader.crs, reader.attrs
+    return Place(
+        width_px=reader.width,
+        height_px=reader.height,
+        bands=reader.count,
+        dtype=str(reader.dtype),
+        crs=_name_of(crs),
+        epsg=crs.to_epsg() if crs is not None else None,
+        pixel_size=reader.res,
+        bounds=reader.bounds,
+        nodata=reader.nodata,
+        descriptions=tuple(reader.descriptions),
+        colours=tuple(attrs.get("colorinterp", ["undefined"] * reader.count)),
+        tags=len(reader.tags()),
+        has_mask=reader.has_mask,
+    )
+
+
+def _name_of(crs: Any) -> str | None:
+    """Give the name of a CRS; where it has none, what `describe_crs` makes of it."""
+    if crs is None:
+        return None
+    wkt = crs.to_wkt()
+    name = wkt.split('"')[1] if '"' in wkt else "unnamed"
+    return describe_crs(crs) if name in ("unknown", "unnamed") else name
+
+
+def _has_external_overviews(source: ByteSource) -> bool:
+    """Look for an .ovr file beside a file of this machine; elsewhere that would take a request."""
+    return isinstance(source, LocalBytes) and Path(f"{source.path}.ovr").exists()

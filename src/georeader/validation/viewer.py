@@ -1,0 +1,155 @@
+"""What a viewer asks of a server to open a file, and then to show a thumbnail. Pure.
+
+The rule is that of GDAL's /vsicurl, with its defaults: a file is read in blocks of 16 KiB, which are kept; a read that
+begins where the last request ended asks for twice as many blocks as that one did. To open a file, its header is read,
+then each directory with its values in the order of their chain, without the arrays of tiles; for a thumbnail, the
+arrays of one level and of its mask, and then their tiles (of no more than three bands) in the order of the file, those
+that lie within a block of one another at once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from georeader.validation.extents import tile_table
+from georeader.validation.measurement import Directory, Extent, ViewerCost
+
+#: Blocks in which /vsicurl reads.
+BLOCK_BYTES = 16 * 1024
+
+#: Most blocks of one request: those that /vsicurl keeps.
+MAX_BLOCKS = 1000
+
+#: A thumbnail is made of the smallest overview whose longer side has as many pixels.
+THUMBNAIL_PX = 256
+
+#: Bands that a picture shows.
+SHOWN_BANDS = 3
+
+
+class RequestCounter:
+    """Counts requests and bytes of a reader that reads in blocks.
+
+    Attributes:
+        requests: So far.
+        bytes_sent: So far.
+
+    Example:
+        >>> counter = RequestCounter(100_000)
+        >>> counter.read(0, 8), counter.read(20_000, 8), counter.requests, counter.bytes_sent
+        (None, None, 2, 49152)
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        """Begin with nothing read.
+
+        Args:
+            size_bytes: Of the file.
+        """
+        self.requests = 0
+        self.bytes_sent = 0
+        self._size_bytes = size_bytes
+        self._starts: list[int] = []  # runs of blocks that are kept, in order
+        self._stops: list[int] = []
+        self._following = -1
+        self._blocks = 1
+
+    def read(self, offset_bytes: int, length_bytes: int) -> None:
+        """Read bytes that lie in the file."""
+        block, stop = offset_bytes // BLOCK_BYTES, -(-(offset_bytes + length_bytes) // BLOCK_BYTES)
+        while block < stop:
+            run = bisect_right(self._starts, block) - 1
+            is_kept = run >= 0 and self._stops[run] > block
+            block = self._stops[run] if is_kept else self._request(block, stop, run + 1)
+
+    def _request(self, block: int, stop: int, run: int) -> int:
+        """Ask for blocks from one on, up to those that are kept already; give the one behind them."""
+        self._blocks = 2 * self._blocks if block == self._following else 1
+        self._blocks = min(max(self._blocks, stop - block), MAX_BLOCKS)
+        if run < len(self._starts):
+            self._blocks = min(self._blocks, self._starts[run] - block)
+        self._following = block + self._blocks
+        if run and self._stops[run - 1] == block:
+            self._stops[run - 1] = self._following
+        else:
+            self._starts.insert(run, block)
+            self._stops.insert(run, self._following)
+        self.requests += 1
+        self.bytes_sent += max(0, min(self._size_bytes, self._following * BLOCK_BYTES) - block * BLOCK_BYTES)
+        return self._following
+
+
+def viewer_cost(
+    size_bytes: int, header_bytes: int, directories: Sequence[Directory], images: Sequence[Directory]
+) -> ViewerCost | None:
+    """Count what a viewer asks; None where it would not know the levels.
+
+    Args:
+        size_bytes: Of the file.
+        header_bytes: Of its header.
+        directories: All, in the order of their chain.
+        images: The raster and its overviews.
+    """
+    level = thumbnail_level(
+        [None if one.layout is None else (one.layout.width_px, one.layout.height_px) for one in images]
+    )
+    if level is None:
+        return None
+    counter = RequestCounter(size_bytes)
+    counter.read(0, header_bytes)
+    for directory in directories:
+        _read(counter, [directory.extent, *directory.values])
+    opened = counter.requests, counter.bytes_sent
+    shown = [one for one in directories if one.role.level == level and one.layout is not None]
+    _read(counter, [extent for one in shown for extent in one.arrays])
+    _read(counter, _tiles_of(shown, size_bytes))
+    layout = images[level].layout
+    width, height = (0, 0) if layout is None else (layout.width_px, layout.height_px)
+    return ViewerCost(*opened, counter.requests - opened[0], counter.bytes_sent - opened[1], level, width, height)
+
+
+def thumbnail_level(sizes: Sequence[tuple[int, int] | None]) -> int | None:
+    """Give the level that a thumbnail is made of; None where a size is not known, or there is no level.
+
+    Args:
+        sizes: (width, height) of the raster and its overviews, in pixels.
+
+    Example:
+        >>> thumbnail_level([(2000, 900), (1000, 450), (500, 225), (250, 113)])
+        2
+        >>> thumbnail_level([(400, 300), (200, 150)]), thumbnail_level([(100, 80)])
+        (1, 0)
+    """
+    known = [size for size in sizes if size is not None]
+    if not known or len(known) < len(sizes):
+        return None
+    overviews = range(1, len(known)) or range(1)
+    large_enough = [level for level in overviews if max(known[level]) >= THUMBNAIL_PX]
+    return min(large_enough or overviews, key=lambda level: max(known[level]))
+
+
+def _tiles_of(directories: Sequence[Directory], size_bytes: int) -> list[Extent]:
+    """Give where the tiles of a picture lie, those within a block of one another as one."""
+    table = tile_table(directories, size_bytes)
+    is_shown = np.zeros(len(table), bool)
+    for directory in directories:
+        layout = directory.layout
+        if layout is not None:
+            shown = SHOWN_BANDS * layout.tiles_across * layout.tiles_down
+            is_shown |= (table.directories == directory.number) & (table.tiles < shown)
+    table = table.chosen(is_shown)
+    if not len(table):
+        return []
+    ends = np.maximum.accumulate(table.ends)
+    is_first = np.append(True, table.starts[1:] > ends[:-1] + BLOCK_BYTES)
+    is_last = np.append(is_first[1:], True)
+    pairs = zip(table.starts[is_first].tolist(), ends[is_last].tolist(), strict=True)
+    return [Extent(start, end - start) for start, end in pairs]
+
+
+def _read(counter: RequestCounter, extents: Iterable[Extent]) -> None:
+    for extent in extents:
+        counter.read(extent.offset_bytes, extent.length_bytes)

@@ -1,0 +1,115 @@
+"""info: what is in a file, as a table and as JSON has it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from georeader import GeoTensor, save_cog
+from georeader.errors import ReadError
+from georeader.validation import info
+
+Make = Callable[..., GeoTensor]
+
+
+def test_the_table_fits_on_a_screen(make_tensor: Make, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = np.tile(np.arange(500, dtype="uint8"), (2, 600, 1))
+    mask = np.ones((600, 500), dtype=bool)
+    tensor = GeoTensor(values, Affine(10, 0, 5e5, 0, -10, 4e6), "EPSG:32630", None, attrs={"mask": mask})
+    save_cog(tensor, "a.tif", descriptions=["B04", "B08"], tags={"model": "v2"},
+             profile_arg={"compress": "none", "BIGTIFF": "YES"}, engine="gdal")  # fmt: skip
+
+    text = re.sub(r"\d+ bytes +deflate", "some bytes  deflate", str(info("a.tif")))
+    assert text.splitlines() == [
+        "a.tif",
+        "  pixels   500 x 600, 2 bands of uint8",
+        "  bands    1 B04, 2 B08",
+        "  validity mask",
+        "  crs      EPSG:32630, WGS 84 / UTM zone 30N",
+        "  pixel    10 x 10",
+        "  bounds   (500000, 3994000, 505000, 4000000)",
+        "  tags     3",
+        "  layout   BigTIFF, little-endian, 1.13 MiB, GDAL's structural metadata",
+        "  level   pixels     tile       tiles  bytes      stored as",
+        "  0       500 x 600  256 x 256  6      768 KiB    none, pixel interleaved",
+        "  0 mask  500 x 600  256 x 256  6      some bytes  deflate",
+        "  1       250 x 300  256 x 256  2      256 KiB    none, pixel interleaved",
+        "  1 mask  250 x 300  256 x 256  2      some bytes  deflate",
+        "  2       125 x 150  256 x 256  1      128 KiB    none, pixel interleaved",
+        "  2 mask  125 x 150  256 x 256  1      some bytes  deflate",
+    ]
+
+
+def test_predictor_interleave_sparse_tiles_and_nodata_are_told(make_tensor: Make, tmp_path: Path) -> None:
+    tensor = make_tensor((2, 300, 600), "float32", fill_value_default=np.nan)
+    tensor.values[:, :, 256:] = np.nan
+    save_cog(tensor, tmp_path / "a.tif", profile_arg={"compress": "zstd", "predictor": 3, "INTERLEAVE": "BAND",
+                                                      "SPARSE_OK": "YES", "BLOCKSIZE": 128})  # fmt: skip
+
+    text = str(info(tmp_path / "a.tif"))
+
+    assert "zstd, predictor 3, band interleaved" in text
+    assert "30 (18 sparse)" in text
+    assert "nodata nan" in text
+
+
+def test_bands_beyond_eight_are_counted(make_tensor: Make, tmp_path: Path) -> None:
+    save_cog(make_tensor((20, 10, 10)), tmp_path / "a.tif")
+    assert "8 undefined, and 12 more" in str(info(tmp_path / "a.tif"))
+
+
+def test_it_goes_through_json(make_tensor: Make, tmp_path: Path) -> None:
+    tensor = make_tensor((1, 300, 200), "float32", fill_value_default=np.nan)
+    save_cog(tensor, tmp_path / "a.tif", descriptions=["NDVI"])
+
+    found = info(tmp_path / "a.tif").to_dict()
+
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["bounds"] == [500000.0, 3997000.0, 502000.0, 4000000.0]
+    assert (found["epsg"], found["nodata"], found["descriptions"]) == (32630, "nan", ["NDVI"])
+    assert (found["width_px"], found["height_px"], found["bands"], found["dtype"]) == (200, 300, 1, "float32")
+    assert [one["width_px"] for one in found["layout"]["directories"]] == [200, 100]
+
+
+def test_a_raster_without_a_place_has_no_crs(tmp_path: Path) -> None:
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=40, height=30, count=1, dtype="uint8") as dataset:
+        dataset.write(np.ones((1, 30, 40), "uint8"))
+    found = info(tmp_path / "a.tif")
+    assert (found.place.crs, found.place.epsg) == (None, None)
+    assert "  crs      none" in str(found).splitlines()
+    assert "40 x 30 strips" in str(found)
+
+
+def test_a_crs_without_a_name_is_told_by_its_numbers(tmp_path: Path, make_tensor: Make) -> None:
+    save_cog(make_tensor((1, 20, 20), crs="+proj=laea +lat_0=10 +lon_0=20 +units=m"), tmp_path / "a.tif")
+    assert "laea" in str(info(tmp_path / "a.tif"))
+
+
+def test_a_raster_that_is_no_tiff_has_no_layout(tmp_path: Path) -> None:
+    with rasterio.open(tmp_path / "a.png", "w", driver="PNG", width=40, height=30, count=1, dtype="uint8") as dataset:
+        dataset.write(np.ones((1, 30, 40), "uint8"))
+    found = info(tmp_path / "a.png")
+    assert found.measurement.version is None
+    assert str(found).endswith("no TIFF")
+
+
+def test_what_is_no_raster_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    with pytest.raises(ReadError, match=r"a\.tif"):
+        info(tmp_path / "a.tif")
+    with pytest.raises(ReadError, match=r"b\.tif"):
+        info(tmp_path / "b.tif")
+
+
+def test_no_tile_is_read(make_tensor: Make, tmp_path: Path) -> None:
+    save_cog(make_tensor((1, 600, 600), "uint8"), tmp_path / "a.tif")
+    assert info(tmp_path / "a.tif").measurement.tiles_decoded is None
