@@ -10,7 +10,7 @@ BENCH := benchmarks/.venv
 # Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo test lint bench bench-upload bench-catalog pins clean FORCE
+.PHONY: demo test lint bench bench-upload bench-catalog bench-cli pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -31,6 +31,9 @@ bench-upload: $(VENV)/.test  ## Measure saving to S3 beside local saves, boto3 a
 
 bench-catalog: $(VENV)/.test  ## Measure CatalogPipeline beside a loop by hand: make bench-catalog ARGS="--rounds 3"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.catalog $(ARGS)
+
+bench-cli: $(VENV)/.test  ## Measure `georeader cog` beside the Python call: make bench-cli ARGS="--rounds 3"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.cli $(ARGS)
 
 pins:  ## Renew what requirements/ pins (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from by_command import run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -23,9 +26,12 @@ def test_the_code_runs_and_prints_what_it_says(
 
     promised = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("# ")]
     assert capsys.readouterr().out.splitlines() == promised
+    for line in re.findall(r"^\$ (georeader .*)$", README, re.MULTILINE):
+        done = run(*shlex.split(line)[1:])
+        assert done.exit_code == 0, done.output
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "32TQM.tif", "32TQM_20240501.tif", "32TQN.tif", "32TQN_20240501.tif", "classes.tif", "copy.tif", "ndvi.tif",
-        "part.tif",
+        "32TQM.tif", "32TQM_20240501.tif", "32TQN.tif", "32TQN_20240501.tif", "classes.tif", "copy.tif", "flat.tif",
+        "ndvi.tif", "out.png", "out.tif", "part.tif",
     ]  # fmt: skip
 
 

@@ -1,0 +1,103 @@
+"""Which files are meant, and where each of them goes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import click
+
+from georeader.errors import DestinationError, ReadError
+from georeader.remote.address import local_path_of, parse_address
+from georeader.remote.listing import has_magic, urls_like
+from georeader.remote.redaction import redact_url
+
+#: The destination that is standard output.
+STANDARD_OUTPUT = "-"
+
+
+def pairs_of(sources: Sequence[str], destination: str) -> list[tuple[str, str]]:
+    """Give (source, destination) of each file; nothing is made.
+
+    Args:
+        sources: Paths, URLs and patterns of them.
+        destination: A file, or for several sources and for a pattern a folder: one that is there, or any name; "-"
+            for standard output.
+
+    Raises:
+        click.UsageError: Two of them would go to one place, or the folder is a file.
+        ReadError: Nothing is like a pattern, or a store can't be asked.
+    """
+    if len(sources) == 1 and not _is_pattern(sources[0]) and not _is_folder(destination):
+        return [(sources[0], destination)]
+    if destination == STANDARD_OUTPUT or _is_local_file(destination):
+        raise click.UsageError(f"{destination!r} is a file; several sources go to a folder")
+    found = [name for source in sources for name in expand(source)]
+    pairs = [(name, _within(destination, name)) for name in found]
+    places: dict[str, str] = {}
+    for source, place in pairs:
+        if place in places:
+            raise click.UsageError(
+                f"{redact_url(places[place])!r} and {redact_url(source)!r} would both be {redact_url(place)!r}; "
+                "give them folders of their own"
+            )
+        places[place] = source
+    return pairs
+
+
+def expand(source: str) -> list[str]:
+    """Give the paths or URLs that a pattern names, sorted; what is no pattern is itself.
+
+    Raises:
+        ReadError: There is none.
+    """
+    if not _is_pattern(source):
+        return [source]
+    address = parse_address(source)
+    local = source if address is None else local_path_of(address)
+    if address is not None and local is None:
+        found = urls_like(address)
+    else:
+        found = sorted(glob.glob(str(local), recursive=True))  # noqa: PTH207  (Path's takes no absolute pattern)
+    if not found:
+        raise ReadError(f"nothing is like {redact_url(source)!r}; look at the folder, or quote the pattern")
+    return found
+
+
+def make_folder(destination: str) -> None:
+    """Make the folder of a local destination; stores have none.
+
+    Raises:
+        DestinationError: It can't be made.
+    """
+    address = parse_address(destination)
+    local = destination if address is None else local_path_of(address)
+    if local is None:
+        return
+    try:
+        Path(local).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DestinationError(f"{destination!r}: its folder can't be made: {error}") from error
+
+
+def _is_pattern(source: str) -> bool:
+    if source.lower().startswith(("http://", "https://")):  # "?" begins a query
+        return "*" in source.partition("?")[0]
+    return has_magic(source) and not Path(source).exists()
+
+
+def _is_folder(destination: str) -> bool:
+    return destination.endswith(("/", os.sep)) or ("://" not in destination and Path(destination).is_dir())
+
+
+def _is_local_file(destination: str) -> bool:
+    return "://" not in destination and Path(destination).is_file()
+
+
+def _within(folder: str, source: str) -> str:
+    """Name a file in a folder after its source."""
+    path = re.split(r"[?#]", source, maxsplit=1)[0] if "://" in source else Path(source).as_posix()
+    return f"{folder.rstrip('/') or folder}{'' if folder == '/' else '/'}{PurePosixPath(path).stem}.tif"

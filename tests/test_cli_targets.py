@@ -1,0 +1,129 @@
+"""Which files a command line means, and where each of them goes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+import fsspec
+import pytest
+
+from georeader.command_line.targets import expand, make_folder, pairs_of
+from georeader.errors import DestinationError, ReadError
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rasters in a folder, one below it, and one whose name is like a pattern."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/a.tif", "in/b.jp2", "in/sub/a.tif", "in/[x].tif", "taken"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("sources", "destination", "pairs"),
+    [
+        (["in/a.tif"], "out.tif", [("in/a.tif", "out.tif")]),
+        (["in/a.tif"], "out.unusual", [("in/a.tif", "out.unusual")]),
+        (["in/a.tif"], "out/", [("in/a.tif", "out/a.tif")]),
+        (["in/b.jp2"], "in", [("in/b.jp2", "in/b.tif")]),
+        (["in/a.tif"], "/", [("in/a.tif", "/a.tif")]),
+        (["in/a.tif", "in/b.jp2"], "out", [("in/a.tif", "out/a.tif"), ("in/b.jp2", "out/b.tif")]),
+        (["in/*.jp2"], "out", [("in/b.jp2", "out/b.tif")]),
+        (["in/[x].tif"], "out.tif", [("in/[x].tif", "out.tif")]),
+        (["in/**/a.t?f", "in/b.jp2"], "out", None),
+        (["in/a.tif"], "s3://bucket/out.tif", [("in/a.tif", "s3://bucket/out.tif")]),
+        (["in/a.tif"], "s3://bucket/out/", [("in/a.tif", "s3://bucket/out/a.tif")]),
+        (["in/a.tif", "s3://bucket/key/b.c.jp2"], "s3://bucket/out",
+         [("in/a.tif", "s3://bucket/out/a.tif"), ("s3://bucket/key/b.c.jp2", "s3://bucket/out/b.c.tif")]),
+        (["https://host/a.tif?sig=x*y", "in/b.jp2"], "out",
+         [("https://host/a.tif?sig=x*y", "out/a.tif"), ("in/b.jp2", "out/b.tif")]),
+        (["https://host/a?x=1"], "out.tif", [("https://host/a?x=1", "out.tif")]),
+    ],
+)  # fmt: skip
+def test_one_file_goes_to_a_file_and_several_to_a_folder(
+    sources: list[str], destination: str, pairs: list[tuple[str, str]] | None
+) -> None:
+    if pairs is None:
+        with pytest.raises(click.UsageError, match="would both be 'out/a.tif'; give them folders of their own"):
+            pairs_of(sources, destination)
+    else:
+        assert pairs_of(sources, destination) == pairs
+
+
+def test_several_sources_do_not_go_to_a_file() -> None:
+    with pytest.raises(click.UsageError, match="'taken' is a file; several sources go to a folder"):
+        pairs_of(["in/a.tif", "in/b.jp2"], "taken")
+
+
+def test_names_that_clash_keep_the_secrets_of_their_urls() -> None:
+    with pytest.raises(click.UsageError) as caught:
+        pairs_of(["https://one/a.tif?sig=secret", "https://two/a.tif?sig=secret"], "out")
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["in/*.png", "nowhere/*", "memory://none/*.tif"])
+def test_a_pattern_that_is_like_nothing_is_an_error(pattern: str) -> None:
+    with pytest.raises(ReadError, match="nothing is like"):
+        expand(pattern)
+
+
+def test_a_web_server_does_not_tell_what_it_has() -> None:
+    with pytest.raises(ReadError, match="a web server does not tell what it has; name each file"):
+        expand("https://host/*.tif")
+
+
+def test_patterns_of_any_filesystem() -> None:
+    fsspec.filesystem("memory").pipe({"/cli/a.tif": b"", "/cli/b.png": b"", "/cli/sub/c.tif": b""})
+
+    assert expand("memory://cli/*.tif") == ["memory:///cli/a.tif"]
+    assert expand("memory://cli/**/*.tif") == ["memory:///cli/a.tif", "memory:///cli/sub/c.tif"]
+    with pytest.raises(ReadError, match=r"'\*\*' can only be an entire path component"):
+        expand("memory://cli/**.tif")
+
+
+def test_patterns_of_file_urls() -> None:
+    assert expand(f"file://{os.getcwd()}/in/*.jp2") == [f"{os.getcwd()}/in/b.jp2"]
+
+
+@pytest.mark.parametrize("server", ["seaweed", "azurite", "moto"])
+def test_patterns_of_stores(server: str, request: pytest.FixtureRequest, use_env: Any) -> None:
+    store = request.getfixturevalue(server)
+    use_env(store.env())
+    keys = ["cli/a.tif", "cli/b.tif", "cli/b.png", "cli/sub/c.tif"]
+    for key in keys:
+        store.put(key, b"x")
+
+    assert expand(store.url("cli/*.tif")) == [store.url("cli/a.tif"), store.url("cli/b.tif")]
+    assert expand(store.url("cli/**/c.t?f")) == [store.url("cli/sub/c.tif")]
+
+
+def test_a_store_that_is_not_there_is_an_error_without_secrets(use_env: Any) -> None:
+    use_env({"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "hidden"})
+
+    with pytest.raises(ReadError, match="no way to the store") as caught:
+        expand("s3://bucket/*.tif")
+
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("destination", ["new/sub/out.tif", "file://{here}/new/sub/out.tif"])
+def test_the_folder_of_a_local_file_is_made(destination: str) -> None:
+    make_folder(destination.format(here=os.getcwd()))
+
+    assert Path("new/sub").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(DestinationError, match="'taken/out.tif': its folder can't be made"):
+        make_folder("taken/out.tif")
+
+
+def test_stores_have_no_folders(tmp_path: Path) -> None:
+    make_folder("s3://bucket/new/out.tif")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "taken"]
