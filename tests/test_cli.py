@@ -66,6 +66,14 @@ def test_an_option_said_again_is_one_for_each_band(source: Path, tmp_path: Path)
     assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == "MIN,MAX"
 
 
+def test_an_option_may_be_written_as_in_python(source: Path, tmp_path: Path) -> None:
+    done = run(
+        "cog", source, tmp_path / "out.tif", "--max_memory", "64MiB", "--no_overwrite", "--dir_tmpfiles", tmp_path
+    )
+
+    assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize(("said", "nodata"), [("none", None), ("12", 12), ("1e3", 1000)])
 def test_nodata_is_a_number_or_none(said: str, nodata: float | None, source: Path, tmp_path: Path) -> None:
     assert run("cog", source, tmp_path / "out.tif", "--nodata", said).exit_code == 0

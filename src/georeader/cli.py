@@ -17,7 +17,14 @@ from georeader.command_line.printing import ErrorLine
 from georeader.command_line.values import number_or_none, pair
 
 
-@click.group(name="georeader", context_settings={"help_option_names": ["-h", "--help"]})
+def _with_hyphens(name: str) -> str:
+    """Let options be written as Python writes them: --dir_tmpfiles."""
+    return name.replace("_", "-")
+
+
+@click.group(
+    name="georeader", context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _with_hyphens}
+)
 @click.version_option(__version__, package_name="georeader-cog")
 def main() -> None:
     """Write rasters as Cloud Optimized GeoTIFFs, look at them, and see whether they are good.
