@@ -60,8 +60,8 @@ def small() -> GeoTensor:
 
 @cache
 def large() -> GeoTensor:
-    """As small, but some 50 MB: more than one part of an upload in parts, and overviews of more than one, too."""
-    values = np.random.default_rng(2).integers(1, 2000, (4, 2300, 2300)).astype("uint16")
+    """As small, but some 30 MB: more than one part of an upload in parts, and overviews of more than one, too."""
+    values = np.random.default_rng(2).integers(1, 2000, (3, 1900, 1900)).astype("uint16")
     return GeoTensor(values, **PLACE, fill_value_default=0)
 
 

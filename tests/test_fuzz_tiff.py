@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from effort import often
 from georeader import GeoTensor, save_cog
 from georeader.errors import ReadError
 from georeader.validation import Report, validate
@@ -26,7 +27,7 @@ from malformed import BASES, good, pixels
 MAX_BYTES = 64 * 2**20
 
 #: Atheris runs for so long.
-FUZZ_SECONDS = 5
+FUZZ_SECONDS = often(60, usually=3)
 
 #: Numbers that are wrong in interesting ways, as bytes.
 NUMBERS = [

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 120
+from effort import often
+
+KILLS = often(120, usually=48)
 
 #: Imports once, then forks a process that saves for each line that it is sent, and buries it at the next line.
 NURSERY = textwrap.dedent("""

@@ -12,7 +12,7 @@ import pytest
 
 #: Much less than the rasters; the smaller one is large enough for everything that waits to have filled its share.
 LIMIT_BYTES = 64 * 2**20
-FEW_ROWS, MANY_ROWS = 16_384, 40_960
+FEW_ROWS, MANY_ROWS = 16_384, 32_768
 
 #: Makes a raster of 4096 columns, saves a small one to have everything imported, and tells how far the process grew
 #: while it saved the large one (VmHWM of proc(5), reset through clear_refs).
@@ -115,5 +115,5 @@ def test_memory_stays_within_the_limit_however_many_rows_there_are(how: str, tmp
     many_bytes = growth_bytes(how, MANY_ROWS, tmp_path / "many")
 
     assert many_bytes < LIMIT_BYTES
-    # 192 MiB of pixels more; a tile's place and size take some bytes, and allocators keep what was given back.
+    # 128 MiB of pixels more; a tile's place and size take some bytes, and allocators keep what was given back.
     assert many_bytes < few_bytes + 12 * 2**20

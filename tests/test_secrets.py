@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -27,6 +27,7 @@ import pytest
 from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 
 from faults.proxy import refused_url
+from faults.upstream import Server as QuietServer
 from georeader import CogWriter, RasterioReader, save_cog
 from georeader.errors import GeoreaderError
 from georeader.export.sinks.destinations import open_sink
@@ -90,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 def refusing(status: int, code: str, message: str) -> Iterator[str]:
     """Serve from a thread of this process while the block runs; gives the URL."""
     handler = type("Handler", (Handler,), {"status": status, "code": code, "message": message})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with QuietServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from effort import often
 from fault_cases import COMPLETE, CREATE, FIRST_BLOCK, FIRST_PART, LARGE_PUT, LAST_PART, LIST, PUT, SECOND_PART, Point
 from fault_places import DESTINATIONS, Front, Maker
 from faults.exchange import Gate
@@ -32,6 +33,9 @@ LONGEST_SECONDS = 3.0
 
 #: The process beside a killed one aborts its upload within so long.
 CLEANUP_SECONDS = 15.0
+
+#: At random moments, of each kind of store.
+KILLS = often(25, usually=5)
 
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 
@@ -200,7 +204,7 @@ def lifetime(nursery: Nursery, front: Front, folder: Path, shape: tuple[int, ...
 
 @pytest.mark.parametrize(
     ("destination", "shape", "kills", "seed"),
-    [("s3", PARTED, 10, 1), ("s3", PARTED, 10, 2), ("http", PARTED, 10, 3)],
+    [("s3", PARTED, KILLS, 1), ("s3", PARTED, KILLS, 2), ("http", PARTED, KILLS, 3)],
     ids=["s3-1", "s3-2", "http"],
 )
 def test_kills_at_random_moments_leave_nothing(

@@ -125,8 +125,10 @@ class FsspecPut:
             self._forget()
             try:
                 found: Mapping[str, Any] = self._filesystem.info(path)
-            except PermissionError:
-                return None
+            except Exception as error:
+                if self._failures.explain(error).kind == "denied":
+                    return None
+                raise
             return found
 
         info = self._failures.tried(run, "it was sent, but can't be looked at")
