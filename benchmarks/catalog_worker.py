@@ -57,7 +57,7 @@ def pipeline(
     return work
 
 
-def by_hand(codec: str, threads: int) -> Callable[..., None]:
+def by_hand(codec: str, threads: int, *, level: int | None = 3) -> Callable[..., None]:
     """The same loop with rasterio and GDAL's COG driver, as one who knows both writes it."""
     import numpy as np
     import rasterio
@@ -66,8 +66,8 @@ def by_hand(codec: str, threads: int) -> Callable[..., None]:
     options = {"COMPRESS": codec.upper(), "BLOCKSIZE": 256, "OVERVIEW_RESAMPLING": "AVERAGE", "NUM_THREADS": 1}
     if codec != "none":
         options["PREDICTOR"] = "FLOATING_POINT"
-    if codec == "zstd":
-        options["LEVEL"] = 3  # as save_cog; GDAL's default is 9
+    if codec == "zstd" and level is not None:
+        options["LEVEL"] = level  # 3 as save_cog; GDAL's default is 9
 
     def one(path: Path, out: Path) -> None:
         with rasterio.open(path) as chip:
@@ -96,6 +96,7 @@ def by_hand(codec: str, threads: int) -> Callable[..., None]:
 WAYS: dict[str, Callable[..., Callable[..., None]]] = {
     "ours": pipeline,
     "by hand": by_hand,
+    "by hand, GDAL's level": lambda codec, threads: by_hand(codec, threads, level=None),
     "ours, processes": lambda codec, threads: pipeline(codec, threads, executor="process"),
     "ours, all threads a save": lambda codec, threads: pipeline(codec, threads, num_threads=threads),
 }
