@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from georeader import GeoTensor
 from georeader.errors import DtypeError, OptionError
 from geotoolz.bands import band_index, check_bands, without_bands
+from geotoolz.loading import loaded_bands
 from geotoolz.operator import Operator
 
 #: Pixels that are worked on at a time: what lies in between stays small, and near the processor.
@@ -25,11 +26,12 @@ _FIT_FLOAT32 = (np.dtype("uint8"), np.dtype("int8"), np.dtype("uint16"), np.dtyp
 class NDVI(Operator):
     """Normalised difference vegetation index: (near infrared - red) / (near infrared + red).
 
-    Takes (band, row, column) of real numbers, gives (1, row, column) float32 at the same place, described "NDVI", with
-    NaN as ``fill_value_default``. NaN where a band is missing (``fill_value_default``, masked, NaN), and where the sum
-    is 0 or the quotient not finite. Stored numbers are taken as they are: scales and offsets in ``attrs`` are not
-    applied. Negative numbers are calculated with like others, so the result may lie outside of -1 to 1. Nothing wraps:
-    the sum is taken in float32 for integers of up to 16 bits, else in float64. Other entries of ``attrs`` are kept.
+    Takes (band, row, column) of real numbers, of a lazy reader only the two bands. Gives (1, row, column) float32 at
+    the same place, described "NDVI", with NaN as ``fill_value_default``. NaN where a band is missing
+    (``fill_value_default``, masked, NaN), and where the sum is 0 or the quotient not finite. Stored numbers are taken
+    as they are: scales and offsets in ``attrs`` are not applied. Negative numbers are calculated with like others, so
+    the result may lie outside of -1 to 1. Nothing wraps: the sum is taken in float32 for integers of up to 16 bits,
+    else in float64. Other entries of ``attrs`` are kept.
 
     Memory: the result, and some 10 MiB for a strip of rows.
 
@@ -63,10 +65,11 @@ class NDVI(Operator):
         if self.red_idx == self.nir_idx:
             raise OptionError(f"red_idx and nir_idx are both {self.red_idx}; name two bands")
 
-    def apply(self, gt: GeoTensor) -> GeoTensor:
-        """Take the index."""
-        check_bands(gt, {"red_idx": self.red_idx, "nir_idx": self.nir_idx}, type(self).__name__)
-        return normalised_difference(gt, self.nir_idx, self.red_idx, "NDVI")
+    def __call__(self, raster: Any) -> GeoTensor:
+        """Take the index of a GeoTensor, or of the two bands of a lazy reader."""
+        gt, (red, nir) = loaded_bands(raster, (self.red_idx, self.nir_idx), type(self).__name__)
+        check_bands(gt, {"red_idx": red, "nir_idx": nir}, type(self).__name__)
+        return normalised_difference(gt, nir, red, "NDVI")
 
 
 def normalised_difference(

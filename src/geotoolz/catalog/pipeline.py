@@ -40,9 +40,9 @@ class CatalogPipeline:
     write to one path, or where another reads, are refused. Paths are compared as absolute ones; on Windows and macOS
     without case.
 
-    The operator gets a GeoTensor with the row in ``attrs["row"]``, a dict of field to value, and what was read in
-    ``attrs["source"]``. It should end with `WriteCOG` or another terminal operator: GeoTensors that it gives are not
-    kept.
+    The operator gets what the reader gave, and reads of it what it needs; tensors have the row in ``attrs["row"]``, a
+    dict of field to value, and what was read in ``attrs["source"]``. It should end with `WriteCOG` or another terminal
+    operator: GeoTensors that it gives are not kept.
 
     Memory: all rows, and for each worker what reading, operator and save take of one raster.
 

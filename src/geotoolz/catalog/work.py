@@ -13,7 +13,7 @@ from georeader.remote.redaction import redact_url
 from geotoolz.catalog.existing import is_there
 from geotoolz.catalog.plan import RowPlan
 from geotoolz.catalog.result import Outcome
-from geotoolz.loading import ROW_KEY, SOURCE_KEY, loaded, with_attrs
+from geotoolz.loading import ROW_KEY, SOURCE_KEY, is_lazy, loaded, noted
 from geotoolz.operator import Operator
 from geotoolz.run_context import Run, working_for
 
@@ -58,13 +58,15 @@ def work_on(plan: RowPlan, job: Job, run: Run | None) -> Outcome:
 def _finished(plan: RowPlan, job: Job, run: Run | None) -> tuple[Any, bool]:
     if job.skip_existing and plan.outputs and all(map(is_there, plan.outputs)):
         return None, True
-    gt = loaded(job.reader(plan.source), "CatalogPipeline")
+    raster = job.reader(plan.source)
+    if not is_lazy(raster):
+        raster = loaded(raster, "CatalogPipeline")
     if run is not None:
         run.check()
     more: dict[str, Any] = {ROW_KEY: dict(plan.row)}
     if isinstance(plan.source, str):
         more[SOURCE_KEY] = redact_url(plan.source)
-    result = job.operator(with_attrs(gt, more))
+    result = job.operator(noted(raster, more))
     return None if isinstance(result, GeoTensor) else result, False
 
 

@@ -18,7 +18,7 @@ from georeader.errors import MetadataError, OptionError
 from geotoolz.bands import band_index, check_bands, find_band
 from geotoolz.cloud import CLASSES_DEFAULT, is_any_of, scl_classes
 from geotoolz.indices import normalised_difference
-from geotoolz.loading import SOURCE_KEY, loaded, with_attrs
+from geotoolz.loading import SOURCE_KEY, loaded, loaded_bands, with_attrs
 from geotoolz.operator import Operator, Output
 from geotoolz.saving import check_save_options, save
 
@@ -127,7 +127,7 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
             hasattr(raster, name) for name in ("isel", "shape", "descriptions")
         ):
             bands = self._bands(raster.descriptions, raster.shape)
-            gt, places = loaded(raster.isel({"band": list(bands)}), type(self).__name__), (0, 1, 2)
+            gt, places = loaded_bands(raster, bands, type(self).__name__)
         else:
             gt = loaded(raster, type(self).__name__)
             places = bands = self._bands(gt.attrs.get("descriptions"), gt.shape)
