@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from georeader.errors import DestinationError, ExistsError, WriteError
+from georeader.errors import DestinationError, ExistsError, GeoreaderError, WriteError
 from georeader.export.checksum import crc32
 from georeader.export.sinks.guardian import Guardian
 from georeader.export.sinks.s3_orphans import orphans
@@ -119,18 +119,18 @@ class S3Object:
             upload = str(self._failures.tried(run, "no upload can be begun")["UploadId"])
         finally:
             is_clean = not is_unheard or self._tried_to_forget(upload, begun)
-            if is_clean and not upload:
-                self._guardian.__exit__(None, None, None)
+            if not upload:  # let go of, or left to go on trying
+                self._guardian.__exit__(None if is_clean else WriteError, None, None)
         return upload
 
     def _tried_to_forget(self, upload: str, begun: datetime) -> bool:
         """Abort what an attempt began whose answer was lost; give whether the store could be asked for it."""
         try:
             self.forget_unheard(begun, datetime.now(UTC), heard=upload)
-        except Exception as error:  # noqa: BLE001  (who may write need not be allowed to list: a lifecycle rule does it)
+        except GeoreaderError as error:  # who may write need not be allowed to list: a lifecycle rule does it
             _LOG.warning(
                 "%s: an upload may be left in the store that was begun by a request whose answer was lost: %s",
-                self.name, self._failures.redactor.clean(str(error)),
+                self.name, error,
             )  # fmt: skip
             return False
         return True
@@ -139,9 +139,13 @@ class S3Object:
         """Abort uploads of this object that were begun within a time and have no part; give how many.
 
         Raises:
-            Exception: What the client raises: not everybody may list.
+            GeoreaderError: They can't be: not everybody may list.
         """
-        names = list(orphans(self._caller.call, *self._place.values(), begun=begun, ended=ended, heard=heard))
+
+        def run() -> list[str]:
+            return list(orphans(self._caller.call, *self._place.values(), begun=begun, ended=ended, heard=heard))
+
+        names = self._failures.tried(run, "its uploads can't be listed", attempts=ABORT_ATTEMPTS)
         for name in names:
             self.abort(name)
         return len(names)
