@@ -236,6 +236,17 @@ def test_one_that_fails_does_not_keep_the_others(source: Path, tmp_path: Path) -
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["in.tif"]
 
 
+def test_one_that_fails_leaves_no_folder_that_was_made_for_it(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.tif").write_bytes(b"no raster")
+
+    failed = run("cog", tmp_path / "bad.tif", tmp_path / "new" / "sub" / "out.tif")
+    mixed = run("cog", source, tmp_path / "bad.tif", tmp_path / "some")
+
+    assert (failed.exit_code, mixed.exit_code) == (1, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tif", "in.tif", "some"]
+    assert [path.name for path in (tmp_path / "some").iterdir()] == ["in.tif"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal can't be sent to one process alone")
 def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     profile = {"driver": "GTiff", "width": 12000, "height": 12000, "count": 1, "dtype": "uint16", "tiled": True,

@@ -10,7 +10,7 @@ import click
 import fsspec
 import pytest
 
-from georeader.command_line.targets import expand, make_folder, pairs_of
+from georeader.command_line.targets import expand, folder_for, pairs_of
 from georeader.errors import DestinationError, ReadError
 
 
@@ -57,6 +57,19 @@ def test_one_file_goes_to_a_file_and_several_to_a_folder(
 def test_several_sources_do_not_go_to_a_file() -> None:
     with pytest.raises(click.UsageError, match="'taken' is a file; several sources go to a folder"):
         pairs_of(["in/a.tif", "in/b.jp2"], "taken")
+
+
+@pytest.mark.parametrize(
+    ("sources", "destination"),
+    [(["in/a.tif"], "in"), (["in/a.tif"], "./in/"), (["in/a*"], "in"), (["in/a.tif", "in/b.jp2"], "{here}/in")],
+)
+def test_a_folder_in_which_a_source_would_be_replaced_is_refused(sources: list[str], destination: str) -> None:
+    with pytest.raises(click.UsageError, match="'in/a.tif' would be replaced; name another folder"):
+        pairs_of(sources, destination.format(here=os.getcwd()))
+
+
+def test_who_names_the_file_itself_may_replace_it() -> None:
+    assert pairs_of(["in/a.tif"], "in/a.tif") == [("in/a.tif", "in/a.tif")]
 
 
 def test_names_that_clash_keep_the_secrets_of_their_urls() -> None:
@@ -113,17 +126,21 @@ def test_a_store_that_is_not_there_is_an_error_without_secrets(use_env: Any) -> 
 
 @pytest.mark.parametrize("destination", ["new/sub/out.tif", "file://{here}/new/sub/out.tif"])
 def test_the_folder_of_a_local_file_is_made(destination: str) -> None:
-    make_folder(destination.format(here=os.getcwd()))
+    with folder_for(destination.format(here=os.getcwd())):
+        assert Path("new/sub").is_dir()
 
     assert Path("new/sub").is_dir()
 
 
 def test_a_folder_that_cannot_be_made_is_named() -> None:
-    with pytest.raises(DestinationError, match="'taken/out.tif': its folder can't be made"):
-        make_folder("taken/out.tif")
+    with pytest.raises(DestinationError, match="its folder can't be made") as caught, folder_for("taken/out.tif"):
+        pytest.fail("there is none")
+
+    assert "'taken/out.tif'" in str(caught.value)
 
 
 def test_stores_have_no_folders(tmp_path: Path) -> None:
-    make_folder("s3://bucket/new/out.tif")
+    with folder_for("s3://bucket/new/out.tif"):
+        pass
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "taken"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from georeader.command_line import printing
-from georeader.command_line.targets import STANDARD_OUTPUT, make_folder
+from georeader.command_line.targets import STANDARD_OUTPUT, folder_for
 from georeader.command_line.values import profile_of
 from georeader.errors import GeoreaderError
 from georeader.remote.redaction import redact_url
@@ -45,8 +46,8 @@ def save_each(
     code = printing.DONE
     for source, destination in pairs:
         try:
-            with printing.bar(redact_url(destination), is_shown) as progress:
-                receipt = save(source, opened(destination), progress=progress, **arguments)
+            with opened(destination) as target, printing.bar(redact_url(destination), is_shown) as progress:
+                receipt = save(source, target, progress=progress, **arguments)
         except GeoreaderError as error:
             named = {"source": redact_url(source), "path": redact_url(destination)}
             code = max(code, printing.tell_failure(error, named, as_json=as_json))
@@ -58,16 +59,18 @@ def save_each(
     return code
 
 
-def opened(destination: str) -> Any:
+@contextmanager
+def opened(destination: str) -> Iterator[Any]:
     """Give what a save can write to: standard output for "-"; anything else as it is, with its folder made.
 
     Raises:
         DestinationError: The folder can't be made.
     """
     if destination == STANDARD_OUTPUT:
-        return sys.stdout.buffer
-    make_folder(destination)
-    return destination
+        yield sys.stdout.buffer
+        return
+    with folder_for(destination):
+        yield destination
 
 
 def save_bytes(content: bytes, destination: str) -> None:
@@ -78,8 +81,9 @@ def save_bytes(content: bytes, destination: str) -> None:
     """
     from georeader.export.sinks.destinations import open_sink
 
-    sink, _ = open_sink(Where(opened(destination)))
-    with sink:
-        sink.expect(0, len(content))
-        sink.write_at(0, content)
-        sink.commit()
+    with opened(destination) as target:
+        sink, _ = open_sink(Where(target))
+        with sink:
+            sink.expect(0, len(content))
+            sink.write_at(0, content)
+            sink.commit()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import click
@@ -28,7 +29,7 @@ def pairs_of(sources: Sequence[str], destination: str) -> list[tuple[str, str]]:
             for standard output.
 
     Raises:
-        click.UsageError: Two of them would go to one place, or the folder is a file.
+        click.UsageError: Two of them would go to one place, or to that of a source; or the folder is a file.
         ReadError: Nothing is like a pattern, or a store can't be asked.
     """
     if len(sources) == 1 and not _is_pattern(sources[0]) and not _is_folder(destination):
@@ -38,7 +39,10 @@ def pairs_of(sources: Sequence[str], destination: str) -> list[tuple[str, str]]:
     found = [name for source in sources for name in expand(source)]
     pairs = [(name, _within(destination, name)) for name in found]
     places: dict[str, str] = {}
+    read = {_same(name): name for name in found}
     for source, place in pairs:
+        if _same(place) in read:
+            raise click.UsageError(f"{redact_url(read[_same(place)])!r} would be replaced; name another folder")
         if place in places:
             raise click.UsageError(
                 f"{redact_url(places[place])!r} and {redact_url(source)!r} would both be {redact_url(place)!r}; "
@@ -67,20 +71,29 @@ def expand(source: str) -> list[str]:
     return found
 
 
-def make_folder(destination: str) -> None:
-    """Make the folder of a local destination; stores have none.
+@contextmanager
+def folder_for(destination: str) -> Iterator[None]:
+    """Make the folder of a local destination, and remove it again if the block fails; stores have none.
 
     Raises:
         DestinationError: It can't be made.
     """
     address = parse_address(destination)
     local = destination if address is None else local_path_of(address)
-    if local is None:
-        return
+    folder = None if local is None else Path(local).absolute().parent
+    made = [] if folder is None else [one for one in (folder, *folder.parents) if not one.exists()]
     try:
-        Path(local).parent.mkdir(parents=True, exist_ok=True)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DestinationError(f"{destination!r}: its folder can't be made: {error}") from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # what somebody has put there meanwhile stays
+            for one in made:
+                one.rmdir()
+        raise
 
 
 def _is_pattern(source: str) -> bool:
@@ -95,6 +108,11 @@ def _is_folder(destination: str) -> bool:
 
 def _is_local_file(destination: str) -> bool:
     return "://" not in destination and Path(destination).is_file()
+
+
+def _same(name: str) -> str:
+    """Give what is equal for two ways of writing a local path."""
+    return name if "://" in name else os.path.realpath(name)
 
 
 def _within(folder: str, source: str) -> str:
