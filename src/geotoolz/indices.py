@@ -15,8 +15,8 @@ from geotoolz.bands import band_index, check_bands, without_bands
 from geotoolz.loading import loaded_bands
 from geotoolz.operator import Operator
 
-#: Pixels that are worked on at a time: what lies in between stays small, and near the processor.
-_STRIP_PIXELS = 2**18
+#: Pixels that are worked on at a time: what lies in between stays in a processor's cache.
+_STRIP_PIXELS = 2**16
 
 #: What these hold, sums of two included, float32 holds too.
 _FIT_FLOAT32 = (np.dtype("uint8"), np.dtype("int8"), np.dtype("uint16"), np.dtype("int16"), np.dtype("float16"))
@@ -33,7 +33,7 @@ class NDVI(Operator):
     the result may lie outside of -1 to 1. Nothing wraps: the sum is taken in float32 for integers of up to 16 bits,
     else in float64. Other entries of ``attrs`` are kept.
 
-    Memory: the result, and some 10 MiB for a strip of rows.
+    Memory: the result, and a few MiB for a strip of rows.
 
     Attributes:
         red_idx: Band of red light, counted from 0.
@@ -97,11 +97,12 @@ def normalised_difference(
     step = max(1, _STRIP_PIXELS // max(1, gt.shape[-1]))
     for start in range(0, gt.shape[-2], step):
         rows = slice(start, start + step)
-        bands = [gt.isel({"band": slice(band, band + 1), "y": rows}) for band in (first, second)]
-        hidden = bands[0].invalidmask().values[0] | bands[1].invalidmask().values[0]
+        pair = gt.isel({"band": [first, second], "y": rows})
+        invalid = pair.invalidmask().values
+        hidden = invalid[0] | invalid[1]
         if is_hidden is not None:
             hidden |= is_hidden(rows)
-        numbers = [_floating(band.values[0]) for band in bands]
+        numbers = [_floating(band) for band in pair.values]
         upper, lower = numbers if calibrate is None else map(calibrate, numbers)
         _quotient(upper, lower, hidden, out[0, rows])
     attrs = without_bands(gt.attrs) | {"descriptions": [description]}
@@ -120,12 +121,10 @@ def _floating(values: NDArray[Any]) -> NDArray[Any]:
 
 def _quotient(first: NDArray[Any], second: NDArray[Any], hidden: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
     """Write (first - second) / (first + second); overwrites what it is given."""
-    # Zeros, NaN and infinities give what is made NaN below.
+    # Zeros, NaN and infinities give what is made NaN below; so does a sum of 0, whatever is divided by it.
     with np.errstate(all="ignore"):
         total = first + second
         first -= second
-        first /= total
-        out[...] = first
+        np.divide(first, total, out=out, casting="same_kind")
     hidden |= ~np.isfinite(out)
-    hidden |= total == 0
-    out[hidden] = np.nan
+    np.copyto(out, np.nan, where=hidden)

@@ -49,7 +49,7 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
     Earth Engine: "HARMONIZED"), and for stacks that hold reflectances. The product says it in MTD_MSIL2A.xml,
     ``BOA_ADD_OFFSET``. A reflectance below 0, which is noise, counts as 0, so that the index stays in -1 to 1.
 
-    Memory: the result, some 10 MiB for a strip of rows, and of a reader three bands; to save: as `georeader.save_cog`.
+    Memory: the result, a few MiB for a strip of rows, and of a reader three bands; to save: as `georeader.save_cog`.
 
     Attributes:
         red: Name of the red band.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from georeader.errors import OptionError, ShapeError
 
 #: Pixels worked on at a time: large enough that numpy's calls cost little, small enough for the processor's cache.
-STRIP_PX = 1 << 20
+STRIP_PX = 1 << 17
 
 
 @dataclass(frozen=True)

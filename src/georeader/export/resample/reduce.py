@@ -126,7 +126,7 @@ def halve(
         NodataError: The dtype can't hold nodata.
         ShapeError: ``values`` is not two-dimensional, ``is_valid`` has another shape, or there is no core.
 
-    Memory: the result and a few times a strip of about a million pixels.
+    Memory: the result and a few times a strip of some 130,000 pixels.
 
     >>> halve(np.array([[1, 2, 9], [4, 0, 0]], "uint8"), "AVERAGE", nodata=0)
     array([[2, 9]], dtype=uint8)
