@@ -1,7 +1,8 @@
 """The tags by which GDAL tells place, bands and metadata: GDAL is asked, through a tiny GeoTIFF in memory.
 
 GeoTIFF keys, GDAL's XML, colour tables and alpha flags are GDAL's knowledge. So GDAL writes them all into a GeoTIFF of
-one pixel, and its tags are carried over into the file that this project lays out. It takes about a millisecond.
+one pixel, and its tags are carried over into the file that this project lays out. It takes about a millisecond, and so
+what it said is remembered: chips by the thousand ask the same, but for where they lie.
 
 References:
     OGC 19-008r4 (GeoTIFF 1.1), section 7; GDAL's GTiff driver page, "Metadata" and "Georeferencing".
@@ -10,6 +11,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import rasterio
@@ -23,12 +25,16 @@ from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 from georeader.export import tiff
 from georeader.export.dtypes import WIDE_DTYPES
 from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
+from georeader.export.placed_tags import place_like, placed_at
 from georeader.export.spec import ExportSpec
 from georeader.export.statistics import BandStatistics, statistics_tags
 from georeader.export.tiff import Tag, TagNumber, TagType
 
 #: CRSs of which is remembered how they come back from a GeoTIFF.
 CRS_REMEMBERED = 64
+
+#: Questions to GDAL of which is remembered what it said.
+ANSWERS_REMEMBERED = 64
 
 _ENVIRONMENT = {**ENVIRONMENT, "GDAL_PAM_ENABLED": "NO", "GDAL_TIFF_ENDIANNESS": "LITTLE"}
 
@@ -65,23 +71,61 @@ def descriptive_tags(
         GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
         WriteError: GDAL failed.
     """
-    options = dict(spec.encoding.driver_options)
-    version = {"GEOTIFF_VERSION": options["GEOTIFF_VERSION"]} if "GEOTIFF_VERSION" in options else {}
     try:
-        with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="tags.tif") as file:
-            with file.open(height=1, width=1, **place_and_kind(spec), **version) as dataset:
-                describe(dataset, spec)
-                if spec.overview_factors:
-                    dataset.update_tags(OVR_RESAMPLING_ALG=spec.resampling)
-                for band, numbers in enumerate(statistics, start=1):
-                    dataset.update_tags(band, **statistics_tags(numbers))
-            tags = tiff.read_first_directory(bytes(file.getbuffer()))
-        found = None if spec.crs is None else _crs_that_comes_back(spec.crs.to_wkt(), *version.values())
+        tags = _asked(spec, statistics) if statistics else _remembered(spec)
+        found = None if spec.crs is None else _crs_that_comes_back(spec.crs.wkt, *_version(spec).values())
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         raise WriteError(f"GDAL can't tell this raster's place and metadata in a GeoTIFF: {error}") from error
     if spec.crs is not None:
         check_crs(found, spec.crs, warns=warns)
+    return tags
+
+
+def _asked(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple[Tag, ...]:
+    """Have GDAL write a GeoTIFF of one pixel, and give what it says."""
+    with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="tags.tif") as file:
+        with file.open(height=1, width=1, **place_and_kind(spec), **_version(spec)) as dataset:
+            describe(dataset, spec)
+            if spec.overview_factors:
+                dataset.update_tags(OVR_RESAMPLING_ALG=spec.resampling)
+            for band, numbers in enumerate(statistics, start=1):
+                dataset.update_tags(band, **statistics_tags(numbers))
+        tags = tiff.read_first_directory(bytes(file.getbuffer()))
     return (*(tag for tag in tags if tag.number not in _LAYOUT_TAGS), *_wide_nodata(spec))
+
+
+def _version(spec: ExportSpec) -> dict[str, str]:
+    return {name: value for name, value in spec.encoding.driver_options if name == "GEOTIFF_VERSION"}
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What GDAL is asked, but for the numbers of the transform.
+
+    Attributes:
+        text: All that its answer depends on, in words that tell 0 from -0, and 1 from 1.0.
+        spec: The same at a place like that of the raster.
+    """
+
+    text: str
+    spec: ExportSpec = field(compare=False)
+
+
+def _remembered(spec: ExportSpec) -> tuple[Tag, ...]:
+    """Ask GDAL once for all rasters that differ in nothing but the numbers of their transforms."""
+    like = place_like(spec.transform)
+    metadata = spec.metadata
+    if like is None or metadata.gcps is not None or metadata.rpcs is not None:
+        return _asked(spec)
+    overviews = spec.resampling if spec.overview_factors else None
+    crs = None if spec.crs is None else spec.crs.wkt
+    text = repr((like, crs, spec.count, spec.dtype.name, spec.nodata, metadata, overviews, _version(spec)))
+    return placed_at(_answer(_Question(text, replace(spec, transform=like))), spec.transform)
+
+
+@lru_cache(maxsize=ANSWERS_REMEMBERED)
+def _answer(question: _Question) -> tuple[Tag, ...]:
+    return _asked(question.spec)
 
 
 @lru_cache(maxsize=CRS_REMEMBERED)

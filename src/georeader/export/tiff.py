@@ -14,6 +14,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,9 @@ class TagNumber(IntEnum):
     JPEG_TABLES = 347
     YCBCR_SUBSAMPLING = 530
     REFERENCE_BLACK_WHITE = 532
+    MODEL_PIXEL_SCALE = 33550
+    MODEL_TIEPOINT = 33922
+    MODEL_TRANSFORMATION = 34264
     GDAL_METADATA = 42112
     GDAL_NODATA = 42113
 
@@ -111,17 +115,17 @@ class Version:
     alignment_bytes: int
     max_file_bytes: int
 
-    @property
+    @cached_property
     def header_bytes(self) -> int:
         """Length of the file header."""
         return struct.calcsize(self.header_format)
 
-    @property
+    @cached_property
     def inline_bytes(self) -> int:
         """A value of up to so many bytes stands in its entry."""
         return struct.calcsize(self.offset_format)
 
-    @property
+    @cached_property
     def entry_bytes(self) -> int:
         """Length of a directory's entry."""
         return struct.calcsize(self.entry_format) + self.inline_bytes
@@ -159,10 +163,15 @@ class Tag:
         return struct.unpack(f"<{self.count * per_value}{letter}", self.data)
 
 
+#: Length of one value of each type.
+_TYPE_BYTES = {
+    tag_type: struct.calcsize("<" + letter) * per_value for tag_type, (letter, per_value) in _FORMATS.items()
+}
+
+
 def type_bytes(tag_type: int) -> int:
     """Give the length of one value of a type."""
-    letter, per_value = _FORMATS[tag_type]
-    return struct.calcsize("<" + letter) * per_value
+    return _TYPE_BYTES[tag_type]
 
 
 def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
