@@ -52,7 +52,7 @@ def crc32_combine(first: int, second: int, second_bytes: int) -> int:
         >>> crc32_combine(crc32(b"wh"), crc32(b"ole"), 3) == crc32(b"whole")
         True
     """
-    return _times(_x_to_bytes(second_bytes), first) ^ second
+    return _times(_x_to_bytes(second_bytes), first) ^ second if first else second
 
 
 def crc32_zeros(count: int) -> int:
@@ -143,10 +143,9 @@ class ChecksummedFile:
                 stop, run = self._runs[start]
                 if start < position or stop > section.stop:
                     raise WriteError(f"bytes {start} to {stop} were written across {position} or {section.stop}")
-                value = crc32_combine(value, crc32_zeros(start - position), start - position)
-                value = crc32_combine(value, run, stop - start)
+                value = crc32_combine(_with_zeros(value, start - position), run, stop - start)
                 position = stop
-            value = crc32_combine(value, crc32_zeros(section.stop - position), section.stop - position)
+            value = _with_zeros(value, section.stop - position)
         return value
 
     def _claim(self, offset: int) -> tuple[int, int]:
@@ -173,6 +172,10 @@ class ChecksummedFile:
             return
         self._starts.insert(index, start)
         self._runs[start] = stop, value
+
+
+def _with_zeros(value: int, count: int) -> int:
+    return crc32_combine(value, crc32_zeros(count), count) if count else value
 
 
 def _times(one: int, other: int) -> int:

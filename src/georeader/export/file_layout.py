@@ -18,6 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class HeaderLayout:
     @property
     def size_bytes(self) -> int:
         """Length of the header, up to where tiles may begin."""
-        return self._positions()[2]
+        return self._positions[2]
 
     def pack(self, arrays: Sequence[TileArrays]) -> bytes:
         """Give the header.
@@ -100,7 +101,7 @@ class HeaderLayout:
         Args:
             arrays: One for each directory, in their order.
         """
-        starts, values, size_bytes = self._positions()
+        starts, values, size_bytes = self._positions
         header = bytearray(size_bytes)
         first = tiff.pack_header(starts[0], self.version) + self.ghost
         header[: len(first)] = first
@@ -115,16 +116,23 @@ class HeaderLayout:
                     header[offset_bytes : offset_bytes + len(tag.data)] = tag.data
         return bytes(header)
 
-    def _array_tags(self, arrays: TileArrays) -> tuple[Tag, Tag]:
-        """Pack offsets and sizes in types of a fixed width: the header's size must not depend on the tiles."""
+    @property
+    def _array_types(self) -> dict[TagNumber, TagType]:
+        """Types of a fixed width for offsets and sizes: the header's size must not depend on the tiles."""
         is_wide = self.version is BIG and self.most_bytes > CLASSIC.max_file_bytes
-        return (
-            tiff.make_array_tag(
-                TagNumber.TILE_OFFSETS, TagType.LONG8 if is_wide else TagType.LONG, arrays.offsets_bytes
-            ),
-            tiff.make_array_tag(TagNumber.TILE_BYTE_COUNTS, TagType.LONG, arrays.sizes_bytes),
+        return {
+            TagNumber.TILE_OFFSETS: TagType.LONG8 if is_wide else TagType.LONG,
+            TagNumber.TILE_BYTE_COUNTS: TagType.LONG,
+        }
+
+    def _array_tags(self, arrays: TileArrays) -> tuple[Tag, ...]:
+        both = (arrays.offsets_bytes, arrays.sizes_bytes)
+        return tuple(
+            tiff.make_array_tag(number, tag_type, values)
+            for (number, tag_type), values in zip(self._array_types.items(), both, strict=True)
         )
 
+    @cached_property
     def _positions(self) -> tuple[list[int], dict[tuple[int, int], int], int]:
         """Give where directories begin, where values lie by (directory, tag), and where the header ends."""
         version = self.version
@@ -134,8 +142,10 @@ class HeaderLayout:
         values: dict[tuple[int, int], int] = {}
         arrays: list[tuple[int, int, Tag]] = []
         for number, directory in enumerate(self.directories):
-            blank = np.zeros(directory.tile_count, np.int64)
-            tile_tags = self._array_tags(TileArrays(blank, blank))
+            tile_tags = [
+                Tag(tag, tag_type, bytes(directory.tile_count * tiff.type_bytes(tag_type)))
+                for tag, tag_type in self._array_types.items()
+            ]
             starts.append(position)
             position += tiff.directory_bytes(len(directory.tags) + len(tile_tags), version)
             for tag in directory.tags:

@@ -173,15 +173,16 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
 
 
 def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:
+    option = OPTIONS.get(upper)
+    if option is not None and kind in option.kinds:
+        return option
     allowed = sorted(option for option, what in OPTIONS.items() if kind in what.kinds)
-    if upper in OPTIONS and kind not in OPTIONS[upper].kinds:
+    if option is not None:
         other = "save_cog" if kind == "tiled" else "save_tiled_geotiff"
         raise OptionError(f"{name}[{key!r}] is for {other} only; allowed here: {', '.join(allowed)}")
-    if upper not in OPTIONS:
-        close = difflib.get_close_matches(str(upper), allowed, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise OptionError(f"{name}[{key!r}] is unknown; {hint}allowed: {', '.join(allowed)}")
-    return OPTIONS[upper]
+    close = difflib.get_close_matches(str(upper), allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise OptionError(f"{name}[{key!r}] is unknown; {hint}allowed: {', '.join(allowed)}")
 
 
 def _set_once(target: dict[str, Any], spelling: dict[str, str], slot: str, key: Any, value: Any, name: str) -> None:

@@ -194,7 +194,8 @@ def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes, begun: 
     plan = plan_stream(without_predictor(spec), verify=wishes.verify)
     work, facts = _work(source, plan, sink, wishes), facts_of_spec(spec)
     with WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
-        plan = plan_stream(with_predictor(spec, reader.peek), verify=wishes.verify)
+        chosen = with_predictor(spec, reader.peek)
+        plan = plan if chosen is spec else plan_stream(chosen, verify=wishes.verify)
         with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
             written = _write(reader, plan, sink, advance)
             sink.commit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import tempfile
 import threading
 import warnings
@@ -86,13 +87,17 @@ class LocalSink:
         self._folder: Path | None = None
 
     def _check(self) -> None:
-        if not self.given or self.given.endswith(("/", os.sep)) or self.path.is_dir():
+        mode = _mode_of(self.path)
+        if not self.given or self.given.endswith(("/", os.sep)) or (mode is not None and stat.S_ISDIR(mode)):
             raise DestinationError(f"{self.given!r} is a folder; name a file in it, such as 'out.tif'")
-        if not self.path.parent.is_dir():
-            raise DestinationError(f"{self.given!r}: the folder {str(self.path.parent)!r} is missing; create it first")
-        if self.path.exists() and not self.path.is_file():
+        if mode is None:
+            if not self.path.parent.is_dir():
+                folder = str(self.path.parent)
+                raise DestinationError(f"{self.given!r}: the folder {folder!r} is missing; create it first")
+            return
+        if not stat.S_ISREG(mode):
             raise DestinationError(f"{self.given!r} is no regular file; name another destination")
-        if self.path.exists() and not self._overwrite:
+        if not self._overwrite:
             raise self._exists()
 
     def __enter__(self) -> LocalSink:
@@ -216,3 +221,11 @@ class LocalSink:
                 if error.errno == errno.ENAMETOOLONG:
                     continue  # so there is none
                 warnings.warn(f"{sidecar} belongs to the earlier file and can't be removed: {error}", stacklevel=2)
+
+
+def _mode_of(path: Path) -> int | None:
+    """Give the mode of what is there, or None."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -7,12 +7,14 @@ on file systems that can't, it is a hidden file beside the destination, removed 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import secrets
 import tempfile
 import time
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from georeader.errors import WriteError
@@ -167,8 +169,9 @@ class TemporaryFile:
             FileExistsError: There is an earlier file, and it may not be replaced.
             OSError: The system refuses; an earlier file is as it was.
         """
-        if overwrite and path.exists():
-            self._chmod(path.stat().st_mode)
+        if overwrite:
+            with suppress(FileNotFoundError):
+                self._chmod(path.stat().st_mode)
         if durable:
             os.fsync(self._fd)
         if self._name is None:
@@ -254,10 +257,15 @@ def _open_unnamed(folder: Path) -> int:
         if error.errno in _NO_UNNAMED_FILES:
             return -1
         raise
-    if not os.path.lexists(f"/proc/self/fd/{fd}"):  # without /proc, nobody can name it later
+    if not _has_proc():  # without it, nobody can name the file later
         os.close(fd)
         return -1
     return fd
+
+
+@functools.cache
+def _has_proc() -> bool:
+    return Path("/proc/self/fd").is_dir()
 
 
 def _write_all(fd: int, pieces: Sequence[bytes | memoryview], offset_bytes: int) -> None:
