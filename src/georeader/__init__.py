@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from georeader.errors import GeoreaderError
     from georeader.geotensor import GeoTensor
     from georeader.ground_control import GroundControlPoints
+    from georeader.kept_open import files_kept_open
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
 
@@ -31,6 +32,7 @@ __all__ = [
     "GeoreaderError",
     "GroundControlPoints",
     "RasterioReader",
+    "files_kept_open",
     "profile_from_dtype",
     "save_cog",
     "save_tiled_geotiff",
@@ -47,6 +49,7 @@ _HOMES = {
     "GeoreaderError": "errors",
     "GroundControlPoints": "ground_control",
     "RasterioReader": "rasterio_reader",
+    "files_kept_open": "kept_open",
     "profile_from_dtype": "save",
     "save_cog": "save",
     "save_tiled_geotiff": "save",

@@ -21,6 +21,7 @@ from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning, ReadError
 from georeader.export.dtypes import WIDE_DTYPES
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
+from georeader.kept_open import opened
 from georeader.remote.reading import RasterPath
 from georeader.remote.redaction import Redactor, redact_url
 from georeader.wide_nodata import read_wide_nodata
@@ -44,7 +45,7 @@ def default_options(path: str) -> dict[str, str]:
 
 @contextmanager
 def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
-    """Open a file in rasterio; whatever goes wrong inside is a ReadError that names the file.
+    """Open a file in rasterio, or take it from `files_kept_open`; what goes wrong is a ReadError that names the file.
 
     Args:
         path: Where it is.
@@ -54,8 +55,8 @@ def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: i
     Raises:
         ReadError: Opening failed, or reading while it was open.
     """
-    level = {} if overview_level is None else {"overview_level": overview_level}
-    with named_errors(path.name, path), rasterio.Env(**path.options, **options), path.open(**level) as dataset:
+    settings = {**path.options, **options}
+    with named_errors(path.name, path), rasterio.Env(**settings), opened(path, settings, overview_level) as dataset:
         yield dataset
 
 

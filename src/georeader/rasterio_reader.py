@@ -29,8 +29,8 @@ from georeader.window_utils import overlap, whole_pixel_window, window_transform
 class RasterioReader(Georeferenced):
     """A lazy (band, row, column) raster: a file, or a window or some bands of one.
 
-    The file is opened at construction for its metadata, again for each read, and never kept open, so a reader can be
-    pickled and used from threads. Memory: that of the window that is read.
+    The file is opened at construction for its metadata, again for each read, and not kept open (but in
+    `georeader.files_kept_open`), so a reader can be pickled and used from threads. Memory: that of what is read.
 
     Attributes:
         path: As given, as a string; it may hold secrets, which `name` and the repr leave out.

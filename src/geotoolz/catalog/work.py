@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from georeader import GeoTensor
+from georeader import GeoTensor, files_kept_open
 from georeader.remote.redaction import redact_url
 from geotoolz.catalog.existing import is_there
 from geotoolz.catalog.plan import RowPlan
@@ -46,7 +46,7 @@ def work_on(plan: RowPlan, job: Job, run: Run | None) -> Outcome:
     """
     start = perf_counter()
     try:
-        with working_for(run):
+        with working_for(run), files_kept_open():  # opened to be described, and then to be read
             receipt, is_skipped = _finished(plan, job, run)
     except Exception as error:  # noqa: BLE001  (whatever an operator raises is this row's result, and no other's)
         release_frames(error)

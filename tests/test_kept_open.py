@@ -1,0 +1,205 @@
+"""In a block of `files_kept_open` a file is opened once for many reads; after it, nothing is open."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+from georeader import GeoTensor, RasterioReader, files_kept_open, save_cog
+from georeader.errors import ReadError
+from georeader.kept_open import FILES_KEPT
+
+PLACE = ((10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+
+
+@pytest.fixture
+def chip(tmp_path: Path) -> Callable[[str, int], Path]:
+    def write(name: str = "chip.tif", value: int = 7) -> Path:
+        path = tmp_path / name
+        save_cog(GeoTensor(np.full((1, 64, 64), value, "uint8"), *PLACE), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of files that rasterio opens, in order."""
+    seen: list[str] = []
+    really = rasterio.open
+
+    def open_and_tell(path: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(Path(path).name)
+        return really(path, *args, **kwargs)
+
+    monkeypatch.setattr(rasterio, "open", open_and_tell)
+    return seen
+
+
+def open_files(folder: Path) -> Iterator[str]:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            target = descriptor.readlink()
+        except FileNotFoundError:
+            continue
+        if target.parent == folder:
+            yield target.name
+
+
+def test_a_file_is_opened_once_for_many_reads(chip: Callable[..., Path], opened: list[str]) -> None:
+    path = chip()
+    del opened[:]
+    with files_kept_open():
+        reader = RasterioReader(path)
+        assert reader.load().shape == (1, 64, 64)
+        assert reader.read_from_window(Window(0, 0, 8, 8)).load().shape == (1, 8, 8)
+        assert RasterioReader(path).load().max() == 7
+    assert opened == ["chip.tif"]
+
+
+def test_without_it_each_read_opens_the_file(chip: Callable[..., Path], opened: list[str]) -> None:
+    path = chip()
+    del opened[:]
+    RasterioReader(path).load()
+    assert opened == ["chip.tif"] * 2
+
+
+@on_linux
+def test_a_file_is_open_in_the_block_and_closed_after_it(chip: Callable[..., Path], tmp_path: Path) -> None:
+    path = chip()
+    with files_kept_open():
+        RasterioReader(path)
+        assert list(open_files(tmp_path)) == ["chip.tif"]
+    assert list(open_files(tmp_path)) == []
+
+
+@on_linux
+def test_an_error_in_the_block_closes_the_files_too(chip: Callable[..., Path], tmp_path: Path) -> None:
+    path = chip()
+    with pytest.raises(ZeroDivisionError), files_kept_open():
+        RasterioReader(path)
+        raise ZeroDivisionError
+    assert list(open_files(tmp_path)) == []
+
+
+@on_linux
+def test_only_some_files_stay_open(chip: Callable[..., Path], tmp_path: Path) -> None:
+    paths = [chip(f"chip-{number:02}.tif") for number in range(FILES_KEPT + 5)]
+    with files_kept_open():
+        for path in paths:
+            RasterioReader(path)
+        assert sorted(open_files(tmp_path)) == [path.name for path in paths[-FILES_KEPT:]]
+
+
+def test_a_file_that_is_replaced_is_opened_anew(chip: Callable[..., Path], opened: list[str]) -> None:
+    path = chip(value=7)
+    with files_kept_open():
+        assert RasterioReader(path).load().max() == 7
+        chip(value=9)
+        assert RasterioReader(path).load().max() == 9
+
+
+def test_a_file_that_is_written_to_is_opened_anew(tmp_path: Path) -> None:
+    path = tmp_path / "plain.tif"
+    profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "uint8", "crs": PLACE[1],
+               "transform": rasterio.Affine(*PLACE[0])}  # fmt: skip
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(np.full((1, 64, 64), 7, "uint8"))
+    os.utime(path, (1, 1))
+    with files_kept_open():
+        assert RasterioReader(path).load().max() == 7
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write(np.full((1, 64, 64), 9, "uint8"))
+        assert RasterioReader(path).load().max() == 9
+
+
+def test_a_file_that_is_gone_is_missed(chip: Callable[..., Path]) -> None:
+    path = chip()
+    with files_kept_open():
+        reader = RasterioReader(path)
+        path.unlink()
+        with pytest.raises(ReadError, match=r"chip\.tif"):
+            reader.load()
+
+
+def test_other_options_open_the_file_on_their_own(chip: Callable[..., Path], opened: list[str]) -> None:
+    path = chip()
+    del opened[:]
+    with files_kept_open():
+        RasterioReader(path)
+        RasterioReader(path, rio_env_options={"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"})
+    assert opened == ["chip.tif"] * 2
+
+
+def test_an_overview_is_kept_apart_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "pyramid.tif"
+    save_cog(GeoTensor(np.zeros((1, 600, 600), "uint8"), *PLACE), path)
+    with files_kept_open():
+        reader = RasterioReader(path)
+        small = reader.reader_overview(0)
+        assert (reader.load().shape, small.load().shape) == ((1, 600, 600), (1, 300, 300))
+        assert (reader.load().shape, small.load().shape) == ((1, 600, 600), (1, 300, 300))
+
+
+def test_a_block_in_a_block_is_part_of_it(chip: Callable[..., Path], opened: list[str]) -> None:
+    path = chip()
+    del opened[:]
+    with files_kept_open():
+        with files_kept_open():
+            RasterioReader(path)
+        RasterioReader(path).load()
+    assert opened == ["chip.tif"]
+
+
+def test_another_thread_is_no_part_of_it(chip: Callable[..., Path], opened: list[str]) -> None:
+    from contextvars import copy_context
+
+    path = chip()
+    del opened[:]
+    with files_kept_open():
+        reader = RasterioReader(path)
+        there = copy_context()  # as asyncio.to_thread takes the block along
+        thread = threading.Thread(target=there.run, args=(reader.load,))
+        thread.start()
+        thread.join()
+        reader.load()
+    assert opened == ["chip.tif"] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_is_no_part_of_it(chip: Callable[..., Path], opened: list[str]) -> None:
+    path = chip()
+    with files_kept_open():
+        reader = RasterioReader(path)
+        del opened[:]
+        child = os.fork()
+        if not child:
+            found = reader.load().max() == 7 and opened == ["chip.tif"]
+            os._exit(0 if found else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        reader.load()
+    assert opened == []
+
+
+@on_linux
+def test_a_failed_read_keeps_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "cut.tif"
+    noise = np.random.default_rng(3).integers(0, 255, (1, 512, 512), "uint8")
+    save_cog(GeoTensor(noise, *PLACE), path)
+    path.write_bytes(path.read_bytes()[:-50000])
+    with files_kept_open():
+        reader = RasterioReader(path)
+        with pytest.raises(ReadError):
+            reader.load()
+        assert list(open_files(tmp_path)) == []
