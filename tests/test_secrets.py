@@ -6,6 +6,7 @@ The server of these tests is the worst there can be: it repeats all that it was 
 from __future__ import annotations
 
 import base64
+import gc
 import http
 import logging
 import secrets
@@ -317,10 +318,11 @@ def watch(caplog: pytest.LogCaptureFixture) -> Iterator[Watch]:
     said = Watch()
     caplog.set_level(logging.INFO)
     caplog.set_level(logging.DEBUG, logger="georeader")
+    gc.collect()  # so that no test before this one is heard in it
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield said
-    assert not [one for one in caught if issubclass(one.category, ResourceWarning) and "unclosed" in str(one.message)]
+    assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []
 
 
 def all_said(watch: Watch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
