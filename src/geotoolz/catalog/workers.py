@@ -20,7 +20,7 @@ from geotoolz.catalog.work import Job, work_on
 from geotoolz.errors import WorkerError
 from geotoolz.run_context import Run
 
-#: How often a thread that waits for its process looks whether the run has ended.
+#: How often a thread that waits for its process, and a process at work, look whether the run has ended.
 _GLANCE_SECONDS = 0.05
 
 #: The first word of a process that is ready.
@@ -155,13 +155,28 @@ def serve(pipe: Connection[Any, Any], job: Job, threads_per_save: int | None) ->
         threads_per_save: As in `geotoolz.run_context.Run`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process is told, and ends it
-    run = Run(pipe.poll, threads_per_save)
+    run = Run(_Glances(pipe), threads_per_save)
     try:
         pipe.send(_READY)
         while True:
             _tell(pipe, work_on(pipe.recv(), job, run))
     except (EOFError, OSError, KeyboardInterrupt):
         return
+
+
+class _Glances:
+    """Tells whether something has come through a pipe, and looks only now and then: saves ask it for each tile."""
+
+    def __init__(self, pipe: Connection[Any, Any]) -> None:
+        self._pipe = pipe
+        self._looked = monotonic()
+
+    def __call__(self) -> bool:
+        now = monotonic()
+        if now - self._looked < _GLANCE_SECONDS:
+            return False
+        self._looked = now
+        return self._pipe.poll()
 
 
 def _tell(pipe: Connection[Any, Any], outcome: Outcome) -> None:
