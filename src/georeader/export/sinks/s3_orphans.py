@@ -29,13 +29,25 @@ def orphans(
     Raises:
         Exception: What the client raises: not everybody may list.
     """
-    found = call("list_multipart_uploads", Bucket=bucket, Prefix=key)
-    ahead = _clock_of(found) - datetime.now(UTC)
-    for upload in found.get("Uploads", []):
-        name, is_of_key = upload["UploadId"], upload["Key"] == key
-        is_young = begun + ahead - _EARLY <= upload["Initiated"] <= ended + ahead + _LATE
-        if is_of_key and is_young and name != heard and not _has_parts(call, bucket, key, name):
-            yield name
+    for page in _pages(call, bucket, key):
+        ahead = _clock_of(page) - datetime.now(UTC)
+        for upload in page.get("Uploads", []):
+            name, is_of_key = upload["UploadId"], upload["Key"] == key
+            is_young = begun + ahead - _EARLY <= upload["Initiated"] <= ended + ahead + _LATE
+            if is_of_key and is_young and name != heard and not _has_parts(call, bucket, key, name):
+                yield name
+
+
+def _pages(call: Callable[..., Any], bucket: str, key: str) -> Iterator[Mapping[str, Any]]:
+    """Give the list of a key's uploads, page by page: they come first among those whose keys begin with it."""
+    after: dict[str, str] = {}
+    while True:
+        page = call("list_multipart_uploads", Bucket=bucket, Prefix=key, **after)
+        yield page
+        following = {"KeyMarker": page.get("NextKeyMarker", ""), "UploadIdMarker": page.get("NextUploadIdMarker", "")}
+        if not page.get("IsTruncated") or following["KeyMarker"] != key or following == after:
+            return
+        after = following
 
 
 def _has_parts(call: Callable[..., Any], bucket: str, key: str, upload: str) -> bool:
