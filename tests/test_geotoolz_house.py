@@ -17,8 +17,11 @@ from geotoolz.saving import SAVE_OPTIONS
 SOURCE = Path(geotoolz.__file__).parent
 NAMES = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py"))]
 
-#: What of georeader is for others; the last two are what every package of the house uses.
-PUBLIC = {"georeader", "georeader.errors", "georeader.save", "georeader.extras", "georeader.remote.redaction"}
+#: What of georeader is for others, and what every package of the house uses.
+PUBLIC = {
+    "georeader", "georeader.errors", "georeader.save",
+    "georeader.extras", "georeader.progress", "georeader.remote.redaction",
+}  # fmt: skip
 
 #: Brought by extras, or big: imported when they are used.
 OPTIONAL = {"pandas", "geopandas", "pyarrow", "pystac", "shapely", "tqdm", "obstore", "rasterio"}

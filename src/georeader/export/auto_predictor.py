@@ -15,8 +15,8 @@ from georeader.errors import OptionError
 from georeader.export.codecs import PREDICTED_CODECS, TileCodec
 from georeader.export.predictors import FLOATING_POINT, HORIZONTAL, NO_PREDICTOR, takes_predictor
 
-#: Of each tile that is tried, so many rows are encoded: predictors differ from row to row of a tile as they do in all of
-#: it, and to encode whole tiles three times would take a third of the time of a small raster.
+#: Of each tile that is tried, so many rows are encoded: they choose as all of it would, but for half a percent of size
+#: at most, and to encode whole tiles three times would take a third of the time of a small raster.
 ROWS_TRIED = 64
 
 

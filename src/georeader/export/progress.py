@@ -6,24 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from georeader.errors import OptionError
 from georeader.extras import import_extra
 
 #: Is told how many tiles were finished since it was last called.
 Advance = Callable[[int], None]
-
-
-def check_progress(progress: Any) -> None:
-    """Refuse what is neither True, False, None nor callable, and a bar that can't be shown.
-
-    Raises:
-        OptionError: It is something else.
-        MissingExtraError: It is True, and tqdm is not installed.
-    """
-    if progress is True:
-        import_extra("tqdm", extra="progress", purpose="progress=True")
-    elif progress not in (None, False) and not callable(progress):
-        raise OptionError(f"progress={progress!r} is neither True nor callable; pass True, or a function (done, total)")
 
 
 def telling(progress: Any, name: str, total_tiles: int, tile_bytes: int) -> AbstractContextManager[Advance]:

@@ -14,12 +14,13 @@ from typing import Any
 
 from georeader import RasterioReader
 from georeader.errors import OptionError
+from georeader.progress import check_progress
 from georeader.remote.redaction import Redactor, secrets_of_url
 from geotoolz.catalog.crew import Crew
 from geotoolz.catalog.plan import RowPlan, check_paths, plan_row
 from geotoolz.catalog.result import Outcome, RowResult
 from geotoolz.catalog.rows import read_rows
-from geotoolz.catalog.telling import check_progress, telling
+from geotoolz.catalog.telling import telling
 from geotoolz.catalog.work import Job, work_on
 from geotoolz.catalog.workers import ProcessWorker, ThreadWorker
 from geotoolz.operator import Operator

@@ -6,21 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from georeader.errors import OptionError
 from georeader.extras import import_extra
-
-
-def check_progress(progress: Any) -> None:
-    """Refuse what is neither True, False, None nor callable.
-
-    Raises:
-        OptionError: It is something else.
-        MissingExtraError: It is True, and tqdm is not installed.
-    """
-    if progress is True:
-        import_extra("tqdm", extra="progress", purpose="progress=True")
-    elif progress not in (None, False) and not callable(progress):
-        raise OptionError(f"progress={progress!r} is neither True nor callable; pass True, or a function (done, total)")
 
 
 @contextmanager
