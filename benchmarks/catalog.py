@@ -9,21 +9,19 @@ alternation, and ratios are taken round by round. What the first round wrote is 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import rasterio
 
-from benchmarks.crew import ROOT
+from benchmarks.helper import ask, helper
 from benchmarks.inputs import scene
 from benchmarks.settings import Place
 
@@ -80,44 +78,22 @@ def measure(codec: str, ways: Sequence[str], chips: Path, rounds: int, threads: 
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     sizes: dict[str, int] = {}
     with ExitStack() as stack:
-        workers = {way: stack.enter_context(worker(way, codec, threads, chips)) for way in ways}
+        told = {way: [way, codec, str(threads), str(chips)] for way in ways}
+        workers = {
+            way: stack.enter_context(helper(sys.executable, "catalog_worker", told[way], chips.parent, os.environ))
+            for way in ways
+        }
         for turn in range(rounds):
             folders = {way: chips.with_name(f"out-{number}") for number, way in enumerate(ways)}
             for way, process in workers.items():
                 folders[way].mkdir()
-                found[way].append(ask(process, folders[way]))
+                found[way].append(ask(process, str(folders[way])))
             if turn == 0:
                 sizes = {way: sum(path.stat().st_size for path in folder.iterdir()) for way, folder in folders.items()}
                 compare(list(folders.values()), count)
             for folder in folders.values():
                 shutil.rmtree(folder)
     print_table(codec, found, sizes, count)
-
-
-@contextmanager
-def worker(way: str, codec: str, threads: int, chips: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a worker while the block runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.catalog_worker", way, codec, str(threads), str(chips)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=chips.parent,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
-    )  # fmt: skip
-    try:
-        if not process.stdout or process.stdout.readline() != "ready\n":
-            raise RuntimeError(f"{way}: its process does not begin")
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def ask(process: subprocess.Popen[str], folder: Path) -> dict[str, float]:
-    """Have a worker do all chips, and give what it took."""
-    if not process.stdin or not process.stdout:
-        raise RuntimeError("a worker without pipes")
-    print(folder, file=process.stdin, flush=True)
-    answer: dict[str, float] = json.loads(process.stdout.readline())
-    return answer
 
 
 def compare(folders: Sequence[Path], count: int) -> None:

@@ -7,21 +7,18 @@ each way once, so that what disturbs one disturbs all; ratios are taken round by
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.crew import ROOT
 from benchmarks.environment import spaceml_python
+from benchmarks.helper import ask, helper
 from servers.seaweed import running_seaweed
 
 #: 240 MB: bands, rows and columns of uint16.
@@ -69,12 +66,14 @@ def measure(
     found: dict[str, list[dict[str, float]]] = {name: [] for name in pythons}
     with ExitStack() as stack:
         workers = {
-            name: stack.enter_context(worker(python, _way(name), pixels, environment))
+            name: stack.enter_context(
+                helper(python, "upload_worker", [_way(name), str(pixels)], pixels.parent, environment)
+            )
             for name, python in pythons.items()
         }
         for _ in range(rounds):
             for name, process in workers.items():
-                found[name].append(ask(process, jobs[name]))
+                found[name].append(ask(process, "\t".join(jobs[name])))
             if server.get("ours.tif") != file.read_bytes():
                 raise RuntimeError(f"{codec}: the object is not the file")
             if server.open_uploads():
@@ -85,32 +84,6 @@ def measure(
 
 def _way(name: str) -> str:
     return {"local": "ours", "s3": "ours"}.get(name, name)
-
-
-@contextmanager
-def worker(python: str, way: str, pixels: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """Run a worker while the block runs."""
-    process = subprocess.Popen(
-        [python, "-m", "benchmarks.upload_worker", way, str(pixels)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=pixels.parent,
-        env=environment | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    try:
-        if not process.stdout or process.stdout.readline() != "ready\n":
-            raise RuntimeError(f"{way}: its process does not begin")
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def ask(process: subprocess.Popen[str], job: tuple[str, ...]) -> dict[str, float]:
-    """Have a worker save, and give what it took."""
-    if not process.stdin or not process.stdout:
-        raise RuntimeError("a worker without pipes")
-    print("\t".join(job), file=process.stdin, flush=True)
-    answer: dict[str, float] = json.loads(process.stdout.readline())
-    return answer
 
 
 def print_table(codec: str, found: dict[str, list[dict[str, float]]], size_bytes: int) -> None:
