@@ -508,3 +508,32 @@ class TestFailures:
     ) -> None:
         with pytest.raises(OptionError, match=message):
             tile_codec(name, **{"dtype": "uint8", **arguments})
+
+
+class TestZstdContexts:
+    def test_a_thread_keeps_one_for_its_next_save(self) -> None:
+        pixels = np.zeros((16, 16, 1), "uint8")
+        contexts = []
+        for _ in range(2):
+            codec = tile_codec("zstd", dtype="uint8", level=4)
+            codec.encode(pixels)
+            contexts.append(codec.scheme.stream.contexts.compressor)
+        assert contexts[0] is contexts[1]
+
+    def test_only_of_the_level_that_it_used_last(self) -> None:
+        pixels = np.zeros((16, 16, 1), "uint8")
+        contexts = []
+        for level in (4, 7, 4):
+            codec = tile_codec("zstd", dtype="uint8", level=level)
+            codec.encode(pixels)
+            contexts.append(codec.scheme.stream.contexts.compressor)
+        assert len(set(map(id, contexts))) == 3
+
+    def test_none_that_large_tiles_made_large(self) -> None:
+        pixels = np.zeros((1024, 1025, 1), "uint8")
+        contexts = []
+        for _ in range(2):
+            codec = tile_codec("zstd", dtype="uint8", level=4)
+            codec.encode(pixels)
+            contexts.append(codec.scheme.stream.contexts.compressor)
+        assert contexts[0] is not contexts[1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import imagecodecs
@@ -64,10 +63,6 @@ _TAKES: Mapping[str, tuple[tuple[str, ...], tuple[int, ...] | None]] = {
     # libjxl 0.12 gives up on some float32 pixels that it should keep.
     "JXL": (("uint8", "uint16"), (1, 2, 3, 4)),
 }
-
-#: Codecs that are kept for the next save, with the contexts that each thread has of them: to make these again takes as
-#: long as to plan the file.
-CODECS_KEPT = 16
 
 _INSTEAD = "use lzw, deflate or zstd"
 
@@ -153,15 +148,10 @@ def tile_codec(
     )
     if known == "JXL" and lossless and distance is not None:
         raise OptionError(f"compress='jxl' has both JXL_LOSSLESS=YES and JXL_DISTANCE={distance:g}; keep one")
-    return _codec(wish)
-
-
-@lru_cache(maxsize=CODECS_KEPT)
-def _codec(wish: _Wish) -> TileCodec:
     _check_pixels(wish)
     _check_options(wish)
-    scheme, tags, photometric, is_lossy = _PARTS[wish.name](wish)
-    return TileCodec(wish.name, wish.dtype, wish.samples, CODECS[wish.name], scheme, tags, photometric, is_lossy)
+    scheme, tags, photometric, is_lossy = _PARTS[known](wish)
+    return TileCodec(known, wish.dtype, samples, CODECS[known], scheme, tags, photometric, is_lossy)
 
 
 def _check_pixels(wish: _Wish) -> None:
