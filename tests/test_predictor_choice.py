@@ -108,3 +108,17 @@ def test_few_tiles_are_tried_all_of_them_in_the_raster(height_px: int, width_px:
     assert 1 <= len(places) <= min(PLACES**2, max(1, level.tile_count // ONE_IN))
     assert len(set(places)) == len(places)
     assert all(row < level.tiles_down and column < level.tiles_across for row, column in places)
+
+
+@pytest.mark.parametrize("blank", [slice(200, 312), slice(0, 150), slice(362, 512)], ids=["middle", "top", "bottom"])
+@pytest.mark.parametrize("compress", ["lzw", "zstd"])
+def test_a_gap_in_a_tile_does_not_decide_for_the_rest(blank: slice, compress: str, tmp_path: Path) -> None:
+    """Rows of nodata with a stray pixel in them: what lies around counts."""
+    values = smooth("uint16", 512)
+    values[blank] = 0
+    values[blank.start + 50, 100] = 777
+
+    save_cog(GeoTensor(values, **PLACE, fill_value_default=0), tmp_path / "out.tif",
+             profile_arg={"compress": compress, "BLOCKSIZE": 512})  # fmt: skip
+
+    assert predictor_of(tmp_path / "out.tif") == "2"
