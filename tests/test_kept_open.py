@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, files_kept_open, save_cog
@@ -123,6 +125,33 @@ def test_a_file_that_is_written_to_is_opened_anew(tmp_path: Path) -> None:
         assert RasterioReader(path).load().max() == 9
 
 
+@pytest.mark.parametrize("name", ["chip.tif.ovr", "chip.tif.msk", "chip.tif.aux.xml"])
+def test_a_file_that_gets_another_beside_it_is_opened_anew(
+    name: str, chip: Callable[..., Path], tmp_path: Path, opened: list[str]
+) -> None:
+    path = chip()
+    beside = {"chip.tif.aux.xml": b"<PAMDataset><Metadata><MDI key='who'>she</MDI></Metadata></PAMDataset>"}
+    with files_kept_open():
+        assert "who" not in RasterioReader(path).tags()
+        del opened[:]
+        (tmp_path / name).write_bytes(beside.get(name, path.read_bytes()))
+        reader = RasterioReader(path)
+        assert opened == ["chip.tif"]
+        assert ("who" in reader.tags()) is (name in beside)
+
+
+def test_what_is_made_of_other_files_is_opened_for_each_read(chip: Callable[..., Path], tmp_path: Path) -> None:
+    path = chip(value=7)
+    with rasterio.open(path) as dataset:
+        rasterio.shutil.copy(dataset, tmp_path / "chip.vrt", driver="VRT")
+    with files_kept_open():
+        for name in (str(tmp_path / "chip.vrt"), f"GTIFF_DIR:1:{path}"):
+            chip(value=7)
+            assert RasterioReader(name).load().max() == 7
+            chip(value=9)
+            assert RasterioReader(name).load().max() == 9
+
+
 def test_a_file_that_is_gone_is_missed(chip: Callable[..., Path]) -> None:
     path = chip()
     with files_kept_open():
@@ -159,6 +188,45 @@ def test_a_block_in_a_block_is_part_of_it(chip: Callable[..., Path], opened: lis
             RasterioReader(path)
         RasterioReader(path).load()
     assert opened == ["chip.tif"]
+
+
+@on_linux
+def test_a_task_that_goes_on_after_the_block_keeps_nothing(chip: Callable[..., Path], tmp_path: Path) -> None:
+    path = chip()
+    is_over = asyncio.Event()
+
+    async def read_later() -> None:
+        await is_over.wait()
+        assert RasterioReader(path).load().max() == 7
+        assert list(open_files(tmp_path)) == []
+
+    async def main() -> None:
+        with files_kept_open():
+            task = asyncio.create_task(read_later())
+            await asyncio.sleep(0)
+        is_over.set()
+        await task
+
+    asyncio.run(main())
+
+
+def test_another_thread_may_have_a_block_of_its_own(chip: Callable[..., Path], opened: list[str]) -> None:
+    path = chip()
+    del opened[:]
+
+    def read_twice() -> None:
+        with files_kept_open():
+            RasterioReader(path).load()
+            RasterioReader(path).load()
+
+    with files_kept_open():
+        asyncio.run(asyncio.to_thread(read_twice))
+    assert opened == ["chip.tif"]
+
+
+def test_options_of_any_kind_may_be_given(chip: Callable[..., Path]) -> None:
+    with files_kept_open():
+        assert RasterioReader(chip(), rio_env_options={"UNKNOWN_TO_GDAL": ["a"]}).load().max() == 7
 
 
 def test_another_thread_is_no_part_of_it(chip: Callable[..., Path], opened: list[str]) -> None:

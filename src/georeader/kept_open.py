@@ -20,17 +20,20 @@ from georeader.remote.reading import RasterPath
 #: Files that stay open at once; the one that was read longest ago is closed for the next.
 FILES_KEPT = 8
 
+#: What GDAL reads beside a GeoTIFF.
+_BESIDE = (".aux.xml", ".ovr", ".msk")
+
 
 class _Kept:
     """Datasets that nobody reads at the moment, by what they were opened with."""
 
     def __init__(self) -> None:
         self._datasets: dict[Any, Any] = {}
-        self._owner = _this_thread()
+        self._owner: tuple[int, int] | None = _this_thread()
 
     @property
     def is_mine(self) -> bool:
-        """Whether this thread began the block: a forked process shares its position in a file with the other one."""
+        """Whether this thread is in the block: a forked process shares its position in a file with the other one."""
         return self._owner == _this_thread()
 
     def take(self, key: Any) -> Any:
@@ -45,7 +48,8 @@ class _Kept:
             self._close(next(iter(self._datasets)))
 
     def close(self) -> None:
-        """Close all."""
+        """Close all; a task that goes on after the block keeps nothing."""
+        self._owner = None
         for key in tuple(self._datasets):
             self._close(key)
 
@@ -60,12 +64,13 @@ _KEPT: ContextVar[_Kept | None] = ContextVar("georeader_kept_open", default=None
 
 @contextmanager
 def files_kept_open() -> Iterator[None]:
-    """Let the files that this thread reads by `georeader.RasterioReader` in the block stay open until its end.
+    """Let the GeoTIFFs that this thread reads by `georeader.RasterioReader` in the block stay open until its end.
 
-    For many reads of few files, or of many small ones, each of which is opened once then instead of twice. At most
-    `FILES_KEPT` files stay open. A local file that was replaced or written to meanwhile is opened again; of others what
-    has changed may not be seen. Files that are read through fsspec or obstore are opened each time. Other threads, and
-    processes that are forked in the block, are not part of it; a block in a block is.
+    For many reads of few files, or of many small ones, each of which is opened once then instead of twice. It is about
+    files on local disks alone; all others are opened for each read, as ever, and so is a file that was replaced or
+    written to meanwhile, or got another file beside it (``.aux.xml``, ``.ovr``, ``.msk``). At most `FILES_KEPT` files
+    stay open. Other threads, and processes that are forked in the block, are not part of it; a block in a block is. On
+    Windows, where an open file can't be replaced, no file stays open.
 
     Memory: of each file what GDAL keeps of it, within its cache (GDAL_CACHEMAX).
 
@@ -79,7 +84,8 @@ def files_kept_open() -> Iterator[None]:
         ...     [int(RasterioReader(f"chip-{number}.tif").load().max()) for number in range(3)]
         [0, 1, 2]
     """
-    if _KEPT.get() is not None:
+    around = _KEPT.get()
+    if around is not None and around.is_mine:
         yield
         return
     kept = _Kept()
@@ -109,24 +115,37 @@ def opened(path: RasterPath, options: Mapping[str, Any], overview_level: int | N
         with path.open(**level) as dataset:
             yield dataset
         return
-    key = (path.path, tuple(options.items()), overview_level, _state_of(path.path))
+    state = _state_of(path.path)
+    key = (path.path, repr(options), overview_level, state)
     dataset = kept.take(key) or path.open(**level)
     try:
         yield dataset
     except BaseException:
         dataset.close()
         raise
-    kept.put(key, dataset)
+    if state is not None and dataset.driver == "GTiff" and kept.is_mine:
+        kept.put(key, dataset)
+    else:
+        dataset.close()
 
 
 def _this_thread() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()
 
 
-def _state_of(path: str) -> tuple[int, ...]:
-    """Give what changes with a local file when it is replaced or written to; nothing for others."""
+def _state_of(path: str) -> tuple[Any, ...] | None:
+    """Give what changes when a local file, or what GDAL reads beside it, is replaced or written to; None for others."""
+    if os.name == "nt":
+        return None
     try:
-        state = os.stat(path)  # noqa: PTH116  (the path may be one of GDAL's)
-    except (OSError, ValueError):
-        return ()
-    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+        states = [os.stat(path), *filter(None, map(_stat, (path + suffix for suffix in _BESIDE)))]  # noqa: PTH116
+    except (OSError, ValueError):  # one of GDAL's paths, mostly
+        return None
+    return tuple((state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns) for state in states)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None

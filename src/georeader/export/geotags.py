@@ -73,7 +73,7 @@ def descriptive_tags(
     """
     try:
         tags = _asked(spec, statistics) if statistics else _remembered(spec)
-        found = None if spec.crs is None else _crs_that_comes_back(spec.crs.wkt, *_version(spec).values())
+        found = None if spec.crs is None else _crs_that_comes_back(spec.crs.to_wkt(), *_version(spec).values())
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         raise WriteError(f"GDAL can't tell this raster's place and metadata in a GeoTIFF: {error}") from error
     if spec.crs is not None:
@@ -118,7 +118,7 @@ def _remembered(spec: ExportSpec) -> tuple[Tag, ...]:
     if like is None or metadata.gcps is not None or metadata.rpcs is not None:
         return _asked(spec)
     overviews = spec.resampling if spec.overview_factors else None
-    crs = None if spec.crs is None else spec.crs.wkt
+    crs = None if spec.crs is None else spec.crs.to_wkt()
     text = repr((like, crs, spec.count, spec.dtype.name, spec.nodata, metadata, overviews, _version(spec)))
     return placed_at(_answer(_Question(text, replace(spec, transform=like))), spec.transform)
 

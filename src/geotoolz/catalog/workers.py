@@ -170,13 +170,14 @@ class _Glances:
     def __init__(self, pipe: Connection[Any, Any]) -> None:
         self._pipe = pipe
         self._looked = monotonic()
+        self._has_come = False
 
     def __call__(self) -> bool:
         now = monotonic()
-        if now - self._looked < _GLANCE_SECONDS:
-            return False
-        self._looked = now
-        return self._pipe.poll()
+        if not self._has_come and now - self._looked >= _GLANCE_SECONDS:
+            self._looked = now
+            self._has_come = self._pipe.poll()
+        return self._has_come
 
 
 def _tell(pipe: Connection[Any, Any], outcome: Outcome) -> None:
