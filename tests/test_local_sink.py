@@ -333,6 +333,16 @@ def test_a_spool_gives_back_what_it_was_given_and_is_gone_with_the_sink(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.bin": b"firstwaits"}
 
 
+def test_a_link_to_itself_is_no_destination(tmp_path: Path) -> None:
+    path = tmp_path / "loop.tif"
+    path.symlink_to(path)
+
+    with pytest.raises(DestinationError, match=r"loop\.tif"):
+        LocalSink(path)
+
+    assert path.is_symlink()
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_takes_no_files_is_named(write: Write, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
