@@ -16,7 +16,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from georeader import GeoData, GeoTensor
-from georeader.errors import GeoreferenceError, LostPlaceError, ShapeError
+from georeader.errors import DtypeError, GeoreferenceError, LostPlaceError, ShapeError
 
 NORTH_UP = Affine(10, 0, 500000, 0, -10, 4000000)
 UTM = "EPSG:32630"
@@ -179,6 +179,15 @@ def test_masks_lie_where_their_tensor_lies(make_tensor: MakeTensor) -> None:
 
     for mask in (gt.validmask(), gt.invalidmask()):
         assert (mask.dtype, mask.shape, mask.same_extent(gt)) == (np.dtype(bool), (3, 4, 5), True)
+
+
+@pytest.mark.parametrize("ask", ["invalidmask", "validmask"])
+def test_a_mask_that_is_not_bool_is_refused(ask: str, make_tensor: MakeTensor) -> None:
+    """255 for valid is GDAL's way, 1 for invalid that of others: nobody should guess."""
+    gt = make_tensor((2, 4, 5), attrs={"mask": np.full((4, 5), 255, "uint8")})
+
+    with pytest.raises(DtypeError, match=r"attrs\['mask'\] is uint8 \(4, 5\); give a bool array"):
+        getattr(gt, ask)()
 
 
 def test_masks_keep_band_names_and_lose_scales(make_tensor: MakeTensor) -> None:

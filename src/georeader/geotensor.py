@@ -223,10 +223,14 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         return _DIMS[self.ndim]
 
     def invalidmask(self) -> GeoTensor:
-        """Where the pixels are ``fill_value_default`` or masked by ``attrs["mask"]``: bool, of the same shape."""
+        """Where the pixels are ``fill_value_default`` or masked by ``attrs["mask"]``: bool, of the same shape.
+
+        Raises:
+            DtypeError: The mask is not bool.
+        """
         invalid = geotensor_numpy.equals_fill(self.values, self.fill_value_default)
         attrs = band_attrs.without_encoding(self.attrs)
-        mask = pixel_attrs.mask_of(attrs, self.shape)
+        mask = pixel_attrs.validity_of(attrs, self.shape)
         if mask is not None:
             del attrs["mask"]
             invalid = invalid | ~mask

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.rpc import RPC
 from rasterio.windows import Window
 
+from georeader.errors import DtypeError
 from georeader.ground_control import as_control_points, regrid_rpcs
 from georeader.window_utils import overlap
 
@@ -30,6 +31,31 @@ def mask_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool
     return mask if isinstance(mask, np.ndarray) and mask.shape == tuple(shape[-2:]) else None
 
 
+def validity_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Give the mask of a raster, as `mask_of` does, to calculate with.
+
+    Raises:
+        DtypeError: It is not bool: what its numbers mean, it does not say.
+    """
+    mask = mask_of(attrs, shape)
+    if mask is not None:
+        check_bool(mask)
+    return mask
+
+
+def check_bool(mask: NDArray[Any]) -> None:
+    """Refuse a mask of another dtype than bool.
+
+    Raises:
+        DtypeError: See above.
+    """
+    if mask.dtype != bool:
+        raise DtypeError(
+            f"attrs['mask'] is {mask.dtype} {mask.shape}; give a bool array, True where pixels are valid, "
+            "as in mask != 0"
+        )
+
+
 def with_mask(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None) -> Attrs:
     """Put a mask in the place of the one that is there; None: there is none now."""
     others = {key: value for key, value in attrs.items() if key != "mask"}
@@ -43,10 +69,13 @@ def hide_more(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None, shape: t
         attrs: Metadata of a raster.
         mask: (row, column), True where the pixels are valid; None: all are.
         shape: Of the raster, the last two (rows, columns).
+
+    Raises:
+        DtypeError: The first one is not bool.
     """
     if mask is None:
         return dict(attrs)
-    own = mask_of(attrs, shape)
+    own = validity_of(attrs, shape)
     return with_mask(attrs, mask if own is None else own & mask)
 
 

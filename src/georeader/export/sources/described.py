@@ -15,6 +15,7 @@ from georeader.export.pyramid import Mask
 from georeader.export.source_place import settle_place
 from georeader.export.spec import SourceSpec
 from georeader.geotensor import GeoTensor
+from georeader.pixel_attrs import check_bool
 from georeader.window_utils import normalise_crs, normalise_transform
 
 #: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
@@ -158,8 +159,7 @@ def check_mask(mask: Any, size: tuple[int, ...]) -> None:
     found = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
     if not isinstance(mask, np.ndarray) or mask.shape != size:
         raise ShapeError(f"attrs['mask'] is {found}; a mask is a bool array of (row, column), here of {size}")
-    if mask.dtype != bool:
-        raise DtypeError(f"attrs['mask'] is {found}; give a bool array, True where pixels are valid, as in mask != 0")
+    check_bool(mask)
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
