@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, files_kept_open, save_cog
@@ -28,7 +30,7 @@ on_linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this s
 def chip(tmp_path: Path) -> Callable[[str, int], Path]:
     def write(name: str = "chip.tif", value: int = 7) -> Path:
         path = tmp_path / name
-        save_cog(GeoTensor(np.full((1, 64, 64), value, "uint8"), *PLACE), path)
+        save_cog(GeoTensor(np.full((1, 64, 64), value, "uint8"), *PLACE), path, profile_arg={"compress": "none"})
         return path
 
     return write
@@ -123,6 +125,30 @@ def test_a_file_that_is_written_to_is_opened_anew(tmp_path: Path) -> None:
         with rasterio.open(path, "r+") as dataset:
             dataset.write(np.full((1, 64, 64), 9, "uint8"))
         assert RasterioReader(path).load().max() == 9
+
+
+def test_a_file_that_is_copied_over_with_its_times_is_opened_anew(chip: Callable[..., Path], tmp_path: Path) -> None:
+    models = [chip(f"model-{value}.tif", value) for value in range(3)]
+    for model in models:
+        os.utime(model, (1, 1))
+    assert len({model.stat().st_size for model in models}) == 1
+    with files_kept_open():
+        for value, model in enumerate(models):
+            shutil.copy2(model, tmp_path / "work.tif")
+            assert RasterioReader(tmp_path / "work.tif").load().max() == value
+
+
+def test_a_world_file_that_appears_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.tif"
+    profile = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "uint8"}
+    with pytest.warns(NotGeoreferencedWarning), rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(np.zeros((1, 8, 8), "uint8"))
+    os.utime(tmp_path, (1, 1))
+    with files_kept_open():
+        with pytest.warns(NotGeoreferencedWarning):
+            assert RasterioReader(path).transform == rasterio.Affine.identity()
+        (tmp_path / "nowhere.tfw").write_text("10\n0\n0\n-10\n5\n-5\n")
+        assert RasterioReader(path).transform == rasterio.Affine(10, 0, 0, 0, -10, 0)
 
 
 @pytest.mark.parametrize("name", ["chip.tif.ovr", "chip.tif.msk", "chip.tif.aux.xml"])

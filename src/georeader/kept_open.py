@@ -68,9 +68,9 @@ def files_kept_open() -> Iterator[None]:
 
     For many reads of few files, or of many small ones, each of which is opened once then instead of twice. It is about
     files on local disks alone; all others are opened for each read, as ever, and so is a file that was replaced or
-    written to meanwhile, or got another file beside it (``.aux.xml``, ``.ovr``, ``.msk``). At most `FILES_KEPT` files
-    stay open. Other threads, and processes that are forked in the block, are not part of it; a block in a block is. On
-    Windows, where an open file can't be replaced, no file stays open.
+    written to meanwhile (though not through a memory map), or in whose folder a file appeared. At most `FILES_KEPT`
+    files stay open. Other threads, and processes that are forked in the block, are not part of it; a block in a block
+    is. On Windows, where an open file can't be replaced, no file stays open.
 
     Memory: of each file what GDAL keeps of it, within its cache (GDAL_CACHEMAX).
 
@@ -134,14 +134,18 @@ def _this_thread() -> tuple[int, int]:
 
 
 def _state_of(path: str) -> tuple[Any, ...] | None:
-    """Give what changes when a local file, or what GDAL reads beside it, is replaced or written to; None for others."""
+    """Give what changes when a local file, or what GDAL reads beside it, is replaced or written to; None for others.
+
+    The folder's own time tells of files that appear in it or go; the time of a file's last change can't be set back.
+    """
     if os.name == "nt":
         return None
     try:
-        states = [os.stat(path), *filter(None, map(_stat, (path + suffix for suffix in _BESIDE)))]  # noqa: PTH116
+        states = [os.stat(path), os.stat(os.path.dirname(path) or ".")]  # noqa: PTH116, PTH120
     except (OSError, ValueError):  # one of GDAL's paths, mostly
         return None
-    return tuple((state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns) for state in states)
+    beside = map(_stat, (path + suffix for suffix in _BESIDE))
+    return tuple((one.st_dev, one.st_ino, one.st_size, one.st_ctime_ns) for one in (*states, *filter(None, beside)))
 
 
 def _stat(path: str) -> os.stat_result | None:
