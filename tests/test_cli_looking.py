@@ -158,3 +158,20 @@ def test_a_picture_goes_to_a_store_too(good: Path, seaweed: Any, use_env: Any) -
     assert run("preview", good, "-o", seaweed.url("cli/out.png")).exit_code == 0
 
     assert seaweed.get("cli/out.png") == preview(good)
+
+
+@pytest.mark.parametrize("arguments", [("cog", "in.tif", ""), ("cog", "", "out.tif"), ("preview", "in.tif", "-o", "")])
+def test_an_empty_path_is_misuse(arguments: tuple[str, ...]) -> None:
+    """What a variable gives that nobody has set."""
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert "is empty" in done.output
+
+
+def test_a_picture_does_not_replace_its_raster(good: Path) -> None:
+    before = good.read_bytes()
+    for picture in (good, good.parent / ".." / good.parent.name / good.name, good.as_uri()):
+        done = run("preview", good, "-o", picture)
+        assert done.exit_code == 2
+        assert "would be replaced by its picture" in done.output
+    assert good.read_bytes() == before

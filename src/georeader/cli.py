@@ -134,8 +134,10 @@ def preview(
 ) -> None:
     """Draw PATH as a PNG, from the smallest overview that fits."""
     from georeader.command_line.saving import save_bytes
+    from georeader.command_line.targets import check_picture
     from georeader.preview import preview as draw
 
     printing.refuse_a_mixture(output)
+    check_picture(path, output)
     wanted = [int(band) if band.isdecimal() else band for band in bands]
     save_bytes(draw(path, max_side_px=max_side_px, bands=wanted or None, percentiles=percentiles), output)

@@ -29,9 +29,12 @@ def pairs_of(sources: Sequence[str], destination: str) -> list[tuple[str, str]]:
             for standard output.
 
     Raises:
-        click.UsageError: Two of them would go to one place, or to that of a source; or the folder is a file.
+        click.UsageError: Two of them would go to one place, or to that of a source; or the folder is a file; or a path
+            is empty.
         ReadError: Nothing is like a pattern, or a store can't be asked.
     """
+    if not destination or not all(sources):
+        raise click.UsageError("a path is empty; name a file, such as out.tif")
     if len(sources) == 1 and not _is_pattern(sources[0]) and not _is_folder(destination):
         return [(sources[0], destination)]
     if destination == STANDARD_OUTPUT or _is_local_file(destination):
@@ -50,6 +53,18 @@ def pairs_of(sources: Sequence[str], destination: str) -> list[tuple[str, str]]:
             )
         places[place] = source
     return pairs
+
+
+def check_picture(source: str, picture: str) -> None:
+    """Ask that a picture has a place, and one of its own.
+
+    Raises:
+        click.UsageError: It has none, or would replace the raster.
+    """
+    if not picture:
+        raise click.UsageError("the path of the picture is empty; name a file, such as out.png")
+    if picture != STANDARD_OUTPUT and _same(picture) == _same(source):
+        raise click.UsageError(f"{redact_url(source)!r} would be replaced by its picture; name another file")
 
 
 def expand(source: str) -> list[str]:
@@ -112,7 +127,9 @@ def _is_local_file(destination: str) -> bool:
 
 def _same(name: str) -> str:
     """Give what is equal for two ways of writing a local path."""
-    return name if "://" in name else os.path.realpath(name)
+    address = parse_address(name)
+    local = name if address is None else local_path_of(address)
+    return name if local is None else os.path.realpath(local)
 
 
 def _within(folder: str, source: str) -> str:
