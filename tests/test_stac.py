@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -344,3 +344,30 @@ class TestArguments:
 
         with pytest.raises(MissingExtraError, match="extra 'stac'"):
             receipt.to_stac()
+
+
+@pytest.mark.parametrize(
+    "taken", ["2024-05-01", date(2024, 5, 1), np.datetime64("2024-05-01")], ids=["text", "date", "numpy"]
+)
+def test_a_date_that_is_no_datetime_is_refused(taken: Any, save: Any) -> None:
+    with pytest.raises(OptionError, match=r"pass a datetime\.datetime"):
+        save().to_stac(datetime=taken)
+
+
+def test_a_date_among_the_properties_is_refused(save: Any) -> None:
+    with pytest.raises(OptionError, match="pass datetime="):
+        save().to_stac(properties={"datetime": "2024-05-01T00:00:00Z"})
+
+
+def test_a_span_is_told_as_json_has_it(save: Any) -> None:
+    span = {"start_datetime": datetime(2024, 5, 1, tzinfo=UTC), "end_datetime": datetime(2024, 6, 1, tzinfo=UTC)}
+
+    told = json.loads(json.dumps(save().to_stac(properties=span).to_dict()))["properties"]
+
+    assert (told["datetime"], told["start_datetime"]) == (None, "2024-05-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4978", "EPSG:4936"])
+def test_a_geocentric_crs_has_no_outline(crs: str, save: Any) -> None:
+    item = save(crs=crs).to_stac()
+    assert (item.geometry, item.bbox) == (None, None)

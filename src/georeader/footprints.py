@@ -76,6 +76,8 @@ def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> F
     """
     antimeridian = import_extra("antimeridian", extra="stac", purpose="a footprint in WGS 84")
     shapely = import_extra("shapely", extra="stac", purpose="a footprint in WGS 84")
+    if crs.to_wkt().startswith("GEOCCS"):  # its x and y are two of three coordinates
+        return None
     ring = _in_wgs84(corners(shape, transform, _SIDE_POINTS), crs)
     if ring is None:
         return None

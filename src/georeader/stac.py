@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import datetime as datetime_
 import math
 import re
 from collections.abc import Mapping
@@ -24,8 +25,6 @@ from georeader.remote.redaction import MASK
 from georeader.window_utils import pixel_to_crs
 
 if TYPE_CHECKING:
-    from datetime import datetime as datetime_
-
     import pystac
 
 #: STAC's names of numpy's complex dtypes; the others are called alike.
@@ -42,7 +41,7 @@ def item_of(
     receipt: Receipt,
     *,
     id: str | None = None,  # noqa: A002  (as STAC and pystac call it)
-    datetime: datetime_ | None = None,
+    datetime: datetime_.datetime | None = None,
     asset_key: str = "data",
     href: str | None = None,
     properties: Mapping[str, Any] | None = None,
@@ -70,7 +69,7 @@ def item_of(
     Raises:
         MissingExtraError: pystac or antimeridian is not installed.
         OptionError: There is no default for ``id`` or ``href``: the file went to an object without a name, or its URL
-            holds a secret in its midst.
+            holds a secret in its midst; or ``datetime`` is no datetime, or stands among the properties.
 
     Example:
         >>> import numpy as np
@@ -84,7 +83,7 @@ def item_of(
     """
     pystac = import_extra("pystac", extra="stac", purpose="Receipt.to_stac()")
     href = _href(receipt.path) if href is None else href
-    told = dict(properties or {})
+    told = _properties(properties, datetime)
     is_span = datetime is None and {"start_datetime", "end_datetime"} <= told.keys()
     crs = None if receipt.crs_wkt is None else CRS.from_wkt(receipt.crs_wkt)
     footprint = None if crs is None else footprint_in_wgs84(receipt.shape[1:], receipt.transform, crs)
@@ -102,6 +101,19 @@ def item_of(
     _tell_file(asset, receipt)
     _tell_bands(asset, receipt, crs)
     return item  # type: ignore[no-any-return]
+
+
+def _properties(given: Mapping[str, Any] | None, datetime: Any) -> dict[str, Any]:
+    """Give properties as JSON has them, and see that the time is said where it is heard."""
+    told = dict(given or {})
+    if not isinstance(datetime, (datetime_.datetime, type(None))):
+        raise OptionError(f"datetime={datetime!r} is a {type(datetime).__name__}; pass a datetime.datetime")
+    if datetime is None and "datetime" in told:
+        raise OptionError("properties has a 'datetime'; pass datetime=, a datetime.datetime, instead")
+    for name in ("start_datetime", "end_datetime"):
+        if isinstance(told.get(name), datetime_.datetime):
+            told[name] = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str(told[name])
+    return told
 
 
 def _tell_projection(item: Any, receipt: Receipt, crs: CRS | None) -> None:
