@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from georeader.errors import OptionError, ReadError
 from geotoolz import Operator, RowError, Sequential
 from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
 from geotoolz.indices import NDVI
+from geotoolz.operator import Output
 from geotoolz.presets.s2 import S2_L2A_NDVI
 from geotoolz_world import Add, Fails, Names, stack_of, write_chips
 
@@ -217,6 +219,68 @@ def test_writing_where_a_row_reads_is_refused(rows: Any, tmp_path: Path) -> None
 
     with pytest.raises(RowError, match=r"row 5 would write where row 0 reads, .*chip-0.tif'; .*; and 1 more; write to"):
         CatalogPipeline(named, operator).run()
+
+
+@pytest.mark.parametrize("way", ["file://", "a link", "a tuple"])
+def test_a_row_that_reads_in_another_way_is_not_written_over(way: str, rows: Any, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "chips")
+    row = rows[0] | {"name": "chip-0"}
+    row["path"] = {"file://": Path(row["path"]).as_uri(), "a tuple": (row["path"], "b.tif")}.get(way, row["path"])
+    folder = tmp_path / ("link" if way == "a link" else "chips")
+    before = (tmp_path / "chips" / "chip-0.tif").read_bytes()
+
+    with pytest.raises(RowError, match="row 0 would write where row 0 reads"):
+        CatalogPipeline([row], Sequential([NDVI(0, 1), WriteCOG(str(folder / "{name}.tif"))])).run()
+
+    assert (tmp_path / "chips" / "chip-0.tif").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (KeyError("name"), "KeyError: 'name'"),
+        (["a.tif"], "Says.outputs() gives ['a.tif']"),
+        ((Output(Path("a.tif")),), "Says.outputs() gives"),
+        (None, "Says.outputs() gives None"),
+    ],
+    ids=["raises", "texts", "a Path", "None"],
+)
+def test_outputs_that_are_none_are_a_row_of_error(value: Any, message: str, rows: Any) -> None:
+    @dataclass(frozen=True, eq=False, repr=False)
+    class Says(Operator):
+        def apply(self, gt: GeoTensor) -> GeoTensor:
+            return gt
+
+        def outputs(self, row: Any) -> Any:
+            if row["tile"] != "T1":
+                return ()
+            if isinstance(value, Exception):
+                raise value
+            return value
+
+    results = CatalogPipeline(rows[:3], Says(), on_row_error="log_and_continue").run()
+
+    assert [result.error is None for result in results] == [True, False, True]
+    assert message in str(results[1].error)
+
+
+def test_a_missing_value_of_pandas_is_a_row_of_error(rows: Any, out: Path) -> None:
+    frame = pd.DataFrame(rows[:2]).astype("string")
+    frame.loc[1, "path"] = pd.NA
+
+    results = CatalogPipeline(frame, ndvi(out), on_row_error="log_and_continue").run()
+
+    assert results[0].error is None
+    assert "field 'path', which says what to read, has no value" in str(results[1].error)
+
+
+def test_a_folder_is_no_file_that_is_there(rows: Any, out: Path) -> None:
+    (out / "T0_20240501.tif").mkdir()
+
+    (result,) = CatalogPipeline(rows[:1], ndvi(out), skip_existing=True, on_row_error="log_and_continue").run()
+
+    assert not result.is_skipped
+    assert "is a folder" in str(result.error)
 
 
 def test_existing_files_are_skipped_without_reading(rows: Any, out: Path) -> None:

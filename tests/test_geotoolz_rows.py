@@ -82,6 +82,13 @@ def test_a_line_with_more_or_fewer_cells_is_named(tmp_path: Path) -> None:
         read_rows(str(tmp_path / "a.csv"))
 
 
+def test_a_cell_that_is_too_long_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text(f"path,outline\na.tif,{'x' * 140_000}\n")
+
+    with pytest.raises(ReadError, match=r"long\.csv.* can't be read: .*; leave that column out, or save .* as Parquet"):
+        read_rows(str(tmp_path / "long.csv"))
+
+
 def test_parquet_gives_its_values(tmp_path: Path) -> None:
     frame = pd.DataFrame({"path": ["a.tif"], "n": [1], "at": pd.to_datetime(["2024-05-01"]).astype("datetime64[ns]")})
     frame.to_parquet(tmp_path / "a.parquet")

@@ -170,9 +170,11 @@ def test_what_it_knows_of_itself_is_saved_by_who_comes_after(tmp_path: Path) -> 
         (S2_L2A_NDVI(), l2a(["B02", "B08", "SCL", "B05"]), MetadataError, "no band 'B04' among .*B05"),
         (S2_L2A_NDVI(), l2a(["B04", "B08", "SCL", "b4"]), MetadataError, r"bands \[0, 3\] are all described as 'B04'"),
         (S2_L2A_NDVI(red_idx=9, nir_idx=1, scl_idx=2), l2a(None), BandError, "red_idx=9 is not there; .* 4 bands"),
-        (S2_L2A_NDVI(red_idx=0, nir_idx=0, scl_idx=0), l2a(None)[0], ShapeError, "band, row, column"),
+        (S2_L2A_NDVI(red_idx=0, nir_idx=1, scl_idx=2), l2a(None)[0], ShapeError, "band, row, column"),
+        (S2_L2A_NDVI(red_idx=0, nir_idx=0, scl_idx=2), l2a(None), MetadataError, "bands 0, 0 and 2; name three"),
+        (S2_L2A_NDVI(red="B08"), l2a(), MetadataError, "bands 1, 1 and 2; name three"),
     ],
-    ids=["no names", "not among the names", "twice", "no such index", "no bands"],
+    ids=["no names", "not among the names", "twice", "no such index", "no bands", "one index twice", "one name twice"],
 )
 def test_bands_that_are_not_found_are_named(operator: Any, gt: GeoTensor, error: type, message: str) -> None:
     with pytest.raises(error, match=message):

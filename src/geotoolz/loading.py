@@ -53,11 +53,20 @@ class Noted:
         self._more = more
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_reader" or name.startswith("__"):  # while it is copied or unpickled it has none yet
+            raise AttributeError(name)
         return getattr(self._reader, name)
+
+    def __repr__(self) -> str:
+        return repr(self._reader)
 
     def isel(self, *args: Any, **kwargs: Any) -> Any:
         """Select, as the reader does."""
         return noted(self._reader.isel(*args, **kwargs), self._more)
+
+    def read_from_window(self, *args: Any, **kwargs: Any) -> Any:
+        """Choose a window, as the reader does."""
+        return noted(self._reader.read_from_window(*args, **kwargs), self._more)
 
     def load(self, *args: Any, **kwargs: Any) -> Any:
         """Read, as the reader does."""

@@ -22,7 +22,7 @@ def is_there(output: Output) -> bool:
         MissingExtraError: Nothing that is installed knows the URL's scheme.
     """
     if output.fs is None and "://" not in output.path:
-        return Path(output.path).exists()
+        return Path(output.path).is_file()
     name = redact_url(output.path)
     options = getattr(output.fs, "storage_options", None) or getattr(output.fs, "config", None)
     headers = output.http_headers or {}

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from georeader.errors import GeoreaderError
 from georeader.remote.redaction import redact_url
@@ -45,10 +47,25 @@ def plan_row(index: int, row: Mapping[str, Any], operator: Operator, path_field:
     source = None
     try:
         source = source_of(row, path_field)
-        return RowPlan(index, row, source, operator.outputs(row))
+        return RowPlan(index, row, source, _outputs(operator, row))
     except GeoreaderError as error:
         error.add_note(f"in row {index} of the catalog")
         return RowPlan(index, row, source, error=error)
+
+
+def _outputs(operator: Operator, row: Mapping[str, Any]) -> tuple[Output, ...]:
+    asked = f"{type(operator).__name__}.outputs()"
+    try:
+        outputs = operator.outputs(row)
+    except GeoreaderError:
+        raise
+    except Exception as error:  # whatever an operator raises is this row's result
+        raise RowError(f"{asked} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(outputs, (tuple, list)) or not all(
+        isinstance(one, Output) and isinstance(one.path, str) for one in outputs
+    ):
+        raise RowError(f"{asked} gives {outputs!r}; it has to give a tuple of geotoolz.operator.Output(path as a str)")
+    return tuple(outputs)
 
 
 def source_of(row: Mapping[str, Any], path_field: str | Sequence[str] | None) -> Any:
@@ -98,7 +115,8 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     value = row[name] if name in row else _assets(row).get(name)
     value = value.get("href") if isinstance(value, Mapping) else value
     is_nan = isinstance(value, float) and value != value
-    if value is None or is_nan or value == "":
+    is_na = type(value).__name__ in ("NAType", "NaTType")  # pandas'
+    if value is None or is_nan or is_na or (isinstance(value, str) and not value):
         state = "has no value" if name in row or name in _assets(row) else "is not there"
         raise RowError(f"field {name!r}, which says what to read, {state}; the row's fields are: {_there(row)}")
     return os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -112,8 +130,8 @@ def _there(row: Mapping[str, Any]) -> str:
 def check_paths(plans: Sequence[RowPlan]) -> None:
     """Ask that no two rows write to one path, and none where one reads.
 
-    Local paths are compared as absolute ones, without "." and ".."; on Windows and macOS, where most file systems
-    ignore case, without case too. URLs are compared to the letter.
+    Local paths, file:// among them, are compared as absolute ones, links resolved; on Windows and macOS, where most
+    file systems ignore case, without case too. URLs are compared to the letter.
 
     Raises:
         RowError: The message names rows and paths.
@@ -131,7 +149,7 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
             f"{_some(problems)}: one would overwrite the other; add a field to the template that tells them apart"
         )
     for plan in plans:
-        for source in plan.source if isinstance(plan.source, list) else [plan.source]:
+        for source in plan.source if isinstance(plan.source, (list, tuple)) else [plan.source]:
             writer = writers.get(key_of(source, has_fs=False)) if isinstance(source, str) else None
             if writer is not None:
                 problems.append(f"row {writer} would write where row {plan.index} reads, {redact_url(source)!r}")
@@ -146,7 +164,10 @@ def _some(problems: Sequence[str]) -> str:
 
 def key_of(path: str, *, has_fs: bool) -> str:
     """Give what two paths of one file have in common."""
-    if has_fs or "://" in path:
+    parts = urlsplit(path)
+    if not has_fs and parts.scheme.lower() == "file" and parts.netloc in ("", "localhost"):
+        path = url2pathname(parts.path)
+    elif has_fs or "://" in path:
         return f"fs:{path}" if has_fs else path
-    absolute = os.path.normcase(os.path.abspath(path))  # noqa: PTH100  (pathlib leaves ".." in)
+    absolute = os.path.normcase(os.path.realpath(path))
     return unicodedata.normalize("NFC", absolute).casefold() if sys.platform in ("win32", "darwin") else absolute

@@ -89,6 +89,8 @@ def _read_file(path: str) -> list[Row]:
         if isinstance(error, ReadError):
             raise
         reason = redactor.clean(str(error)) or type(error).__name__
+        if isinstance(error, csv.Error) and "limit" in reason:
+            reason += "; leave that column out, or save the catalog as Parquet"
         raise ReadError(f"catalog {redact_url(path)!r} can't be read: {reason}") from redactor.cause(error)
 
 

@@ -102,9 +102,10 @@ class ProcessWorker:
         if self._pipe is None:
             raise EOFError("there is no process")
         try:
-            self._pipe.send(plan)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            content = pickle.dumps(plan)
+        except Exception as error:  # noqa: BLE001  (what a class of the caller's does when it is pickled)
             return Outcome(None, OptionError(f"row {plan.index} can't be sent to a process: {error}"), 0.0)
+        self._pipe.send_bytes(content)
         while not self._pipe.poll(_GLANCE_SECONDS):
             if self._is_stopped():
                 raise KeyboardInterrupt("the run of the catalog was interrupted")
@@ -192,5 +193,7 @@ def _tell(pipe: Connection[Any, Any], outcome: Outcome) -> None:
         kind = type(outcome.receipt if error is None else error).__name__
         told = str(error or problem)
         stands_for = WorkerError(f"a {kind} can't be sent from one process to another: {told}")
+        for note in getattr(error, "__notes__", ()):
+            stands_for.add_note(note)
         content = pickle.dumps(Outcome(None, stands_for, outcome.seconds))
     pipe.send_bytes(content)

@@ -151,6 +151,8 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
         has_names = isinstance(descriptions, (list, tuple)) and len(shape) == 3 and len(descriptions) == shape[0]
         names = [name if isinstance(name, str) else None for name in descriptions] if has_names else []
         red, nir, scl = (self._band(role, names) for role in _BANDS)
+        if len({red, nir, scl}) < len(_BANDS):
+            raise MetadataError(f"{type(self).__name__}: red, nir and scl are bands {red}, {nir} and {scl}; name three")
         return red, nir, scl
 
     def _band(self, role: str, names: Sequence[str | None]) -> int:
