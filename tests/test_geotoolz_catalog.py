@@ -274,6 +274,11 @@ def test_a_missing_value_of_pandas_is_a_row_of_error(rows: Any, out: Path) -> No
     assert "field 'path', which says what to read, has no value" in str(results[1].error)
 
 
+def test_several_fields_need_a_reader_of_several_paths(rows: Any, out: Path) -> None:
+    with pytest.raises(OptionError, match="RasterioReader takes one path; pass a reader of lists"):
+        CatalogPipeline(rows, ndvi(out), path_field=["path", "tile"])
+
+
 def test_a_folder_is_no_file_that_is_there(rows: Any, out: Path) -> None:
     (out / "T0_20240501.tif").mkdir()
 

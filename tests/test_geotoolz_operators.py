@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import geotoolz
-from georeader import RasterioReader, save_cog
+from georeader import GeoTensor, RasterioReader, save_cog
 from georeader.errors import GeoreaderError, OptionError
 from geotoolz import Operator, Sequential
 from geotoolz.catalog_ops import WriteCOG
@@ -186,3 +187,21 @@ def test_the_public_names_are_there() -> None:
     assert geotoolz.cloud.MaskClouds is MaskClouds
     assert issubclass(geotoolz.RowError, GeoreaderError)
     assert Fails().outputs({}) == ()
+
+
+class Scaled(Operator):
+    """Keeps what it was given under another name."""
+
+    def __init__(self, factor: float) -> None:
+        self.by = factor
+
+    def apply(self, gt: GeoTensor) -> GeoTensor:
+        return gt * self.by
+
+
+@pytest.mark.parametrize("make", [lambda: Scaled(2.0), lambda: Add(np.ones(2))], ids=["not kept", "an array"])
+def test_an_operator_without_a_configuration_can_be_shown_and_compared(make: Callable[[], Operator]) -> None:
+    one, other = make(), make()
+
+    assert repr(Sequential([one])) == f"Sequential([{type(one).__name__}(...)])"
+    assert (one == one, one == other, len({one, other})) == (True, False, 2)

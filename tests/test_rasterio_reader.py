@@ -782,6 +782,13 @@ class TestLaziness:
         with pytest.raises(ReadError, match="raster.tif"):
             reader.load()
 
+    def test_a_file_that_another_took_the_place_of_is_told_so(self, write: WriteRaster) -> None:
+        path = write()
+        reader = RasterioReader(path)
+        write(PIXELS[:, :20, :30])
+        with pytest.raises(ReadError, match=r"raster\.tif: it has 3 x 20 x 30 .* now, and had 3 x"):
+            reader.load()
+
     @pytest.mark.parametrize(
         "use",
         [

@@ -163,6 +163,19 @@ class FileInfo:
         return attrs | {key: value for key, value in place.items() if value is not None}
 
 
+def check_size(dataset: Any, info: FileInfo, name: str) -> None:
+    """Ask that a file is still as large as it was.
+
+    Raises:
+        ReadError: It was replaced by another one.
+    """
+    if (dataset.height, dataset.width) != (info.height_px, info.width_px) or dataset.count != info.count:
+        raise ReadError(
+            f"{name}: it has {dataset.count} x {dataset.height} x {dataset.width} (band, row, column) pixels now, "
+            f"and had {info.count} x {info.height_px} x {info.width_px} when this reader was made; make a new one"
+        )
+
+
 def read_file_info(dataset: Any) -> FileInfo:
     """Read what an open rasterio dataset says about itself.
 

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from georeader.errors import IndexingError
 from georeader.export.dtypes import check_nodata
 from georeader.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
-from georeader.file_info import FileInfo, at_overview, default_options, open_dataset, read_file_info
+from georeader.file_info import FileInfo, at_overview, check_size, default_options, open_dataset, read_file_info
 from georeader.georeferenced import Georeferenced
 from georeader.geotensor import GeoTensor
 from georeader.pixel_attrs import regrid_place
@@ -250,9 +250,7 @@ class RasterioReader(Georeferenced):
             ReadError: The file can't be read.
             IndexingError: As in `set_window` and `set_indexes`.
         """
-        part = self.copy()
-        if window is not None:
-            part.set_window(window)
+        part = self.copy() if window is None else self.read_from_window(window)
         if indexes is not None:
             part.set_indexes(indexes)
         return part._load(boundless, with_mask=False).values
@@ -289,9 +287,10 @@ class RasterioReader(Georeferenced):
 
     def _read_inside(self, window: Window, with_mask: bool) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         if 0 in (window.height, window.width):
-            size = (window.height, window.width)
-            return np.empty((self.count, *size), self.dtype), np.empty(size, dtype=bool) if with_mask else None
+            nothing = np.empty((self.count, window.height, window.width), self.dtype)
+            return nothing, np.empty(nothing.shape[1:], dtype=bool) if with_mask else None
         with self._open() as dataset:
+            check_size(dataset, self._info, self.name)
             mask = dataset.read_masks(self.indexes[0], window=window) != 0 if with_mask else None
             if len(set(self._of_bands(self._info.dtypes))) == 1:
                 return dataset.read(self.indexes, window=window), mask

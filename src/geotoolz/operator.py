@@ -101,7 +101,13 @@ class Operator:
         return found
 
     def __repr__(self) -> str:
-        """Give the call that makes this operator, without what is as it is by default."""
+        """Give the call that makes this operator, without what is as it is by default; "Name(...)" if none can."""
+        try:
+            return self._code()
+        except (OptionError, AttributeError):  # an argument that no configuration holds, or that is not kept
+            return f"{type(self).__name__}(...)"
+
+    def _code(self) -> str:
         parameters = _parameters(type(self))
         shown = []
         for name, value in self._arguments().items():
@@ -120,10 +126,16 @@ class Operator:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._key() == other._key()
+        try:
+            return self is other or self._key() == other._key()
+        except (OptionError, AttributeError):
+            return False
 
     def __hash__(self) -> int:
-        return hash((type(self), self._key()[0]))
+        try:
+            return hash((type(self), self._key()[0]))
+        except (OptionError, AttributeError):
+            return object.__hash__(self)
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:

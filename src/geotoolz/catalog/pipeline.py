@@ -110,6 +110,10 @@ class CatalogPipeline:
         if self.n_workers is not None:
             object.__setattr__(self, "n_workers", _count(self.n_workers))
         _check_path_field(self.path_field)
+        if self.reader is RasterioReader and not isinstance(self.path_field, (str, type(None))):
+            raise OptionError(
+                "path_field names several fields, and RasterioReader takes one path; pass a reader of lists"
+            )
         check_progress(self.progress)
         if self.executor == "process":
             _check_picklable({"op": self.op, "reader": self.reader})
