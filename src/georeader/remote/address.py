@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from georeader.errors import DestinationError
 from georeader.remote.redaction import redact_url
@@ -75,7 +75,10 @@ def parse_address(text: str) -> Address | None:
     if store in ("", "http"):
         if store and not rest.partition("/")[0]:
             raise DestinationError(f"{name!r} names no host; such a URL reads {scheme}://host/folder/out.tif")
-        return Address(_with_ascii_host(text, name) if store else text, name, store, scheme)
+        url = _with_ascii_host(text, name) if store else text
+        if store and not _has_host_and_port(url):
+            raise DestinationError(f"{name!r} is no URL: check its host and port")
+        return Address(url, name, store, scheme)
     bucket, _, key = rest.partition("/")
     account = None
     if store == "az" and "@" in bucket:
@@ -86,6 +89,15 @@ def parse_address(text: str) -> Address | None:
         kind = "container" if store == "az" else "bucket"
         raise DestinationError(f"{name!r} names no object; such a URL reads {scheme}://{kind}/folder/out.tif")
     return Address(text, name, store, scheme, bucket, key, account)
+
+
+def _has_host_and_port(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")  # which tells what is too long
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _with_ascii_host(url: str, name: str) -> str:

@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
-from georeader.errors import DestinationError, ExistsError, WriteError
+from georeader.errors import ExistsError, WriteError
 from georeader.export.sinks.target import CONTENT_TYPE, Finished
 from georeader.remote.failures import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
-from georeader.remote.http_client import Answer, basic_authorization, merged, request, requoted
+from georeader.remote.http_client import Answer, basic_authorization, merged, request
 from georeader.remote.redaction import redact_url
 from georeader.remote.retry import PASSING
 
@@ -52,12 +52,8 @@ class HttpPut:
             failures: Of this URL.
             overwrite: False: something that is there already is an error.
             headers: Sent with every request, in place of those of our own.
-
-        Raises:
-            DestinationError: The URL is none.
         """
         self.name = failures.name
-        _check_url(url, self.name)
         self._url = url
         self._failures = failures
         self._overwrite = overwrite
@@ -179,17 +175,6 @@ def _failure_of_answer(answer: Answer) -> Failure:
         return Failure(detail, "folder")
     retry_after = answer.headers.get("retry-after")
     return failure_of_answer(answer.status, code[1] if code else "", detail, retry_after, text=answer.text)
-
-
-def _check_url(url: str, name: str) -> None:
-    try:
-        parts = urlsplit(requoted(url))
-        is_one = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        (parts.hostname or "").encode("idna")
-    except ValueError:
-        is_one = False
-    if not is_one:
-        raise DestinationError(f"{name!r} is no URL: check its host and port")
 
 
 def _within_host(url: str, location: str) -> str | None:
