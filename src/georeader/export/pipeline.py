@@ -27,7 +27,6 @@ from georeader.export.guarded_source import GuardedSource
 from georeader.export.layout import pyramid_levels
 from georeader.export.memory_size import memory_bytes
 from georeader.export.predictor_choice import with_predictor, without_predictor
-from georeader.export.progress import telling
 from georeader.export.pyramid import Region
 from georeader.export.reading import WindowReader
 from georeader.export.receipt import Receipt
@@ -40,7 +39,7 @@ from georeader.export.stream_engine import write_raster
 from georeader.export.stream_plan import StreamPlan, plan_stream
 from georeader.export.work_plan import SourceTraits, Work, plan_work
 from georeader.export.workers import thread_count
-from georeader.progress import check_progress
+from georeader.progress import check_progress, telling
 from georeader.unsaid import UNSAID, Unsaid
 
 _LOG = logging.getLogger("georeader")
