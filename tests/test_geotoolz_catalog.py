@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pystac
@@ -274,6 +275,14 @@ def test_a_missing_value_of_pandas_is_a_row_of_error(rows: Any, out: Path) -> No
     assert "field 'path', which says what to read, has no value" in str(results[1].error)
 
 
+@pytest.mark.parametrize("path", ["a\0b.tif", "http://[x/a.tif", "s3://", "file://[x"])
+def test_a_path_that_is_none_is_a_row_of_error(path: str, rows: Any, out: Path) -> None:
+    results = CatalogPipeline([rows[0] | {"path": path}, rows[1]], ndvi(out), on_row_error="log_and_continue").run()
+
+    assert isinstance(results[0].error, ReadError)
+    assert results[1].error is None
+
+
 def test_several_fields_need_a_reader_of_several_paths(rows: Any, out: Path) -> None:
     with pytest.raises(OptionError, match="RasterioReader takes one path; pass a reader of lists"):
         CatalogPipeline(rows, ndvi(out), path_field=["path", "tile"])
@@ -286,6 +295,15 @@ def test_a_folder_is_no_file_that_is_there(rows: Any, out: Path) -> None:
 
     assert not result.is_skipped
     assert "is a folder" in str(result.error)
+
+
+def test_a_folder_in_a_store_is_no_file_that_is_there(rows: Any) -> None:
+    fsspec.filesystem("memory").makedirs("/folders/T0.tif", exist_ok=True)
+    operator = Sequential([NDVI(0, 1), WriteCOG("memory://folders/{tile}.tif")])
+
+    (result,) = CatalogPipeline(rows[:1], operator, skip_existing=True, on_row_error="log_and_continue").run()
+
+    assert not result.is_skipped
 
 
 def test_existing_files_are_skipped_without_reading(rows: Any, out: Path) -> None:

@@ -44,10 +44,9 @@ def _asked(output: Output) -> bool:
             return True
         filesystem, path = _filesystem(output)
         filesystem.invalidate_cache()
-        filesystem.info(path)
+        return bool(filesystem.info(path).get("type") != "directory")
     except FileNotFoundError:
         return False
-    return True
 
 
 def _filesystem(output: Output) -> tuple[Any, str]:

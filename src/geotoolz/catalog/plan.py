@@ -8,10 +8,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from georeader.errors import GeoreaderError
+from georeader.remote.address import local_path_of, parse_address
 from georeader.remote.redaction import redact_url
 from geotoolz.errors import RowError
 from geotoolz.operator import Operator, Output
@@ -164,10 +163,14 @@ def _some(problems: Sequence[str]) -> str:
 
 def key_of(path: str, *, has_fs: bool) -> str:
     """Give what two paths of one file have in common."""
-    parts = urlsplit(path)
-    if not has_fs and parts.scheme.lower() == "file" and parts.netloc in ("", "localhost"):
-        path = url2pathname(parts.path)
-    elif has_fs or "://" in path:
-        return f"fs:{path}" if has_fs else path
-    absolute = os.path.normcase(os.path.realpath(path))
+    if has_fs:
+        return f"fs:{path}"
+    try:
+        address = parse_address(path)
+        local = path if address is None else local_path_of(address)
+        absolute = None if local is None else os.path.normcase(os.path.realpath(local))
+    except (GeoreaderError, ValueError):  # no path, which whoever reads or writes it says
+        return path
+    if absolute is None:
+        return path
     return unicodedata.normalize("NFC", absolute).casefold() if sys.platform in ("win32", "darwin") else absolute
