@@ -511,29 +511,23 @@ class TestFailures:
 
 
 class TestZstdContexts:
-    def test_a_thread_keeps_one_for_its_next_save(self) -> None:
-        pixels = np.zeros((16, 16, 1), "uint8")
+    @staticmethod
+    def of(*levels: int, rows: int = 16) -> list[Any]:
+        """Give what this thread compressed with, in a save after the other."""
         contexts = []
-        for _ in range(2):
-            codec = tile_codec("zstd", dtype="uint8", level=4)
-            codec.encode(pixels)
+        for level in levels:
+            codec = tile_codec("zstd", dtype="uint8", level=level)
+            codec.encode(np.zeros((rows, 1024, 1), "uint8"))
             contexts.append(codec.scheme.stream.contexts.compressor)
-        assert contexts[0] is contexts[1]
+        return contexts
+
+    def test_a_thread_keeps_one_for_its_next_save(self) -> None:
+        first, second = self.of(4, 4)
+        assert first is second
 
     def test_only_of_the_level_that_it_used_last(self) -> None:
-        pixels = np.zeros((16, 16, 1), "uint8")
-        contexts = []
-        for level in (4, 7, 4):
-            codec = tile_codec("zstd", dtype="uint8", level=level)
-            codec.encode(pixels)
-            contexts.append(codec.scheme.stream.contexts.compressor)
-        assert len(set(map(id, contexts))) == 3
+        assert len(set(map(id, self.of(4, 7, 4)))) == 3
 
     def test_none_that_large_tiles_made_large(self) -> None:
-        pixels = np.zeros((1024, 1025, 1), "uint8")
-        contexts = []
-        for _ in range(2):
-            codec = tile_codec("zstd", dtype="uint8", level=4)
-            codec.encode(pixels)
-            contexts.append(codec.scheme.stream.contexts.compressor)
-        assert contexts[0] is not contexts[1]
+        first, second = self.of(4, 4, rows=1025)
+        assert first is not second
