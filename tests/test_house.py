@@ -1,4 +1,4 @@
-"""The rules of the house, held by tests: who may import what, and how large a room may grow."""
+"""The rules of the house, held by tests: which module may import what, and what input checks may use."""
 
 from __future__ import annotations
 
@@ -72,21 +72,6 @@ def test_plans_touch_nothing(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_georeader_never_imports_geotoolz(name: str) -> None:
     assert not any(module.split(".")[0] == "geotoolz" for module in imports(SOURCE / name))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_rooms_and_functions_stay_small(name: str) -> None:
-    text = (SOURCE / name).read_text()
-    too_long = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            docstring = ast.get_docstring(node, clean=False) or ""
-            lines = node.end_lineno - node.lineno - docstring.count("\n")
-            if lines > 40:
-                too_long.append(node.name)
-
-    assert too_long == []
-    assert text.count("\n") <= 400
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -52,7 +52,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         ([0, 1, 2], True)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         path: str | os.PathLike[str] | Any,
         *,

@@ -54,7 +54,7 @@ PROFILE_TILED_GEOTIFF_DEFAULT: dict[str, Any] = {
 _SHIPPED_BLOCKSIZE = BLOCKSIZE_DEFAULT
 
 
-def save_cog(
+def save_cog(  # noqa: PLR0913
     data_save: Raster,
     path_tiff_save: Destination,
     descriptions: Sequence[str | None] | None = None,
@@ -158,7 +158,7 @@ def save_cog(
     )  # fmt: skip
 
 
-def save_tiled_geotiff(
+def save_tiled_geotiff(  # noqa: PLR0913
     data_save: Raster,
     path_tiff_save: Destination,
     descriptions: Sequence[str | None] | None = None,

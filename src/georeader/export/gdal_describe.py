@@ -17,6 +17,7 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.metadata import Metadata
 from georeader.export.spec import ExportSpec
 
 #: GDAL configuration that would change the dataset, at its defaults: a caller's own wishes are for other files.
@@ -76,6 +77,12 @@ def describe(dataset: Any, spec: ExportSpec) -> None:
     for band, tags in enumerate(metadata.band_tags, start=1):
         if tags:
             dataset.update_tags(band, **dict(tags))
+    _describe_bands(dataset, metadata)
+    _update_rpc_errors(dataset, metadata)
+
+
+def _describe_bands(dataset: Any, metadata: Metadata) -> None:
+    """Write scales, offsets, units and descriptions of the bands."""
     if metadata.scales:
         dataset.scales = metadata.scales
     if metadata.offsets:
@@ -85,8 +92,11 @@ def describe(dataset: Any, spec: ExportSpec) -> None:
     for band, name in enumerate(metadata.descriptions, start=1):
         if name:
             dataset.set_band_description(band, name)
+
+
+def _update_rpc_errors(dataset: Any, metadata: Metadata) -> None:
+    """Write RPC errors of zero, which rasterio takes for none."""
     if metadata.rpcs is not None:
-        # rasterio takes an error of zero for none.
         errors = {"ERR_BIAS": metadata.rpcs.err_bias, "ERR_RAND": metadata.rpcs.err_rand}
         dataset.update_tags(ns="RPC", **{name: "0" for name, error in errors.items() if error == 0})
 

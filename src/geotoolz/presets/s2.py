@@ -93,7 +93,7 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
     path: str | None
     save_options: Mapping[str, Any]
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         *,
         red: str = "B04",

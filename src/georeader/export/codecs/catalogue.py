@@ -88,7 +88,7 @@ class _Wish:
 _Parts: TypeAlias = tuple[Scheme, tuple[TagEntry, ...], int | None, bool]
 
 
-def tile_codec(
+def tile_codec(  # noqa: PLR0913
     name: str,
     *,
     dtype: DTypeLike,
