@@ -136,6 +136,12 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         """(band, row, column), in pixels."""
         return self._spec.count, self._spec.height_px, self._spec.width_px
 
+    def __repr__(self) -> str:
+        """Return one line: the destination, the raster and the state."""
+        state = "open" if self._canvas is not None else "not open" if self.receipt is None else "written"
+        axes = " x ".join(map(str, self.shape))
+        return f"<CogWriter {self._sink.given!r}: {axes} (band, row, column) {self._wanted.dtype}, {state}>"
+
     def __enter__(self) -> CogWriter:
         """Begin; nothing is at the path yet.
 

@@ -7,33 +7,9 @@ from typing import Any
 import numpy as np
 from rasterio.rpc import RPC
 
-from georeader.errors import GeoreferenceError
 from georeader.ground_control import as_control_points
 from georeader.pixel_attrs import mask_of
-from georeader.window_utils import normalise_crs
-
-
-def describe_crs(crs: Any) -> str:
-    """Give the CRS as a person knows it: its EPSG code, else its name, else what it is.
-
-    Example:
-        >>> describe_crs(32630)
-        'EPSG:32630'
-    """
-    if crs is None:
-        return "none"
-    try:
-        known = normalise_crs(crs)
-    except GeoreferenceError:
-        return f"{crs!r} (PROJ does not know it)"
-    code = known.to_epsg() if known is not None else None
-    if code is not None:
-        return f"EPSG:{code}"
-    wkt = known.to_wkt() if known is not None else ""
-    name = wkt.split('"')[1] if '"' in wkt else "unnamed"
-    if known is not None and name in ("unknown", "unnamed"):
-        name = known.to_proj4() or name
-    return f"{name} (no EPSG code)"
+from georeader.window_utils import describe_crs
 
 
 def describe_pixel_attrs(raster: Any) -> dict[str, str]:

@@ -12,6 +12,8 @@ from typing import Any
 from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
+from georeader.window_utils import describe_crs
+
 #: Rational polynomials count from the middle of the first pixel, everything else here from its outer corner.
 _RPC_ORIGIN_PX = 0.5
 
@@ -56,6 +58,10 @@ class GroundControlPoints:
             for point in self.points
         )
         return GroundControlPoints(tuple(moved), self.crs)
+
+    def __repr__(self) -> str:
+        """Return one line: the number of points and their CRS."""
+        return f"GroundControlPoints({len(self.points)} points in {describe_crs(self.crs)})"
 
     def _facts(self) -> tuple[tuple[Any, ...], ...]:
         return tuple((p.row, p.col, p.x, p.y, p.z, p.id, p.info) for p in self.points)

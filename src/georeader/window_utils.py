@@ -143,6 +143,29 @@ def normalise_crs(crs: Any) -> CRS | None:
         ) from error
 
 
+def describe_crs(crs: Any) -> str:
+    """Return a CRS in a few words: its EPSG code, else its name, else its PROJ string.
+
+    Example:
+        >>> describe_crs(32630)
+        'EPSG:32630'
+    """
+    if crs is None:
+        return "none"
+    try:
+        known = normalise_crs(crs)
+    except GeoreferenceError:
+        return f"{crs!r} (PROJ does not know it)"
+    code = known.to_epsg() if known is not None else None
+    if code is not None:
+        return f"EPSG:{code}"
+    wkt = known.to_wkt() if known is not None else ""
+    name = wkt.split('"')[1] if '"' in wkt else "unnamed"
+    if known is not None and name in ("unknown", "unnamed"):
+        name = known.to_proj4() or name
+    return f"{name} (no EPSG code)"
+
+
 def compare_crs(a: Any, b: Any) -> bool:
     """Tell whether two CRS inputs, of any accepted kind, are the same CRS."""
     if a is b or (isinstance(a, str) and a == b):

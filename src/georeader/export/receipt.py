@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from affine import Affine
 
-from georeader.describe import describe_crs
 from georeader.export.receipt_table import as_html
 from georeader.export.statistics import BandSummary
+from georeader.window_utils import describe_crs
 
 if TYPE_CHECKING:
     import pystac
@@ -44,7 +44,7 @@ class LevelReceipt:
 class Receipt:
     """A file that was written. It holds plain values alone: it can be pickled, compared and hashed.
 
-    It prints as one line, and as a table in notebooks.
+    ``str`` and ``repr`` are one line, and notebooks show a table. Attributes and `to_dict` hold everything.
 
     Attributes:
         path: Its destination, as it was given; without secrets.
@@ -169,14 +169,17 @@ class Receipt:
         return item_of(self, id=id, datetime=datetime, asset_key=asset_key, href=href, properties=properties)
 
     def __eq__(self, other: object) -> bool:
-        # By their reprs, which tell every digit: NaN, a common nodata, is no reason to differ.
-        return repr(self) == repr(other) if isinstance(other, Receipt) else NotImplemented
+        return self._key() == other._key() if isinstance(other, Receipt) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(self._key())
 
-    def __str__(self) -> str:
-        """Give one line."""
+    def _key(self) -> str:
+        """Return every value as text with all its digits, in which NaN, a common nodata, equals itself."""
+        return repr(vars(self))
+
+    def __repr__(self) -> str:
+        """Return one line."""
         tiles = sum(level.tile_count for level in self.levels)
         verified = "" if self.largest_errors is None else f", verified, largest error {max(self.largest_errors):g}"
         return (

@@ -68,7 +68,13 @@ class Info:
     place: Place
     measurement: Measurement = field(repr=False)
 
+    def __repr__(self) -> str:
+        """Return one line: the path, the pixels, the CRS and the layout."""
+        facts = _place_facts(self.place)
+        return f"{self.path}: {facts['pixels']}, {facts['crs']}, {_layout_text(self.measurement)}"
+
     def __str__(self) -> str:
+        """Return a table of pixels, georeference, layout and levels."""
         facts = {**_place_facts(self.place), "layout": _layout_text(self.measurement)}
         lines = [self.path, *(f"  {name:<9}{value}" for name, value in facts.items())]
         return "\n".join([*lines, *_level_table(self.measurement)])

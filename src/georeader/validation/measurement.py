@@ -206,10 +206,10 @@ class Measurement:
     version: str | None = None
     byte_order: str | None = None
     header_bytes: int = 0
-    ghost: Ghost | None = None
-    directories: tuple[Directory, ...] = ()
-    faults: tuple[Fault, ...] = ()
-    viewer: ViewerCost | None = None
+    ghost: Ghost | None = field(default=None, repr=False)
+    directories: tuple[Directory, ...] = field(default=(), repr=False)
+    faults: tuple[Fault, ...] = field(default=(), repr=False)
+    viewer: ViewerCost | None = field(default=None, repr=False)
     has_external_overviews: bool = False
     has_checked_frames: bool = False
     tiles_decoded: int | None = None

@@ -53,7 +53,12 @@ class Report:
     def __bool__(self) -> bool:
         return self.is_valid
 
+    def __repr__(self) -> str:
+        """Return one line: the path and the verdict."""
+        return self._verdict()
+
     def __str__(self) -> str:
+        """Return the verdict, the layout and each problem, a line each."""
         lines = [self._verdict(), f"  {_layout_text(self.measurement)}", *_viewer_lines(self.measurement)]
         lines += [f"  {problem.severity.value:<9}{problem.code}: {problem.message}" for problem in self.problems]
         return "\n".join(lines)

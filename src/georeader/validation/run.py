@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from georeader.describe import describe_crs
 from georeader.rasterio_reader import RasterioReader
 from georeader.remote.redaction import redact_url
 from georeader.validation.info_report import Info, Place
@@ -14,6 +13,7 @@ from georeader.validation.judge import judge
 from georeader.validation.measure import Tiles, measure
 from georeader.validation.report import Report
 from georeader.validation.source import ByteSource, LocalBytes, open_bytes
+from georeader.window_utils import describe_crs
 
 
 def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = False, decode: bool = True) -> Report:
