@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import tifffile
+from rasterio.io import MemoryFile
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import FillValueWarning, NodataError
+from georeader.validation import info
 
 both = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
 
@@ -58,6 +63,113 @@ def test_nodata_comes_back_equal(save: Any, dtype: str, nodata: Any, make_tensor
     reader = RasterioReader(tmp_path / "out.tif")
     assert same(reader.nodata, nodata.item() if isinstance(nodata, np.generic) else nodata)
     assert same(reader.fill_value_default, reader.nodata)
+
+
+def nodata_text(path: Path) -> str:
+    """Return the text of the tag GDAL_NODATA."""
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages[0].tags[42113]
+        tiff.filehandle.seek(entry.valueoffset)
+        return bytes(tiff.filehandle.read(entry.count)).rstrip(b"\0").decode()
+
+
+def write_by_gdal(path: Path, dtype: str, nodata: float) -> None:
+    """Copy a raster by GDAL's COG driver."""
+    place = {"transform": rasterio.Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
+    with MemoryFile() as file:
+        with file.open(driver="GTiff", height=8, width=8, count=1, dtype=dtype, nodata=nodata, **place):
+            pass
+        with file.open() as source:
+            rasterio.shutil.copy(source, path, driver="COG")
+
+
+@both
+@pytest.mark.parametrize("engine", ["stream", "gdal"])
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        ("float32", -9999.99),
+        ("float32", 0.1),
+        ("float32", 1 / 3),
+        ("float32", 1e20),
+        ("float32", 1e-40),
+        ("float32", 16777217),
+        ("float32", -3.4e38),
+        ("float32", -3.40282347e38),
+        ("float32", -9999),
+        ("float32", np.nan),
+        ("float32", np.inf),
+        ("float32", -np.inf),
+        ("float64", -9999.99),
+        ("float64", 0.1),
+        ("float64", -1.7976931348623157e308),
+        ("float64", np.nan),
+        ("float64", -np.inf),
+        ("complex64", -9999.99),
+        ("complex64", np.nan),
+        ("complex128", 0.1),
+        ("uint8", 255),
+        ("int8", -128),
+        ("int16", -9999),
+        ("uint32", 2**32 - 1),
+    ],
+)
+def test_nodata_is_written_as_by_gdals_cog_driver(
+    save: Any, engine: str, dtype: str, nodata: float, make_tensor: Any, tmp_path: Path
+) -> None:
+    receipt = save(make_tensor((1, 8, 8), dtype, fill_value_default=nodata), tmp_path / "out.tif", engine=engine)
+
+    write_by_gdal(tmp_path / "gdal.tif", dtype, nodata)
+    with rasterio.open(tmp_path / "gdal.tif") as dataset:
+        wanted = dataset.nodata
+    assert nodata_text(tmp_path / "out.tif") == nodata_text(tmp_path / "gdal.tif")
+    found = (receipt.nodata, RasterioReader(tmp_path / "out.tif").nodata, info(tmp_path / "out.tif").place.nodata)
+    assert all(same(float(value), wanted) for value in found)
+
+
+@pytest.mark.parametrize("engine", ["stream", "gdal"])
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        ("int64", -(2**63)),
+        ("uint64", 2**64 - 1),
+        ("complex64", np.inf),
+        ("complex64", -np.inf),
+        ("complex128", np.inf),
+    ],
+)
+def test_a_nodata_that_rasterio_cannot_pass_is_written(
+    engine: str, dtype: str, nodata: float, make_tensor: Any, tmp_path: Path
+) -> None:
+    save_cog(make_tensor((1, 300, 300), dtype, fill_value_default=nodata), tmp_path / "out.tif", engine=engine)
+
+    assert nodata_text(tmp_path / "out.tif") == str(nodata)
+    assert RasterioReader(tmp_path / "out.tif").nodata == nodata
+
+
+@pytest.mark.parametrize(
+    ("pixels", "dtype", "nodata", "wanted"),
+    [
+        ("float32", "float64", -9999.99, "-9999.990234375"),
+        ("float16", "float32", -9999.99, "-9999.990234375"),
+        ("float16", "float32", 1e20, "1.0000000200408773e+20"),
+        ("int16", "float32", -9999.99, "-9999.990234375"),
+        ("float32", "int32", 2**31 - 1, "2147483647"),
+    ],
+)
+def test_nodata_of_pixels_that_are_cast_is_what_the_pixels_become(
+    pixels: str, dtype: str, nodata: float, wanted: str, make_tensor: Any, tmp_path: Path
+) -> None:
+    save_cog(make_tensor((1, 8, 8), pixels), tmp_path / "out.tif", nodata=nodata, profile_arg={"dtype": dtype})
+
+    assert nodata_text(tmp_path / "out.tif") == wanted
+
+
+def test_the_nodata_of_a_stac_item_is_that_of_the_file(make_tensor: Any, tmp_path: Path) -> None:
+    receipt = save_cog(make_tensor((1, 8, 8), "float32"), tmp_path / "out.tif", nodata=-9999.99)
+
+    item = receipt.to_stac(datetime=datetime(2024, 1, 1, tzinfo=UTC))
+    assert '"nodata": -9999.990234375' in json.dumps(item.to_dict())
 
 
 @pytest.mark.parametrize("nodata", [2**60 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)])

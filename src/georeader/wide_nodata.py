@@ -15,8 +15,8 @@ from rasterio.io import MemoryFile
 _NODATA = re.compile(rb"<NoDataValue>\s*(-?\d+)\s*</NoDataValue>")
 
 
-def wide_nodata_sidecar(nodata: int, count: int) -> bytes:
-    """Give the content of an ``.aux.xml`` file that declares ``nodata`` for all bands."""
+def nodata_sidecar(nodata: str, count: int) -> bytes:
+    """Return the content of an ``.aux.xml`` file that declares ``nodata`` for all bands."""
     bands = "".join(
         f'<PAMRasterBand band="{band}"><NoDataValue>{nodata}</NoDataValue></PAMRasterBand>'
         for band in range(1, count + 1)

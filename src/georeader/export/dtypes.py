@@ -33,6 +33,24 @@ _ADVICE = {
 }
 
 
+def is_nodata_for_rasterio(nodata: int | float | None, dtype: np.dtype[Any]) -> bool:
+    """Return whether rasterio hands nodata to GDAL as it is.
+
+    It makes a double of 64-bit integers, and refuses infinity for complex numbers.
+    """
+    return nodata is None or not (dtype.name in WIDE_DTYPES or (dtype.kind == "c" and np.isinf(nodata)))
+
+
+def nodata_text(nodata: int | float) -> str:
+    """Return nodata as GDAL writes it into a GeoTIFF.
+
+    Example:
+        >>> nodata_text(-(2**63)), nodata_text(0.1), nodata_text(float("inf"))
+        ('-9223372036854775808', '0.10000000000000001', 'inf')
+    """
+    return str(nodata) if isinstance(nodata, int) else f"{nodata:.17g}"
+
+
 def storage_dtype(dtype: Any) -> np.dtype[Any]:
     """Give the dtype that a GeoTIFF stores for ``dtype``, in native byte order.
 
@@ -63,7 +81,8 @@ def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float |
         where: What to call the value in messages.
 
     Returns:
-        An int for integer dtypes, else a float (complex rasters have a real nodata).
+        An int for integer dtypes, else the nearest value of the dtype as a float. The nodata of a complex raster is
+        real, and kept in double precision, as GDAL does.
 
     Raises:
         NodataError: The dtype can't hold it.
@@ -100,7 +119,7 @@ def _fit_float(number: Any, dtype: np.dtype[Any], where: str) -> float:
             f"{where}={number!r} can't be held by {dtype}, which ends at {limits.max:g} and, towards 0, at "
             f"{limits.smallest_subnormal:g}; pass nodata=numpy.nan, or save as float64"
         )
-    return float(number)
+    return float(stored) if is_finite and dtype.kind == "f" else float(number)
 
 
 def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

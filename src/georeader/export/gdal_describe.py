@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.dtypes import is_nodata_for_rasterio
 from georeader.export.metadata import Metadata
 from georeader.export.spec import ExportSpec
 
@@ -45,7 +45,7 @@ def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
         "count": spec.count,
         "dtype": spec.dtype.name,
         "crs": spec.crs,
-        "nodata": None if spec.dtype.name in WIDE_DTYPES else spec.nodata,
+        "nodata": spec.nodata if is_nodata_for_rasterio(spec.nodata, spec.dtype) else None,
         "photometric": "MINISBLACK",
         "ALPHA": "NO",
     }

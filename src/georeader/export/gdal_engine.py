@@ -30,7 +30,7 @@ from rasterio.io import MemoryFile
 
 from georeader.errors import OptionError, WriteError
 from georeader.export.checksum import crc32
-from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
 from georeader.export.gdal_options import creation_options, overview_environment
 from georeader.export.gdal_pyramid import averages, averages_are_ours, build_pyramid
@@ -41,7 +41,7 @@ from georeader.export.receipt import LevelReceipt
 from georeader.export.receipt_facts import facts_of_file, facts_of_spec
 from georeader.export.spec import ExportSpec
 from georeader.export.statistics import BandSummary, summary_of_tags
-from georeader.wide_nodata import wide_nodata_sidecar
+from georeader.wide_nodata import nodata_sidecar
 
 #: The process that imported this module; in its forks, GDAL works on one thread.
 IMPORTED_BY_PID = os.getpid()
@@ -127,7 +127,7 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | N
     """Give an open rasterio dataset in memory that holds pixels and metadata.
 
     A GeoTIFF, not GDAL's MEM format: a named file can have sidecars. By them, what rasterio has no call for is told:
-    64-bit nodata, and overviews that are not GDAL's.
+    nodata that it does not take, and overviews that are not GDAL's.
     """
     profile = _staging_profile(spec)
     with MemoryFile(filename="staging.tif") as file, ExitStack() as sidecars:
@@ -148,7 +148,7 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | N
 def _write_sidecars(
     path: str, pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None, sidecars: ExitStack
 ) -> None:
-    """Write ``.aux.xml`` for a 64-bit nodata, and ``.ovr``, ``.ovr.ovr``, ... for overviews of our own.
+    """Write ``.aux.xml`` for a nodata that rasterio does not take, and ``.ovr``, ``.ovr.ovr``, ... for own overviews.
 
     Args:
         path: The staging file, in GDAL's memory.
@@ -158,8 +158,8 @@ def _write_sidecars(
         sidecars: Keeps the files until the staging file is done with.
     """
     name = PurePosixPath(path)
-    if spec.dtype.name in WIDE_DTYPES and spec.nodata is not None:
-        content = wide_nodata_sidecar(int(spec.nodata), spec.count)
+    if spec.nodata is not None and not is_nodata_for_rasterio(spec.nodata, spec.dtype):
+        content = nodata_sidecar(nodata_text(spec.nodata), spec.count)
         sidecars.enter_context(MemoryFile(content, dirname=name.parent.name, filename=f"{name.name}.aux.xml"))
     if not averages_are_ours(spec, has_mask=mask is not None):
         return

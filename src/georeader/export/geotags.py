@@ -23,7 +23,7 @@ from rasterio.io import MemoryFile
 from georeader.caller import warn_caller
 from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 from georeader.export import tiff
-from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
 from georeader.export.placed_tags import place_like, placed_at
 from georeader.export.spec import ExportSpec
@@ -91,7 +91,7 @@ def _asked(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple
             for band, numbers in enumerate(statistics, start=1):
                 dataset.update_tags(band, **statistics_tags(numbers))
         tags = tiff.read_first_directory(bytes(file.getbuffer()))
-    return (*(tag for tag in tags if tag.number not in _LAYOUT_TAGS), *_wide_nodata(spec))
+    return (*(tag for tag in tags if tag.number not in _LAYOUT_TAGS), *_own_nodata(spec))
 
 
 def _version(spec: ExportSpec) -> dict[str, str]:
@@ -162,8 +162,8 @@ def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
         )
 
 
-def _wide_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
-    """Tell a 64-bit nodata ourselves: rasterio would hand GDAL a double."""
-    if spec.nodata is None or spec.dtype.name not in WIDE_DTYPES:
+def _own_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
+    """Build the nodata tag where rasterio does not take the value."""
+    if spec.nodata is None or is_nodata_for_rasterio(spec.nodata, spec.dtype):
         return ()
-    return (tiff.make_tag(TagNumber.GDAL_NODATA, TagType.ASCII, f"{int(spec.nodata)}\0".encode("ascii")),)
+    return (tiff.make_tag(TagNumber.GDAL_NODATA, TagType.ASCII, f"{nodata_text(spec.nodata)}\0".encode("ascii")),)

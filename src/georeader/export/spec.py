@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from georeader.caller import warn_caller
-from georeader.errors import FillValueWarning, GeoreferenceError, MetadataWarning, OptionError
+from georeader.errors import FillValueWarning, GeoreferenceError, MetadataWarning, NodataError, OptionError
 from georeader.export import layout
 from georeader.export.dtypes import check_nodata, storage_dtype
 from georeader.export.encoding import Encoding, resolve_encoding
@@ -218,16 +218,19 @@ def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
 
 
 def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]) -> int | float | None:
+    def held(value: Any, where: str) -> int | float | None:
+        return _held_by_pixels(check_nodata(value, dtype, where), source.dtype, dtype)
+
     if nodata is not None:
-        argument = check_nodata(nodata, dtype, "nodata")
+        argument = held(nodata, "nodata")
         if "NODATA" in asked.raster:
-            other = check_nodata(asked.raster["NODATA"], dtype, "profile_arg['nodata']")
+            other = held(asked.raster["NODATA"], "profile_arg['nodata']")
             if argument != other and not (argument != argument and other is not None and other != other):
                 raise OptionError(f"nodata={nodata!r} and profile_arg['nodata']={other!r} contradict; keep one")
         return argument
     if "NODATA" in asked.raster:
-        return check_nodata(asked.raster["NODATA"], dtype, "profile_arg['nodata']")
-    resolved = check_nodata(source.fill_value, dtype, "data_save.fill_value_default")
+        return held(asked.raster["NODATA"], "profile_arg['nodata']")
+    resolved = held(source.fill_value, "data_save.fill_value_default")
     if resolved == 0 and dtype.kind in "fc" and not source.fill_value_was_said:
         warn_caller(
             "nodata of this floating-point raster is 0 only because fill_value_default was left at its default: pixels "
@@ -235,6 +238,16 @@ def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.d
             FillValueWarning,
         )
     return resolved
+
+
+def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np.dtype[Any]) -> int | float | None:
+    """Return nodata as pixels hold it that are widened: float32 for -9999.99 is -9999.990234375 in float64 too."""
+    if pixels.kind != "f" or dtype.kind not in "fc":
+        return nodata
+    try:
+        return check_nodata(nodata, storage_dtype(pixels), "nodata")
+    except NodataError:
+        return nodata  # no pixel has it, but the file can tell it
 
 
 def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
