@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from georeader.errors import DestinationError, WriteError
+from georeader.errors import DestinationError, MetadataWarning, WriteError
 from georeader.export.sinks import temporary_file
 from georeader.export.sinks.local import LocalSink
 
@@ -111,7 +111,7 @@ def test_a_sidecar_that_cannot_be_removed_is_named(write: Write, tmp_path: Path)
 
     with LocalSink(tmp_path / "out.tif") as sink:
         write(sink, b"whole")
-        with pytest.warns(UserWarning, match=r"out\.tif\.ovr belongs to the earlier file and can't be removed"):
+        with pytest.warns(MetadataWarning, match=r"sidecars of the earlier file cannot be removed: .*out\.tif\.ovr"):
             sink.commit()
 
     assert (tmp_path / "out.tif").read_bytes() == b"whole"

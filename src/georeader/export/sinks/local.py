@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from georeader.errors import DestinationError, ExistsError, WriteError
+from georeader.caller import warn_caller
+from georeader.errors import DestinationError, ExistsError, MetadataWarning, WriteError
 from georeader.export.sink_traits import SinkTraits
+from georeader.export.sinks.sidecars import remove_sidecars, warn_of_sidecars
 from georeader.export.sinks.temporary_file import TemporaryFile
-
-#: Files that GDAL keeps beside a raster and would read together with its successor.
-SIDECAR_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr")
 
 
 class LocalSink:
@@ -27,9 +24,10 @@ class LocalSink:
 
     What is written by `write_at` goes to a file without a name (`TemporaryFile`); `commit` puts it at the destination
     in one step: a reader sees the earlier file or the whole new one. Leaving the block without a commit, by whatever
-    exception or signal, leaves the earlier file as it was and nothing else. Sidecar files that GDAL made for the
-    earlier file (``.aux.xml``, ``.ovr``, ``.msk``) go with it, as they do when GDAL overwrites a file. A symbolic
-    link stays one: its target is replaced.
+    exception or signal, leaves the earlier file as it was and nothing else. Sidecars of the earlier file (``.aux.xml``,
+    ``.ovr``, ``.msk``, world files, RPCs and the like, see `sidecars`), which GDAL would read as part of the new one,
+    are removed with it. A sidecar that another raster needs stays, and a `MetadataWarning` names it. A symbolic link
+    stays one: its target is replaced.
 
     A writer that needs a path, as GDAL does, writes to `staging_path` instead, in a hidden folder beside the
     destination (``.<name>.<random>.part``), which only a process that is killed leaves behind.
@@ -75,6 +73,9 @@ class LocalSink:
         self._dir_tmpfiles = dir_tmpfiles
         try:
             self.path = Path(os.path.realpath(self.given))
+            self._names = [self.path]
+            if os.path.islink(self.given):  # GDAL looks for sidecars beside the link  # noqa: PTH114
+                self._names.append(Path(os.path.abspath(self.given)))  # noqa: PTH100
             self._check()
         except (OSError, ValueError) as error:
             if isinstance(error, DestinationError):
@@ -213,14 +214,14 @@ class LocalSink:
             raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")
 
     def _remove_sidecars(self) -> None:
-        for suffix in SIDECAR_SUFFIXES:
-            sidecar = self.path.with_name(self.path.name + suffix)
+        """Remove the sidecars of the earlier file, and name those that stay although GDAL reads them."""
+        for path in self._names:
             try:
-                sidecar.unlink(missing_ok=True)
+                stays = remove_sidecars(path)
             except OSError as error:
-                if error.errno == errno.ENAMETOOLONG:
-                    continue  # so there is none
-                warnings.warn(f"{sidecar} belongs to the earlier file and can't be removed: {error}", stacklevel=2)
+                warn_caller(f"{self.given!r}: sidecars of the earlier file cannot be removed: {error}", MetadataWarning)
+            else:
+                warn_of_sidecars(self.given, stays)
 
 
 def _mode_of(path: Path) -> int | None:

@@ -1,0 +1,205 @@
+"""What lies beside a destination: GDAL must read nothing of an earlier raster as part of the new one."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
+from georeader.errors import GeoreaderError, MetadataWarning, WriteError
+from georeader.export.sinks import sidecars
+
+WORLD_FILE = "10\n0\n0\n-10\n5\n5\n"
+TAB = (
+    '!table\n!version 300\nDefinition Table\n  File "{}"\n  Type "{}"\n  (0,0) (0,0) Label "1",\n'
+    '  (10,0) (4,0) Label "2",\n  (0,10) (0,4) Label "3"\n  CoordSys Earth Projection 1, 104\n  Units "degree"\n'
+)
+RPC = "".join(
+    f"{name}: 1\n"
+    for name in (
+        *(f"{axis}_{end}" for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT") for end in ("OFF", "SCALE")),
+        *(f"{axis}_{part}_COEFF_{n}" for axis in ("LINE", "SAMP") for part in ("NUM", "DEN") for n in range(1, 21)),
+    )
+)
+PAM = "<PAMDataset><Metadata><MDI key='of'>the earlier file</MDI></Metadata></PAMDataset>"
+
+#: Files that GDAL reads beside a.tif, or would remove with it: name to content.
+STALE = {
+    "a.tif.aux.xml": PAM, "a.tif.AUX.XML": PAM, "a.tif.ovr": "", "a.tif.msk": "", "a.tif.msk.ovr": "",
+    "a.tif.xml": "<metadata><Esri/></metadata>", "a.tfw": WORLD_FILE, "a.TFW": WORLD_FILE, "a.Tfw": WORLD_FILE,
+    "a.tifw": WORLD_FILE, "a.wld": WORLD_FILE, "a.tab": TAB.format("a.tif", "RASTER"),
+    "a.TAB": TAB.format("C:\\\\maps\\\\a.tif", "RASTER"), "a_RPC.TXT": RPC, "a_rpc.txt": RPC, "a.RPB": "x = 1;\nEND;\n",
+    "a.rpb": "x = 1;\nEND;\n", "a.IMD": "version = 1;\nEND;\n", "a.imd": "version = 1;\nEND;\n", "a.rpc": RPC,
+    "a.XML": "<isd><IMD><VERSION>1</VERSION></IMD></isd>", "a_metadata.txt": "Sensor: x\n", "a_MTL.txt": "x = 1\n",
+    "a.pass": "satellite           x\n",
+}  # fmt: skip
+
+#: Files with such names that are something else: name to content.
+OTHERS = {
+    "b.tfw": WORLD_FILE, "A.tfw": WORLD_FILE, "a.b.tfw": WORLD_FILE, "a.jgw": WORLD_FILE, "ab_RPC.TXT": RPC,
+    "a.tab": TAB.format("a.DAT", "NATIVE"), "a.xml": "<metadata/>", "a.txt": "notes", "a.json": "{}",
+    "a.tif.txt": "notes", "a.aux": "notes", "a.csv": "1",
+}  # fmt: skip
+
+
+def write_window(tensor: GeoTensor, path: Path, **arguments: Any) -> None:
+    place = {"shape": tensor.shape, "dtype": tensor.dtype, "transform": tensor.transform, "crs": tensor.crs}
+    with CogWriter(path, **place, **arguments) as writer:
+        writer.write(tensor.values, Window(0, 0, tensor.width, tensor.height))
+
+
+SAVES: dict[str, Callable[..., Any]] = {
+    "cog": save_cog,
+    "cog-gdal": lambda tensor, path, **more: save_cog(tensor, path, engine="gdal", **more),
+    "tiled": save_tiled_geotiff,
+    "tiled-gdal": lambda tensor, path, **more: save_tiled_geotiff(tensor, path, engine="gdal", **more),
+    "writer": write_window,
+}
+
+
+@pytest.fixture
+def unplaced() -> GeoTensor:
+    return GeoTensor(np.ones((1, 40, 50), "uint8"), Affine.identity(), None, fill_value_default=None)
+
+
+def lay(folder: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (folder / name).write_text(content)
+
+
+@pytest.mark.parametrize("name", STALE)
+def test_a_sidecar_of_the_earlier_file_is_removed_with_it(name: str, unplaced: GeoTensor, tmp_path: Path) -> None:
+    save_cog(unplaced, tmp_path / "a.tif")
+    lay(tmp_path, {name: STALE[name]})
+
+    save_cog(unplaced, tmp_path / "a.tif")
+
+    assert os.listdir(tmp_path) == ["a.tif"]
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert (dataset.transform, dataset.rpcs, "of" in dataset.tags()) == (Affine.identity(), None, False)
+        assert dataset.tags(ns="IMD") == dataset.tags(ns="IMAGERY") == {}
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
+def test_every_way_of_saving_removes_sidecars(save: Callable[..., Any], unplaced: GeoTensor, tmp_path: Path) -> None:
+    lay(tmp_path, {"a.tfw": WORLD_FILE, "a_RPC.TXT": RPC, "a.tif.aux.xml": PAM})
+
+    save(unplaced, tmp_path / "a.tif")
+
+    assert os.listdir(tmp_path) == ["a.tif"]
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
+def test_a_save_that_fails_leaves_sidecars(save: Callable[..., Any], unplaced: GeoTensor, tmp_path: Path) -> None:
+    lay(tmp_path, {"a.tif": "earlier"} | {name: content for name, content in STALE.items() if name != "a.tif"})
+    before = sorted(os.listdir(tmp_path))
+
+    with pytest.raises(GeoreaderError):
+        save(unplaced, tmp_path / "a.tif", nodata=300)
+
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_failure_while_pixels_are_read_leaves_sidecars(unplaced: GeoTensor, tmp_path: Path) -> None:
+    class Failing:
+        shape, dtype, transform, crs = (1, 40, 50), np.dtype("uint8"), unplaced.transform, None
+
+        def read_from_window(self, window: Window) -> Any:
+            raise WriteError("no pixels")
+
+    lay(tmp_path, {"a.tif": "earlier", "a.tfw": WORLD_FILE})
+
+    with pytest.raises(WriteError, match="no pixels"):
+        save_cog(Failing(), tmp_path / "a.tif")
+
+    assert sorted(os.listdir(tmp_path)) == ["a.tfw", "a.tif"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_file_that_is_no_sidecar_of_the_destination_stays(name: str, unplaced: GeoTensor, tmp_path: Path) -> None:
+    lay(tmp_path, {name: OTHERS[name]})
+
+    save_cog(unplaced, tmp_path / "a.tif")
+
+    assert sorted(os.listdir(tmp_path)) == sorted(["a.tif", name])
+    assert (tmp_path / name).read_text() == OTHERS[name]
+
+
+@pytest.mark.parametrize(("other", "name"), [
+    ("a.png", "a.wld"), ("a.tiff", "a.tfw"), ("a.TIF", "a.TFW"), ("a.ntf", "a_RPC.TXT"), ("a.jp2", "a.RPB"),
+])  # fmt: skip
+def test_a_sidecar_that_another_raster_needs_stays_and_is_named(
+    other: str, name: str, unplaced: GeoTensor, tmp_path: Path
+) -> None:
+    lay(tmp_path, {other: "another raster", name: RPC if "RPC" in name else WORLD_FILE})
+
+    with pytest.warns(MetadataWarning, match=f"{name} beside it belongs to other rasters, too, and stays"):
+        save_cog(unplaced, tmp_path / "a.tif")
+
+    assert (tmp_path / name).exists()
+
+
+def test_a_world_file_that_is_not_read_stays_without_a_warning(make_tensor: Any, tmp_path: Path) -> None:
+    lay(tmp_path, {"a.png": "another raster", "a.wld": WORLD_FILE})
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_cog(make_tensor(), tmp_path / "a.tif")
+
+    assert (tmp_path / "a.wld").exists()
+
+
+def test_metadata_of_a_whole_folder_stay_and_are_named(unplaced: GeoTensor, tmp_path: Path) -> None:
+    lay(tmp_path, {"METADATA.DIM": "<Dimap_Document/>"})
+
+    with pytest.warns(MetadataWarning, match="METADATA.DIM beside it"):
+        save_cog(unplaced, tmp_path / "a.tif")
+
+    assert (tmp_path / "METADATA.DIM").exists()
+
+
+@pytest.mark.parametrize("name", ["a.tfw", "a.TFW", "a_RPC.TXT", "a.tif.aux.xml"])
+def test_sidecars_are_removed_in_a_large_folder(
+    name: str, unplaced: GeoTensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sidecars, "MOST_NAMES", 2)
+    lay(tmp_path, {name: STALE[name], "a.txt": "notes"} | {f"{number}.txt": "" for number in range(3)})
+
+    save_cog(unplaced, tmp_path / "a.tif")
+
+    assert sorted(os.listdir(tmp_path)) == ["0.txt", "1.txt", "2.txt", "a.tif", "a.txt"]
+
+
+def test_sidecars_beside_a_link_are_removed_too(unplaced: GeoTensor, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.tif").symlink_to(tmp_path / "real" / "a.tif")
+    lay(tmp_path, {"link.tfw": WORLD_FILE, "a.tfw": WORLD_FILE, "real/a.tfw": WORLD_FILE})
+
+    save_cog(unplaced, tmp_path / "link.tif")
+
+    assert sorted(os.listdir(tmp_path)) == ["a.tfw", "link.tif", "real"]
+    assert os.listdir(tmp_path / "real") == ["a.tif"]
+
+
+def test_a_source_beside_the_destination_keeps_its_world_file(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(tmp_path / "a.png", "w", driver="PNG", height=4, width=5, count=1, dtype="uint8") as png:
+            png.write(np.ones((1, 4, 5), "uint8"))
+    (tmp_path / "a.png.aux.xml").unlink(missing_ok=True)
+    lay(tmp_path, {"a.wld": WORLD_FILE})
+
+    save_cog(tmp_path / "a.png", tmp_path / "a.tif")
+
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "a.tif", "a.wld"]
+    with rasterio.open(tmp_path / "a.png") as source, rasterio.open(tmp_path / "a.tif") as copy:
+        assert copy.transform == source.transform != Affine.identity()
