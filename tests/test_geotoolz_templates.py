@@ -164,7 +164,7 @@ def test_values_that_lead_elsewhere_together_are_refused(template: str, row: dic
 
 
 @pytest.mark.parametrize(
-    "value", [None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), np.float32("nan")], ids=repr
+    "value", [None, float("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "s"), np.float32("nan")], ids=repr
 )
 def test_a_field_without_a_value_is_an_error(value: Any) -> None:
     with pytest.raises(RowError, match="field 'tile' has no value"):

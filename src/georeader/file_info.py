@@ -22,8 +22,9 @@ from georeader.errors import MetadataWarning, ReadError
 from georeader.export.dtypes import WIDE_DTYPES
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
 from georeader.kept_open import opened
+from georeader.remote.log_redaction import redacted_logs
 from georeader.remote.reading import RasterPath
-from georeader.remote.redaction import Redactor, redact_url
+from georeader.remote.redaction import Redactor, redact_url, secrets_of_url
 from georeader.wide_nodata import read_wide_nodata
 from georeader.window_utils import regrid
 
@@ -56,37 +57,38 @@ def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: i
         ReadError: Opening failed, or reading while it was open.
     """
     settings = {**path.options, **options}
-    with named_errors(path.name, path), rasterio.Env(**settings), opened(path, settings, overview_level) as dataset:
+    with named_errors(path), rasterio.Env(**settings), opened(path, settings, overview_level) as dataset:
         yield dataset
 
 
 @contextmanager
-def named_errors(name: str, path: RasterPath | None = None) -> Iterator[None]:
-    """Let what rasterio raises inside be a ReadError that names the file.
+def named_errors(path: RasterPath | str) -> Iterator[None]:
+    """Raise what rasterio raises inside as a ReadError that names the file; logs of clients are redacted.
 
     Args:
-        name: Of the file.
-        path: Where it is: knows what is secret, and what GDAL was not told.
+        path: Where the file is, or the name of a dataset that the caller opened; its secrets are not shown.
 
     Raises:
         ReadError: See above.
     """
+    name = redact_url(path) if isinstance(path, str) else path.name
+    redactor = Redactor(secrets_of_url(path)) if isinstance(path, str) else path.redactor
     try:
-        yield
+        with redacted_logs(redactor):
+            yield
     except RasterioError as error:
         caught = error
     else:
-        untold = None if path is None else path.failure()
-        if untold is not None:
-            raise untold  # GDAL takes what can't be read for what is not there
+        unreported = None if isinstance(path, str) else path.failure()
+        if unreported is not None:
+            raise unreported  # GDAL reports an object that cannot be read as missing
         return
-    # What GDAL said is in the cause: "Read failed. See previous exception for details."
+    # The message of GDAL is in the cause: "Read failed. See previous exception for details."
     cause = caught.__cause__
     reason = str(cause if cause and "previous exception" in str(caught) else caught)
-    untold = None if path is None else path.failure()
-    if untold is not None:
-        raise untold
-    redactor = Redactor() if path is None else path.redactor
+    unreported = None if isinstance(path, str) else path.failure()
+    if unreported is not None:
+        raise unreported
     reason = redactor.clean(reason)
     raise ReadError(reason if name in reason else f"{name}: {reason}") from redactor.cause(caught)
 

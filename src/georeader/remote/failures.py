@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, ReadError, WriteError
+from georeader.remote.log_redaction import redacted_logs
 from georeader.remote.redaction import Redactor
 from georeader.remote.retry import LASTING, PASSING, Verdict, retrying, verdict_of_status
 
@@ -156,7 +157,8 @@ class Failures:
             WriteError: It failed.
         """
         try:
-            return retrying(run, lambda error: self.explain(error).verdict, attempts=attempts)
+            with redacted_logs(self.redactor):
+                return retrying(run, lambda error: self.explain(error).verdict, attempts=attempts)
         except GeoreaderError:
             raise
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)

@@ -12,6 +12,7 @@ from georeader.remote.address import Address
 from georeader.remote.failures import Failures
 from georeader.remote.filesystems import explain as explain_filesystem
 from georeader.remote.filesystems import filesystem_of
+from georeader.remote.log_redaction import redacted_logs
 from georeader.remote.obstores import explain, make_store
 from georeader.remote.redaction import Redactor, secrets_of_url
 from georeader.remote.retry import retrying
@@ -67,7 +68,8 @@ def _in_store(address: Address) -> list[str]:
 
 def _listed(run: Callable[[], list[str]], failures: Failures) -> list[str]:
     try:
-        return retrying(run, lambda error: failures.explain(error).verdict)
+        with redacted_logs(failures.redactor):
+            return retrying(run, lambda error: failures.explain(error).verdict)
     except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
         caught = error
     # Out here, so that the error has no context in which secrets could stand.

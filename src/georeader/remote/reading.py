@@ -25,6 +25,7 @@ from georeader.remote.failures import Failures
 from georeader.remote.filesystems import explain as explain_filesystem
 from georeader.remote.filesystems import filesystem_of, is_filesystem
 from georeader.remote.http_client import requoted
+from georeader.remote.log_redaction import redacted_logs
 from georeader.remote.obstores import azure_config, is_obstore, key_in, make_store
 from georeader.remote.obstores import explain as explain_obstore
 from georeader.remote.range_file import RangedObject, RangeFile
@@ -149,19 +150,21 @@ def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
 
 
 def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
+    redactor = _redactor_of(filesystem)
+
     def open_it() -> RangedObject:
         size_bytes = int(filesystem.info(path)["size"])
         # Those that are not built on asyncio hold one connection, which is no thing for several threads.
         turn = nullcontext() if getattr(filesystem, "async_impl", False) else threading.Lock()
 
         def fetch(start: int, stop: int) -> bytes:
-            with turn:
+            with turn, redacted_logs(redactor):
                 found: bytes = filesystem.cat_file(path, start=start, end=stop)
             return found
 
         return RangedObject(size_bytes, fetch)
 
-    container = _OneFile(path, open_it, Failures(name, _redactor_of(filesystem), explain_filesystem))
+    container = _OneFile(path, open_it, Failures(name, redactor, explain_filesystem))
     return container.path, {}, container
 
 
@@ -197,7 +200,8 @@ class _OneFile(FileContainer):  # type: ignore[misc]
             ReadError: It can't be.
         """
         try:
-            self._ranged = self._open_it() if self._ranged is None else self._ranged
+            with redacted_logs(self._failures.redactor):
+                self._ranged = self._open_it() if self._ranged is None else self._ranged
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
             caught = error
         else:

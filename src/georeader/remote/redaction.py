@@ -16,7 +16,9 @@ MASK = "***"
 LEAST_SECRET_LENGTH = 4
 
 #: Of a signed URL, what messages say too and nobody need hide: "host", "3600".
-_AUTHORIZATION = re.compile(r"(authorization\\*['\"]?\s*[:=,]\s*\\*['\"]?)(?:[A-Za-z]+ )?[^'\"\s,}\\]+", re.IGNORECASE)
+_AUTHORIZATION = re.compile(
+    r"((?:authorization|x-amz-security-token)\\*['\"]?\s*[:=,]\s*b?\\*['\"]?)(?:[\w-]+ )?[^'\"\s,}\\]+", re.IGNORECASE
+)
 
 _SIGNATURE = re.compile(
     r"\b((?:sig|signature|x-(?:amz|goog)-(?:signature|security-token))=)[^&\s\"'<>]+", re.IGNORECASE
@@ -169,6 +171,11 @@ class Redactor:
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether any secret is known."""
+        return bool(self._secrets)
 
     def clean(self, text: str) -> str:
         """Give a text without secrets: all URLs in it lose their queries and passwords, too."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from georeader.errors import MissingExtraError, ReadError
+from georeader.remote.log_redaction import redacted_logs
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
 from geotoolz.operator import Output
 
@@ -28,7 +29,8 @@ def is_there(output: Output) -> bool:
     headers = output.http_headers or {}
     redactor = Redactor([*secrets_of_url(output.path), *secrets_of_options(options), *headers.values()])
     try:
-        return _asked(output)
+        with redacted_logs(redactor):
+            return _asked(output)
     except ImportError as error:
         raise MissingExtraError(f"{name!r}: skip_existing needs what reads it by fsspec: {error}") from error
     except Exception as error:  # noqa: BLE001  (clients raise anything, and all of it means: no answer)

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment, bounded_cache
 from georeader.file_info import named_errors
 from georeader.remote.reading import RasterPath
-from georeader.remote.redaction import redact_url
 
 #: A handle is closed and opened again after it has read so many bytes: GDAL keeps decoded blocks, up to a twentieth of
 #: the machine's memory, for as long as the file is open.
@@ -71,7 +70,7 @@ class OwnHandles:
         Raises:
             ReadError: The file can't be opened, or read while it was borrowed.
         """
-        with named_errors(self._path.name, self._path), self._environment.held():
+        with named_errors(self._path), self._environment.held():
             with self._lock:
                 dataset, read_bytes = self._free.pop() if self._free else (None, 0)
             if dataset is None:
@@ -123,7 +122,7 @@ class CallersHandle:
             ReadError: It can't be read.
         """
         del size_bytes
-        with self._lock, named_errors(redact_url(self._dataset.name)), self._environment.held():
+        with self._lock, named_errors(self._dataset.name), self._environment.held():
             yield self._dataset
 
     def close(self) -> None:

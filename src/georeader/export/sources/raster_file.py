@@ -175,7 +175,7 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         raise ReadError(
             f"{redact_url(dataset.name)} is open for writing, and can't be read; close it and pass its path"
         )
-    with named_errors(redact_url(dataset.name)):
+    with named_errors(dataset.name):
         info = read_file_info(dataset)
     indexes = tuple(range(1, info.count + 1))
     warn_of_nodata(redact_url(dataset.name), info.nodatavals)

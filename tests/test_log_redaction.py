@@ -1,0 +1,112 @@
+"""Log records of clients are redacted while a read or a write is under way, and at no other time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from georeader.remote.log_redaction import redacted_logs
+from georeader.remote.redaction import MASK, Redactor
+
+SECRET = "hunter22"
+
+
+@pytest.fixture(autouse=True)
+def factory_is_restored() -> Iterator[None]:
+    before = logging.getLogRecordFactory()
+    yield
+    assert logging.getLogRecordFactory() is before
+
+
+@pytest.mark.parametrize(
+    ("message", "args"),
+    [
+        (f"code on https://host/a?sig={SECRET}: 0", ()),
+        ("code on %s: %d", (f"https://host/a?sig={SECRET}", 0)),
+        ("%(url)s", ({"url": f"https://host/a?sig={SECRET}"},)),
+    ],
+    ids=["text", "arguments", "mapping"],
+)
+@pytest.mark.parametrize("name", ["rasterio._env", "botocore.endpoint", "urllib3", "fsspec.asyn"])
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING], ids=logging.getLevelName)
+def test_a_secret_is_masked_in_records_of_clients(
+    name: str, message: str, args: tuple[Any, ...], level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    with redacted_logs(Redactor([SECRET])):
+        logging.getLogger(name).log(level, message, *args)
+
+    (record,) = caplog.records
+    assert SECRET not in record.getMessage()
+    assert MASK in record.getMessage()
+
+
+def test_a_secret_is_masked_in_the_error_of_a_record(caplog: pytest.LogCaptureFixture) -> None:
+    with redacted_logs(Redactor([SECRET])):
+        try:
+            raise OSError(f"denied: {SECRET}")
+        except OSError:
+            logging.getLogger("botocore").exception("failed")
+
+    assert SECRET not in caplog.text
+    assert "denied: ***" in caplog.text
+
+
+def test_records_of_other_loggers_stay(caplog: pytest.LogCaptureFixture) -> None:
+    with redacted_logs(Redactor([SECRET])):
+        logging.getLogger("application").warning("password %s", SECRET)
+
+    assert caplog.messages == [f"password {SECRET}"]
+
+
+def test_records_of_every_thread_are_redacted(caplog: pytest.LogCaptureFixture) -> None:
+    with redacted_logs(Redactor([SECRET])):
+        thread = threading.Thread(target=lambda: logging.getLogger("rasterio").warning(SECRET))
+        thread.start()
+        thread.join()
+
+    assert caplog.messages == [MASK]
+
+
+def test_secrets_are_masked_until_the_last_of_several_reads_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("rasterio")
+    with redacted_logs(Redactor([SECRET])):
+        with redacted_logs(Redactor(["another1"])):
+            log.warning("%s another1", SECRET)
+        log.warning("%s another1", SECRET)
+    log.warning(SECRET)
+
+    assert caplog.messages == [f"{MASK} {MASK}", f"{MASK} another1", SECRET]
+
+
+def test_a_record_whose_arguments_do_not_fit_is_left_to_logging() -> None:
+    with redacted_logs(Redactor([SECRET])):
+        record = logging.getLogRecordFactory()("rasterio", logging.INFO, "a.py", 1, "%d %d", ("x",), None)
+
+    assert record.args == ("x",)
+
+
+def test_a_factory_set_meanwhile_stays() -> None:
+    before = logging.getLogRecordFactory()
+
+    class Other(logging.LogRecord):
+        """Another factory."""
+
+    try:
+        with redacted_logs(Redactor([SECRET])):
+            logging.setLogRecordFactory(Other)
+        assert logging.getLogRecordFactory() is Other
+    finally:
+        logging.setLogRecordFactory(before)
+
+
+def test_without_secrets_the_factory_is_not_replaced() -> None:
+    before = logging.getLogRecordFactory()
+
+    with redacted_logs(Redactor()):
+        assert logging.getLogRecordFactory() is before
