@@ -30,10 +30,13 @@ _NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
 
 
 def nodata_of(array: Any) -> Any:
-    """Give the value of missing pixels, as they are; None: there is none.
+    """Return the value of missing pixels, as they are; None if there is none.
 
-    What ``.rio.set_nodata`` told the accessor alone comes first, as in rioxarray.
+    A value set by ``.rio.set_nodata`` alone comes first, as in rioxarray. bool arrays have none: comparisons keep the
+    attributes of the array that was compared (xarray >= 2025.11), whose nodata is not a value of theirs.
     """
+    if array.dtype.kind == "b":
+        return None
     told = getattr(rio_accessor(array), "_nodata", None)
     said = [None if told is False or array.encoding.get("_FillValue") is not None else told]
     said += [array.attrs.get(name) for name in _NODATA_ATTRS]
@@ -43,33 +46,43 @@ def nodata_of(array: Any) -> Any:
 
 
 def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]:
-    """Give attributes as a GeoTensor has them.
+    """Return attributes under the keys of a GeoTensor.
+
+    bool arrays have neither scale nor offset nor unit: comparisons keep those of the array that was compared.
 
     Args:
         array: The DataArray.
         band: Its dimension along bands, or None.
-        count: Bands.
+        count: Number of bands.
     """
     attrs = array.attrs
     numbers = band_numbers(array, band, count)
-    said = {"long_name": attrs.get("long_name"), "units": attrs.get("units"), "band_tags": attrs.get("band_tags")}
-    for key, one in (("scales", "scale_factor"), ("offsets", "add_offset")):
-        # Those of the encoding say how the file's numbers are made of these, and so how they are read again.
-        places = ((place, name) for name in (key, one) for place in (attrs, array.encoding))
-        said[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
+    said = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
+    said |= {} if array.dtype.kind == "b" else _measure(array)
     each = {name: per_band(value, count, numbers) for name, value in said.items()}
     lost = ", ".join(name for name, value in said.items() if value is not None and each[name] is None)
     if lost:
         warn_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
     found = {
         "descriptions": _texts(each["long_name"]) or _names(array, band, count),
-        "units": _texts(each["units"]),
-        "scales": _numbers(each["scales"], neutral=1.0),
-        "offsets": _numbers(each["offsets"], neutral=0.0),
+        "units": _texts(each.get("units")),
+        "scales": _numbers(each.get("scales"), neutral=1.0),
+        "offsets": _numbers(each.get("offsets"), neutral=0.0),
         "band_tags": each["band_tags"] if isinstance(said["band_tags"], (list, tuple)) else None,
         "tags": _tags(attrs),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _measure(array: Any) -> dict[str, Any]:
+    """Return the entries that say what the numbers measure: units, scales and offsets."""
+    attrs = array.attrs
+    said = {"units": attrs.get("units")}
+    for key, one in (("scales", "scale_factor"), ("offsets", "add_offset")):
+        # Those of the encoding say how the file's numbers are made of these, and so how they are read again.
+        places = ((place, name) for name in (key, one) for place in (attrs, array.encoding))
+        said[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
+    return said
 
 
 def per_band(said: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
