@@ -1,8 +1,9 @@
 """What an xarray.DataArray says of its bands and itself, by rioxarray's conventions. Pure: nothing but attributes.
 
 Where rioxarray's own ``to_raster`` writes other things: units become those of the bands, where GDAL looks for them, and
-no tag; band names that are coordinates are kept; attributes of single bands follow a selection of bands by the band
-numbers that rioxarray gives; statistics of the pixels, which are others by now, are left out.
+no tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
+selection of bands by the band numbers that rioxarray gives; statistics of the pixels, which are others by now, are left
+out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning
 from georeader.export.metadata import STATISTICS_PREFIX
+from georeader.export.sources.labels import is_dask_name, label_texts
 from georeader.export.sources.rio_place import rio_accessor, values_of
 
 #: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
@@ -63,13 +65,17 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     lost = ", ".join(name for name, value in said.items() if value is not None and each[name] is None)
     if lost:
         warn_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
+    labels = _labels(array, band, count)
+    is_shared = count > 1 and np.size(said["long_name"]) == 1  # by all bands, which their labels tell apart
+    own = None if is_shared and labels else _texts(each["long_name"])
+    descriptions = own or labels or _name_of_all(array, count)
     found = {
-        "descriptions": _texts(each["long_name"]) or _names(array, band, count),
+        "descriptions": descriptions,
         "units": _texts(each.get("units")),
         "scales": _numbers(each.get("scales"), neutral=1.0),
         "offsets": _numbers(each.get("offsets"), neutral=0.0),
         "band_tags": each["band_tags"] if isinstance(said["band_tags"], (list, tuple)) else None,
-        "tags": _tags(attrs),
+        "tags": _tags(attrs, also=("long_name",) if is_shared and labels else ()),
     }
     return {key: value for key, value in found.items() if value is not None}
 
@@ -133,12 +139,18 @@ def _band_coordinate(array: Any, band: Hashable | None) -> Any:
     return np.atleast_1d(values_of(array, name))
 
 
-def _names(array: Any, band: Hashable | None, count: int) -> list[str | None] | None:
-    """Give the bands' names where they have no long_name: text along the bands, else the array's name."""
+def _labels(array: Any, band: Hashable | None, count: int) -> list[str | None] | None:
+    """Return the labels along the bands as texts; the band numbers of rioxarray are not labels."""
     values = _band_coordinate(array, band)
-    if values is not None and len(values) == count and all(isinstance(value, str) for value in values.tolist()):
-        return _texts(values.tolist())
-    return None if array.name is None else _texts([array.name] * count)
+    is_numbers = values is not None and band in (None, "band") and values.dtype.kind in "iu"
+    if values is None or is_numbers or len(values) != count:
+        return None
+    return _texts(label_texts(values))
+
+
+def _name_of_all(array: Any, count: int) -> list[str | None] | None:
+    """Return the array's name for each band; one that dask made names nothing."""
+    return None if array.name is None or is_dask_name(array.name) else _texts([array.name] * count)
 
 
 def _texts(values: Sequence[Any] | None) -> list[str | None] | None:
@@ -153,13 +165,13 @@ def _numbers(values: Sequence[Any] | None, *, neutral: float) -> list[float] | N
     return numbers if set(numbers) - {neutral} else None
 
 
-def _tags(attrs: Mapping[Any, Any]) -> dict[str, str]:
-    """Give the attributes that become tags of the file."""
+def _tags(attrs: Mapping[Any, Any], also: Sequence[str] = ()) -> dict[str, str]:
+    """Return the attributes that become tags of the file, and those of `_NO_TAGS` that are named."""
     tags = {str(key): _text(value) for key, value in attrs.items() if value is not None}
     return {
         key: value
         for key, value in tags.items()
-        if value and key not in _NO_TAGS and not key.startswith(_NO_TAG_PREFIXES)
+        if value and (key in also or key not in _NO_TAGS) and not key.startswith(_NO_TAG_PREFIXES)
     }
 
 
