@@ -51,12 +51,44 @@ def test_one_file_goes_to_a_file_and_several_to_a_folder(
         with pytest.raises(click.UsageError, match="would both be 'out/a.tif'; give them folders of their own"):
             pairs_of(sources, destination)
     else:
-        assert pairs_of(sources, destination) == pairs
+        assert pairs_of(sources, destination).pairs == pairs
 
 
 def test_several_sources_do_not_go_to_a_file() -> None:
-    with pytest.raises(click.UsageError, match="'taken' is a file; several sources go to a folder"):
+    with pytest.raises(click.UsageError, match="'taken' is a file; several sources, or a pattern, go to a folder"):
         pairs_of(["in/a.tif", "in/b.jp2"], "taken")
+
+
+@pytest.mark.parametrize("sources", [["in/a.tif", "in/b.jp2"], ["in/*.tif"], ["s3://bucket/a.tif", "in/b.jp2"]])
+@pytest.mark.parametrize("destination", ["o.tif", "new/o.TIFF", "o.vrt", "s3://bucket/o.tif", "https://host/o.tif?x=1"])
+def test_several_sources_do_not_go_to_a_folder_named_like_a_raster(sources: list[str], destination: str) -> None:
+    with pytest.raises(click.UsageError, match="is named like a file; several sources, or a pattern, go to a folder"):
+        pairs_of(sources, destination)
+
+
+@pytest.mark.parametrize("destination", ["o.tif/", "there.tif", "s3://bucket/o.tif/", "o.v2", "o"])
+def test_a_folder_that_is_there_or_ends_in_a_slash_takes_several_whatever_its_name(destination: str) -> None:
+    Path("there.tif").mkdir()
+
+    places = [place for _, place in pairs_of(["in/a.tif", "in/b.jp2"], destination).pairs]
+
+    assert places == [f"{destination.rstrip('/')}/{name}.tif" for name in "ab"]
+
+
+@pytest.mark.parametrize("sources", [["in/a.tif", "in/b.jp2"], ["in/*.jp2"]])
+def test_standard_output_takes_one_file(sources: list[str]) -> None:
+    with pytest.raises(click.UsageError, match="- is standard output, which takes one file"):
+        pairs_of(sources, "-")
+
+
+def test_a_pattern_without_a_match_does_not_affect_the_other_sources() -> None:
+    found = pairs_of(["in/*.png", "in/*.jp2", "nowhere/*"], "out")
+
+    assert found.pairs == [("in/b.jp2", "out/b.tif")]
+    assert [(pattern, str(error)) for pattern, error in found.errors] == [
+        (pattern, f"nothing is like {pattern!r}; look at the folder, or quote the pattern")
+        for pattern in ("in/*.png", "nowhere/*")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +101,7 @@ def test_a_folder_in_which_a_source_would_be_replaced_is_refused(sources: list[s
 
 
 def test_who_names_the_file_itself_may_replace_it() -> None:
-    assert pairs_of(["in/a.tif"], "in/a.tif") == [("in/a.tif", "in/a.tif")]
+    assert pairs_of(["in/a.tif"], "in/a.tif").pairs == [("in/a.tif", "in/a.tif")]
 
 
 def test_names_that_clash_keep_the_secrets_of_their_urls() -> None:

@@ -15,6 +15,7 @@ from georeader import __version__
 from georeader.command_line import printing
 from georeader.command_line.printing import ErrorLine
 from georeader.command_line.values import number_or_none, pair
+from georeader.export.option_names import CODECS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
 
 
 def _with_hyphens(name: str) -> str:
@@ -33,17 +34,31 @@ def main() -> None:
     """
 
 
+def _choice(*names: str) -> dict[str, Any]:
+    """Return type and metavar of an option: names in any case, shown as Python has them, with underscores."""
+    lower = [name.lower() for name in names]
+    return {"type": click.Choice(lower, case_sensitive=False), "metavar": f"[{'|'.join(lower)}]"}
+
+
 def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what `save_cog` and `save_tiled_geotiff` take, by the names that they have there."""
     options = [
         click.argument("sources", metavar="SRC...", nargs=-1, required=True),
         click.argument("destination", metavar="DST"),
+        click.option("--compress", **_choice(*CODECS), help="Codec; lzw by default."),
+        click.option("--level", type=int, help="Effort of deflate (1 to 12), zstd (1 to 22) or lzma (0 to 9)."),
+        click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100; 75 by default."),
+        click.option("--predictor", **_choice("auto", *PREDICTOR_NUMBERS, *PREDICTORS),
+                     help="Of lzw, deflate and zstd; by default what suits the pixels."),
+        click.option("--blocksize", type=int, help="Side of a tile, in pixels; 256 by default."),
+        click.option("--resampling", **_choice(*RESAMPLINGS), multiple=True,
+                     help="Method of the overviews; repeat it to give one for each band."),
         click.option("--profile", "pairs", type=pair, metavar="KEY=VALUE", multiple=True,
-                     help="An entry of profile_arg, such as compress=zstd; said again, one for each band."),
+                     help="Any other entry of profile_arg, such as BIGTIFF=YES."),
         click.option("--nodata", type=number_or_none, metavar="NUMBER", help="Of missing pixels; or none."),
         click.option("--descriptions", multiple=True, metavar="NAME", help="A band's name; once for each band."),
         click.option("--tags", type=pair, metavar="KEY=VALUE", multiple=True, help="Metadata of the file."),
-        click.option("--engine", type=click.Choice(["auto", "stream", "gdal"]), default="auto", show_default=True),
+        click.option("--engine", **_choice("auto", "stream", "gdal"), default="auto", show_default=True),
         click.option("--verify", is_flag=True, help="Decode each tile again."),
         click.option("--durable", is_flag=True, help="Flush a local file to the disk."),
         click.option("--overwrite/--no-overwrite", default=True, show_default=True),
@@ -73,7 +88,6 @@ def cog(sources: tuple[str, ...], destination: str, **options: Any) -> None:
 
 @main.command(cls=ErrorLine)
 @_save_options
-@click.option("--blocksize", type=int, help="Side of a tile, in pixels; 256 by default.")
 def tile(sources: tuple[str, ...], destination: str, **options: Any) -> None:
     """Save SRC as a tiled GeoTIFF, without overviews.
 
@@ -86,14 +100,15 @@ def tile(sources: tuple[str, ...], destination: str, **options: Any) -> None:
 
 
 def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: str, options: dict[str, Any]) -> None:
-    """Save each; one that fails does not keep the others from it."""
+    """Save each; one that fails does not affect the others."""
     from georeader.command_line.saving import arguments_of, save_each
     from georeader.command_line.targets import pairs_of
 
     as_json, progress = options.pop("as_json"), options.pop("progress")
     printing.refuse_a_mixture(destination, as_json=as_json)
-    is_shown = sys.stderr.isatty() if progress is None else progress
-    code = save_each(save, pairs_of(sources, destination), arguments_of(options), is_shown=is_shown, as_json=as_json)
+    is_shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
+    arguments = arguments_of(options)
+    code = save_each(save, pairs_of(sources, destination), arguments, is_shown=is_shown, as_json=as_json)
     click.get_current_context().exit(code)
 
 
@@ -103,7 +118,7 @@ def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: s
 @click.option("--decode/--no-decode", default=True, show_default=True, help="Decode every tile.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file.")
 def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) -> None:
-    """See whether each PATH is a good COG; exit code 1 if one is not."""
+    """Check whether each PATH is a good COG; exit code 1 if one is not."""
     from georeader.command_line.looking import judge_each
 
     click.get_current_context().exit(judge_each(paths, strict=strict, decode=decode, as_json=as_json))
@@ -120,7 +135,7 @@ def info(path: str, as_json: bool) -> None:
     if as_json:
         printing.print_json(found.to_dict())
     else:
-        click.echo(str(found))
+        printing.print_result(str(found))
 
 
 @main.command(cls=ErrorLine)

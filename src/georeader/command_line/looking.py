@@ -1,34 +1,40 @@
-"""Looking at one file after the other."""
+"""Validates one file after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from georeader.command_line import printing
-from georeader.command_line.targets import expand
+from georeader.command_line.targets import expand_each
 from georeader.errors import GeoreaderError
 from georeader.remote.redaction import redact_url
 from georeader.validation import validate
 
 
 def judge_each(paths: Sequence[str], *, strict: bool, decode: bool, as_json: bool) -> int:
-    """Tell of each file whether it is good; gives the exit code, the worst of all.
+    """Print of each file whether it is a good COG.
 
-    Raises:
-        ReadError: Nothing is like a pattern.
+    Returns:
+        The exit code, the worst of all.
     """
+    names, errors = expand_each(paths)
+    counts = {"valid": 0, "not valid": 0, "failed": len(errors)}
     code = printing.DONE
-    for name in [name for path in paths for name in expand(path)]:
+    for pattern, error in errors:
+        code = max(code, printing.tell_failure(error, {"path": redact_url(pattern)}, as_json=as_json))
+    for name in names:
         try:
             report = validate(name, strict=strict, decode=decode)
         except GeoreaderError as error:
             code = max(code, printing.tell_failure(error, {"path": redact_url(name)}, as_json=as_json))
+            counts["failed"] += 1
             continue
+        counts["valid" if report.is_valid else "not valid"] += 1
         code = code if report.is_valid else max(code, printing.FAILED)
         if as_json:
             printing.print_json(report.to_dict())
         else:
-            click.echo(str(report))
+            printing.print_result(str(report))
+    if sum(counts.values()) > 1:
+        printing.print_summary(counts)
     return code

@@ -1,16 +1,19 @@
-"""What a person, or a program, is told: results on standard output, everything else on standard error."""
+"""Output: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import click
+
+from georeader.command_line.typed import TypedOptions
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -30,6 +33,7 @@ class ErrorLine(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
         try:
+            _take_closed_descriptors()
             with _warnings_as_lines():
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -46,17 +50,51 @@ def _note_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta[_DEBUG] = value
 
 
+def _take_closed_descriptors() -> None:
+    """Open the null device in place of standard streams that are closed (``>&-``).
+
+    Otherwise the first files that are opened get their numbers, and what a C library prints goes into a raster.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+
+
 def is_debug() -> bool:
-    """Whether --debug was said."""
+    """Return whether --debug was typed."""
     ctx = click.get_current_context(silent=True)
     return ctx is not None and bool(ctx.meta.get(_DEBUG))
 
 
 def code_of(error: BaseException) -> int:
-    """Give the exit code of an error."""
-    from georeader.errors import OptionError
+    """Return the exit code of an error: a misuse is what only other options mend."""
+    from georeader.errors import DtypeError, MetadataError, NodataError, OptionError
 
-    return MISUSED if isinstance(error, OptionError) else FAILED
+    if isinstance(error, OptionError):
+        return MISUSED
+    is_of_option = isinstance(error, (DtypeError, MetadataError, NodataError))
+    return MISUSED if is_of_option and _typed_options().is_one_named_in(str(error)) else FAILED
+
+
+def _typed_options() -> TypedOptions:
+    ctx = click.get_current_context(silent=True)
+    if ctx is None:
+        return TypedOptions({})
+    options = [param for param in ctx.command.params if isinstance(param, click.Option) and param.name]
+    flags = {f"{one.name}=True": one.opts[0] for one in options if one.is_flag}
+    flags |= {f"{one.name}=False": one.secondary_opts[0] for one in options if one.secondary_opts}
+    typed = click.core.ParameterSource.COMMANDLINE
+    return TypedOptions(
+        spellings={str(one.name): max(one.opts, key=len) for one in options if not one.is_flag and one.name != "pairs"},
+        flags=flags,
+        given={str(one.name) for one in options if ctx.get_parameter_source(str(one.name)) is typed},
+        profile_keys={key.lower() for key, _ in ctx.params.get("pairs") or ()},
+    )
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of an error in one line, with options as they were typed."""
+    return _typed_options().message(" ".join(str(error).split()))
 
 
 def tell_error(error: BaseException) -> None:
@@ -66,18 +104,18 @@ def tell_error(error: BaseException) -> None:
     if is_debug():
         click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
         return
-    said = " ".join(str(error).split())
+    text = message_of(error)
     is_ours = isinstance(error, GeoreaderError)
-    kind = "" if is_ours and said else f"{type(error).__name__}: "
+    kind = "" if is_ours and text else f"{type(error).__name__}: "
     hint = "" if is_ours else " (--debug shows where)"
-    click.echo(f"Error: {kind}{said}{hint}", err=True)
+    click.echo(f"Error: {kind}{text}{hint}", err=True)
 
 
 def tell_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool) -> int:
     """Print the error of one file among several, and give its exit code."""
     tell_error(error)
     if as_json:
-        print_json({**of, "error": {"kind": type(error).__name__, "message": str(error)}})
+        print_json({**of, "error": {"kind": type(error).__name__, "message": message_of(error)}})
     return code_of(error)
 
 
@@ -85,7 +123,7 @@ def tell_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool) 
 def _warnings_as_lines() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         del category
-        click.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+        click.echo(f"Warning: {_typed_options().message(' '.join(str(message).split()))}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -98,20 +136,66 @@ def refuse_a_mixture(destination: str, *, as_json: bool = False) -> None:
     Raises:
         click.UsageError: It is to go to standard output, and so is JSON; or that is a terminal.
     """
-    if destination == "-" and (as_json or sys.stdout.isatty()):
+    if destination == "-" and (as_json or is_terminal()):
         what = "JSON goes to standard output, too" if as_json else "standard output is a terminal"
         raise click.UsageError(f"{what}; name a file, or redirect it")
 
 
+def is_terminal() -> bool:
+    """Return whether standard output is a terminal; a closed one is not."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def standard_output() -> IO[bytes]:
+    """Return standard output as a file of bytes.
+
+    Raises:
+        DestinationError: It is closed.
+    """
+    from georeader.errors import DestinationError
+
+    if sys.stdout is None:
+        raise DestinationError("standard output is closed; redirect it to a file, or to /dev/null")
+    return sys.stdout.buffer
+
+
+def print_result(text: str) -> None:
+    """Print what a command is for.
+
+    Raises:
+        DestinationError: Standard output is closed.
+        WriteError: It takes no more; the disk may be full.
+    """
+    from georeader.errors import WriteError
+
+    standard_output()
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WriteError(f"standard output can't be written: {error.strerror}") from error
+
+
 def print_json(value: Any) -> None:
     """Print a value in one line."""
-    click.echo(json.dumps(value, allow_nan=False))
+    print_result(json.dumps(value, allow_nan=False))
 
 
 def print_for_people(text: object) -> None:
     """Print a line on a terminal; in a pipe nothing: the file is the result."""
-    if sys.stdout.isatty():
+    if is_terminal():
         click.echo(str(text))
+
+
+def print_summary(counts: Mapping[str, int]) -> None:
+    """Print on standard error what became of several files, such as "49 saved, 1 failed".
+
+    Args:
+        counts: What happened to how many; those that are 0 are left out, except the first.
+    """
+    first = next(iter(counts))
+    click.echo(", ".join(f"{count} {what}" for what, count in counts.items() if count or what == first), err=True)
 
 
 @contextmanager

@@ -1,62 +1,118 @@
-"""Saving one file after the other."""
+"""Saves one file after the other."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import click
+
 from georeader.command_line import printing
-from georeader.command_line.targets import STANDARD_OUTPUT, folder_for
-from georeader.command_line.values import profile_of
+from georeader.command_line.targets import STANDARD_OUTPUT, Found, folder_for
 from georeader.errors import GeoreaderError
 from georeader.remote.redaction import redact_url
 from georeader.where import Where
 
+#: Keys of profile_arg that are options of their own; ``--profile KEY=VALUE`` sets the others.
+PROFILE_OPTIONS = ("compress", "level", "quality", "predictor", "blocksize", "resampling")
+
 
 def arguments_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what `save_cog` takes: what was not said is left to it.
+    """Return keyword arguments of `save_cog`; options that were not typed are left out.
+
+    Args:
+        options: Name of each option to its value, None or () where it was not typed; "pairs" are those of --profile.
+
+    Raises:
+        click.UsageError: --profile repeats what an option of its own says.
 
     Example:
-        >>> arguments_of({"pairs": (("compress", "zstd"),), "nodata": 0, "tags": (), "verify": True})
-        {'profile_arg': {'compress': 'zstd'}, 'nodata': 0, 'verify': True}
+        >>> arguments_of({"compress": "zstd", "pairs": (("BIGTIFF", "YES"),), "nodata": 0, "tags": (), "verify": True})
+        {'profile_arg': {'compress': 'zstd', 'BIGTIFF': 'YES'}, 'nodata': 0, 'verify': True}
     """
-    said = {name: value for name, value in options.items() if value not in (None, ())}
-    nodata = said.pop("nodata", None)
-    profile = profile_of(said.pop("pairs", ()), nodata)
-    arguments: dict[str, Any] = {"profile_arg": profile} if profile else {}
-    if nodata not in (None, "none"):
-        arguments["nodata"] = nodata
+    typed = {name: value for name, value in options.items() if value not in (None, ())}
+    own = {name: typed.pop(name) for name in PROFILE_OPTIONS if name in typed}
+    if "nodata" in typed:
+        own["nodata"] = None if typed["nodata"] == "none" else typed["nodata"]
+        del typed["nodata"]
+    pairs = _each_once(typed.pop("pairs", ()))
+    _check_conflicts(own, pairs)
+    nodata = {"nodata": own.pop("nodata")} if own.get("nodata") is not None else {}
+    profile = {name: _one_or_list(value) for name, value in own.items()} | pairs
     for name in ("tags", "http_headers"):
-        if name in said:
-            said[name] = dict(said[name])
-    return arguments | said
+        if name in typed:
+            typed[name] = dict(typed[name])
+    return ({"profile_arg": profile} if profile else {}) | nodata | typed
+
+
+def _each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Return keys with their values; a key that was repeated has a list of them, one for each band."""
+    found: dict[str, list[str]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: _one_or_list(values) for key, values in found.items()}
+
+
+def _one_or_list(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        return value
+    return value[0] if len(value) == 1 else list(value)
+
+
+def _check_conflicts(own: Mapping[str, Any], pairs: Mapping[str, Any]) -> None:
+    from georeader.export.options import OPTIONS
+
+    def meaning(key: str) -> str:
+        option = OPTIONS.get(key.upper())
+        return key.upper() if option is None else option.field
+
+    names = {meaning(name): name for name in own}
+    for key in pairs:
+        name = names.get(meaning(key))
+        if name is not None:
+            raise click.UsageError(f"--{name} and --profile {key} set the same option; keep one of them")
 
 
 def save_each(
-    save: Callable[..., Any],
-    pairs: Sequence[tuple[str, str]],
-    arguments: Mapping[str, Any],
-    *,
-    is_shown: bool,
-    as_json: bool,
+    save: Callable[..., Any], found: Found, arguments: Mapping[str, Any], *, is_shown: bool, as_json: bool
 ) -> int:
-    """Save each source to its destination, and tell of it; gives the exit code, the worst of all."""
+    """Save each source to its destination, and print what became of it.
+
+    Returns:
+        The exit code, the worst of all.
+    """
+    counts = {"saved": 0, "failed": 0, "not begun": len(found.pairs)}
     code = printing.DONE
-    for source, destination in pairs:
-        try:
-            with opened(destination) as target, printing.bar(redact_url(destination), is_shown) as progress:
-                receipt = save(source, target, progress=progress, **arguments)
-        except GeoreaderError as error:
-            named = {"source": redact_url(source), "path": redact_url(destination)}
-            code = max(code, printing.tell_failure(error, named, as_json=as_json))
-            continue
-        if as_json:
-            printing.print_json({"source": redact_url(source)} | receipt.to_dict())
-        elif destination != STANDARD_OUTPUT:
-            printing.print_for_people(receipt)
+    try:
+        for pattern, error in found.errors:
+            code = max(code, printing.tell_failure(error, {"source": redact_url(pattern)}, as_json=as_json))
+            counts["failed"] += 1
+        for source, destination in found.pairs:
+            counts["not begun"] -= 1
+            counts["failed"] += 1
+            try:
+                receipt = _save_one(save, source, destination, arguments, is_shown=is_shown)
+            except GeoreaderError as error:
+                named = {"source": redact_url(source), "path": redact_url(destination)}
+                code = max(code, printing.tell_failure(error, named, as_json=as_json))
+                continue
+            counts["saved"], counts["failed"] = counts["saved"] + 1, counts["failed"] - 1
+            if as_json:
+                printing.print_json({"source": redact_url(source)} | receipt.to_dict())
+            elif destination != STANDARD_OUTPUT:
+                printing.print_for_people(receipt)
+    finally:
+        if sum(counts.values()) > 1:
+            printing.print_summary(counts)
     return code
+
+
+def _save_one(
+    save: Callable[..., Any], source: str, destination: str, arguments: Mapping[str, Any], *, is_shown: bool
+) -> Any:
+    with opened(destination) as target, printing.bar(redact_url(destination), is_shown) as progress:
+        return save(source, target, progress=progress, **arguments)
 
 
 @contextmanager
@@ -64,10 +120,10 @@ def opened(destination: str) -> Iterator[Any]:
     """Give what a save can write to: standard output for "-"; anything else as it is, with its folder made.
 
     Raises:
-        DestinationError: The folder can't be made.
+        DestinationError: The folder can't be made, or standard output is closed.
     """
     if destination == STANDARD_OUTPUT:
-        yield sys.stdout.buffer
+        yield printing.standard_output()
         return
     with folder_for(destination):
         yield destination

@@ -1,4 +1,4 @@
-"""Which files are meant, and where each of them goes."""
+"""Files that a command line names, and where each of them goes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import click
 
-from georeader.errors import DestinationError, ReadError
+from georeader.errors import DestinationError, GeoreaderError, ReadError
 from georeader.remote.address import local_path_of, parse_address
 from georeader.remote.listing import has_magic, urls_like
 from georeader.remote.redaction import redact_url
@@ -20,29 +21,47 @@ from georeader.remote.redaction import redact_url
 STANDARD_OUTPUT = "-"
 
 
-def pairs_of(sources: Sequence[str], destination: str) -> list[tuple[str, str]]:
-    """Give (source, destination) of each file; nothing is made.
+#: Suffixes of rasters: a folder of several files that would be named so is refused as a probable mistake.
+_RASTER_SUFFIXES = frozenset({
+    ".tif", ".tiff", ".gtif", ".gtiff", ".cog", ".vrt", ".img", ".jp2", ".j2k", ".jpg", ".jpeg", ".png", ".webp",
+    ".gif", ".bmp", ".nc", ".hdf", ".h5", ".grb", ".grib", ".grib2", ".asc", ".ecw", ".sid", ".ntf",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files that a command line names.
+
+    Attributes:
+        pairs: (source, destination) of each file.
+        errors: (pattern, error) of each pattern that names none.
+    """
+
+    pairs: Sequence[tuple[str, str]]
+    errors: Sequence[tuple[str, GeoreaderError]] = ()
+
+
+def pairs_of(sources: Sequence[str], destination: str) -> Found:
+    """Return source and destination of each file; nothing is made.
 
     Args:
         sources: Paths, URLs and patterns of them.
-        destination: A file, or for several sources and for a pattern a folder: one that is there, or any name; "-"
-            for standard output.
+        destination: A file, or for several sources and for a pattern a folder: one that is there, or any name that is
+            not a raster's; "-" for standard output.
 
     Raises:
         click.UsageError: Two of them would go to one place, or to that of a source; or the folder is a file; or a path
             is empty.
-        ReadError: Nothing is like a pattern, or a store can't be asked.
     """
     if not destination or not all(sources):
         raise click.UsageError("a path is empty; name a file, such as out.tif")
-    if len(sources) == 1 and not _is_pattern(sources[0]) and not _is_folder(destination):
-        return [(sources[0], destination)]
-    if destination == STANDARD_OUTPUT or _is_local_file(destination):
-        raise click.UsageError(f"{destination!r} is a file; several sources go to a folder")
-    found = [name for source in sources for name in expand(source)]
-    pairs = [(name, _within(destination, name)) for name in found]
+    if len(sources) == 1 and not is_pattern(sources[0]) and not _is_folder(destination):
+        return Found([(sources[0], destination)])
+    _check_folder(destination)
+    names, errors = expand_each(sources)
+    pairs = [(name, _within(destination, name)) for name in names]
     places: dict[str, str] = {}
-    read = {_same(name): name for name in found}
+    read = {_same(name): name for name in names}
     for source, place in pairs:
         if _same(place) in read:
             raise click.UsageError(f"{redact_url(read[_same(place)])!r} would be replaced; name another folder")
@@ -52,7 +71,19 @@ def pairs_of(sources: Sequence[str], destination: str) -> list[tuple[str, str]]:
                 "give them folders of their own"
             )
         places[place] = source
-    return pairs
+    return Found(pairs, errors)
+
+
+def _check_folder(destination: str) -> None:
+    several = "several sources, or a pattern, go to a folder"
+    if destination == STANDARD_OUTPUT:
+        raise click.UsageError(f"- is standard output, which takes one file; {several}")
+    if _is_local_file(destination):
+        raise click.UsageError(f"{destination!r} is a file; {several}")
+    suffix = PurePosixPath(_path_of(destination)).suffix.lower()
+    if suffix in _RASTER_SUFFIXES and not _is_folder(destination):
+        name = redact_url(destination)
+        raise click.UsageError(f"{name!r} is named like a file; {several}: name one, or write {name + '/'!r}")
 
 
 def check_picture(source: str, picture: str) -> None:
@@ -67,13 +98,25 @@ def check_picture(source: str, picture: str) -> None:
         raise click.UsageError(f"{redact_url(source)!r} would be replaced by its picture; name another file")
 
 
+def expand_each(sources: Sequence[str]) -> tuple[list[str], list[tuple[str, GeoreaderError]]]:
+    """Return the paths and URLs that several sources name, and (pattern, error) of each that names none."""
+    names: list[str] = []
+    errors: list[tuple[str, GeoreaderError]] = []
+    for source in sources:
+        try:
+            names += expand(source)
+        except GeoreaderError as error:
+            errors.append((source, error))
+    return names, errors
+
+
 def expand(source: str) -> list[str]:
-    """Give the paths or URLs that a pattern names, sorted; what is no pattern is itself.
+    """Return the paths or URLs that a pattern names, sorted; what is not a pattern is itself.
 
     Raises:
-        ReadError: There is none.
+        ReadError: There is none, or the store can't be asked.
     """
-    if not _is_pattern(source):
+    if not is_pattern(source):
         return [source]
     address = parse_address(source)
     local = source if address is None else local_path_of(address)
@@ -111,7 +154,8 @@ def folder_for(destination: str) -> Iterator[None]:
         raise
 
 
-def _is_pattern(source: str) -> bool:
+def is_pattern(source: str) -> bool:
+    """Return whether a source stands for several files."""
     if source.lower().startswith(("http://", "https://")):  # "?" begins a query
         return "*" in source.partition("?")[0]
     return has_magic(source) and not Path(source).exists()
@@ -134,5 +178,8 @@ def _same(name: str) -> str:
 
 def _within(folder: str, source: str) -> str:
     """Name a file in a folder after its source."""
-    path = re.split(r"[?#]", source, maxsplit=1)[0] if "://" in source else Path(source).as_posix()
-    return f"{folder.rstrip('/') or folder}{'' if folder == '/' else '/'}{PurePosixPath(path).stem}.tif"
+    return f"{folder.rstrip('/') or folder}{'' if folder == '/' else '/'}{PurePosixPath(_path_of(source)).stem}.tif"
+
+
+def _path_of(name: str) -> str:
+    return re.split(r"[?#]", name, maxsplit=1)[0] if "://" in name else Path(name).as_posix()

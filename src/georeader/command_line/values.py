@@ -1,18 +1,15 @@
-"""What is written behind an option, as Python has it."""
+"""Values of options: from text to what Python has."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import Any
 
 import click
 
 
 def pair(text: str) -> tuple[str, str]:
-    """Part KEY=VALUE at the first "=".
+    """Split KEY=VALUE at the first "=".
 
     Raises:
-        click.BadParameter: It is none.
+        click.BadParameter: It is not of that form.
 
     Example:
         >>> pair("EXPR=a=b")
@@ -20,7 +17,7 @@ def pair(text: str) -> tuple[str, str]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise click.BadParameter(f"{text!r} is no KEY=VALUE")
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE")
     return key.strip(), value
 
 
@@ -45,17 +42,3 @@ def number_or_none(text: str) -> int | float | str:
         return float(word)
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is neither a number, nan nor none") from error
-
-
-def profile_of(pairs: Iterable[tuple[str, str]], nodata: int | float | str | None) -> dict[str, Any]:
-    """Give profile_arg: a key that is said several times has a value for each band.
-
-    Example:
-        >>> profile_of([("compress", "zstd"), ("RESAMPLING", "min"), ("RESAMPLING", "max")], "none")
-        {'compress': 'zstd', 'RESAMPLING': ['min', 'max'], 'nodata': None}
-    """
-    said: dict[str, list[str]] = {}
-    for key, value in pairs:
-        said.setdefault(key, []).append(value)
-    profile: dict[str, Any] = {key: values[0] if len(values) == 1 else values for key, values in said.items()}
-    return profile | ({"nodata": None} if nodata == "none" else {})

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from georeader.errors import OptionError
-from georeader.export.options import GDAL_RESAMPLINGS, OPTIONS, Profile
+from georeader.export.option_names import GDAL_RESAMPLINGS
+from georeader.export.options import OPTIONS, Profile
 
 #: Levels that each codec knows, from fastest to smallest.
 _LEVELS = {
@@ -53,7 +54,7 @@ class Encoding:
     """How a raster is laid into a file.
 
     Attributes:
-        codec: One of `options.CODECS`.
+        codec: One of `option_names.CODECS`.
         tile_width_px: Columns of a tile, a multiple of 16.
         tile_height_px: Rows of a tile, a multiple of 16.
         level: Effort of the codec; `DEFAULT_LEVELS` where nobody said; None for codecs without.
@@ -65,7 +66,7 @@ class Encoding:
         predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until it is known what suits the pixels.
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
         interleave: "PIXEL" or "BAND".
-        resampling: Of the overviews: one of `options.RESAMPLINGS`, a tuple of them with one per band, or None for
+        resampling: Of the overviews: one of `option_names.RESAMPLINGS`, a tuple of them with one per band, or None for
             the default that suits the raster.
         warp_resampling: What RESAMPLING asks for where GDAL warps the raster, or None.
         overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from georeader.errors import OptionError
-from georeader.export.options import GDAL_RESAMPLINGS
+from georeader.export.option_names import GDAL_RESAMPLINGS
 from georeader.export.spec import ExportSpec
 
 ENGINES = ("auto", "stream", "gdal")

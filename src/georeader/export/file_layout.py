@@ -198,7 +198,7 @@ def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
     """Give a size that no encoded tile exceeds, frame included.
 
     Args:
-        codec: One of `options.CODECS`.
+        codec: One of `option_names.CODECS`.
         raw_bytes: Size of the tile's pixels.
     """
     frame_bytes = LEADER_BYTES + TRAILER_BYTES

@@ -22,7 +22,7 @@ def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> No
     Args:
         dataset: Open for update.
         factors: Decimation factors, such as (2, 4, 8).
-        resampling: One of `options.RESAMPLINGS`.
+        resampling: One of `option_names.RESAMPLINGS`.
     """
     dataset.build_overviews(list(factors), _RESAMPLING_BY_NAME[resampling])
     record_resampling(dataset, resampling)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from georeader.errors import OptionError
+from georeader.export.option_names import CODECS, GDAL_RESAMPLINGS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
 from georeader.export.option_values import (
     BOOLEAN,
     THREADS,
@@ -27,20 +28,9 @@ from georeader.export.option_values import (
     whole_number,
 )
 
-CODECS = (
-    "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD", "NONE",
-)  # fmt: skip
-
-#: Methods that GDAL makes overviews by ...
-GDAL_RESAMPLINGS = ("NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "MODE", "RMS", "GAUSS")
-
-#: ... and those that are this project's own.
-RESAMPLINGS = (*GDAL_RESAMPLINGS, "MIN", "MAX", "MED", "OR")
-
-_PREDICTORS = ("NO", "YES", "STANDARD", "FLOATING_POINT")
-_PREDICTOR_NUMBERS = {"1": "NO", "2": "STANDARD", "3": "FLOATING_POINT", "NONE": "NO"}
-_PREDICTOR = choice((*_PREDICTORS, "AUTO"), _PREDICTOR_NUMBERS)
-_OVERVIEW_PREDICTOR = choice(_PREDICTORS, _PREDICTOR_NUMBERS)
+_PREDICTOR_ALIASES = {**PREDICTOR_NUMBERS, "NONE": "NO"}
+_PREDICTOR = choice((*PREDICTORS, "AUTO"), _PREDICTOR_ALIASES)
+_OVERVIEW_PREDICTOR = choice(PREDICTORS, _PREDICTOR_ALIASES)
 _METHOD = choice(RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
 _WARP_METHOD = choice(GDAL_RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
 _RESAMPLING = one_or_each(_METHOD)

@@ -68,7 +68,7 @@ class ExportSpec:
         nodata: Number that ``dtype`` holds, or None.
         metadata: Descriptions, scales, tags and the like.
         encoding: Codec, tiles and the like.
-        resamplings: Of the overviews, one of `options.RESAMPLINGS` per band.
+        resamplings: Of the overviews, one of `option_names.RESAMPLINGS` per band.
         is_classes: The values are classes, which must never be mixed.
         mask: Where the file's validity mask comes from: the "dataset" (the source has one), its "alpha" band (which is
             then no band of the file), its "nodata" (which a lossy codec would blur); None: the file has none.
