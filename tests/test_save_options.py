@@ -263,7 +263,7 @@ def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.rando
         ({"OVERVIEW_QUALITY": 3}, "only with overviews in jpeg or webp"),
         ({"NBITS": 9}, "NBITS'.=9 makes no sense with uint8; allowed: uint8: 1 to 7"),
         ({"NBITS": 2}, "holds values up to 3; data or nodata reach 6"),
-        ({"PHOTOMETRIC": "RGB"}, "'PHOTOMETRIC'. is unknown"),
+        ({"PHOTOMETRIC": "RGB"}, "'photometric'.='RGB': red, green and blue take three bands, got 2"),
         ({"NBITS": 4, "compress": "lerc"}, "'NBITS'. goes with lzw, deflate, zstd, lzma and none, without a predictor"),
         ({"NBITS": 4, "predictor": 2}, "without a predictor"),
         ({"OVERVIEW_COMPRESS": "jpeg"}, "compress='jpeg' takes 1 or 3 or 4 bands, not 2"),

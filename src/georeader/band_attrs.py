@@ -10,6 +10,7 @@ key              value
 ``colorinterp``  one GDAL colour interpretation name per band ("red", "alpha", ...)
 ``band_tags``    metadata of each band: one {key: text} per band
 ``colormap``     colour table of a one-band raster: {pixel value: (red, green, blue, alpha)}
+``photometric``  "MINISWHITE" where the first band's smallest value is shown white
 ``tags``         file-level metadata, str to str
 ``mask``         (row, column) bool array of the raster's size: True where the pixels are valid
 ``gcps``         `georeader.ground_control.GroundControlPoints`, or rasterio's (points, crs)
@@ -32,7 +33,7 @@ from georeader.errors import MetadataError
 PER_BAND_KEYS = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
 
 #: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
-ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap")
+ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric")
 
 #: What a band is taken to have where its neighbours in a stack say something and it does not.
 _UNSAID = {"descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined"}
@@ -65,12 +66,14 @@ def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> 
             selected[key] = [values[band] for band in chosen]
     if chosen != list(range(count)):
         selected.pop("colormap", None)
+    if chosen[:1] != [0]:
+        selected.pop("photometric", None)
     return selected
 
 
 def without_bands(attrs: Mapping[str, Any]) -> Attrs:
     """Drop what describes single bands: they are no longer there."""
-    return {key: value for key, value in attrs.items() if key not in (*PER_BAND_KEYS, "colormap")}
+    return {key: value for key, value in attrs.items() if key not in (*PER_BAND_KEYS, "colormap", "photometric")}
 
 
 def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
@@ -86,6 +89,8 @@ def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
             from the first.
     """
     merged = without_bands(parts[0][0])
+    if "photometric" in parts[0][0]:
+        merged["photometric"] = parts[0][0]["photometric"]
     if sum(count for _, count in parts) == 1 and "colormap" in parts[0][0]:
         merged["colormap"] = parts[0][0]["colormap"]
     for key in PER_BAND_KEYS:
@@ -107,7 +112,7 @@ def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
     """
     first, count = parts[0]
     merged = dict(first)
-    for key in (*PER_BAND_KEYS, "colormap"):
+    for key in (*PER_BAND_KEYS, "colormap", "photometric"):
         said = [_said_or_default(attrs, key, count) for attrs, _ in parts]
         differing = next((position for position, values in enumerate(said) if values != said[0]), None)
         if differing is not None and key in ("scales", "offsets", "units"):
@@ -121,7 +126,7 @@ def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
 
 
 def _said_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
-    if key == "colormap":
+    if key in ("colormap", "photometric"):
         return attrs.get(key)
     values = _per_band(attrs, key, count)
     return list(values) if values is not None else [_unsaid(key) for _ in range(count)]

@@ -112,6 +112,7 @@ class FileInfo:
         units: Unit names, None where there is none.
         colorinterp: GDAL's names of the colour interpretations.
         colormap: Colour table of a one-band file, or None.
+        photometric: "MINISWHITE" where the first band's smallest value is white, else None.
         tags: File-level metadata.
         band_tags: Metadata of each band, without the STATISTICS_... that GDAL derives from its pixels.
         gcps: Ground control points, or None.
@@ -132,6 +133,7 @@ class FileInfo:
     units: tuple[str | None, ...]
     colorinterp: tuple[str, ...]
     colormap: dict[int, tuple[int, int, int, int]] | None
+    photometric: str | None
     tags: dict[str, str]
     band_tags: tuple[dict[str, str], ...]
     gcps: GroundControlPoints | None
@@ -159,6 +161,8 @@ class FileInfo:
                 attrs[key] = chosen
         if self.colormap is not None and list(indexes) == [1]:
             attrs["colormap"] = dict(self.colormap)
+        if self.photometric is not None and list(indexes)[:1] == [1]:
+            attrs["photometric"] = self.photometric
         if self.tags:
             attrs["tags"] = dict(self.tags)
         place = {"gcps": self.gcps, "rpcs": self.rpcs}
@@ -208,6 +212,7 @@ def read_file_info(dataset: Any) -> FileInfo:
         units=tuple(unit or None for unit in _read_text(dataset, "units", nothing)),
         colorinterp=tuple(interp.name for interp in dataset.colorinterp),
         colormap=_colormap_of(dataset),
+        photometric=_photometric_of(dataset),
         tags=dict(_read_text(dataset, "tags", {})),
         band_tags=tuple(_band_tags_of(dataset, band) for band in dataset.indexes),
         gcps=_control_points_of(dataset),
@@ -340,3 +345,8 @@ def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
     if dataset.count != 1 or dataset.colorinterp[0] is not ColorInterp.palette:
         return None
     return {int(value): tuple(colour) for value, colour in dataset.colormap(1).items()}
+
+
+def _photometric_of(dataset: Any) -> str | None:
+    """Return what GDAL does not tell by colour interpretations: that a grey band's smallest value is white."""
+    return "MINISWHITE" if dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None

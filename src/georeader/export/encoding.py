@@ -66,6 +66,7 @@ class Encoding:
         predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until it is known what suits the pixels.
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
         interleave: "PIXEL" or "BAND".
+        photometric: Colour model that was asked for, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
         resampling: Of the overviews: one of `option_names.RESAMPLINGS`, a tuple of them with one per band, or None for
             the default that suits the raster.
         warp_resampling: What RESAMPLING asks for where GDAL warps the raster, or None.
@@ -87,6 +88,7 @@ class Encoding:
     predictor: str = "NO"
     bigtiff: str = "IF_SAFER"
     interleave: str = "PIXEL"
+    photometric: str | None = None
     resampling: str | tuple[str, ...] | None = None
     warp_resampling: str | tuple[str, ...] | None = None
     overviews: str = "AUTO"
@@ -228,6 +230,11 @@ def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
 
 
 def _check_contradictions(encoding: Encoding) -> None:
+    if encoding.photometric == "YCBCR" and encoding.codec != "JPEG":
+        raise OptionError(
+            f"profile_arg['photometric']='YCBCR' goes with compress='jpeg', got compress={encoding.codec.lower()!r}; "
+            "pass 'RGB', or drop the key"
+        )
     if encoding.overviews == "NONE" and encoding.overview_count is not None:
         raise OptionError("profile_arg says both OVERVIEWS=NONE and OVERVIEW_COUNT; keep one")
     if encoding.lossless and encoding.quality not in (None, 100):

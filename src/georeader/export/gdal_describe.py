@@ -46,7 +46,8 @@ def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
         "dtype": spec.dtype.name,
         "crs": spec.crs,
         "nodata": spec.nodata if is_nodata_for_rasterio(spec.nodata, spec.dtype) else None,
-        "photometric": "MINISBLACK",
+        # GDAL makes a palette of grey when the colour table is written, and YCbCr takes JPEG.
+        "photometric": {"PALETTE": "MINISBLACK", "YCBCR": "RGB"}.get(spec.photometric, spec.photometric),
         "ALPHA": "NO",
     }
     gcps = spec.metadata.gcps

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rasterio.env import GDALVersion
 
 from georeader.errors import OptionError
+from georeader.export.photometric import RGB
 from georeader.export.spec import ExportSpec
 
 #: Driver options that GDAL's COG driver has and its GTiff driver lacks, so far as `options.OPTIONS` takes them.
@@ -51,12 +53,24 @@ def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str
         reasons.append(f"tiles of {encoding.tile_width_px} x {encoding.tile_height_px} pixels")
     if encoding.interleave == "BAND" and spec.count > 1 and not gdal.at_least("3.11"):
         reasons.append(f"INTERLEAVE=BAND with GDAL {gdal}")
+    if spec.photometric != _photometric_of_cog(spec):
+        reasons.append(f"photometric={spec.photometric}")
     if not reasons:
         return "COG", _cog_options(spec)
     for name, _ in encoding.driver_options:
         if name in _COG_ONLY:
             raise OptionError(f"profile_arg[{name!r}] needs GDAL's COG driver, which can't do {' or '.join(reasons)}")
     return "GTiff", {**_gtiff_options(spec), "COPY_SRC_OVERVIEWS": "YES"}
+
+
+def _photometric_of_cog(spec: ExportSpec) -> str:
+    """Return the colour model that GDAL's COG driver chooses, which has no option for it."""
+    if spec.metadata.photometric == "PALETTE":
+        return "PALETTE"
+    if spec.encoding.codec == "JPEG" and spec.count == 3:
+        return "YCBCR"
+    is_rgb = spec.metadata.colorinterp[:3] == RGB or (spec.dtype == np.uint8 and spec.count in (3, 4))
+    return "RGB" if is_rgb else "MINISBLACK"
 
 
 def overview_environment(spec: ExportSpec) -> dict[str, str]:
@@ -132,11 +146,6 @@ def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
         options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
     if encoding.predictor != "NO":
         options["PREDICTOR"] = _GTIFF_PREDICTOR[encoding.predictor]
-    if (
-        encoding.codec == "JPEG"
-        and encoding.interleave == "PIXEL"
-        and spec.metadata.colorinterp == ("red", "green", "blue")
-    ):
-        # As the COG driver does; without it three bands cost twice the bytes.
-        options["PHOTOMETRIC"] = "YCBCR"
+    if spec.photometric != "PALETTE":  # which follows from the colour table
+        options["PHOTOMETRIC"] = spec.photometric
     return options

@@ -15,6 +15,7 @@ from rasterio.rpc import RPC
 
 from georeader.caller import warn_caller
 from georeader.errors import MetadataError, MetadataWarning
+from georeader.export.photometric import photometric_of_attrs, resolve_colours
 from georeader.ground_control import GroundControlPoints, as_control_points
 from georeader.window_utils import normalise_crs
 
@@ -35,8 +36,6 @@ _TIFF_NUMBER_TAGS = tuple(
     f"TIFFTAG_{name}" for name in ("XRESOLUTION", "YRESOLUTION", "RESOLUTIONUNIT", "MINSAMPLEVALUE", "MAXSAMPLEVALUE")
 )
 
-_RGB = ("red", "green", "blue")
-
 
 @dataclass(frozen=True)
 class Metadata:
@@ -48,6 +47,7 @@ class Metadata:
         offsets: One summand per band.
         units: One unit name or None per band.
         colorinterp: One GDAL name per band.
+        photometric: Colour model, one of `photometric.PHOTOMETRIC`; None: it follows from the rest.
         colormap: ((pixel value, (red, green, blue, alpha)), ...) of a one-band raster, or None.
         tags: ((key, value), ...) of the file.
         band_tags: ((key, value), ...) of each band.
@@ -60,6 +60,7 @@ class Metadata:
     offsets: tuple[float, ...] = ()
     units: tuple[str | None, ...] = ()
     colorinterp: tuple[str, ...] = ()
+    photometric: str | None = None
     colormap: Colormap | None = None
     tags: Tags = ()
     band_tags: tuple[Tags, ...] = ()
@@ -85,6 +86,8 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
     colormap = attrs.get("colormap")
     if colormap is not None:
         found["colormap"] = _colormap(colormap)
+    if attrs.get("photometric") is not None:
+        found["photometric"] = photometric_of_attrs(attrs["photometric"])
     lost: list[str] = []
     if attrs.get("tags") is not None:
         found["tags"] = _source_tags(attrs["tags"], "attrs['tags']", lost)
@@ -103,12 +106,19 @@ def first_bands(metadata: Metadata, count: int) -> Metadata:
 
 
 def resolve_metadata(
-    source: Metadata, *, count: int, dtype: np.dtype[Any], descriptions: Any = None, tags: Any = None
+    source: Metadata,
+    *,
+    count: int,
+    dtype: np.dtype[Any],
+    descriptions: Any = None,
+    tags: Any = None,
+    photometric: str | None = None,
 ) -> Metadata:
-    """Lay the caller's descriptions and tags over the source's, and keep what the file can hold.
+    """Lay the caller's descriptions, tags and colour model over the source's, and keep what the file can hold.
 
     Raises:
         MetadataError: Not one description per band, or a tag that would not come back as it was.
+        OptionError: The colour model contradicts the bands.
     """
     changes: dict[str, Any] = {}
     if descriptions is not None:
@@ -132,8 +142,7 @@ def resolve_metadata(
         )
     elif source.colormap is not None and source.colormap[-1][0] > np.iinfo(dtype).max:
         raise MetadataError(f"attrs['colormap'] has an entry for {source.colormap[-1][0]}, which {dtype} can't hold")
-    resolved = replace(source, **changes)
-    return replace(resolved, colorinterp=_resolve_colorinterp(resolved, count, dtype))
+    return resolve_colours(replace(source, **changes), photometric, count=count, dtype=dtype)
 
 
 def check_tags(tags: Any) -> dict[str, str]:
@@ -310,14 +319,3 @@ def _colormap(colormap: Any) -> Colormap:
             raise MetadataError(f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255")
         entries.append(entry)
     return tuple(sorted(entries))
-
-
-def _resolve_colorinterp(metadata: Metadata, count: int, dtype: np.dtype[Any]) -> tuple[str, ...]:
-    """What the source says; else three bands of uint8 are a picture, and of the rest nothing is claimed."""
-    if metadata.colormap is not None:
-        return ("palette",)
-    if metadata.colorinterp and "palette" not in metadata.colorinterp:
-        return metadata.colorinterp
-    if count == 3 and dtype == np.uint8:
-        return _RGB
-    return ("gray", *("undefined",) * (count - 1))

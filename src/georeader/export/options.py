@@ -27,6 +27,7 @@ from georeader.export.option_values import (
     text,
     whole_number,
 )
+from georeader.export.photometric import PHOTOMETRIC
 
 _PREDICTOR_ALIASES = {**PREDICTOR_NUMBERS, "NONE": "NO"}
 _PREDICTOR = choice((*PREDICTORS, "AUTO"), _PREDICTOR_ALIASES)
@@ -80,6 +81,7 @@ OPTIONS: Mapping[str, Option] = {
     "BLOCKSIZE": Option("tile_side_px", TILE_SIDE_PX),
     "BIGTIFF": Option("bigtiff", choice(("YES", "NO", "IF_NEEDED", "IF_SAFER"))),
     "INTERLEAVE": Option("interleave", choice(("PIXEL", "BAND"))),
+    "PHOTOMETRIC": Option("photometric", PHOTOMETRIC),
     "RESAMPLING": Option("resampling", _RESAMPLING),
     "OVERVIEW_RESAMPLING": Option("overview_resampling", _RESAMPLING),
     "OVERVIEWS": Option("overviews", choice(("AUTO", "IGNORE_EXISTING", "NONE"))),

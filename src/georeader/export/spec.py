@@ -114,6 +114,17 @@ class ExportSpec:
         return ",".join(dict.fromkeys(self.resamplings) if len(set(self.resamplings)) == 1 else self.resamplings)
 
     @property
+    def photometric(self) -> str:
+        """The colour model that the file declares: "MINISBLACK", "MINISWHITE", "RGB", "YCBCR" or "PALETTE"."""
+        declared = self.metadata.photometric or "MINISBLACK"
+        return "YCBCR" if self.encoding.codec == "JPEG" and self.turns_colours else declared
+
+    @property
+    def turns_colours(self) -> bool:
+        """Whether JPEG stores the bands as YCbCr, which takes half the bytes: a picture, unless RGB was asked for."""
+        return self.metadata.photometric == "RGB" and self.encoding.photometric != "RGB"
+
+    @property
     def alpha_band(self) -> int | None:
         """Position of the band that says where the others are visible, or None."""
         names = self.metadata.colorinterp
@@ -148,7 +159,14 @@ def plan_export(
     defaults, asked = _profiles(source, kind, default_profile, profile_arg, nodata)
     dtype = storage_dtype(asked.raster.get("DTYPE", source.dtype))
     encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
-    metadata = resolve_metadata(source.metadata, count=source.count, dtype=dtype, descriptions=descriptions, tags=tags)
+    metadata = resolve_metadata(
+        source.metadata,
+        count=source.count,
+        dtype=dtype,
+        descriptions=descriptions,
+        tags=tags,
+        photometric=encoding.photometric,
+    )
     _check_size(encoding, source)
     has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
     is_classes = source.dtype.kind == "b" or has_colours

@@ -187,7 +187,7 @@ def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
         max_z_error=encoding.max_z_error or 0.0,
         effort=encoding.effort,
         distance=encoding.distance,
-        is_rgb=spec.metadata.colorinterp == ("red", "green", "blue"),
+        is_rgb=spec.turns_colours,
     )
 
 

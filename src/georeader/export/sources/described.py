@@ -20,7 +20,8 @@ from georeader.window_utils import normalise_crs, normalise_transform
 
 #: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
 _METADATA_ATTRIBUTES = (
-    "descriptions", "scales", "offsets", "units", "colorinterp", "colormap", "tags", "band_tags", "gcps", "rpcs",
+    "descriptions", "scales", "offsets", "units", "colorinterp", "colormap", "photometric", "tags", "band_tags", "gcps",
+    "rpcs",
 )  # fmt: skip
 
 
