@@ -64,9 +64,10 @@ $(VENV)/.demo: $(VENV)/.made pyproject.toml requirements/pinned.txt
 	@$(INSTALL) --editable '.[demo]'
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt
+$(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt requirements/no-deps.txt
 	@echo "installing georeader-cog[test] into $(VENV) ..."
 	@$(INSTALL) --editable '.[test]'
+	@$(INSTALL) --no-deps --requirement requirements/no-deps.txt
 	@touch $@ $(VENV)/.demo
 
 # The benchmarks have an environment of their own: what tests run in stays as small as a user's.

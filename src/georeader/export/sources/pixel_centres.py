@@ -1,4 +1,4 @@
-"""From the coordinates of pixels' centres to where a raster lies. Pure."""
+"""From the coordinates of pixels, which are those of centres or corners, to where a raster lies. Pure."""
 
 from __future__ import annotations
 
@@ -31,8 +31,54 @@ class Axis(NamedTuple):
     step: float
 
 
+class Registration(NamedTuple):
+    """Which point of a stored grid's pixels some coordinates are.
+
+    Attributes:
+        point: "centre" or "corner" (that of the smallest row and column); "either": centres of pixels averaged from an
+            even number of the grid's, or corners of every second, fourth... pixel of it.
+        stride: Pixels of the grid from one coordinate to the next.
+    """
+
+    point: str
+    stride: int
+
+
+def registration_of(places: NDArray[Any], grid: Axis) -> Registration | None:
+    """Return which point of a grid's pixels coordinates are; None where they are not on its centres or corners.
+
+    Args:
+        places: Evenly spaced coordinates along an axis.
+        grid: Stored axis that they may be a selection of: a slice of it, with any step.
+
+    Example:
+        >>> grid = Axis(100.0, 10.0)
+        >>> registration_of(np.array([120.0, 130.0]), grid), registration_of(np.array([125.0, 135.0]), grid)
+        (Registration(point='corner', stride=1), Registration(point='centre', stride=1))
+        >>> registration_of(np.array([110.0, 130.0]), grid), registration_of(np.array([111.0, 121.0]), grid)
+        (Registration(point='either', stride=2), None)
+    """
+    if not places.size or places.dtype.kind not in "iuf":
+        return None
+    ends = (np.array([places[0], places[-1]], np.float64) - grid.start) / grid.step
+    halves = 2 * ends
+    allowed = 2 * (SAME_PX + _rounding(places) / abs(grid.step))
+    # Where rounding has more than an eighth of a pixel, centres and corners are not told apart.
+    if not np.isfinite(ends).all() or allowed > 0.25 or (np.abs(halves - np.rint(halves)) > allowed).any():
+        return None
+    first, last = (int(half) for half in np.rint(halves))
+    stride, rest = divmod(abs(last - first), 2 * max(1, len(places) - 1))
+    if rest:
+        return None
+    stride = stride or 1
+    if first % 2:
+        return Registration("centre", stride)
+    is_middle = stride % 2 == 0 and (first // 2) % stride == stride // 2
+    return Registration("either" if is_middle else "corner", stride)
+
+
 def axis_of_centres(centres: NDArray[Any], stored: Axis | None, name: str) -> Axis:
-    """Say where pixels lie.
+    """Return where pixels lie.
 
     Args:
         centres: Coordinates of all pixels along an axis.
@@ -41,7 +87,7 @@ def axis_of_centres(centres: NDArray[Any], stored: Axis | None, name: str) -> Ax
         name: Of the axis, for messages.
 
     Raises:
-        GeoreferenceError: They are no numbers, not evenly spaced, or a single one, of which nobody knows the size.
+        GeoreferenceError: They are not numbers, not evenly spaced, or a single one without a stored axis.
 
     Example:
         >>> axis_of_centres(np.array([105.0, 115.0, 125.0]), None, "x")

@@ -28,6 +28,9 @@ _NO_TAGS = {
     "units", "scales", "offsets", "scale_factor", "add_offset", "band_tags", "zarr_conventions",
 }  # fmt: skip
 
+#: Those of stackstac that say its grid, where "spec" is an object.
+_STACKSTAC_ATTRS = ("spec", "resolution", "resolution_xy")
+
 _NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
 
 
@@ -167,7 +170,8 @@ def _numbers(values: Sequence[Any] | None, *, neutral: float) -> list[float] | N
 
 def _tags(attrs: Mapping[Any, Any], also: Sequence[str] = ()) -> dict[str, str]:
     """Return the attributes that become tags of the file, and those of `_NO_TAGS` that are named."""
-    tags = {str(key): _text(value) for key, value in attrs.items() if value is not None}
+    grid = _STACKSTAC_ATTRS if hasattr(attrs.get("spec"), "transform") else ()
+    tags = {str(key): _text(value) for key, value in attrs.items() if value is not None and key not in grid}
     return {
         key: value
         for key, value in tags.items()

@@ -3,13 +3,14 @@
 rioxarray keeps a CRS and a transform in the attributes of a scalar coordinate, which CF calls a grid mapping (CF
 Conventions 1.11, section 5.6), with GDAL's names: ``spatial_ref``, ``crs_wkt``, ``GeoTransform``. It need not be
 installed. The stored transform is that of the raster as it was opened: a selection moves the coordinates alone, so they
-are what counts, and the stored numbers where both say the same.
+are what counts, and the stored numbers where both say the same. Coordinates are those of pixel centres, unless they lie
+on the pixel corners of a stored transform: stackstac writes corners, beside its transform in ``attrs``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,7 @@ from rasterio.rpc import RPC
 
 from georeader.caller import warn_caller
 from georeader.errors import GeoreferenceError, MetadataWarning, ShapeError
-from georeader.export.sources.pixel_centres import Axis, axis_of_centres, shifted
+from georeader.export.sources.pixel_centres import Axis, Registration, axis_of_centres, registration_of, shifted
 from georeader.ground_control import GroundControlPoints
 from georeader.window_utils import normalise_crs, normalise_transform
 
@@ -87,7 +88,7 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
 
 
 def place_of(array: Any, rows: Hashable, columns: Hashable) -> Place:
-    """Say where a DataArray lies.
+    """Return where a DataArray lies.
 
     Args:
         array: The DataArray.
@@ -105,9 +106,65 @@ def place_of(array: Any, rows: Hashable, columns: Hashable) -> Place:
         stored = Affine.identity()
     if stored is not None and (stored.b or stored.d):
         return Place(crs, _turned(array, stored, rows, columns), gcps, rpcs)
-    down = _axis(array, rows, None if stored is None else Axis(stored.f, stored.e))
-    across = _axis(array, columns, None if stored is None else Axis(stored.c, stored.a))
+    grids, corners = _corner_grids(array, (rows, columns), stored, is_written="GeoTransform" in mapping)
+    down, across = (
+        _axis(array, dim, grid, is_corner) for dim, grid, is_corner in zip((rows, columns), grids, corners, strict=True)
+    )
     return Place(crs, Affine(across.step, 0.0, across.start, 0.0, down.step, down.start), gcps, rpcs)
+
+
+def _corner_grids(
+    array: Any, dims: tuple[Hashable, Hashable], stored: Affine | None, *, is_written: bool
+) -> tuple[tuple[Axis | None, Axis | None], tuple[bool, bool]]:
+    """Return the stored grid that the coordinates belong to, and whether they are corners of its pixels, by axis.
+
+    stackstac's own grid comes first. Where a transform was written since, by rioxarray from those coordinates or of a
+    raster that was resampled, it counts only for coordinates that have its pixel size and lie on its corners.
+
+    Args:
+        array: The DataArray.
+        dims: Its dimensions along rows and columns.
+        stored: First stored transform, or None.
+        is_written: It is that of the grid mapping.
+    """
+    own = _stackstac_transform(array)
+    if own is not None and not (own.b or own.d):
+        grids = _axes_of(own)
+        found = _registrations(array, dims, grids)
+        is_own = all(one is not None and (one.stride == 1 and one.point == "corner") for one in found)
+        if is_own or not is_written:
+            return grids, _are_corners(found, ambiguous=True)
+    if stored is None:
+        return (None, None), (False, False)
+    grids = _axes_of(stored)
+    return grids, _are_corners(_registrations(array, dims, grids), ambiguous=False)
+
+
+def _axes_of(transform: Affine) -> tuple[Axis, Axis]:
+    return Axis(transform.f, transform.e), Axis(transform.c, transform.a)
+
+
+def _registrations(
+    array: Any, dims: tuple[Hashable, Hashable], grids: tuple[Axis, Axis]
+) -> tuple[Registration | None, Registration | None]:
+    down, across = (
+        registration_of(values_of(array, dim), grid) if _has_coordinates(array, dim) else None
+        for dim, grid in zip(dims, grids, strict=True)
+    )
+    return down, across
+
+
+def _are_corners(found: Sequence[Registration | None], *, ambiguous: bool) -> tuple[bool, bool]:
+    """Return for rows and columns whether their coordinates are corners.
+
+    Args:
+        found: Along rows and along columns.
+        ambiguous: What those are that may be either, unless the other axis is certain.
+    """
+    certain = {one.point for one in found if one is not None} - {"either"}
+    either = certain == {"corner"} if certain else ambiguous
+    down, across = (one is not None and (one.point == "corner" or (one.point == "either" and either)) for one in found)
+    return down, across
 
 
 def rio_accessor(array: Any) -> Any:
@@ -192,11 +249,26 @@ def _stored_transform(array: Any, mapping: Mapping[str, Any]) -> Affine | None:
     return None if legacy is None else normalise_transform(tuple(legacy)[:6])
 
 
-def _axis(array: Any, dim: Hashable, stored: Axis | None) -> Axis:
-    """Say where pixels lie along a dimension."""
-    if dim in array.coords and array.coords[dim].dims == (dim,):
-        centres = values_of(array, dim)
-        return axis_of_centres(centres, stored, str(dim))
+def _stackstac_transform(array: Any) -> Affine | None:
+    """Return the transform of the grid that stackstac made, whose coordinates are corners by default."""
+    attrs = array.attrs
+    said = attrs.get("transform")
+    if said is None or not ("resolution" in attrs or "resolution_xy" in attrs):
+        said = getattr(attrs.get("spec"), "transform", None)
+    return None if said is None else normalise_transform(tuple(said)[:6])
+
+
+def _has_coordinates(array: Any, dim: Hashable) -> bool:
+    return dim in array.coords and array.coords[dim].dims == (dim,)
+
+
+def _axis(array: Any, dim: Hashable, stored: Axis | None, is_corner: bool) -> Axis:
+    """Return where pixels lie along a dimension."""
+    if _has_coordinates(array, dim):
+        places = values_of(array, dim)
+        if is_corner and stored is not None:
+            places = places + stored.step / 2
+        return axis_of_centres(places, stored, str(dim))
     if stored is None:
         raise GeoreferenceError(
             f"the DataArray has no coordinates along {dim!r} and no transform; give it some, for instance by "
