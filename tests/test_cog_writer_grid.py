@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog
-from georeader.errors import FillValueWarning, GeoreferenceError, IndexingError, ShapeError
+from georeader.errors import FillValueWarning, GeoreferenceError, IndexingError, OptionError, ShapeError
 from georeader.window_utils import regrid
 
 PLACE = {"transform": TRANSFORM, "crs": CRS}
@@ -183,6 +183,111 @@ class TestLike:
         assert len(caught) == 1
 
 
+class FourBands(Scene):
+    """A scene of four bands with a name, a scale and a tag each."""
+
+    shape = (4, 30, 20)
+    attrs = {  # noqa: RUF012
+        "descriptions": ["B02", "B03", "B04", "B08"], "scales": [0.1, 0.2, 0.3, 0.4], "offsets": [1, 2, 3, 4],
+        "units": ["a", "b", "c", "d"], "band_tags": [{"n": str(n)} for n in range(1, 5)], "tags": {"mission": "S2"},
+    }  # fmt: skip
+
+
+class TestBandsOfAnotherRaster:
+    """like= of four bands, and a file of some."""
+
+    @pytest.mark.parametrize("kind", ["object", "tensor", "path", "reader"])
+    @pytest.mark.parametrize(
+        ("indexes", "bands"), [(3, [3]), ([4, 1], [4, 1]), ((2,), [2]), (range(1, 5), [1, 2, 3, 4])]
+    )
+    def test_indexes_choose_its_bands_with_what_is_said_of_them(
+        self, kind: str, indexes: Any, bands: list[int], tmp_path: Path
+    ) -> None:
+        like: Any = FourBands()
+        if kind != "object":
+            like = GeoTensor(np.ones(like.shape, like.dtype), **PLACE, fill_value_default=-1, attrs=like.attrs)
+        if kind in ("path", "reader"):
+            save_cog(like, tmp_path / "in.tif")
+            like = tmp_path / "in.tif" if kind == "path" else RasterioReader(tmp_path / "in.tif")
+
+        with CogWriter(tmp_path / "out.tif", like=like, indexes=indexes) as writer:
+            writer.write(np.full((len(bands), 30, 20), 7, "int16"))
+
+        with rasterio.open(tmp_path / "out.tif") as dataset:
+            assert (dataset.count, dataset.nodata, dataset.transform) == (len(bands), -1, TRANSFORM)
+            assert dataset.descriptions == tuple(("B02", "B03", "B04", "B08")[band - 1] for band in bands)
+            assert (dataset.scales, dataset.offsets) == (tuple(band / 10 for band in bands), tuple(map(float, bands)))
+            assert dataset.units == tuple("abcd"[band - 1] for band in bands)
+            assert [dataset.tags(number)["n"] for number in dataset.indexes] == [str(band) for band in bands]
+            assert dataset.tags()["mission"] == "S2"
+
+    @pytest.mark.parametrize(
+        "how",
+        [{"count": 1}, {"count": np.int64(1)}, {"shape": (30, 20), "count": 1}, {"shape": (1, 30, 20)},
+         {"count": 1, "dtype": "uint8"}, {"indexes": 3, "dtype": "uint8"}],
+        ids=str,
+    )  # fmt: skip
+    def test_another_number_of_bands_or_dtype_is_another_raster_on_its_grid(
+        self, how: dict[str, Any], tmp_path: Path
+    ) -> None:
+        with CogWriter(tmp_path / "out.tif", like=FourBands(), **how) as writer:
+            writer.write(np.ones((30, 20), "uint8"))
+
+        with rasterio.open(tmp_path / "out.tif") as dataset:
+            assert (dataset.count, dataset.shape, dataset.transform) == (1, (30, 20), TRANSFORM)
+            assert (dataset.nodata, dataset.descriptions, dataset.scales) == (None, (None,), (1.0,))
+
+    def test_the_same_number_of_bands_keeps_what_is_said(self, tmp_path: Path) -> None:
+        with CogWriter(tmp_path / "out.tif", like=FourBands(), count=4):
+            pass
+
+        assert RasterioReader(tmp_path / "out.tif").descriptions == ["B02", "B03", "B04", "B08"]
+
+    def test_without_like_count_goes_with_a_shape_of_rows_and_columns(self, tmp_path: Path) -> None:
+        assert written(tmp_path / "out.tif", np.ones((3, 40, 50), "uint8"), count=3).shape == (3, 40, 50)
+
+    @pytest.mark.parametrize(
+        ("how", "kind", "says"),
+        [
+            ({"count": 0}, ShapeError, "count=0 is not a number of bands"),
+            ({"count": True}, ShapeError, "count=True is not a number of bands"),
+            ({"count": 1.5}, ShapeError, "count=1.5 is not a number of bands"),
+            ({"count": 2, "shape": (1, 30, 20)}, ShapeError, "has 1 bands, but count=2; pass shape="),
+            ({"indexes": [1, 2], "shape": (1, 30, 20)}, ShapeError, r"has 1 bands, but indexes=\[1, 2\]"),
+            ({"indexes": 5}, IndexingError, r"'like': bands \[5\] asked for; there are 1 to 4"),
+            ({"indexes": [2, 2]}, IndexingError, "name a band twice"),
+            ({"indexes": "B04"}, IndexingError, "indexes='B04' are not numbers of bands"),
+            ({"indexes": 1, "count": 1}, OptionError, "indexes=1 say count, too; drop count="),
+            ({"indexes": 1, "like": None, **SMALL}, OptionError, "indexes=1 are bands of like, which is missing"),
+        ],
+        ids=lambda value: str(value) if isinstance(value, dict) else "",
+    )
+    def test_what_contradicts_is_refused_before_anything_is_written(
+        self, how: dict[str, Any], kind: type[Exception], says: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(kind, match=says):
+            CogWriter(tmp_path / "out.tif", **{"like": FourBands()} | how)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("array", [np.ones((30, 20), "int16"), np.ones((1, 30, 20), "int16")], ids=["2d", "3d"])
+    def test_one_band_for_a_file_of_four_is_an_error_that_says_what_to_do(self, array: Any, tmp_path: Path) -> None:
+        with (
+            pytest.raises(
+                ShapeError, match=r"has 1 band, and the file 4; .* write\(..., indexes=\), .* CogWriter\(..., count=1\)"
+            ),
+            CogWriter(tmp_path / "out.tif", like=FourBands()) as writer,
+        ):
+            writer.write(array, Window(0, 0, 20, 30))
+
+    def test_as_many_bands_as_indexes_are_written(self, tmp_path: Path) -> None:
+        with CogWriter(tmp_path / "out.tif", like=FourBands()) as writer:
+            with pytest.raises(ShapeError, match="has 3 bands, and indexes name 2; pass as many"):
+                writer.write(np.ones((3, 10, 20), "int16"), Window(0, 0, 20, 10), indexes=[1, 3])
+            writer.write(np.ones((2, 10, 20), "int16"), Window(0, 5, 20, 10), indexes=[1, 3])
+
+        assert read(tmp_path / "out.tif")[:, 5, 0].tolist() == [1, -1, 1, -1]
+
+
 class TestWhereAPieceGoes:
     def test_a_plain_array_without_window_is_the_whole_raster(self, tmp_path: Path) -> None:
         values = np.arange(2000, dtype="uint16").reshape(40, 50) % 251
@@ -315,7 +420,7 @@ class TestBands:
         assert found[:, 20, 20].tolist() == expected
 
     def test_a_row_column_array_has_one_band(self, tmp_path: Path) -> None:
-        with pytest.raises(ShapeError, match=r"shape \(40, 50\) does not fit 3 bands"):
+        with pytest.raises(ShapeError, match=r"an array of shape \(40, 50\) has 1 band, and the file 3"):
             written(tmp_path / "out.tif", np.ones((40, 50), "uint8"), shape=(3, 40, 50))
 
     @pytest.mark.parametrize("indexes", [0, -1, 4, [1, 4], [], [0, 1]], ids=str)

@@ -43,13 +43,23 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     Example:
         >>> import numpy as np
         >>> from affine import Affine
-        >>> from georeader import CogWriter, RasterioReader
+        >>> from georeader import CogWriter, GeoTensor, RasterioReader
         >>> place = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
         >>> with CogWriter("classes.tif", shape=(600, 700), dtype="uint8", nodata=255, **place) as w:
         ...     for row in range(0, 600, 200):
         ...         w.write(np.full((200, 700), row // 200, "uint8"), Window(0, row, 700, 200))
         >>> RasterioReader("classes.tif").values[0, ::200, 0].tolist(), w.receipt.size_bytes > 0
         ([0, 1, 2], True)
+
+        A file of one band on the grid of a raster of several, and one that has the second of its bands:
+
+        >>> scene = GeoTensor(np.ones((4, 60, 70), "uint8"), **place, fill_value_default=0)
+        >>> with CogWriter("mask.tif", like=scene, count=1) as w:
+        ...     w.write(np.ones((60, 70), "uint8"))
+        >>> with CogWriter("green.tif", like=scene, indexes=2) as w:
+        ...     w.write(scene.values[1])
+        >>> RasterioReader("mask.tif").shape, RasterioReader("green.tif").shape
+        ((1, 60, 70), (1, 60, 70))
     """
 
     def __init__(  # noqa: PLR0913
@@ -61,6 +71,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         dtype: Any = None,
         transform: Any = None,
         crs: Any = None,
+        count: int | None = None,
+        indexes: int | Sequence[int] | None = None,
         nodata: float | None = None,
         descriptions: Sequence[str | None] | None = None,
         tags: Mapping[str, Any] | None = None,
@@ -87,6 +99,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             dtype: numpy dtype; the file's is what `georeader.profile_from_dtype` gives for it.
             transform: Pixel (column, row) to CRS (x, y).
             crs: Any CRS input; None: that of ``like``, or none.
+            count: Number of bands; by default that of ``shape`` or of ``like``. Where it is not that of ``like``, no
+                metadata are taken over.
+            indexes: Bands of ``like``, counted from 1, that the file has, in their order: a number or several. Their
+                names, scales, tags and nodata are taken over unless the dtype is another.
             nodata: Value of missing pixels, and of those that nobody writes.
             descriptions: One name, or None, per band.
             tags: File-level metadata.
@@ -104,13 +120,13 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
         """
-        from georeader.export.blank import blank_spec
+        from georeader.export.blank import Grid, blank_spec
         from georeader.export.pipeline import Wishes
         from georeader.export.sinks.destinations import open_sink
 
         self.receipt: Receipt | None = None
         self._sink, self._scratch = open_sink(Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers))
-        said = blank_spec(like, shape=shape, dtype=dtype, transform=transform, crs=crs)
+        said = blank_spec(like, Grid(shape, dtype, transform, crs, count, indexes))
         self._canvas_bytes, rest = _shares(max_memory)
         self._plan(
             said,
@@ -162,7 +178,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 error, what is masked becomes nodata. It is copied.
             window: In pixels of the file, within it. None: where a GeoTensor's transform says, or for a plain array
                 the whole raster.
-            indexes: Bands, counted from 1; all by default.
+            indexes: Bands of the file, counted from 1, in the order of the array's: a number or several. By default
+                all.
 
         Raises:
             IndexingError: The window does not lie on whole pixels of the file; or a band is not there.

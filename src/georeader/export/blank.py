@@ -3,57 +3,78 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from georeader.errors import DtypeError, GeoreferenceError, ShapeError
+from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.export.dtypes import storage_dtype
-from georeader.export.metadata import metadata_from_attrs
+from georeader.export.metadata import metadata_from_attrs, pick_bands
+from georeader.export.piece import band_positions
 from georeader.export.sources import open_source
 from georeader.export.spec import SourceSpec
 from georeader.window_utils import normalise_crs, normalise_transform
 
 
-def blank_spec(
-    like: Any = None,
-    *,
-    shape: tuple[int, ...] | None = None,
-    dtype: Any = None,
-    transform: Any = None,
-    crs: Any = None,
-) -> SourceSpec:
-    """Say what a raster will be.
+@dataclass(frozen=True)
+class Grid:
+    """What a caller passes to say what a raster will be; None where nothing is said.
 
-    Args:
-        like: What `open_source` takes, whose grid it gets; None: all the rest is said.
+    Attributes:
         shape: (row, column) or (band, row, column).
         dtype: numpy dtype.
         transform: Pixel (column, row) to CRS (x, y).
         crs: Any CRS input.
+        count: Bands.
+        indexes: Bands of another raster, from 1, that it has.
+    """
+
+    shape: Any = None
+    dtype: Any = None
+    transform: Any = None
+    crs: Any = None
+    count: Any = None
+    indexes: Any = None
+
+
+def blank_spec(like: Any, grid: Grid) -> SourceSpec:
+    """Say what a raster will be.
+
+    Args:
+        like: What `open_source` takes, whose grid it gets; None: ``grid`` says everything.
+        grid: What differs from ``like``.
 
     Returns:
-        The spec; nodata and metadata of ``like`` are in it only where dtype and number of bands are its own.
+        The spec; nodata and metadata of ``like`` are in it only where dtype and number of bands are its own, or where
+        ``indexes`` say which of its bands they are.
 
     Raises:
-        ShapeError: The shape is none, or nobody says it.
+        ShapeError: The shape is not that of a raster, is missing, or contradicts the number of bands.
         DtypeError: The same of the dtype; or a GeoTIFF does not hold it.
         GeoreferenceError: The same of transform or CRS.
+        IndexingError: ``like`` does not have a band of ``indexes``.
+        OptionError: ``indexes`` without ``like``, or with ``count``.
     """
+    if grid.indexes is not None and (like is None or grid.count is not None):
+        problem = "are bands of like, which is missing; pass count=" if like is None else "say count, too; drop count="
+        raise OptionError(f"indexes={grid.indexes!r} {problem}")
     if like is None:
-        return _said(shape, dtype, transform, crs)
+        return _said(grid)
     source = open_source(like)
     try:
         spec = replace(source.spec, has_mask=False)
     finally:
         source.close()
-    whole = _shape(shape, spec.count) if shape is not None else (spec.count, spec.height_px, spec.width_px)
-    numbers = spec.dtype if dtype is None else _dtype(dtype)
+    if grid.indexes is not None:
+        bands = band_positions(grid.indexes, spec.count, "like")
+        spec = replace(spec, count=len(bands), metadata=pick_bands(spec.metadata, bands))
+    whole = _shape(grid, spec)
+    numbers = spec.dtype if grid.dtype is None else _dtype(grid.dtype)
     if (whole[0], numbers) != (spec.count, spec.dtype):
         bare = metadata_from_attrs({}, whole[0])
         spec = replace(spec, metadata=bare, fill_value=None, fill_value_was_said=False)
-    elif transform is not None:
+    elif grid.transform is not None:
         # They say where another raster lies.
         spec = replace(spec, metadata=replace(spec.metadata, gcps=None, rpcs=None))
     return replace(
@@ -62,41 +83,62 @@ def blank_spec(
         height_px=whole[1],
         width_px=whole[2],
         dtype=numbers,
-        crs=spec.crs if crs is None else normalise_crs(crs),
-        transform=spec.transform if transform is None else normalise_transform(transform),
+        crs=spec.crs if grid.crs is None else normalise_crs(grid.crs),
+        transform=spec.transform if grid.transform is None else normalise_transform(grid.transform),
     )
 
 
-def _said(shape: Any, dtype: Any, transform: Any, crs: Any) -> SourceSpec:
-    for name, value, kind in (("shape", shape, ShapeError), ("dtype", dtype, DtypeError)):
+def _said(grid: Grid) -> SourceSpec:
+    for name, value, kind in (("shape", grid.shape, ShapeError), ("dtype", grid.dtype, DtypeError)):
         if value is None:
             raise kind(f"neither like nor {name} says what the raster is; pass {name}=")
-    if transform is None:
+    if grid.transform is None:
         raise GeoreferenceError("neither like nor transform says where the raster lies; pass transform=")
-    count, height_px, width_px = _shape(shape, 1)
+    count, height_px, width_px = _shape(grid, None)
     return SourceSpec(
         count=count,
         height_px=height_px,
         width_px=width_px,
-        dtype=_dtype(dtype),
-        crs=normalise_crs(crs),
-        transform=normalise_transform(transform),
+        dtype=_dtype(grid.dtype),
+        crs=normalise_crs(grid.crs),
+        transform=normalise_transform(grid.transform),
         fill_value=None,
         fill_value_was_said=False,
         metadata=metadata_from_attrs({}, count),
     )
 
 
-def _shape(shape: Any, count: int) -> tuple[int, int, int]:
-    """Give (band, row, column); of two numbers, the bands are those of ``like``."""
-    message = f"shape={shape!r} is no raster; pass (row, column) or (band, row, column)"
+def _shape(grid: Grid, like: SourceSpec | None) -> tuple[int, int, int]:
+    """Return (band, row, column): of a shape of two numbers, ``count`` or ``like`` say the bands, else there is one."""
+    usual = 1 if like is None else like.count
+    count = usual if grid.count is None else _count(grid.count)
+    if grid.shape is None and like is not None:
+        return count, like.height_px, like.width_px
+    message = f"shape={grid.shape!r} is not a raster's; pass (row, column) or (band, row, column)"
     try:
-        sides = tuple(operator.index(side) for side in shape)
+        sides = tuple(operator.index(side) for side in grid.shape)
     except TypeError as error:
         raise ShapeError(message) from error
     if len(sides) not in (2, 3) or min(sides) < 1:
         raise ShapeError(message)
-    return (count, *sides[-2:]) if len(sides) == 2 else (sides[0], sides[1], sides[2])
+    if len(sides) == 2:
+        return (count, *sides)
+    for name, value in (("count", grid.count), ("indexes", grid.indexes)):
+        if value is not None and sides[0] != count:
+            raise ShapeError(
+                f"shape={grid.shape!r} has {sides[0]} bands, but {name}={value!r}; pass shape=(row, column)"
+            )
+    return sides[0], sides[1], sides[2]
+
+
+def _count(count: Any) -> int:
+    try:
+        number = operator.index(count)
+    except TypeError as error:
+        raise ShapeError(f"count={count!r} is not a number of bands; pass 1 or more") from error
+    if number < 1 or isinstance(count, bool):
+        raise ShapeError(f"count={count!r} is not a number of bands; pass 1 or more")
+    return number
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning, OptionError
-from georeader.export.metadata import first_bands
+from georeader.export.metadata import pick_bands
 
 if TYPE_CHECKING:
     from georeader.export.spec import ExportSpec
@@ -48,7 +48,7 @@ def _alpha_as_mask(spec: ExportSpec) -> ExportSpec:
     return replace(
         spec,
         count=3,
-        metadata=first_bands(spec.metadata, 3),
+        metadata=pick_bands(spec.metadata, range(3)),
         resamplings=spec.resamplings[:3],
         mask="alpha",
     )

@@ -99,10 +99,17 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
     return Metadata(**found, gcps=_control_points(attrs.get("gcps")), rpcs=_rational_polynomials(attrs.get("rpcs")))
 
 
-def first_bands(metadata: Metadata, count: int) -> Metadata:
-    """Leave out what is said of the bands behind the first ``count``."""
-    per_band = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
-    return replace(metadata, **{name: getattr(metadata, name)[:count] for name in per_band})
+def pick_bands(metadata: Metadata, bands: Sequence[int]) -> Metadata:
+    """Return the metadata of some bands, in their order; a colour table stays with a raster of one band.
+
+    Args:
+        metadata: Of a raster.
+        bands: Positions, from 0.
+    """
+    names = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
+    said = {name: getattr(metadata, name) for name in names}
+    chosen: dict[str, Any] = {name: tuple(all_[band] for band in bands) for name, all_ in said.items() if all_}
+    return replace(metadata, **chosen)
 
 
 def resolve_metadata(

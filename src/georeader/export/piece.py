@@ -20,6 +20,31 @@ from georeader.georeferenced import Georeferenced
 from georeader.window_utils import compare_crs, pixel_to_crs, same_corners, whole_pixel_window, window_transform
 
 
+def band_positions(indexes: Any, count: int, name: str) -> list[int]:
+    """Return positions of bands, from 0.
+
+    Args:
+        indexes: A number from 1, or several in any order.
+        count: Bands that there are.
+        name: What the bands are of, for messages.
+
+    Raises:
+        IndexingError: They are not numbers of bands, or one comes twice.
+    """
+    there = f"there are 1 to {count}"
+    try:
+        listed = list(indexes) if isinstance(indexes, Iterable) else [indexes]
+        bands = [operator.index(index) - 1 for index in listed]
+    except TypeError as error:
+        raise IndexingError(f"{name!r}: indexes={indexes!r} are not numbers of bands; {there}") from error
+    wrong = [band + 1 for band in bands if not 0 <= band < count]
+    if wrong or not bands:
+        raise IndexingError(f"{name!r}: bands {wrong or 'none'} asked for; {there}")
+    if len(set(bands)) < len(bands):
+        raise IndexingError(f"{name!r}: indexes={indexes!r} name a band twice; {there}")
+    return bands
+
+
 @dataclass(frozen=True)
 class PieceRules:
     """What a raster takes as a part of itself; each error names the file.
@@ -37,28 +62,8 @@ class PieceRules:
     missing: int | float | None
 
     def bands(self, indexes: Any) -> list[int]:
-        """Give bands counted from 0.
-
-        Args:
-            indexes: A number from 1, or several in any order; None: all bands.
-
-        Raises:
-            IndexingError: They are no numbers of bands, or one comes twice.
-        """
-        if indexes is None:
-            return list(range(self.spec.count))
-        there = f"there are 1 to {self.spec.count}"
-        try:
-            listed = list(indexes) if isinstance(indexes, Iterable) else [indexes]
-            bands = [operator.index(index) - 1 for index in listed]
-        except TypeError as error:
-            raise IndexingError(f"{self.name!r}: indexes={indexes!r} are no numbers of bands; {there}") from error
-        wrong = [band + 1 for band in bands if not 0 <= band < self.spec.count]
-        if wrong or not bands:
-            raise IndexingError(f"{self.name!r}: bands {wrong or 'none'} asked for; {there}")
-        if len(set(bands)) < len(bands):
-            raise IndexingError(f"{self.name!r}: indexes={indexes!r} name a band twice; {there}")
-        return bands
+        """Return positions of bands, from 0; `band_positions`, or for None all of them."""
+        return list(range(self.spec.count)) if indexes is None else band_positions(indexes, self.spec.count, self.name)
 
     def region(self, array: Any, window: Window | None) -> Region:
         """Say which pixels of the raster a piece is.
@@ -113,6 +118,8 @@ class PieceRules:
                 f"{self.name!r}: an array of shape {values.shape}; write takes (row, column) or (band, row, column)"
             )
         planes = values[np.newaxis] if values.ndim == 2 else values
+        if planes.shape[1:] == size and len(planes) != count:
+            raise ShapeError(self._other_bands(values.shape, len(planes), count))
         if planes.shape != (count, *size):
             raise ShapeError(
                 f"{self.name!r}: an array of shape {values.shape} does not fit {count} bands of a window of "
@@ -125,6 +132,13 @@ class PieceRules:
             raise OptionError(f"{self.name!r}: a masked array, and the file has no nodata; pass nodata")
         visible = self._stored(np.where(hidden, planes.dtype.type(0), planes))
         return np.where(hidden, self.dtype.type(self.missing), visible)
+
+    def _other_bands(self, shape: tuple[int, ...], found: int, count: int) -> str:
+        has = f"{self.name!r}: an array of shape {shape} has {found} band{'s' if found > 1 else ''}"
+        if count != self.spec.count:
+            return f"{has}, and indexes name {count}; pass as many indexes as bands"
+        either = "write some of its bands with write(..., indexes=)" if found < count else "cut the array"
+        return f"{has}, and the file {count}; {either}, or make the file with CogWriter(..., count={found})"
 
     def _numbers(self, array: Any) -> NDArray[Any]:
         if isinstance(array, Georeferenced) and not hasattr(array, "__array__"):
