@@ -336,20 +336,21 @@ def _one_profile(profile_arg: Any, profile: Any) -> Any:
 
 
 def _with_blocksize(profile: Any, blocksize: int) -> Any:
-    """Give the profile with the blocksize argument in it, where one was passed: a wish like any other."""
+    """Return the profile with the blocksize argument in it, where one was passed: an option like any other."""
     if isinstance(blocksize, Unsaid):
         return profile
+    from georeader.export.dataset_profiles import layout_of_dataset
     from georeader.export.option_values import TILE_SIDE_PX
 
     side_px = TILE_SIDE_PX.of("blocksize", blocksize)
-    wishes = {} if profile is None else profile
-    if not isinstance(wishes, Mapping):
+    options = {} if profile is None else profile
+    if not isinstance(options, Mapping):
         return profile  # which is refused by its own name
-    for key, value in wishes.items():
+    for key in options.keys() - set(layout_of_dataset(options)):
         is_side = str(key).upper() in ("BLOCKSIZE", "BLOCKXSIZE", "BLOCKYSIZE")
-        if is_side and TILE_SIDE_PX.of(f"profile_arg[{key!r}]", value) != side_px:
-            raise OptionError(f"blocksize={blocksize} and profile_arg[{key!r}]={value!r} contradict; keep one")
-    return {"blockxsize": side_px, "blockysize": side_px} | dict(wishes)
+        if is_side and TILE_SIDE_PX.of(f"profile_arg[{key!r}]", options[key]) != side_px:
+            raise OptionError(f"blocksize={blocksize} and profile_arg[{key!r}]={options[key]!r} contradict; keep one")
+    return {"BLOCKSIZE": side_px} | dict(options)
 
 
 def _default_profile() -> dict[str, Any]:

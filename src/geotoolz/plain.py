@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from affine import Affine
 
 from georeader.errors import OptionError
 
@@ -17,7 +18,7 @@ def plain(value: Any, name: str) -> Any:
     """Give a value as JSON has it: None, bool, int, float, str, lists and dicts of these; always a new one.
 
     Args:
-        value: Those, numpy's scalars and dtypes, enums (by name), paths, tuples.
+        value: Those, numpy's scalars and dtypes, enums (by name), CRSs (as WKT), Affines, paths, tuples.
         name: Of the argument, for the message.
 
     Raises:
@@ -32,6 +33,10 @@ def plain(value: Any, name: str) -> Any:
         return value.name
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if callable(getattr(value, "to_wkt", None)):  # a CRS of rasterio or of pyproj
+        return str(value.to_wkt())
+    if isinstance(value, Affine):
+        return list(value[:6])
     if isinstance(value, os.PathLike):
         return plain(os.fspath(value), name)
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):

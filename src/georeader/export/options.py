@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from georeader.errors import OptionError
+from georeader.export.dataset_profiles import RASTER_KEYS, layout_of_dataset
 from georeader.export.option_names import CODECS, GDAL_RESAMPLINGS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
 from georeader.export.option_values import (
     BOOLEAN,
@@ -109,10 +110,6 @@ OPTIONS: Mapping[str, Option] = {
     "GEOTIFF_VERSION": Option("driver", choice(("AUTO", "1.0", "1.1"))),
 }
 
-#: Keys of a rasterio profile that say what the raster is. They may stand in profile_arg; all but nodata and
-#: dtype have to agree with the data.
-RASTER_KEYS = ("NODATA", "DTYPE", "CRS", "TRANSFORM", "COUNT", "HEIGHT", "WIDTH", "DRIVER")
-
 
 @dataclass(frozen=True)
 class Profile:
@@ -123,12 +120,14 @@ class Profile:
         driver_options: (name, value) of options that only GDAL knows.
         raster: Keys of `RASTER_KEYS` to their values, as given.
         spelling: Field to the key it was given by, for messages.
+        ignored: (key, value) of what describes a dataset's own file and is no option.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     driver_options: tuple[tuple[str, str], ...] = ()
     raster: Mapping[str, Any] = field(default_factory=dict)
     spelling: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[tuple[str, Any], ...] = ()
 
 
 def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Profile:
@@ -150,7 +149,10 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
     fields: dict[str, Any] = {}
     spelling: dict[str, str] = {}
     driver_options: dict[str, str] = {}
+    ignored = layout_of_dataset(profile_arg)
     for key, given in profile_arg.items():
+        if key in ignored:
+            continue
         upper = key.upper() if isinstance(key, str) else key
         if upper in RASTER_KEYS:
             _set_once(raster, spelling, upper, key, given, name)
@@ -161,7 +163,8 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
             _set_once(driver_options, spelling, upper, key, _gdal_text(value), name)
         else:
             _set_once(fields, spelling, option.field, key, value, name)
-    return Profile(fields, tuple(sorted(driver_options.items())), raster, spelling)
+    left_out = tuple((key, profile_arg[key]) for key in ignored)
+    return Profile(fields, tuple(sorted(driver_options.items())), raster, spelling, left_out)
 
 
 def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:

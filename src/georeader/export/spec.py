@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,12 +14,15 @@ from rasterio.crs import CRS
 from georeader.caller import warn_caller
 from georeader.errors import FillValueWarning, GeoreferenceError, MetadataWarning, NodataError, OptionError
 from georeader.export import layout
+from georeader.export.dataset_profiles import is_of_dataset
 from georeader.export.dtypes import check_nodata, storage_dtype
 from georeader.export.encoding import Encoding, resolve_encoding
 from georeader.export.masks import with_mask
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
 from georeader.window_utils import compare_crs, normalise_transform, same_transform
+
+_LOG = logging.getLogger("georeader")
 
 #: Largest side that the smallest overview may have, in pixels: where validators begin to miss overviews.
 LARGEST_SMALLEST_OVERVIEW_PX = 512
@@ -157,7 +161,7 @@ def plan_export(
         GeoreaderError: One of its kinds, for each wish that can't be met.
     """
     defaults, asked = _profiles(source, kind, default_profile, profile_arg, nodata)
-    dtype = storage_dtype(asked.raster.get("DTYPE", source.dtype))
+    dtype = _stored(asked.raster.get("DTYPE", source.dtype))
     encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
     metadata = resolve_metadata(
         source.metadata,
@@ -196,6 +200,9 @@ def _profiles(
     """Parse the defaults and what the caller asks for, into which those defaults go that say what the raster is."""
     defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
     asked = parse_profile(profile_arg, kind)
+    if asked.ignored:
+        keys = ", ".join(f"{key}={value!r}" for key, value in asked.ignored)
+        _LOG.info("profile_arg: %s ignored, which describe the file of the dataset that it was taken from", keys)
     _check_raster_keys(asked, source)
     # A default gives way to the nodata argument; profile_arg may not contradict it.
     usual = ("DTYPE", "NODATA") if nodata is None else ("DTYPE",)
@@ -268,18 +275,49 @@ def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np
         return nodata  # no pixel has it, but the file can tell it
 
 
+def _stored(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype in the file; rasterio's profiles call complex integers so, which it reads as complex64."""
+    return storage_dtype("complex64" if dtype == "complex_int16" else dtype)
+
+
 def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
     """Refuse a profile that describes another raster than the data."""
     said = asked.raster
     sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
     for key, size in sizes.items():
-        if key in said and not np.array_equal(said[key], size):
+        if key in said and str(said[key]).strip() != str(size) and not np.array_equal(said[key], size):
             raise OptionError(
                 f"profile_arg[{asked.spelling[key]!r}]={said[key]!r}, but the data has {size}; drop the key"
             )
     if "DRIVER" in said and str(said["DRIVER"]).upper() not in ("COG", "GTIFF"):
         raise OptionError(f"profile_arg['driver']={said['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
     _check_place(said, source)
+    if is_of_dataset(said):
+        _check_numbers(asked, source)
+
+
+def _check_numbers(asked: Profile, source: SourceSpec) -> None:
+    """Refuse dtype and nodata of a dataset that are not those of the data.
+
+    In a profile that was written by hand they are options: to cast the data, and to say what its nodata is.
+    """
+    said, dtype = asked.raster, storage_dtype(source.dtype)
+    if "DTYPE" in said and _stored(said["DTYPE"]) != dtype:
+        raise OptionError(
+            f"profile_arg[{asked.spelling['DTYPE']!r}]={said['DTYPE']!r}, but the data is {source.dtype}; cast the "
+            "data, or drop the key"
+        )
+    own = source.fill_value if source.fill_value_was_said and source.dtype.kind != "b" else None
+    if "NODATA" in said and own is not None and not _same_nodata(said["NODATA"], own, dtype):
+        raise OptionError(
+            f"profile_arg[{asked.spelling['NODATA']!r}]={said['NODATA']!r}, but the data's nodata is {own!r}; drop the "
+            "key, or pass nodata= without it"
+        )
+
+
+def _same_nodata(said: Any, own: Any, dtype: np.dtype[Any]) -> bool:
+    one, other = check_nodata(said, dtype, "profile_arg['nodata']"), check_nodata(own, dtype, "fill_value_default")
+    return one == other or (one is not None and one != one and other is not None and other != other)
 
 
 def _check_place(said: Mapping[str, Any], source: SourceSpec) -> None:
