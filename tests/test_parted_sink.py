@@ -16,7 +16,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from georeader import GeoTensor, save_cog
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.errors import WriteError
 from georeader.export import part_plan
 from georeader.export.part_plan import PART_BYTES, plan_parts
@@ -319,6 +319,23 @@ class TestExports:
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
         assert receipt.size_bytes == len(shelf.content)
         assert shelf.asked["begin"] == 1
+
+    @pytest.mark.parametrize("options", [{}, {"interleave": "band"}, {"compress": "none", "BIGTIFF": "YES"}], ids=str)
+    @pytest.mark.parametrize("is_lazy", [False, True], ids=["memory", "stream"])
+    def test_the_same_bytes_come_out_of_a_tiled_file_without_the_layout_of_a_cog(
+        self, options: dict[str, Any], is_lazy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small_parts(monkeypatch)
+        raster = self.raster(mask=np.random.default_rng(1).random((700, 600)) > 0.1)
+        shelf = Shelf(min_part_bytes=5 * KIB)
+        wishes = Wishes("tiled", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
+                        max_memory="64MiB", progress=None)  # fmt: skip
+
+        export_source(open_source(Lazy(raster) if is_lazy else raster), PartedSink(shelf), None, wishes)
+
+        save_tiled_geotiff(raster, tmp_path / "out.tif", profile_arg=options)
+        assert shelf.content == (tmp_path / "out.tif").read_bytes()
+        assert b"GDAL_STRUCTURAL_METADATA" not in shelf.content
 
     def test_what_streams_needs_no_spool_for_the_full_resolution(self, tmp_path: Path) -> None:
         """It goes off as it comes; only overviews wait, and they fit in memory."""

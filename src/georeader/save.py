@@ -181,8 +181,9 @@ def save_tiled_geotiff(  # noqa: PLR0913
 ) -> Receipt:
     """Save a raster as a tiled GeoTIFF, without overviews.
 
-    For data that programs read and nobody looks at: smaller and sooner done than a COG. Everything else is
-    as in `save_cog`; options that speak of overviews have nothing to do.
+    For data read only by programs: smaller and faster to write than a COG. The file is not in GDAL's COG layout, so it
+    opens for update: tags can be changed and overviews built later, by ``rasterio.open(path, "r+")`` or ``gdaladdo``.
+    Everything else is as in `save_cog`; options of overviews have no effect.
 
     Args:
         data_save: As in `save_cog`.
@@ -216,6 +217,11 @@ def save_tiled_geotiff(  # noqa: PLR0913
         >>> from affine import Affine
         >>> mask = GeoTensor(np.eye(64, dtype=bool), Affine(1, 0, 0, 0, -1, 64), "EPSG:3857")
         >>> receipt = save_tiled_geotiff(mask, "mask.tif", tags={"model": "v2", "threshold": 0.5})
+        >>> import rasterio
+        >>> with rasterio.open("mask.tif", "r+") as dataset:
+        ...     dataset.build_overviews([2, 4])
+        ...     dataset.overviews(1)
+        [2, 4]
     """
     where = Where(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
     return _export(

@@ -96,7 +96,9 @@ class Assembly:
         self._has_parts = file.traits.out_of_order_parts
         self._layouts: list[HeaderLayout] = []
         self._header_bytes = 0
-        self._placement = Placement(plan.tile_counts, head_start_bytes=0, base_start_bytes=TAIL_ORIGIN_BYTES)
+        self._placement = Placement(
+            plan.tile_counts, head_start_bytes=0, base_start_bytes=TAIL_ORIGIN_BYTES, is_framed=plan.spec.has_cog_layout
+        )
         self._base_position = 0
         self._copying: InFlight[None] = InFlight(workers, 2 * WRITE_BYTES)
         file.expect(plan.most_head_bytes, plan.most_base_bytes)
@@ -124,6 +126,7 @@ class Assembly:
                 plan.tile_counts,
                 head_start_bytes=self._header_bytes,
                 base_start_bytes=self._header_bytes + overview_bytes,
+                is_framed=plan.spec.has_cog_layout,
             )
 
     def write_tiles(self, plane: int, tiles: list[EncodedTiles]) -> None:
@@ -223,9 +226,11 @@ def _copy(file: ChecksummedFile, start_bytes: int, pieces: list[Callable[[], byt
 
 def _layouts(plan: StreamPlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
     """Give the header's layout; two while it is open whether the file will need BigTIFF."""
-    ghost = file_layout.ghost_area(
-        is_band_interleaved=plan.levels[0].planes > 1, masks_follow_tiles=plan.masks_follow_tiles
-    )
+    ghost = b""
+    if plan.spec.has_cog_layout:
+        ghost = file_layout.ghost_area(
+            is_band_interleaved=plan.levels[0].planes > 1, masks_follow_tiles=plan.masks_follow_tiles
+        )
     # The longest header that there can be: BigTIFF, and offsets of 64 bits.
     header_bytes = HeaderLayout(BIG, ghost, directories, BIG.max_file_bytes).size_bytes
     most_bytes = header_bytes + overview_bytes + plan.most_base_bytes

@@ -173,7 +173,7 @@ def encode_one(encoder: TileEncoder, pixels: NDArray[Any] | None, mask: Mask, ke
         level, plane, row, column = key
         name = "full resolution" if level == 0 else f"overview {level} (1:{2**level})"
         raise TileError(f"{name}, plane {plane}: the tile at row {row}, column {column}: {error}") from error
-    return join_tiles(parts)
+    return join_tiles(parts, is_framed=encoder.is_framed)
 
 
 def _measure(

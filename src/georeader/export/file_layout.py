@@ -5,6 +5,9 @@ A file reads, from its first byte::
     header | GDAL's ghost area | directories, full resolution first | tile arrays, smallest overview first |
     tiles of the smallest overview | ... | tiles of the full resolution
 
+A tiled GeoTIFF that is no COG has neither the ghost area nor frames around its tiles, which every program that edits it
+would have to keep up to date.
+
 A reader that fetches the first few kilobytes has all directories, and the arrays of every overview that it may want
 next; the long arrays of the full resolution come last of the header, since who opens a file does not need them yet.
 
@@ -28,10 +31,12 @@ from georeader.errors import OptionError
 from georeader.export import tiff
 from georeader.export.tiff import BIG, CLASSIC, Tag, TagNumber, TagType, Version
 
-#: GDAL puts the length of a tile, as four bytes, before it ...
+#: GDAL puts the length of a tile of a COG, as four bytes, before it ...
 LEADER_BYTES = 4
 #: ... and repeats its last four bytes after it.
 TRAILER_BYTES = 4
+#: Both together.
+FRAME_BYTES = LEADER_BYTES + TRAILER_BYTES
 
 #: From this size on, IF_SAFER takes BigTIFF: some readers hold offsets in signed 32-bit integers.
 SAFE_FILE_BYTES = 2**31
@@ -80,7 +85,7 @@ class HeaderLayout:
 
     Attributes:
         version: CLASSIC or BIG.
-        ghost: GDAL's structural metadata, as bytes.
+        ghost: GDAL's structural metadata, as bytes; empty where the file has none.
         directories: In the order of the file.
         most_bytes: The file is at most so long: it decides on the width of tile offsets.
     """
@@ -201,9 +206,8 @@ def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
         codec: One of `option_names.CODECS`.
         raw_bytes: Size of the tile's pixels.
     """
-    frame_bytes = LEADER_BYTES + TRAILER_BYTES
     if codec == "NONE":
-        return raw_bytes + frame_bytes
+        return raw_bytes + FRAME_BYTES
     return int(raw_bytes * _WORST_EXPANSION.get(codec, _WORST_EXPANSION_OF_OTHERS)) + _WORST_OVERHEAD_BYTES
 
 

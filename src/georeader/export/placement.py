@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.export.file_layout import LEADER_BYTES, Directory, TileArrays
+from georeader.export.file_layout import FRAME_BYTES, LEADER_BYTES, Directory, TileArrays
 from georeader.export.tile_store import framed_bytes
 
 
@@ -43,7 +43,12 @@ class Placement:
     """
 
     def __init__(
-        self, tile_counts: Mapping[tuple[int, bool], int], *, head_start_bytes: int, base_start_bytes: int
+        self,
+        tile_counts: Mapping[tuple[int, bool], int],
+        *,
+        head_start_bytes: int,
+        base_start_bytes: int,
+        is_framed: bool = True,
     ) -> None:
         """Begin with nothing placed.
 
@@ -51,7 +56,9 @@ class Placement:
             tile_counts: Of each level, and (True) of its masks.
             head_start_bytes: Where the first overview tile may lie.
             base_start_bytes: Where the first tile of the full resolution lies, or its origin.
+            is_framed: Each tile has a leader and a trailer.
         """
+        self._leader_bytes, self._frame_bytes = LEADER_BYTES * is_framed, FRAME_BYTES * is_framed
         self.head_end_bytes = head_start_bytes
         self._base_start_bytes = base_start_bytes
         self._base_end_bytes = base_start_bytes
@@ -75,9 +82,9 @@ class Placement:
             Where their first piece lies.
         """
         start_bytes = self.head_end_bytes if level else self._base_end_bytes
-        steps_bytes = framed_bytes(sizes_bytes)
+        steps_bytes = framed_bytes(sizes_bytes, self._frame_bytes)
         ends_bytes = start_bytes + np.cumsum(steps_bytes.ravel()).reshape(steps_bytes.shape)
-        offsets_bytes = np.where(sizes_bytes > 0, ends_bytes - steps_bytes + LEADER_BYTES, 0)
+        offsets_bytes = np.where(sizes_bytes > 0, ends_bytes - steps_bytes + self._leader_bytes, 0)
         for part in range(sizes_bytes.shape[1]):
             turn = bool(part) if is_mask is None else is_mask
             self._arrays[level, turn].add(offsets_bytes[:, part], sizes_bytes[:, part])

@@ -95,6 +95,14 @@ class ExportSpec:
     nodata_as_mask: int | float | None = None
 
     @property
+    def has_cog_layout(self) -> bool:
+        """Whether the file claims GDAL's layout of a COG: a ghost area, and a leader and a trailer around each tile.
+
+        GDAL opens such a file for update only where it is told to spoil the layout.
+        """
+        return self.kind == "cog"
+
+    @property
     def overview_factors(self) -> tuple[int, ...]:
         """Decimation factors of the overviews that the file will have."""
         encoding = self.encoding

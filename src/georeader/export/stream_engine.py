@@ -93,6 +93,7 @@ class _Run:
             plan.parts,
             limit_bytes=self.work.held_tiles_bytes,
             open_spool=file.open_spool,
+            is_framed=plan.spec.has_cog_layout,
         )
         self.statistics: defaultdict[int, StatisticsFold] = defaultdict(StatisticsFold)
         self._described: tuple[Tag, ...] | None = None

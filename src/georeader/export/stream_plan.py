@@ -9,7 +9,7 @@ import numpy as np
 
 from georeader.export.codecs import PREDICTED_CODECS, TileCodec, tile_codec
 from georeader.export.encoding import DEFAULT_LEVELS, Encoding
-from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES, largest_tile_bytes
+from georeader.export.file_layout import FRAME_BYTES, largest_tile_bytes
 from georeader.export.layout import Level, pyramid_levels
 from georeader.export.pyramid import Reduction, Region
 from georeader.export.spec import ExportSpec
@@ -76,7 +76,7 @@ class StreamPlan:
         is_sparse = self.encoders[0].sparse_value is not None
         if self.spec.encoding.codec != "NONE" or is_sparse:
             return 0
-        return self.levels[0].tile_count * (self.tile_bytes + LEADER_BYTES + TRAILER_BYTES)
+        return self.levels[0].tile_count * (self.tile_bytes + FRAME_BYTES * self.spec.has_cog_layout)
 
     @property
     def most_base_bytes(self) -> int:
@@ -218,6 +218,7 @@ def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None,
         tile_width_px=encoding.tile_width_px,
         sparse_value=(0 if spec.nodata is None else spec.nodata) if is_sparse else None,
         verify=verify,
+        is_framed=spec.has_cog_layout,
     )
 
 

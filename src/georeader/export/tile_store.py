@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES
+from georeader.export.file_layout import FRAME_BYTES
 from georeader.export.spool import Spool, SpoolPlaces
 from georeader.export.tiles import EncodedTiles
 
@@ -35,7 +35,13 @@ class TileStore:
     """
 
     def __init__(
-        self, tile_counts: Sequence[int], parts: int, *, limit_bytes: int, open_spool: Callable[[], Spool]
+        self,
+        tile_counts: Sequence[int],
+        parts: int,
+        *,
+        limit_bytes: int,
+        open_spool: Callable[[], Spool],
+        is_framed: bool = True,
     ) -> None:
         """Begin empty.
 
@@ -44,7 +50,9 @@ class TileStore:
             parts: 2 where masks follow tiles, else 1.
             limit_bytes: Tiles may take so much memory, `ENTRY_BYTES` for each of them included.
             open_spool: Opens the spool, when it is first needed; its owner closes it.
+            is_framed: Each tile has a leader and a trailer.
         """
+        self._frame_bytes = FRAME_BYTES * is_framed
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
         self._places = SpoolPlaces(open_spool)
@@ -92,7 +100,7 @@ class TileStore:
         last = self._last(level, first, stop, most_bytes)
         sizes_bytes = self._sizes_bytes[level][first:last]
         offsets_bytes = self._offsets_bytes[level][first:last].tolist()
-        totals_bytes = framed_bytes(sizes_bytes).sum(axis=1).tolist()
+        totals_bytes = framed_bytes(sizes_bytes, self._frame_bytes).sum(axis=1).tolist()
         self._offsets_bytes[level][first:last] = _ABSENT
         pieces: list[Callable[[], bytes]] = []
         run = range(0)  # of the spool's bytes, which is read at once
@@ -120,7 +128,8 @@ class TileStore:
         while last < stop and most_bytes > 0:
             there = self._offsets_bytes[level][last : min(stop, last + _LOOK_AHEAD)] != _ABSENT
             count = len(there) if there.all() else int(np.argmin(there))
-            sums_bytes = np.cumsum(framed_bytes(self._sizes_bytes[level][last : last + count]).sum(axis=1))
+            sizes_bytes = self._sizes_bytes[level][last : last + count]
+            sums_bytes = np.cumsum(framed_bytes(sizes_bytes, self._frame_bytes).sum(axis=1))
             fitting = min(count, int(np.searchsorted(sums_bytes, most_bytes)) + 1)
             last += fitting
             if fitting < len(there):
@@ -129,11 +138,11 @@ class TileStore:
         return last
 
 
-def framed_bytes(sizes_bytes: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Give what tiles take in the file: their frames included, nothing for sparse ones.
+def framed_bytes(sizes_bytes: NDArray[np.uint32], frame_bytes: int) -> NDArray[np.int64]:
+    """Return the bytes that tiles take in the file: their frames included, none for sparse tiles.
 
     Example:
-        >>> framed_bytes(np.array([10, 0], "uint32"))
+        >>> framed_bytes(np.array([10, 0], "uint32"), 8)
         array([18,  0])
     """
-    return np.where(sizes_bytes > 0, sizes_bytes.astype(np.int64) + LEADER_BYTES + TRAILER_BYTES, 0)
+    return np.where(sizes_bytes > 0, sizes_bytes.astype(np.int64) + frame_bytes, 0)

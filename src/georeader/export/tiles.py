@@ -55,6 +55,7 @@ class TileEncoder:
         tile_width_px: Columns of a tile.
         sparse_value: Tiles that hold nothing else take no bytes; None: every tile is written.
         verify: Decode each tile again and compare.
+        is_framed: Each tile has a leader and a trailer.
     """
 
     codec: TileCodec
@@ -63,6 +64,7 @@ class TileEncoder:
     tile_width_px: int
     sparse_value: int | float | None = None
     verify: bool = False
+    is_framed: bool = True
 
     def encode_tile(self, pixels: NDArray[Any]) -> tuple[bytes, tuple[float, ...]]:
         """Encode one tile.
@@ -131,17 +133,18 @@ def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, s
     return tile
 
 
-def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]]) -> EncodedTiles:
-    """Lay tiles side by side, each in its frame.
+def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]], *, is_framed: bool) -> EncodedTiles:
+    """Lay tiles side by side.
 
     Args:
         parts: (tile, largest errors), in the order of the file.
+        is_framed: Each tile has a leader and a trailer.
     """
     pieces: list[bytes] = []
     errors: tuple[float, ...] = ()
     for tile, tile_errors in parts:
         if tile:
-            pieces += framed(tile)
+            pieces += framed(tile) if is_framed else (tile,)
         if tile_errors:
             errors = tuple(map(max, errors, tile_errors)) if errors else tile_errors
     return EncodedTiles(tuple(pieces), tuple(len(tile) for tile, _ in parts), errors)
