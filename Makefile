@@ -10,13 +10,16 @@ BENCH := benchmarks/.venv
 # Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo test test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE
+.PHONY: demo test test-local test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Run every test
 	$(BIN)/python -m pytest --numprocesses auto
+
+test-local: $(VENV)/.test  ## Every test that needs no server: make test-local PYTHON=python3.13 VENV=.venv-3.13
+	GEOREADER_SERVERS=0 $(BIN)/python -m pytest --numprocesses auto
 
 test-thorough: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Every test, and more of what takes long
 	GEOREADER_THOROUGH=1 $(BIN)/python -m pytest --numprocesses auto
