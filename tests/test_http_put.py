@@ -17,6 +17,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from chains import assert_no_cycle
 from faults.answers import AnswerEarly
 from faults.kinds import ResetAfter, ResetBeforeAnswer
 from faults.proxy import Fault, FaultProxy, Match
@@ -565,6 +566,21 @@ def test_one_that_breaks_for_ever_leaves_the_earlier_file(nginx: WebServer) -> N
             save_cog(large(), f"{proxy.url}/out.tif", profile_arg=PLAIN)
 
     assert nginx.get("out.tif") == EARLIER
+
+
+@pytest.mark.parametrize(
+    "kind", [ResetAfter(0), ResetAfter(100_000), ResetBeforeAnswer()], ids=["at once", "in the body", "no answer"]
+)
+@pytest.mark.parametrize("make", [small, large], ids=["small", "large"])
+def test_the_chain_of_a_reset_has_no_cycle(make: Any, kind: Any, nginx: WebServer) -> None:
+    with FaultProxy(nginx.base) as proxy:
+        proxy.add(Fault(when=Match(method="PUT"), do=kind, times=None))
+
+        with pytest.raises(WriteError) as caught:
+            save_cog(make(), f"{proxy.url}/out.tif", profile_arg=PLAIN)
+
+    assert caught.value.__cause__ is not None
+    assert_no_cycle(caught.value)
 
 
 # Real servers.

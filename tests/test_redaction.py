@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chains import assert_no_cycle
 from georeader.remote.redaction import (
     LEAST_SECRET_LENGTH,
     MASK,
@@ -278,3 +279,24 @@ def test_errors_that_are_equal_are_not_taken_for_one() -> None:
     error = raised(OSError("hunter22"), Same("one"), Same("two"))
 
     assert "hunter22" not in "".join(traceback.format_exception(Redactor(["hunter22"]).cause(error)))
+
+
+def test_a_cause_that_is_its_own_cause_is_copied_without_the_cycle() -> None:
+    first, second = OSError("reset"), ValueError("closed")
+    first.__cause__, second.__cause__ = second, first
+
+    cause = Redactor().cause(first)
+
+    assert_no_cycle(cause)
+    assert "reset" in str(cause)
+    assert "closed" in str(cause.__cause__)
+
+
+def test_an_error_that_is_cause_and_context_is_no_cycle() -> None:
+    try:
+        try:
+            raise OSError("reset")
+        except OSError as error:
+            raise ValueError("closed") from error
+    except ValueError as caught:
+        assert Redactor().cause(caught) is caught

@@ -68,10 +68,12 @@ def request(
             connection.putheader(name, value)
         connection.endheaders()
         broken = _send(connection, body) if body is not None else None
+        if broken is None:
+            return _answer(connection)
         try:
             return _answer(connection)
         except (OSError, http.client.HTTPException) as error:
-            raise (broken or error) from error
+            raise broken from error  # what ended the body says more than an answer that is missing
 
 
 def merged(*headers: Mapping[str, str]) -> dict[str, str]:

@@ -186,7 +186,7 @@ class Redactor:
         return _URL.sub(_redact_match, text)
 
     def cause(self, error: BaseException) -> BaseException:
-        """Give an error to chain: itself where it and what it was caused by hold no secret, else a copy without.
+        """Return an error to chain: itself where its chain holds no secret and no cycle, else a copy without them.
 
         Args:
             error: What a client raised.
@@ -194,7 +194,7 @@ class Redactor:
         seen = _family(error)
         # Clients' errors hold requests and answers, too.
         texts = [text for one in seen for text in (str(one), repr(one), repr(vars(one)))]
-        if all(self.clean(text) == text for text in texts):
+        if all(self.clean(text) == text for text in texts) and not _has_cycle(error):
             return error
         return self._copy(seen)
 
@@ -214,9 +214,32 @@ def _family(error: BaseException) -> list[BaseException]:
         step = waiting.pop(0)
         if id(step) not in found:
             found[id(step)] = step
-            nearest = (step.__cause__, step.__context__, *getattr(step, "exceptions", ()))
-            waiting += [one for one in nearest if isinstance(one, BaseException)]
+            waiting += _nearest(step)
     return list(found.values())
+
+
+def _nearest(error: BaseException) -> list[BaseException]:
+    near = (error.__cause__, error.__context__, *getattr(error, "exceptions", ()))
+    return [one for one in near if isinstance(one, BaseException)]
+
+
+def _has_cycle(error: BaseException) -> bool:
+    """Return whether an error of a chain is among its own causes; some clients raise an error from itself."""
+    above: set[int] = set()
+    done: set[int] = set()
+
+    def leads_back(one: BaseException) -> bool:
+        if id(one) in done:
+            return False
+        if id(one) in above:
+            return True
+        above.add(id(one))
+        found = any(map(leads_back, _nearest(one)))
+        above.remove(id(one))
+        done.add(id(one))
+        return found
+
+    return leads_back(error)
 
 
 class RedactedError(Exception):
