@@ -12,6 +12,7 @@ from georeader.remote.failures import ADVICE, Failure, Failures, failure_of_answ
 from georeader.remote.redaction import Redactor, secrets_of_url
 from georeader.remote.retry import PASSING
 from georeader.remote.s3 import explain as explain_s3
+from georeader.remote.s3 import is_unsigned, pays_requests
 
 #: Packages whose `put_file` makes an object appear whole or not at all; all others get a name that is then changed.
 ATOMIC_PACKAGES = frozenset({"s3fs", "gcsfs", "adlfs", "obstore"})
@@ -63,7 +64,7 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
     if scheme and not address.bucket:
         url = scheme + url[len(scheme) :]  # in lower case
     scheme = scheme or address.name.partition("::")[0]
-    options = {"account_name": address.account} if address.account else {}
+    options = environment_options(url) | ({"account_name": address.account} if address.account else {})
     try:
         filesystem, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
@@ -82,6 +83,32 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
     else:
         return filesystem, path
     raise Failures(address.name, redactor, explain).error_of(caught) from redactor.cause(caught)
+
+
+def environment_options(url: str) -> dict[str, Any]:
+    """Return what fsspec must be told about a URL because its filesystem does not read it from the environment.
+
+    s3fs knows neither AWS_NO_SIGN_REQUEST nor AWS_REQUEST_PAYER.
+
+    Args:
+        url: A URL, or several that are chained by "::".
+
+    Returns:
+        Options by protocol, as ``fsspec.core.url_to_fs`` and ``fsspec.open`` take them.
+    """
+    settings = ({"anon": True} if is_unsigned() else {}) | ({"requester_pays": True} if pays_requests() else {})
+    protocols = {link.partition("://")[0].lower() for link in url.split("::")} & {"s3", "s3a"}
+    return {protocol: dict(settings) for protocol in protocols if settings and _is_by_s3fs(protocol)}
+
+
+def _is_by_s3fs(protocol: str) -> bool:
+    import fsspec
+
+    try:
+        found = fsspec.get_filesystem_class(protocol)
+    except ImportError:
+        return False
+    return any(kind.__module__.partition(".")[0] == "s3fs" for kind in found.__mro__)
 
 
 def explain(error: Exception) -> Failure:

@@ -16,7 +16,7 @@ from georeader.remote.address import Address
 from georeader.remote.failures import Failure, failure_of_answer, failure_of_network
 from georeader.remote.redaction import redact_url
 from georeader.remote.retry import LASTING, PASSING
-from georeader.remote.s3 import region_of
+from georeader.remote.s3 import is_unsigned, pays_requests, region_of
 
 #: How long to wait for a connection.
 CONNECT_SECONDS = 10
@@ -126,7 +126,12 @@ def _retries(seconds: float) -> dict[str, Any]:
 
 def _s3_config() -> dict[str, Any]:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return {"region": region_of()} | ({"endpoint": endpoint} if endpoint else {})
+    found: dict[str, Any] = {"region": region_of()} | ({"endpoint": endpoint} if endpoint else {})
+    if is_unsigned():
+        found["skip_signature"] = True
+    if "AWS_REQUEST_PAYER" in os.environ:  # obstore reads the variable, too, but as a bool
+        found["request_payer"] = pays_requests()
+    return found
 
 
 def azure_config(account: str | None, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:

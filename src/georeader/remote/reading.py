@@ -30,6 +30,7 @@ from georeader.remote.obstores import azure_config, is_obstore, key_in, make_sto
 from georeader.remote.obstores import explain as explain_obstore
 from georeader.remote.range_file import RangedObject, RangeFile
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
+from georeader.remote.s3 import PAYER, pays_requests
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
 
 
 def _s3_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Give GDAL the endpoint that AWS's tools take from AWS_ENDPOINT_URL."""
+    """Return the endpoint of AWS_ENDPOINT_URL and the value of AWS_REQUEST_PAYER as options of GDAL."""
     endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     options: dict[str, Any] = {}
     if endpoint and not environment.get("AWS_S3_ENDPOINT"):
@@ -274,6 +275,8 @@ def _s3_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
         options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"
+    if "AWS_REQUEST_PAYER" in environment:
+        options["AWS_REQUEST_PAYER"] = PAYER if pays_requests(environment) else ""
     return options
 
 

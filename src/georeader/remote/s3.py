@@ -18,8 +18,8 @@ ANSWER_SECONDS = 60.0
 #: Where neither the environment nor a profile names a region.
 REGION_DEFAULT = "us-east-1"
 
-#: A signed URL of S3 is valid for a week at most.
-_WEEK_SECONDS = 7 * 24 * 3600
+#: What S3 expects of a requester who pays, and the header for it.
+PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
 
 #: What botocore raises where there is nothing to sign with, by the names of its classes.
 _NO_CREDENTIALS = (
@@ -45,14 +45,6 @@ class Caller(Protocol):
         """Do an operation, such as "put_object"."""
         ...
 
-    def abort_url(self, bucket: str, key: str, upload: str) -> str | None:
-        """Give a signed URL whose DELETE aborts an upload in parts; None where there is none to be had."""
-        ...
-
-    def recipe(self) -> dict[str, Any] | None:
-        """Give what `caller_of` needs in another process to make the same; None where it can't be told as JSON."""
-        ...
-
 
 class BotoCaller:
     """Requests by a client of botocore, or boto3."""
@@ -68,18 +60,6 @@ class BotoCaller:
         """Do an operation."""
         return getattr(self._client, operation)(**arguments)
 
-    def abort_url(self, bucket: str, key: str, upload: str) -> str | None:
-        """Give a signed URL that aborts an upload."""
-        arguments = {"Bucket": bucket, "Key": key, "UploadId": upload}
-        url: str = self._client.generate_presigned_url(
-            "abort_multipart_upload", Params=arguments, ExpiresIn=_WEEK_SECONDS
-        )
-        return url
-
-    def recipe(self) -> dict[str, Any] | None:
-        """Say that it comes from the environment."""
-        return {"by": "environment"}
-
 
 class S3fsCaller:
     """Requests by a filesystem of s3fs, with its own settings."""
@@ -94,42 +74,37 @@ class S3fsCaller:
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """Do an operation."""
-        return self._filesystem.call_s3(operation, **arguments)
-
-    def abort_url(self, bucket: str, key: str, upload: str) -> str | None:
-        """Give a signed URL that aborts an upload."""
-        from fsspec.asyn import sync
-
-        async def signed() -> str:
-            client = await self._filesystem.get_s3(bucket)
-            arguments = {"Bucket": bucket, "Key": key, "UploadId": upload}
-            url: str = await client.generate_presigned_url(
-                "abort_multipart_upload", Params=arguments, ExpiresIn=_WEEK_SECONDS
-            )
-            return url
-
-        found: str = sync(self._filesystem.loop, signed)
-        return found
-
-    def recipe(self) -> dict[str, Any] | None:
-        """Give the filesystem's options; None where they are more than text, a session for instance."""
-        try:
-            return {"by": "s3fs", "filesystem": self._filesystem.to_json()}
-        except (TypeError, ValueError):
-            return None
+        # s3fs drops the parameter where an operation does not have it.
+        payer = {"RequestPayer": PAYER} if pays_requests() else {}
+        return self._filesystem.call_s3(operation, payer, **arguments)
 
 
-def caller_of(recipe: Mapping[str, Any]) -> Caller:
-    """Make a caller as another process has it.
+def is_unsigned(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether AWS_NO_SIGN_REQUEST asks for requests without a signature; values are read as GDAL does.
 
-    Raises:
-        Exception: What the client raises on what it can't be made of.
+    Example:
+        >>> is_unsigned({"AWS_NO_SIGN_REQUEST": "YES"}), is_unsigned({"AWS_NO_SIGN_REQUEST": "no"}), is_unsigned({})
+        (True, False, False)
     """
-    if recipe["by"] == "environment":
-        return BotoCaller(boto_client(1))
-    from fsspec import AbstractFileSystem
+    return _is_true(environment.get("AWS_NO_SIGN_REQUEST", ""))
 
-    return S3fsCaller(AbstractFileSystem.from_json(recipe["filesystem"]))
+
+def pays_requests(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether AWS_REQUEST_PAYER says that the requester pays, as for GDAL: "requester", or any true value.
+
+    Example:
+        >>> pays_requests({"AWS_REQUEST_PAYER": "requester"}), pays_requests({"AWS_REQUEST_PAYER": "false"})
+        (True, False)
+    """
+    return _is_true(environment.get("AWS_REQUEST_PAYER", ""))
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() not in ("", "no", "false", "off", "0")
+
+
+def _add_payer(request: Any, **_: Any) -> None:
+    request.headers[PAYER_HEADER] = PAYER
 
 
 def boto_client(connections: int) -> Any:
@@ -143,16 +118,22 @@ def boto_client(connections: int) -> Any:
         Exception: What botocore raises on a profile that is not there.
     """
     sessions = import_extra("botocore.session", extra="cloud", purpose="writing to s3://")
+    botocore = import_extra("botocore", extra="cloud", purpose="writing to s3://")
+    signature = {"signature_version": botocore.UNSIGNED} if is_unsigned() else {}
     config = import_extra("botocore.config", extra="cloud", purpose="writing to s3://").Config(
         retries={"total_max_attempts": 1},  # they are made where uploads are, by one rule for all stores
         max_pool_connections=connections,
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
+        **signature,
     )
     session = sessions.Session()
     session.register_component("data_loader", _data_loader())
     region = session.get_config_variable("region") or os.environ.get("AWS_REGION") or REGION_DEFAULT
-    return session.create_client("s3", region_name=region, config=config)
+    client = session.create_client("s3", region_name=region, config=config)
+    if pays_requests():
+        client.meta.events.register("before-sign.s3", _add_payer)
+    return client
 
 
 @cache

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from georeader.errors import MissingExtraError, ReadError
+from georeader.remote.address import parse_address
+from georeader.remote.filesystems import environment_options
+from georeader.remote.obstores import make_store
 from georeader.remote.log_redaction import redacted_logs
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
 from geotoolz.operator import Output
@@ -45,10 +47,21 @@ def _asked(output: Output) -> bool:
             output.fs.head(output.path)  # a store of obstore
             return True
         filesystem, path = _filesystem(output)
+        if filesystem is None:
+            return _is_in_store(output.path)
         filesystem.invalidate_cache()
         return bool(filesystem.info(path).get("type") != "directory")
     except FileNotFoundError:
         return False
+
+
+def _is_in_store(url: str) -> bool:
+    """Ask a cloud's store by obstore, where fsspec has nothing for its scheme."""
+    address = parse_address(url)
+    if address is None or address.store not in ("s3", "gs", "az"):
+        raise ImportError(f"fsspec has nothing for {redact_url(url)}")
+    make_store(address).head(address.key)
+    return True
 
 
 def _filesystem(output: Output) -> tuple[Any, str]:
@@ -61,7 +74,7 @@ def _filesystem(output: Output) -> tuple[Any, str]:
         options = {"client_kwargs": {"headers": dict(output.http_headers)}} if output.http_headers else {}
         return fsspec.filesystem(scheme, **options), output.path
     try:
-        filesystem, path = fsspec.core.url_to_fs(output.path)
+        filesystem, path = fsspec.core.url_to_fs(output.path, **environment_options(output.path))
     except ImportError:
-        return import_module("obstore.fsspec").FsspecStore(scheme), output.path
+        return None, output.path
     return filesystem, path

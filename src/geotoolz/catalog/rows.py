@@ -16,6 +16,7 @@ from typing import Any
 
 from georeader.errors import OptionError, ReadError
 from georeader.extras import import_extra
+from georeader.remote.filesystems import environment_options
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_url
 from geotoolz.catalog.stac_rows import feature_row, is_feature, is_stac_object, object_rows
 from geotoolz.errors import RowError
@@ -82,7 +83,7 @@ def _read_file(path: str) -> list[Row]:
 
     redactor = Redactor(secrets_of_url(path))
     try:
-        with fsspec.open(path, "rb") as file:
+        with fsspec.open(path, "rb", **environment_options(path)) as file:
             content = file.read()
         return readers[suffix](content, path)
     except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
