@@ -82,9 +82,8 @@ class Case:
 
     @property
     def may_leave_an_upload(self) -> bool:
-        """obstore does not look for an upload whose beginning it did not hear of; docs/destinations.md says so."""
-        is_lost = isinstance(self.do, (ResetBeforeAnswer, ResetInAnswer))
-        return is_lost and self.point.name == "create" and self.destination in ("s3-store", "gcs")
+        """Where the answer that names an upload is lost, it remains; docs/destinations.md says so."""
+        return isinstance(self.do, (ResetBeforeAnswer, ResetInAnswer)) and self.point.name == "create"
 
 
 def _is_bucket(request: Request) -> bool:

@@ -59,6 +59,12 @@ class Front:
         """What an upload in parts left behind; Azure, which has no such thing, forgets blocks by itself."""
         return self.server.open_uploads() if hasattr(self.server, "open_uploads") else []
 
+    def abort(self, upload: Any) -> None:
+        """Do what a lifecycle rule of the bucket does with an upload that was left."""
+        self.server.client.abort_multipart_upload(
+            Bucket=self.server.bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+        )
+
 
 @dataclass
 class Maker:

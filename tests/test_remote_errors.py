@@ -12,6 +12,7 @@ import fsspec
 import pytest
 from obstore.store import S3Store
 
+from chains import assert_no_cycle
 from faults.answers import azure_error, gcs_error, s3_error
 from faults.proxy import Fault, FaultProxy, Match, refused_url
 from georeader import RasterioReader, save_cog
@@ -52,6 +53,7 @@ def refusal(path: str, advice: str, name: str = "", **options: Any) -> Georeader
     with pytest.raises(GeoreaderError) as caught:
         save_cog(small(), path, **options)
     check(caught.value, name or path, ADVICE.get(advice, advice))
+    assert_no_cycle(caught.value)
     assert isinstance(caught.value, DestinationError)
     return caught.value
 
@@ -61,6 +63,7 @@ def read_refusal(path: str, name: str = "", **options: Any) -> ReadError:
     with pytest.raises(ReadError) as caught:
         RasterioReader(path, **options)
     check(caught.value, name or path, "")
+    assert_no_cycle(caught.value)
     return caught.value
 
 

@@ -58,6 +58,7 @@ class ObstorePut:
         self._failures = failures
         self._overwrite = overwrite
         self._save = secrets.token_hex(16)
+        self._etag = ""
         self._obstore = import_extra("obstore", extra="cloud", purpose=repr(self.name))
 
     def check(self) -> None:
@@ -87,9 +88,16 @@ class ObstorePut:
             self._at_once(finished)
         else:
             self._in_parts(finished)
-        found = self._size_there(self._make_store(0))
-        if found is not None and found != finished.size_bytes:
-            raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the store tells of {found}")
+        found = self._head(self._make_store(0))
+        if found is None:
+            return
+        etag = str(found.get("e_tag") or "").strip('"')
+        if not self._overwrite and self._etag and etag and etag != self._etag:
+            raise self._exists()  # a store that ignores the condition has let another replace it
+        if found["size"] != finished.size_bytes:
+            raise WriteError(
+                f"{self.name!r}: size mismatch: sent {finished.size_bytes} bytes, the store reports {found['size']}"
+            )
 
     def _one_request_bytes(self) -> int:
         return ONE_REQUEST_BYTES if type(self._make_store(0)).__name__ == "AzureStore" else WITHOUT_PARTS_BYTES
@@ -150,7 +158,9 @@ class ObstorePut:
                 raise
 
     def _put(self, store: Any, body: Any, own: Mapping[str, str] | None = None, **options: Any) -> None:
-        self._obstore.put(store, self._key, body, attributes=self._attributes(store) | dict(own or {}), **options)
+        attributes = self._attributes(store) | dict(own or {})
+        result = self._obstore.put(store, self._key, body, attributes=attributes, **options)
+        self._etag = str(result.get("e_tag") or "").strip('"')
 
     @staticmethod
     def _attributes(store: Any) -> dict[str, str]:

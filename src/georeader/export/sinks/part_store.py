@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 
@@ -32,10 +31,6 @@ class PartStore(Protocol):
 
     def begin(self) -> str:
         """Begin an upload in parts; give its name."""
-        ...
-
-    def guard(self, upload: str) -> AbstractContextManager[Any]:
-        """Watch over an upload: left by the process's death, or an exception, it is aborted from outside."""
         ...
 
     def send(self, upload: str, number: int, body: bytes) -> Any:

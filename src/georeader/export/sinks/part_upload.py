@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-from georeader.errors import GeoreaderError, WriteError
+from georeader.errors import GeoreaderError
 from georeader.export.sinks.part_store import PartStore
 from georeader.export.workers import Workers
 
@@ -36,7 +36,6 @@ class PartUpload:
         self._store = store
         self._workers = Workers(SENDERS, name="georeader-upload")
         self._cleanup = ExitStack()
-        self._guard = ExitStack()
         self._upload: str | None = None
         self._flying: list[tuple[int, Future[Any]]] = []
         self._free_senders = threading.Semaphore(SENDERS)
@@ -58,7 +57,6 @@ class PartUpload:
         """
         if self._upload is None:
             self._upload = self._store.begin()
-            self._guard.enter_context(self._store.guard(self._upload))
             self._cleanup.enter_context(self._workers)
         self._free_senders.acquire()
         self._land(only_arrived=True)
@@ -94,7 +92,6 @@ class PartUpload:
         if self._upload is not None:
             self._store.complete(self._upload, self._parts, self._size_bytes)
             self._upload = None
-            self._guard.close()
         self._cleanup.close()
 
     def abort(self, *, is_urgent: bool = False) -> None:
@@ -109,24 +106,19 @@ class PartUpload:
             return
         futures = [future for _, future in self._flying if not future.cancel()]
         self._flying.clear()
-        flying = wait(futures, URGENT_PATIENCE_SECONDS if is_urgent else PATIENCE_SECONDS).not_done
+        wait(futures, URGENT_PATIENCE_SECONDS if is_urgent else PATIENCE_SECONDS)
         self._aborted.set()
-        is_gone = self._abort_upload(upload)
-        if is_gone and not flying:
-            self._guard.close()
-        else:  # the guard goes on trying
-            self._guard.__exit__(WriteError, WriteError(f"{self._store.name!r}: not aborted yet"), None)
+        self._abort_upload(upload)
         # Threads that hang in a request are daemons; they end by themselves, and their results are dropped.
         self._workers.__exit__(KeyboardInterrupt, None, None)
         self._cleanup.pop_all()
 
-    def _abort_upload(self, upload: str) -> bool:
+    def _abort_upload(self, upload: str) -> None:
         try:
             self._store.abort(upload)
         except GeoreaderError as error:
             _LOG.warning(
-                "%s: the upload %s can't be aborted and its parts may be left in the store: %s",
+                "%s: the upload %s cannot be aborted: %s; its parts remain in the store until a lifecycle rule of the "
+                "bucket (AbortIncompleteMultipartUpload) removes them",
                 self._store.name, upload, error,
             )  # fmt: skip
-            return False
-        return True

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 import re
+import secrets
+import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from georeader.errors import DestinationError, ExistsError, GeoreaderError, WriteError
+from georeader.errors import DestinationError, ExistsError, WriteError
 from georeader.export.checksum import crc32
-from georeader.export.sinks.guardian import Guardian
-from georeader.export.sinks.s3_orphans import orphans
 from georeader.export.sinks.target import CONTENT_TYPE
 from georeader.remote.failures import ADVICE, Failures
 from georeader.remote.s3 import Caller, code_of, status_of
@@ -32,10 +29,19 @@ MAX_PARTS = 10_000
 #: An upload is aborted so often, at most: somebody may be waiting.
 ABORT_ATTEMPTS = 3
 
+#: Metadata by which a save knows its own object where it may not replace another's.
+SAVE_NAME = "georeader-save"
+
+#: With overwrite=False, a store that may ignore the condition is asked for the winner after so long, or after twice the
+#: time that CompleteMultipartUpload took: writers that completed at the same moment have then finished.
+SETTLE_SECONDS = 0.5
+MAX_SETTLE_SECONDS = 10.0
+
+#: Hosts of Amazon S3, which obeys the condition.
+_AMAZON_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
+
 #: Stores whose parts have to be all of one size, but for the last.
 _EVEN_PARTS_HOSTS = ("r2.cloudflarestorage.com",)
-
-_LOG = logging.getLogger("georeader")
 
 _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
 
@@ -61,6 +67,8 @@ class S3Object:
         self._place = {"Bucket": bucket, "Key": key}
         self._failures = failures
         self._overwrite = overwrite
+        self._save = secrets.token_hex(16)
+        self._mark: dict[str, Any] = {} if overwrite else {"Metadata": {SAVE_NAME: self._save}}
 
     def check(self) -> None:
         """Refuse a bucket that is not there; and an object that is, where it may not be replaced.
@@ -91,69 +99,25 @@ class S3Object:
             WriteError: It can't be sent, or did not arrive as it was sent.
         """
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        answer = self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE)
+        answer = self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE, **self._mark)
         self._check_sum(answer, body, "it")
-        self._check_size(len(body))
+        self._check_there(answer.get("ETag"), len(body))
 
     def begin(self) -> str:
         """Begin an upload in parts.
 
         Raises:
             DestinationError: The store refuses it.
+            WriteError: The store's answer names no upload.
         """
-        is_unheard = self._caller.tries_again
-
-        def run() -> Any:
-            nonlocal is_unheard
-            try:
-                return self._caller.call("create_multipart_upload", ContentType=CONTENT_TYPE, **self._place)
-            except BaseException as error:
-                is_unheard |= not isinstance(error, Exception) or not 300 <= status_of(error) < 500
-                raise
-
-        begun, upload = datetime.now(UTC), ""
-        self._guardian = Guardian()
-        if (recipe := self._caller.recipe()) is not None:
-            self._guardian.look_for({"caller": recipe, "begun": begun.timestamp(), **self._place})
-        try:
-            upload = str(self._failures.tried(run, "no upload can be begun")["UploadId"])
-        finally:
-            is_clean = not is_unheard or self._tried_to_forget(upload, begun)
-            if not upload:  # let go of, or left to go on trying
-                self._guardian.__exit__(None if is_clean else WriteError, None, None)
-        return upload
-
-    def _tried_to_forget(self, upload: str, begun: datetime) -> bool:
-        """Abort what an attempt began whose answer was lost; give whether the store could be asked for it."""
-        try:
-            self.forget_unheard(begun, datetime.now(UTC), heard=upload)
-        except GeoreaderError as error:  # who may write need not be allowed to list: a lifecycle rule does it
-            _LOG.warning(
-                "%s: an upload may be left in the store that was begun by a request whose answer was lost: %s",
-                self.name, error,
-            )  # fmt: skip
-            return False
-        return True
-
-    def forget_unheard(self, begun: datetime, ended: datetime, *, heard: str = "") -> int:
-        """Abort uploads of this object that were begun within a time and have no part; give how many.
-
-        Raises:
-            GeoreaderError: They can't be: not everybody may list.
-        """
-
-        def run() -> list[str]:
-            return list(orphans(self._caller.call, *self._place.values(), begun=begun, ended=ended, heard=heard))
-
-        names = self._failures.tried(run, "its uploads can't be listed", attempts=ABORT_ATTEMPTS)
-        for name in names:
-            self.abort(name)
-        return len(names)
-
-    def guard(self, upload: str) -> AbstractContextManager[Any]:
-        """Watch over an upload: should this process die, another one aborts it."""
-        self._guardian.abort(self._caller.abort_url(self._place["Bucket"], self._place["Key"], upload))
-        return self._guardian
+        answer = self._call("create_multipart_upload", "no upload can be begun", ContentType=CONTENT_TYPE, **self._mark)
+        upload = answer.get("UploadId")
+        if not upload:
+            raise WriteError(
+                f"{self.name!r}: the store answered CreateMultipartUpload without an UploadId; check that the endpoint "
+                f"{self._caller.endpoint!r} is one of S3's API"
+            )
+        return str(upload)
 
     def send(self, upload: str, number: int, body: bytes) -> dict[str, Any]:
         """Send a part.
@@ -165,6 +129,8 @@ class S3Object:
             "upload_part", f"part {number} can't be sent", UploadId=upload, PartNumber=number, Body=body
         )
         self._check_sum(answer, body, f"part {number}")
+        if not answer.get("ETag"):
+            raise WriteError(f"{self.name!r}: part {number}: the store's answer has no ETag; check the endpoint")
         known = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if answer.get(name)}
         return {"PartNumber": number} | known
 
@@ -182,14 +148,19 @@ class S3Object:
             WriteError: It can't be made, or has another size.
         """
         ordered = [parts[number] for number in sorted(parts)]
-        self._conditionally(
+        if not self._overwrite and self._head() is not None:  # some stores ignore the condition of the next request
+            raise self._exists()
+        begun = time.monotonic()
+        answer = self._conditionally(
             "complete_multipart_upload",
             _etag_of(ordered),
             size_bytes,
             UploadId=upload,
             MultipartUpload={"Parts": ordered},
         )
-        self._check_size(size_bytes)
+        if not self._overwrite and not is_amazon(self._caller.endpoint):
+            time.sleep(min(max(SETTLE_SECONDS, 2 * (time.monotonic() - begun)), MAX_SETTLE_SECONDS))
+        self._check_there(answer.get("ETag") or _etag_of(ordered), size_bytes)
 
     def abort(self, upload: str) -> None:
         """Forget an upload; one that is gone is fine.
@@ -235,10 +206,19 @@ class S3Object:
         return self._failures.tried(run)
 
     def _is_there(self, etag: str | None, size_bytes: int) -> bool:
+        """Return whether the object is this one: an earlier attempt made it, and its answer was lost."""
         found = self._head()
-        if found is None or int(found["ContentLength"]) != size_bytes:
+        if found is None or found.get("ContentLength") != size_bytes:
             return False
-        return etag is not None and str(found.get("ETag", "")).strip('"') == etag
+        return self._has_mark(found, etag) is True
+
+    def _has_mark(self, found: Mapping[str, Any], etag: str | None) -> bool | None:
+        """Return whether an object is this save's, by its metadata, or else by its ETag; None: neither says."""
+        mark = found.get("Metadata", {}).get(SAVE_NAME)
+        if mark is not None:
+            return bool(mark == self._save)
+        said = str(found.get("ETag", "")).strip('"')
+        return said == etag.strip('"') if said and etag else None
 
     def _head(self) -> dict[str, Any] | None:
         """Look at the object; None where there is none."""
@@ -254,20 +234,33 @@ class S3Object:
 
         return self._failures.tried(run, "it can't be looked at")
 
-    def _check_size(self, size_bytes: int) -> None:
-        """Compare what the store has with what was sent; who may write but not read can't."""
+    def _check_there(self, etag: str | None, size_bytes: int) -> None:
+        """Compare what the store has with what was sent; the check is skipped for write-only credentials.
 
-        def run() -> int | None:
+        Args:
+            etag: Of what was sent, or None.
+            size_bytes: Of what was sent.
+
+        Raises:
+            ExistsError: The object is another's that was put there meanwhile, and it may not be replaced.
+            WriteError: It has another size.
+        """
+
+        def run() -> Mapping[str, Any]:
             try:
-                return int(self._caller.call("head_object", **self._place)["ContentLength"])
+                found: Mapping[str, Any] = self._caller.call("head_object", **self._place)
             except Exception as error:
                 if status_of(error) == 403 or isinstance(error, PermissionError):
-                    return None
+                    return {}
                 raise
+            return found
 
         found = self._failures.tried(run, "it was sent, but can't be looked at")
-        if found is not None and found != size_bytes:
-            raise WriteError(f"{self.name!r}: {size_bytes} bytes were sent, but the store tells of {found}")
+        if not self._overwrite and found and self._has_mark(found, etag) is False:
+            raise self._exists()
+        said = found.get("ContentLength")
+        if said is not None and said != size_bytes:
+            raise WriteError(f"{self.name!r}: size mismatch: sent {size_bytes} bytes, the store reports {said}")
 
     def _exists(self) -> ExistsError:
         return ExistsError(f"{self.name!r} {ADVICE['exists']}")
@@ -281,6 +274,16 @@ def wants_even_parts(endpoint: str) -> bool:
         (True, False)
     """
     return (urlsplit(endpoint).hostname or "").endswith(_EVEN_PARTS_HOSTS)
+
+
+def is_amazon(endpoint: str) -> bool:
+    """Return whether an endpoint is Amazon S3's own; "" is.
+
+    Example:
+        >>> is_amazon("https://s3.eu-west-1.amazonaws.com"), is_amazon("http://127.0.0.1:9000")
+        (True, False)
+    """
+    return not endpoint or (urlsplit(endpoint).hostname or "").endswith(_AMAZON_HOSTS)
 
 
 def _crc32(body: bytes) -> str:
