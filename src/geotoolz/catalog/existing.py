@@ -8,8 +8,8 @@ from typing import Any
 from georeader.errors import MissingExtraError, ReadError
 from georeader.remote.address import parse_address
 from georeader.remote.filesystems import environment_options
-from georeader.remote.obstores import make_store
 from georeader.remote.log_redaction import redacted_logs
+from georeader.remote.obstores import make_store
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
 from geotoolz.operator import Output
 
