@@ -61,7 +61,7 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
         raise OptionError(f"indexes={grid.indexes!r} {problem}")
     if like is None:
         return _said(grid)
-    source = open_source(like)
+    source = open_source(like, may_read=False)
     try:
         spec = replace(source.spec, has_mask=False)
     finally:

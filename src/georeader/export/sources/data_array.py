@@ -10,14 +10,15 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader.errors import ShapeError
+from georeader.caller import warn_caller
+from georeader.errors import MetadataWarning, ShapeError
 from georeader.export.source import Source
 from georeader.export.sources.axes import Axes, Key
 from georeader.export.sources.described import describe
 from georeader.export.sources.in_memory import ArraySource
 from georeader.export.sources.mapped import MappedSource, droppable_mapping, is_mapped
-from georeader.export.sources.packing import PackedSource, packing_of
-from georeader.export.sources.rio_metadata import band_numbers, metadata_of, nodata_of
+from georeader.export.sources.packing import PackedSource, Packing, fitting, packing_of
+from georeader.export.sources.rio_metadata import band_numbers, metadata_of, nodata_of, without_encoding
 from georeader.export.sources.rio_place import place_of, spatial_dims
 from georeader.export.sources.sliced import SlicedSource, Windows, windows_of
 from georeader.export.spec import SourceSpec
@@ -39,7 +40,7 @@ class _Seen:
     fill_value_was_said: bool = True
 
 
-def open_data_array(array: Any, missing: Any = UNSAID) -> Source:
+def open_data_array(array: Any, missing: Any = UNSAID, *, may_read: bool = True) -> Source:
     """See an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
 
     Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates say
@@ -48,11 +49,14 @@ def open_data_array(array: Any, missing: Any = UNSAID) -> Source:
     stored again as they were in their file: with its dtype, scale, offset and fill value. Without an encoding they are
     stored as they are, with the nodata, scale and offset of ``attrs``.
 
+    An encoding that the values have outgrown does not apply: see `packing.fitting`.
+
     Nothing is loaded but windows, and none of them stays in the DataArray: its ``values`` are never touched.
 
     Args:
         array: Of numpy, of dask, or lazily opened from a file.
         missing: What NaN becomes in a file of integers, where the caller says so; None: nothing.
+        may_read: False: no pixel is read that is not in memory, and an encoding is taken as it is.
 
     Raises:
         ShapeError: A Dataset; more than one dimension besides rows and columns; or chunks of a size not known.
@@ -67,6 +71,34 @@ def open_data_array(array: Any, missing: Any = UNSAID) -> Source:
             "them, as in data['red'], or those of one dtype as bands: data.to_dataarray(dim='band'), which forgets "
             "their nodata, scales and units, so write them again"
         )
+    return pack(open_values(array, missing), missing, may_read=may_read)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A raster whose values are still as the array has them.
+
+    Attributes:
+        source: Has the values; its spec has nodata, scales and offsets as they are to be stored.
+        packing: How the values are stored; None: as they are, since they are not numbers.
+        bare: The spec without nodata, scales and offsets of the encoding: of values that are stored as they are.
+    """
+
+    source: Source
+    packing: Packing | None
+    bare: SourceSpec
+
+
+def open_values(array: Any, missing: Any = UNSAID) -> Opened:
+    """Open a DataArray, and say how its values are to be stored; no pixel is read.
+
+    Args:
+        array: As in `open_data_array`.
+        missing: As in `open_data_array`.
+
+    Raises:
+        GeoreaderError: As `open_data_array`.
+    """
     rows, columns = spatial_dims(array)
     if not array.size:
         raise ShapeError(f"data_save has the dimensions {dict(array.sizes)}, and no pixels")
@@ -76,10 +108,37 @@ def open_data_array(array: Any, missing: Any = UNSAID) -> Source:
     if packing is not None and missing is not UNSAID and (packing.fill is not None or packing.dtype.kind in "iu"):
         packing = replace(packing, fill=missing)
     seen = _see(array, rows, columns, axes, metadata_of(array, band, count), None if packing is None else packing.fill)
-    source = _open_values(array, axes, seen)
-    if packing is None or not packing.changes(array.dtype):
+    source = _open_pixels(array, axes, seen)
+    bare = replace(seen, attrs=without_encoding(seen.attrs, array), fill_value_default=nodata_of(array))
+    return Opened(source, packing, describe(bare, dtype=array.dtype, has_mask=source.spec.has_mask))
+
+
+def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
+    """Return a source of what is stored: values in their encoding, or as they are where they have outgrown it.
+
+    Args:
+        opened: Has the values.
+        missing: As in `open_data_array`.
+        may_read: As in `open_data_array`.
+
+    Raises:
+        ReadError: Values that are looked at can't be read.
+    """
+    source, packing, dtype = opened.source, opened.packing, opened.source.spec.dtype
+    if packing is None or not packing.changes(dtype):
         return source
-    return PackedSource(source, packing)
+    source, lost = fitting(source, packing, may_read=may_read)
+    if lost is None:
+        is_seen = source.is_in_memory or isinstance(source, MappedSource)
+        return PackedSource(source, packing, source.spec, checks=not is_seen)
+    warn_caller(
+        f"the encoding of {source.name} ({packing}) can't hold its values, such as {lost!s}: they are saved as "
+        f"{dtype}, as they are; array.drop_encoding() does so without a warning",
+        MetadataWarning,
+    )
+    own = packing.unpacked(dtype, missing)
+    fill = opened.bare.fill_value if own.fill is None else own.fill
+    return PackedSource(source, own, replace(opened.bare, fill_value=fill))
 
 
 def _see(array: Any, rows: Hashable, columns: Hashable, axes: Axes, attrs: dict[str, Any], fill: Any) -> _Seen:
@@ -109,8 +168,8 @@ def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | Non
     return band, Axes(count=len(array.dims), band=band_axis, row=position[rows], column=position[columns])
 
 
-def _open_values(array: Any, axes: Axes, seen: _Seen) -> Source:
-    """Tell apart where values lie: `values` and `data` of a lazy DataArray would load it, so they are not asked."""
+def _open_pixels(array: Any, axes: Axes, seen: _Seen) -> Source:
+    """Open the values where they are: `values` and `data` of a lazy DataArray would load it, so they are not used."""
     name = "DataArray" if array.name is None else f"DataArray {array.name!r}"
     variable = array.variable
     if variable._in_memory:

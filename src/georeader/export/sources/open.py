@@ -22,14 +22,15 @@ from georeader.rasterio_reader import RasterioReader
 from georeader.unsaid import UNSAID
 
 
-def open_source(data: Any, missing: Any = UNSAID) -> Source:
-    """Look at an object and say what raster it is; no pixel is read of one that says its dtype.
+def open_source(data: Any, missing: Any = UNSAID, *, may_read: bool = True) -> Source:
+    """Open an object as a source; no pixel is read of one that says its dtype, but of a packed DataArray.
 
     Args:
         data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray, or any
             object of the GeoData protocol.
         missing: What missing pixels are to be in the file, where the caller says so: of use to sources that have NaN in
             place of it.
+        may_read: False: no pixel of a packed DataArray is read, unless it is in memory.
 
     Raises:
         GeoreferenceError: It has no transform or CRS attribute, or unusable ones; or it has no pixels.
@@ -52,7 +53,7 @@ def open_source(data: Any, missing: Any = UNSAID) -> Source:
     if xarray is not None and isinstance(data, (xarray.DataArray, xarray.Dataset)):
         from georeader.export.sources.data_array import open_data_array
 
-        return open_data_array(data, missing)
+        return open_data_array(data, missing, may_read=may_read)
     return _open_protocol(data)
 
 

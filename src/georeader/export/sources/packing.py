@@ -2,7 +2,10 @@
 
 A DataArray that was opened with ``mask_and_scale`` has physical values and NaN; its ``encoding`` tells how they were
 stored: value = stored * scale_factor + add_offset, missing where stored == _FillValue, all of a dtype (CF Conventions
-1.11, sections 2.5.1 and 8.1; xarray's documentation of "encoding"). Pure.
+1.11, sections 2.5.1 and 8.1; xarray's documentation of "encoding").
+
+An encoding stays with an array whose values are changed in place, copied with other data or resampled. Where it can not
+hold them without loss, they are stored as they are.
 """
 
 from __future__ import annotations
@@ -18,8 +21,20 @@ from georeader.errors import DtypeError, MetadataError
 from georeader.export.dtypes import convert_pixels
 from georeader.export.pyramid import Mask, Region
 from georeader.export.source import Source, SourceAround
+from georeader.export.sources.ahead import AheadSource, boxes_ahead
+from georeader.export.sources.mapped import MappedSource
 from georeader.export.sources.rio_metadata import per_band
 from georeader.export.spec import SourceSpec
+from georeader.unsaid import UNSAID
+
+#: Entries of an encoding that xarray and rioxarray make when they open a file.
+_MARKS_OF_FILES = ("source", "original_shape", "preferred_chunks", "rasterio_dtype")
+
+#: Pixels that are looked at at a time.
+_LOOKED_AT_PX = 2**20
+
+#: Pixels that are read ahead at most, of each of three chunks.
+_AHEAD_PX = 2**22
 
 
 @dataclass(frozen=True)
@@ -31,12 +46,14 @@ class Packing:
         scales: One per band; stored = (value - offset) / scale. Empty: values are stored as they are.
         offsets: One per band, or empty.
         fill: What NaN is stored as, or None.
+        is_of_file: It is that of the file which the values were read from, and was not set for a file to come.
     """
 
     dtype: np.dtype[Any]
     scales: tuple[float, ...] = ()
     offsets: tuple[float, ...] = ()
     fill: Any = None
+    is_of_file: bool = False
 
     def pack(self, values: NDArray[Any], bands: range) -> NDArray[Any]:
         """Give what is stored.
@@ -73,8 +90,65 @@ class Packing:
                 f"is, {values.dtype}, and encoding['_FillValue'] says what NaN becomes"
             ) from error
 
+    def may_lose(self, dtype: np.dtype[Any]) -> bool:
+        """Return whether values of a dtype may have fractions that what is stored does not hold.
+
+        A scale and an offset that were set for a file to come say how exactly values are wanted.
+        """
+        is_scaled = bool(self.scales or self.offsets)
+        return self.dtype.kind in "iu" and (self.is_of_file if is_scaled else dtype.kind == "f")
+
+    def lost_value(self, values: NDArray[Any], bands: range) -> Any:
+        """Return a value that would come back as another one, or as a missing one; None if all come back.
+
+        Values out of the dtype's range are not looked for: `pack` refuses them.
+
+        Args:
+            values: (band, row, column).
+            bands: Which bands they are.
+
+        Example:
+            >>> packing = Packing(np.dtype("int16"), scales=(0.5,), offsets=(10.0,), fill=-1, is_of_file=True)
+            >>> packing.lost_value(np.array([[[10.0, 11.5, np.nan]]]), range(1)) is None
+            True
+            >>> float(packing.lost_value(np.array([[[10.0, 11.3, np.nan]]]), range(1)))
+            11.3
+        """
+        if not self.may_lose(values.dtype) or values.dtype.kind not in "iuf":
+            return None
+        numbers = values.astype(np.float64)
+        offsets = _along_bands(self.offsets, bands, numbers) if self.offsets else 0.0
+        scales = _along_bands(self.scales, bands, numbers) if self.scales else 1.0
+        with np.errstate(invalid="ignore", over="ignore"):
+            stored = np.rint((numbers - offsets) / scales)
+            lost = np.abs(stored * scales + offsets - numbers) > self._rounding(values.dtype, numbers, offsets)
+            if self.is_of_file and self.fill is not None and values.dtype.kind == "f":
+                lost |= stored == self.fill
+        return values[lost][0] if lost.any() else None
+
+    def _rounding(self, dtype: np.dtype[Any], numbers: NDArray[Any], offsets: Any) -> Any:
+        """Return what unpacking rounds away: it multiplies and adds in the values' own precision."""
+        if not self.scales and not self.offsets:
+            return 0.0
+        eps = np.finfo(dtype if dtype.kind == "f" else np.float64).eps
+        return 2 * float(eps) * (np.abs(numbers) + np.abs(offsets))
+
+    def unpacked(self, dtype: np.dtype[Any], missing: Any) -> Packing:
+        """Return how values are stored as they are, where what was missing in the file is NaN.
+
+        Args:
+            dtype: Of the values.
+            missing: What NaN becomes, where the caller says so; else UNSAID.
+        """
+        own = np.nan if self.fill is not None and dtype.kind in "fc" else None
+        return Packing(dtype, fill=own if missing is UNSAID else missing)
+
+    def __str__(self) -> str:
+        scaled = f", scale {self.scales[0]:g}" if self.scales else ""
+        return f"{self.dtype}{scaled}" + (f", offset {self.offsets[0]:g}" if self.offsets else "")
+
     def changes(self, dtype: np.dtype[Any]) -> bool:
-        """Tell whether anything is to be done with values of a dtype."""
+        """Return whether values of a dtype are stored as others."""
         return bool(self.dtype != dtype or self.scales or self.offsets or (self._fills and dtype.kind in "fc"))
 
     @property
@@ -89,30 +163,83 @@ class PackedSource(SourceAround):
         packing: How.
     """
 
-    def __init__(self, source: Source, packing: Packing) -> None:
+    def __init__(self, source: Source, packing: Packing, spec: SourceSpec, *, checks: bool = False) -> None:
         """Take a source.
 
         Args:
             source: Has the values.
             packing: How they are stored.
+            spec: What is stored; its dtype is that of ``packing``.
+            checks: Values that the packing loses are refused; they were not all looked at before.
         """
         super().__init__(source)
         self.packing = packing
+        self._spec = replace(spec, dtype=packing.dtype)
+        self._checks = checks
 
     @property
     def spec(self) -> SourceSpec:
         """What is stored."""
-        return replace(self.source.spec, dtype=self.packing.dtype)
+        return self._spec
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window, and pack it.
 
         Raises:
             Exception: What the source raises.
-            DtypeError: The packing's dtype can't hold a value.
+            DtypeError: The packing can't hold a value.
         """
         values, mask = super().read(region, bands)
+        lost = self.packing.lost_value(visible(values, mask), bands) if self._checks else None
+        if lost is not None:
+            raise DtypeError(
+                f"{lost!s} is lost in the array's encoding ({self.packing}), which other windows fit: "
+                f"array.drop_encoding() is saved as it is, {values.dtype}"
+            )
         return self.packing.pack(values, bands), mask
+
+
+def fitting(source: Source, packing: Packing, *, may_read: bool) -> tuple[Source, Any]:
+    """Look at values before they are packed.
+
+    Those in memory are looked at all. Of others, which cost something to read, up to three chunks are: the first, that
+    in the middle and the last, until one has different values. They are held and not read again.
+
+    Args:
+        source: Has the values.
+        packing: How they are to be stored.
+        may_read: False: nothing is read that is not in memory.
+
+    Returns:
+        The source, which holds what was read ahead, and a value that the packing loses, or None.
+
+    Raises:
+        ReadError: The source fails.
+    """
+    spec = source.spec
+    if not packing.may_lose(spec.dtype):
+        return source, None
+    if source.is_in_memory or isinstance(source, MappedSource):
+        rows = max(1, _LOOKED_AT_PX // (spec.count * spec.width_px))
+        for start in range(0, spec.height_px, rows):
+            region = Region(start, min(start + rows, spec.height_px), 0, spec.width_px)
+            lost = packing.lost_value(visible(*source.read(region, range(spec.count))), range(spec.count))
+            if lost is not None:
+                return source, lost
+        return source, None
+    ahead = AheadSource(source)
+    for box in boxes_ahead(spec, source.chunks, _AHEAD_PX) if may_read else ():
+        values = visible(*ahead.read_ahead(box))
+        lost = packing.lost_value(values, box.bands)
+        valid = values[values == values]
+        if lost is not None or (valid.size and valid.min() < valid.max()):
+            return ahead, lost
+    return ahead, None
+
+
+def visible(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
+    """Return values with NaN where they are floating-point numbers and masked."""
+    return values if mask is None or values.dtype.kind != "f" else np.where(mask, values, values.dtype.type(np.nan))
 
 
 def packing_of(
@@ -140,7 +267,7 @@ def packing_of(
     stored = _stored_dtype(encoding, dtype)
     fill = next((encoding[name] for name in ("_FillValue", "missing_value") if encoding.get(name) is not None), None)
     fill = None if fill is None else _unwrapped(np.ravel(fill)[0], stored)
-    return Packing(stored, scales, offsets, fill)
+    return Packing(stored, scales, offsets, fill, is_of_file=any(name in encoding for name in _MARKS_OF_FILES))
 
 
 def _stored_dtype(encoding: Mapping[Any, Any], dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -83,6 +83,13 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     return {key: value for key, value in found.items() if value is not None}
 
 
+def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
+    """Return what `metadata_of` found without the scales and offsets that come from the array's encoding."""
+    said = {"scales": ("scales", "scale_factor"), "offsets": ("offsets", "add_offset")}
+    encoded = [key for key, names in said.items() if all(array.attrs.get(name) is None for name in names)]
+    return {key: value for key, value in found.items() if key not in encoded}
+
+
 def _measure(array: Any) -> dict[str, Any]:
     """Return the entries that say what the numbers measure: units, scales and offsets."""
     attrs = array.attrs
