@@ -348,5 +348,10 @@ def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
 
 
 def _photometric_of(dataset: Any) -> str | None:
-    """Return what GDAL does not tell by colour interpretations: that a grey band's smallest value is white."""
+    """Return what GDAL does not tell by colour interpretations: that a grey band's smallest value is white.
+
+    Of single bits it makes a colour table, white and black.
+    """
+    if dataset.colorinterp[0] is ColorInterp.palette:
+        return None
     return "MINISWHITE" if dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None

@@ -39,9 +39,10 @@ def preview(
 
     Each band is stretched between two percentiles of its valid pixels in the level that was read. Bands whose colour
     interpretation is red, green and blue, and three bands of which nothing is said, are shown as they are where they
-    are uint8; bool is black and white; a colour table gives its colours. Of complex numbers the magnitude is shown.
-    Pixels are transparent where they are masked, nodata, NaN or infinite in all bands that are shown, or not in the
-    colour table; an alpha band of uint8 gives its own transparency, one of another dtype is opaque where it is not 0.
+    are uint8; bool is black and white; a colour table gives its colours; the first band of a MINISWHITE raster is
+    inverted. Of complex numbers the magnitude is shown. Pixels are transparent where they are masked, nodata, NaN or
+    infinite in all bands that are shown, or not in the colour table; an alpha band of uint8 gives its own transparency,
+    one of another dtype is opaque where it is not 0.
 
     Rows and columns are shown as they lie in the raster, not turned north. Where a pixel's sides differ by more than
     1 % in units of the CRS, the coarser axis is enlarged to the proportions that it has there.

@@ -22,6 +22,7 @@ class Colouring:
         colormap: ((pixel value, (red, green, blue, alpha)), ...), or None.
         is_mask: They are 0 and 1, shown black and white.
         are_finished: They are 8-bit colours, shown as they are unless ``percentiles`` are said.
+        inverted: Position of the band whose smallest value is white (MINISWHITE), or None.
         has_alpha: The last band says where the others are visible.
         percentiles: Of the stretch; None: the default.
     """
@@ -30,6 +31,7 @@ class Colouring:
     colormap: Colormap | None = None
     is_mask: bool = False
     are_finished: bool = False
+    inverted: int | None = None
     has_alpha: bool = False
     percentiles: tuple[float, float] | None = None
 
@@ -57,7 +59,8 @@ def colour(pixels: NDArray[Any], mask: NDArray[np.bool_] | None, how: Colouring)
         picture = np.empty((*pixels.shape[1:], len(bands) + 1), np.uint8)
         picture[..., -1] = 255 if alpha is None else alpha
         for channel, (band, is_valid) in enumerate(zip(bands, valid, strict=True)):
-            picture[..., channel] = _levels(band, is_valid, how)
+            levels = _levels(band, is_valid, how)
+            picture[..., channel] = 255 - levels if channel == how.inverted else levels
     picture[~np.logical_or.reduce(valid)] = 0
     picture[picture[..., -1] == 0] = 0
     return picture

@@ -84,6 +84,7 @@ def _colouring(spec: SourceSpec, shown: ShownBands, wish: PictureWish) -> Colour
         colormap=spec.metadata.colormap if spec.count == 1 else None,
         is_mask=is_mask,
         are_finished=shown.are_finished,
+        inverted=shown.colours.index(0) if spec.metadata.photometric == "MINISWHITE" and 0 in shown.colours else None,
         has_alpha=shown.alpha is not None,
         percentiles=wish.percentiles,
     )

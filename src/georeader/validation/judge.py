@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+from georeader.validation.judge_colours import judge_colours
 from georeader.validation.judge_layout import judge_layout
 from georeader.validation.judge_pyramid import judge_pyramid
 from georeader.validation.judge_tiles import judge_tiles
@@ -57,7 +58,12 @@ def judge(measurement: Measurement) -> tuple[Problem, ...]:
     """
     problems = [_of_fault(fault, measurement) for fault in measurement.faults]
     if measurement.directories:
-        problems += [*judge_layout(measurement), *judge_pyramid(measurement), *judge_tiles(measurement)]
+        problems += [
+            *judge_layout(measurement),
+            *judge_pyramid(measurement),
+            *judge_colours(measurement),
+            *judge_tiles(measurement),
+        ]
     return tuple(sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR))
 
 

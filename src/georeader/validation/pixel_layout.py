@@ -50,6 +50,7 @@ class PixelLayout:
         planar: 1: samples of a pixel side by side; 2: each band in tiles of its own.
         predictor: 1, 2 or 3.
         extra_samples: Values of the tag: 1 and 2 are alpha bands.
+        interpretations: (band, counted from 0, and GDAL's name) of colour interpretations in GDAL's metadata.
         fill_order: 1: the first bit of a byte is the most significant.
         subsampling: (horizontal, vertical) of YCbCr.
         jpeg_tables: Of all JPEG tiles.
@@ -70,6 +71,7 @@ class PixelLayout:
     planar: int = CHUNKY
     predictor: int = 1
     extra_samples: tuple[int, ...] = ()
+    interpretations: tuple[tuple[int, str], ...] = ()
     fill_order: int = 1
     subsampling: tuple[int, int] = (1, 1)
     jpeg_tables: bytes = field(default=b"", repr=False)

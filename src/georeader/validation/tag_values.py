@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,11 @@ MAX_VALUE_BYTES = 2**18
 MAX_TILES = 2**23
 
 _FILL_ORDER = 266
+
+#: An item of GDAL's metadata, and its attributes.
+_ITEM = re.compile(rb"<Item\s([^<>]{1,300})>([^<>]{1,40})</Item>")
+_ATTRIBUTE = re.compile(rb'(\w+)="([^"]*)"')
+
 _LARGEST_SIZE_PX = 2**31 - 1
 _WHOLE = {TagType.BYTE: "u1", TagType.SHORT: "u2", TagType.LONG: "u4", TagType.LONG8: "u8"}
 
@@ -79,6 +85,13 @@ class TagReader:
         """Give a value's bytes; none where there is no such tag."""
         entry = self._raw.entries.get(tag)
         return b"" if entry is None else self._bytes(tag, entry)
+
+    def optional_data(self, tag: int) -> bytes:
+        """Return a value's bytes; none where there is no such tag, and of a value that is longer than is read."""
+        entry = self._raw.entries.get(tag)
+        if entry is None or entry.extent is None or entry.extent.length_bytes > MAX_VALUE_BYTES:
+            return b""
+        return self._bytes(tag, entry)
 
     def array(self, tag: int, count: int) -> NDArray[np.uint64] | None:
         """Give the numbers of a tile array, which has so many; None, and a note, where it is anything else."""
@@ -157,6 +170,7 @@ def read_layout(tags: TagReader, raw: RawDirectory, header: Header) -> PixelLayo
         planar=tags.number(TagNumber.PLANAR_CONFIGURATION, CHUNKY, (CHUNKY, PLANAR)),
         predictor=tags.number(TagNumber.PREDICTOR, 1, (1, 2, 3)),
         extra_samples=tags.numbers(TagNumber.EXTRA_SAMPLES, ()),
+        interpretations=_interpretations(tags.optional_data(TagNumber.GDAL_METADATA)),
         fill_order=tags.number(_FILL_ORDER, 1, (1, 2)),
         subsampling=(across, down) if {across, down} <= {1, 2, 4} else (1, 1),
         jpeg_tables=tags.data(TagNumber.JPEG_TABLES),
@@ -164,6 +178,17 @@ def read_layout(tags: TagReader, raw: RawDirectory, header: Header) -> PixelLayo
         is_big_endian=header.is_big_endian,
     )  # fmt: skip
     return None if tags.is_broken else layout
+
+
+def _interpretations(metadata: bytes) -> tuple[tuple[int, str], ...]:
+    """Return (band, name) of the colour interpretations in GDAL's metadata, which may be no XML at all."""
+    found: list[tuple[int, str]] = []
+    for attributes, name in _ITEM.findall(metadata[:MAX_VALUE_BYTES]):
+        said = dict(_ATTRIBUTE.findall(attributes))
+        sample = said.get(b"sample", b"")
+        if said.get(b"role") == b"colorinterp" and sample.isdigit() and len(sample) < 6:
+            found.append((int(sample), name.decode("ascii", "replace").strip().lower()))
+    return tuple(sorted(found))
 
 
 def read_tiles(
