@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foreign.cases import WINDOW
+from foreign.cases import SHAPE, WINDOW
 
 Reading = dict[str, np.ndarray[Any, Any]]
 
@@ -53,8 +53,16 @@ def _what_is_missing(reader: str) -> str | None:
         return None if shutil.which("tiffinfo") else "on Debian: apt-get install libtiff-tools"
     if reader == "Debian's GDAL":
         return None if _debian_has_gdal() else "on Debian: apt-get install python3-gdal"
+    if reader == "ImageMagick":
+        return None if _imagemagick() else "on Debian: apt-get install imagemagick"
+    reader = {"Pillow": "PIL"}.get(reader, reader)
     module = reader.replace("-", "_")
     return None if importlib.util.find_spec(module) else "it comes with georeader-cog[test]"
+
+
+def _imagemagick() -> str | None:
+    """Give ImageMagick's program: version 7's, Debian's own name for that of version 6, or the usual one."""
+    return next(filter(None, map(shutil.which, ("magick", "convert-im6.q16", "convert"))), None)
 
 
 def _debian_has_gdal() -> bool:
@@ -74,6 +82,35 @@ def ask_geotiff_js(paths: Sequence[Path], folder: Path) -> list[Reading | str]:
     """Give for each file what geotiff.js reads, or the words in which it refuses. Node starts once."""
     answers = _ask(["node", str(HERE / "node" / "read.mjs")], paths, folder)
     return [answer.get("error") or _raw_regions(answer["regions"]) for answer in answers]
+
+
+def look_by_geotiff_js(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
+    """Give for each file what geotiff.js' readRGB shows, (row, column, channel) of 8 or 16 bits, or why it refuses."""
+    folder.mkdir(exist_ok=True)
+    answers = _ask(["node", str(HERE / "node" / "look.mjs")], paths, folder)
+    return [
+        answer.get("error") or np.moveaxis(_raw_regions({"full": answer["picture"]})["full"], 0, -1)
+        for answer in answers
+    ]
+
+
+def look_by_imagemagick(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
+    """Give for each file what ImageMagick shows, (row, column, channel) of 8-bit RGBA, or why it refuses.
+
+    One process takes all of them; it goes on after a file that it can't read.
+    """
+    program = _imagemagick()
+    assert program is not None
+    folder.mkdir(exist_ok=True)
+    targets = [folder / f"{number}.rgba" for number in range(len(paths))]
+    each = [
+        ["(", f"{path}[0]", "-depth", "8", "-write", f"rgba:{target}", "+delete", ")"]
+        for path, target in zip(paths, targets, strict=True)
+    ]
+    command = [program, *(word for words in each for word in words), "null:"]
+    said = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stderr
+    shape = (*SHAPE, 4)
+    return [np.fromfile(file, "uint8").reshape(shape) if file.exists() else said[-500:] for file in targets]
 
 
 def _raw_regions(regions: dict[str, Any]) -> Reading:

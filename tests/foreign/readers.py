@@ -123,4 +123,20 @@ async def _paste(file: Any, level: int, rows: tuple[int, int], columns: tuple[in
     return pasted[:, : ifd.image_height, : ifd.image_width]
 
 
+def see_by_pillow(path: Path) -> np.ndarray[Any, Any]:
+    """Pillow: (row, column, channel) of 8-bit red, green, blue and alpha.
+
+    Raises:
+        OSError: Pillow knows no such file (PIL.UnidentifiedImageError), or can't decode it.
+        ValueError: It can't decode it.
+    """
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if not image.mode.startswith("I;16"):
+            return np.asarray(image.convert("RGBA"))
+        grey = np.asarray(image)[..., np.newaxis] // 257
+    return np.concatenate([grey, grey, grey, np.full_like(grey, 255)], axis=-1).astype("uint8")
+
+
 IN_PROCESS = {"tifffile": read_by_tifffile, "async-tiff": read_by_async_tiff}
