@@ -138,7 +138,7 @@ def test_fresh_statistics_stand_beside_the_tags(engine: str, make_tensor: MakeTe
     assert float(found["STATISTICS_MAXIMUM"]) == tensor.values.max()
 
 
-@pytest.mark.parametrize("key", ["TIFFTAG_WIBBLE", "AREA_OR_POINT", "OFFSET", "DESCRIPTION", "OVR_RESAMPLING_ALG"])
+@pytest.mark.parametrize("key", ["TIFFTAG_WIBBLE", "AREA_OR_POINT", "OFFSET", "DESCRIPTION", "OVERVIEW_RESAMPLING"])
 def test_keys_that_mean_something_of_a_file_are_plain_text_of_a_band(
     key: str, make_tensor: MakeTensor, tmp_path: Path
 ) -> None:

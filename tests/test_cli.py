@@ -184,7 +184,7 @@ def test_an_option_said_again_is_one_for_each_band(source: Path, tmp_path: Path)
     done = run("cog", source, tmp_path / "out.tif", "--profile", "RESAMPLING=min", "--profile", "RESAMPLING=max")
 
     assert done.exit_code == 0, done.output
-    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == "MIN,MAX"
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == "MIN,MAX"
 
 
 def test_an_option_may_be_written_as_in_python(source: Path, tmp_path: Path) -> None:

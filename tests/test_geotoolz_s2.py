@@ -136,7 +136,7 @@ def test_with_a_path_a_cog_is_saved_and_the_tensor_returned_all_the_same(tmp_pat
     config = json.loads(tags.pop("geotoolz_config"))
     assert config["boa_add_offset"] == -1000
     assert "path" not in config
-    assert {key: tags[key] for key in tags if key not in ("AREA_OR_POINT", "OVR_RESAMPLING_ALG")} == {
+    assert {key: tags[key] for key in tags if key not in ("AREA_OR_POINT", "OVERVIEW_RESAMPLING")} == {
         "geotoolz_operator": "S2_L2A_NDVI", "georeader_version": georeader.__version__, "boa_add_offset": "-1000",
         "source_bands": "B04=3, B08=1, SCL=2", "source": str(tmp_path / "l2a.tif"), "orbit": "R094", "model": "v2",
     }  # fmt: skip

@@ -53,7 +53,7 @@ def test_each_band_has_its_own_method(interleave: str, rng: np.random.Generator,
         twice = OF_A_BLOCK[method](blocks(once))
         assert np.array_equal(overview(tmp_path / "out.tif", 1)[band], twice), method
     with rasterio.open(tmp_path / "out.tif") as dataset:
-        assert dataset.tags()["OVR_RESAMPLING_ALG"] == "MIN,MAX,OR,NEAREST,AVERAGE"
+        assert dataset.tags()["OVERVIEW_RESAMPLING"] == "MIN,MAX,OR,NEAREST,AVERAGE"
 
 
 def test_the_middle_value_is_one_that_is_there(rng: np.random.Generator, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_it_writes_a_cog_by_the_profile(tmp_path: Path, good_cog: Callable[[Path
     np.testing.assert_array_equal(reader.values, values)
     assert reader.nodata == -1
     assert reader.descriptions == ["a", "b"]
-    assert reader.tags() | {"k": "v", "OVR_RESAMPLING_ALG": "NEAREST"} == reader.tags()
+    assert reader.tags() | {"k": "v", "OVERVIEW_RESAMPLING": "NEAREST"} == reader.tags()
     assert profile == before
     good_cog(tmp_path / "out.tif")
 

@@ -347,7 +347,7 @@ def test_palettes_of_several_bands_are_left_out_with_a_warning_and_stay_classes(
     with pytest.warns(MetadataWarning, match="colour tables are left out"):
         save_cog(tensor, tmp_path / "out.tif")
 
-    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == "NEAREST"
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == "NEAREST"
 
 
 def test_tags_of_the_source_give_way_to_the_callers_whatever_their_case(make_tensor: Any, tmp_path: Path) -> None:

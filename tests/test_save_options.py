@@ -324,7 +324,7 @@ def test_resampling_takes_gdals_and_rasterios_names(method: Any, tmp_path: Path)
     save_cog(picture(), tmp_path / "out.tif", profile_arg={"OVERVIEW_RESAMPLING": method})
 
     name = getattr(method, "name", method).upper().replace("CUBIC_SPLINE", "CUBICSPLINE")
-    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == name
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == name
 
 
 class TestConstants:

@@ -120,7 +120,7 @@ def test_averages_of_complex_numbers_leave_out_nodata_and_nan(
     reader = RasterioReader(tmp_path / "out.tif")
     np.testing.assert_array_equal(reader.values, values)
     assert reader.overviews() == [2, 4]
-    assert reader.tags()["OVR_RESAMPLING_ALG"] == "AVERAGE"
+    assert reader.tags()["OVERVIEW_RESAMPLING"] == "AVERAGE"
     good_cog(tmp_path / "out.tif")
 
 
@@ -169,7 +169,7 @@ def test_classes_never_gain_invented_values(name: str, tmp_path: Path) -> None:
     known = set(np.unique(classes.values).astype(int))
     for level in range(2):
         assert set(np.unique(overview(tmp_path / "out.tif", level))) <= known
-    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == "NEAREST"
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == "NEAREST"
 
 
 def test_classes_of_bool_stay_classes_when_saved_as_another_dtype(tmp_path: Path) -> None:
@@ -204,17 +204,19 @@ def test_the_asked_method_is_used_and_recorded(
         reference.write(values)
         reference.build_overviews([2, 4], method)
     np.testing.assert_array_equal(overview(tmp_path / "out.tif"), overview(tmp_path / "reference.tif"))
-    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == name.upper()
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == name.upper()
     good_cog(tmp_path / "out.tif")
 
 
-@pytest.mark.parametrize("key", ["OVR_RESAMPLING_ALG", "ovr_resampling_alg"])
+@pytest.mark.parametrize("key", ["OVERVIEW_RESAMPLING", "OVR_RESAMPLING_ALG", "ovr_resampling_alg"])
 def test_a_method_recorded_in_the_source_is_not_passed_on(key: str, make_tensor: Any, tmp_path: Path) -> None:
     source = make_tensor((1, 600, 600), attrs={"tags": {key: "LANCZOS", "kept": "yes"}})
 
     save_cog(source, tmp_path / "with.tif", profile_arg={"OVERVIEWS": "NONE"})
 
-    assert {"OVR_RESAMPLING_ALG", "ovr_resampling_alg"}.isdisjoint(RasterioReader(tmp_path / "with.tif").tags())
+    assert {"OVERVIEW_RESAMPLING", "OVR_RESAMPLING_ALG", "ovr_resampling_alg"}.isdisjoint(
+        RasterioReader(tmp_path / "with.tif").tags()
+    )
 
 
 @given(
@@ -268,7 +270,7 @@ def test_nan_does_not_spread_where_gdal_warps(tmp_path: Path) -> None:
 
     assert RasterioReader(tmp_path / "out.tif").count == 1
     assert not np.isnan(overview(tmp_path / "out.tif")).any()
-    assert RasterioReader(tmp_path / "out.tif").tags()["OVR_RESAMPLING_ALG"] == "AVERAGE"
+    assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == "AVERAGE"
 
 
 def test_large_tiles_do_not_make_the_pyramid_shallower(
@@ -315,7 +317,7 @@ class TestAddOverviews:
         for name, method in (("measured", "average"), ("classes", "nearest")):
             with rasterio.open(tmp_path / f"{name}.tif") as again:
                 assert again.tags(ns="rio_overview") == {"resampling": method}
-                assert again.tags()["OVR_RESAMPLING_ALG"] == method.upper()
+                assert again.tags()["OVERVIEW_RESAMPLING"] == method.upper()
 
     def test_it_leaves_out_nan(self, tmp_path: Path) -> None:
         values = np.ones((1, 600, 600), "float32")

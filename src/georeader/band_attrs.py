@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from georeader.errors import MetadataError
+from georeader.export.recorded_resampling import RECORDING_TAGS
 
 PER_BAND_KEYS = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
 
@@ -77,8 +78,12 @@ def without_bands(attrs: Mapping[str, Any]) -> Attrs:
 
 
 def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
-    """Drop scale, offset, unit and colours: the numbers are others now."""
-    return {key: value for key, value in attrs.items() if key not in ENCODING_KEYS}
+    """Drop scale, offset, unit, colours and the overviews' resampling: the numbers are others now."""
+    kept = {key: value for key, value in attrs.items() if key not in ENCODING_KEYS}
+    tags = kept.get("tags")
+    if isinstance(tags, Mapping) and any(str(key).upper() in RECORDING_TAGS for key in tags):
+        kept["tags"] = {key: value for key, value in tags.items() if str(key).upper() not in RECORDING_TAGS}
+    return kept
 
 
 def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:

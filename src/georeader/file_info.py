@@ -20,6 +20,7 @@ from rasterio.rpc import RPC
 from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning, ReadError
 from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.recorded_resampling import RESAMPLING_TAG, recorded_resamplings
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
 from georeader.kept_open import opened
 from georeader.remote.log_redaction import redacted_logs
@@ -113,7 +114,7 @@ class FileInfo:
         colorinterp: GDAL's names of the colour interpretations.
         colormap: Colour table of a one-band file, or None.
         photometric: "MINISWHITE" where the first band's smallest value is white, else None.
-        tags: File-level metadata.
+        tags: File-level metadata, with the resampling of the overviews as OVERVIEW_RESAMPLING.
         band_tags: Metadata of each band, without the STATISTICS_... that GDAL derives from its pixels.
         gcps: Ground control points, or None.
         rpcs: Rational polynomials, or None.
@@ -213,7 +214,7 @@ def read_file_info(dataset: Any) -> FileInfo:
         colorinterp=tuple(interp.name for interp in dataset.colorinterp),
         colormap=_colormap_of(dataset),
         photometric=_photometric_of(dataset),
-        tags=dict(_read_text(dataset, "tags", {})),
+        tags=_tags_of(dataset),
         band_tags=tuple(_band_tags_of(dataset, band) for band in dataset.indexes),
         gcps=_control_points_of(dataset),
         rpcs=_rational_polynomials_of(dataset),
@@ -245,6 +246,40 @@ def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
             "that the others' missing pixels become data. Give all bands one nodata first, or save them one by one",
             MetadataWarning,
         )
+
+
+def _tags_of(dataset: Any) -> dict[str, str]:
+    """Read the file's tags, and the resampling of its overviews where GDAL from 3.12 on records it."""
+    tags = dict(_read_text(dataset, "tags", {}))
+    noted = dataset.tags(ns="IMAGE_STRUCTURE").get(RESAMPLING_TAG)
+    if noted and not recorded_resamplings(tags, dataset.count):
+        tags[RESAMPLING_TAG] = noted
+    return tags
+
+
+def read_resamplings(dataset: Any, tags: Mapping[str, Any], indexes: Sequence[int]) -> tuple[str, ...]:
+    """Return the method of each band's overviews: by the file's tags, else by those that GDAL gives overviews.
+
+    Args:
+        dataset: The file, or one of its overviews.
+        tags: Of the file.
+        indexes: Bands, counted from 1.
+
+    Returns:
+        One per band, or nothing if none is recorded.
+    """
+    found = recorded_resamplings(tags, dataset.count)
+    if not found:
+        noted = [_noted_at_overview(dataset, band) for band in dataset.indexes]
+        found = recorded_resamplings({RESAMPLING_TAG: ",".join(noted)}, dataset.count)
+    return tuple(found[index - 1] for index in indexes) if found else ()
+
+
+def _noted_at_overview(dataset: Any, band: int) -> str:
+    """Read a band's RESAMPLING, which GDAL notes at each overview."""
+    has_overviews = bool(dataset.overviews(band))
+    noted = dataset.get_tag_item("RESAMPLING", bidx=band, ovr=0) if has_overviews else None
+    return str(noted or dataset.tags(band).get("RESAMPLING") or "")
 
 
 def _band_tags_of(dataset: Any, band: int) -> dict[str, str]:

@@ -35,7 +35,7 @@ def preview(
     Of a file, the smallest overview is read whose longer side is not shorter than the picture's; where there is none,
     the whole raster is, piece by piece. What is still larger than the picture is averaged, nodata, NaN, masked and
     transparent pixels left out. Classes are picked: bool, what has a colour table, and what has overviews by NEAREST or
-    MODE (GDAL's tag OVR_RESAMPLING_ALG).
+    MODE (the tag OVERVIEW_RESAMPLING, or what else records it).
 
     Each band is stretched between two percentiles of its valid pixels in the level that was read. Bands whose colour
     interpretation is red, green and blue, and three bands of which nothing is said, are shown as they are where they

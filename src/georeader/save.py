@@ -294,7 +294,7 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     """Build overviews 2, 4, 8, ... on an open rasterio dataset, down to the first with both sides within ``tile_size``.
 
     They are averages that leave out nodata, and NaN where there is no nodata; or picked (nearest) for a raster with a
-    colour table. The method that was used is recorded in the tag OVR_RESAMPLING_ALG and in the namespace rio_overview.
+    colour table. The method that was used is recorded in the tag OVERVIEW_RESAMPLING and in the namespace rio_overview.
 
     Args:
         rst_out: A rasterio dataset open for writing or update.

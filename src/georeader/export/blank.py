@@ -68,12 +68,13 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
         source.close()
     if grid.indexes is not None:
         bands = band_positions(grid.indexes, spec.count, "like")
-        spec = replace(spec, count=len(bands), metadata=pick_bands(spec.metadata, bands))
+        methods = tuple(spec.overview_resamplings[band] for band in bands) if spec.overview_resamplings else ()
+        spec = replace(spec, count=len(bands), metadata=pick_bands(spec.metadata, bands), overview_resamplings=methods)
     whole = _shape(grid, spec)
     numbers = spec.dtype if grid.dtype is None else _dtype(grid.dtype)
     if (whole[0], numbers) != (spec.count, spec.dtype):
         bare = metadata_from_attrs({}, whole[0])
-        spec = replace(spec, metadata=bare, fill_value=None, fill_value_was_said=False)
+        spec = replace(spec, metadata=bare, fill_value=None, fill_value_was_said=False, overview_resamplings=())
     elif grid.transform is not None:
         # They say where another raster lies.
         spec = replace(spec, metadata=replace(spec.metadata, gcps=None, rpcs=None))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
 from georeader.export.dtypes import WIDE_DTYPES
+from georeader.export.recorded_resampling import RESAMPLING_TAG
 from georeader.export.resample import halve, halve_mask
 from georeader.export.spec import ExportSpec
 
@@ -29,12 +30,12 @@ def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> No
 
 
 def record_resampling(dataset: Any, resampling: str) -> None:
-    """Note the method as rasterio does (namespace ``rio_overview``) and as the tag OVR_RESAMPLING_ALG.
+    """Note the method as rasterio does (namespace ``rio_overview``) and as the tag OVERVIEW_RESAMPLING.
 
     Copies into COG order drop the namespace; the tag stays.
     """
     dataset.update_tags(ns="rio_overview", resampling=_RESAMPLING_BY_NAME[resampling].name)
-    dataset.update_tags(OVR_RESAMPLING_ALG=resampling)
+    dataset.update_tags(**{RESAMPLING_TAG: resampling})
 
 
 def averages_are_ours(spec: ExportSpec, *, has_mask: bool = False) -> bool:

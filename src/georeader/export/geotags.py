@@ -25,7 +25,9 @@ from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 from georeader.export import tiff
 from georeader.export.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
+from georeader.export.option_names import GDAL_RESAMPLINGS
 from georeader.export.placed_tags import place_like, placed_at
+from georeader.export.recorded_resampling import RESAMPLING_TAG
 from georeader.export.spec import ExportSpec
 from georeader.export.statistics import BandStatistics, statistics_tags
 from georeader.export.tiff import Tag, TagNumber, TagType
@@ -87,11 +89,20 @@ def _asked(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple
         with file.open(height=1, width=1, **place_and_kind(spec), **_version(spec)) as dataset:
             describe(dataset, spec)
             if spec.overview_factors:
-                dataset.update_tags(OVR_RESAMPLING_ALG=spec.resampling)
+                dataset.update_tags(**{RESAMPLING_TAG: spec.resampling})
             for band, numbers in enumerate(statistics, start=1):
                 dataset.update_tags(band, **statistics_tags(numbers))
         tags = tiff.read_first_directory(bytes(file.getbuffer()))
-    return (*(tag for tag in tags if tag.number not in _LAYOUT_TAGS), *_own_nodata(spec))
+    described = (_with_resampling(tag, spec) for tag in tags if tag.number not in _LAYOUT_TAGS)
+    return (*described, *_own_nodata(spec))
+
+
+def _with_resampling(tag: Tag, spec: ExportSpec) -> Tag:
+    """Add the overviews' resampling where GDAL from 3.12 on reads it, which keeps rasterio from writing there."""
+    if tag.number != TagNumber.GDAL_METADATA or not spec.overview_factors or spec.resampling not in GDAL_RESAMPLINGS:
+        return tag
+    item = f'<Item name="{RESAMPLING_TAG}" domain="IMAGE_STRUCTURE">{spec.resampling}</Item>'.encode()
+    return replace(tag, data=tag.data.replace(b"<GDALMetadata>", b"<GDALMetadata>\n  " + item, 1))
 
 
 def _version(spec: ExportSpec) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rasterio.rpc import RPC
 from georeader.caller import warn_caller
 from georeader.errors import MetadataError, MetadataWarning
 from georeader.export.photometric import photometric_of_attrs, resolve_colours
+from georeader.export.recorded_resampling import RECORDING_TAGS
 from georeader.ground_control import GroundControlPoints, as_control_points
 from georeader.window_utils import normalise_crs
 
@@ -26,7 +27,7 @@ Tags = tuple[tuple[str, str], ...]
 STATISTICS_PREFIX = "STATISTICS_"
 
 #: Tags that GDAL derives from the file itself: copied from another file they would say what is not so.
-_DERIVED_TAGS = ("OVR_RESAMPLING_ALG",)
+_DERIVED_TAGS = RECORDING_TAGS
 
 _TIFF_TEXT_TAGS = tuple(
     f"TIFFTAG_{name}"

@@ -20,6 +20,7 @@ from georeader.export.encoding import Encoding, resolve_encoding
 from georeader.export.masks import with_mask
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
+from georeader.export.recorded_resampling import usable_resamplings
 from georeader.window_utils import compare_crs, normalise_transform, same_transform
 
 _LOG = logging.getLogger("georeader")
@@ -43,6 +44,7 @@ class SourceSpec:
         fill_value_was_said: False while ``fill_value`` is 0 only because nobody said otherwise.
         metadata: What the source knows of its bands and itself.
         has_mask: It has a validity mask besides its pixels.
+        overview_resamplings: Method of each band's overviews that the source records; empty if it records none.
     """
 
     count: int
@@ -55,6 +57,7 @@ class SourceSpec:
     fill_value_was_said: bool
     metadata: Metadata
     has_mask: bool = False
+    overview_resamplings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ def plan_export(
         nodata=resolved_nodata,
         metadata=metadata,
         encoding=encoding,
-        resamplings=_resamplings(encoding, is_classes, source.count),
+        resamplings=_resamplings(encoding, is_classes, source, dtype),
         is_classes=is_classes,
         mask="dataset" if source.has_mask else None,
     )
@@ -218,10 +221,15 @@ def _profiles(
     return defaults, replace(asked, raster=said)
 
 
-def _resamplings(encoding: Encoding, is_classes: bool, count: int) -> tuple[str, ...]:
+def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype: np.dtype[Any]) -> tuple[str, ...]:
+    """Return the methods of the overviews: what the caller asks for, else what the source records, else the default."""
     if isinstance(encoding.resampling, tuple):
         return encoding.resampling
-    return (encoding.resampling or default_resampling(is_classes),) * count
+    if encoding.resampling is not None:
+        return (encoding.resampling,) * source.count
+    recorded = source.overview_resamplings
+    usable = usable_resamplings(recorded, dtype, is_classes=is_classes, is_warped=encoding.warps)
+    return usable or (default_resampling(is_classes),) * source.count
 
 
 def _check_size(encoding: Encoding, source: SourceSpec) -> None:

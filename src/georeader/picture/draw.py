@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,6 @@ from georeader.errors import NodataError, ReadError, ShapeError
 from georeader.export.dtypes import check_nodata, storage_dtype
 from georeader.export.pyramid import Reduction
 from georeader.export.source import Source
-from georeader.export.sources.described import attrs_of
 from georeader.export.spec import SourceSpec, default_resampling
 from georeader.picture.bands import BandWish, ShownBands, choose_bands
 from georeader.picture.colours import Colouring, colour
@@ -62,18 +60,17 @@ def draw(raster: Any, wish: PictureWish) -> NDArray[np.uint8]:
         shown = choose_bands(spec.metadata, spec.count, spec.dtype, wish.bands)
         how = _colouring(spec, shown, wish)
         bands = shown.colours if shown.alpha is None else (*shown.colours, shown.alpha)
-        method = _method(raster, spec.count, shown, how)
+        method = _method(spec, shown, how)
         _check_cost(level.source, len(bands), wish)
         alpha = len(bands) - 1 if how.has_alpha else None
         pixels, mask = read_level(level, bands, Reduction((method,) * len(bands), how.nodata, alpha))
     return resize(colour(pixels, mask, how), level.picture, picks=method in _PICKING)
 
 
-def _method(raster: Any, count: int, shown: ShownBands, how: Colouring) -> str:
-    """Say how pixels are reduced: as the raster's overviews are, which a GDAL tag tells, where those are of classes."""
-    tags = attrs_of(raster).get("tags")
-    told = str(tags.get("OVR_RESAMPLING_ALG", "")).upper().split(",") if isinstance(tags, Mapping) else [""]
-    method = told[shown.colours[0]] if len(told) == count else told[0]
+def _method(spec: SourceSpec, shown: ShownBands, how: Colouring) -> str:
+    """Return how pixels are reduced: as the raster's overviews are, where it records a method for classes."""
+    recorded = spec.overview_resamplings
+    method = recorded[shown.colours[0]] if recorded else None
     return method if method in _PICKING else default_resampling(how.is_mask or how.colormap is not None)
 
 

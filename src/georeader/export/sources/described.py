@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.export.metadata import metadata_from_attrs
 from georeader.export.pyramid import Mask
+from georeader.export.recorded_resampling import recorded_resamplings
 from georeader.export.source_place import settle_place
 from georeader.export.spec import SourceSpec
 from georeader.geotensor import GeoTensor
@@ -58,6 +59,7 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
         fill_value_was_said=getattr(data, "fill_value_was_said", False),
         metadata=metadata,
         has_mask=has_mask,
+        overview_resamplings=recorded_resamplings(attrs.get("tags"), count),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +19,7 @@ from georeader.export.sources.described import describe
 from georeader.export.sources.gdal_environment import CACHE_BYTES
 from georeader.export.sources.handles import CallersHandle, Handles, OwnHandles
 from georeader.export.spec import SourceSpec
-from georeader.file_info import named_errors, read_dtypes, read_file_info, warn_of_nodata
+from georeader.file_info import named_errors, read_dtypes, read_file_info, read_resamplings, warn_of_nodata
 from georeader.rasterio_reader import RasterioReader
 from georeader.remote.reading import raster_path
 from georeader.remote.redaction import redact_url
@@ -143,12 +143,13 @@ def open_reader(reader: RasterioReader) -> RasterSource:
         chunks = _chunks(dataset, reader.window_focus, tuple(reader.indexes))
         is_computed = _is_computed(dataset)
         has_one_dtype = len({dataset.dtypes[index - 1] for index in reader.indexes}) == 1
+        resamplings = read_resamplings(dataset, reader.tags(), tuple(reader.indexes))
     fill = reader.fill_value_default
     if fill == reader.nodata or fill != fill:
         warn_of_nodata(reader.name, reader.nodatavals)
     return RasterSource(
         name=reader.name,
-        spec=describe(reader, dtype=reader.dtype, has_mask=reader.has_mask),
+        spec=replace(describe(reader, dtype=reader.dtype, has_mask=reader.has_mask), overview_resamplings=resamplings),
         handles=handles,
         file_shape=file_shape,
         window=reader.window_focus,
@@ -191,7 +192,10 @@ def open_dataset_source(dataset: Any) -> RasterSource:
     )
     return RasterSource(
         name=redact_url(dataset.name),
-        spec=describe(seen, dtype=np.result_type(*info.dtypes), has_mask=info.has_mask),
+        spec=replace(
+            describe(seen, dtype=np.result_type(*info.dtypes), has_mask=info.has_mask),
+            overview_resamplings=read_resamplings(dataset, info.tags, indexes),
+        ),
         handles=CallersHandle(dataset, _reader_bytes(dataset)),
         is_lent=True,
         file_shape=(info.height_px, info.width_px),
