@@ -49,6 +49,16 @@ class Add(Operator):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Narrow(Operator):
+    """Gives rows of some tiles as uint8."""
+
+    tiles: tuple[str, ...] = ()
+
+    def apply(self, gt: GeoTensor) -> GeoTensor:
+        return gt.astype("uint8") if gt.attrs["row"]["tile"] in self.tiles else gt
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Names(Operator):
     """Is terminal: gives the name of the row, and of the process."""
 

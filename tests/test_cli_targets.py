@@ -10,8 +10,9 @@ import click
 import fsspec
 import pytest
 
-from georeader.command_line.targets import expand, folder_for, pairs_of
+from georeader.command_line.targets import expand, pairs_of
 from georeader.errors import DestinationError, ReadError
+from georeader.remote.local_folders import folders_made
 
 
 @pytest.fixture(autouse=True)
@@ -158,21 +159,21 @@ def test_a_store_that_is_not_there_is_an_error_without_secrets(use_env: Any) -> 
 
 @pytest.mark.parametrize("destination", ["new/sub/out.tif", "file://{here}/new/sub/out.tif"])
 def test_the_folder_of_a_local_file_is_made(destination: str) -> None:
-    with folder_for(destination.format(here=os.getcwd())):
+    with folders_made(destination.format(here=os.getcwd())):
         assert Path("new/sub").is_dir()
 
     assert Path("new/sub").is_dir()
 
 
 def test_a_folder_that_cannot_be_made_is_named() -> None:
-    with pytest.raises(DestinationError, match="its folder can't be made") as caught, folder_for("taken/out.tif"):
+    with pytest.raises(DestinationError, match="its folder can't be made") as caught, folders_made("taken/out.tif"):
         pytest.fail("there is none")
 
     assert "'taken/out.tif'" in str(caught.value)
 
 
 def test_stores_have_no_folders(tmp_path: Path) -> None:
-    with folder_for("s3://bucket/new/out.tif"):
+    with folders_made("s3://bucket/new/out.tif"):
         pass
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "taken"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,13 @@ class Run:
     Attributes:
         is_stopped: Tells whether the run was interrupted, and its saves should end.
         threads_per_save: Threads that each save may use; None: as many as there are.
+        made_folders: Folders that were made for files that then failed. The run removes the empty ones at its end:
+            other rows may be saving into them.
     """
 
     is_stopped: Callable[[], bool]
     threads_per_save: int | None = None
+    made_folders: list[str] = field(default_factory=list, compare=False)
 
     def check(self) -> None:
         """End the work on a row once the run is interrupted.

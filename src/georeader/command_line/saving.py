@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from georeader.command_line import printing
-from georeader.command_line.targets import STANDARD_OUTPUT, Found, folder_for
+from georeader.command_line.targets import STANDARD_OUTPUT, Found
 from georeader.errors import GeoreaderError
+from georeader.remote.local_folders import folders_made
 from georeader.remote.redaction import redact_url
 from georeader.where import Where
 
@@ -125,7 +126,7 @@ def opened(destination: str) -> Iterator[Any]:
     if destination == STANDARD_OUTPUT:
         yield printing.standard_output()
         return
-    with folder_for(destination):
+    with folders_made(destination):
         yield destination
 
 

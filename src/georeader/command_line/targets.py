@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +14,7 @@ import click
 from georeader.errors import DestinationError, GeoreaderError, ReadError
 from georeader.remote.address import local_path_of, parse_address
 from georeader.remote.listing import has_magic, urls_like
+from georeader.remote.local_folders import lies_in, local_path, resolved
 from georeader.remote.redaction import redact_url
 
 #: The destination that is standard output.
@@ -34,7 +34,8 @@ class Found:
 
     Attributes:
         pairs: (source, destination) of each file.
-        errors: (pattern, error) of each pattern that names none.
+        errors: (source, error) of each that is not saved: a pattern that names nothing, or a destination that is a link
+            out of the folder.
     """
 
     pairs: Sequence[tuple[str, str]]
@@ -62,6 +63,7 @@ def pairs_of(sources: Sequence[str], destination: str) -> Found:
     pairs = [(name, _within(destination, name)) for name in names]
     places: dict[str, str] = {}
     read = {_same(name): name for name in names}
+    kept: list[tuple[str, str]] = []
     for source, place in pairs:
         if _same(place) in read:
             raise click.UsageError(f"{redact_url(read[_same(place)])!r} would be replaced; name another folder")
@@ -71,7 +73,22 @@ def pairs_of(sources: Sequence[str], destination: str) -> Found:
                 "give them folders of their own"
             )
         places[place] = source
-    return Found(pairs, errors)
+        try:
+            _check_links(place, destination)
+            kept.append((source, place))
+        except DestinationError as error:
+            errors.append((source, error))
+    return Found(kept, errors)
+
+
+def _check_links(place: str, folder: str) -> None:
+    """Refuse to replace a file outside of the folder that a link in it leads to."""
+    local = local_path(place)
+    if local is not None and not lies_in(local, str(local_path(folder))):
+        raise DestinationError(
+            f"{place!r} is a link to {os.path.realpath(local)!r}, outside of the folder; name that file itself, or "
+            "remove the link"
+        )
 
 
 def _check_folder(destination: str) -> None:
@@ -129,31 +146,6 @@ def expand(source: str) -> list[str]:
     return found
 
 
-@contextmanager
-def folder_for(destination: str) -> Iterator[None]:
-    """Make the folder of a local destination, and remove it again if the block fails; stores have none.
-
-    Raises:
-        DestinationError: It can't be made.
-    """
-    address = parse_address(destination)
-    local = destination if address is None else local_path_of(address)
-    folder = None if local is None else Path(local).absolute().parent
-    made = [] if folder is None else [one for one in (folder, *folder.parents) if not one.exists()]
-    try:
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DestinationError(f"{destination!r}: its folder can't be made: {error}") from error
-    try:
-        yield
-    except BaseException:
-        with suppress(OSError):  # what somebody has put there meanwhile stays
-            for one in made:
-                one.rmdir()
-        raise
-
-
 def is_pattern(source: str) -> bool:
     """Return whether a source stands for several files."""
     if source.lower().startswith(("http://", "https://")):  # "?" begins a query
@@ -170,10 +162,9 @@ def _is_local_file(destination: str) -> bool:
 
 
 def _same(name: str) -> str:
-    """Give what is equal for two ways of writing a local path."""
-    address = parse_address(name)
-    local = name if address is None else local_path_of(address)
-    return name if local is None else os.path.realpath(local)
+    """Return what is equal for two ways of writing a local path."""
+    local = local_path(name)
+    return name if local is None else resolved(local)
 
 
 def _within(folder: str, source: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from georeader import RasterioReader
 from georeader.errors import OptionError
 from georeader.progress import check_progress
+from georeader.remote.local_folders import remove_empty
 from georeader.remote.redaction import Redactor, secrets_of_url
 from geotoolz.catalog.crew import Crew
 from geotoolz.catalog.plan import RowPlan, check_paths, plan_row
@@ -146,11 +147,16 @@ class CatalogPipeline:
         check_paths(plans)
         results: dict[int, RowResult] = {}
         # Closed at once: what progress raises, and Ctrl-C, ends the work.
-        with telling(self.progress, len(plans)) as tell, closing(self._outcomes(plans)) as outcomes:
-            for plan, outcome in outcomes:
-                results[plan.index] = _result(plan, outcome)
-                self._log(results[plan.index])
-                tell(len(results))
+        made_folders: set[str] = set()
+        try:
+            with telling(self.progress, len(plans)) as tell, closing(self._outcomes(plans)) as outcomes:
+                for plan, outcome in outcomes:
+                    made_folders.update(outcome.made_folders)
+                    results[plan.index] = _result(plan, outcome)
+                    self._log(results[plan.index])
+                    tell(len(results))
+        finally:
+            remove_empty(made_folders)
         ordered = [results[index] for index in sorted(results)]
         failed = next((result for result in ordered if result.error is not None), None)
         if failed is not None and self.on_row_error == RAISE:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from georeader.errors import GeoreaderError
-from georeader.remote.address import local_path_of, parse_address
+from georeader.remote.local_folders import local_path, resolved
 from georeader.remote.redaction import redact_url
 from geotoolz.errors import RowError
 from geotoolz.operator import Operator, Output
@@ -129,8 +127,8 @@ def _there(row: Mapping[str, Any]) -> str:
 def check_paths(plans: Sequence[RowPlan]) -> None:
     """Ask that no two rows write to one path, and none where one reads.
 
-    Local paths, file:// among them, are compared as absolute ones, links resolved; on Windows and macOS, where most
-    file systems ignore case, without case too. URLs are compared to the letter.
+    Local paths, file:// and those of local filesystems among them, are compared as absolute ones, links resolved; on
+    Windows and macOS, where most file systems ignore case, without case too. URLs are compared to the letter.
 
     Raises:
         RowError: The message names rows and paths.
@@ -139,7 +137,7 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
     problems: list[str] = []
     for plan in plans:
         for output in plan.outputs:
-            key = key_of(output.path, has_fs=output.fs is not None)
+            key = key_of(output.path, output.fs)
             if key in writers:
                 problems.append(f"rows {writers[key]} and {plan.index} to {redact_url(output.path)!r}")
             writers.setdefault(key, plan.index)
@@ -149,7 +147,7 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
         )
     for plan in plans:
         for source in plan.source if isinstance(plan.source, (list, tuple)) else [plan.source]:
-            writer = writers.get(key_of(source, has_fs=False)) if isinstance(source, str) else None
+            writer = writers.get(key_of(source)) if isinstance(source, str) else None
             if writer is not None:
                 problems.append(f"row {writer} would write where row {plan.index} reads, {redact_url(source)!r}")
     if problems:
@@ -161,16 +159,12 @@ def _some(problems: Sequence[str]) -> str:
     return "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def key_of(path: str, *, has_fs: bool) -> str:
-    """Give what two paths of one file have in common."""
-    if has_fs:
-        return f"fs:{path}"
+def key_of(path: str, fs: Any = None) -> str:
+    """Return what two paths of one file have in common."""
     try:
-        address = parse_address(path)
-        local = path if address is None else local_path_of(address)
-        absolute = None if local is None else os.path.normcase(os.path.realpath(local))
-    except (GeoreaderError, ValueError):  # no path, which whoever reads or writes it says
-        return path
-    if absolute is None:
-        return path
-    return unicodedata.normalize("NFC", absolute).casefold() if sys.platform in ("win32", "darwin") else absolute
+        local = local_path(path, fs)
+        if local is not None:
+            return resolved(local)
+    except (GeoreaderError, ValueError):  # not a path, as the reader or the save says in its turn
+        pass
+    return path if fs is None else f"fs:{path}"

@@ -19,6 +19,7 @@ class Outcome:
         seconds: As in `RowResult`.
         receipt: As in `RowResult`.
         is_skipped: As in `RowResult`.
+        made_folders: Folders that were made for a file that failed.
     """
 
     path: str | None
@@ -26,6 +27,7 @@ class Outcome:
     seconds: float
     receipt: Any = None
     is_skipped: bool = False
+    made_folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,13 @@ class Template:
         """The places to fill in."""
         return tuple(part for part in self.parts if isinstance(part, Field))
 
+    @property
+    def root(self) -> str:
+        """The folder before the first field, as text: no row's file lies outside of it."""
+        literal = self.parts[0] if self.parts and isinstance(self.parts[0], str) else ""
+        before = literal[: max(literal.rfind(separator) for separator in ("/", os.sep)) + 1]
+        return before or os.curdir
+
     def format(self, row: Mapping[str, Any]) -> str:
         """Give the path of a row.
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from georeader import GeoTensor
+from georeader.remote.local_folders import folders_made, lies_in, local_path
 from georeader.remote.redaction import redact_url
-from geotoolz.catalog.template import read_template, template_text
+from geotoolz.catalog.template import Template, read_template, template_text
 from geotoolz.errors import RowError
 from geotoolz.loading import ROW_KEY
 from geotoolz.operator import Operator, Output
+from geotoolz.run_context import current_run
 from geotoolz.saving import check_save_options, save
 
 
@@ -30,15 +32,16 @@ class WriteCOG(Operator):
     Memory: as `georeader.save_cog`.
 
     Attributes:
-        path_template: Local path or URL with fields, as text; URLs stay as they are. Folders have to be there. No field
-            may lie in a URL's host or bucket.
+        path_template: Local path or URL with fields, as text; URLs stay as they are. Folders that are missing are made,
+            and removed again if the save fails and they are empty. No field may lie in a URL's host or bucket.
         save_options: Whatever else `georeader.save_cog` takes: descriptions, tags, profile_arg, fs, nodata, ...
 
     Raises:
         OptionError: At construction: the template has something else in braces, or an option is unknown.
         RowError: No row in ``attrs``; a field that is missing (the message lists the row's fields) or has no value; a
             value with a path separator, "..", a drive, NUL or another control character, "~" at its beginning, or dots
-            alone; for URLs also "?", "#" and percent-encoded characters.
+            alone; for URLs also "?", "#" and percent-encoded characters. Also a path that links lead out of the folder
+            before the template's first field.
         GeoreaderError: As save_cog.
 
     Example:
@@ -69,7 +72,9 @@ class WriteCOG(Operator):
                 f"path_template={redact_url(self.path_template)!r}: the tensor has no attrs[{ROW_KEY!r}] to fill it in "
                 f"with; CatalogPipeline sets it, or you: gt.attrs[{ROW_KEY!r}] = {{'tile_id': ...}}"
             )
-        return save(gt, self.path_for(row), self.save_options)
+        path, run = self.path_for(row), current_run()
+        with folders_made(path, self.save_options.get("fs"), keeps=None if run is None else run.made_folders):
+            return save(gt, path, self.save_options)
 
     def path_for(self, row: Mapping[str, Any]) -> str:
         """Give the path of a row's file.
@@ -77,7 +82,20 @@ class WriteCOG(Operator):
         Raises:
             RowError: See above.
         """
-        return str(self.__dict__["_template"].format(row))
+        template: Template = self.__dict__["_template"]
+        path = template.format(row)
+        if template.fields:
+            self._check_links(path, template.root)
+        return path
+
+    def _check_links(self, path: str, root: str) -> None:
+        fs = self.save_options.get("fs")
+        local = local_path(path, fs)
+        if local is not None and not lies_in(local, str(local_path(root, fs))):
+            raise RowError(
+                f"{path!r} leads by a link to {os.path.realpath(local)!r}, outside of the template's folder {root!r}; "
+                "name another value, or remove the link"
+            )
 
     def outputs(self, row: Mapping[str, Any]) -> tuple[Output, ...]:
         """Give the row's file."""
