@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -115,12 +114,19 @@ class TestTheCallersDataset:
                 found.update(getenv())
 
         with rasterio.Env(GDAL_HTTP_TIMEOUT=7, GDAL_CACHEMAX=99_000_000):
-            handle = CallersHandle(SimpleNamespace(name="in.tif"))
+            handle = CallersHandle(Stub(name="in.tif"))
         thread = threading.Thread(target=read)
         thread.start()
         thread.join()
 
         assert (found["GDAL_HTTP_TIMEOUT"], found["GDAL_CACHEMAX"]) == (7, 99_000_000)
+
+
+class Stub:
+    """Stands for a dataset: unlike a SimpleNamespace it has a hash and takes weak references, as datasets do."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self.__dict__.update(attributes)
 
 
 class Slow(SourceAround):
@@ -210,7 +216,7 @@ class TestUnusualFiles:
         a_file(tmp_path / "in.tif", np.full((2, 300, 280), 2**60 + 1))
         source = open_source(a_mosaic(tmp_path / "in.vrt", ("Int64", ""), ("Float32", "")))
         # A driver that gives them as they are: GDAL's mosaics round them themselves.
-        exact = SimpleNamespace(name="in.h5", read=lambda index, window: np.full((300, 280), 2**60 + 1))
+        exact = Stub(name="in.h5", read=lambda index, window: np.full((300, 280), 2**60 + 1))
 
         with pytest.raises(DtypeError, match="can't be saved as float64 unchanged"):
             replace(source, handles=CallersHandle(exact)).read(Region(0, 300, 0, 280), range(2))

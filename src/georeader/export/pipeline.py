@@ -135,7 +135,7 @@ def export_source(
         if reasons and wishes.engine == "auto":
             _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
         if engine == "gdal":
-            _check_gdal_memory(spec, wishes)
+            _check_gdal_memory(source, spec, wishes)
             receipt = _by_gdal(FilePixels(source, spec), sink, dir_tmpfiles, wishes.progress, begun)
         else:
             receipt = _by_us(source, spec, sink, wishes, begun)
@@ -167,7 +167,7 @@ def check_memory(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes) -
     """
     engine, _ = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
     if engine == "gdal":
-        _check_gdal_memory(spec, wishes)
+        _check_gdal_memory(source, spec, wishes)
     else:
         _work(source, plan_stream(without_predictor(spec), verify=wishes.verify), sink, wishes)
 
@@ -274,9 +274,10 @@ def _cut(values: NDArray[Any], region: Region, bands: slice) -> tuple[NDArray[An
     return values[bands, rows, columns], None
 
 
-def _check_gdal_memory(spec: ExportSpec, wishes: Wishes) -> None:
+def _check_gdal_memory(source: Source, spec: ExportSpec, wishes: Wishes) -> None:
     """Refuse a limit that GDAL's engine, which holds the whole raster, can't keep."""
-    needed_bytes = _GDAL_COPIES * spec.count * spec.height_px * spec.width_px * spec.dtype.itemsize
+    raster_bytes = spec.count * spec.height_px * spec.width_px * spec.dtype.itemsize
+    needed_bytes = source.reader_bytes + _GDAL_COPIES * raster_bytes
     if not isinstance(wishes.max_memory, Unsaid) and needed_bytes > memory_bytes(wishes.max_memory):
         raise OptionError(
             f"max_memory={wishes.max_memory!r}: GDAL's engine, which these options need, holds the whole raster, about "

@@ -20,7 +20,7 @@ class Source(Protocol):
         chunks: How its pixels are stored; None: any window costs what its own pixels cost.
         is_in_memory: Its pixels are in memory already: to read them costs nothing, and may be done twice.
         concurrent_reads: How many threads may call `read` at once.
-        reader_bytes: What each of them may hold between two reads: caches of an open file.
+        reader_bytes: What reading holds for each of them besides the window: decoded blocks, caches of an open file.
         is_lent: Reads go through what the caller opened, and may close as soon as a save has ended: it ends with no
             read running, whatever ended it.
     """
@@ -105,7 +105,7 @@ class SourceAround:
 
     @property
     def reader_bytes(self) -> int:
-        """What a thread holds between two reads."""
+        """What reading holds for each thread."""
         return self.source.reader_bytes
 
     @property

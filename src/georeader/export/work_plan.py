@@ -115,7 +115,7 @@ class SourceTraits:
         is_in_memory: To read its pixels costs nothing.
         chunks: How they are stored, or None.
         concurrent_reads: Threads that may read at once.
-        reader_bytes: What each of them may hold between two reads.
+        reader_bytes: What reading holds for each of them besides the window: decoded blocks, caches of an open file.
         pixel_bytes: Of one pixel of one band, as the source has it.
     """
 
@@ -218,11 +218,13 @@ def _limit_bytes(planned_bytes: int) -> int:
 
 
 def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
-    """Give (threads to encode on, threads to read on), from many to none but the caller's own."""
+    """Return (threads to encode on, threads to read on), from many to none but the caller's own."""
     for count in range(threads, 0, -1):
         yield count, 0 if source.is_in_memory else min(source.concurrent_reads, max(2, count))
     if not source.is_in_memory:
-        yield from ((1, 1), (1, 0))
+        # Where decoded blocks are large, what reading holds counts more than what encoding does.
+        yield from ((count, 1) for count in range(threads, 0, -1))
+        yield 1, 0
 
 
 def _cells(plan: StreamPlan, source: SourceTraits) -> Iterator[_Cell]:

@@ -75,7 +75,9 @@ def _open_level(raster: Any, max_side_px: int) -> tuple[Source, Shape, Shape]:
     shape = source.spec.height_px, source.spec.width_px
     picture = picture_shape(shape, source.spec.transform, max_side_px)
     if isinstance(source, RasterSource):  # a dataset that the caller opened
-        source = _dataset_at_overview(source, raster.overviews(source.indexes[0]), picture)
+        with source.handles.borrow() as dataset:
+            factors = dataset.overviews(source.indexes[0])
+        source = _dataset_at_overview(source, factors, picture)
     return source, shape, picture
 
 
@@ -135,7 +137,7 @@ class _OverviewOfDataset(SourceAround):
         rows, columns = region.shape
         window = Window(region.column_start * across, region.row_start * down, columns * across, rows * down)
         indexes = [self.source.indexes[band] for band in bands]
-        with self.source.handles.borrow(0) as dataset:
+        with self.source.handles.borrow(self.source.cost.cache_bytes) as dataset:
             # One by one: rasterio does not read bands of several dtypes at once.
             pixels = np.stack([dataset.read(index, window=window, out_shape=(rows, columns)) for index in indexes])
             if not whole.has_mask:

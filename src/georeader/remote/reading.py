@@ -44,7 +44,6 @@ class RasterPath:
         path: As rasterio takes it.
         options: GDAL's configuration for it.
         container: Opens it, or None: GDAL does.
-        is_bound_to_thread: What was opened has to be closed by the same thread: rasterio notes by thread who opens.
     """
 
     given: str = field(repr=False)
@@ -64,11 +63,6 @@ class RasterPath:
     def failure(self) -> ReadError | None:
         """Say why the last read failed, where GDAL was not told."""
         return None if self.container is None else self.container.failure()
-
-    @property
-    def is_bound_to_thread(self) -> bool:
-        """See above."""
-        return self.container is not None
 
     @property
     def redactor(self) -> Redactor:

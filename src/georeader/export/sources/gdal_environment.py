@@ -1,29 +1,41 @@
-"""GDAL's options for threads that read."""
+"""GDAL's options for threads that read, and the bound on GDAL's block cache while they do."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import rasterio
+from rasterio._env import get_gdal_config, set_gdal_config
 from rasterio.env import getenv, hasenv, setenv
 
-#: GDAL's cache of decoded blocks while a window is read, by whichever way a lazy array leads to GDAL.
+#: What GDAL's block cache may hold for an array whose windows lead to GDAL in some way, and for a warp.
 CACHE_BYTES = 32 * 2**20
+
+_OPTION = "GDAL_CACHEMAX"
 
 
 class GdalEnvironment:
-    """GDAL's options of the thread that made this, for other threads; they come before those that are given."""
+    """GDAL's options of the thread that made this, for other threads; they come before those that are given.
+
+    GDAL keeps decoded blocks, up to a twentieth of the machine's memory, for as long as a file is open. From the first
+    `bound_cache` to `release` its cache is held down to what the saves at work have asked for, unless GDAL_CACHEMAX is
+    set.
+    """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Take up the options that hold here and now.
 
         Args:
-            options: Hold too, where those say nothing.
+            options: Hold too, where those are silent.
         """
         self._options = dict(options)
         self._inherited = dict(getenv()) if hasenv() else {}
+        names = {name.upper() for name in (*self._options, *self._inherited, *os.environ)}
+        self._cache_is_set = _OPTION in names
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -33,14 +45,42 @@ class GdalEnvironment:
                 setenv(**self._inherited)
             yield
 
+    def bound_cache(self, cache_bytes: int) -> None:
+        """Set this source's part of GDAL's block cache.
 
-def bounded_cache(cache_bytes: int = CACHE_BYTES) -> GdalEnvironment:
-    """Give an environment in which GDAL's cache is bounded, unless the options say how large it may be.
+        Args:
+            cache_bytes: Of decoded blocks, for all files that the source has open.
+        """
+        if not self._cache_is_set:
+            _BLOCK_CACHE.bound(self, cache_bytes)
 
-    GDAL keeps decoded blocks, up to a twentieth of the machine's memory, for as long as a file is open, and what others
-    opened stays open.
+    def release(self) -> None:
+        """Give up this source's part of GDAL's block cache; without any part left, the cache is as it was before."""
+        _BLOCK_CACHE.bound(self, 0)
 
-    Args:
-        cache_bytes: Of decoded blocks, for the whole process, while a window is read.
-    """
-    return GdalEnvironment({"GDAL_CACHEMAX": cache_bytes})
+
+class _BlockCache:
+    """The size of GDAL's block cache, which is one for the process: the sum of the parts that sources asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: dict[object, int] = {}
+        self._before_bytes = self._set_bytes = 0
+
+    def bound(self, owner: object, cache_bytes: int) -> None:
+        with self._lock:
+            if self._parts.get(owner, 0) == cache_bytes:
+                return
+            now_bytes = int(get_gdal_config(_OPTION))
+            if not self._parts:
+                self._before_bytes = self._set_bytes = now_bytes
+            self._parts.pop(owner, None)
+            if cache_bytes:
+                self._parts[owner] = cache_bytes
+            if now_bytes == self._set_bytes:  # else it was set by the program meanwhile, which is left as it is
+                total_bytes = min(self._before_bytes, sum(self._parts.values())) or self._before_bytes
+                set_gdal_config(_OPTION, total_bytes)
+                self._set_bytes = total_bytes
+
+
+_BLOCK_CACHE = _BlockCache()

@@ -1,53 +1,44 @@
-"""Open raster files to read from: one's own, as many as there are threads, or the one that the caller opened."""
+"""Open raster files to read from: the source's own, as many as there are threads, or the one that the caller opened."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context, copy_context
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
-from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment, bounded_cache
+from rasterio.vrt import WarpedVRT
+
+from georeader.export.sources.gdal_environment import GdalEnvironment
 from georeader.file_info import named_errors
 from georeader.remote.reading import RasterPath
 
-#: A handle is closed and opened again after it has read so many bytes: GDAL keeps decoded blocks, up to a twentieth of
-#: the machine's memory, for as long as the file is open.
-REOPEN_BYTES = 8 * 2**20
-
 
 class Handles(Protocol):
-    """Where a read gets an open dataset from.
+    """Where a read gets an open dataset from."""
 
-    Attributes:
-        concurrent: How many threads may borrow at once.
-        reader_bytes: What GDAL may keep for each of them.
-    """
-
-    concurrent: int
-    reader_bytes: int
-
-    def borrow(self, size_bytes: int) -> AbstractContextManager[Any]:
-        """Give a dataset for one read.
+    def borrow(self, cache_bytes: int = 0) -> AbstractContextManager[Any]:
+        """Return a dataset for one read.
 
         Args:
-            size_bytes: Of what will be read.
+            cache_bytes: What GDAL's block cache may hold for it; 0: the cache is not bounded.
         """
         ...
 
     def close(self) -> None:
-        """Close what is one's own."""
+        """Close the datasets that this opened."""
         ...
 
 
 class OwnHandles:
-    """Handles of a file, opened when they are needed.
+    """Handles of a file, each opened when it is first needed and kept open until `close`.
 
-    GDAL's options of the thread that made this hold on every thread that reads.
+    A format that is decoded from its beginning is so decoded once for each handle, however many windows are read of
+    it. GDAL's options of the thread that made this hold on every thread that reads.
     """
-
-    concurrent = 4
-    reader_bytes = REOPEN_BYTES
 
     def __init__(self, path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> None:
         """Say what is to be opened; nothing is yet.
@@ -60,70 +51,119 @@ class OwnHandles:
         self._path = path
         self._environment = GdalEnvironment({**path.options, **options})
         self._level = {} if overview_level is None else {"overview_level": overview_level}
-        self._free: list[tuple[Any, int]] = []
+        self._free: list[_Open] = []
+        self._open_count = 0
         self._lock = threading.Lock()
 
     @contextmanager
-    def borrow(self, size_bytes: int) -> Iterator[Any]:
-        """Give a dataset that no other thread has.
+    def borrow(self, cache_bytes: int = 0) -> Iterator[Any]:
+        """Return a dataset that no other thread has.
 
         Raises:
             ReadError: The file can't be opened, or read while it was borrowed.
         """
         with named_errors(self._path), self._environment.held():
             with self._lock:
-                dataset, read_bytes = self._free.pop() if self._free else (None, 0)
-            if dataset is None:
-                dataset = self._path.open(sharing=False, **self._level)
-            try:
-                yield dataset
-            except BaseException:
-                dataset.close()
-                raise
-            if read_bytes + size_bytes >= REOPEN_BYTES or self._path.is_bound_to_thread:
-                dataset.close()
-                return
+                handle = self._free.pop() if self._free else None
+            if handle is None:
+                handle = self._open()
             with self._lock:
-                self._free.append((dataset, read_bytes + size_bytes))
+                self._environment.bound_cache(self._open_count * cache_bytes)
+            try:
+                yield handle.dataset
+            except BaseException:
+                self._close(handle)
+                raise
+            with self._lock:
+                self._free.append(handle)
 
     def close(self) -> None:
         """Close all handles; none is borrowed."""
+        while self._free:
+            self._close(self._free.pop())
+        self._environment.release()
+
+    def _open(self) -> _Open:
+        handle = _Open(self._path, self._level)
         with self._lock:
-            while self._free:
-                self._free.pop()[0].close()
+            self._open_count += 1
+        return handle
+
+    def _close(self, handle: _Open) -> None:
+        handle.close()
+        with self._lock:
+            self._open_count -= 1
+
+
+class _Open:
+    """An open dataset, which any thread may close: rasterio notes in the context of a thread how to read a path."""
+
+    def __init__(self, path: RasterPath, options: Mapping[str, Any]) -> None:
+        self._context: Context = copy_context()
+        self.dataset = self._context.run(path.open, sharing=False, **options)
+
+    def close(self) -> None:
+        self._context.run(self.dataset.close)
 
 
 class CallersHandle:
-    """The dataset that the caller opened: one read at a time, and never closed here.
+    """The dataset that the caller opened: one read at a time in the whole process, and never closed here.
 
-    No other handle would do: of a name alone nobody knows by which options it was opened, nor whether the file has been
-    replaced since. GDAL's cache is bounded while a read is running, by its own setting, which holds for the process.
+    No other handle would do: of a name alone it is not known by which options it was opened, nor whether the file has
+    been replaced since.
     """
 
-    concurrent = 1
-
-    def __init__(self, dataset: Any, reader_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, dataset: Any) -> None:
         """Take a dataset.
 
         Args:
             dataset: Open in rasterio.
-            reader_bytes: What GDAL may keep of it.
         """
-        self.reader_bytes = reader_bytes
         self._dataset = dataset
-        self._environment = bounded_cache(reader_bytes)
-        self._lock = threading.Lock()
+        self._environment = GdalEnvironment({})
 
     @contextmanager
-    def borrow(self, size_bytes: int) -> Iterator[Any]:
-        """Give the dataset.
+    def borrow(self, cache_bytes: int = 0) -> Iterator[Any]:
+        """Return the dataset, which no other save uses meanwhile.
 
         Raises:
             ReadError: It can't be read.
         """
-        del size_bytes
-        with self._lock, named_errors(self._dataset.name), self._environment.held():
+        with lock_of(self._dataset), named_errors(self._dataset.name), self._environment.held():
+            if cache_bytes:
+                self._environment.bound_cache(cache_bytes)
             yield self._dataset
 
     def close(self) -> None:
-        """Leave the dataset to who opened it."""
+        """Leave the dataset open, as the caller had it."""
+        self._environment.release()
+
+
+def lock_of(dataset: Any) -> AbstractContextManager[Any]:
+    """Return the lock of a dataset that the caller opened.
+
+    Neither GDAL's datasets nor rasterio's are safe to use from several threads at once, and the caller may save one
+    from several threads. A WarpedVRT reads through its source dataset, and has the lock of that.
+
+    Args:
+        dataset: Open in rasterio, or a WarpedVRT.
+    """
+    while isinstance(dataset, WarpedVRT):
+        dataset = dataset.src_dataset
+    with _LOCKS_LOCK:
+        return _LOCKS.setdefault(dataset, threading.RLock())
+
+
+_LOCKS: WeakKeyDictionary[Any, AbstractContextManager[Any]] = WeakKeyDictionary()
+_LOCKS_LOCK = threading.Lock()
+
+
+def _forget_locks() -> None:
+    """Drop all locks in a forked process, where the threads that hold them do not run."""
+    global _LOCKS_LOCK
+    _LOCKS_LOCK = threading.Lock()
+    _LOCKS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)

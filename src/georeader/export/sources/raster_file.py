@@ -16,21 +16,14 @@ from georeader.export.chunks import Chunks, regular_chunks
 from georeader.export.dtypes import convert_pixels
 from georeader.export.pyramid import Mask, Region
 from georeader.export.sources.described import describe
-from georeader.export.sources.gdal_environment import CACHE_BYTES
 from georeader.export.sources.handles import CallersHandle, Handles, OwnHandles
+from georeader.export.sources.read_cost import COMPUTED_PX, ReadCost, block_shape, is_computed, read_cost
 from georeader.export.spec import SourceSpec
-from georeader.file_info import named_errors, read_dtypes, read_file_info, read_resamplings, warn_of_nodata
+from georeader.file_info import read_file_info, read_resamplings, warn_of_nodata
 from georeader.rasterio_reader import RasterioReader
 from georeader.remote.reading import raster_path
 from georeader.remote.redaction import redact_url
 from georeader.window_utils import overlap
-
-#: Side of the squares in which pixels are computed: GDAL warps by an approximation within each window that is asked
-#: for, so that what it gives depends on where windows begin and end.
-COMPUTED_PX = 512
-
-#: GDAL's cache is not held down further.
-_LEAST_CACHE_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -41,6 +34,7 @@ class RasterSource:
         name: The file.
         spec: What window and bands are.
         handles: Where reads get the open file from.
+        cost: How many threads may read, and what reading holds.
         file_shape: (rows, columns) of the file.
         window: In pixels of the file; it may reach beyond.
         indexes: Bands of the file, counted from 1.
@@ -54,6 +48,7 @@ class RasterSource:
     name: str
     spec: SourceSpec
     handles: Handles
+    cost: ReadCost
     file_shape: tuple[int, int]
     window: Window
     indexes: tuple[int, ...]
@@ -67,12 +62,12 @@ class RasterSource:
     @property
     def concurrent_reads(self) -> int:
         """How many threads may read at once."""
-        return self.handles.concurrent
+        return self.cost.concurrent
 
     @property
     def reader_bytes(self) -> int:
-        """What GDAL keeps of blocks that were read."""
-        return self.handles.reader_bytes
+        """What GDAL holds for each open file: blocks at work and blocks in its cache."""
+        return self.cost.reader_bytes
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of the window.
@@ -122,8 +117,7 @@ class RasterSource:
         return pixels, mask
 
     def _read_window(self, window: Window, indexes: list[int]) -> tuple[NDArray[Any], Mask]:
-        size_bytes = int(window.height * window.width) * len(indexes) * self.spec.dtype.itemsize
-        with self.handles.borrow(size_bytes) as dataset:
+        with self.handles.borrow(self.cost.cache_bytes) as dataset:
             mask = dataset.read_masks(self.indexes[0], window=window) != 0 if self.spec.has_mask else None
             if self.has_one_dtype:
                 return dataset.read(indexes, window=window), mask
@@ -138,10 +132,10 @@ def open_reader(reader: RasterioReader) -> RasterSource:
         GeoreaderError: As `describe` does; ReadError where the file can't be opened.
     """
     handles = OwnHandles(raster_path(reader.path, reader.fs), reader.rio_env_options, reader.overview_level)
-    with handles.borrow(0) as dataset:
+    with handles.borrow() as dataset:
         file_shape = dataset.shape
         chunks = _chunks(dataset, reader.window_focus, tuple(reader.indexes))
-        is_computed = _is_computed(dataset)
+        computed, cost = is_computed(dataset), read_cost(dataset, tuple(reader.indexes))
         has_one_dtype = len({dataset.dtypes[index - 1] for index in reader.indexes}) == 1
         resamplings = read_resamplings(dataset, reader.tags(), tuple(reader.indexes))
     fill = reader.fill_value_default
@@ -151,13 +145,14 @@ def open_reader(reader: RasterioReader) -> RasterSource:
         name=reader.name,
         spec=replace(describe(reader, dtype=reader.dtype, has_mask=reader.has_mask), overview_resamplings=resamplings),
         handles=handles,
+        cost=cost,
         file_shape=file_shape,
         window=reader.window_focus,
         indexes=tuple(reader.indexes),
         has_one_dtype=has_one_dtype,
         fill=0 if fill is None else fill,
         chunks=chunks,
-        is_computed=is_computed,
+        is_computed=computed,
     )
 
 
@@ -176,11 +171,15 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         raise ReadError(
             f"{redact_url(dataset.name)} is open for writing, and can't be read; close it and pass its path"
         )
-    with named_errors(dataset.name):
+    handle = CallersHandle(dataset)
+    with handle.borrow():
         info = read_file_info(dataset)
-    indexes = tuple(range(1, info.count + 1))
+        indexes = tuple(range(1, info.count + 1))
+        window = Window(0, 0, info.width_px, info.height_px)
+        chunks, cost = _chunks(dataset, window, indexes), replace(read_cost(dataset, indexes), concurrent=1)
+        computed = is_computed(dataset)
+        resamplings = read_resamplings(dataset, info.tags, indexes)
     warn_of_nodata(redact_url(dataset.name), info.nodatavals)
-    window = Window(0, 0, info.width_px, info.height_px)
     fill = info.nodatavals[0]
     seen = SimpleNamespace(
         shape=(info.count, info.height_px, info.width_px),
@@ -194,36 +193,23 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         name=redact_url(dataset.name),
         spec=replace(
             describe(seen, dtype=np.result_type(*info.dtypes), has_mask=info.has_mask),
-            overview_resamplings=read_resamplings(dataset, info.tags, indexes),
+            overview_resamplings=resamplings,
         ),
-        handles=CallersHandle(dataset, _reader_bytes(dataset)),
+        handles=handle,
+        cost=cost,
         is_lent=True,
         file_shape=(info.height_px, info.width_px),
         window=window,
         indexes=indexes,
         has_one_dtype=len(set(info.dtypes)) == 1,
         fill=0 if fill is None else fill,
-        chunks=_chunks(dataset, window, indexes),
-        is_computed=_is_computed(dataset),
+        chunks=chunks,
+        is_computed=computed,
     )
-
-
-def _reader_bytes(dataset: Any) -> int:
-    """Say how much GDAL's cache needs of a dataset: some blocks, or where it warps, what it warps from."""
-    if _is_computed(dataset):
-        return CACHE_BYTES
-    rows_px, columns_px = dataset.block_shapes[0]
-    block_bytes = int(rows_px * columns_px * sum(dtype.itemsize for dtype in read_dtypes(dataset)))
-    return max(_LEAST_CACHE_BYTES, min(CACHE_BYTES, 4 * block_bytes))
-
-
-def _is_computed(dataset: Any) -> bool:
-    """Tell whether GDAL computes pixels, so that they may depend on the window that is asked for."""
-    return bool(dataset.driver == "VRT")
 
 
 def _chunks(dataset: Any, window: Window, indexes: tuple[int, ...]) -> Chunks:
     shape = (len(indexes), int(window.height), int(window.width))
-    rows_px, columns_px = (COMPUTED_PX, COMPUTED_PX) if _is_computed(dataset) else dataset.block_shapes[indexes[0] - 1]
     bands = 1 if dataset.profile.get("interleave") == "band" else len(indexes)
-    return regular_chunks(shape, (bands, rows_px, columns_px), (0, int(window.row_off), int(window.col_off)))
+    offset = (0, int(window.row_off), int(window.col_off))
+    return regular_chunks(shape, (bands, *block_shape(dataset, indexes[0])), offset)

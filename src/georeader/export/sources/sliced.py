@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from math import prod
 from numbers import Integral
 from typing import Any
 
@@ -17,8 +18,9 @@ from georeader.export.chunks import Chunks
 from georeader.export.pyramid import Mask, Region
 from georeader.export.sources.axes import Axes, Key, axes_of_shape
 from georeader.export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
-from georeader.export.sources.gdal_environment import GdalEnvironment, bounded_cache
+from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment
 from georeader.export.spec import SourceSpec
+from georeader.export.windows import longest
 from georeader.pixels import split_mask
 
 #: What GDAL may keep for each thread, where an array's windows come from it.
@@ -44,6 +46,11 @@ class Windows:
     concurrent_reads: int = 1
     close: Callable[[], None] = lambda: None
 
+    @property
+    def chunk_px(self) -> int:
+        """Pixels of the largest chunk; 0: nothing is known of chunks."""
+        return 0 if self.edges is None else prod(map(longest, self.edges))
+
 
 @dataclass(frozen=True)
 class SlicedSource:
@@ -65,15 +72,19 @@ class SlicedSource:
     windows: Windows
     axes: Axes
     mask: Mask = None
-    environment: GdalEnvironment = field(default_factory=bounded_cache)
+    environment: GdalEnvironment = field(default_factory=lambda: GdalEnvironment({}))
     is_in_memory: bool = field(default=False, init=False)
-    reader_bytes: int = field(default=_READER_BYTES, init=False)
     is_lent: bool = field(default=False, init=False)
 
     @property
     def concurrent_reads(self) -> int:
         """How many threads may read at once."""
         return self.windows.concurrent_reads
+
+    @property
+    def reader_bytes(self) -> int:
+        """What GDAL may keep where the array is one of a file, or a decoded chunk and what it is decoded from."""
+        return max(_READER_BYTES, 2 * self.windows.chunk_px * self.spec.dtype.itemsize)
 
     @property
     def chunks(self) -> Chunks | None:
@@ -88,6 +99,7 @@ class SlicedSource:
         """
         wanted = range(self.spec.count) if self.spec.has_mask else bands  # a mask is that of all bands
         with self.environment.held():
+            self.environment.bound_cache(CACHE_BYTES)
             cut = self.windows.cut(self.axes.key(region, wanted))
         pixels, mask = split_mask(self.axes.arrange(np.asanyarray(cut)))
         if self.mask is not None:
@@ -100,6 +112,7 @@ class SlicedSource:
     def close(self) -> None:
         """Let go of what was kept; the array is its owner's."""
         self.windows.close()
+        self.environment.release()
 
 
 def open_sliced(data: Any, values: Any) -> SlicedSource:
