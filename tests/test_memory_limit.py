@@ -121,3 +121,87 @@ def test_memory_stays_within_the_limit_however_many_rows_there_are(how: str, tmp
 
     assert max(many_bytes) < LIMIT_BYTES
     assert min(many_bytes) < most_bytes
+
+
+#: Makes a raster of 3 x 2600 x 2600 uint16 (39 MiB) whose chunks are large, and saves it by a limit.
+LARGE_BLOCKS = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    from types import SimpleNamespace
+    import h5py
+    import numpy as np
+    import rasterio
+    from affine import Affine
+    from georeader import GeoTensor, RasterioReader, save_cog
+    from georeader.errors import OptionError
+
+    how, limit, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    block_px, opens = int(how.split()[0]), how.split()[1]
+    place = {"transform": Affine(10, 0, 0, 0, -10, 0), "crs": "EPSG:3857"}
+    values = np.resize(np.random.default_rng(0).integers(0, 60_000, (30, 2600), dtype="uint16"), (3, 2600, 2600))
+    path = folder / f"{how}.tif"
+    if opens == "hdf5":
+        file = h5py.File(folder / f"{how}.h5", "a")
+        if "v" not in file:
+            file.create_dataset("v", data=values, chunks=(3, block_px, block_px), compression=1)
+        data = SimpleNamespace(shape=values.shape, values=file["v"], fill_value_default=None, attrs={}, **place)
+    else:
+        if not path.exists():
+            blocks = {"blockxsize": block_px, "blockysize": block_px, "tiled": block_px < 2600}
+            blocks = blocks if blocks["tiled"] else {"blockysize": 2600}
+            size = {"width": 2600, "height": 2600, "count": 3, "dtype": "uint16"}
+            options = {"driver": "GTiff", "compress": "deflate", "zlevel": 1}
+            with rasterio.open(path, "w", **place, **size, **options, **blocks) as dataset:
+                dataset.write(values)
+        data = {"path": str, "reader": RasterioReader, "dataset": rasterio.open}[opens](path)
+    del values
+
+    def status(name):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+    options = {"profile_arg": {"compress": "zstd", "LEVEL": 1}}
+    small = GeoTensor(np.ones((3, 64, 64), "uint16"), **place, fill_value_default=None)
+    save_cog(small, folder / "small.tif", **options)
+    save_cog(folder / "small.tif", folder / "small2.tif", **options)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    try:
+        save_cog(data, folder / "out.tif", max_memory=int(limit), **options)
+    except OptionError as error:
+        print(error)
+    print("grew", status("VmHWM") - before)
+""")
+
+
+@pytest.mark.parametrize(
+    ("how", "is_refused"),
+    [
+        ("2600 path", True),
+        ("2600 dataset", True),
+        ("2600 hdf5", True),
+        ("1312 reader", False),
+        ("1312 dataset", False),
+        ("1312 hdf5", False),
+    ],
+)
+def test_decoded_blocks_count_and_what_can_not_fit_is_refused(how: str, is_refused: bool, tmp_path: Path) -> None:
+    def save(limit_bytes: int) -> tuple[str, int]:
+        run = [sys.executable, "-W", "error", "-c", LARGE_BLOCKS, how, str(limit_bytes), str(tmp_path)]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        found = re.fullmatch(r"(.*)grew (-?\d+)\n", done.stdout, re.DOTALL)
+        assert found is not None, done.stderr
+        return found.group(1), int(found.group(2))
+
+    message, grew_bytes = save(80 * 2**20)
+
+    assert grew_bytes < 80 * 2**20
+    if not is_refused:
+        assert not message
+        return
+    enough = re.search(r"reading the source holds, (\d+) bytes.*give at least (\d+),.*smaller tiles", message)
+    assert enough is not None, message
+    assert int(enough.group(1)) > 2600 * 2600 * 3 * 2  # the block, at least
+    message, grew_bytes = save(int(enough.group(2)))
+    assert not message
+    assert grew_bytes < int(enough.group(2))

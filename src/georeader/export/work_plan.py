@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 from georeader.errors import OptionError
@@ -184,26 +184,36 @@ def plan_work(
     order = order_of_work(is_in_memory=source.is_in_memory, reads_twice=plan.reads_twice, sink=sink)
     planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
-    windows_of = cache(partial(_windows, plan, source, max_memory_bytes // WINDOWS_IN_MEMORY))
-    cells = list(_cells(plan, source))
-    for crew in _crews(source, threads):
-        for cell in cells:
-            windows = windows_of(cell)
-            work = _work(plan, source, order, crew, cell, windows)
-            needed_bytes = _needed_bytes(plan, source, work, windows.most_px)
-            if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
-                return _with_held(work, plan, source, planned_bytes - needed_bytes)
+    windows_of = cache(partial(_windows, plan, source))
+    # Windows of a cell come last: they cut chunks that are larger.
+    sizes = (max_memory_bytes // WINDOWS_IN_MEMORY, 0)
+    for window_bytes, crew, cell in product(sizes, list(_crews(source, threads)), list(_cells(plan, source))):
+        windows = windows_of(window_bytes, cell)
+        work = _work(plan, source, order, crew, cell, windows)
+        needed_bytes = _needed_bytes(plan, source, work, windows.most_px)
+        if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
+            return _with_held(work, plan, source, planned_bytes - needed_bytes)
     if is_limit_firm:
-        level = plan.levels[0]
-        least_bytes = _limit_bytes(needed_bytes + 2 * LEAST_HELD_BYTES)
-        reading = f", and for what reading holds, {source.reader_bytes} bytes" if source.reader_bytes else ""
-        raise OptionError(
-            f"max_memory={max_memory_bytes} bytes is too little for tiles of {level.tile_height_px} x "
-            f"{level.tile_width_px} pixels, {plan.tile_bytes} bytes each{reading}; give at least {least_bytes}, "
-            f"or {least_bytes / 2**20:.1f}MiB, or make tiles smaller: profile_arg={{'BLOCKSIZE': ...}} or "
-            "{'INTERLEAVE': 'BAND'}"
-        )
+        raise OptionError(_too_little(plan, source, max_memory_bytes, needed_bytes + 2 * LEAST_HELD_BYTES))
     return _with_held(work, plan, source, 2 * LEAST_HELD_BYTES)
+
+
+def _too_little(plan: StreamPlan, source: SourceTraits, limit_bytes: int, needed_bytes: int) -> str:
+    """Return the message of a limit that can't be kept: what takes most of it, and what to pass."""
+    level = plan.levels[0]
+    least_bytes = _limit_bytes(needed_bytes)
+    enough = f"give at least {least_bytes}, or {least_bytes / 2**20:.1f}MiB"
+    if 2 * source.reader_bytes > needed_bytes:
+        return (
+            f"max_memory={limit_bytes} bytes is too little for what reading the source holds, {source.reader_bytes} "
+            f"bytes for a decoded block and its copies; {enough}, or store the source in smaller tiles or chunks first"
+        )
+    reading = f", and for what reading holds, {source.reader_bytes} bytes" if source.reader_bytes else ""
+    return (
+        f"max_memory={limit_bytes} bytes is too little for tiles of {level.tile_height_px} x {level.tile_width_px} "
+        f"pixels, {plan.tile_bytes} bytes each{reading}; {enough}, or make tiles smaller: "
+        "profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
+    )
 
 
 def _planned_bytes(limit_bytes: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from georeader.file_info import read_dtypes
 #: for, so that what it gives depends on where windows begin and end.
 COMPUTED_PX = 512
 
-#: Threads that read a file whose blocks can be decoded in any order, each with a handle of its own.
+#: Threads that read a file whose blocks can be decoded in any order, each with a handle of its own: but of a single
+#: block each of them would decode the whole.
 _CONCURRENT_READS = 4
 
 #: GDAL's block cache gets at least so much for each handle.
@@ -68,12 +68,13 @@ def read_cost(dataset: Any, indexes: tuple[int, ...]) -> ReadCost:
         return ReadCost(_CONCURRENT_READS, CACHE_BYTES, max(CACHE_BYTES, inner_bytes))
     sizes = [dtype.itemsize for dtype in read_dtypes(dataset)]
     has_all_bands = dataset.count > 1 and dataset.profile.get("interleave") != "band"
-    block_px = prod(block_shape(dataset, indexes[0]))
+    rows_px, columns_px = block_shape(dataset, indexes[0])
+    block_px, blocks = rows_px * columns_px, -(-dataset.height // rows_px) * -(-dataset.width // columns_px)
     cached_bytes = block_px * (sum(sizes) if has_all_bands else max(sizes))
-    cache_bytes = max(_LEAST_CACHE_BYTES, cached_bytes)
+    cache_bytes = max(_LEAST_CACHE_BYTES, cached_bytes + cached_bytes // 16)  # GDAL counts what it notes of a block
     decoded_bytes = cached_bytes if has_all_bands else 0
     return ReadCost(
-        concurrent=1 if is_sequential(dataset) else _CONCURRENT_READS,
+        concurrent=1 if is_sequential(dataset) else min(_CONCURRENT_READS, blocks),
         cache_bytes=cache_bytes,
         reader_bytes=cache_bytes + decoded_bytes + _encoded_bytes(dataset, cached_bytes) + _held_bytes(dataset),
     )
