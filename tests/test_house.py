@@ -17,6 +17,8 @@ NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 TOUCHES_THE_WORLD = {
     "export/sources/open.py",
     "export/sources/handles.py",
+    "export/sources/gdal_environment.py",
+    "export/sources/read_cost.py",
     "export/sources/raster_file.py",
     "export/sources/mapped.py",
     "export/blank.py",
