@@ -33,7 +33,7 @@ def write_chips(folder: Path, count: int, *, side_px: int = 32) -> list[dict[str
     for number in range(count):
         pixels = np.random.default_rng(number).integers(1, 5000, (2, side_px, side_px)).astype("uint16")
         path = str(folder / f"chip-{number}.tif")
-        save_tiled_geotiff(GeoTensor(pixels, TRANSFORM, "EPSG:32630"), path, descriptions=["B04", "B08"])
+        save_tiled_geotiff(GeoTensor(pixels, TRANSFORM, "EPSG:32630", 0), path, descriptions=["B04", "B08"])
         rows.append({"path": path, "tile": f"T{number}", "date": f"2024-05-{number + 1:02}"})
     return rows
 

@@ -316,7 +316,7 @@ class TestWhereAPieceGoes:
     def test_a_geotensor_goes_where_it_lies(
         self, columns_rows: tuple[float, float], shape: tuple[int, ...], tmp_path: Path
     ) -> None:
-        tensor = GeoTensor(np.ones(shape, "uint8"), shifted(*columns_rows), 32630)
+        tensor = GeoTensor(np.ones(shape, "uint8"), shifted(*columns_rows), 32630, 0)
 
         found = written(tmp_path / "out.tif", tensor)
 
@@ -324,7 +324,7 @@ class TestWhereAPieceGoes:
         assert np.argwhere(found[0])[[0, -1]].tolist() == [[row, column], [row + 9, column + 9]]
 
     def test_unless_a_window_is_passed(self, tmp_path: Path) -> None:
-        tensor = GeoTensor(np.ones((10, 10), "uint8"), shifted(1000.5, 7), "EPSG:3857")
+        tensor = GeoTensor(np.ones((10, 10), "uint8"), shifted(1000.5, 7), "EPSG:3857", 0)
 
         assert written(tmp_path / "out.tif", tensor, Window(0, 0, 10, 10))[0, :10, :10].min() == 1
 
@@ -340,7 +340,7 @@ class TestWhereAPieceGoes:
         ids=["half a pixel off", "larger pixels", "upside down", "slightly larger pixels", "another CRS"],
     )
     def test_a_geotensor_of_another_grid_is_refused(self, transform: Affine, crs: str, tmp_path: Path) -> None:
-        tensor = GeoTensor(np.ones((300, 300), "uint8"), transform, crs)
+        tensor = GeoTensor(np.ones((300, 300), "uint8"), transform, crs, 0)
 
         with pytest.raises(GeoreferenceError, match=r"out\.tif.*grid"):
             written(tmp_path / "out.tif", tensor, shape=(600, 600))
@@ -349,7 +349,7 @@ class TestWhereAPieceGoes:
     def test_a_geotensor_that_reaches_beyond_the_raster_is_refused(
         self, columns_rows: tuple[int, int], tmp_path: Path
     ) -> None:
-        tensor = GeoTensor(np.ones((10, 10), "uint8"), shifted(*columns_rows), CRS)
+        tensor = GeoTensor(np.ones((10, 10), "uint8"), shifted(*columns_rows), CRS, 0)
 
         with pytest.raises(IndexingError, match=r"out\.tif.*beyond the raster of 40 x 50"):
             written(tmp_path / "out.tif", tensor)

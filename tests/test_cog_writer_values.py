@@ -135,7 +135,7 @@ class TestMasks:
     ) -> None:
         masked: Any = np.ma.masked_array(np.ones((40, 50), dtype), HIDDEN)
         if as_tensor:
-            masked = GeoTensor(masked, TRANSFORM, CRS)
+            masked = GeoTensor(masked, TRANSFORM, CRS, 0)
 
         with CogWriter(tmp_path / "out.tif", **SMALL | {"dtype": file_dtype}, nodata=nodata) as writer:
             writer.write(masked, Window(0, 0, 50, 40))
@@ -182,7 +182,7 @@ class TestMasks:
         "mask", [np.ones((3, 3), bool), np.zeros((40, 50), "uint8"), "none"], ids=["size", "dtype", "text"]
     )
     def test_a_geotensor_s_mask_has_to_be_one(self, mask: Any, tmp_path: Path) -> None:
-        tensor = GeoTensor(np.ones((40, 50), "uint8"), TRANSFORM, CRS, attrs={"mask": mask})
+        tensor = GeoTensor(np.ones((40, 50), "uint8"), TRANSFORM, CRS, 0, attrs={"mask": mask})
 
         with pytest.raises((ShapeError, DtypeError), match="mask"):
             written(tmp_path / "out.tif", tensor, nodata=255)

@@ -60,7 +60,7 @@ class TestTheCallersDataset:
         path = a_file(tmp_path / "in.tif", ramp())
 
         with rasterio.open(path) as dataset:
-            save_tiled_geotiff(GeoTensor(ramp() + 100, TRANSFORM, CRS), path)
+            save_tiled_geotiff(GeoTensor(ramp() + 100, TRANSFORM, CRS, 0), path)
             save_cog(dataset, tmp_path / "out.tif")
 
         np.testing.assert_array_equal(pixels_of(tmp_path / "out.tif"), ramp())
@@ -152,7 +152,7 @@ class Slow(SourceAround):
 
 @pytest.mark.parametrize("is_lent", [True, False], ids=["the caller's", "our own"])
 def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_lent: bool) -> None:
-    slow = Slow(open_source(GeoTensor(ramp(), TRANSFORM, CRS)), is_lent=is_lent)
+    slow = Slow(open_source(GeoTensor(ramp(), TRANSFORM, CRS, 0)), is_lent=is_lent)
     guarded = GuardedSource(slow)
     reader = threading.Thread(target=guarded.read, args=(Region(0, 5, 0, 5), range(1)))
     reader.start()

@@ -196,9 +196,12 @@ def test_masks_keep_band_names_and_lose_scales(make_tensor: MakeTensor) -> None:
     assert gt.validmask().attrs == {"descriptions": ["a", "b"]}
 
 
-@pytest.mark.parametrize(("fill", "mask_fill"), [(None, None), (7, False), (np.nan, False)])
-def test_a_mask_has_a_fill_value_where_its_tensor_has_one(fill: Any, mask_fill: Any) -> None:
-    assert tensor_of(np.zeros((2, 2)), fill).validmask().fill_value_default is mask_fill
+@pytest.mark.parametrize("fill", [None, 7, np.nan])
+@pytest.mark.parametrize("ask", ["validmask", "invalidmask"])
+def test_a_validity_mask_fills_with_false_and_has_no_nodata(fill: Any, ask: str) -> None:
+    mask = getattr(tensor_of(np.zeros((2, 2)), fill), ask)()
+
+    assert (mask.fill_value_default, mask.nodata) == (False, None)
 
 
 # Place.
@@ -315,8 +318,8 @@ def test_like_takes_a_new_fill_value_as_said() -> None:
 
 
 def test_like_refuses_names_it_does_not_know(make_tensor: MakeTensor) -> None:
-    with pytest.raises(TypeError, match="takes transform, crs, fill_value_default and attrs, not nodata"):
-        make_tensor((4, 5)).like(np.ones((4, 5)), nodata=3)
+    with pytest.raises(TypeError, match="takes transform, crs, fill_value_default, nodata and attrs, not fill"):
+        make_tensor((4, 5)).like(np.ones((4, 5)), fill=3)
 
 
 def test_like_refuses_values_without_rows_and_columns(make_tensor: MakeTensor) -> None:

@@ -37,7 +37,7 @@ SLOW = textwrap.dedent("""
     def make(side_px):
         values = np.random.default_rng(0).integers(0, 9999, (1, 256, 256), dtype="uint16")
         values = np.tile(values, (1, side_px // 256, side_px // 256))
-        return GeoTensor(values, (10, 0, 0, 0, -10, 0), 3857)
+        return GeoTensor(values, (10, 0, 0, 0, -10, 0), 3857, 0)
 
     @dataclass(frozen=True, eq=False, repr=False)
     class Waits(Operator):

@@ -41,7 +41,7 @@ ENDLESS = textwrap.dedent("""
                 if how == "hangs":
                     time.sleep(60)
             shape = (1, int(window.height), int(window.width))
-            return GeoTensor(np.random.default_rng(0).integers(0, 9999, shape).astype("uint16"), **place)
+            return GeoTensor(np.random.default_rng(0).integers(0, 9999, shape).astype("uint16"), **place, nodata=0)
 
     def tell(done, total):
         if done > 40:
@@ -57,7 +57,7 @@ ENDLESS = textwrap.dedent("""
             save_cog(Endless(), path, profile_arg=slow, max_memory="2GB")
         elif how == "in memory":
             values = np.random.default_rng(0).integers(0, 9999, (1, 12000, 12000), dtype="uint16")
-            save_cog(GeoTensor(values, **place), path, profile_arg={"compress": "lzma"}, progress=tell)
+            save_cog(GeoTensor(values, **place, nodata=0), path, profile_arg={"compress": "lzma"}, progress=tell)
         else:
             with CogWriter(path, shape=(10**6, 4096), dtype="uint16", max_memory="64MiB", **place) as writer:
                 for row in range(0, 10**6, 512):

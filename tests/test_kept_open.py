@@ -30,7 +30,7 @@ on_linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this s
 def chip(tmp_path: Path) -> Callable[[str, int], Path]:
     def write(name: str = "chip.tif", value: int = 7) -> Path:
         path = tmp_path / name
-        save_cog(GeoTensor(np.full((1, 64, 64), value, "uint8"), *PLACE), path, profile_arg={"compress": "none"})
+        save_cog(GeoTensor(np.full((1, 64, 64), value, "uint8"), *PLACE, 0), path, profile_arg={"compress": "none"})
         return path
 
     return write
@@ -198,7 +198,7 @@ def test_other_options_open_the_file_on_their_own(chip: Callable[..., Path], ope
 
 def test_an_overview_is_kept_apart_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "pyramid.tif"
-    save_cog(GeoTensor(np.zeros((1, 600, 600), "uint8"), *PLACE), path)
+    save_cog(GeoTensor(np.zeros((1, 600, 600), "uint8"), *PLACE, 0), path)
     with files_kept_open():
         reader = RasterioReader(path)
         small = reader.reader_overview(0)
@@ -290,7 +290,7 @@ def test_a_forked_process_is_no_part_of_it(chip: Callable[..., Path], opened: li
 def test_a_failed_read_keeps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "cut.tif"
     noise = np.random.default_rng(3).integers(0, 255, (1, 512, 512), "uint8")
-    save_cog(GeoTensor(noise, *PLACE), path)
+    save_cog(GeoTensor(noise, *PLACE, 0), path)
     path.write_bytes(path.read_bytes()[:-50000])
     with files_kept_open():
         reader = RasterioReader(path)

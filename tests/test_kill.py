@@ -30,7 +30,7 @@ NURSERY = textwrap.dedent("""
 
     path, kind = sys.argv[1:3]
     values = np.random.default_rng(0).integers(0, 2**16, (1, 1500, 1500)).astype("uint16")
-    tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857")
+    tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", 0)
 
     class Lazy:
         shape, dtype, transform, crs = tensor.shape, tensor.dtype, tensor.transform, tensor.crs

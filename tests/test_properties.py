@@ -115,7 +115,7 @@ text = st.text(st.characters(codec="utf-8"), max_size=30)
 def test_a_tag_is_either_refused_or_comes_back(path: Path, tags: dict[str, str]) -> None:
     own = ("TIFFTAG_", "AREA_OR_POINT", "OVERVIEW_RESAMPLING")  # they mean something, or are told of this file itself
     assume(not any(key.upper().startswith(own) for key in tags))
-    raster = GeoTensor(np.zeros((1, 4, 4), "uint8"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857")
+    raster = GeoTensor(np.zeros((1, 4, 4), "uint8"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", 0)
     survivors = {key: value for key, value in tags.items() if tag_problem(key, value) is None}
     assume(len({key.lower() for key in survivors}) == len(survivors))
 
@@ -128,7 +128,7 @@ def test_a_tag_is_either_refused_or_comes_back(path: Path, tags: dict[str, str])
 @given(names=st.lists(st.one_of(st.none(), text), min_size=1, max_size=4))
 def test_a_description_is_either_refused_or_comes_back(path: Path, names: list[str | None]) -> None:
     assume(all(name is None or name == "" or tag_problem("name", name) is None for name in names))
-    raster = GeoTensor(np.zeros((len(names), 4, 4), "uint16"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857")
+    raster = GeoTensor(np.zeros((len(names), 4, 4), "uint16"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", 0)
 
     save_cog(raster, path, descriptions=names)
 
@@ -145,7 +145,7 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-10, 1000), st.floats()
 @example(profile={"dtype": None})
 @example(profile={"nodata": 300})
 def test_any_mapping_is_either_a_profile_or_an_error_that_leaves_nothing(path: Path, profile: dict[str, Any]) -> None:
-    raster = GeoTensor(np.zeros((1, 20, 20), "uint8"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857")
+    raster = GeoTensor(np.zeros((1, 20, 20), "uint8"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", 0)
     before = dict(profile)
 
     try:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ import rasterio.shutil
 import tifffile
 from rasterio.io import MemoryFile
 
-from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader.errors import FillValueWarning, NodataError
+from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader.errors import FillValueWarning, NodataError, OptionError
 from georeader.validation import info
+from geotoolz.cloud import MaskClouds
+
+PLACE = (rasterio.Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
 
 both = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
 
@@ -266,7 +270,7 @@ def test_a_profile_can_say_that_there_is_no_nodata(make_tensor: Any, tmp_path: P
 
 
 class TestWarning:
-    """Zero is a measurement in most floating-point rasters: it becomes nodata in silence only if somebody said so."""
+    """Zero is a class or a measurement in most rasters: it becomes nodata in silence only if it was given."""
 
     @staticmethod
     def unsaid(make_tensor: Any, dtype: str = "float32") -> GeoTensor:
@@ -282,6 +286,46 @@ class TestWarning:
             save(self.unsaid(make_tensor, dtype), tmp_path / "out.tif")
 
         assert caught[0].filename == __file__
+        assert RasterioReader(tmp_path / "out.tif").nodata == 0
+
+    @both
+    @pytest.mark.parametrize("engine", ["stream", "gdal"])
+    @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int64"])
+    def test_zero_by_default_warns_for_integers(
+        self, save: Any, engine: str, dtype: str, make_tensor: Any, tmp_path: Path
+    ) -> None:
+        with pytest.warns(FillValueWarning, match=r"nodata of this u?int\d+ raster is 0 .* Pass nodata=0 if") as caught:
+            save(self.unsaid(make_tensor, dtype), tmp_path / "out.tif", engine=engine)
+
+        assert caught[0].filename == __file__
+
+    @pytest.mark.parametrize(
+        "derive",
+        [
+            pytest.param(lambda gt: gt[:, 2:9], id="slice"),
+            pytest.param(lambda gt: gt + gt, id="arithmetic"),
+            pytest.param(lambda gt: gt.astype("int32"), id="astype"),
+            pytest.param(lambda gt: gt.copy(), id="copy"),
+            pytest.param(lambda gt: GeoTensor.stack([gt[0], gt[0].like(gt.values[0], nodata=0)]), id="stack"),
+            pytest.param(lambda gt: GeoTensor.concatenate([gt, gt.like(gt.values, nodata=0)]), id="concatenate"),
+            pytest.param(lambda gt: MaskClouds(scl_idx=0)(gt), id="operator"),
+        ],
+    )
+    def test_zero_by_default_warns_after_operations(self, derive: Any, make_tensor: Any, tmp_path: Path) -> None:
+        with pytest.warns(FillValueWarning):
+            save_cog(derive(self.unsaid(make_tensor, "uint8")), tmp_path / "out.tif")
+
+    def test_zero_by_default_of_the_template_warns_in_a_writer(self, make_tensor: Any, tmp_path: Path) -> None:
+        with pytest.warns(FillValueWarning):
+            CogWriter(tmp_path / "out.tif", like=self.unsaid(make_tensor, "uint8"))
+
+    def test_a_given_zero_stays_given_through_floating_point(self, make_tensor: Any, tmp_path: Path) -> None:
+        bands = make_tensor((2, 20, 20), "uint16", nodata=0, fill_value_default=0)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FillValueWarning)
+            save_cog((bands * 1.5).astype("uint16"), tmp_path / "out.tif")
+
         assert RasterioReader(tmp_path / "out.tif").nodata == 0
 
     def test_integers_that_became_floating_point_warn_too(self, make_tensor: Any, tmp_path: Path) -> None:
@@ -308,10 +352,10 @@ class TestWarning:
             warnings.simplefilter("error", FillValueWarning)
             save_cog(make_tensor((1, 20, 20), dtype, fill_value_default=fill), tmp_path / "out.tif", **arguments)
 
-    def test_integers_and_said_nodata_do_not_warn(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_a_given_nodata_does_not_warn(self, make_tensor: Any, tmp_path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", FillValueWarning)
-            save_cog(self.unsaid(make_tensor, "uint8"), tmp_path / "a.tif")
+            save_cog(self.unsaid(make_tensor, "uint8"), tmp_path / "a.tif", profile_arg={"nodata": None})
             save_cog(self.unsaid(make_tensor), tmp_path / "b.tif", nodata=np.nan)
             save_cog(self.unsaid(make_tensor), tmp_path / "c.tif", nodata=0)
 
@@ -337,6 +381,122 @@ class TestWarning:
             warnings.simplefilter("error", FillValueWarning)
             save_cog(RasterioReader(tmp_path / "in.tif"), tmp_path / "lazy.tif")
             save_cog(RasterioReader(tmp_path / "in.tif").load(), tmp_path / "loaded.tif")
+
+
+def tenth() -> np.ndarray[Any, Any]:
+    """Return a mask of 256 x 256 pixels of which one in ten, at random places, is True."""
+    return np.random.default_rng(7).random((1, 256, 256)) < 0.1
+
+
+MASKS = {
+    "bool": lambda: GeoTensor(tenth(), *PLACE),
+    "bool, nodata=None": lambda: GeoTensor(tenth(), *PLACE, nodata=None),
+    "comparison, fill 0": lambda: GeoTensor(tenth().astype("int16"), *PLACE, 0) > 0,
+    "comparison, fill -9999": lambda: GeoTensor(tenth().astype("float32"), *PLACE, -9999) > 0,
+    "comparison, no fill": lambda: GeoTensor(tenth().astype("uint8"), *PLACE, None) == 1,
+    "comparison, default fill": lambda: GeoTensor(tenth().astype("uint8"), *PLACE) == 1,
+    "astype bool": lambda: GeoTensor(tenth().astype("uint8"), *PLACE, 0).astype(bool),
+    "like": lambda: GeoTensor(tenth().astype("uint8"), *PLACE, 0).like(tenth()),
+    "np.isnan": lambda: np.isnan(GeoTensor(np.where(tenth(), np.nan, 1.0), *PLACE, 0)),
+    "np.zeros_like": lambda: np.zeros_like(GeoTensor(tenth().astype("uint8"), *PLACE, 0), dtype=bool) | tenth(),
+    "np.any over bands": lambda: np.any(GeoTensor(tenth().repeat(2, axis=0).astype("uint8"), *PLACE, 0), axis=0),
+    "validmask": lambda: GeoTensor(tenth().astype("uint8"), *PLACE, 0).validmask(),
+    "invalidmask": lambda: ~GeoTensor(tenth().astype("uint8"), *PLACE, 0).invalidmask(),
+    "not": lambda: ~GeoTensor(~tenth(), *PLACE),
+    "slice": lambda: GeoTensor(tenth(), *PLACE)[:, :256],
+    "stack": lambda: GeoTensor.stack([GeoTensor(tenth()[0], *PLACE)] * 2),
+    "concatenate": lambda: GeoTensor.concatenate([GeoTensor(tenth(), *PLACE)] * 2),
+    "astype uint8": lambda: GeoTensor(tenth(), *PLACE).astype("uint8") * np.uint8(200),
+    "times 200": lambda: (GeoTensor(tenth().astype("uint8"), *PLACE, 0) > 0) * np.uint8(200),
+    "np.where": lambda: np.where(GeoTensor(tenth(), *PLACE), np.uint8(200), np.uint8(0)),
+    "an object": lambda: SimpleNamespace(
+        shape=(256, 256), values=tenth()[0], transform=PLACE[0], crs=PLACE[1], fill_value_default=0
+    ),
+}
+
+
+#: What True became.
+MOST = {"astype uint8": 200, "times 200": 200, "np.where": 200}
+
+
+@pytest.mark.parametrize("engine", ["stream", "gdal"])
+@pytest.mark.parametrize("made", MASKS)
+def test_a_mask_has_no_nodata_and_keeps_its_share_in_overviews(made: str, engine: str, tmp_path: Path) -> None:
+    options = {"blocksize": 64}  # bool is picked, integers are averaged
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FillValueWarning)
+        save_cog(MASKS[made](), tmp_path / "mask.tif", profile_arg=options, engine=engine)
+
+    with rasterio.open(tmp_path / "mask.tif") as dataset:
+        assert dataset.nodata is None
+        for factor in (1, 2, 4):
+            pixels = dataset.read(1, out_shape=(256 // factor, 256 // factor))
+            assert pixels.mean() / MOST.get(made, 1) == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_mask_written_in_windows_has_no_nodata(tmp_path: Path) -> None:
+    with CogWriter(tmp_path / "mask.tif", like=GeoTensor(tenth(), *PLACE)) as writer:
+        writer.write(tenth())
+
+    assert RasterioReader(tmp_path / "mask.tif").nodata is None
+
+
+@pytest.mark.parametrize("options", [{"nbits": 1}, {}])
+def test_a_mask_read_from_a_file_has_no_nodata(options: dict[str, Any], tmp_path: Path) -> None:
+    with rasterio.open(
+        tmp_path / "in.tif", "w", driver="GTiff", width=256, height=256, count=1, dtype="uint8", crs=PLACE[1],
+        transform=PLACE[0], **options,
+    ) as dataset:  # fmt: skip
+        dataset.write(tenth().astype("uint8"))
+
+    loaded = RasterioReader(tmp_path / "in.tif").load()
+    save_cog(loaded, tmp_path / "copy.tif")
+    save_cog(loaded > 0, tmp_path / "mask.tif")
+
+    assert loaded.nodata is None
+    assert RasterioReader(tmp_path / "copy.tif").nodata is None
+    assert RasterioReader(tmp_path / "mask.tif").nodata is None
+
+
+def test_a_bool_array_declares_a_nodata_that_was_given(tmp_path: Path) -> None:
+    save_cog(GeoTensor(tenth(), *PLACE, nodata=False), tmp_path / "mask.tif")
+
+    assert RasterioReader(tmp_path / "mask.tif").nodata == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fill"),
+    [
+        ({"nodata": 5}, 5),
+        ({"nodata": None}, None),
+        ({"nodata": 5, "fill_value_default": 5.0}, 5),
+        ({"nodata": np.nan, "fill_value_default": np.nan}, np.nan),
+        ({"nodata": None, "fill_value_default": None}, None),
+    ],
+)
+def test_nodata_is_another_name_of_the_fill_value(arguments: dict[str, Any], fill: Any) -> None:
+    gt = GeoTensor(np.zeros((2, 2)), *PLACE, **arguments)
+
+    for made in (gt, GeoTensor(np.zeros((2, 2)), *PLACE, 9).like(np.ones((2, 2)), **arguments)):
+        assert same(made.fill_value_default, fill)
+        assert same(made.nodata, fill)
+        assert made.fill_value_was_said
+
+
+@pytest.mark.parametrize(("fill", "nodata"), [(0, 5), (None, 0), (0, None), (np.nan, 0)])
+def test_two_names_with_different_values_are_refused(fill: Any, nodata: Any) -> None:
+    with pytest.raises(OptionError, match="contradict; they are two names of one value"):
+        GeoTensor(np.zeros((2, 2)), *PLACE, fill_value_default=fill, nodata=nodata)
+    with pytest.raises(OptionError, match="contradict"):
+        GeoTensor(np.zeros((2, 2)), *PLACE, None).like(np.ones((2, 2)), fill_value_default=fill, nodata=nodata)
+
+
+def test_setting_nodata_gives_the_fill_value() -> None:
+    gt = GeoTensor(np.zeros((2, 2), bool), *PLACE)
+
+    gt.nodata = False
+
+    assert (gt.fill_value_default, gt.nodata, gt.fill_value_was_said) == (False, False, True)
 
 
 @pytest.mark.parametrize("fill", [0, 255])

@@ -97,7 +97,7 @@ FULL_DISK = textwrap.dedent("""
     function, limit, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     values = np.random.default_rng(0).integers(0, 2**16, (1, 700, 700)).astype("uint16")
-    tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857")
+    tensor = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", 0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
         profile = {"compress": "none", "NUM_THREADS": 1 if limit % 2 else "ALL_CPUS"}
@@ -405,7 +405,7 @@ FORK = textwrap.dedent("""
     import numpy as np
     from georeader import GeoTensor, save_cog
 
-    tensor = GeoTensor(np.ones((1, 900, 900), "uint8"), (10, 0, 0, 0, -10, 0), "EPSG:3857")
+    tensor = GeoTensor(np.ones((1, 900, 900), "uint8"), (10, 0, 0, 0, -10, 0), "EPSG:3857", 0)
     save_cog(tensor, sys.argv[1] + "/parent.tif")
     child = os.fork()
     if child == 0:

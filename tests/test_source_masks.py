@@ -329,7 +329,7 @@ class TestMaskedArrays:
     def test_of_one_mask_for_all_bands_give_the_tensor_its_mask(self) -> None:
         hidden = np.broadcast_to(~MASK, PIXELS.shape)
 
-        made = GeoTensor(np.ma.masked_array(PIXELS, hidden), *PLACE)
+        made = GeoTensor(np.ma.masked_array(PIXELS, hidden), *PLACE, 0)
 
         np.testing.assert_array_equal(made.attrs["mask"], MASK)
         np.testing.assert_array_equal(made.values, PIXELS)
@@ -338,7 +338,7 @@ class TestMaskedArrays:
         other = np.arange(COLUMNS) % 2 == 0
         masked = np.ma.masked_array(PIXELS[0], ~MASK)
 
-        made = GeoTensor(masked, *PLACE, attrs={"mask": np.broadcast_to(other, MASK.shape)})
+        made = GeoTensor(masked, *PLACE, 0, attrs={"mask": np.broadcast_to(other, MASK.shape)})
         alike = tensor((ROWS, COLUMNS), mask=np.broadcast_to(other, MASK.shape)).like(masked)
 
         np.testing.assert_array_equal(made.attrs["mask"], MASK & other)
@@ -351,7 +351,7 @@ class TestMaskedArrays:
         masked = np.ma.masked_equal(PIXELS, 5)
 
         with pytest.raises(OptionError, match=r"pixels are masked, not the same ones.*values\.filled\(nodata\)"):
-            GeoTensor(masked, *PLACE)
+            GeoTensor(masked, *PLACE, 0)
 
     def test_are_not_written_over_a_tensors_pixels(self) -> None:
         whole = tensor()

@@ -330,7 +330,7 @@ class TestArguments:
         assert (item.assets["data"].href, item.id) == (href, name)
 
     def test_what_went_to_an_object_needs_a_link(self) -> None:
-        tensor = GeoTensor(np.zeros((4, 5), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+        tensor = GeoTensor(np.zeros((4, 5), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", 0)
         receipt = save_cog(tensor, BytesIO())
 
         with pytest.raises(OptionError, match="pass href="):

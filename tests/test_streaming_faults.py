@@ -157,7 +157,7 @@ FULL_SPOOL = textwrap.dedent("""
     how, limit, path, scratch = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
     PLACE = {"transform": Affine(10, 0, 0, 0, -10, 0), "crs": "EPSG:3857"}
     values = np.random.default_rng(0).integers(0, 2**16, (1, 1400, 1400)).astype("uint16")
-    whole = GeoTensor(values, **PLACE)
+    whole = GeoTensor(values, **PLACE, nodata=0)
 
     class Lazy:
         shape, dtype, fill_value_default = values.shape, values.dtype, 0

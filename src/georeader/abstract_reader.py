@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -59,6 +60,19 @@ class GeoData(GeoDataBase, Protocol):
 
 
 AbstractGeoData = GeoData
+
+
+def declared_nodata(data: Any, dtype: np.dtype[Any]) -> Any:
+    """Return the value that stands for "no data" in an object, or None.
+
+    A bool array has one only if it was given explicitly: its False is an answer, and 0 the usual fill value.
+
+    Args:
+        data: An object of the GeoData protocol; ``fill_value_was_said`` tells whether its fill value was given.
+        dtype: Of its pixels.
+    """
+    fill = getattr(data, "fill_value_default", None)
+    return None if dtype.kind == "b" and not getattr(data, "fill_value_was_said", False) else fill
 
 
 @dataclass

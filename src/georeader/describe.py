@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rasterio.rpc import RPC
 
+from georeader.abstract_reader import declared_nodata
 from georeader.ground_control import as_control_points
 from georeader.pixel_attrs import mask_of
 from georeader.window_utils import describe_crs
@@ -39,11 +40,12 @@ def describe_grid(raster: Any, **extra: Any) -> str:
     names = ", ".join({"y": "row", "x": "column"}.get(name, name) for name in raster.dims)
     left, bottom, right, top = raster.bounds
     width, height = raster.res
+    nodata = declared_nodata(raster, raster.dtype)
     facts: dict[str, Any] = {
         "crs": describe_crs(raster.crs),
         "pixel": f"{width:g} x {height:g}",
         "bounds": f"({left:.10g}, {bottom:.10g}, {right:.10g}, {top:.10g})",
-        "no data": "none" if raster.fill_value_default is None else raster.fill_value_default,
+        "no data": "none" if nodata is None else nodata,
         **describe_pixel_attrs(raster),
         **extra,
     }

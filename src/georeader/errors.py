@@ -89,7 +89,7 @@ class MissingExtraError(GeoreaderError, ImportError):
 
 
 class FillValueWarning(UserWarning):
-    """Zero is about to become the nodata of a floating-point raster because nobody said otherwise."""
+    """Zero is about to become the nodata of a raster only because no fill value was given."""
 
 
 class MetadataWarning(UserWarning):

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader import band_attrs, geotensor_numpy, geotensor_select, pixel_attrs, window_utils
-from georeader.errors import IndexingError, LostPlaceError, ShapeError
+from georeader.abstract_reader import declared_nodata
+from georeader.errors import IndexingError, LostPlaceError, OptionError, ShapeError
 from georeader.georeferenced import Georeferenced
 from georeader.pixels import plain_pixels, split_mask
-from georeader.unsaid import Unsaid
+from georeader.unsaid import UNSAID, Unsaid
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
 
@@ -32,13 +33,14 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
     Attributes:
         transform: Affine from pixel (column, row) to CRS (x, y), at the pixel's outer corner.
         crs: Any CRS input (EPSG code, WKT, rasterio or pyproj CRS), or None.
-        fill_value_default: The value that stands for "no data", or None when every pixel is data.
+        fill_value_default: The value that stands for "no data", or None when every pixel is data. In bool arrays that
+            were made without one it is False, which only fills windows beyond the edge: there every pixel is data.
         attrs: Metadata; the keys that georeader knows are in `georeader.band_attrs`.
 
     Example:
         >>> import numpy as np
         >>> from affine import Affine
-        >>> gt = GeoTensor(np.zeros((3, 100, 80)), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+        >>> gt = GeoTensor(np.zeros((3, 100, 80)), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", nodata=np.nan)
         >>> window = gt[:, 20:40, 10:30]
         >>> window.shape, window.bounds
         ((3, 20, 20), (500100.0, 3999600.0, 500300.0, 3999800.0))
@@ -56,6 +58,8 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         crs: Any,
         fill_value_default: Any = Unsaid(0),  # noqa: B008 - it never changes
         attrs: Mapping[str, Any] | None = None,
+        *,
+        nodata: Any = UNSAID,
     ) -> GeoTensor:
         """Wrap ``values`` without copying them.
 
@@ -63,12 +67,15 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
             values: Array-like of 2 to 4 dimensions. The mask of a masked array becomes ``attrs["mask"]``.
             transform: Affine, or its six numbers.
             crs: Any CRS input, or None.
-            fill_value_default: Value for "no data"; 0 by default. None: there is none.
+            fill_value_default: Value for "no data"; None if every pixel is data. By default 0, and `save_cog` warns
+                before that becomes the file's nodata; a bool array has no nodata by default.
             attrs: Metadata; copied, so that the caller's mapping stays as it is.
+            nodata: Another name for ``fill_value_default``.
 
         Raises:
             ShapeError: Not 2 to 4 dimensions.
-            OptionError: A masked array whose bands are masked at different pixels.
+            OptionError: A masked array whose bands are masked at different pixels; or ``fill_value_default`` and
+                ``nodata`` are both given and differ.
             GeoreferenceError: ``transform`` is no affine transform.
         """
         array, mask = split_mask(values)
@@ -80,14 +87,22 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         tensor = array.view(cls)
         tensor.transform = window_utils.normalise_transform(transform)
         tensor.crs = crs
-        said = not isinstance(fill_value_default, Unsaid)
-        tensor.fill_value_default = fill_value_default if said else 0
-        tensor.fill_value_was_said = said
+        fill = _one_fill_value(fill_value_default, nodata)
+        said = not isinstance(fill, Unsaid)
+        tensor.fill_value_default = fill if said else (False if array.dtype.kind == "b" else 0)
+        if not said:
+            tensor.fill_value_given_as = None
         tensor.attrs = pixel_attrs.hide_more(attrs or {}, mask, array.shape)
         return tensor
 
-    #: False while ``fill_value_default`` is 0 only because the constructor was not told otherwise.
-    fill_value_was_said: bool
+    #: numpy's kind of the dtype for which ``fill_value_default`` was given; None: it is the default.
+    fill_value_given_as: str | None
+
+    @property
+    def fill_value_was_said(self) -> bool:
+        """Whether ``fill_value_default`` was given: of integers that became floating-point numbers it was not."""
+        given_as = self.fill_value_given_as
+        return given_as is not None and (given_as in "fc" or self.dtype.kind not in "fc")
 
     def __array_finalize__(self, obj: NDArray[Any] | None) -> None:
         """Inherit the metadata in views and copies, unless the grid got lost on the way."""
@@ -100,12 +115,21 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
     def _take_metadata(self, other: GeoTensor) -> None:
         self.transform = other.transform
         self.crs = other.crs
-        self.fill_value_default = other.fill_value_default
-        becomes_float = self.dtype.kind in "fc" and other.dtype.kind not in "fc"
-        self.fill_value_was_said = other.fill_value_was_said and not becomes_float
+        self._take_fill_value(other)
         self.attrs = dict(other.attrs)
         if pixel_attrs.mask_of(other.attrs, other.shape) is not None and self.shape[-2:] != other.shape[-2:]:
             del self.attrs["mask"]  # it is of the other's pixels
+
+    def _take_fill_value(self, other: GeoTensor) -> None:
+        """Take over the fill value as far as it has a meaning in this dtype."""
+        fill, given_as = other.fill_value_default, other.fill_value_given_as
+        was_bool, is_bool = other.dtype.kind == "b", self.dtype.kind == "b"
+        if is_bool and not was_bool:
+            fill, given_as = False, None  # a comparison has an answer for every pixel
+        elif was_bool and not is_bool and given_as is None:
+            fill = None
+        self.fill_value_default = fill
+        self.fill_value_given_as = given_as
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Note that a fill value was said, and that another shape lies elsewhere."""
@@ -114,7 +138,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         if self.shape[-2:] != grid:
             self.__dict__.clear()
         elif name == "fill_value_default":
-            self.fill_value_was_said = True
+            self.fill_value_given_as = self.dtype.kind
 
     def __getattr__(self, name: str) -> Any:
         """Say what happened to an array that lost its place inside numpy."""
@@ -130,15 +154,20 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
 
         Args:
             values: Array whose last two axes lie on this grid; the mask of a masked array is added to this one's.
-            **changes: ``transform``, ``crs``, ``fill_value_default`` or ``attrs`` to replace.
+            **changes: ``transform``, ``crs``, ``fill_value_default`` (or ``nodata``) or ``attrs`` to replace.
         """
         array, mask = split_mask(values)
         tensor = array.view(GeoTensor)
         if tensor.ndim not in _DIMS:
             raise ShapeError(f"values of shape {tensor.shape} have {tensor.ndim} dimensions; 2 to 4 are possible")
-        unknown = sorted(set(changes) - {"transform", "crs", "fill_value_default", "attrs"})
+        unknown = sorted(set(changes) - {"transform", "crs", "fill_value_default", "nodata", "attrs"})
         if unknown:
-            raise TypeError(f"like() takes transform, crs, fill_value_default and attrs, not {', '.join(unknown)}")
+            allowed = "transform, crs, fill_value_default, nodata and attrs"
+            raise TypeError(f"like() takes {allowed}, not {', '.join(unknown)}")
+        if "nodata" in changes:
+            changes["fill_value_default"] = _one_fill_value(
+                changes.get("fill_value_default", UNSAID), changes.pop("nodata")
+            )
         tensor._take_metadata(self)
         for name, value in changes.items():
             setattr(tensor, name, dict(value or {}) if name == "attrs" else value)
@@ -208,6 +237,15 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
             )
         self.values[...] = array
 
+    @property
+    def nodata(self) -> Any:
+        """The nodata of a file made of it: ``fill_value_default``, but None for a bool array that was given none."""
+        return declared_nodata(self, self.dtype)
+
+    @nodata.setter
+    def nodata(self, value: Any) -> None:
+        self.fill_value_default = value
+
     def load(self) -> GeoTensor:
         """Give this GeoTensor: it is in memory already. Readers have the same method."""
         return self
@@ -223,21 +261,23 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         return _DIMS[self.ndim]
 
     def invalidmask(self) -> GeoTensor:
-        """Where the pixels are ``fill_value_default`` or masked by ``attrs["mask"]``: bool, of the same shape.
+        """Where the pixels are ``nodata`` or masked by ``attrs["mask"]``: bool, of the same shape.
 
         Raises:
             DtypeError: The mask is not bool.
         """
-        invalid = geotensor_numpy.equals_fill(self.values, self.fill_value_default)
+        invalid = geotensor_numpy.equals_fill(self.values, self.nodata)
         attrs = band_attrs.without_encoding(self.attrs)
         mask = pixel_attrs.validity_of(attrs, self.shape)
         if mask is not None:
             del attrs["mask"]
             invalid = invalid | ~mask
-        return self.like(invalid, fill_value_default=None if self.fill_value_default is None else False, attrs=attrs)
+        answers = self.like(invalid, fill_value_default=False, attrs=attrs)
+        answers.fill_value_given_as = None
+        return answers
 
     def validmask(self) -> GeoTensor:
-        """Where the pixels are data, neither ``fill_value_default`` nor masked: bool, of the same shape."""
+        """Where the pixels are data, neither ``nodata`` nor masked: bool, of the same shape."""
         invalid = self.invalidmask()
         return invalid.like(~invalid.values)
 
@@ -340,6 +380,23 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         from georeader.picture.html import html_of
 
         return html_of(self)
+
+
+def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:
+    """Return the fill value of the two arguments that name it.
+
+    Raises:
+        OptionError: Both are given and differ.
+    """
+    if isinstance(nodata, Unsaid):
+        return fill_value_default
+    both_nan = nodata != nodata and fill_value_default != fill_value_default
+    if not isinstance(fill_value_default, Unsaid) and not both_nan and nodata != fill_value_default:
+        raise OptionError(
+            f"fill_value_default={fill_value_default!r} and nodata={nodata!r} contradict; they are two names of one "
+            "value, so pass one"
+        )
+    return nodata
 
 
 geotensor_numpy.give_plain_arrays(GeoTensor)

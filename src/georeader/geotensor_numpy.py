@@ -196,11 +196,7 @@ def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[Geo
     if bands != template.count or not keeps_bands:
         attrs = band_attrs.without_bands(attrs)
     attrs = pixel_attrs.join(attrs, [source.attrs for source in sources], result.shape)
-    wrapped = template.like(result, attrs=attrs)
-    fill = template.fill_value_default
-    if result.dtype.kind == "b" and fill is not None and not holds(result.dtype, fill):
-        wrapped.fill_value_default = None  # a comparison answers for every pixel
-    return wrapped
+    return template.like(result, attrs=attrs)
 
 
 def _touches(axis: Any, ndim: int, first: int) -> bool:

@@ -231,7 +231,7 @@ def stack(geotensors: Sequence[GeoTensor]) -> GeoTensor:
         raise ShapeError(f"stack: the GeoTensors differ in shape: {sorted(shapes)}")
     merge = band_attrs.merge_bands if first.ndim == 2 else band_attrs.merge_times
     attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "stack")
-    return first.like(np.stack([tensor.values for tensor in geotensors]), attrs=attrs)
+    return _joined(np.stack([tensor.values for tensor in geotensors]), geotensors, attrs)
 
 
 def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
@@ -247,7 +247,16 @@ def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
         raise ShapeError(f"concatenate: the GeoTensors differ in shape beyond axis {axis}: {shapes}") from error
     merge = band_attrs.merge_bands if position == first.ndim - 3 else band_attrs.merge_times
     attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "concatenate")
-    return first.like(joined, attrs=attrs)
+    return _joined(joined, geotensors, attrs)
+
+
+def _joined(values: NDArray[Any], geotensors: Sequence[GeoTensor], attrs: dict[str, Any]) -> GeoTensor:
+    """Return the pixels of several tensors as one; its fill value was given if that of each was."""
+    numbers = [tensor for tensor in geotensors if tensor.dtype.kind != "b"] or geotensors
+    result = numbers[0].like(values, attrs=attrs)
+    if any(tensor.fill_value_given_as is None for tensor in numbers):
+        result.fill_value_given_as = None
+    return result
 
 
 def _common_pixels(attrs: dict[str, Any], geotensors: Sequence[GeoTensor], what: str) -> dict[str, Any]:

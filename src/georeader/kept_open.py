@@ -78,7 +78,7 @@ def files_kept_open() -> Iterator[None]:
         >>> import numpy as np
         >>> from georeader import GeoTensor, RasterioReader, files_kept_open, save_cog
         >>> for number in range(3):
-        ...     chip = GeoTensor(np.full((1, 64, 64), number, "uint8"), (10, 0, 640 * number, 0, -10, 0), 3857)
+        ...     chip = GeoTensor(np.full((1, 64, 64), number, "uint8"), (10, 0, 640 * number, 0, -10, 0), 3857, None)
         ...     _ = save_cog(chip, f"chip-{number}.tif")
         >>> with files_kept_open():
         ...     [int(RasterioReader(f"chip-{number}.tif").load().max()) for number in range(3)]

@@ -45,7 +45,7 @@ class RasterioReader(Georeferenced):
 
     Example:
         >>> from georeader import GeoTensor, RasterioReader, save_cog
-        >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), Affine(10, 0, 0, 0, -10, 0), 3857), "scene.tif")
+        >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), Affine(10, 0, 0, 0, -10, 0), 3857, 0), "scene.tif")
         >>> RasterioReader("scene.tif").read_from_window(Window(512, 0, 256, 256)).shape
         (1, 256, 256)
     """

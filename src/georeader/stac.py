@@ -74,7 +74,7 @@ def item_of(
     Example:
         >>> import numpy as np
         >>> from georeader import GeoTensor, save_cog
-        >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+        >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", 0)
         >>> item = item_of(save_cog(tensor, "zeros.tif"), properties={"platform": "sentinel-2a"})
         >>> item.geometry["type"], [round(degrees, 3) for degrees in item.bbox]
         ('Polygon', [-3.0, 36.118, -2.967, 36.145])

@@ -78,7 +78,7 @@ class MaskClouds(Operator):
         for band in range(gt.count):
             if band != self.scl_idx:
                 masked[band][hidden] = fill
-        return gt.like(masked, fill_value_default=fill)
+        return gt.like(masked) if fill is gt.fill_value_default else gt.like(masked, fill_value_default=fill)
 
 
 def scl_classes(classes: Any) -> tuple[int, ...]:

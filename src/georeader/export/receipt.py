@@ -71,7 +71,7 @@ class Receipt:
 
     Example:
         >>> from georeader import GeoTensor, save_cog
-        >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+        >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", 0)
         >>> receipt = save_cog(tensor, "zeros.tif", profile_arg={"compress": "none"})
         >>> [(level.factor, level.width_px, level.tile_count) for level in receipt.levels]
         [(1, 300, 4), (2, 150, 1)]
@@ -159,7 +159,7 @@ class Receipt:
 
         Example:
             >>> from georeader import GeoTensor, save_cog
-            >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+            >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 0, 0, -10, 0), "EPSG:32630", 0)
             >>> item = save_cog(tensor, "zeros.tif").to_stac()
             >>> item.id, item.properties["proj:code"], item.assets["data"].href
             ('zeros', 'EPSG:32630', 'zeros.tif')

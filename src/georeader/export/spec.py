@@ -41,7 +41,7 @@ class SourceSpec:
         crs: CRS, or None.
         transform: Pixel (column, row) to CRS (x, y).
         fill_value: The source's value for "no data", or None.
-        fill_value_was_said: False while ``fill_value`` is 0 only because nobody said otherwise.
+        fill_value_was_said: False while ``fill_value`` is 0 only because none was given.
         metadata: What the source knows of its bands and itself.
         has_mask: It has a validity mask besides its pixels.
         overview_resamplings: Method of each band's overviews that the source records; empty if it records none.
@@ -272,10 +272,12 @@ def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.d
     if "NODATA" in asked.raster:
         return held(asked.raster["NODATA"], "profile_arg['nodata']")
     resolved = held(source.fill_value, "data_save.fill_value_default")
-    if resolved == 0 and dtype.kind in "fc" and not source.fill_value_was_said:
+    if resolved == 0 and not source.fill_value_was_said:
+        wanted = "nodata=numpy.nan, or nodata=0" if dtype.kind in "fc" else "nodata=0"
         warn_caller(
-            "nodata of this floating-point raster is 0 only because fill_value_default was left at its default: pixels "
-            "that measure 0 will read as missing. Pass nodata=numpy.nan (or nodata=0 if that is what you mean)",
+            f"nodata of this {dtype} raster is 0 only because no fill value was given: pixels of 0 will read as "
+            f"missing, and overviews leave them out. Pass {wanted} if that is meant; for a raster without nodata, "
+            "GeoTensor(..., fill_value_default=None) or profile_arg={'nodata': None}",
             FillValueWarning,
         )
     return resolved

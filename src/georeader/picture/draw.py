@@ -77,7 +77,7 @@ def _method(spec: SourceSpec, shown: ShownBands, how: Colouring) -> str:
 def _colouring(spec: SourceSpec, shown: ShownBands, wish: PictureWish) -> Colouring:
     is_mask = spec.dtype.kind == "b"
     return Colouring(
-        nodata=None if is_mask and not spec.fill_value_was_said else _nodata(spec),
+        nodata=_nodata(spec),
         colormap=spec.metadata.colormap if spec.count == 1 else None,
         is_mask=is_mask,
         are_finished=shown.are_finished,

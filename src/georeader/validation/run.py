@@ -44,7 +44,7 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
     Example:
         >>> import numpy as np
         >>> from georeader import GeoTensor, save_cog
-        >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), (10, 0, 0, 0, -10, 0), 3857), "scene.tif")
+        >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), (10, 0, 0, 0, -10, 0), 3857, 0), "scene.tif")
         >>> report = validate("scene.tif")
         >>> report.is_valid, report.errors, report.measurement.viewer.open_requests
         (True, (), 1)

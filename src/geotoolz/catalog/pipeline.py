@@ -82,7 +82,7 @@ class CatalogPipeline:
         >>> from geotoolz.catalog_ops import WriteCOG
         >>> from geotoolz.indices import NDVI
         >>> from georeader import GeoTensor, save_cog
-        >>> stack = GeoTensor(np.ones((2, 64, 64), "uint16"), (10, 0, 0, 0, -10, 0), 32632)
+        >>> stack = GeoTensor(np.ones((2, 64, 64), "uint16"), (10, 0, 0, 0, -10, 0), 32632, nodata=0)
         >>> rows = [{"path": save_cog(stack, f"{tile}.tif").path, "tile": tile} for tile in ("32TQM", "32TQN")]
         >>> op = Sequential([NDVI(red_idx=0, nir_idx=1), WriteCOG("ndvi_{tile}.tif")])
         >>> [result.path for result in CatalogPipeline(rows, op).run()]

@@ -47,7 +47,7 @@ class WriteCOG(Operator):
     Example:
         >>> import numpy as np
         >>> row = {"tile_id": "32TQM", "date": "2024-05-01"}
-        >>> gt = GeoTensor(np.ones((1, 64, 64), "uint8"), (10, 0, 0, 0, -10, 0), 32632, attrs={"row": row})
+        >>> gt = GeoTensor(np.ones((1, 64, 64), "uint8"), (10, 0, 0, 0, -10, 0), 32632, nodata=0, attrs={"row": row})
         >>> WriteCOG("{tile_id}_{date:%Y%m%d}.tif", profile_arg={"compress": "zstd"})(gt).path
         '32TQM_20240501.tif'
     """

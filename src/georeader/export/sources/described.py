@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.export.metadata import metadata_from_attrs
 from georeader.export.pyramid import Mask
@@ -48,15 +49,17 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
     )
     if attrs.get("mask") is not None:
         check_mask(attrs["mask"], (height_px, width_px))
+    numbers = _dtype(dtype)
     return SourceSpec(
         count=count,
         height_px=height_px,
         width_px=width_px,
-        dtype=_dtype(dtype),
+        dtype=numbers,
         crs=crs,
         transform=transform,
-        fill_value=getattr(data, "fill_value_default", None),
-        fill_value_was_said=getattr(data, "fill_value_was_said", False),
+        fill_value=declared_nodata(data, numbers),
+        # Other objects than GeoTensor have no fill value but the one that they state.
+        fill_value_was_said=getattr(data, "fill_value_was_said", True),
         metadata=metadata,
         has_mask=has_mask,
         overview_resamplings=recorded_resamplings(attrs.get("tags"), count),
