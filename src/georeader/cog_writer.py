@@ -143,7 +143,13 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self._wishes = wishes
         self._wanted = check_wishes(said, wishes)
         self._spec = replace(said, dtype=self._wanted.dtype)
-        self._rules = PieceRules(self._sink.given, said, self._wanted.dtype, self._wanted.missing_value)
+        self._rules = PieceRules(
+            self._sink.given,
+            said,
+            self._wanted.dtype,
+            self._wanted.missing_value,
+            self._wanted.encoding.nan_to_nodata,
+        )
         self._canvas: Canvas | None = None
         check_memory(self._new_canvas(), self._wanted, self._sink, wishes)
 

@@ -89,7 +89,7 @@ class MissingExtraError(GeoreaderError, ImportError):
 
 
 class FillValueWarning(UserWarning):
-    """Zero is about to become the nodata of a raster only because no fill value was given."""
+    """The nodata of a file is probably not what is meant: 0 that was not given, or a number beside NaN pixels."""
 
 
 class MetadataWarning(UserWarning):

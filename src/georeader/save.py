@@ -97,8 +97,8 @@ def save_cog(  # noqa: PLR0913
         profile_arg: Creation options in GDAL's or rasterio's spelling, in any case: compress (lzw by default, deflate,
             zstd, lzma, packbits, jpeg, webp, jxl, lerc, none), LEVEL (zstd: 3), QUALITY, predictor (AUTO: what makes a
             few tiles smallest), BLOCKSIZE (256), BIGTIFF, INTERLEAVE, photometric, RESAMPLING (one, or one per band),
-            OVERVIEWS, SPARSE_OK, STATISTICS, NUM_THREADS, nodata, dtype, and the rest of GDAL's COG driver.
-            Never changed.
+            OVERVIEWS, SPARSE_OK, STATISTICS, NUM_THREADS, nodata, dtype, NAN_TO_NODATA (YES: NaN is written as nodata),
+            and the rest of GDAL's COG driver. Never changed.
         fs: A filesystem of fsspec or a store of obstore; taken whatever the path begins with. By default botocore,
             obstore (extra ``cloud``) or fsspec with credentials from the environment, as each cloud's tools read them.
         nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. To save without any,

@@ -144,6 +144,20 @@ def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.nda
     return pixels.astype(dtype)
 
 
+def replace_nan(pixels: np.ndarray[Any, Any], nodata: float) -> np.ndarray[Any, Any]:
+    """Return the pixels with a number in the place of NaN; the input is returned itself where it has none.
+
+    Args:
+        pixels: Floating-point or complex numbers.
+        nodata: The number; an integer, which a file of integers has, is kept exactly up to 2**53.
+    """
+    is_nan = np.isnan(pixels)
+    if not is_nan.any():
+        return pixels
+    number = np.float64(nodata) if isinstance(nodata, int) else pixels.dtype.type(nodata)
+    return np.where(is_nan, number, pixels)
+
+
 def _check_integer_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     limits = np.iinfo(dtype)
     if pixels.dtype.kind == "f":

@@ -73,6 +73,7 @@ class Encoding:
         overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
         overview_count: Number of overviews, or None for as many as it takes to fit one tile.
         num_threads: "ALL_CPUS" or a number.
+        nan_to_nodata: NaN pixels become nodata.
         driver_options: (name, value) of options that only GDAL knows.
     """
 
@@ -94,6 +95,7 @@ class Encoding:
     overviews: str = "AUTO"
     overview_count: int | None = None
     num_threads: str | int = "ALL_CPUS"
+    nan_to_nodata: bool = False
     driver_options: tuple[tuple[str, str], ...] = ()
 
     @property

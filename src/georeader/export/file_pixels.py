@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.errors import GeoreaderError, ReadError
-from georeader.export.dtypes import convert_pixels
+from georeader.caller import warn_caller
+from georeader.errors import FillValueWarning, GeoreaderError, ReadError
+from georeader.export.dtypes import convert_pixels, replace_nan
 from georeader.export.pyramid import Mask, Region
 from georeader.export.source import Source
 from georeader.export.spec import ExportSpec
@@ -22,10 +23,12 @@ class FilePixels:
     Attributes:
         source: Where they come from; its bands may include an alpha band that becomes the mask.
         spec: The file that is wanted.
+        nan_bands: Bands, counted from 1, in which NaN was read that stays beside a numeric nodata.
     """
 
     source: Source
     spec: ExportSpec
+    nan_bands: set[int] = field(default_factory=set, compare=False)
 
     def read(self, region: Region, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
         """Give the pixels of a window, (band, row, column), and its mask, (row, column) or None.
@@ -62,16 +65,41 @@ class FilePixels:
         """Give everything: all pixels of the file and its mask. Memory: the whole raster."""
         return self.read(Region(0, self.spec.height_px, 0, self.spec.width_px))
 
+    def warn_of_nan(self) -> None:
+        """Warn of NaN pixels that were read and stay beside a numeric nodata."""
+        if not self.nan_bands:
+            return
+        bands = ", ".join(map(str, sorted(self.nan_bands)))
+        warn_caller(
+            f"{self.source.name}: NaN pixels in band{'s' * (len(self.nan_bands) > 1)} {bands} beside "
+            f"nodata={self.spec.missing_value}: GDAL counts them as valid. Pass nodata=numpy.nan, or "
+            "profile_arg={'NAN_TO_NODATA': 'YES'} to write nodata in their place",
+            FillValueWarning,
+        )
+
+    def _read_source(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read pixels as the source has them; replace or note the NaN that a numeric nodata does not cover."""
+        pixels, mask = self.source.read(region, bands)
+        nodata = self.spec.numeric_nodata
+        if nodata is None or pixels.dtype.kind not in "fc":
+            return pixels, mask
+        if self.spec.encoding.nan_to_nodata:
+            return replace_nan(pixels, nodata), mask
+        for band, plane in zip(bands, pixels, strict=True):
+            if band + 1 not in self.nan_bands and _has_nan(plane, mask):
+                self.nan_bands.add(band + 1)
+        return pixels, mask
+
     def _read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read pixels as the source has them, and the mask that the file gets."""
         spec = self.spec
         if spec.mask is None:
-            return self.source.read(region, bands)[0], None
+            return self._read_source(region, bands)[0], None
         if spec.mask == "dataset":
-            pixels, mask = self.source.read(region, bands)
+            pixels, mask = self._read_source(region, bands)
         else:
             # Whether a pixel is valid is up to all bands, or to one that is not in the file.
-            everything, mask = self.source.read(region, range(spec.count + (spec.mask == "alpha")))
+            everything, mask = self._read_source(region, range(spec.count + (spec.mask == "alpha")))
             pixels = everything[bands.start : bands.stop]
         valid = np.ones(region.shape, bool) if mask is None else mask
         if spec.mask == "alpha":
@@ -79,6 +107,11 @@ class FilePixels:
         elif spec.mask == "nodata":
             valid = valid & (everything != spec.nodata_as_mask).any(axis=0)
         return pixels, valid
+
+
+def _has_nan(plane: NDArray[Any], mask: Mask) -> bool:
+    hits = np.isnan(plane)
+    return bool(hits.any() if mask is None else (hits & mask).any())
 
 
 def _words(region: Region, bands: range) -> str:

@@ -88,6 +88,7 @@ OPTIONS: Mapping[str, Option] = {
     "OVERVIEWS": Option("overviews", choice(("AUTO", "IGNORE_EXISTING", "NONE"))),
     "OVERVIEW_COUNT": Option("overview_count", whole_number(0, 30)),
     "NUM_THREADS": Option("num_threads", THREADS),
+    "NAN_TO_NODATA": Option("nan_to_nodata", BOOLEAN),
     "TILED": Option("tiled", BOOLEAN),
     "COPY_SRC_OVERVIEWS": Option("ignored", BOOLEAN),
     # Options that only GDAL knows: handed to its driver as they are.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader.errors import DtypeError, GeoreferenceError, IndexingError, OptionError, ShapeError
-from georeader.export.dtypes import convert_pixels
+from georeader.export.dtypes import convert_pixels, replace_nan
 from georeader.export.pyramid import Region
 from georeader.export.sources.described import check_mask
 from georeader.export.spec import SourceSpec
@@ -54,12 +54,14 @@ class PieceRules:
         spec: The raster, as the caller described it.
         dtype: Of the file.
         missing: What masked pixels become, or None: they are refused.
+        nan_to_nodata: NaN becomes ``missing``, too.
     """
 
     name: str
     spec: SourceSpec
     dtype: np.dtype[Any]
     missing: int | float | None
+    nan_to_nodata: bool = False
 
     def bands(self, indexes: Any) -> list[int]:
         """Return positions of bands, from 0; `band_positions`, or for None all of them."""
@@ -155,6 +157,8 @@ class PieceRules:
         is_classes = self.spec.dtype.kind == "b" and planes.dtype.kind != "b"
         if is_classes and not ((planes == 0) | (planes == 1)).all():
             raise DtypeError(f"{self.name!r}: dtype bool has 0 and 1 alone, the piece others; pass array != 0, say")
+        if self.nan_to_nodata and self.missing is not None and planes.dtype.kind in "fc":
+            planes = replace_nan(planes, self.missing)
         try:
             return convert_pixels(planes, self.dtype)
         except DtypeError as error:

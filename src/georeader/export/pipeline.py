@@ -193,11 +193,13 @@ def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes, begun: 
     max_memory_bytes = memory_bytes(wishes.max_memory)
     plan = plan_stream(without_predictor(spec), verify=wishes.verify)
     work, facts = _work(source, plan, sink, wishes), facts_of_spec(spec)
-    with WindowReader(FilePixels(source, spec), work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
+    pixels = FilePixels(source, spec)
+    with WindowReader(pixels, work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
         chosen = with_predictor(spec, reader.peek)
         plan = plan if chosen is spec else plan_stream(chosen, verify=wishes.verify)
         with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
             written = _write(reader, plan, sink, advance)
+            pixels.warn_of_nan()
             sink.commit()
     return Receipt(
         sink.given,
@@ -240,6 +242,7 @@ def _by_gdal(pixels: FilePixels, sink: Sink, dir_tmpfiles: Path | None, progress
     tiles, tile_bytes = _gdal_tiles(pixels.spec)
     with sink, telling(progress, sink.given, tiles, tile_bytes) as advance:
         values, mask = pixels.whole()
+        pixels.warn_of_nan()
         values = np.ascontiguousarray(values)
         spec = with_predictor(pixels.spec, partial(_cut, values))
         with _scratch_folder(dir_tmpfiles, sink) as scratch:

@@ -124,6 +124,12 @@ class ExportSpec:
         return self.nodata if self.nodata_as_mask is None else self.nodata_as_mask
 
     @property
+    def numeric_nodata(self) -> int | float | None:
+        """``missing_value`` where it is a number; None if it is NaN, or there is none."""
+        value = self.missing_value
+        return value if value is not None and value == value else None
+
+    @property
     def resampling(self) -> str:
         """The method of all bands, or those of each, joined by commas."""
         return ",".join(dict.fromkeys(self.resamplings) if len(set(self.resamplings)) == 1 else self.resamplings)
@@ -186,6 +192,7 @@ def plan_export(
     has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
     is_classes = source.dtype.kind == "b" or has_colours
     resolved_nodata = _resolve_nodata(nodata, asked, source, dtype)
+    _check_nan_to_nodata(encoding, resolved_nodata)
     _warn_of_transparency(metadata, (resolved_nodata, source.fill_value))
     spec = ExportSpec(
         kind=kind,
@@ -296,6 +303,14 @@ def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np
 def _stored(dtype: Any) -> np.dtype[Any]:
     """Return the dtype in the file; rasterio's profiles call complex integers so, which it reads as complex64."""
     return storage_dtype("complex64" if dtype == "complex_int16" else dtype)
+
+
+def _check_nan_to_nodata(encoding: Encoding, nodata: int | float | None) -> None:
+    if encoding.nan_to_nodata and (nodata is None or nodata != nodata):
+        raise OptionError(
+            f"profile_arg['NAN_TO_NODATA'] replaces NaN by a numeric nodata, got nodata={nodata}; pass a number, as in "
+            "nodata=-9999, or drop the key"
+        )
 
 
 def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:

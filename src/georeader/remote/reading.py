@@ -89,10 +89,16 @@ def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
         if fs is not None:
             return RasterPath(text, fs, name, *_by_fs(text, address, fs, name))
         if address is None:
-            return RasterPath(text, None, name, text)
+            return RasterPath(text, None, name, _local_name(text))
         return RasterPath(text, None, name, *_by_url(address))
     except DestinationError as error:
         raise ReadError(str(error)) from error
+
+
+def _local_name(text: str) -> str:
+    """Return the name by which rasterio opens a local path: absolute if it would take ``s3:x.tif`` for a URL."""
+    is_ambiguous = ":" in text or text.startswith("<")
+    return os.path.abspath(text) if is_ambiguous and os.path.exists(text) else text
 
 
 #: Variables of obstore for GCS that mean nothing to GDAL: obstore then reads.
