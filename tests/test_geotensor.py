@@ -280,9 +280,18 @@ def test_values_can_be_replaced_by_others_of_the_same_kind() -> None:
     assert gt.transform == NORTH_UP
 
 
-@pytest.mark.parametrize("values", [np.zeros((3, 2)), np.zeros((2, 2), "float32")])
-def test_values_of_another_shape_or_dtype_are_refused(values: Any) -> None:
-    with pytest.raises(ShapeError, match=r"do not fit in place of float64 \(2, 2\); use gt\.like"):
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        (np.zeros((3, 2)), ShapeError),
+        (np.zeros((3, 2), "float32"), ShapeError),
+        (np.zeros((2, 2), "float32"), DtypeError),
+        (np.zeros((2, 2), "int64"), DtypeError),
+        (np.zeros((2, 2), bool), DtypeError),
+    ],
+)
+def test_values_of_another_shape_or_dtype_are_refused(values: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"do not fit in place of float64 \(2, 2\); .*use gt\.like"):
         tensor_of(np.zeros((2, 2))).values = values
 
 

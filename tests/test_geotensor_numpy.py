@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+from rasterio.windows import Window
 
 from georeader import GeoTensor
 from georeader.errors import GeoreferenceError, IndexingError
@@ -567,3 +568,75 @@ def test_an_array_without_a_place_adds_as_plain_numbers(cube: GeoTensor) -> None
 
     assert_plain(lost + 1, np.full((3, 3), 2))
     assert_placed(cube + lost, cube.values + 1, cube)
+
+
+# Names of bands.
+
+NAMED = {"descriptions": ["B08"], "band_tags": [{"wavelength": "842"}]}
+OTHER = {"descriptions": ["B04"], "band_tags": [{"wavelength": "665"}]}
+
+
+def band(attrs: dict[str, Any], dtype: str = "float32") -> GeoTensor:
+    return tensor_of(np.full((1, 2, 3), 2, dtype), attrs=attrs)
+
+
+def in_place() -> GeoTensor:
+    left = band(NAMED)
+    left -= band(OTHER)
+    return left
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        pytest.param(lambda: (band(NAMED) - band(OTHER)) / (band(NAMED) + band(OTHER)), id="NDVI"),
+        pytest.param(lambda: band(NAMED) / (band(NAMED) + band(OTHER)), id="ratio to a sum"),
+        pytest.param(lambda: np.maximum(band(NAMED), band(OTHER)), id="maximum"),
+        pytest.param(lambda: band(NAMED) > band(OTHER), id="comparison"),
+        pytest.param(lambda: (band(NAMED) > 0) & (band(OTHER) > 0), id="masks"),
+        pytest.param(lambda: np.where(band(NAMED) > 0, band(NAMED), band(OTHER)), id="where"),
+        pytest.param(in_place, id="in place"),
+    ],
+)
+def test_a_band_computed_of_differently_named_bands_has_no_name(compute: Any) -> None:
+    result = compute()
+
+    assert result.attrs["descriptions"] == [None]
+    assert result.attrs["band_tags"] == [{}]
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        pytest.param(lambda: band(NAMED) * 0.5, id="number"),
+        pytest.param(lambda: band(NAMED) - band(NAMED), id="same name"),
+        pytest.param(lambda: band(NAMED) - band({}), id="without a name"),
+        pytest.param(lambda: band(NAMED) * band(OTHER, "bool"), id="mask"),
+        pytest.param(lambda: np.where(band(OTHER, "bool"), band(NAMED), 0), id="where"),
+        pytest.param(lambda: band(NAMED) > 0, id="comparison"),
+        pytest.param(lambda: -band(NAMED), id="negative"),
+        pytest.param(lambda: np.subtract(band(OTHER), band(OTHER), out=band(NAMED)), id="out"),
+    ],
+)
+def test_a_band_keeps_its_name_otherwise(compute: Any) -> None:
+    assert compute().attrs["descriptions"] == ["B08"]
+
+
+def test_each_band_of_a_stack_keeps_the_name_that_both_have() -> None:
+    stack = tensor_of(np.ones((2, 2, 3)), attrs={"descriptions": ["B02", "B08"]})
+    other = tensor_of(np.ones((2, 2, 3)), attrs={"descriptions": ["B02", "B04"]})
+
+    assert (stack - other).attrs["descriptions"] == ["B02", None]
+    assert (stack * band(OTHER)).attrs["descriptions"] == [None, None]
+
+
+@pytest.mark.parametrize("fill", [None, 0, -9999, np.nan])
+@pytest.mark.parametrize(
+    "compare",
+    [np.greater, np.less_equal, np.equal, np.not_equal, lambda gt, one: np.isnan(gt), lambda gt, one: gt > one],
+)
+def test_the_fill_value_of_a_comparison_is_false(fill: Any, compare: Any) -> None:
+    answer = compare(tensor_of(np.ones((2, 3)), fill), 1)
+
+    assert (answer.fill_value_default, answer.nodata) == (False, None)
+    assert answer.read_from_window(Window(0, 0, 4, 4)).values[3].tolist() == [False] * 4

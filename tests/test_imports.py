@@ -105,5 +105,21 @@ def test_the_signatures_are_those_that_others_call() -> None:
     )
     assert str(inspect.signature(GeoTensor)).replace("'", "") == (
         "(values: Any, transform: Affine, crs: Any, fill_value_default: Any = 0, "
-        "attrs: Mapping[str, Any] | None = None) -> GeoTensor"
+        "attrs: Mapping[str, Any] | None = None, *, nodata: Any = 0) -> GeoTensor"
     )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from georeader import compare_crs; assert compare_crs('EPSG:4326', 4326)",
+        "from georeader import res; from affine import Affine; assert res(Affine(10, 0, 0, 0, -20, 0)) == (10, 20)",
+        "from georeader import rasterio_crs; assert rasterio_crs(32630).to_epsg() == 32630",
+        "from georeader.geotensor import stack, concatenate, GeoTensor; assert stack == GeoTensor.stack",
+        "import georeader; georeader.geotensor.concatenate; georeader.window_utils.res",
+    ],
+)
+def test_names_of_georeader_spaceml_are_importable(code: str) -> None:
+    done = python(code)
+
+    assert done.returncode == 0, done.stderr

@@ -63,7 +63,7 @@ def test_a_repr_is_one_line_without_wkt(build: Callable[[Path, GeoTensor], Any],
 
 
 def test_the_repr_of_a_receipt_is_its_str_and_to_dict_keeps_the_wkt(tmp_path: Path) -> None:
-    receipt = save_cog(GeoTensor(np.ones((30, 40), "uint8"), TRANSFORM, 32630), tmp_path / "a.tif", nodata=0)
+    receipt = save_cog(GeoTensor(np.ones((30, 40), "uint8"), TRANSFORM, 32630, 0), tmp_path / "a.tif", nodata=0)
 
     assert repr(receipt) == str(receipt)
     assert repr([receipt]) == f"[{receipt}]"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from georeader.kept_open import files_kept_open
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
+    from georeader.window_utils import compare_crs, rasterio_crs, res
 
 __version__ = "0.1.0"
 
@@ -32,8 +33,11 @@ __all__ = [
     "GeoreaderError",
     "GroundControlPoints",
     "RasterioReader",
+    "compare_crs",
     "files_kept_open",
     "profile_from_dtype",
+    "rasterio_crs",
+    "res",
     "save_cog",
     "save_tiled_geotiff",
 ]
@@ -48,9 +52,12 @@ _HOMES = {
     "GeoTensor": "geotensor",
     "GeoreaderError": "errors",
     "GroundControlPoints": "ground_control",
+    "compare_crs": "window_utils",
     "RasterioReader": "rasterio_reader",
     "files_kept_open": "kept_open",
     "profile_from_dtype": "save",
+    "rasterio_crs": "window_utils",
+    "res": "window_utils",
     "save_cog": "save",
     "save_tiled_geotiff": "save",
 }

@@ -86,6 +86,27 @@ def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
     return kept
 
 
+def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
+    """Drop the names and tags of bands that are computed of differently named ones: B08 - B04 is neither.
+
+    Such a band has None for a name, which differs from every name: what is computed of it next has none either.
+
+    Args:
+        attrs: Metadata of the result.
+        parts: (attrs, number of bands) of each raster that the result is computed of.
+    """
+    kept = dict(attrs)
+    for key, nothing in (("descriptions", None), ("band_tags", {})):
+        stated = [values for values in (_per_band(part, key, count) for part, count in parts) if values is not None]
+        if len(stated) < 2:
+            continue
+        bands = max(map(len, stated))
+        columns = zip(*(list(values) * (bands if len(values) == 1 else 1) for values in stated), strict=False)
+        names = [column[0] if all(one == column[0] for one in column) else nothing for column in columns]
+        kept[key] = [dict(name) if isinstance(name, Mapping) else name for name in names]
+    return kept
+
+
 def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
     """Join the metadata of rasters whose bands are laid one after the other.
 

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from georeader import band_attrs, geotensor_numpy, geotensor_select, pixel_attrs, window_utils
 from georeader.abstract_reader import declared_nodata
-from georeader.errors import IndexingError, LostPlaceError, OptionError, ShapeError
+from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
 from georeader.georeferenced import Georeferenced
 from georeader.pixels import plain_pixels, split_mask
 from georeader.unsaid import UNSAID, Unsaid
@@ -230,11 +230,11 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
     @values.setter
     def values(self, new_values: Any) -> None:
         array = plain_pixels(new_values)
-        if array.shape != self.shape or array.dtype != self.dtype:
-            raise ShapeError(
-                f"values of {array.dtype} {array.shape} do not fit in place of {self.dtype} {self.shape}; "
-                "use gt.like(new_values) for a new GeoTensor"
-            )
+        what = f"values of {array.dtype} {array.shape} do not fit in place of {self.dtype} {self.shape}"
+        if array.shape != self.shape:
+            raise ShapeError(f"{what}; use gt.like(new_values) for a new GeoTensor")
+        if array.dtype != self.dtype:
+            raise DtypeError(f"{what}; cast them with astype, or use gt.like(new_values) for a new GeoTensor")
         self.values[...] = array
 
     @property
@@ -400,3 +400,7 @@ def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:
 
 
 geotensor_numpy.give_plain_arrays(GeoTensor)
+
+#: `GeoTensor.stack` and `GeoTensor.concatenate` as functions.
+stack = GeoTensor.stack
+concatenate = GeoTensor.concatenate

@@ -195,8 +195,16 @@ def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[Geo
     bands = 1 if result.ndim == 2 else result.shape[-3]
     if bands != template.count or not keeps_bands:
         attrs = band_attrs.without_bands(attrs)
+    else:
+        attrs = _with_common_names(attrs, sources)
     attrs = pixel_attrs.join(attrs, [source.attrs for source in sources], result.shape)
     return template.like(result, attrs=attrs)
+
+
+def _with_common_names(attrs: dict[str, Any], sources: list[GeoTensor]) -> dict[str, Any]:
+    """Keep what names bands only where all tensors agree; a mask among numbers chooses pixels and names nothing."""
+    named = [source for source in sources if source.dtype.kind != "b"] or sources
+    return band_attrs.without_other_names(attrs, [(source.attrs, source.count) for source in named])
 
 
 def _touches(axis: Any, ndim: int, first: int) -> bool:
@@ -231,6 +239,8 @@ def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:
     """In-place arithmetic: other numbers than before, so their old scale and colours end; valid where their sources."""
     if has_place(target):
         attrs = band_attrs.without_encoding(target.attrs)
+        if any(source is target for source in sources):
+            attrs = _with_common_names(attrs, sources)
         target.attrs = pixel_attrs.join(attrs, [source.attrs for source in sources], target.shape)
     return target
 

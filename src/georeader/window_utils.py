@@ -166,11 +166,32 @@ def describe_crs(crs: Any) -> str:
     return f"{name} (no EPSG code)"
 
 
-def compare_crs(a: Any, b: Any) -> bool:
-    """Tell whether two CRS inputs, of any accepted kind, are the same CRS."""
-    if a is b or (isinstance(a, str) and a == b):
+def rasterio_crs(crs: Any) -> CRS:
+    """Return the rasterio CRS of an EPSG code, WKT, PROJ string, pyproj or rasterio CRS.
+
+    Raises:
+        GeoreferenceError: ``crs`` is None, or PROJ does not know it.
+
+    Example:
+        >>> rasterio_crs(32630).to_epsg()
+        32630
+    """
+    known = normalise_crs(crs)
+    if known is None:
+        raise GeoreferenceError("crs=None is not a CRS; pass an EPSG code such as 'EPSG:32630', or WKT")
+    return known
+
+
+def compare_crs(a_crs: Any, b_crs: Any) -> bool:
+    """Tell whether two CRS inputs, of any accepted kind, are the same CRS.
+
+    Example:
+        >>> compare_crs("EPSG:4326", 4326), compare_crs("EPSG:4326", "EPSG:32630")
+        (True, False)
+    """
+    if a_crs is b_crs or (isinstance(a_crs, str) and a_crs == b_crs):
         return True
-    return bool(normalise_crs(a) == normalise_crs(b))
+    return bool(normalise_crs(a_crs) == normalise_crs(b_crs))
 
 
 def normalise_transform(transform: Any) -> Affine:

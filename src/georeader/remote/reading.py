@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -97,8 +98,7 @@ def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
 
 def _local_name(text: str) -> str:
     """Return the name by which rasterio opens a local path: absolute if it would take ``s3:x.tif`` for a URL."""
-    is_ambiguous = ":" in text or text.startswith("<")
-    return os.path.abspath(text) if is_ambiguous and os.path.exists(text) else text
+    return str(Path.cwd() / text) if ":" in text and Path(text).exists() else text
 
 
 #: Variables of obstore for GCS that mean nothing to GDAL: obstore then reads.
