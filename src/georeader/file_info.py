@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
@@ -318,6 +319,39 @@ def _has_mask(dataset: Any) -> bool:
         )
     found = {flag for of_band in flags for flag in of_band}
     return MaskFlags.per_dataset in found and MaskFlags.alpha not in found
+
+
+def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | None:
+    """Return the alpha band that a selection of bands leaves out, from 1; None if there is none.
+
+    Args:
+        colorinterp: Of all bands of the file.
+        indexes: The bands that are selected, from 1.
+
+    Example:
+        >>> alpha_left_out(["red", "green", "blue", "alpha"], [1, 2, 3])
+        4
+    """
+    alpha = colorinterp.index("alpha") + 1 if "alpha" in colorinterp else None
+    return None if alpha in indexes else alpha
+
+
+def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) -> NDArray[np.bool_]:
+    """Read where pixels are valid.
+
+    Args:
+        dataset: Open in rasterio.
+        index: A band whose mask is that of all bands, from 1.
+        alpha_index: An alpha band that takes the place of the mask, from 1, or None.
+        window: As rasterio takes it.
+
+    Returns:
+        (row, column).
+    """
+    found = (
+        dataset.read_masks(index, window=window) if alpha_index is None else dataset.read(alpha_index, window=window)
+    )
+    return np.asarray(found != 0)
 
 
 def at_overview(info: FileInfo, overview: Any) -> FileInfo:

@@ -46,8 +46,22 @@ def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
     leading = tuple(_plane_index(name, sel.get(name, slice(None))) for name in tensor.dims[:-2])
     values = tensor.values[(*leading, rows, columns)]
     transform = slice_transform(tensor.transform, rows, columns, tensor.shape[-2:])
-    attrs = pixel_attrs.select_pixels(_attrs_of(tensor, _planes(tensor)[leading]), rows, columns, tensor.shape)
+    planes = _planes(tensor)[leading]
+    kept = pixel_attrs.hide_more(_attrs_of(tensor, planes), _alpha_left_out(tensor, planes), tensor.shape)
+    attrs = pixel_attrs.select_pixels(kept, rows, columns, tensor.shape)
     return tensor.like(values, transform=transform, attrs=attrs)
+
+
+def _alpha_left_out(tensor: GeoTensor, planes: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Return where pixels are valid by an alpha band that a selection leaves out; None if it leaves out none."""
+    interps = tensor.attrs.get("colorinterp")
+    if tensor.ndim != 3 or not isinstance(interps, (list, tuple)) or len(interps) != tensor.count:
+        return None
+    names = [str(getattr(interp, "name", interp)) for interp in interps]
+    alpha = names.index("alpha") if "alpha" in names else None
+    if alpha is None or planes.size == 0 or alpha in planes:
+        return None
+    return np.asarray(tensor.values[alpha] != 0)
 
 
 def _planes(tensor: GeoTensor) -> NDArray[Any]:

@@ -16,7 +16,16 @@ from rasterio.windows import Window
 from georeader.errors import IndexingError
 from georeader.export.dtypes import check_nodata
 from georeader.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
-from georeader.file_info import FileInfo, at_overview, check_size, default_options, open_dataset, read_file_info
+from georeader.file_info import (
+    FileInfo,
+    alpha_left_out,
+    at_overview,
+    check_size,
+    default_options,
+    open_dataset,
+    read_file_info,
+    read_mask,
+)
 from georeader.georeferenced import Georeferenced
 from georeader.geotensor import GeoTensor
 from georeader.pixel_attrs import regrid_place
@@ -179,8 +188,13 @@ class RasterioReader(Georeferenced):
 
     @property
     def has_mask(self) -> bool:
-        """Whether `load` gives a mask: the file has one for all bands that is neither nodata nor alpha."""
-        return self._info.has_mask
+        """Whether `load` gives a mask: the file has one for all bands, or an alpha band that is not in focus."""
+        return self._info.has_mask or self.alpha_index is not None
+
+    @property
+    def alpha_index(self) -> int | None:
+        """The file's alpha band, from 1, where it is not in focus: pixels are valid where it is not 0; else None."""
+        return alpha_left_out(self._info.colorinterp, self.indexes)
 
     def tags(self) -> dict[str, str]:
         """File-level metadata (GDAL's default domain)."""
@@ -291,7 +305,7 @@ class RasterioReader(Georeferenced):
             return nothing, np.empty(nothing.shape[1:], dtype=bool) if with_mask else None
         with self._open() as dataset:
             check_size(dataset, self._info, self.name)
-            mask = dataset.read_masks(self.indexes[0], window=window) != 0 if with_mask else None
+            mask = read_mask(dataset, self.indexes[0], self.alpha_index, window) if with_mask else None
             if len(set(self._of_bands(self._info.dtypes))) == 1:
                 return dataset.read(self.indexes, window=window), mask
             return np.stack([dataset.read(index, window=window) for index in self.indexes]), mask

@@ -19,7 +19,7 @@ from georeader.export.sources.described import describe
 from georeader.export.sources.handles import CallersHandle, Handles, OwnHandles
 from georeader.export.sources.read_cost import COMPUTED_PX, ReadCost, block_shape, is_computed, read_cost
 from georeader.export.spec import SourceSpec
-from georeader.file_info import read_file_info, read_resamplings, warn_of_nodata
+from georeader.file_info import read_file_info, read_mask, read_resamplings, warn_of_nodata
 from georeader.rasterio_reader import RasterioReader
 from georeader.remote.reading import raster_path
 from georeader.remote.redaction import redact_url
@@ -43,6 +43,7 @@ class RasterSource:
         chunks: The file's tiles or strips, as the window cuts them.
         is_computed: GDAL computes pixels; they are always asked for in the same squares, so that they are the same.
         is_lent: The caller opened the file.
+        alpha_index: An alpha band that takes the place of the mask, counted from 1, or None.
     """
 
     name: str
@@ -58,6 +59,7 @@ class RasterSource:
     is_computed: bool = False
     is_lent: bool = False
     is_in_memory: bool = False
+    alpha_index: int | None = None
 
     @property
     def concurrent_reads(self) -> int:
@@ -118,7 +120,7 @@ class RasterSource:
 
     def _read_window(self, window: Window, indexes: list[int]) -> tuple[NDArray[Any], Mask]:
         with self.handles.borrow(self.cost.cache_bytes) as dataset:
-            mask = dataset.read_masks(self.indexes[0], window=window) != 0 if self.spec.has_mask else None
+            mask = read_mask(dataset, self.indexes[0], self.alpha_index, window) if self.spec.has_mask else None
             if self.has_one_dtype:
                 return dataset.read(indexes, window=window), mask
             bands = [convert_pixels(dataset.read(index, window=window), self.spec.dtype) for index in indexes]
@@ -153,6 +155,7 @@ def open_reader(reader: RasterioReader) -> RasterSource:
         fill=0 if fill is None else fill,
         chunks=chunks,
         is_computed=computed,
+        alpha_index=reader.alpha_index,
     )
 
 

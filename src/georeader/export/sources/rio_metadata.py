@@ -18,6 +18,7 @@ from georeader.errors import MetadataWarning
 from georeader.export.metadata import STATISTICS_PREFIX
 from georeader.export.sources.labels import is_dask_name, label_texts
 from georeader.export.sources.rio_place import rio_accessor, values_of
+from georeader.file_info import warn_of_nodata
 
 #: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
 _NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
@@ -45,9 +46,19 @@ def nodata_of(array: Any) -> Any:
     told = getattr(rio_accessor(array), "_nodata", None)
     said = [None if told is False or array.encoding.get("_FillValue") is not None else told]
     said += [array.attrs.get(name) for name in _NODATA_ATTRS]
-    per_band = array.attrs.get("nodatavals")
-    said += list(per_band)[:1] if isinstance(per_band, Sequence) else []
+    said += _nodatavals(array)[:1]
     return next((np.ravel(value)[0] for value in said if value is not None and np.size(value)), None)
+
+
+def _nodatavals(array: Any) -> list[Any]:
+    """Return the nodata of each band in ``attrs["nodatavals"]``, following a selection by rioxarray's band numbers."""
+    told = array.attrs.get("nodatavals")
+    if not isinstance(told, (Sequence, np.ndarray)) or isinstance(told, str):
+        return []
+    band = _band_coordinate(array, "band")
+    numbers = [] if band is None or band.dtype.kind not in "iu" else band.tolist()
+    is_known = bool(numbers) and min(numbers) >= 1 and max(numbers) <= len(told)
+    return [told[number - 1] for number in numbers] if is_known else list(told)
 
 
 def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]:
@@ -61,6 +72,8 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
         count: Number of bands.
     """
     attrs = array.attrs
+    if array.dtype.kind != "b" and (nodatavals := _nodatavals(array)):
+        warn_of_nodata("DataArray" if array.name is None else f"DataArray {array.name!r}", nodatavals)
     numbers = band_numbers(array, band, count)
     said = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
     said |= {} if array.dtype.kind == "b" else _measure(array)
