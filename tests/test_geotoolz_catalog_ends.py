@@ -9,6 +9,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,6 @@ def test_an_interrupt_is_answered_soon_and_leaves_the_rows_that_were_done(
     script.write_text(SLOW)
     out.mkdir()
 
-    # A name that is short: the system has 108 characters for that of a socket, by which processes are begun.
     with tempfile.TemporaryDirectory() as temporary, subprocess.Popen(
         [sys.executable, str(script), executor, str(workers), how, str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": temporary},
@@ -109,7 +109,7 @@ def test_an_interrupt_is_answered_soon_and_leaves_the_rows_that_were_done(
         process.wait(30)
         ended_seconds = time.perf_counter() - begun
         errors = process.stderr.read()
-        left_over = [name for name in os.listdir(temporary) if not name.startswith("pymp-")]
+        left_over = os.listdir(temporary)
 
     assert (answer, errors, process.returncode) == ("interrupted\n", "", 0)
     assert answered_seconds < LONGEST_SECONDS
@@ -120,6 +120,47 @@ def test_an_interrupt_is_answered_soon_and_leaves_the_rows_that_were_done(
     else:
         assert not (out / "late.tif").exists()
     assert left_over == [path.name for path in out.iterdir() if path.suffix != ".tif"] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to look for")
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_a_run_that_is_killed_leaves_neither_processes_nor_temporary_files(executor: str, tmp_path: Path) -> None:
+    script, out, temporary = tmp_path / "run.py", tmp_path / "out", tmp_path / "temporary"
+    script.write_text(SLOW)
+    out.mkdir()
+    temporary.mkdir()
+
+    with subprocess.Popen(
+        [sys.executable, str(script), executor, "2", "saves", str(out)],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)}, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at it\n"
+        process.kill()
+        process.wait(30)
+        group = process.pid
+
+    assert soon(lambda: not is_there(group))
+    assert os.listdir(temporary) == []
+    assert sorted(path.name for path in out.iterdir()) == ["first.tif"]
+
+
+def is_there(group: int) -> bool:
+    """Return whether a group still has a process."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def run(tmp_path: Path, *operators: Any, count: int = 4, **options: Any) -> list[Any]:

@@ -25,6 +25,7 @@ from georeader.validation.image_headers import (
     lerc_size,
     webp_size,
 )
+from georeader.validation.lerc_blobs import check_lerc
 from georeader.validation.lzw_codes import check_lzw
 from georeader.validation.measurement import FaultKind
 from georeader.validation.pixel_layout import YCBCR, PixelLayout
@@ -207,8 +208,9 @@ def _webp(data: bytes, tile: _Tile) -> None:
 
 
 def _jxl(data: bytes, tile: _Tile) -> None:
-    _check(jxl_size(data), tile)
-    pixels = imagecodecs.jpegxl_decode(data, numthreads=1)
+    # Sizes, bits and channels are in the header: what the decoder allocates is known before.
+    _check(jxl_size(data, tile.layout.tile_samples), tile)
+    pixels = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
     if tile.layout.tile_samples <= 4:  # of more, some come as extra channels, which are not given
         _check_shape(pixels, tile)
 
@@ -236,6 +238,7 @@ def _lerc(data: bytes, tile: _Tile) -> None:
     else:
         blob = data
     _check(lerc_size(blob), tile, tile.layout.tile_samples)
+    check_lerc(blob)
     imagecodecs.lerc_decode(blob, masks=True)
 
 

@@ -120,31 +120,66 @@ def webp_size(data: bytes) -> ImageSize:
     raise HeaderError(f"its first chunk is {chunk!r}, which WebP does not begin with")
 
 
+#: The beginning of a JPEG XL image that says what there is to decode.
+_JXL_HEADER_BYTES = 64
+
 #: JPEG XL's ratios of width to height, by their numbers; 0: the width is told.
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 
 
-def jxl_size(data: bytes) -> ImageSize:
-    """Read the size of a JPEG XL image, bare or in its container.
+def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
+    """Read size and kind of samples of a JPEG XL image, bare or in its container.
+
+    Args:
+        data: The image.
+        most_samples: Of a pixel. An image with more is refused: each takes memory, whatever the number of pixels.
 
     Raises:
-        HeaderError: It is none.
+        HeaderError: It is none, or has more samples.
 
     Example:
         >>> jxl_size(bytes.fromhex("ff0a4f4050dc0808"))
-        ImageSize(width_px=64, height_px=64, samples=0, bits=0, is_supported=True)
+        ImageSize(width_px=64, height_px=64, samples=0, bits=8, is_supported=True)
     """
     stream = data if data[:2] == b"\xff\x0a" else _jxl_codestream(data)
     if stream[:2] != b"\xff\x0a":
         raise HeaderError("it does not begin as a JPEG XL image does")
-    bits = _Bits(int.from_bytes(stream[2:14].ljust(12, b"\0"), "little"))
+    bits = _Bits(int.from_bytes(stream[2:_JXL_HEADER_BYTES].ljust(_JXL_HEADER_BYTES, b"\0"), "little"))
+    width, height = _jxl_dimensions(bits)
+    if bits.take(1):  # all else is as by default: 8 bits, and no extra channel
+        return ImageSize(width, height, bits=8)
+    is_plain = True
+    if bits.take(1):
+        bits.take(3)  # orientation
+        if bits.take(1):
+            _jxl_dimensions(bits)
+        is_plain = bits.take(2) == 0  # neither a preview nor an animation, which no tile has
+    if not is_plain:
+        return ImageSize(width, height, is_supported=False)
+    sample_bits = _jxl_sample_bits(bits)
+    bits.take(1)
+    extra = bits.take_number((0, 0), (1, 0), (2, 4), (1, 12))
+    if extra >= most_samples:
+        raise HeaderError(f"it has {extra} extra channels, where a pixel has {most_samples} samples")
+    return ImageSize(width, height, bits=sample_bits)
+
+
+def _jxl_dimensions(bits: _Bits) -> tuple[int, int]:
     is_small = bits.take(1) == 1
     height = (bits.take(5) + 1) * 8 if is_small else bits.take_size()
     ratio = bits.take(3)
     if ratio:
         across, down = _RATIOS[ratio]
-        return ImageSize(height * across // down, height)
-    return ImageSize((bits.take(5) + 1) * 8 if is_small else bits.take_size(), height)
+        return height * across // down, height
+    return (bits.take(5) + 1) * 8 if is_small else bits.take_size(), height
+
+
+def _jxl_sample_bits(bits: _Bits) -> int:
+    if bits.take(1):
+        found = bits.take_number((32, 0), (16, 0), (24, 0), (1, 6))
+        bits.take(4)  # of the exponent
+        return found
+    return bits.take_number((8, 0), (10, 0), (12, 0), (1, 6))
 
 
 class _Bits:
@@ -157,6 +192,11 @@ class _Bits:
         taken = self._value & ((1 << count) - 1)
         self._value >>= count
         return taken
+
+    def take_number(self, *choices: tuple[int, int]) -> int:
+        """Take a number that is stored as a choice of (least value, further bits)."""
+        least, further = choices[self.take(2)]
+        return least + self.take(further)
 
     def take_size(self) -> int:
         return self.take((9, 13, 18, 30)[self.take(2)]) + 1
@@ -171,9 +211,9 @@ def _jxl_codestream(data: bytes) -> bytes:
         if length == 1 and position + 16 <= len(data):
             length, begin = int.from_bytes(data[begin : begin + 8], "big"), begin + 8
         if kind == b"jxlc":
-            return data[begin : begin + 16]
+            return data[begin : begin + _JXL_HEADER_BYTES]
         if kind == b"jxlp":
-            return data[begin + 4 : begin + 20]
+            return data[begin + 4 : begin + 4 + _JXL_HEADER_BYTES]
         if length < 8:
             break
         position += length

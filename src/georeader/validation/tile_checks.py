@@ -15,10 +15,9 @@ import numpy as np
 
 from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader.export.workers import Task, Workers, thread_count
-from georeader.validation.decoders import Verdict, check_size
+from georeader.validation.decoders import Verdict, check_size, check_tile
 from georeader.validation.extents import TileTable
 from georeader.validation.frames import Frames
-from georeader.validation.isolation import Isolation
 from georeader.validation.measurement import Directory, Fault, FaultKind, FaultLog
 from georeader.validation.pixel_layout import PixelLayout
 from georeader.validation.source import ByteSource
@@ -86,8 +85,8 @@ def check_tiles(
     most = max(1, min(most, DECODING_BYTES // min(4 * largest, DECODING_BYTES)))
     done = 0
     threads = thread_count(most, most, len(table))
-    with Isolation() as isolation, Workers(threads, name="georeader-validate") as workers:
-        checker = _Checker(source, table, layouts, frames, decode, isolation)
+    with Workers(threads, name="georeader-validate") as workers:
+        checker = _Checker(source, table, layouts, frames, decode)
         for decoded, faults in workers.ordered(checker.tasks(log)):
             done += decoded
             log.add(*faults)
@@ -101,7 +100,6 @@ class _Checker:
     layouts: Mapping[int, PixelLayout]
     frames: Frames
     decode: bool
-    isolation: Isolation
 
     def tasks(self, log: FaultLog) -> Iterator[Task[tuple[int, list[Fault]]]]:
         """Give tasks: each looks at tiles that lie together, and gives how many it decoded, and what is wrong.
@@ -153,7 +151,7 @@ class _Checker:
         for number in wanted:
             layout, rows, length = self._layout(number)
             data = part.of(self.table.starts[number], length)
-            verdict = _lenient(partial(self.isolation.check, data, layout), layout, rows)
+            verdict = _lenient(partial(check_tile, data, layout), layout, rows)
             if verdict is not None:
                 faults.append(self._fault(number, verdict.kind, verdict.detail))
         if self.frames:

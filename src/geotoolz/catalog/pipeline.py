@@ -23,7 +23,7 @@ from geotoolz.catalog.result import Outcome, RowResult
 from geotoolz.catalog.rows import read_rows
 from geotoolz.catalog.telling import telling
 from geotoolz.catalog.work import Job, work_on
-from geotoolz.catalog.workers import ProcessWorker, ThreadWorker
+from geotoolz.catalog.workers import ProcessWorker, ThreadWorker, check_interpreter
 from geotoolz.operator import Operator
 from geotoolz.run_context import Run
 
@@ -69,12 +69,13 @@ class CatalogPipeline:
             in the caller's thread, first with 0. What it raises ends the run.
         path_field: The field that says what is read, or the name of a STAC item's asset; None: "path", or "href", or
             the only asset (with the role "data"). Several: the reader is called with a list of paths.
-        executor: "thread", or "process": for operators that hold the GIL. Processes are not forked; operator and reader
-            have to be picklable, and a script begins below ``if __name__ == "__main__":``. A process that dies costs
-            its row an error, and no other row anything.
+        executor: "thread", or "process": for operators that hold the GIL. Processes are new Python interpreters;
+            operator and reader must be picklable, and a script begins below ``if __name__ == "__main__":``. Where
+            ``sys.executable`` is a host program (QGIS, ArcGIS) or a frozen application, "process" is refused, unless
+            ``multiprocessing.set_executable`` names an interpreter. A process that dies does not affect other rows.
 
     Raises:
-        OptionError: At construction: an argument makes no sense.
+        OptionError: At construction: an argument is invalid, or executor="process" would not start Python.
 
     Example:
         >>> import numpy as np
@@ -117,6 +118,7 @@ class CatalogPipeline:
             )
         check_progress(self.progress)
         if self.executor == "process":
+            check_interpreter()
             _check_picklable({"op": self.op, "reader": self.reader})
 
     def __repr__(self) -> str:

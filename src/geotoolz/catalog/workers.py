@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.spawn
+import os
 import pickle
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import PurePath
 from time import monotonic
 from types import TracebackType
 from typing import Any
@@ -23,8 +27,26 @@ from geotoolz.run_context import Run
 #: How often a thread that waits for its process, and a process at work, look whether the run has ended.
 _GLANCE_SECONDS = 0.05
 
+#: How programs are called that run Python code.
+_INTERPRETERS = ("python", "pypy", "graalpy")
+
 #: The first word of a process that is ready.
 _READY = "ready"
+
+
+def check_interpreter() -> None:
+    """Check that what multiprocessing starts is Python: in a host program, such as QGIS, it would be the host.
+
+    Raises:
+        OptionError: It is not.
+    """
+    program = os.fsdecode(multiprocessing.spawn.get_executable() or "")
+    is_python = PurePath(program).name.lower().startswith(_INTERPRETERS)
+    if getattr(sys, "frozen", False) or not is_python:
+        raise OptionError(
+            f'executor="process": {program!r} is not a Python interpreter but a host program or a frozen application; '
+            'use executor="thread", or name an interpreter by multiprocessing.set_executable'
+        )
 
 
 class ThreadWorker:
@@ -49,8 +71,9 @@ class ThreadWorker:
 class ProcessWorker:
     """Has a process of its own work on rows; where one dies, its row has an error, and the next row another process.
 
-    The process is made without forking (multiprocessing's "forkserver", else "spawn"), gets its rows through a pipe,
-    and ends a save that it is at when something comes through the pipe meanwhile, or when this process ends.
+    The process is a new Python interpreter (multiprocessing's "spawn", which leaves no file behind when a process is
+    killed). It gets its rows through a pipe, and ends a save that it is at when something comes through the pipe
+    meanwhile, or when this process ends.
     """
 
     def __init__(self, job: Job, threads_per_save: int | None, is_stopped: Callable[[], bool]) -> None:
@@ -112,8 +135,7 @@ class ProcessWorker:
         return self._pipe.recv()
 
     def _start(self) -> None:
-        methods = multiprocessing.get_all_start_methods()
-        context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        context: Any = multiprocessing.get_context("spawn")
         self._pipe, its_end = context.Pipe()
         arguments = (its_end, self._job, self._threads_per_save)
         self._process = context.Process(target=serve, args=arguments, name="geotoolz", daemon=True)
