@@ -12,6 +12,9 @@ key              value
 ``colormap``     colour table of a one-band raster: {pixel value: (red, green, blue, alpha)}
 ``photometric``  "MINISWHITE" where the first band's smallest value is shown white
 ``tags``         file-level metadata, str to str
+``namespaces``   file-level metadata of other domains of GDAL's: {domain: {key: text}}
+``band_namespaces``  the same of each band: one such mapping per band
+``attribute_tables`` GDAL's XML of a raster attribute table, or None, per band
 ``mask``         (row, column) bool array of the raster's size: True where the pixels are valid
 ``gcps``         `georeader.ground_control.GroundControlPoints`, or rasterio's (points, crs)
 ``rpcs``         `rasterio.rpc.RPC`
@@ -31,13 +34,18 @@ import numpy as np
 from georeader.errors import MetadataError
 from georeader.export.recorded_resampling import RECORDING_TAGS
 
-PER_BAND_KEYS = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
+PER_BAND_KEYS = (
+    "descriptions", "scales", "offsets", "units", "colorinterp", "band_tags", "band_namespaces", "attribute_tables",
+)  # fmt: skip
 
 #: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
-ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric")
+ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "attribute_tables")
 
 #: What a band is taken to have where its neighbours in a stack say something and it does not.
-_UNSAID = {"descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined"}
+_UNSAID = {
+    "descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined",
+    "attribute_tables": None,
+}  # fmt: skip
 
 Attrs = dict[str, Any]
 
@@ -159,4 +167,4 @@ def _said_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
 
 
 def _unsaid(key: str) -> Any:
-    return {} if key == "band_tags" else _UNSAID[key]  # a new one each: the caller may add to it
+    return {} if key in ("band_tags", "band_namespaces") else _UNSAID[key]  # a new one each: the caller may add to it

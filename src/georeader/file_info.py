@@ -18,6 +18,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.rpc import RPC
 
+from georeader.attribute_tables import read_attribute_tables
 from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning, ReadError
 from georeader.export.dtypes import WIDE_DTYPES
@@ -36,6 +37,12 @@ RIO_ENV_OPTIONS_DEFAULT = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "GDAL_HTTP_MULTIPLEX": "YES",
 }
+
+#: Domains of GDAL's that say what stands elsewhere: in the pixels, in other calls, or in other files.
+_OWN_DOMAINS = frozenset({
+    "IMAGE_STRUCTURE", "SUBDATASETS", "RPC", "GEOLOCATION", "LocationInfo", "xml:VRT", "vrt_sources", "rio_overview",
+    "TIFF", "FILE", "COLOR_TABLE",
+})  # fmt: skip
 
 #: A URL, or a path of GDAL's virtual filesystems, that leads over the network.
 _REMOTE = re.compile(r"(^|\+)(?!(file|zip|tar|gzip)\b)[a-z0-9]+://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\b")
@@ -120,6 +127,9 @@ class FileInfo:
         gcps: Ground control points, or None.
         rpcs: Rational polynomials, or None.
         has_mask: There is a mask for the whole raster that is neither nodata nor alpha.
+        namespaces: File-level metadata of other domains of GDAL's.
+        band_namespaces: Metadata of each band in other domains.
+        attribute_tables: GDAL's XML of each band's raster attribute table or category names, or None.
     """
 
     height_px: int
@@ -141,6 +151,9 @@ class FileInfo:
     gcps: GroundControlPoints | None
     rpcs: RPC | None
     has_mask: bool
+    namespaces: dict[str, dict[str, str]]
+    band_namespaces: tuple[dict[str, dict[str, str]], ...]
+    attribute_tables: tuple[str | None, ...]
 
     def attrs(self, indexes: Sequence[int]) -> dict[str, Any]:
         """Give the metadata of some bands under the keys of `georeader.band_attrs`, empty ones and the mask left out.
@@ -155,6 +168,8 @@ class FileInfo:
             "units": (self.units, None),
             "colorinterp": (self.colorinterp, "undefined"),
             "band_tags": (tuple(dict(tags) for tags in self.band_tags), {}),
+            "band_namespaces": (tuple(_copied(of_band) for of_band in self.band_namespaces), {}),
+            "attribute_tables": (self.attribute_tables, None),
         }
         attrs: dict[str, Any] = {}
         for key, (values, unsaid) in per_band.items():
@@ -167,8 +182,14 @@ class FileInfo:
             attrs["photometric"] = self.photometric
         if self.tags:
             attrs["tags"] = dict(self.tags)
+        if self.namespaces:
+            attrs["namespaces"] = _copied(self.namespaces)
         place = {"gcps": self.gcps, "rpcs": self.rpcs}
         return attrs | {key: value for key, value in place.items() if value is not None}
+
+
+def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    return {domain: dict(tags) for domain, tags in namespaces.items()}
 
 
 def check_size(dataset: Any, info: FileInfo, name: str) -> None:
@@ -220,6 +241,9 @@ def read_file_info(dataset: Any) -> FileInfo:
         gcps=_control_points_of(dataset),
         rpcs=_rational_polynomials_of(dataset),
         has_mask=_has_mask(dataset),
+        namespaces=_namespaces_of(dataset),
+        band_namespaces=tuple(_namespaces_of(dataset, band) for band in dataset.indexes),
+        attribute_tables=read_attribute_tables(dataset),
     )
 
 
@@ -256,6 +280,24 @@ def _tags_of(dataset: Any) -> dict[str, str]:
     if noted and not recorded_resamplings(tags, dataset.count):
         tags[RESAMPLING_TAG] = noted
     return tags
+
+
+def _namespaces_of(dataset: Any, *band: int) -> dict[str, dict[str, str]]:
+    """Read the tags of other domains than GDAL's default one, but for those that GDAL makes by itself."""
+    found: dict[str, dict[str, str]] = {}
+    for domain in dataset.tag_namespaces(*band):
+        if domain in _OWN_DOMAINS or domain.startswith("DERIVED_"):
+            continue
+        try:
+            tags = dict(dataset.tags(*band, ns=domain))
+        except ValueError as error:  # not UTF-8, or JSON, which rasterio takes for key=value
+            warn_caller(f"{redact_url(dataset.name)}: tags of {domain} are left out ({error})", MetadataWarning)
+            continue
+        if domain == "COLOR_PROFILE":
+            tags = {key: value for key, value in tags.items() if key == "SOURCE_ICC_PROFILE"}
+        if tags:
+            found[domain] = tags
+    return found
 
 
 def read_resamplings(dataset: Any, tags: Mapping[str, Any], indexes: Sequence[int]) -> tuple[str, ...]:

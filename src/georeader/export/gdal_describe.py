@@ -75,6 +75,9 @@ def describe(dataset: Any, spec: ExportSpec) -> None:
         dataset.colorinterp = [ColorInterp[name] for name in metadata.colorinterp]
     if metadata.tags:
         dataset.update_tags(**dict(metadata.tags))
+    profile = dict(metadata.namespaces).get("COLOR_PROFILE")
+    if profile:
+        dataset.update_tags(ns="COLOR_PROFILE", **dict(profile))
     for band, tags in enumerate(metadata.band_tags, start=1):
         if tags:
             dataset.update_tags(band, **dict(tags))

@@ -28,7 +28,8 @@ from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader.errors import OptionError, WriteError
+from georeader.caller import warn_caller
+from georeader.errors import MetadataWarning, OptionError, WriteError
 from georeader.export.checksum import crc32
 from georeader.export.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
@@ -83,6 +84,7 @@ def write_raster(
         WriteError: GDAL failed, or the file came out short (a full disk).
         OptionError: The installed GDAL can't do what ``spec`` asks for.
     """
+    _warn_of_metadata(spec)
     driver, options = creation_options(spec, GDALVersion.runtime())
     _check_nbits(pixels, spec)
     # GDAL's pool of threads does not live on in a forked process: work that waits for it would wait for ever.
@@ -108,6 +110,17 @@ def write_raster(
     check_whole(path, is_sparse=dict(spec.encoding.driver_options).get("SPARSE_OK") == "YES")
     if spec.crs is not None and not spec.encoding.warps:
         _check_crs(path, spec.crs)
+
+
+def _warn_of_metadata(spec: ExportSpec) -> None:
+    """Name what GDAL's drivers do not copy."""
+    namespaces = (spec.metadata.namespaces, *spec.metadata.band_namespaces)
+    lost = [domain for of_one in namespaces for domain, _ in of_one if domain != "COLOR_PROFILE"]
+    lost += ["raster attribute tables"] * any(spec.metadata.attribute_tables)
+    if lost:
+        warn_caller(
+            f"engine='gdal' leaves out {', '.join(dict.fromkeys(lost))}; engine='stream' writes them", MetadataWarning
+        )
 
 
 def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:

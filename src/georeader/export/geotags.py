@@ -25,7 +25,7 @@ from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 from georeader.export import tiff
 from georeader.export.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader.export.gdal_describe import ENVIRONMENT, describe, place_and_kind
-from georeader.export.option_names import GDAL_RESAMPLINGS
+from georeader.export.gdal_items import with_items
 from georeader.export.placed_tags import place_like, placed_at
 from georeader.export.recorded_resampling import RESAMPLING_TAG
 from georeader.export.spec import ExportSpec
@@ -93,16 +93,8 @@ def _asked(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple
             for band, numbers in enumerate(statistics, start=1):
                 dataset.update_tags(band, **statistics_tags(numbers))
         tags = tiff.read_first_directory(bytes(file.getbuffer()))
-    described = (_with_resampling(tag, spec) for tag in tags if tag.number not in _LAYOUT_TAGS)
-    return (*described, *_own_nodata(spec))
-
-
-def _with_resampling(tag: Tag, spec: ExportSpec) -> Tag:
-    """Add the overviews' resampling where GDAL from 3.12 on reads it, which keeps rasterio from writing there."""
-    if tag.number != TagNumber.GDAL_METADATA or not spec.overview_factors or spec.resampling not in GDAL_RESAMPLINGS:
-        return tag
-    item = f'<Item name="{RESAMPLING_TAG}" domain="IMAGE_STRUCTURE">{spec.resampling}</Item>'.encode()
-    return replace(tag, data=tag.data.replace(b"<GDALMetadata>", b"<GDALMetadata>\n  " + item, 1))
+    described = [tag for tag in tags if tag.number not in _LAYOUT_TAGS]
+    return (*with_items(described, spec), *_own_nodata(spec))
 
 
 def _version(spec: ExportSpec) -> dict[str, str]:

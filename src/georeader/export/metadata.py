@@ -13,6 +13,7 @@ import numpy as np
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
+from georeader.band_attrs import PER_BAND_KEYS
 from georeader.caller import warn_caller
 from georeader.errors import MetadataError, MetadataWarning
 from georeader.export.photometric import photometric_of_attrs, resolve_colours
@@ -22,6 +23,7 @@ from georeader.window_utils import normalise_crs
 
 Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
 Tags = tuple[tuple[str, str], ...]
+Namespaces = tuple[tuple[str, Tags], ...]
 
 #: What the tags of a band that GDAL derives from its pixels begin with.
 STATISTICS_PREFIX = "STATISTICS_"
@@ -52,6 +54,9 @@ class Metadata:
         colormap: ((pixel value, (red, green, blue, alpha)), ...) of a one-band raster, or None.
         tags: ((key, value), ...) of the file.
         band_tags: ((key, value), ...) of each band.
+        namespaces: ((domain, ((key, value), ...)), ...): tags of the file in other domains of GDAL's.
+        band_namespaces: The same of each band.
+        attribute_tables: GDAL's XML of a raster attribute table, or None, per band.
         gcps: Ground control points, which stand for the transform and the CRS of the raster; or None.
         rpcs: Rational polynomials, or None.
     """
@@ -65,6 +70,9 @@ class Metadata:
     colormap: Colormap | None = None
     tags: Tags = ()
     band_tags: tuple[Tags, ...] = ()
+    namespaces: Namespaces = ()
+    band_namespaces: tuple[Namespaces, ...] = ()
+    attribute_tables: tuple[str | None, ...] = ()
     gcps: GroundControlPoints | None = None
     rpcs: RPC | None = None
 
@@ -79,21 +87,27 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
     Raises:
         MetadataError: Not one entry per band, or an entry of the wrong type.
     """
-    found: dict[str, Any] = {}
-    kinds = {"descriptions": _name, "scales": _number, "offsets": _number, "units": _name, "colorinterp": _interp}
-    for key, read in kinds.items():
+    lost: list[str] = []
+    per_band: dict[str, Any] = {
+        "descriptions": _name,
+        "scales": _number,
+        "offsets": _number,
+        "units": _name,
+        "colorinterp": _interp,
+        "band_tags": partial(_band_tags, lost=lost),
+        "band_namespaces": partial(_namespaces, lost=lost),
+        "attribute_tables": _attribute_table,
+    }
+    as_a_whole: dict[str, Any] = {
+        "colormap": _colormap,
+        "photometric": photometric_of_attrs,
+        "tags": lambda tags: _source_tags(tags, "attrs['tags']", lost),
+        "namespaces": lambda namespaces: _namespaces(namespaces, "attrs['namespaces']", lost),
+    }
+    found = {key: read(attrs[key]) for key, read in as_a_whole.items() if attrs.get(key) is not None}
+    for key, read in per_band.items():
         if attrs.get(key) is not None:
             found[key] = _per_band(attrs[key], count, read, f"attrs[{key!r}]")
-    colormap = attrs.get("colormap")
-    if colormap is not None:
-        found["colormap"] = _colormap(colormap)
-    if attrs.get("photometric") is not None:
-        found["photometric"] = photometric_of_attrs(attrs["photometric"])
-    lost: list[str] = []
-    if attrs.get("tags") is not None:
-        found["tags"] = _source_tags(attrs["tags"], "attrs['tags']", lost)
-    if attrs.get("band_tags") is not None:
-        found["band_tags"] = _per_band(attrs["band_tags"], count, partial(_band_tags, lost=lost), "attrs['band_tags']")
     if lost:
         names = ", ".join(dict.fromkeys(lost))
         warn_caller(f"tags of the source that a GeoTIFF can't keep are left out: {names}", MetadataWarning)
@@ -107,8 +121,7 @@ def pick_bands(metadata: Metadata, bands: Sequence[int]) -> Metadata:
         metadata: Of a raster.
         bands: Positions, from 0.
     """
-    names = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags")
-    said = {name: getattr(metadata, name) for name in names}
+    said = {name: getattr(metadata, name) for name in PER_BAND_KEYS}
     chosen: dict[str, Any] = {name: tuple(all_[band] for band in bands) for name, all_ in said.items() if all_}
     return replace(metadata, **chosen)
 
@@ -243,6 +256,35 @@ def is_derived(key: str, *, is_band: bool) -> bool:
 
 def _band_tags(tags: Any, where: str, lost: list[str]) -> Tags:
     return () if tags is None else _source_tags(tags, where, lost, is_band=True)
+
+
+def _namespaces(namespaces: Any, where: str, lost: list[str]) -> Namespaces:
+    """Keep the tags of other domains that a GeoTIFF can hold; the names of the others are added to ``lost``."""
+    if namespaces is None:
+        return ()
+    if not isinstance(namespaces, Mapping):
+        raise MetadataError(f"{where} is a {type(namespaces).__name__}; it should map domains to mappings of tags")
+    kept = []
+    for domain, tags in namespaces.items():
+        if not isinstance(domain, str) or not domain.strip() or not domain.isprintable() or domain.startswith("json:"):
+            lost.append(str(domain))
+            continue
+        problems: list[str] = []
+        # The key of an XML document is the name of its domain.
+        named = {"doc": next(iter(tags.values()), "")} if domain.startswith("xml:") else tags
+        own = _source_tags(named, f"{where}[{domain!r}]", problems, is_band=True)
+        lost += [f"{domain}:{key}" for key in problems]
+        if own:
+            kept.append((domain, own))
+    return tuple(kept)
+
+
+def _attribute_table(table: Any, where: str) -> str | None:
+    if table is None:
+        return None
+    if not isinstance(table, str) or not table.strip().startswith("<GDALRasterAttributeTable"):
+        raise MetadataError(f"{where} is not GDAL's XML of a raster attribute table (<GDALRasterAttributeTable>)")
+    return table.strip()
 
 
 def _control_points(gcps: Any) -> GroundControlPoints | None:

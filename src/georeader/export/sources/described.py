@@ -23,7 +23,7 @@ from georeader.window_utils import normalise_crs, normalise_transform
 #: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
 _METADATA_ATTRIBUTES = (
     "descriptions", "scales", "offsets", "units", "colorinterp", "colormap", "photometric", "tags", "band_tags", "gcps",
-    "rpcs",
+    "rpcs", "namespaces", "band_namespaces", "attribute_tables",
 )  # fmt: skip
 
 
