@@ -570,17 +570,6 @@ def test_a_grid_mapping_that_makes_no_sense_is_refused(attrs: dict[str, str], me
 # What is refused.
 
 
-def test_a_dataset_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    dataset = xarray.Dataset({"red": data_array(ramp((60, 50))), "nir": data_array(ramp((60, 50)))})
-
-    with pytest.raises(
-        ShapeError, match=r"variables: red, nir\); pass one of them, as in data\['red'\], .*to_dataarray"
-    ):
-        save_cog(dataset, tmp_path / "out.tif")
-
-    assert saved(dataset.to_dataarray(dim="band"), tmp_path).descriptions == ("red", "nir")
-
-
 def test_more_than_one_dimension_beside_rows_and_columns_is_refused(tmp_path: Path) -> None:
     array = data_array(ramp()).expand_dims(time=3)
 

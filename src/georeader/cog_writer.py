@@ -91,10 +91,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
 
         Args:
             path: As in `georeader.save_cog`.
-            like: A GeoTensor, reader, path, DataArray, or anything else that `georeader.save_cog` takes, whose grid the
-                file gets: shape, dtype, transform and CRS, unless they are passed too. Its nodata, band descriptions,
-                tags and other metadata are taken over only if dtype and number of bands are its own: a mask made of a
-                scene is no scene. Its pixels are not read.
+            like: A GeoTensor, reader, path, DataArray, Dataset or anything else that `georeader.save_cog` takes, whose
+                grid the file gets: shape, dtype, transform and CRS, unless they are passed too. Its nodata, band
+                descriptions, tags and other metadata are taken over only if dtype and number of bands are its own: a
+                mask made of a scene is no scene. No pixel is read that is not in memory.
             shape: (row, column) or (band, row, column), in pixels.
             dtype: numpy dtype; the file's is what `georeader.profile_from_dtype` gives for it.
             transform: Pixel (column, row) to CRS (x, y).

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     # Any object with write(bytes), too.
     Destination = str | os.PathLike[str] | Any
 
-    # Datasets and xarray's DataArrays are here, and no type checker knows them without their packages.
+    # rasterio's datasets and xarray's objects are here, and no type checker knows them without their packages.
     Raster = GeoData | str | os.PathLike[str] | Any
 
 #: How a path to a remote destination begins; whatever else fsspec knows is one too.
@@ -85,10 +85,11 @@ def save_cog(  # noqa: PLR0913
     invented; for other class rasters say ``profile_arg={"RESAMPLING": "mode"}``.
 
     Args:
-        data_save: GeoTensor, RasterioReader, path, open rasterio dataset or WarpedVRT, xarray.DataArray, or any object
-            of the GeoData protocol (`georeader.abstract_reader.GeoData`): (row, column) or (band, row, column), of a
-            dtype that `profile_from_dtype` takes. Never changed. Whatever is not in memory is read in windows, each
-            pixel once, on threads ahead of the encoding; an object that has only ``load()`` is loaded as a whole.
+        data_save: GeoTensor, RasterioReader, path, open rasterio dataset or WarpedVRT, xarray.DataArray or Dataset, or
+            any object of the GeoData protocol (`georeader.abstract_reader.GeoData`): (row, column) or (band, row,
+            column), of a dtype that `profile_from_dtype` takes. Never changed. Whatever is not in memory is read in
+            windows, each pixel once, on threads ahead of the encoding; an object that has only ``load()`` is loaded as
+            a whole.
         path_tiff_save: Local path; URL of a store (s3://, gs://, az://, abfs://, oss://), of a server that takes PUT
             (https://, presigned or not), or of any filesystem that fsspec knows (memory://, sftp://, ...); or an object
             open for binary writing, which gets the file at the end, from its position on.

@@ -147,8 +147,8 @@ class PieceRules:
             raise ShapeError(f"{self.name!r}: the piece is a {type(array).__name__}; pass its pixels, .load()")
         try:
             values = np.asarray(array)
-        except ValueError as error:
-            raise ShapeError(f"{self.name!r}: the piece is no array: {error}") from error
+        except (TypeError, ValueError) as error:  # the former by xarray, of a Dataset
+            raise ShapeError(f"{self.name!r}: the piece is not an array: {error}") from error
         if values.dtype.kind not in "biufc":
             raise DtypeError(f"{self.name!r}: the piece is of {values.dtype}, which are no numbers; cast it first")
         return values

@@ -159,12 +159,13 @@ def _place(wanted: Box, part: Box, pixels: NDArray[Any], mask: Mask, window: tup
         window[1][target[1:]] = mask
 
 
-def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, most_px: int) -> list[Box]:
+def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, among: range, most_px: int) -> list[Box]:
     """Return boxes that are spread over a raster, and are chunks of it where those are not too large.
 
     Args:
         spec: The raster.
         chunks: How it is stored; None: not known.
+        among: Bands that are looked at; chunks end with them.
         most_px: Pixels of a box at most.
 
     Returns:
@@ -172,7 +173,10 @@ def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, most_px: int) -> list[B
     """
     free = _edges(spec.height_px), _edges(spec.width_px)
     rows, columns = (chunks.row_edges_px or free[0], chunks.column_edges_px or free[1]) if chunks is not None else free
-    bands = (0, spec.count) if chunks is None or spec.has_mask else chunks.band_edges
+    bands: tuple[int, ...] = (0, spec.count)
+    if not spec.has_mask:
+        edges = () if chunks is None else chunks.band_edges
+        bands = tuple(sorted({among.start, among.stop, *(edge for edge in edges if edge in among)}))
     boxes = []
     for place in (0.0, 0.5, 1.0):
         ranges = []

@@ -59,18 +59,11 @@ def open_data_array(array: Any, missing: Any = UNSAID, *, may_read: bool = True)
         may_read: False: no pixel is read that is not in memory, and an encoding is taken as it is.
 
     Raises:
-        ShapeError: A Dataset; more than one dimension besides rows and columns; or chunks of a size not known.
+        ShapeError: More than one dimension besides rows and columns; or chunks of a size not known.
         GeoreferenceError: It has no rows and columns, or coordinates that are not evenly spaced.
         MetadataError: What it says of its bands does not fit them.
         DtypeError: It has a dtype that is none.
     """
-    if hasattr(array, "data_vars"):
-        names = ", ".join(map(str, array.data_vars)) or "none"
-        raise ShapeError(
-            f"data_save is an xarray.Dataset, which may have several rasters (its variables: {names}); pass one of "
-            "them, as in data['red'], or those of one dtype as bands: data.to_dataarray(dim='band'), which forgets "
-            "their nodata, scales and units, so write them again"
-        )
     return pack(open_values(array, missing), missing, may_read=may_read)
 
 
@@ -82,11 +75,13 @@ class Opened:
         source: Has the values; its spec has nodata, scales and offsets as they are to be stored.
         packing: How the values are stored; None: as they are, since they are not numbers.
         bare: The spec without nodata, scales and offsets of the encoding: of values that are stored as they are.
+        parts: Bands that have one encoding.
     """
 
     source: Source
     packing: Packing | None
     bare: SourceSpec
+    parts: tuple[range, ...]
 
 
 def open_values(array: Any, missing: Any = UNSAID) -> Opened:
@@ -110,7 +105,8 @@ def open_values(array: Any, missing: Any = UNSAID) -> Opened:
     seen = _see(array, rows, columns, axes, metadata_of(array, band, count), None if packing is None else packing.fill)
     source = _open_pixels(array, axes, seen)
     bare = replace(seen, attrs=without_encoding(seen.attrs, array), fill_value_default=nodata_of(array))
-    return Opened(source, packing, describe(bare, dtype=array.dtype, has_mask=source.spec.has_mask))
+    spec = describe(bare, dtype=array.dtype, has_mask=source.spec.has_mask)
+    return Opened(source, packing, spec, (range(count),))
 
 
 def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
@@ -127,7 +123,7 @@ def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
     source, packing, dtype = opened.source, opened.packing, opened.source.spec.dtype
     if packing is None or not packing.changes(dtype):
         return source
-    source, lost = fitting(source, packing, may_read=may_read)
+    source, lost = fitting(source, packing, opened.parts, may_read=may_read)
     if lost is None:
         is_seen = source.is_in_memory or isinstance(source, MappedSource)
         return PackedSource(source, packing, source.spec, checks=not is_seen)

@@ -26,8 +26,8 @@ def open_source(data: Any, missing: Any = UNSAID, *, may_read: bool = True) -> S
     """Open an object as a source; no pixel is read of one that says its dtype, but of a packed DataArray.
 
     Args:
-        data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray, or any
-            object of the GeoData protocol.
+        data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray or
+            Dataset, or any object of the GeoData protocol.
         missing: What missing pixels are to be in the file, where the caller says so: of use to sources that have NaN in
             place of it.
         may_read: False: no pixel of a packed DataArray is read, unless it is in memory.
@@ -50,7 +50,11 @@ def open_source(data: Any, missing: Any = UNSAID, *, may_read: bool = True) -> S
 
         return open_dataset_source(data)
     xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(data, (xarray.DataArray, xarray.Dataset)):
+    if xarray is not None and isinstance(data, xarray.Dataset):
+        from georeader.export.sources.xarray_dataset import open_xarray_dataset
+
+        return open_xarray_dataset(data, missing, may_read=may_read)
+    if xarray is not None and isinstance(data, xarray.DataArray):
         from georeader.export.sources.data_array import open_data_array
 
         return open_data_array(data, missing, may_read=may_read)

@@ -33,7 +33,7 @@ _MARKS_OF_FILES = ("source", "original_shape", "preferred_chunks", "rasterio_dty
 #: Pixels that are looked at at a time.
 _LOOKED_AT_PX = 2**20
 
-#: Pixels that are read ahead at most, of each of three chunks.
+#: Pixels of chunks that are read ahead at most, of three times as many.
 _AHEAD_PX = 2**22
 
 
@@ -199,15 +199,16 @@ class PackedSource(SourceAround):
         return self.packing.pack(values, bands), mask
 
 
-def fitting(source: Source, packing: Packing, *, may_read: bool) -> tuple[Source, Any]:
+def fitting(source: Source, packing: Packing, parts: Sequence[range], *, may_read: bool) -> tuple[Source, Any]:
     """Look at values before they are packed.
 
-    Those in memory are looked at all. Of others, which cost something to read, up to three chunks are: the first, that
-    in the middle and the last, until one has different values. They are held and not read again.
+    All of those in memory are looked at. Of others, which cost something to read, up to three chunks are: the first,
+    that in the middle and the last, until one has different values. They are held and not read again.
 
     Args:
         source: Has the values.
         packing: How they are to be stored.
+        parts: Bands that have one encoding; of each some chunks are looked at.
         may_read: False: nothing is read that is not in memory.
 
     Returns:
@@ -228,12 +229,17 @@ def fitting(source: Source, packing: Packing, *, may_read: bool) -> tuple[Source
                 return source, lost
         return source, None
     ahead = AheadSource(source)
-    for box in boxes_ahead(spec, source.chunks, _AHEAD_PX) if may_read else ():
-        values = visible(*ahead.read_ahead(box))
-        lost = packing.lost_value(values, box.bands)
-        valid = values[values == values]
-        if lost is not None or (valid.size and valid.min() < valid.max()):
-            return ahead, lost
+    for bands in parts if may_read else ():
+        for box in boxes_ahead(spec, source.chunks, bands, _AHEAD_PX // len(parts)):
+            values = visible(*ahead.read_ahead(box))
+            lost = packing.lost_value(values, box.bands)
+            if lost is not None:
+                return ahead, lost
+            valid = values[values == values]
+            if spec.has_mask or (valid.size and valid.min() < valid.max()):
+                break
+        if spec.has_mask:  # all bands were read at once
+            break
     return ahead, None
 
 

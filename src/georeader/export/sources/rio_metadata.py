@@ -21,11 +21,11 @@ from georeader.export.sources.rio_place import rio_accessor, values_of
 from georeader.file_info import warn_of_nodata
 
 #: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
-_NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
+NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
 
 #: Attributes that have a place of their own in a GeoTIFF, or in none.
 _NO_TAGS = {
-    *_NODATA_ATTRS, "nodatavals", "is_tiled", "res", "crs", "transform", "grid_mapping", "coordinates", "long_name",
+    *NODATA_ATTRS, "nodatavals", "is_tiled", "res", "crs", "transform", "grid_mapping", "coordinates", "long_name",
     "units", "scales", "offsets", "scale_factor", "add_offset", "band_tags", "zarr_conventions",
 }  # fmt: skip
 
@@ -45,7 +45,7 @@ def nodata_of(array: Any) -> Any:
         return None
     told = getattr(rio_accessor(array), "_nodata", None)
     said = [None if told is False or array.encoding.get("_FillValue") is not None else told]
-    said += [array.attrs.get(name) for name in _NODATA_ATTRS]
+    said += [array.attrs.get(name) for name in NODATA_ATTRS]
     said += _nodatavals(array)[:1]
     return next((np.ravel(value)[0] for value in said if value is not None and np.size(value)), None)
 
@@ -91,7 +91,7 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
         "scales": _numbers(each.get("scales"), neutral=1.0),
         "offsets": _numbers(each.get("offsets"), neutral=0.0),
         "band_tags": each["band_tags"] if isinstance(said["band_tags"], (list, tuple)) else None,
-        "tags": _tags(attrs, also=("long_name",) if is_shared and labels else ()),
+        "tags": tags_of(attrs, also=("long_name",) if is_shared and labels else ()),
     }
     return {key: value for key, value in found.items() if value is not None}
 
@@ -188,7 +188,7 @@ def _numbers(values: Sequence[Any] | None, *, neutral: float) -> list[float] | N
     return numbers if set(numbers) - {neutral} else None
 
 
-def _tags(attrs: Mapping[Any, Any], also: Sequence[str] = ()) -> dict[str, str]:
+def tags_of(attrs: Mapping[Any, Any], also: Sequence[str] = ()) -> dict[str, str]:
     """Return the attributes that become tags of the file, and those of `_NO_TAGS` that are named."""
     grid = _STACKSTAC_ATTRS if hasattr(attrs.get("spec"), "transform") else ()
     tags = {str(key): _text(value) for key, value in attrs.items() if value is not None and key not in grid}

@@ -186,14 +186,19 @@ def _cf_dims(array: Any) -> tuple[Any, Any]:
     return found[0], found[1]
 
 
-def _grid_mapping(array: Any) -> Mapping[str, Any]:
-    """Give the attributes of the grid mapping coordinate."""
+def grid_mapping_name(array: Any) -> str:
+    """Return the name of the grid mapping coordinate, which need not be there."""
     said = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping"))
-    name = _GRID_MAPPING if said is None else str(said).partition(":")[0].strip()
+    return _GRID_MAPPING if said is None else str(said).partition(":")[0].strip()
+
+
+def _grid_mapping(array: Any) -> Mapping[str, Any]:
+    """Return the attributes of the grid mapping coordinate."""
+    name = grid_mapping_name(array)
     if name in array.coords:
         attrs: Mapping[str, Any] = array.coords[name].attrs
         return attrs
-    if said is not None:
+    if name != _GRID_MAPPING:
         warn_caller(
             f"the DataArray's grid mapping {name!r} is none of its coordinates, so its CRS is not known; open the file "
             "with decode_coords='all'",
