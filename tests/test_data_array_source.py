@@ -364,7 +364,7 @@ def test_a_mapped_array_is_known_as_one(tmp_path: Path) -> None:
     "encoding", [{}, {"dtype": "int16", "_FillValue": -99, "scale_factor": 0.5}], ids=["raw", "packed"]
 )
 def test_the_callers_array_is_left_as_it_was(encoding: dict[str, Any], tmp_path: Path) -> None:
-    attrs = {"long_name": ["a", "b"], "units": "m", "nodatavals": (1, 1)}
+    attrs = {"long_name": ["a", "b"], "units": "m", "nodatavals": (np.nan, np.nan)}
     array = data_array(with_nan(), attrs=attrs, encoding=encoding)
     before = array.copy(deep=True)
     before.encoding = dict(encoding)
