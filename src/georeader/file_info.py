@@ -85,8 +85,8 @@ def named_errors(path: RasterPath | str) -> Iterator[None]:
     try:
         with redacted_logs(redactor):
             yield
-    except RasterioError as error:
-        caught = error
+    except (RasterioError, CPLE_BaseError) as error:
+        caught: Exception = error
     else:
         unreported = None if isinstance(path, str) else path.failure()
         if unreported is not None:

@@ -81,7 +81,10 @@ def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> F
     ring = _in_wgs84(corners(shape, transform, _SIDE_POINTS), crs)
     if ring is None:
         return None
-    geometry = antimeridian.fix_polygon(shapely.Polygon(ring))
+    try:
+        geometry = antimeridian.fix_polygon(shapely.Polygon(ring))
+    except ValueError:  # an outline without an area, of pixels of some 1e-324
+        return None
     if not geometry.is_valid:  # parts that touch, of a grid around the whole Earth
         geometry = shapely.union_all(shapely.get_parts(geometry))
     pixel_degrees = math.sqrt(geometry.area / (shape[0] * shape[1]))

@@ -14,6 +14,7 @@ from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
 from georeader.remote.address import parse_address
 from georeader.remote.obstores import is_obstore, key_in
+from georeader.remote.redaction import redact_url
 
 if TYPE_CHECKING:
     from georeader.geotensor import GeoTensor
@@ -44,8 +45,9 @@ def load_file(
     """
     if fs is not None:
         options = {"load_tags": load_tags, "load_descriptions": load_descriptions, "rio_env_options": rio_env_options}
-        name = os.fspath(path)
-        return _load_named_bytes(_read_bytes(name, fs), name, PurePath(name).name or None, **options)
+        given = os.fsdecode(path)
+        name = redact_url(given)
+        return _load_named_bytes(_read_bytes(given, fs), name, PurePath(name).name or None, **options)
     tensor = RasterioReader(path, rio_env_options=rio_env_options).load()
     choices = (("tags", load_tags), ("band_tags", load_tags), ("descriptions", load_descriptions))
     unwanted = [key for key, wanted in choices if not wanted]

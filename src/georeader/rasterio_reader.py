@@ -91,7 +91,7 @@ class RasterioReader(Georeferenced):
             IndexingError: A band, window or overview that is not there.
             NodataError: The dtype can't hold ``fill_value_default``.
         """
-        self.path = os.fspath(path)
+        self.path = os.fsdecode(path)
         self.fs = fs
         self.rio_env_options = dict(default_options(self.path) if rio_env_options is None else rio_env_options)
         self.overview_level: int | None = None

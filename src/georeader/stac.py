@@ -126,8 +126,10 @@ def _tell_projection(item: Any, receipt: Receipt, crs: CRS | None) -> None:
     ring = corners((height_px, width_px), receipt.transform)
     xs, ys = zip(*ring, strict=True)
     extension.transform = list(receipt.transform[:6])
-    extension.bbox = [min(xs), min(ys), max(xs), max(ys)]
-    extension.geometry = {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}
+    bbox = [min(xs), min(ys), max(xs), max(ys)]
+    if all(map(math.isfinite, bbox)):  # corners of the largest pixels that there can be overflow
+        extension.bbox = bbox
+        extension.geometry = {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}
     if crs is None:
         return
     authority = crs.to_authority(confidence_threshold=100)
@@ -146,7 +148,7 @@ def _tell_file(asset: Any, receipt: Receipt) -> None:
 
 def _tell_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
     module = import_extra("pystac.extensions.raster", extra="stac", purpose="Receipt.to_stac()")
-    resolution_m = _resolution_m(receipt, crs)
+    resolution_m = _finite(_resolution_m(receipt, crs))
     bands = []
     for position in range(receipt.shape[0]):
         scale, offset = receipt.scales[position], receipt.offsets[position]

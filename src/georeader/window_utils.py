@@ -251,6 +251,8 @@ def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any)
     from georeader.extras import import_extra
 
     geometry = import_extra("shapely.geometry", extra="shapely", purpose="footprint()")
+    if not np.isfinite(ring).all():
+        raise GeoreferenceError(f"the raster has no outline: its transform puts a corner at {ring[0]}; correct it")
     if dst_crs is None or compare_crs(crs, dst_crs):
         return geometry.Polygon(ring)
     from rasterio.warp import transform_geom

@@ -13,6 +13,7 @@ from affine import Affine
 
 from georeader.export.receipt_table import as_html
 from georeader.export.statistics import BandSummary
+from georeader.jsonable import to_jsonable
 from georeader.window_utils import describe_crs
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Receipt:
             "transform": tuple(self.transform[:6]),
             "finished": self.finished.isoformat(),
         }
-        return {name: _as_json(value) for name, value in values.items()}
+        return {name: to_jsonable(value) for name, value in values.items()}
 
     def to_stac(
         self,
@@ -191,11 +192,3 @@ class Receipt:
     def _repr_html_(self) -> str:
         """Give a table, for notebooks."""
         return as_html(self)
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _as_json(part) for name, part in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_as_json(part) for part in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else str(value)

@@ -90,6 +90,8 @@ def _reader_at_overview(reader: RasterioReader, picture: Shape) -> RasterioReade
     whole = reader.copy()
     whole.set_window(None)
     overview = whole.reader_overview(level)
+    if overview.height > whole.height or overview.width > whole.width:
+        return reader  # its factor is that of one side alone
     rows, columns = (
         (math.floor(start * new / old), math.ceil(stop * new / old))
         for (start, stop), old, new in zip(

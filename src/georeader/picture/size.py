@@ -71,8 +71,11 @@ def best_level(shape: Shape, factors: Sequence[int], picture: Shape) -> int | No
         >>> best_level((2700, 5400), [2, 4, 8], (512, 1024)), best_level((600, 600), [2], (600, 600))
         (1, None)
     """
-    sizes = [(-(-shape[0] // factor), -(-shape[1] // factor)) for factor in factors]
-    enough = [level for level, size in enumerate(sizes) if is_enough(size, shape, picture)]
+    # A malformed file may declare overviews larger than the raster: rasterio gives them a factor of 0 or 1.
+    sizes = {
+        level: (-(-shape[0] // factor), -(-shape[1] // factor)) for level, factor in enumerate(factors) if factor > 1
+    }
+    enough = [level for level, size in sizes.items() if is_enough(size, shape, picture)]
     return min(enough, key=lambda level: sizes[level]) if enough else None
 
 

@@ -83,15 +83,16 @@ def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
         ReadError: A URL that names no object; or ``fs`` is no filesystem.
         MissingExtraError: What the URL needs is not installed.
     """
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     name = redact_url(text)
     try:
         address = parse_address(text)
         if fs is not None:
             return RasterPath(text, fs, name, *_by_fs(text, address, fs, name))
-        if address is None:
-            return RasterPath(text, None, name, _local_name(text))
-        return RasterPath(text, None, name, *_by_url(address))
+        opened: _Opened = (_local_name(text), {}, None) if address is None else _by_url(address)
+        if not _is_utf8(opened[0]):
+            opened = _by_python(opened[0], name)
+        return RasterPath(text, None, name, *opened)
     except DestinationError as error:
         raise ReadError(str(error)) from error
 
@@ -166,6 +167,27 @@ def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
         return RangedObject(size_bytes, fetch)
 
     container = _OneFile(path, open_it, Failures(name, redactor, explain_filesystem))
+    return container.path, {}, container
+
+
+def _is_utf8(path: str) -> bool:
+    """Return whether a path is text in UTF-8, which GDAL requires; other bytes are lone surrogates in it."""
+    return not any(0xD800 <= ord(character) < 0xE000 for character in path)
+
+
+def _by_python(path: str, name: str) -> _Opened:
+    """Read a local file whose name GDAL does not take."""
+
+    def fetch(start: int, stop: int) -> bytes:
+        with open(path, "rb") as file:  # noqa: PTH123  (of the path as it is given)
+            file.seek(start)
+            return file.read(stop - start)
+
+    def open_it() -> RangedObject:
+        with open(path, "rb") as file:  # noqa: PTH123
+            return RangedObject(os.fstat(file.fileno()).st_size, fetch)
+
+    container = _OneFile(redact_url(path), open_it, Failures(name, Redactor(), explain_filesystem))
     return container.path, {}, container
 
 

@@ -41,7 +41,9 @@ LITERAL_SCHEMES = ("s3", "s3a", "gs", "gcs", "oss")
 
 
 def redact_url(url: str) -> str:
-    """Give a URL without what may be secret: its query, and the password before its host.
+    """Return a URL or a path for a message: without its query and the password before its host, and always printable.
+
+    Bytes of a path that are not UTF-8, which Python keeps as lone surrogates, are escaped.
 
     Example:
         >>> redact_url("https://me:secret@host/a.tif?X-Amz-Signature=abc")
@@ -49,6 +51,7 @@ def redact_url(url: str) -> str:
         >>> redact_url("s3://bucket/what?.tif"), redact_url("a?b.tif")
         ('s3://bucket/what?.tif', 'a?b.tif')
     """
+    url = url.encode("utf-8", "backslashreplace").decode("utf-8")
     if len(_CHAIN.split(url)) > 1 or url.startswith("/vsi"):
         return _redact_nested(url)
     match = _WHOLE_URL.match(url)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from georeader.jsonable import to_jsonable
 from georeader.validation.measurement import Directory, Measurement, RoleKind
 from georeader.validation.words import bytes_text, count_text
 
@@ -80,16 +80,14 @@ class Info:
         return "\n".join([*lines, *_level_table(self.measurement)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON has it: a nodata that is no finite number as a string."""
-        nodata = self.place.nodata
-        shown = nodata if nodata is None or math.isfinite(nodata) else str(nodata)
-        return {
+        """Return everything as JSON takes it: numbers that are not finite are text, such as "nan" and "inf"."""
+        found = {
             "path": self.path,
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.place).items()},
-            "nodata": shown,
+            **asdict(self.place),
             "has_alpha": self.place.has_alpha,
             "layout": self.measurement.to_dict(),
         }
+        return {name: to_jsonable(value) for name, value in found.items()}
 
 
 def _place_facts(place: Place) -> dict[str, str]:

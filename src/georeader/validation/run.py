@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from georeader.rasterio_reader import RasterioReader
@@ -52,7 +51,7 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
     tiles = Tiles.DECODED if decode else Tiles.FRAMED
     with open_bytes(path, fs) as source:
         measurement = measure(source, tiles=tiles, has_external_overviews=_has_external_overviews(source))
-    return Report(redact_url(os.fspath(path)), measurement, judge(measurement), strict)
+    return Report(redact_url(os.fsdecode(path)), measurement, judge(measurement), strict)
 
 
 def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
@@ -91,7 +90,7 @@ def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
     """
     with open_bytes(path, fs) as source:
         measurement = measure(source, tiles=Tiles.UNREAD)
-    return Info(redact_url(os.fspath(path)), _place_of(RasterioReader(path, fs=fs)), measurement)
+    return Info(redact_url(os.fsdecode(path)), _place_of(RasterioReader(path, fs=fs)), measurement)
 
 
 def _place_of(reader: RasterioReader) -> Place:
@@ -124,4 +123,4 @@ def _name_of(crs: Any) -> str | None:
 
 def _has_external_overviews(source: ByteSource) -> bool:
     """Look for an .ovr file beside a file of this machine; elsewhere that would take a request."""
-    return isinstance(source, LocalBytes) and Path(f"{source.path}.ovr").exists()
+    return isinstance(source, LocalBytes) and os.path.exists(f"{source.path}.ovr")  # noqa: PTH110  (false for a name that is too long)

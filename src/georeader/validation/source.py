@@ -168,7 +168,7 @@ def open_bytes(path: str | os.PathLike[str], fs: Any = None) -> Iterator[ByteSou
         ReadError: There is no such file, or it can't be read.
         MissingExtraError: What the URL needs is not installed.
     """
-    text = os.fspath(path)
+    text = os.fsdecode(path)
     remote, local = _where(text, fs)
     if remote is not None:
         yield remote
