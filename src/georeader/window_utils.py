@@ -251,7 +251,7 @@ def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any)
     from georeader.extras import import_extra
 
     geometry = import_extra("shapely.geometry", extra="shapely", purpose="footprint()")
-    if not np.isfinite(ring).all():
+    if not all(math.isfinite(value) for point in ring for value in point):
         raise GeoreferenceError(f"the raster has no outline: its transform puts a corner at {ring[0]}; correct it")
     if dst_crs is None or compare_crs(crs, dst_crs):
         return geometry.Polygon(ring)
