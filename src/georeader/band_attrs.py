@@ -11,6 +11,7 @@ key              value
 ``band_tags``    metadata of each band: one {key: text} per band
 ``colormap``     colour table of a one-band raster: {pixel value: (red, green, blue, alpha)}
 ``photometric``  "MINISWHITE" where the first band's smallest value is shown white
+``nbits``        bits of its samples, where they are fewer than the dtype's: 1 to 7, or 9 to 15
 ``tags``         file-level metadata, str to str
 ``namespaces``   file-level metadata of other domains of GDAL's: {domain: {key: text}}
 ``band_namespaces``  the same of each band: one such mapping per band
@@ -39,7 +40,10 @@ PER_BAND_KEYS = (
 )  # fmt: skip
 
 #: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
-ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "attribute_tables")
+ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "attribute_tables")
+
+#: What says how the first band is shown, and nothing of the others.
+_OF_THE_FIRST_BAND = ("colormap", "photometric", "nbits")
 
 #: What a band is taken to have where its neighbours in a stack say something and it does not.
 _UNSAID = {
@@ -77,12 +81,13 @@ def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> 
         selected.pop("colormap", None)
     if chosen[:1] != [0]:
         selected.pop("photometric", None)
+        selected.pop("nbits", None)
     return selected
 
 
 def without_bands(attrs: Mapping[str, Any]) -> Attrs:
     """Drop what describes single bands: they are no longer there."""
-    return {key: value for key, value in attrs.items() if key not in (*PER_BAND_KEYS, "colormap", "photometric")}
+    return {key: value for key, value in attrs.items() if key not in (*PER_BAND_KEYS, *_OF_THE_FIRST_BAND)}
 
 
 def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
@@ -123,8 +128,7 @@ def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
             from the first.
     """
     merged = without_bands(parts[0][0])
-    if "photometric" in parts[0][0]:
-        merged["photometric"] = parts[0][0]["photometric"]
+    merged |= {key: parts[0][0][key] for key in ("photometric", "nbits") if key in parts[0][0]}
     if sum(count for _, count in parts) == 1 and "colormap" in parts[0][0]:
         merged["colormap"] = parts[0][0]["colormap"]
     for key in PER_BAND_KEYS:
@@ -146,7 +150,7 @@ def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
     """
     first, count = parts[0]
     merged = dict(first)
-    for key in (*PER_BAND_KEYS, "colormap", "photometric"):
+    for key in (*PER_BAND_KEYS, *_OF_THE_FIRST_BAND):
         said = [_said_or_default(attrs, key, count) for attrs, _ in parts]
         differing = next((position for position, values in enumerate(said) if values != said[0]), None)
         if differing is not None and key in ("scales", "offsets", "units"):
@@ -160,7 +164,7 @@ def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
 
 
 def _said_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
-    if key in ("colormap", "photometric"):
+    if key in _OF_THE_FIRST_BAND:
         return attrs.get(key)
     values = _per_band(attrs, key, count)
     return list(values) if values is not None else [_unsaid(key) for _ in range(count)]

@@ -122,6 +122,7 @@ class FileInfo:
         colorinterp: GDAL's names of the colour interpretations.
         colormap: Colour table of a one-band file, or None.
         photometric: "MINISWHITE" where the first band's smallest value is white, else None.
+        nbits: Bits of a sample where that is so and they are fewer than the dtype's, else None.
         tags: File-level metadata, with the resampling of the overviews as OVERVIEW_RESAMPLING.
         band_tags: Metadata of each band, without the STATISTICS_... that GDAL derives from its pixels.
         gcps: Ground control points, or None.
@@ -146,6 +147,7 @@ class FileInfo:
     colorinterp: tuple[str, ...]
     colormap: dict[int, tuple[int, int, int, int]] | None
     photometric: str | None
+    nbits: int | None
     tags: dict[str, str]
     band_tags: tuple[dict[str, str], ...]
     gcps: GroundControlPoints | None
@@ -180,6 +182,8 @@ class FileInfo:
             attrs["colormap"] = dict(self.colormap)
         if self.photometric is not None and list(indexes)[:1] == [1]:
             attrs["photometric"] = self.photometric
+            if self.nbits is not None:
+                attrs["nbits"] = self.nbits
         if self.tags:
             attrs["tags"] = dict(self.tags)
         if self.namespaces:
@@ -236,6 +240,7 @@ def read_file_info(dataset: Any) -> FileInfo:
         colorinterp=tuple(interp.name for interp in dataset.colorinterp),
         colormap=_colormap_of(dataset),
         photometric=_photometric_of(dataset),
+        nbits=_nbits_of(dataset),
         tags=_tags_of(dataset),
         band_tags=tuple(_band_tags_of(dataset, band) for band in dataset.indexes),
         gcps=_control_points_of(dataset),
@@ -459,10 +464,11 @@ def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
 
 
 def _photometric_of(dataset: Any) -> str | None:
-    """Return what GDAL does not tell by colour interpretations: that a grey band's smallest value is white.
-
-    Of single bits it makes a colour table, white and black.
-    """
-    if dataset.colorinterp[0] is ColorInterp.palette:
-        return None
+    """Return what GDAL does not tell by colour interpretations: that a grey band's smallest value is white."""
     return "MINISWHITE" if dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None
+
+
+def _nbits_of(dataset: Any) -> int | None:
+    """Return the bits of a sample, which decide how bright a MINISWHITE raster is shown."""
+    bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "")
+    return int(bits) if bits.isdigit() and _photometric_of(dataset) else None

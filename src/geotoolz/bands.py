@@ -12,7 +12,17 @@ from georeader.errors import OptionError, ShapeError
 from geotoolz.errors import BandError
 
 #: The entries of ``attrs`` that speak of single bands or of how stored numbers are to be read.
-OF_BANDS = ("descriptions", "scales", "offsets", "units", "colorinterp", "band_tags", "colormap", "photometric")
+OF_BANDS = (
+    "descriptions",
+    "scales",
+    "offsets",
+    "units",
+    "colorinterp",
+    "band_tags",
+    "colormap",
+    "photometric",
+    "nbits",
+)
 
 #: Common names (STAC's eo extension) of Sentinel-2's bands at 10 m.
 COMMON_NAMES = {"b2": "blue", "b3": "green", "b4": "red", "b8": "nir"}

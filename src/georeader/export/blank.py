@@ -63,7 +63,8 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
         return _said(grid)
     source = open_source(like, may_read=False)
     try:
-        spec = replace(source.spec, has_mask=False)
+        # The bits that its own values take are no limit to other values.
+        spec = replace(source.spec, has_mask=False, metadata=replace(source.spec.metadata, nbits=None))
     finally:
         source.close()
     if grid.indexes is not None:

@@ -27,6 +27,9 @@ _PREDICTED_CODECS = ("LZW", "DEFLATE", "ZSTD")
 #: Bits a pixel that NBITS may ask for, by dtype.
 _NBITS = {"uint8": (1, 7), "uint16": (9, 15), "uint32": (17, 31), "float32": (16, 16)}
 
+#: Codecs that take samples of NBITS.
+_PACKING_CODECS = ("LZW", "DEFLATE", "ZSTD", "LZMA", "NONE")
+
 #: Options that make GDAL warp the raster onto another grid.
 _WARPS = ("TILING_SCHEME", "TARGET_SRS")
 
@@ -67,6 +70,7 @@ class Encoding:
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
         interleave: "PIXEL" or "BAND".
         photometric: Colour model that was asked for, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
+        bits: Bits of a sample, where the file keeps those of its source; None: all of the dtype's.
         resampling: Of the overviews: one of `option_names.RESAMPLINGS`, a tuple of them with one per band, or None for
             the default that suits the raster.
         warp_resampling: What RESAMPLING asks for where GDAL warps the raster, or None.
@@ -90,6 +94,7 @@ class Encoding:
     bigtiff: str = "IF_SAFER"
     interleave: str = "PIXEL"
     photometric: str | None = None
+    bits: int | None = None
     resampling: str | tuple[str, ...] | None = None
     warp_resampling: str | tuple[str, ...] | None = None
     overviews: str = "AUTO"
@@ -158,6 +163,24 @@ def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any],
     _check_overview_codec(encoding, dtype, count)
     _check_driver_options(encoding, dtype)
     return encoding
+
+
+def with_bits(encoding: Encoding, bits: int, *, dtype: np.dtype[Any], nodata: int | float | None) -> Encoding:
+    """Return the encoding with samples of fewer bits than the dtype has, where the codec can hold them.
+
+    Args:
+        encoding: Of the file.
+        bits: Of a sample in the source.
+        dtype: Of the file.
+        nodata: Of the file; None: there is none.
+    """
+    low, high = _NBITS.get(dtype.name, (0, -1)) if dtype.kind == "u" else (0, -1)
+    codecs = {encoding.codec, encoding.options.get("OVERVIEW_COMPRESS", encoding.codec)}
+    is_free = encoding.predictor in ("AUTO", "NO") and not {"NBITS", "OVERVIEW_PREDICTOR"} & set(encoding.options)
+    fits = low <= bits <= high and (nodata is None or 0 <= nodata < 2**bits)
+    if not (fits and is_free and codecs <= set(_PACKING_CODECS)) or encoding.warps:
+        return encoding
+    return replace(encoding, bits=bits, predictor="NO")
 
 
 def _with_sides(profile: Profile) -> dict[str, Any]:
@@ -298,5 +321,5 @@ def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
         if not low <= int(options["NBITS"]) <= high:
             known = "; ".join(f"{name}: {a} to {b}" for name, (a, b) in _NBITS.items())
             raise OptionError(f"profile_arg['NBITS']={options['NBITS']} makes no sense with {dtype}; allowed: {known}")
-        if encoding.codec not in ("LZW", "DEFLATE", "ZSTD", "LZMA", "NONE") or encoding.predictor != "NO":
+        if encoding.codec not in _PACKING_CODECS or encoding.predictor != "NO":
             raise OptionError("profile_arg['NBITS'] goes with lzw, deflate, zstd, lzma and none, without a predictor")

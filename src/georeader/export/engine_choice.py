@@ -62,5 +62,7 @@ def _check_gdal_can(spec: ExportSpec, needed: tuple[str, ...], *, verify: bool) 
         raise OptionError(f"{who} has one RESAMPLING for all bands, not {spec.resampling}; name one")
     if spec.encoding.codec == "JXL":
         raise OptionError(f"{who} is built without JPEG XL in rasterio; use engine='stream' or another codec")
+    if spec.photometric == "MINISWHITE" and spec.count > 1 and (spec.count, spec.alpha_band) != (2, 1):
+        raise OptionError(f"{who} has MINISWHITE for one band, with alpha or without; use engine='stream'")
     if verify:
         raise OptionError(f"{who} can't verify tiles while it writes; drop verify, or use engine='stream'")

@@ -34,6 +34,10 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 )
 
 
+#: Colour interpretations that GDAL gives bands by itself: of MINISWHITE "undefined" even to the first.
+_UNCLAIMED = frozenset({"gray", "undefined"})
+
+
 def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
     """Give rasterio's creation profile of a GeoTIFF with the place, the bands and the dtype of ``spec``.
 
@@ -50,6 +54,8 @@ def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
         "photometric": {"PALETTE": "MINISBLACK", "YCBCR": "RGB"}.get(spec.photometric, spec.photometric),
         "ALPHA": "NO",
     }
+    if spec.encoding.bits is not None:
+        profile["NBITS"] = spec.encoding.bits
     gcps = spec.metadata.gcps
     if gcps is not None:
         # rasterio gives GDAL the CRS of the raster for that of the points.
@@ -71,7 +77,7 @@ def describe(dataset: Any, spec: ExportSpec) -> None:
     metadata = spec.metadata
     if metadata.colormap is not None:
         dataset.write_colormap(1, dict(metadata.colormap))
-    elif metadata.colorinterp[1:] or metadata.colorinterp[0] != "gray":
+    elif not _UNCLAIMED.issuperset(metadata.colorinterp):
         dataset.colorinterp = [ColorInterp[name] for name in metadata.colorinterp]
     if metadata.tags:
         dataset.update_tags(**dict(metadata.tags))

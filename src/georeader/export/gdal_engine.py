@@ -125,14 +125,15 @@ def _warn_of_metadata(spec: ExportSpec) -> None:
 
 def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
     """NBITS cuts off what is higher: 2**bits for integers, and for NBITS=16 what a 16-bit float ends at."""
-    bits = dict(spec.encoding.driver_options).get("NBITS")
+    bits = spec.encoding.bits or dict(spec.encoding.driver_options).get("NBITS")
     if bits is None:
         return
     limit = 65504 if spec.dtype.kind == "f" else 2 ** int(bits) - 1
     numbers = [spec.nodata] if spec.nodata is not None else []
     highest = max([*numbers, np.max(np.abs(pixels), where=np.isfinite(pixels), initial=0)])
     if highest > limit:
-        raise OptionError(f"profile_arg['NBITS']={bits} holds values up to {limit}; data or nodata reach {highest}")
+        where = "profile_arg['NBITS']" if spec.encoding.bits is None else "attrs['nbits']"
+        raise OptionError(f"{where}={bits} holds values up to {limit}; data or nodata reach {highest}")
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
         "BLOCKYSIZE": encoding.tile_height_px,
         "COMPRESS": encoding.codec,
         "BIGTIFF": encoding.bigtiff,
-        "INTERLEAVE": encoding.interleave,
+        "INTERLEAVE": encoding.interleave if spec.count > 1 else "PIXEL",
         "NUM_THREADS": encoding.num_threads,
         **dict(encoding.driver_options),
     }
@@ -146,6 +146,8 @@ def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
         options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
     if encoding.predictor != "NO":
         options["PREDICTOR"] = _GTIFF_PREDICTOR[encoding.predictor]
+    if encoding.bits is not None:
+        options["NBITS"] = encoding.bits
     if spec.photometric != "PALETTE":  # which follows from the colour table
         options["PHOTOMETRIC"] = spec.photometric
     return options

@@ -122,7 +122,8 @@ def _remembered(spec: ExportSpec) -> tuple[Tag, ...]:
         return _asked(spec)
     overviews = spec.resampling if spec.overview_factors else None
     crs = None if spec.crs is None else spec.crs.to_wkt()
-    text = repr((like, crs, spec.count, spec.dtype.name, spec.nodata, metadata, overviews, _version(spec)))
+    pixels = spec.count, spec.dtype.name, spec.encoding.bits, spec.nodata
+    text = repr((like, crs, pixels, metadata, overviews, _version(spec)))
     return placed_at(_answer(_Question(text, replace(spec, transform=like))), spec.transform)
 
 

@@ -16,7 +16,7 @@ from rasterio.rpc import RPC
 from georeader.band_attrs import PER_BAND_KEYS
 from georeader.caller import warn_caller
 from georeader.errors import MetadataError, MetadataWarning
-from georeader.export.photometric import photometric_of_attrs, resolve_colours
+from georeader.export.photometric import nbits_of_attrs, photometric_of_attrs, resolve_colours
 from georeader.export.recorded_resampling import RECORDING_TAGS
 from georeader.ground_control import GroundControlPoints, as_control_points
 from georeader.window_utils import normalise_crs
@@ -51,6 +51,7 @@ class Metadata:
         units: One unit name or None per band.
         colorinterp: One GDAL name per band.
         photometric: Colour model, one of `photometric.PHOTOMETRIC`; None: it follows from the rest.
+        nbits: Bits of a sample of a MINISWHITE source, where they are fewer than the dtype's; or None.
         colormap: ((pixel value, (red, green, blue, alpha)), ...) of a one-band raster, or None.
         tags: ((key, value), ...) of the file.
         band_tags: ((key, value), ...) of each band.
@@ -67,6 +68,7 @@ class Metadata:
     units: tuple[str | None, ...] = ()
     colorinterp: tuple[str, ...] = ()
     photometric: str | None = None
+    nbits: int | None = None
     colormap: Colormap | None = None
     tags: Tags = ()
     band_tags: tuple[Tags, ...] = ()
@@ -101,6 +103,7 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
     as_a_whole: dict[str, Any] = {
         "colormap": _colormap,
         "photometric": photometric_of_attrs,
+        "nbits": nbits_of_attrs,
         "tags": lambda tags: _source_tags(tags, "attrs['tags']", lost),
         "namespaces": lambda namespaces: _namespaces(namespaces, "attrs['namespaces']", lost),
     }
@@ -134,6 +137,7 @@ def resolve_metadata(
     descriptions: Any = None,
     tags: Any = None,
     photometric: str | None = None,
+    packs_bits: bool = False,
 ) -> Metadata:
     """Lay the caller's descriptions, tags and colour model over the source's, and keep what the file can hold.
 
@@ -163,7 +167,7 @@ def resolve_metadata(
         )
     elif source.colormap is not None and source.colormap[-1][0] > np.iinfo(dtype).max:
         raise MetadataError(f"attrs['colormap'] has an entry for {source.colormap[-1][0]}, which {dtype} can't hold")
-    return resolve_colours(replace(source, **changes), photometric, count=count, dtype=dtype)
+    return resolve_colours(replace(source, **changes), photometric, count=count, dtype=dtype, packs_bits=packs_bits)
 
 
 def check_tags(tags: Any) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from georeader.errors import MetadataError, OptionError
-from georeader.export.option_values import choice
+from georeader.export.option_values import choice, whole_number
 
 if TYPE_CHECKING:
     from georeader.export.metadata import Metadata
@@ -29,6 +29,8 @@ RGB = ("red", "green", "blue")
 PHOTOMETRIC = choice(
     ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR", "PALETTE"), {"BLACK": "MINISBLACK", "WHITE": "MINISWHITE"}
 )
+
+_NBITS = whole_number(1, 31)
 
 #: Colour interpretations that claim nothing which a colour model could contradict.
 _UNCLAIMED = frozenset({"undefined", "gray"})
@@ -46,7 +48,21 @@ def photometric_of_attrs(value: Any) -> str:
         raise MetadataError(str(error)) from error
 
 
-def resolve_colours(metadata: Metadata, asked: str | None, *, count: int, dtype: np.dtype[Any]) -> Metadata:
+def nbits_of_attrs(value: Any) -> int:
+    """Return the bits of a sample that a source's ``attrs`` name.
+
+    Raises:
+        MetadataError: They are not those of a GeoTIFF.
+    """
+    try:
+        return int(_NBITS.of("attrs['nbits']", value))
+    except OptionError as error:
+        raise MetadataError(str(error)) from error
+
+
+def resolve_colours(
+    metadata: Metadata, asked: str | None, *, count: int, dtype: np.dtype[Any], packs_bits: bool = False
+) -> Metadata:
     """Return metadata with the colour model of the file and one colour interpretation per band that goes with it.
 
     The option decides; else what the source declares; else its colour table or its colour interpretations. Without any
@@ -58,6 +74,7 @@ def resolve_colours(metadata: Metadata, asked: str | None, *, count: int, dtype:
         asked: Value of the option ``photometric``, or None.
         count: Bands.
         dtype: Of the file.
+        packs_bits: The file keeps the bits of a MINISWHITE source.
 
     Raises:
         OptionError: The option contradicts the bands, their colour interpretation or the colour table.
@@ -70,6 +87,9 @@ def resolve_colours(metadata: Metadata, asked: str | None, *, count: int, dtype:
         >>> resolve_colours(Metadata(), "RGB", count=4, dtype=np.dtype("uint16")).colorinterp
         ('red', 'green', 'blue', 'undefined')
     """
+    if metadata.nbits == 1 and metadata.photometric == "MINISWHITE" and metadata.colormap is not None:
+        # GDAL makes a colour table of single bits, white and black. In whole bytes, it is what keeps them so.
+        metadata = replace(metadata, colormap=None) if packs_bits else replace(metadata, photometric=None)
     names = () if "palette" in metadata.colorinterp else metadata.colorinterp
     wanted = asked or metadata.photometric
     if wanted is None:

@@ -16,7 +16,7 @@ from georeader.errors import FillValueWarning, GeoreferenceError, MetadataWarnin
 from georeader.export import layout
 from georeader.export.dataset_profiles import is_of_dataset
 from georeader.export.dtypes import check_nodata, storage_dtype
-from georeader.export.encoding import Encoding, resolve_encoding
+from georeader.export.encoding import Encoding, resolve_encoding, with_bits
 from georeader.export.masks import with_mask
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
@@ -179,7 +179,9 @@ def plan_export(
     """
     defaults, asked = _profiles(source, kind, default_profile, profile_arg, nodata)
     dtype = _stored(asked.raster.get("DTYPE", source.dtype))
+    resolved_nodata = _resolve_nodata(nodata, asked, source, dtype)
     encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
+    encoding = _with_source_bits(encoding, source.metadata, dtype, resolved_nodata)
     metadata = resolve_metadata(
         source.metadata,
         count=source.count,
@@ -187,11 +189,11 @@ def plan_export(
         descriptions=descriptions,
         tags=tags,
         photometric=encoding.photometric,
+        packs_bits=encoding.bits is not None,
     )
     _check_size(encoding, source)
     has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
     is_classes = source.dtype.kind == "b" or has_colours
-    resolved_nodata = _resolve_nodata(nodata, asked, source, dtype)
     _check_nan_to_nodata(encoding, resolved_nodata)
     _warn_of_transparency(metadata, (resolved_nodata, source.fill_value))
     spec = ExportSpec(
@@ -210,6 +212,22 @@ def plan_export(
         mask="dataset" if source.has_mask else None,
     )
     return with_mask(spec)
+
+
+def _with_source_bits(
+    encoding: Encoding, metadata: Metadata, dtype: np.dtype[Any], nodata: int | float | None
+) -> Encoding:
+    """Keep the bits of a MINISWHITE source: white is 0, and black is the largest value of so many bits."""
+    if metadata.nbits is None or (encoding.photometric or metadata.photometric) != "MINISWHITE":
+        return encoding
+    kept = with_bits(encoding, metadata.nbits, dtype=dtype, nodata=nodata)
+    if kept.bits is None and metadata.colormap is None:
+        warn_caller(
+            f"the {metadata.nbits} bits of the MINISWHITE source are stored as {8 * dtype.itemsize}, in which they are "
+            "shown almost white; lzw, deflate, zstd, lzma and none keep them in the source's dtype, with no predictor",
+            MetadataWarning,
+        )
+    return kept
 
 
 def _profiles(

@@ -13,7 +13,7 @@ from georeader.export.file_layout import FRAME_BYTES, largest_tile_bytes
 from georeader.export.layout import Level, pyramid_levels
 from georeader.export.pyramid import Reduction, Region
 from georeader.export.spec import ExportSpec
-from georeader.export.tiles import TileEncoder
+from georeader.export.tiles import TileEncoder, packed_bytes
 
 #: TIFF's numbers of the predictors.
 PREDICTOR_NUMBERS = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
@@ -76,7 +76,13 @@ class StreamPlan:
         is_sparse = self.encoders[0].sparse_value is not None
         if self.spec.encoding.codec != "NONE" or is_sparse:
             return 0
-        return self.levels[0].tile_count * (self.tile_bytes + FRAME_BYTES * self.spec.has_cog_layout)
+        stored_bytes = self.tile_bytes
+        if self.spec.encoding.bits is not None:
+            level = self.levels[0]
+            stored_bytes = level.tile_height_px * packed_bytes(
+                level.tile_width_px * self.spec.count // level.planes, self.spec.encoding.bits
+            )
+        return self.levels[0].tile_count * (stored_bytes + FRAME_BYTES * self.spec.has_cog_layout)
 
     @property
     def most_base_bytes(self) -> int:
@@ -176,10 +182,11 @@ def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
         encoding: Its own, or that of its overviews.
         predictor: TIFF's number of it.
     """
+    packs_bits = encoding.bits is not None  # into bytes, which are what is compressed
     return tile_codec(
         encoding.codec,
-        dtype=spec.dtype,
-        samples=1 if encoding.interleave == "BAND" else spec.count,
+        dtype=np.dtype("uint8") if packs_bits else spec.dtype,
+        samples=1 if encoding.interleave == "BAND" or packs_bits else spec.count,
         predictor=predictor,
         level=encoding.level,
         quality=encoding.quality,
@@ -218,6 +225,7 @@ def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None,
         tile_width_px=encoding.tile_width_px,
         sparse_value=(0 if spec.nodata is None else spec.nodata) if is_sparse else None,
         verify=verify,
+        bits=encoding.bits,
         is_framed=spec.has_cog_layout,
     )
 

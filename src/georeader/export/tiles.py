@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.errors import WriteError
+from georeader.errors import DtypeError, WriteError
 from georeader.export.codecs import TileCodec
 from georeader.export.file_layout import framed
 
@@ -55,6 +55,7 @@ class TileEncoder:
         tile_width_px: Columns of a tile.
         sparse_value: Tiles that hold nothing else take no bytes; None: every tile is written.
         verify: Decode each tile again and compare.
+        bits: Of a sample in the file, where they are fewer than the dtype's; the codec then takes packed bytes.
         is_framed: Each tile has a leader and a trailer.
     """
 
@@ -65,6 +66,7 @@ class TileEncoder:
     sparse_value: int | float | None = None
     verify: bool = False
     is_framed: bool = True
+    bits: int | None = None
 
     def encode_tile(self, pixels: NDArray[Any]) -> tuple[bytes, tuple[float, ...]]:
         """Encode one tile.
@@ -77,14 +79,18 @@ class TileEncoder:
 
         Raises:
             WriteError: The codec failed, or the tile does not come back as it was.
+            DtypeError: A pixel does not fit the bits of a sample.
         """
         if self.sparse_value is not None and _holds_only(pixels, self.sparse_value):
             return b"", (0.0,) * (len(pixels) if self.verify else 0)
         tile = cut_tile(pixels, self.tile_height_px, self.tile_width_px, spread=self.codec.is_lossy)
-        encoded = self.codec.encode(tile)
+        packed = tile if self.bits is None else pack_bits(tile, self.bits)
+        encoded = self.codec.encode(packed)
         if not self.verify:
             return encoded, ()
-        decoded = self.codec.decode(encoded, tile.shape)
+        decoded = self.codec.decode(encoded, packed.shape)
+        if self.bits is not None:
+            decoded = unpack_bits(decoded, self.bits, tile)
         height_px, width_px = pixels.shape[1:]
         return encoded, compare(tile[:height_px, :width_px], decoded[:height_px, :width_px], self.codec.is_lossy)
 
@@ -101,6 +107,46 @@ class TileEncoder:
         bits = np.zeros((self.tile_height_px, self.tile_width_px), bool)
         bits[: is_valid.shape[0], : is_valid.shape[1]] = is_valid
         return self.mask_codec.encode(np.packbits(bits, axis=1)[:, :, np.newaxis])
+
+
+def packed_bytes(samples: int, bits: int) -> int:
+    """Return the bytes of a row of samples: each row ends at a whole byte (TIFF 6.0, section 3)."""
+    return -(-samples * bits // 8)
+
+
+def pack_bits(tile: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    """Return a tile with so many bits a sample, the most significant first, as (row, byte, 1).
+
+    Args:
+        tile: (row, column, band) of unsigned integers.
+        bits: Of a sample; fewer than the dtype has.
+
+    Raises:
+        DtypeError: A value takes more.
+
+    Example:
+        >>> pack_bits(np.array([[[1], [15], [8]]], dtype="uint8"), 4).ravel().tolist()
+        [31, 128]
+    """
+    largest = int(tile.max(initial=0))
+    if largest >> bits:
+        raise DtypeError(
+            f"samples of {bits} bits hold values up to {2**bits - 1}, got {largest}; remove attrs['nbits'], which says "
+            "that the raster has so few"
+        )
+    samples = np.ascontiguousarray(tile, tile.dtype.newbyteorder(">")).reshape(len(tile), -1, 1)
+    single = np.unpackbits(samples.view(np.uint8), axis=2)[:, :, -bits:]
+    return np.packbits(single.reshape(len(tile), -1), axis=1)[:, :, np.newaxis]
+
+
+def unpack_bits(packed: NDArray[np.uint8], bits: int, like: NDArray[Any]) -> NDArray[Any]:
+    """Return what `pack_bits` was given, in the shape and dtype of ``like``."""
+    samples = like[0].size
+    single = np.unpackbits(packed[:, :, 0], axis=1)[:, : samples * bits].reshape(len(packed), samples, bits)
+    whole = np.zeros((len(packed), samples, 8 * like.dtype.itemsize), np.uint8)
+    whole[:, :, -bits:] = single
+    wide = np.packbits(whole, axis=2).view(like.dtype.newbyteorder(">"))
+    return wide.reshape(like.shape).astype(like.dtype)
 
 
 def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, spread: bool = False) -> NDArray[Any]:

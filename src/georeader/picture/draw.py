@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from georeader.errors import NodataError, ReadError, ShapeError
 from georeader.export.dtypes import check_nodata, storage_dtype
+from georeader.export.metadata import Metadata
 from georeader.export.pyramid import Reduction
 from georeader.export.source import Source
 from georeader.export.spec import SourceSpec, default_resampling
@@ -81,10 +82,16 @@ def _colouring(spec: SourceSpec, shown: ShownBands, wish: PictureWish) -> Colour
         colormap=spec.metadata.colormap if spec.count == 1 else None,
         is_mask=is_mask,
         are_finished=shown.are_finished,
-        inverted=shown.colours.index(0) if spec.metadata.photometric == "MINISWHITE" and 0 in shown.colours else None,
+        inverted=_inverted(spec.metadata, shown),
         has_alpha=shown.alpha is not None,
         percentiles=wish.percentiles,
     )
+
+
+def _inverted(metadata: Metadata, shown: ShownBands) -> int | None:
+    """Return the position of the band whose smallest value is white, which a colour table says by itself."""
+    is_inverted = metadata.photometric == "MINISWHITE" and metadata.colormap is None
+    return shown.colours.index(0) if is_inverted and 0 in shown.colours else None
 
 
 def _nodata(spec: SourceSpec) -> int | float | None:
