@@ -43,9 +43,9 @@ class GeoData(GeoDataBase, Protocol):
     ``load()`` in place of ``values`` is accepted too: it is loaded as a whole, and ``load().values`` is taken. One that
     says its ``dtype`` is not read before all wishes are checked. Where the object also has ``descriptions``,
     ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``, ``photometric``, ``nbits``, ``tags`` (a
-    mapping or a method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept; and so
-    is ``attrs["mask"]``, or the mask of a masked array that is the same in all bands. An object that learns of its mask
-    only in ``load()`` says ``has_mask = True`` before.
+    mapping or a method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept; and
+    so is ``attrs["mask"]``, or the mask of a masked array that is the same in all bands. An object that learns of its
+    mask only in ``load()`` says ``has_mask = True`` before.
     """
 
     @property
