@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,9 +19,7 @@ from conftest import CRS, TRANSFORM
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.errors import DtypeError, OptionError, ReadError, ShapeError
 from georeader.export.pyramid import Region
-from georeader.export.sources import dask_graph, dask_windows, open_source
-from georeader.export.sources.kept_results import KeptResults
-from georeader.export.sources.task_units import units_of
+from georeader.export.sources import dask_windows, open_source
 
 da = pytest.importorskip("dask.array", reason="dask is not installed")
 dask = pytest.importorskip("dask", reason="dask is not installed")
@@ -103,7 +99,7 @@ SHARED = {
 
 
 @pytest.mark.parametrize("pipeline", SHARED.values(), ids=SHARED)
-def test_chunks_that_several_others_need_are_computed_once(pipeline: Any, tmp_path: Path) -> None:
+def test_chunks_that_several_others_of_a_window_need_are_computed_once(pipeline: Any, tmp_path: Path) -> None:
     counting = Counting(ramp((700, 900)))
 
     save_cog(behind_an_object(pipeline(counting.array((150, 170)))), tmp_path / "out.tif")
@@ -113,18 +109,30 @@ def test_chunks_that_several_others_need_are_computed_once(pipeline: Any, tmp_pa
         np.testing.assert_array_equal(dataset.read(1), counting.pixels)
 
 
-@pytest.mark.parametrize("kept_bytes", [dask_graph.KEPT_BYTES, 0])
-def test_what_depends_on_everything_is_computed_once_for_all_windows(
-    kept_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dask_graph, "KEPT_BYTES", kept_bytes)
-    counting = Counting(ramp((700, 900), "float32"))
-    array = counting.array((150, 170))
+def test_chunks_that_several_windows_need_are_computed_for_each_of_them(tmp_path: Path) -> None:
+    counting = Counting(ramp((2000, 2000)))
+    array = SHARED["sharpened"](counting.array((250, 250)))
 
-    save_cog(behind_an_object((array - array.mean()).astype("float32")), tmp_path / "out.tif")
+    save_cog(behind_an_object(array), tmp_path / "out.tif", max_memory="32MiB", profile_arg={"predictor": 2})
 
-    # Once for the mean, and again for what is made of it where that may not be kept.
-    assert max(counting.calls.values()) <= (2 if kept_bytes == 0 else 1)
+    # Of 64 chunks, those at the edges of a few windows: no more than four windows meet in one.
+    assert max(counting.calls.values()) <= 4
+    assert sum(counting.calls.values()) < 2 * 64
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), counting.pixels)
+
+
+def test_what_depends_on_everything_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    counting = Counting(ramp((2000, 2000), "float32"))
+    array = counting.array((100, 100))
+
+    with caplog.at_level("WARNING", "georeader"):
+        save_cog(behind_an_object((array - array.mean()).astype("float32")), tmp_path / "out.tif", max_memory="32MiB")
+        assert "compute or persist() what all chunks need" in caplog.text
+        caplog.clear()
+        save_cog(behind_an_object((array - array.mean().compute()).astype("float32")), tmp_path / "out.tif")
+
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("pipeline", [lambda array: array, SHARED["sharpened"]], ids=["plain", "sharpened"])
@@ -178,13 +186,18 @@ def test_the_scheduler_that_the_user_chose_is_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [({}, dask.get), ({"scheduler": "threads"}, dask.threaded.get), ({"num_workers": 3}, dask.get)],
+    [
+        ({}, "synchronous"),
+        ({"scheduler": "threads"}, dask.threaded.get),
+        ({"scheduler": "synchronous"}, dask.get),
+        ({"num_workers": 3}, "synchronous"),
+    ],
 )
 def test_windows_are_computed_by_the_thread_that_reads_them_unless_said_otherwise(options: Any, expected: Any) -> None:
     with dask.config.set(options):
-        scheduler = dask_graph.find_scheduler()
+        scheduler = dask_windows.find_scheduler()
 
-    assert scheduler.get is expected
+    assert scheduler.get == expected
     assert scheduler.concurrent == options.get("num_workers", 2 if options else dask.system.CPU_COUNT)
 
 
@@ -337,6 +350,7 @@ def test_empty_chunks_are_passed_over(tmp_path: Path) -> None:
 sizes = st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple)
 
 
+@settings(deadline=None)
 @given(rows=sizes, columns=sizes, overlaps=st.booleans(), data=st.data())
 def test_any_window_of_any_chunks_has_the_pixels_of_the_array(
     rows: Any, columns: Any, overlaps: bool, data: Any
@@ -359,89 +373,22 @@ def test_any_window_of_any_chunks_has_the_pixels_of_the_array(
     source.close()
 
 
-@given(st.lists(st.lists(st.integers(0, 1000), max_size=4), min_size=1, max_size=25), st.integers(1, 5))
-def test_units_have_every_task_and_need_only_each_other(wishes: list[list[int]], outputs: int) -> None:
-    dependencies = {
-        task: sorted({wish % task for wish in wished} if task else set()) for task, wished in enumerate(wishes)
-    }
-    wanted = list(dependencies)[-outputs:]
+def test_windows_that_cut_chunks_lie_one_chunk_after_the_other(tmp_path: Path) -> None:
+    counting = Counting(ramp((3000, 3000)))
+    array = counting.array((1500, 1500))
 
-    units = units_of(dependencies, wanted)
+    options: dict[str, Any] = {"max_memory": "32MiB", "profile_arg": {"predictor": 1, "BLOCKSIZE": 128}}
+    save_tiled_geotiff(behind_an_object(array), tmp_path / "out.tif", **options)
 
-    def within(task: int) -> set[int]:
-        """Give a task and those that it needs, up to other units."""
-        return {task}.union(*(within(needed) for needed in dependencies[task] if needed not in units.needs))
-
-    assert set(wanted) <= set(units.needs)
-    parts = [within(unit) for unit in units.needs]
-    assert sorted(task for part in parts for task in part) == sorted(dependencies)
-    for unit, part in zip(units.needs, parts, strict=True):
-        outside = {needed for task in part for needed in dependencies[task]} - part
-        assert outside == set(units.needs[unit])
-    for task, users in units.users.items():
-        assert users == sum(task in needed for needed in units.needs.values())
+    assert counting.calls == dict.fromkeys([(0, 0), (0, 1), (1, 0), (1, 1)], 1)
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), counting.pixels)
 
 
-def test_a_result_is_made_by_one_thread_while_others_wait_for_it() -> None:
-    kept, started, made = KeptResults(100), threading.Event(), []
+def test_a_chunk_that_has_no_room_is_refused(tmp_path: Path) -> None:
+    counting = Counting(ramp((3000, 3000)))
 
-    def make() -> int:
-        made.append(threading.get_ident())
-        started.wait(5)
-        return 7
+    with pytest.raises(OptionError, match=r"reading the source holds, 18000000 bytes.*smaller tiles or chunks"):
+        save_cog(behind_an_object(counting.array((3000, 3000))), tmp_path / "out.tif", max_memory="32MiB")
 
-    with ThreadPoolExecutor(4) as pool:
-        asked = [pool.submit(kept.get, "mean", make) for _ in range(4)]
-        started.set()
-        results = [future.result() for future in asked]
-
-    assert (results, len(made)) == ([7] * 4, 1)
-
-
-def test_a_result_that_could_not_be_made_is_tried_again() -> None:
-    kept = KeptResults(100)
-
-    with pytest.raises(OSError, match="out of reach"):
-        kept.get("part", lambda: (_ for _ in ()).throw(OSError("out of reach")))
-
-    assert kept.get("part", lambda: 7) == 7
-
-
-def test_results_beyond_the_limit_go_the_oldest_first() -> None:
-    kept = KeptResults(limit_bytes=250)
-    parts = [np.zeros(100, "uint8") for _ in range(4)]
-
-    for position, part in enumerate(parts):
-        kept.get(position, lambda part=part: part)
-
-    assert [position in kept for position in range(4)] == [False, False, True, True]
-    kept.get("large", lambda: np.zeros(1000, "uint8"))
-    assert [name in kept for name in (2, 3, "large")] == [False, False, True]
-
-
-def test_large_chunks_are_computed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask_graph, "LARGE_BYTES", 1000)
-    running, most, lock = 0, 0, threading.Lock()
-
-    def slow(part: NDArray[Any]) -> NDArray[Any]:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        threading.Event().wait(0.01)
-        with lock:
-            running -= 1
-        return part
-
-    values = da.from_array(ramp((400, 400)), chunks=(200, 200)).map_blocks(
-        slow, dtype="uint16", meta=np.empty((0, 0), "u2")
-    )
-    source = open_source(behind_an_object(values))
-    regions = [
-        Region(*rows, *columns) for rows in pairwise(range(0, 401, 100)) for columns in pairwise(range(0, 401, 100))
-    ]
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda region: source.read(region, range(1)), regions))
-    source.close()
-
-    assert most == 1
+    assert not counting.calls

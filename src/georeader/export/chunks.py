@@ -16,11 +16,14 @@ class Chunks:
         band_edges: Along bands.
         row_edges_px: Along rows; empty, as those along columns, where any window costs what its own pixels cost.
         column_edges_px: Along columns.
+        share_work: Neighbouring chunks may share the work that makes them, which is done once for each window: the
+            larger windows are, the less of it is repeated.
     """
 
     band_edges: tuple[int, ...]
     row_edges_px: tuple[int, ...]
     column_edges_px: tuple[int, ...]
+    share_work: bool = False
 
 
 def regular_chunks(
@@ -37,7 +40,8 @@ def regular_chunks(
         >>> regular_chunks((1, 700, 512), (1, 256, 512), (0, 100, 0)).row_edges_px
         (0, 156, 412, 668, 700)
     """
-    return Chunks(*(_edges(*axis) for axis in zip(shape, chunk_shape, offset, strict=True)))
+    bands, rows, columns = (_edges(*axis) for axis in zip(shape, chunk_shape, offset, strict=True))
+    return Chunks(bands, rows, columns)
 
 
 def free_windows(count: int) -> Chunks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from georeader.export.cells import common
 from georeader.export.file_pixels import FilePixels
 from georeader.export.pyramid import Mask, Region
+from georeader.export.windows import grouped_edges
 from georeader.export.work_plan import Work
 from georeader.export.workers import Task, Workers
 
@@ -100,8 +101,12 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         return read
 
     def _regions(self) -> Iterator[Region]:
-        for rows in pairwise(self.work.row_edges_px):
-            for columns in pairwise(self.work.column_edges_px):
+        """Iterate over the windows, row by row; those that cut chunks lie one chunk after the other."""
+        chunks = self.pixels.source.chunks
+        row_groups = grouped_edges(self.work.row_edges_px, () if chunks is None else chunks.row_edges_px)
+        column_groups = grouped_edges(self.work.column_edges_px, () if chunks is None else chunks.column_edges_px)
+        for row_edges, column_edges in product(row_groups, column_groups):
+            for rows, columns in product(pairwise(row_edges), pairwise(column_edges)):
                 yield Region(*rows, *columns)
 
     def _tasks(self, bands: range) -> Iterator[Task[Window]]:

@@ -51,6 +51,26 @@ def split_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple
     return tuple(cut)
 
 
+def grouped_edges(edges_px: tuple[int, ...], chunk_edges_px: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Group the windows along an axis that lie in one chunk.
+
+    Args:
+        edges_px: Of the windows, from 0 to the raster's size.
+        chunk_edges_px: Of the chunks, from 0 to the raster's size; empty: there are none, and each window is a group.
+
+    Example:
+        >>> grouped_edges((0, 100, 200, 300), (0, 200, 300)), grouped_edges((0, 200, 300), (0, 100, 200, 300))
+        ([(0, 100, 200), (200, 300)], [(0, 200), (200, 300)])
+    """
+    borders = set(chunk_edges_px or edges_px)
+    groups = [[edges_px[0]]]
+    for edge in edges_px[1:]:
+        groups[-1].append(edge)
+        if edge in borders:
+            groups.append([edge])
+    return [tuple(group) for group in groups if len(group) > 1]
+
+
 def longest(edges_px: tuple[int, ...]) -> int:
     """Give the length of the longest part between two edges.
 

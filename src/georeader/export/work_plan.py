@@ -307,8 +307,12 @@ def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, cell: _Cel
         return _windows_between(rows, even_edges(level.width_px, cell.width_px))
     most_px = max(cell.height_px * cell.width_px, most_bytes // _read_bytes(plan, source, cell.band_groups))
     tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
-    columns = merge_edges(chunks.column_edges_px, cell.width_px, tile_width_px)
-    height_px = cell.height_px
+    width_px, height_px = cell.width_px, cell.height_px
+    if chunks.share_work:
+        width_px = max(width_px, most_px // max(height_px, longest(chunks.row_edges_px)))
+    columns = merge_edges(chunks.column_edges_px, width_px, tile_width_px)
+    if chunks.share_work:
+        height_px = max(height_px, most_px // longest(columns))
     while height_px > 1 and height_px * longest(columns) > most_px:
         height_px //= 2
     rows = merge_edges(chunks.row_edges_px, height_px, tile_height_px)

@@ -1,28 +1,43 @@
-"""Windows of a dask array."""
+"""Windows of a dask array, by dask's public interfaces alone."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import accumulate, product
 from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from georeader.errors import DtypeError, ShapeError
 from georeader.export.dtypes import convert_pixels
 from georeader.export.sources.axes import Key
-from georeader.export.sources.dask_graph import KEPT_BYTES, ChunkGraph, find_scheduler
-from georeader.export.sources.kept_results import KeptResults
+from georeader.export.windows import longest
 
-#: Tasks that are held at once; of an array that has more, some rows of chunks are looked at a time.
-MOST_TASKS = 20_000
+_LOG = logging.getLogger("georeader")
+
+#: Tasks that are held at once; an array that has more is optimised by dask some rows of chunks at a time.
+MOST_TASKS = 5_000
 
 #: Windows are read from top to bottom: those of several readers lie in so many neighbouring parts.
-_GRAPHS_HELD = 2
+_PARTS_HELD = 2
+
+#: Windows that a scheduler of the caller's choice computes at once: one, while the one before is fetched.
+_CHOSEN_CONCURRENT = 2
+
+#: Chunks that windows cut are kept in at least so much memory until all of their pixels are read.
+LEAST_KEPT_BYTES = 8 * 2**20
+
+#: (row, column, ...) of a chunk.
+Place = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -42,12 +57,43 @@ class _Cut:
     is_whole: bool
 
 
-class DaskWindows:
-    """Computes windows of a dask array; many may be asked for at once, each pixel once.
+@dataclass(frozen=True)
+class Scheduler:
+    """What computes dask's tasks.
 
-    Memory: the chunks that a window touches and the window, for each thread that reads; results that several chunks
-    need, or windows that part a chunk, up to `dask_graph.KEPT_BYTES`; and some 2 KiB for each of up to
-    2 x `MOST_TASKS` tasks.
+    Attributes:
+        get: What `dask.compute` takes as ``scheduler=``.
+        concurrent: Windows to compute at once.
+    """
+
+    get: Callable[..., Any] | str
+    concurrent: int
+
+
+def find_scheduler() -> Scheduler:
+    """Return the scheduler that the caller chose, a distributed client included; else one for the threads that read.
+
+    Without a choice each window is computed in the thread that reads it. That keeps what is in memory to the windows
+    being read, and GDAL's options of the caller hold for the tasks.
+    """
+    config = import_module("dask").config
+    chosen = import_module("dask.base").get_scheduler()
+    if chosen is None and config.get("pool", None) is not None:
+        chosen = "threads"
+    if chosen is not None:
+        return Scheduler(chosen, _CHOSEN_CONCURRENT)
+    workers = int(config.get("num_workers", None) or import_module("dask.system").CPU_COUNT)
+    return Scheduler("synchronous", workers)
+
+
+class DaskWindows:
+    """Computes windows of a dask array, each chunk once; several threads may ask at once.
+
+    The chunks of a window are computed by one call of `dask.compute`, so that tasks that several of them share run once
+    for the window. Chunks of different windows are computed apart.
+
+    Memory: the chunks that a window touches and the window, for each thread that reads; chunks that windows cut, up to
+    the larger of one chunk and `LEAST_KEPT_BYTES`; and some 2 KiB for each of up to 2 x `MOST_TASKS` tasks.
     """
 
     def __init__(self, array: Any, row_axis: int) -> None:
@@ -63,9 +109,10 @@ class DaskWindows:
         self._scheduler = find_scheduler()
         self.concurrent_reads = self._scheduler.concurrent
         self._rows_at_once = _rows_at_once(array, row_axis)
-        self._kept = KeptResults(KEPT_BYTES)
-        self._graphs: OrderedDict[int, ChunkGraph] = OrderedDict()
-        self._unread: dict[Any, int] = {}
+        chunk_bytes = prod(map(longest, self.edges)) * array.dtype.itemsize
+        self._cut_chunks = _CutChunks(max(LEAST_KEPT_BYTES, chunk_bytes))
+        self._parts: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._has_looked = False
         self._lock = threading.Lock()
 
     def read(self, key: Key) -> Any:
@@ -83,64 +130,47 @@ class DaskWindows:
             ShapeError: Or of another shape.
         """
         parts = list(product(*(_cuts(edges, cut) for edges, cut in zip(self.edges, key, strict=True))))
-        shape = tuple(cut.stop - cut.start for cut in key)
+        chunks = self._cut_chunks.get(parts, self._size_px, self._compute)
         if len(parts) == 1 and all(cut.is_whole for cut in parts[0]):
-            return self._checked(parts[0], self._compute(parts)[0])
+            return chunks[0]
         empty = np.ma.empty if is_masked(self._array) else np.empty
-        window = empty(shape, self._array.dtype)
-        for part, chunk in zip(parts, self._compute(parts), strict=True):
-            pixels = self._checked(part, chunk)
+        window = empty(tuple(cut.stop - cut.start for cut in key), self._array.dtype)
+        for part, pixels in zip(parts, chunks, strict=True):
             window[tuple(cut.target for cut in part)] = pixels[tuple(cut.source for cut in part)]
         return window
 
     def close(self) -> None:
-        """Let go of the tasks and of what was kept."""
+        """Drop the tasks and what was kept."""
         with self._lock:
-            self._graphs.clear()
-            self._unread.clear()
-        self._kept.clear()
+            self._parts.clear()
+        self._cut_chunks.clear()
 
-    def _compute(self, parts: list[tuple[_Cut, ...]]) -> list[Any]:
-        """Compute the chunks of a window: those that it takes as a whole at once, and the others to be kept."""
-        chunks: list[Any] = [None] * len(parts)
-        whole: dict[int, list[int]] = {}
-        for position, part in enumerate(parts):
-            number = part[self._row_axis].chunk // self._rows_at_once
-            if all(cut.is_whole for cut in part):
-                whole.setdefault(number, []).append(position)
-            else:
-                chunks[position] = self._compute_part(number, part)
-        for number, positions in whole.items():
-            graph = self._graph(number)
-            names = [graph.name(self._place(number, parts[position])) for position in positions]
-            for position, chunk in zip(positions, graph.compute(names), strict=True):
-                chunks[position] = chunk
-        return chunks
+    def _compute(self, places: list[Place]) -> list[Any]:
+        """Compute chunks, those of one part of the array by one call."""
+        found: dict[Place, Any] = {}
+        numbers = dict.fromkeys(place[self._row_axis] // self._rows_at_once for place in places)
+        for number in numbers:
+            first = number * self._rows_at_once
+            own = [place for place in places if place[self._row_axis] // self._rows_at_once == number]
+            found.update(zip(own, self._compute_in(self._part(number), own, first), strict=True))
+        return [self._checked(place, found[place]) for place in places]
 
-    def _compute_part(self, number: int, part: tuple[_Cut, ...]) -> Any:
-        """Compute a chunk of which other windows take the rest."""
-        graph = self._graph(number)
-        name = graph.name(self._place(number, part))
-        size_px = prod(self._shape(part))
-        chunk = graph.compute_and_keep(name, size_px * self._array.dtype.itemsize)
-        read_px = prod(cut.source.stop - cut.source.start for cut in part)
+    def _compute_in(self, blocks: NDArray[Any], places: list[Place], first: int) -> list[Any]:
+        """Compute chunks of a part, whose rows of chunks begin at ``first``."""
+        axis = self._row_axis
+        wanted = [blocks[(*place[:axis], place[axis] - first, *place[axis + 1 :])] for place in places]
+        self._warn_of_wide_tasks(blocks, wanted)
+        return list(import_module("dask").compute(*wanted, scheduler=self._scheduler.get))
+
+    def _part(self, number: int) -> NDArray[Any]:
+        """Return the chunks of some rows of chunks, by place, as dask's Delayed, whose tasks dask has optimised."""
         with self._lock:
-            unread_px = self._unread.pop(name, size_px) - read_px
-            if unread_px > 0:
-                self._unread[name] = unread_px
-        if unread_px <= 0:
-            graph.forget(name)
-        return chunk
-
-    def _graph(self, number: int) -> ChunkGraph:
-        """Give the tasks of some rows of chunks."""
-        with self._lock:
-            if number not in self._graphs:
-                while len(self._graphs) >= _GRAPHS_HELD:
-                    self._graphs.popitem(last=False)
-                self._graphs[number] = ChunkGraph(self._rows(number), self._scheduler, self._kept)
-            self._graphs.move_to_end(number)
-            return self._graphs[number]
+            if number not in self._parts:
+                while len(self._parts) >= _PARTS_HELD:
+                    self._parts.popitem(last=False)
+                self._parts[number] = self._rows(number).to_delayed()
+            self._parts.move_to_end(number)
+            return self._parts[number]
 
     def _rows(self, number: int) -> Any:
         edges = self.edges[self._row_axis]
@@ -150,20 +180,32 @@ class DaskWindows:
             return self._array
         return self._array[(slice(None),) * self._row_axis + (slice(edges[first], edges[last]),)]
 
-    def _place(self, number: int, part: tuple[_Cut, ...]) -> tuple[int, ...]:
-        """Give the position of a chunk among those of its graph."""
-        first = number * self._rows_at_once
-        return tuple(cut.chunk - first if axis == self._row_axis else cut.chunk for axis, cut in enumerate(part))
+    def _warn_of_wide_tasks(self, blocks: NDArray[Any], wanted: list[Any]) -> None:
+        """Log once if windows share most of their tasks, which then run for each of them."""
+        if self._has_looked or 8 * len(wanted) > blocks.size:
+            return
+        self._has_looked = True
+        tasks = len(blocks.flat[0].__dask_graph__())
+        window_tasks = len(import_module("dask").optimize(*wanted)[0].__dask_graph__())
+        if 2 * window_tasks >= tasks:
+            _LOG.warning(
+                "a window of %d of %d chunks of the dask array needs %d of their %d tasks, which run anew for each "
+                "window; compute or persist() what all chunks need, such as a mean, before the save",
+                len(wanted), blocks.size, window_tasks, tasks,
+            )  # fmt: skip
 
-    def _shape(self, part: tuple[_Cut, ...]) -> tuple[int, ...]:
-        """Give the shape of a chunk, as the array says it."""
-        return tuple(edges[cut.chunk + 1] - edges[cut.chunk] for edges, cut in zip(self.edges, part, strict=True))
+    def _shape(self, place: Place) -> tuple[int, ...]:
+        """Return the shape of a chunk, as the array says it."""
+        return tuple(edges[at + 1] - edges[at] for edges, at in zip(self.edges, place, strict=True))
 
-    def _checked(self, part: tuple[_Cut, ...], chunk: Any) -> Any:
+    def _size_px(self, place: Place) -> int:
+        return prod(self._shape(place))
+
+    def _checked(self, place: Place, chunk: Any) -> Any:
         """Check a chunk against what the array says: dask takes a function's word for what it gives."""
-        expected = self._shape(part)
+        expected = self._shape(place)
         pixels = np.asanyarray(chunk)
-        where = f"chunk {tuple(cut.chunk for cut in part)} of the dask array"
+        where = f"chunk {place} of the dask array"
         if pixels.shape != expected:
             raise ShapeError(f"{where} is of {pixels.shape}, but the array says it is of {expected}")
         if pixels.dtype == self._array.dtype:
@@ -175,13 +217,90 @@ class DaskWindows:
         return convert_pixels(pixels, self._array.dtype)
 
 
+class _CutChunks:
+    """Chunks of which windows take parts: each is computed once, and kept until the last of its pixels is read.
+
+    Beyond the limit the one that was asked for longest ago is dropped, and computed anew for its other windows.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._chunks: OrderedDict[Place, Future[Any]] = OrderedDict()
+        self._unread_px: dict[Place, int] = {}
+
+    def get(
+        self,
+        parts: list[tuple[_Cut, ...]],
+        size_px: Callable[[Place], int],
+        compute: Callable[[list[Place]], list[Any]],
+    ) -> list[Any]:
+        """Return the chunks of a window's parts; what is missing is computed together.
+
+        Raises:
+            Exception: What ``compute`` raised, for all windows that wait for it.
+        """
+        places = [tuple(cut.chunk for cut in part) for part in parts]
+        is_cut = [not all(cut.is_whole for cut in part) for part in parts]
+        with self._lock:
+            known = {place: self._chunks[place] for place in places if place in self._chunks}
+            mine = [place for place in places if place not in known]
+            promised: dict[Place, Future[Any]] = {
+                place: Future() for place, cut in zip(places, is_cut, strict=True) if cut and place not in known
+            }
+            self._chunks.update(promised)
+        found: dict[Place, Any] = {}
+        try:
+            found = dict(zip(mine, compute(mine), strict=True)) if mine else {}
+        except BaseException as error:
+            with self._lock:
+                for place, future in promised.items():
+                    self._chunks.pop(place, None)
+                    future.set_exception(error)
+            raise
+        for place, future in promised.items():
+            future.set_result(found[place])
+        found.update({place: future.result() for place, future in known.items()})
+        with self._lock:
+            for part, place, cut in zip(parts, places, is_cut, strict=True):
+                if cut:
+                    self._count(place, part, size_px(place))
+            self._drop_oldest()
+        return [found[place] for place in places]
+
+    def clear(self) -> None:
+        """Drop all chunks."""
+        with self._lock:
+            self._chunks.clear()
+            self._unread_px.clear()
+
+    def _count(self, place: Place, part: tuple[_Cut, ...], size_px: int) -> None:
+        read_px = prod(cut.source.stop - cut.source.start for cut in part)
+        unread_px = self._unread_px.pop(place, size_px) - read_px
+        if unread_px > 0:
+            self._unread_px[place] = unread_px
+            if place in self._chunks:
+                self._chunks.move_to_end(place)
+        else:
+            self._chunks.pop(place, None)
+
+    def _drop_oldest(self) -> None:
+        sizes = {place: int(chunk.result().nbytes) for place, chunk in self._chunks.items() if chunk.done()}
+        total_bytes = sum(sizes.values())
+        for place, size_bytes in list(sizes.items())[:-1]:
+            if total_bytes <= self._limit_bytes:
+                return
+            total_bytes -= size_bytes
+            del self._chunks[place]
+
+
 def is_masked(array: Any) -> bool:
-    """Tell whether the chunks of a dask array are masked."""
+    """Check whether the chunks of a dask array are masked."""
     return isinstance(getattr(array, "_meta", None), np.ma.MaskedArray)
 
 
 def chunk_edges(array: Any) -> list[tuple[int, ...]]:
-    """Give the edges of a dask array's chunks along each axis.
+    """Return the edges of a dask array's chunks along each axis.
 
     Raises:
         ShapeError: They are not known.
@@ -202,13 +321,13 @@ def _without_empty_chunks(array: Any) -> Any:
 
 
 def _rows_at_once(array: Any, row_axis: int) -> int:
-    """Say how many rows of chunks have no more than `MOST_TASKS` tasks."""
+    """Return how many rows of chunks have no more than `MOST_TASKS` tasks."""
     rows = len(array.chunks[row_axis])
     return max(1, rows * MOST_TASKS // max(MOST_TASKS, len(array.__dask_graph__())))
 
 
 def _cuts(edges: tuple[int, ...], cut: slice) -> list[_Cut]:
-    """Part a slice by chunks."""
+    """Cut a slice by chunks."""
     cuts = []
     chunk = bisect_right(edges, cut.start) - 1
     while edges[chunk] < cut.stop:

@@ -38,6 +38,8 @@ class Windows:
         cut: Gives a window, (any axes), by a slice along each axis.
         edges: Of the array's chunks along each axis, from 0 to its length; None: nothing is known of them.
         concurrent_reads: Threads that may cut at once.
+        chunk_copies: How often a chunk is held while it is read.
+        share_work: As in `Chunks`.
         close: Lets go of what was kept.
     """
 
@@ -45,6 +47,8 @@ class Windows:
     edges: Sequence[tuple[int, ...]] | None = None
     concurrent_reads: int = 1
     close: Callable[[], None] = lambda: None
+    chunk_copies: int = 2
+    share_work: bool = False
 
     @property
     def chunk_px(self) -> int:
@@ -84,12 +88,14 @@ class SlicedSource:
     @property
     def reader_bytes(self) -> int:
         """What GDAL may keep where the array is one of a file, or a decoded chunk and what it is decoded from."""
-        return max(_READER_BYTES, 2 * self.windows.chunk_px * self.spec.dtype.itemsize)
+        return max(_READER_BYTES, self.windows.chunk_copies * self.windows.chunk_px * self.spec.dtype.itemsize)
 
     @property
     def chunks(self) -> Chunks | None:
         """Those of the array."""
-        return None if self.windows.edges is None else self.axes.chunks(self.windows.edges)
+        if self.windows.edges is None:
+            return None
+        return replace(self.axes.chunks(self.windows.edges), share_work=self.windows.share_work)
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Cut a window.
@@ -151,7 +157,15 @@ def windows_of(values: Any, row_axis: int) -> tuple[Windows, bool]:
         from georeader.export.sources.dask_windows import DaskWindows, is_masked
 
         windows = DaskWindows(values, row_axis)
-        return Windows(windows.read, windows.edges, windows.concurrent_reads, windows.close), is_masked(values)
+        cut = Windows(
+            windows.read,
+            windows.edges,
+            windows.concurrent_reads,
+            windows.close,
+            chunk_copies=1,
+            share_work=True,
+        )
+        return cut, is_masked(values)
     edges = _edges(values.shape, getattr(values, "chunks", None))
     return Windows(values.__getitem__, edges, _CONCURRENT_READS if _is_from("zarr", "Array", values) else 1), False
 
