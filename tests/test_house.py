@@ -38,6 +38,8 @@ PURE = [
     "ground_control.py",
     "reader_selection.py",
     "errors.py",
+    "acquisition.py",
+    "command_line/typed.py",
     "command_line/values.py",
     *(f"picture/{name}.py" for name in ("bands", "colours", "resize", "size", "stretch")),
     *(name for name in NAMES if name.startswith("validation/judge")),

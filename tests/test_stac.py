@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,17 @@ from pystac.errors import STACValidationError
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.warp import transform_bounds, transform_geom
 
-from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader.errors import MissingExtraError, OptionError
+from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader.errors import MetadataWarning, MissingExtraError, OptionError
 from georeader.export.receipt import Receipt
+from georeader.stac import item_of
 
 #: Or a folder with the real ones.
 SCHEMAS = Path(os.environ.get("GEOREADER_STAC_SCHEMAS", Path(__file__).parent / "stac_schemas"))
+
+
+#: When the pixels of rasters here were taken, unless a test says otherwise.
+TAKEN = datetime(2024, 5, 1, 10, 30, 31, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +60,8 @@ def save(tmp_path: Path) -> Callable[..., Receipt]:
         **options: Any,
     ) -> Receipt:
         values = (np.arange(math.prod(shape)).reshape(shape) % 2).astype(dtype)
-        tensor = GeoTensor(values, transform, crs, fill_value_default=nodata, attrs=attrs or {})
+        attrs = {"acquired": TAKEN} | (attrs or {})
+        tensor = GeoTensor(values, transform, crs, fill_value_default=nodata, attrs=attrs)
         return function(tensor, tmp_path / "scene.v2.tif", **options)
 
     return run
@@ -82,8 +88,9 @@ def test_pystac_validates_it(wishes: dict[str, Any], save: Any, validator: JsonS
 
     used = item.validate(validator)
 
-    names = [uri.split("/")[-3] for uri in used[1:]]
-    assert sorted(names) == ["file", "projection", "raster"]
+    names = {uri.split("/")[-3] for uri in used[1:]}
+    assert names - {"eo"} == {"file", "projection", "raster"}
+    assert ("eo" in names) == any(item.assets["data"].extra_fields.get("bands", []))
     again = pystac.Item.from_dict(json.loads(json.dumps(item.to_dict(), allow_nan=False)))
     assert again.to_dict() == item.to_dict()
 
@@ -292,10 +299,61 @@ class TestPlace:
 
 
 class TestArguments:
-    def test_the_date_is_by_default_when_the_file_was_finished(self, save: Any) -> None:
-        receipt = save()
+    @pytest.mark.parametrize("engine", ["stream", "gdal"])
+    @pytest.mark.parametrize(
+        ("attrs", "tags"),
+        [
+            ({"acquired": TAKEN}, None),
+            ({"acquired": TAKEN.replace(tzinfo=None)}, None),
+            (
+                {"acquired": TAKEN.astimezone(timezone(timedelta(hours=-7)))},
+                {"TIFFTAG_DATETIME": "2020:01:01 00:00:00"},
+            ),
+            ({"acquired": None, "tags": {"TIFFTAG_DATETIME": "2024:05:01 10:30:31"}}, None),
+            ({"acquired": None}, {"TIFFTAG_DATETIME": "2024:05:01 10:30:31"}),
+            ({"acquired": None}, {"AcquisitionDateTime": "20240501T103031Z"}),
+            (
+                {"acquired": "May"},
+                {"ACQUISITIONDATETIME": "2024-05-01 10:30:31", "TIFFTAG_DATETIME": "2025:05:01 00:00:00"},
+            ),
+            ({"acquired": None}, {"ACQUISITIONDATETIME": "2024-05-01T12:30:31+02:00"}),
+            ({"acquired": None}, {"ACQUISITIONDATETIME": "in May", "TIFFTAG_DATETIME": "2024:05:01 10:30:31"}),
+        ],
+    )
+    def test_the_date_is_that_of_the_files_own_tags(self, attrs: Any, tags: Any, engine: str, save: Any) -> None:
+        receipt = save(attrs=attrs, tags=tags, engine=engine)
 
-        assert receipt.to_stac().datetime == receipt.finished
+        assert receipt.acquired == receipt.to_stac().datetime == TAKEN
+        assert receipt.to_dict()["acquired"] == "2024-05-01T10:30:31+00:00"
+        created = receipt.to_stac().assets["data"].common_metadata.created
+        assert abs(created - receipt.finished) < timedelta(seconds=1)
+
+    @pytest.mark.parametrize("kind", ["path", "reader", "reader of a window", "loaded", "dataset"])
+    def test_the_date_is_that_of_gdals_imagery_domain(self, kind: str, save: Any, tmp_path: Path) -> None:
+        path = tmp_path / "in.tif"
+        profile = {"driver": "GTiff", "width": 30, "height": 20, "count": 1, "dtype": "uint8", "crs": "EPSG:32630"}
+        with rasterio.open(path, "w", **profile, transform=Affine(10, 0, 500000, 0, -10, 4000000)) as dataset:
+            dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2024-05-01 10:30:31")
+            dataset.write(np.ones((1, 20, 30), "uint8"))
+        reader = RasterioReader(path)
+        sources = {"path": str(path), "reader": reader, "reader of a window": reader.isel({"x": slice(0, 9)})}
+        with rasterio.open(path) as dataset:
+            source = {**sources, "loaded": reader.load(), "dataset": dataset}[kind]
+            receipt = save_cog(source, tmp_path / "out.tif")
+
+        assert receipt.to_stac().datetime == TAKEN
+
+    @pytest.mark.parametrize(
+        "tags", [None, {"TIFFTAG_DATETIME": "yesterday"}, {"TIFFTAG_DATETIME": "2024:13:45 10:00:00"}], ids=str
+    )
+    def test_without_one_it_is_when_the_file_was_finished_with_a_warning(self, tags: Any, save: Any) -> None:
+        receipt = save(attrs={"acquired": None}, tags=tags)
+
+        with pytest.warns(MetadataWarning, match=r"datetime is when the file was saved.*; pass datetime=") as caught:
+            item = receipt.to_stac()
+
+        assert (receipt.acquired, item.datetime) == (None, receipt.finished)
+        assert caught[0].filename == __file__
 
     def test_the_caller_knows_better(self, save: Any) -> None:
         when, properties = datetime(2024, 5, 1, tzinfo=UTC), {"eo:cloud_cover": 3}
@@ -334,9 +392,9 @@ class TestArguments:
         receipt = save_cog(tensor, BytesIO())
 
         with pytest.raises(OptionError, match="pass href="):
-            receipt.to_stac()
+            receipt.to_stac(datetime=TAKEN)
 
-        assert receipt.to_stac(href="https://host/a.tif").id == "a"
+        assert receipt.to_stac(href="https://host/a.tif", datetime=TAKEN).id == "a"
 
     def test_without_pystac_the_extra_is_named(self, save: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         receipt = save()
@@ -371,3 +429,124 @@ def test_a_span_is_told_as_json_has_it(save: Any) -> None:
 def test_a_geocentric_crs_has_no_outline(crs: str, save: Any) -> None:
     item = save(crs=crs).to_stac()
     assert (item.geometry, item.bbox) == (None, None)
+
+
+class TestSeveralFiles:
+    """One item with a file for each band."""
+
+    @pytest.fixture
+    def bands(self, tmp_path: Path) -> dict[str, Receipt]:
+        """Red and infrared of 10 m, water vapour of 60 m, on one extent."""
+        found = {}
+        for name, side_px, step in (("B04", 60, 10), ("B08", 60, 10), ("B09", 10, 60)):
+            values = np.full((side_px, side_px), len(found) + 1, "uint16")
+            tensor = GeoTensor(values, Affine(step, 0, 500000, 0, -step, 4000000), 32630, fill_value_default=0)
+            tags = {"TIFFTAG_DATETIME": "2024:05:01 10:30:31"}
+            found[name] = save_cog(tensor, tmp_path / f"scene-{name}.tif", [name], tags)
+        return found
+
+    @pytest.mark.parametrize("as_list", [False, True])
+    def test_each_is_an_asset_of_one_item(
+        self, as_list: bool, bands: dict[str, Receipt], validator: JsonSchemaSTACValidator
+    ) -> None:
+        item = item_of(list(bands.values()) if as_list else bands, id="scene")
+
+        item.validate(validator)
+        assert [(key, asset.href) for key, asset in item.assets.items()] == [(k, one.path) for k, one in bands.items()]
+        assert (item.id, item.datetime) == ("scene", TAKEN)
+        # What they share is said of the item, what they do not of each asset.
+        assert item.properties["proj:code"] == "EPSG:32630"
+        assert item.properties["proj:bbox"] == [500000, 3999400, 500600, 4000000]
+        assert "proj:shape" not in item.properties
+        assert [asset.extra_fields["proj:shape"] for asset in item.assets.values()] == [[60, 60], [60, 60], [10, 10]]
+        assert [asset.extra_fields["file:size"] for asset in item.assets.values()] == [
+            one.size_bytes for one in bands.values()
+        ]
+        again = pystac.Item.from_dict(json.loads(json.dumps(item.to_dict(), allow_nan=False)))
+        assert again.to_dict() == item.to_dict()
+
+    def test_one_grid_is_said_once(self, bands: dict[str, Receipt]) -> None:
+        item = item_of({name: bands[name] for name in ("B04", "B08")}, id="scene")
+
+        assert item.properties["proj:shape"] == [60, 60]
+        assert not any(name.startswith("proj:") for asset in item.assets.values() for name in asset.extra_fields)
+        assert item.geometry == bands["B04"].to_stac().geometry
+
+    def test_of_several_grids_the_geometry_is_the_union(self, bands: dict[str, Receipt]) -> None:
+        other = replace(bands["B08"], transform=Affine(10, 0, 500600, 0, -10, 4000000))
+
+        item = item_of({"west": bands["B04"], "east": other}, id="scene")
+
+        west, east = bands["B04"].to_stac(), other.to_stac()
+        assert area_of(item) == pytest.approx(area_of(west) + area_of(east), rel=1e-3)
+        assert item.bbox == pytest.approx([west.bbox[0], west.bbox[1], east.bbox[2], east.bbox[3]], abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("lefts", "bbox"),
+        [
+            ((179.5, 179.2), [179.2, -179.5]),
+            ((-170, 170), [-170, 171]),
+            ((179.5, 170), [170, -179.5]),
+            ((179.5, -170), [179.5, -169]),
+            ((10, 20), [10, 21]),
+        ],
+    )
+    def test_the_box_of_several_goes_across_the_antimeridian_where_one_does(
+        self,
+        lefts: tuple[float, float],
+        bbox: list[float],
+        bands: dict[str, Receipt],
+        validator: JsonSchemaSTACValidator,
+    ) -> None:
+        crs = rasterio.CRS.from_epsg(4326).to_wkt()
+        grids = [Affine(1 / 60, 0, left, 0, -1 / 60, 10) for left in lefts]
+        files = {str(grid.c): replace(bands["B04"], crs_wkt=crs, transform=grid) for grid in grids}
+
+        item = item_of(files, id="scene")
+
+        item.validate(validator)
+        assert item.bbox[::2] == pytest.approx(bbox, abs=1e-6)
+
+    def test_times_that_differ_are_a_span(self, bands: dict[str, Receipt], validator: JsonSchemaSTACValidator) -> None:
+        later = replace(bands["B08"], acquired=TAKEN + timedelta(seconds=2))
+        unknown = replace(bands["B09"], acquired=None)
+
+        item = item_of({"a": later, "b": bands["B04"], "c": unknown}, id="scene")
+
+        item.validate(validator)
+        assert item.datetime is None
+        assert item.properties["start_datetime"] == "2024-05-01T10:30:31Z"
+        assert item.properties["end_datetime"] == "2024-05-01T10:30:33Z"
+        assert item_of({"a": later, "b": bands["B04"]}, id="scene", datetime=TAKEN).datetime == TAKEN
+
+    def test_links_are_by_asset(self, bands: dict[str, Receipt]) -> None:
+        item = item_of(bands, id="scene", href={"B04": "https://host/B04.tif"})
+
+        assert item.assets["B04"].href == "https://host/B04.tif"
+        assert item.assets["B08"].href == bands["B08"].path
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            ({}, "an item of 3 files has no name of its own; pass id="),
+            ({"id": "a", "href": "https://host/a.tif"}, "is one link for 3 files; pass a mapping"),
+            ({"id": "a", "href": {"B05": "b5.tif"}}, "href has links of 'B05'; the assets are B04, B08, B09"),
+        ],
+    )
+    def test_what_several_files_need_is_asked_for(
+        self, arguments: dict[str, Any], says: str, bands: dict[str, Receipt]
+    ) -> None:
+        with pytest.raises(OptionError, match=says):
+            item_of(bands, **arguments)
+
+    @pytest.mark.parametrize(("receipts", "says"), [
+        ([], "receipts are none"), ({}, "receipts are none"), (["a.tif"], "receipts have a str"),
+        ({"a": None}, "receipts have a NoneType"), (7, "receipts have a int"),
+    ])  # fmt: skip
+    def test_what_is_not_a_receipt_is_refused(self, receipts: Any, says: str) -> None:
+        with pytest.raises(OptionError, match=says):
+            item_of(receipts, id="a")
+
+    def test_a_list_with_one_name_twice_is_refused(self, bands: dict[str, Receipt]) -> None:
+        with pytest.raises(OptionError, match="two assets would be called 'B04'"):
+            item_of([bands["B04"], bands["B04"]], id="a")

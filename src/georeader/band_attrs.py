@@ -16,6 +16,7 @@ key              value
 ``namespaces``   file-level metadata of other domains of GDAL's: {domain: {key: text}}
 ``band_namespaces``  the same of each band: one such mapping per band
 ``attribute_tables`` GDAL's XML of a raster attribute table, or None, per band
+``acquired``     `datetime.datetime`: when the pixels were taken, for receipts and STAC items
 ``mask``         (row, column) bool array of the raster's size: True where the pixels are valid
 ``gcps``         `georeader.ground_control.GroundControlPoints`, or rasterio's (points, crs)
 ``rpcs``         `rasterio.rpc.RPC`

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,35 @@ def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> F
     geometry = shapely.simplify(geometry, _TOLERANCE_PX * pixel_degrees)
     geometry = shapely.orient_polygons(geometry)
     return Footprint(json.loads(shapely.to_geojson(geometry)), [float(edge) for edge in antimeridian.bbox(geometry)])
+
+
+def union_of(footprints: Sequence[Footprint]) -> Footprint | None:
+    """Return the place of several grids together; None for none.
+
+    Args:
+        footprints: Of each grid.
+    """
+    distinct = [one for place, one in enumerate(footprints) if one not in footprints[:place]]
+    if len(distinct) < 2:
+        return distinct[0] if distinct else None
+    shapely = import_extra("shapely", extra="stac", purpose="a footprint in WGS 84")
+    parts = [shapely.from_geojson(json.dumps(footprint.geometry)) for footprint in distinct]
+    geometry = shapely.orient_polygons(shapely.union_all(parts))
+    south, north = min(one.bbox[1] for one in distinct), max(one.bbox[3] for one in distinct)
+    west, east = _widest([(one.bbox[0], one.bbox[2]) for one in distinct])
+    return Footprint(json.loads(shapely.to_geojson(geometry)), [west, south, east, north])
+
+
+def _widest(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return (west, east) of several spans; across the antimeridian where one of them crosses it."""
+    if all(west <= east for west, east in spans):
+        return min(west for west, _ in spans), max(east for _, east in spans)
+    # Counted from Greenwich eastwards: those of the western hemisphere come after the antimeridian.
+    turned = [
+        (west + 360 if west < 0 else west, east + 360 if east <= 0 or west > east else east) for west, east in spans
+    ]
+    west, east = min(west for west, _ in turned), max(east for _, east in turned)
+    return (-180.0, 180.0) if east - west >= 360 else (west, east - 360)
 
 
 def _in_wgs84(ring: list[tuple[float, float]], crs: CRS) -> list[tuple[float, float]] | None:

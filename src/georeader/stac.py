@@ -1,7 +1,8 @@
-"""A STAC item of a file that was saved: what catalogues ask of it, out of its receipt. Needs the extra ``stac``.
+"""STAC items of files that were saved, from their receipts. Needs the extra ``stac``.
 
 References:
-    STAC 1.1.0, Item Specification; Projection Extension 2.0.0; Raster Extension 1.1.0; File Info Extension 2.1.0;
+    STAC 1.1.0, Item Specification; Projection Extension 2.0.0; Raster Extension 1.1.0; Electro-Optical Extension 1.1.0;
+    File Info Extension 2.1.0;
     multiformats' table of multicodecs (a CRC-32 is 0x0132).
 """
 
@@ -10,17 +11,19 @@ from __future__ import annotations
 import datetime as datetime_
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from georeader.errors import OptionError
+from georeader.caller import warn_caller
+from georeader.errors import MetadataWarning, OptionError
 from georeader.export.receipt import Receipt
 from georeader.extras import import_extra
-from georeader.footprints import corners, footprint_in_wgs84
+from georeader.footprints import Footprint, corners, footprint_in_wgs84, union_of
 from georeader.remote.redaction import MASK
 from georeader.window_utils import pixel_to_crs
 
@@ -38,69 +41,169 @@ _EARTH_RADIUS_M = 6_371_008.8
 
 
 def item_of(
-    receipt: Receipt,
+    receipts: Receipt | Mapping[str, Receipt] | Sequence[Receipt],
     *,
     id: str | None = None,  # noqa: A002  (as STAC and pystac call it)
     datetime: datetime_.datetime | None = None,
     asset_key: str = "data",
-    href: str | None = None,
+    href: str | Mapping[str, str] | None = None,
     properties: Mapping[str, Any] | None = None,
 ) -> pystac.Item:
-    """Give a STAC item with one asset, the file, and the projection, raster and file extensions.
+    """Return a STAC item with a file as its asset, or several: with the projection, raster and file extensions.
 
-    The geometry is the outline of the grid in WGS 84 (longitude, latitude). Where it crosses the antimeridian it is cut
-    into a MultiPolygon, and the west of its bounding box is larger than the east (RFC 7946, sections 3.1.9 and 5.2).
-    It is null, and there is no bounding box, where the raster has no CRS (ground control points and RPCs alone are
-    none), or one without a place on Earth: a local one, that of another planet, a full disk with corners in space.
+    The geometry is the outline of the grids in WGS 84 (longitude, latitude). Where it crosses the antimeridian it is
+    cut into a MultiPolygon, and the west of its bounding box is larger than the east (RFC 7946, sections 3.1.9 and
+    5.2). It is null, and there is no bounding box, where no raster has a CRS (ground control points and RPCs alone are
+    none), or one with a place on Earth: not a local one, that of another planet, a full disk with corners in space.
 
-    ``proj:code`` is the code of an authority, such as "EPSG:32630"; a CRS without one is told by ``proj:wkt2``.
-    ``spatial_resolution`` is in metres, in a geographic CRS that of the middle of the raster. Of statistics, numbers
-    that JSON does not have are left out.
+    ``proj:code`` is the code of an authority, such as "EPSG:32630"; a CRS without one is described by ``proj:wkt2``.
+    What several files do not have in common is said of each asset. ``spatial_resolution`` is in metres, in a geographic
+    CRS that of the middle of the raster. Of statistics, numbers that JSON does not have are left out.
+
+    Bands that have a description are named so, in STAC 1.1's ``bands`` and in ``eo:bands``, by which odc-stac finds
+    them: ``odc.stac.load([item], bands=["B04"])``. stackstac opens assets of one band; it does not know ``proj:code``,
+    so pass it the grid: ``stackstac.stack([item], epsg=32630, bounds=item.properties["proj:bbox"], resolution=10)``.
 
     Args:
-        receipt: What was saved.
-        id: By default the file's name without its suffix.
-        datetime: When the pixels were taken; by default when the file was finished, which is all a receipt knows. Pass
-            ``properties`` with ``start_datetime`` and ``end_datetime`` for a span: then it is null.
-        asset_key: Name of the file among the item's assets.
-        href: Where readers find the file; by default ``receipt.path``, without the query of a signed URL.
+        receipts: What was saved: one receipt, receipts by the names of their assets, or a list of them. Those of a list
+            are named after their only band, or else their file.
+        id: By default the file's name without its suffix; of several files it must be passed.
+        datetime: When the pixels were taken; by default what the receipts tell (`Receipt.acquired`), and of several
+            that differ a span from the first to the last, with a null datetime. Where they tell nothing, it is when the
+            last file was finished, with a MetadataWarning. Pass ``properties`` with ``start_datetime`` and
+            ``end_datetime`` for a span.
+        asset_key: Name of the asset, where ``receipts`` is one receipt.
+        href: Where readers find the file, or for several a mapping of assets' names to that; by default
+            ``receipt.path``, without the query of a signed URL.
         properties: Further properties; copied.
 
     Raises:
         MissingExtraError: pystac or antimeridian is not installed.
         OptionError: There is no default for ``id`` or ``href``: the file went to an object without a name, or its URL
-            holds a secret in its midst; or ``datetime`` is no datetime, or stands among the properties.
+            holds a secret in its midst, or there are several files; or ``datetime`` is not a datetime, or stands among
+            the properties; or two assets have one name.
 
     Example:
         >>> import numpy as np
         >>> from georeader import GeoTensor, save_cog
-        >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", 0)
-        >>> item = item_of(save_cog(tensor, "zeros.tif"), properties={"platform": "sentinel-2a"})
-        >>> item.geometry["type"], [round(degrees, 3) for degrees in item.bbox]
-        ('Polygon', [-3.0, 36.118, -2.967, 36.145])
+        >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+        >>> tags = {"TIFFTAG_DATETIME": "2024:05:01 10:30:31"}
+        >>> red = save_cog(tensor, "B04.tif", ["B04"], tags, nodata=255)
+        >>> item = item_of(red, properties={"platform": "sentinel-2a"})
+        >>> item.datetime.isoformat(), item.geometry["type"], [round(degrees, 3) for degrees in item.bbox]
+        ('2024-05-01T10:30:31+00:00', 'Polygon', [-3.0, 36.118, -2.967, 36.145])
         >>> item.assets["data"].extra_fields["raster:bands"]
-        [{'nodata': 0, 'data_type': 'uint8', 'spatial_resolution': 10.0}]
+        [{'nodata': 255, 'data_type': 'uint8', 'spatial_resolution': 10.0}]
+        >>> infrared = save_cog(tensor, "B08.tif", ["B08"], tags, nodata=255)
+        >>> item = item_of([red, infrared], id="scene")  # a file a band
+        >>> {name: asset.href for name, asset in item.assets.items()}
+        {'B04': 'B04.tif', 'B08': 'B08.tif'}
     """
     pystac = import_extra("pystac", extra="stac", purpose="Receipt.to_stac()")
-    href = _href(receipt.path) if href is None else href
-    told = _properties(properties, datetime)
-    is_span = datetime is None and {"start_datetime", "end_datetime"} <= told.keys()
-    crs = None if receipt.crs_wkt is None else CRS.from_wkt(receipt.crs_wkt)
-    footprint = None if crs is None else footprint_in_wgs84(receipt.shape[1:], receipt.transform, crs)
+    files = _files(receipts, asset_key, href)
+    told, time = _when([file.receipt for file in files], datetime, properties)
+    footprint = union_of([footprint for file in files if (footprint := _footprint(file)) is not None])
     item = pystac.Item(
-        id=_name(href) if id is None else id,
+        id=_id(files) if id is None else id,
         geometry=footprint.geometry if footprint else None,
         bbox=footprint.bbox if footprint else None,
-        datetime=None if is_span else datetime or receipt.finished,
+        datetime=time,
         properties=told,
     )
-    media_type = pystac.MediaType.COG if receipt.kind == "cog" else pystac.MediaType.GEOTIFF
-    asset = pystac.Asset(href, media_type=media_type, roles=["data"])
-    item.add_asset(asset_key, asset)
-    _tell_projection(item, receipt, crs)
-    _tell_file(asset, receipt)
-    _tell_bands(asset, receipt, crs)
+    for file in files:
+        media_type = pystac.MediaType.COG if file.receipt.kind == "cog" else pystac.MediaType.GEOTIFF
+        asset = pystac.Asset(file.href, media_type=media_type, roles=["data"])
+        item.add_asset(file.key, asset)
+        asset.common_metadata.created = file.receipt.finished
+        _tell_file(asset, file.receipt)
+        _tell_bands(asset, file.receipt, file.crs)
+    _tell_projection(item, files)
     return item  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _File:
+    """A receipt and its place in an item."""
+
+    key: str
+    href: str
+    receipt: Receipt
+
+    @property
+    def crs(self) -> CRS | None:
+        wkt = self.receipt.crs_wkt
+        return None if wkt is None else CRS.from_wkt(wkt)
+
+
+def _files(receipts: Any, asset_key: str, href: Any) -> list[_File]:
+    if isinstance(receipts, Receipt):
+        named = {asset_key: receipts}
+    elif isinstance(receipts, Mapping):
+        named = dict(receipts)
+    else:
+        named = {}
+        for receipt in _checked(receipts):
+            key = _key(receipt)
+            if key in named:
+                raise OptionError(f"two assets would be called {key!r}; pass a mapping of names to receipts")
+            named[key] = receipt
+    _checked(list(named.values()))
+    if isinstance(href, str) and len(named) > 1:
+        raise OptionError(f"href={href!r} is one link for {len(named)} files; pass a mapping of assets' names to links")
+    links = href if isinstance(href, Mapping) else {} if href is None else dict.fromkeys(named, href)
+    unknown = [key for key in links if key not in named]
+    if unknown:
+        raise OptionError(f"href has links of {', '.join(map(repr, unknown))}; the assets are {', '.join(named)}")
+    return [_File(key, links[key] if key in links else _href(receipt.path), receipt) for key, receipt in named.items()]
+
+
+def _checked(receipts: Any) -> list[Receipt]:
+    found = list(receipts) if isinstance(receipts, Iterable) else [receipts]
+    wrong = [type(one).__name__ for one in found if not isinstance(one, Receipt)]
+    if wrong or not found:
+        what = f"have a {wrong[0]}" if wrong else "are none"
+        raise OptionError(f"receipts {what}; pass what save_cog returns, or a mapping or a list of that")
+    return found
+
+
+def _key(receipt: Receipt) -> str:
+    """Return the name of a file's only band, or else that of the file."""
+    only = receipt.descriptions[0] if len(receipt.descriptions) == 1 else None
+    return only or _name(_href(receipt.path))
+
+
+def _id(files: Sequence[_File]) -> str:
+    if len(files) > 1:
+        raise OptionError(f"an item of {len(files)} files has no name of its own; pass id=")
+    return _name(files[0].href)
+
+
+def _footprint(file: _File) -> Footprint | None:
+    crs, receipt = file.crs, file.receipt
+    return None if crs is None else footprint_in_wgs84(receipt.shape[1:], receipt.transform, crs)
+
+
+def _when(
+    receipts: Sequence[Receipt], datetime: Any, properties: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], datetime_.datetime | None]:
+    """Return the properties and the datetime, null where they hold a span."""
+    told = _properties(properties, datetime)
+    if datetime is not None:
+        return told, datetime
+    if {"start_datetime", "end_datetime"} <= told.keys():
+        return told, None
+    times = sorted({receipt.acquired for receipt in receipts if receipt.acquired is not None})
+    if len(times) > 1:
+        as_text = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str
+        return told | {"start_datetime": as_text(times[0]), "end_datetime": as_text(times[-1])}, None
+    if times:
+        return told, times[0]
+    warn_caller(
+        "the item's datetime is when the file was saved, since neither tags nor attrs['acquired'] tell when the pixels "
+        "were taken; pass datetime=, or properties with start_datetime and end_datetime",
+        MetadataWarning,
+    )
+    return told, max(receipt.finished for receipt in receipts)
 
 
 def _properties(given: Mapping[str, Any] | None, datetime: Any) -> dict[str, Any]:
@@ -116,27 +219,34 @@ def _properties(given: Mapping[str, Any] | None, datetime: Any) -> dict[str, Any
     return told
 
 
-def _tell_projection(item: Any, receipt: Receipt, crs: CRS | None) -> None:
+def _tell_projection(item: Any, files: Sequence[_File]) -> None:
+    """Say what all files have in common of the item, the rest of each asset."""
     module = import_extra("pystac.extensions.projection", extra="stac", purpose="Receipt.to_stac()")
-    extension = module.ProjectionExtension.ext(item, add_if_missing=True)
+    module.ProjectionExtension.add_to(item)
+    fields = {file.key: _projection(file.receipt, file.crs) for file in files}
+    first = fields[files[0].key]
+    common = {name: first[name] for name in first if all(one.get(name) == first[name] for one in fields.values())}
+    item.properties |= common
+    for key, own in fields.items():
+        item.assets[key].extra_fields |= {name: value for name, value in own.items() if name not in common}
+
+
+def _projection(receipt: Receipt, crs: CRS | None) -> dict[str, Any]:
     _, height_px, width_px = receipt.shape
-    extension.shape = [height_px, width_px]
+    fields: dict[str, Any] = {"proj:shape": [height_px, width_px]}
     if crs is None and receipt.transform == Affine.identity():
-        return  # which says that there is no place
+        return fields  # which says that there is no place
     ring = corners((height_px, width_px), receipt.transform)
     xs, ys = zip(*ring, strict=True)
-    extension.transform = list(receipt.transform[:6])
+    fields["proj:transform"] = list(receipt.transform[:6])
     bbox = [min(xs), min(ys), max(xs), max(ys)]
     if all(map(math.isfinite, bbox)):  # corners of the largest pixels that there can be overflow
-        extension.bbox = bbox
-        extension.geometry = {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}
+        fields["proj:bbox"] = bbox
+        fields["proj:geometry"] = {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}
     if crs is None:
-        return
+        return fields
     authority = crs.to_authority(confidence_threshold=100)
-    if authority is None:
-        extension.wkt2 = receipt.crs_wkt
-    else:
-        extension.code = ":".join(authority)
+    return fields | ({"proj:wkt2": receipt.crs_wkt} if authority is None else {"proj:code": ":".join(authority)})
 
 
 def _tell_file(asset: Any, receipt: Receipt) -> None:
@@ -167,6 +277,10 @@ def _tell_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
     if any(receipt.descriptions):
         # STAC 1.1's own list of bands, by position the same as the extension's.
         asset.extra_fields["bands"] = [{"name": name} if name else {} for name in receipt.descriptions]
+        # And that of the EO extension 1.1, by which odc-stac finds bands; each must have a name there.
+        electro = import_extra("pystac.extensions.eo", extra="stac", purpose="Receipt.to_stac()")
+        named = [name or f"band_{number}" for number, name in enumerate(receipt.descriptions, start=1)]
+        electro.EOExtension.ext(asset, add_if_missing=True).bands = [electro.Band.create(name) for name in named]
 
 
 def _statistics(module: Any, receipt: Receipt, position: int) -> Any:

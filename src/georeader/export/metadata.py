@@ -6,6 +6,7 @@ import numbers
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,7 @@ class Metadata:
         attribute_tables: GDAL's XML of a raster attribute table, or None, per band.
         gcps: Ground control points, which stand for the transform and the CRS of the raster; or None.
         rpcs: Rational polynomials, or None.
+        acquired: When the pixels were taken, or None; the receipt has it, the file has it where it is a tag.
     """
 
     descriptions: tuple[str | None, ...] = ()
@@ -77,6 +79,7 @@ class Metadata:
     attribute_tables: tuple[str | None, ...] = ()
     gcps: GroundControlPoints | None = None
     rpcs: RPC | None = None
+    acquired: datetime | None = None
 
 
 def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
@@ -106,6 +109,7 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
         "nbits": nbits_of_attrs,
         "tags": lambda tags: _source_tags(tags, "attrs['tags']", lost),
         "namespaces": lambda namespaces: _namespaces(namespaces, "attrs['namespaces']", lost),
+        "acquired": _time,
     }
     found = {key: read(attrs[key]) for key, read in as_a_whole.items() if attrs.get(key) is not None}
     for key, read in per_band.items():
@@ -115,6 +119,13 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
         names = ", ".join(dict.fromkeys(lost))
         warn_caller(f"tags of the source that a GeoTIFF can't keep are left out: {names}", MetadataWarning)
     return Metadata(**found, gcps=_control_points(attrs.get("gcps")), rpcs=_rational_polynomials(attrs.get("rpcs")))
+
+
+def _time(acquired: object) -> datetime | None:
+    """Return a time in UTC; anything else under that key is the user's own."""
+    if not isinstance(acquired, datetime) or acquired != acquired:  # pandas' NaT is a datetime, too
+        return None
+    return acquired.replace(tzinfo=UTC) if acquired.tzinfo is None else acquired.astimezone(UTC)
 
 
 def pick_bands(metadata: Metadata, bands: Sequence[int]) -> Metadata:

@@ -69,6 +69,8 @@ class Receipt:
         units: One unit name or None per band.
         scales: One factor per band; 1 where nothing is said.
         offsets: One summand per band; 0 where nothing is said.
+        acquired: When the pixels were taken, in UTC, or None: ``attrs["acquired"]`` of the data, ACQUISITIONDATETIME of
+            GDAL's IMAGERY domain, or the file's tag ACQUISITIONDATETIME or TIFFTAG_DATETIME, in this order.
 
     Example:
         >>> from georeader import GeoTensor, save_cog
@@ -100,6 +102,7 @@ class Receipt:
     units: tuple[str | None, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    acquired: datetime | None = None
 
     @property
     def decoded_bytes(self) -> int:
@@ -126,13 +129,14 @@ class Receipt:
         """Give everything as JSON takes it: dicts, lists, text, numbers and None.
 
         Numbers that JSON does not have are text: "nan", "inf", "-inf". Besides the attributes there are `crs` and
-        `compression_ratio`; ``transform`` is six numbers, ``finished`` a time in ISO 8601.
+        `compression_ratio`; ``transform`` is six numbers, ``finished`` and ``acquired`` are times in ISO 8601.
         """
         values = asdict(self) | {
             "compression_ratio": self.compression_ratio,
             "crs": self.crs,
             "transform": tuple(self.transform[:6]),
             "finished": self.finished.isoformat(),
+            "acquired": None if self.acquired is None else self.acquired.isoformat(),
         }
         return {name: to_jsonable(value) for name, value in values.items()}
 
@@ -145,11 +149,12 @@ class Receipt:
         href: str | None = None,
         properties: Mapping[str, Any] | None = None,
     ) -> pystac.Item:
-        """Give a STAC item that tells of the file; see `georeader.stac.item_of`. It needs the extra ``stac``.
+        """Return a STAC item of the file; see `georeader.stac.item_of`, also for an item of several files.
 
         Args:
             id: By default the file's name without its suffix.
-            datetime: When the pixels were taken; by default when the file was finished, which is all a receipt knows.
+            datetime: When the pixels were taken; by default `acquired`. Where that is None, too, it is when the file
+                was finished, with a MetadataWarning.
             asset_key: Name of the file among the item's assets.
             href: Where readers find the file; by default ``path``, without what hides a secret.
             properties: Further properties, such as ``{"eo:cloud_cover": 3}``; copied.
@@ -159,15 +164,16 @@ class Receipt:
             OptionError: There is no default for ``id`` or ``href``: the file went to an object without a name.
 
         Example:
+            >>> from datetime import UTC, datetime
             >>> from georeader import GeoTensor, save_cog
-            >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 0, 0, -10, 0), "EPSG:32630", 0)
-            >>> item = save_cog(tensor, "zeros.tif").to_stac()
+            >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
+            >>> item = save_cog(tensor, "zeros.tif", nodata=255).to_stac(datetime=datetime(2024, 5, 1, tzinfo=UTC))
             >>> item.id, item.properties["proj:code"], item.assets["data"].href
             ('zeros', 'EPSG:32630', 'zeros.tif')
         """
         from georeader.stac import item_of
 
-        return item_of(self, id=id, datetime=datetime, asset_key=asset_key, href=href, properties=properties)
+        return item_of({asset_key: self}, id=id, datetime=datetime, href=href, properties=properties)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Receipt) else NotImplemented

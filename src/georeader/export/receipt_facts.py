@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 from rasterio.errors import CRSError
 
+from georeader.acquisition import acquisition_time
+from georeader.export.metadata import Metadata
 from georeader.export.spec import ExportSpec
 
 
@@ -29,7 +32,13 @@ def facts_of_spec(spec: ExportSpec) -> dict[str, Any]:
         "units": metadata.units or (None,) * count,
         "scales": metadata.scales or (1.0,) * count,
         "offsets": metadata.offsets or (0.0,) * count,
+        "acquired": _acquired(metadata),
     }
+
+
+def _acquired(metadata: Metadata) -> datetime | None:
+    imagery = dict(dict(metadata.namespaces).get("IMAGERY", ()))
+    return metadata.acquired or acquisition_time(imagery) or acquisition_time(dict(metadata.tags))
 
 
 def facts_of_file(spec: ExportSpec, dataset: Any) -> dict[str, Any]:

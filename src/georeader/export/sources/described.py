@@ -23,7 +23,7 @@ from georeader.window_utils import normalise_crs, normalise_transform
 #: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
 _METADATA_ATTRIBUTES = (
     "descriptions", "scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "tags",
-    "band_tags", "gcps", "rpcs", "namespaces", "band_namespaces", "attribute_tables",
+    "band_tags", "gcps", "rpcs", "namespaces", "band_namespaces", "attribute_tables", "acquired",
 )  # fmt: skip
 
 
