@@ -396,6 +396,25 @@ def test_astype_keeps_what_was_said_of_the_bands(make_tensor: MakeTensor) -> Non
     assert make_tensor((2, 4, 5), attrs=attrs).astype("float32").attrs == attrs
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda gt: gt.astype(bool),
+        lambda gt: getattr(np, "astype", np.ndarray.astype)(gt, bool),
+        lambda gt: gt > 3,
+        lambda gt: np.isnan(gt),
+        lambda gt: np.array(gt, bool, subok=True),
+    ],
+    ids=["astype", "np.astype", "a comparison", "isnan", "np.array"],
+)
+def test_a_mask_made_of_numbers_keeps_no_scale_offset_or_unit(make: Any, make_tensor: MakeTensor) -> None:
+    attrs = {"scales": [0.1, 0.2], "offsets": [1.0, 2.0], "units": ["m", "m"], "descriptions": ["a", "b"]}
+    gt = make_tensor((2, 4, 5), attrs=attrs)
+
+    assert make(gt).attrs == {"descriptions": ["a", "b"]}
+    assert gt.attrs == attrs
+
+
 def test_a_saved_npy_holds_the_numbers_alone() -> None:
     gt = tensor_of(np.arange(6.0).reshape(2, 3))
     file = io.BytesIO()

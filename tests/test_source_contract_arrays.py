@@ -49,6 +49,11 @@ def data_array(values: Any, kind: Any = xarray.DataArray) -> Any:
     return kind(values, dims=("band", "y", "x"), coords=coordinates, attrs=attrs)
 
 
+def dataset(values: Any) -> Any:
+    """Return the raster as a Dataset of a variable for each band."""
+    return data_array(values).assign_coords(band=a_raster().attrs["descriptions"]).to_dataset(dim="band")
+
+
 class TestDask(SourceContract):
     def make(self, folder: Path) -> tuple[Any, GeoTensor]:
         raster = a_raster()
@@ -88,6 +93,36 @@ class TestDataArrayTransposed(SourceContract):
     def make(self, folder: Path) -> tuple[Any, GeoTensor]:
         array = data_array(da.from_array(a_raster().values, chunks=(3, 128, 64)))
         return array.transpose("y", "x", "band"), a_raster()
+
+
+class TestDataArrayPacked(SourceContract):
+    """Decoded values, of which some chunks are read ahead: are they whole numbers?"""
+
+    def make(self, folder: Path) -> tuple[Any, GeoTensor]:
+        values = a_raster().values.astype("float32")
+        values[values == 0] = np.nan
+        array = data_array(da.from_array(values, chunks=(3, 128, 350)), NeverWhole)
+        array.attrs.pop("_FillValue")
+        array.encoding = {"dtype": "uint16", "_FillValue": 0}
+        return array, a_raster()
+
+
+class TestDataset(SourceContract):
+    is_in_memory = True
+
+    def make(self, folder: Path) -> tuple[Any, GeoTensor]:
+        return dataset(a_raster().values), a_raster()
+
+
+class TestDatasetOfDask(SourceContract):
+    def make(self, folder: Path) -> tuple[Any, GeoTensor]:
+        return dataset(da.from_array(a_raster().values, chunks=(1, 128, 350))), a_raster()
+
+
+class TestDatasetOfDaskAndNumpy(SourceContract):
+    def make(self, folder: Path) -> tuple[Any, GeoTensor]:
+        mixed = dataset(da.from_array(a_raster().values, chunks=(1, 128, 64)))
+        return mixed.assign(B08=mixed.B08.compute()), a_raster()
 
 
 @BY_RIOXARRAY

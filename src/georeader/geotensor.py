@@ -116,7 +116,8 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         self.transform = other.transform
         self.crs = other.crs
         self._take_fill_value(other)
-        self.attrs = dict(other.attrs)
+        is_cast_to_mask = self.dtype.kind == "b" and other.dtype.kind != "b"
+        self.attrs = band_attrs.without_encoding(other.attrs) if is_cast_to_mask else dict(other.attrs)
         if pixel_attrs.mask_of(other.attrs, other.shape) is not None and self.shape[-2:] != other.shape[-2:]:
             del self.attrs["mask"]  # it is of the other's pixels
 
