@@ -95,7 +95,7 @@ def export(source: Source, path: Path, **profile_arg: Any) -> None:
         max_memory="512MiB",
         progress=None,
     )
-    export_source(source, LocalSink(path), None, wishes)
+    export_source(source, LocalSink(path), wishes)
 
 
 class SourceContract:

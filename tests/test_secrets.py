@@ -387,7 +387,7 @@ def test_no_object_shows_a_secret(
     where = Where(there.path, **there.options)
     watch(where)
     try:
-        sink, _ = open_sink(where)
+        sink = open_sink(where)
     except GeoreaderError as error:
         watch(error)
     else:

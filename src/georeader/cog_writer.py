@@ -125,7 +125,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader.export.sinks.destinations import open_sink
 
         self.receipt: Receipt | None = None
-        self._sink, self._scratch = open_sink(Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers))
+        self._sink = open_sink(Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers))
         said = blank_spec(like, Grid(shape, dtype, transform, crs, count, indexes))
         self._canvas_bytes, rest = _shares(max_memory)
         self._plan(
@@ -211,7 +211,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         canvas, self._canvas = self._canvas, None
         try:
             if kind is None and canvas is not None:
-                self.receipt = export_source(canvas, self._sink, self._scratch, self._wishes, self._wanted)
+                self.receipt = export_source(canvas, self._sink, self._wishes, self._wanted)
         finally:
             self._sink.abort()
 

@@ -332,8 +332,7 @@ def _export(
     from georeader.export.sinks.destinations import open_sink
 
     asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
-    sink, scratch = open_sink(where)
-    return export(data_save, sink, scratch, Wishes(kind, _default_profile(), asked, *rest))
+    return export(data_save, open_sink(where), Wishes(kind, _default_profile(), asked, *rest))
 
 
 def _one_profile(profile_arg: Any, profile: Any) -> Any:

@@ -139,7 +139,7 @@ def save_bytes(content: bytes, destination: str) -> None:
     from georeader.export.sinks.destinations import open_sink
 
     with opened(destination) as target:
-        sink, _ = open_sink(Where(target))
+        sink = open_sink(Where(target))
         with sink:
             sink.expect(0, len(content))
             sink.write_at(0, content)

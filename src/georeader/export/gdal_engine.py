@@ -68,16 +68,13 @@ class Finished:
     facts: dict[str, Any]
 
 
-def write_raster(
-    pixels: NDArray[Any], spec: ExportSpec, path: Path, scratch: Path, *, mask: NDArray[np.bool_] | None = None
-) -> None:
+def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, *, mask: NDArray[np.bool_] | None = None) -> None:
     """Write a raster file.
 
     Args:
         pixels: (band, row, column), of ``spec``'s shape and dtype.
         spec: The file that is wanted.
-        path: Where to write it; the caller moves or removes it.
-        scratch: Folder for GDAL's temporary files.
+        path: An empty file, which may have no name (``/proc/self/fd/7``); the caller moves or removes it.
         mask: (row, column), True where the pixels are valid; it becomes the file's internal mask. None: no mask.
 
     Raises:
@@ -90,7 +87,7 @@ def write_raster(
     # GDAL's pool of threads does not live on in a forked process: work that waits for it would wait for ever.
     threads = str(spec.encoding.num_threads) if os.getpid() == IMPORTED_BY_PID else "1"
     options["NUM_THREADS"] = threads
-    environment = {"CPL_TMPDIR": str(scratch), "GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
+    environment = {"GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
     environment |= overview_environment(spec)
     if driver == "COG" and mask is not None and averages_are_ours(spec, has_mask=True):
         # It takes overviews in sidecars as they are, but makes those of the mask itself: as we would, and without a
@@ -102,7 +99,9 @@ def write_raster(
             build_pyramid(staged, pixels, spec, has_mask=mask is not None)
             if spec.statistics:
                 staged.stats(approx=False)  # which notes them as the bands' STATISTICS_... tags
-            with rasterio.Env(**environment):
+            # What GDAL needs for a while, a warped raster or the overviews of a mask, lies beside the staging file in
+            # memory: nothing of it can outlive the process.
+            with rasterio.Env(**environment, CPL_TMPDIR=str(PurePosixPath(staged.name).parent)):
                 rasterio.shutil.copy(staged, str(path), driver=driver, **options)
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         # rasterio raises SystemError for failures that GDAL does not explain, a full disk among them.

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.errors import DestinationError, OptionError, TileError
+from georeader.errors import OptionError, TileError, WriteError
 from georeader.export.assembly import Written
 from georeader.export.checksum import checksum_text
 from georeader.export.engine_choice import check_engine, choose_engine
@@ -80,13 +77,12 @@ class Wishes:
     progress: Any
 
 
-def export(data: Any, sink: Sink, dir_tmpfiles: Path | None, wishes: Wishes) -> Receipt:
+def export(data: Any, sink: Sink, wishes: Wishes) -> Receipt:
     """Write a raster to a sink.
 
     Args:
         data: Anything that `open_source` takes.
         sink: Where it goes; committed at the end, or aborted.
-        dir_tmpfiles: Folder for GDAL's temporary files, or None: beside the destination.
         wishes: What is asked for.
 
     Raises:
@@ -95,7 +91,7 @@ def export(data: Any, sink: Sink, dir_tmpfiles: Path | None, wishes: Wishes) -> 
     begun = time.perf_counter()
     check_progress(wishes.progress)
     memory_bytes(wishes.max_memory)
-    return export_source(open_source(data, _said_missing(wishes)), sink, dir_tmpfiles, wishes, begun=begun)
+    return export_source(open_source(data, _said_missing(wishes)), sink, wishes, begun=begun)
 
 
 def _said_missing(wishes: Wishes) -> Any:
@@ -108,7 +104,6 @@ def _said_missing(wishes: Wishes) -> Any:
 def export_source(
     source: Source,
     sink: Sink,
-    dir_tmpfiles: Path | None,
     wishes: Wishes,
     spec: ExportSpec | None = None,
     *,
@@ -119,7 +114,6 @@ def export_source(
     Args:
         source: Where the pixels come from.
         sink: As in `export`.
-        dir_tmpfiles: As in `export`.
         wishes: As in `export`.
         spec: The file, where it is planned already (`check_wishes`).
         begun: What `time.perf_counter` said when the save began; by default it begins now.
@@ -136,7 +130,7 @@ def export_source(
             _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
         if engine == "gdal":
             _check_gdal_memory(source, spec, wishes)
-            receipt = _by_gdal(FilePixels(source, spec), sink, dir_tmpfiles, wishes.progress, begun)
+            receipt = _by_gdal(FilePixels(source, spec), sink, wishes.progress, begun)
         else:
             receipt = _by_us(source, spec, sink, wishes, begun)
     finally:
@@ -236,7 +230,7 @@ def _work(source: Source, plan: StreamPlan, sink: Sink, wishes: Wishes) -> Work:
     return plan_work(plan, traits, sink.traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
 
 
-def _by_gdal(pixels: FilePixels, sink: Sink, dir_tmpfiles: Path | None, progress: Any, begun: float) -> Receipt:
+def _by_gdal(pixels: FilePixels, sink: Sink, progress: Any, begun: float) -> Receipt:
     from georeader.export import gdal_engine
 
     tiles, tile_bytes = _gdal_tiles(pixels.spec)
@@ -245,8 +239,11 @@ def _by_gdal(pixels: FilePixels, sink: Sink, dir_tmpfiles: Path | None, progress
         pixels.warn_of_nan()
         values = np.ascontiguousarray(values)
         spec = with_predictor(pixels.spec, partial(_cut, values))
-        with _scratch_folder(dir_tmpfiles, sink) as scratch:
-            gdal_engine.write_raster(values, spec, sink.staging_path, scratch, mask=mask)
+        try:
+            gdal_engine.write_raster(values, spec, sink.staging_path, mask=mask)
+        except WriteError as error:
+            said = str(error).replace(str(sink.staging_path), "the file")
+            raise (sink.room_error() or WriteError(f"{sink.given!r}: {said}")) from error
         size_bytes, written = sink.size_bytes, gdal_engine.look_at(sink.staging_path, spec)
         advance(tiles)  # while it is at work, GDAL doesn't say how far
         sink.commit()
@@ -293,17 +290,3 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@contextmanager
-def _scratch_folder(dir_tmpfiles: Path | None, sink: Sink) -> Iterator[Path]:
-    """Give GDAL a folder of its own, so that nothing it leaves can outlive the save."""
-    if dir_tmpfiles is None:
-        yield sink.folder
-        return
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=".georeader-", dir=dir_tmpfiles)
-    except OSError as error:
-        raise DestinationError(f"dir_tmpfiles={str(dir_tmpfiles)!r}: can't write there: {error.strerror}") from error
-    with folder as name:
-        yield Path(name)

@@ -9,7 +9,9 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import PurePath
 from time import monotonic
@@ -32,6 +34,23 @@ _INTERPRETERS = ("python", "pypy", "graalpy")
 
 #: The first word of a process that is ready.
 _READY = "ready"
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start a process in which SIGINT is blocked: Ctrl-C must not end it with a traceback while it still imports.
+
+    The mask of this thread is inherited. Windows has none.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which changes the mask when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def check_interpreter() -> None:
@@ -139,7 +158,8 @@ class ProcessWorker:
         self._pipe, its_end = context.Pipe()
         arguments = (its_end, self._job, self._threads_per_save)
         self._process = context.Process(target=serve, args=arguments, name="geotoolz", daemon=True)
-        self._process.start()
+        with _interrupts_blocked():
+            self._process.start()
         its_end.close()  # so that its end is the end of the pipe
         try:
             while not self._pipe.poll(_GLANCE_SECONDS):
@@ -177,7 +197,9 @@ def serve(pipe: Connection[Any, Any], job: Job, threads_per_save: int | None) ->
         job: What is done with each row.
         threads_per_save: As in `geotoolz.run_context.Run`.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this process is told, and ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one handles it, and ends this one
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     run = Run(_Glances(pipe), threads_per_save)
     try:
         pipe.send(_READY)

@@ -24,8 +24,8 @@ from georeader.where import Where
 _SHORTENED_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
 
-def open_sink(where: Where) -> tuple[Sink, Path | None]:
-    """Find the sink for a destination, and the folder for temporary files; nothing is written.
+def open_sink(where: Where) -> Sink:
+    """Return the sink for a destination; nothing is written.
 
     Raises:
         DestinationError: It can't take a file; ExistsError where something is there that may not be replaced.
@@ -36,17 +36,17 @@ def open_sink(where: Where) -> tuple[Sink, Path | None]:
     scratch = _scratch(where.dir_tmpfiles)
     where = _with_own_filesystem(where)
     if where.fs is None and _is_file_object(where.path):
-        return _to_file_object(where, scratch), scratch
+        return _to_file_object(where, scratch)
     text = _text_of(where.path)
     address = parse_address(text)
     if where.http_headers is not None and (address is None or address.store != "http" or where.fs is not None):
         raise OptionError(f"http_headers go with http:// and https:// alone, without fs, not with {redact_url(text)!r}")
     if where.fs is not None:
-        return _by_fs(text, address, where, scratch), scratch
+        return _by_fs(text, address, where, scratch)
     local = text if address is None else local_path_of(address)
     if local is not None:
-        return _local(local, where, scratch), scratch
-    return _remote(address or Address(text, text, "", ""), where, scratch), scratch
+        return _local(local, where, scratch)
+    return _remote(address or Address(text, text, "", ""), where, scratch)
 
 
 def _with_own_filesystem(where: Where) -> Where:

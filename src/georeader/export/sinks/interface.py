@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from georeader.errors import WriteError
 from georeader.export.sink_traits import SinkTraits
 from georeader.export.spool import Spool
 
@@ -46,13 +47,12 @@ class Sink(Protocol):
         ...
 
     @property
-    def folder(self) -> Path:
-        """A folder for scratch files, made when it is first asked for, and removed in the end."""
+    def staging_path(self) -> Path:
+        """A path of the file for a writer that needs one, as GDAL does; it is valid in this process alone."""
         ...
 
-    @property
-    def staging_path(self) -> Path:
-        """Where a writer that needs a path writes the file."""
+    def room_error(self) -> WriteError | None:
+        """Return why the file at `staging_path` cannot grow, or None where it can; its content is lost."""
         ...
 
     @property

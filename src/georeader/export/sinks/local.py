@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +27,7 @@ class LocalSink:
     are removed with it. A sidecar that another raster needs stays, and a `MetadataWarning` names it. A symbolic link
     stays one: its target is replaced.
 
-    A writer that needs a path, as GDAL does, writes to `staging_path` instead, in a hidden folder beside the
-    destination (``.<name>.<random>.part``), which only a process that is killed leaves behind.
+    A writer that needs a path, as GDAL does, writes to the same file by `staging_path`.
 
     Attributes:
         path: The destination, links resolved.
@@ -85,7 +82,6 @@ class LocalSink:
         self._opening = threading.Lock()
         self._file: TemporaryFile | None = None
         self._spools: list[TemporaryFile] = []
-        self._folder: Path | None = None
 
     def _check(self) -> None:
         mode = _mode_of(self.path)
@@ -115,6 +111,10 @@ class LocalSink:
             DestinationError: The folder takes no files.
             WriteError: The disk is full, or anything else that the system says.
         """
+        self._opened().write_at(offset_bytes, *pieces)
+
+    def _opened(self) -> TemporaryFile:
+        """Open the file, if it is not open yet."""
         self._check_open()
         with self._opening:
             if self._file is None:
@@ -122,8 +122,7 @@ class LocalSink:
                     self._file = TemporaryFile(
                         self.path.parent, self.path.stem, self._dir_tmpfiles, whose=repr(self.given)
                     )
-            file = self._file
-        file.write_at(offset_bytes, *pieces)
+            return self._file
 
     def open_spool(self) -> TemporaryFile:
         """Open an unnamed file in ``dir_tmpfiles``, or beside the destination; `commit` and `abort` remove it.
@@ -148,25 +147,19 @@ class LocalSink:
             raise DestinationError(f"{self.given!r}: can't write in {str(folder)!r}: {error.strerror}") from error
 
     @property
-    def folder(self) -> Path:
-        """The hidden folder, made when it is first asked for: scratch files may lie in it too."""
-        self._check_open()
-        if self._folder is None:
-            with self._named_errors(self.path.parent):
-                made = tempfile.mkdtemp(prefix=f".{self.path.stem[:20]}.", suffix=".part", dir=self.path.parent)
-            self._folder = Path(made)
-        return self._folder
-
-    @property
     def staging_path(self) -> Path:
-        """Where a writer that needs a path writes the file."""
-        return self.folder / "raster.tif"
+        """A path of the file for a writer that needs one, as GDAL does; the file has no name where the system can."""
+        return Path(self._opened().path)
+
+    def room_error(self) -> WriteError | None:
+        """Return why the file cannot grow, or None; see `TemporaryFile.room_error`."""
+        return None if self._file is None else self._file.room_error()
 
     @property
     def size_bytes(self) -> int:
         """Length of what was written so far."""
         self._check_open()
-        return self.staging_path.stat().st_size if self._file is None else self._file.size_bytes
+        return 0 if self._file is None else self._file.size_bytes
 
     def commit(self) -> None:
         """Put the file in its place and remove everything else.
@@ -176,9 +169,9 @@ class LocalSink:
             WriteError: The file could not be moved; the earlier one is as it was.
         """
         self._check_open()
+        if self._file is None:
+            raise WriteError(f"{self.given!r}: the finished file can't be put in place: there is none")
         try:
-            if self._file is None:
-                self._file = TemporaryFile.from_path(self.staging_path)
             self._file.commit(self.path, durable=self.durable, overwrite=self._overwrite)
         except OSError as error:
             if isinstance(error, FileExistsError) and not self._overwrite:
@@ -195,9 +188,6 @@ class LocalSink:
             self._file = None
         while self._spools:
             self._spools.pop().close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -17,6 +17,7 @@ from georeader.export.sinks.part_store import PartStore
 from georeader.export.sinks.part_upload import PartUpload
 from georeader.export.sinks.remote import RemoteSink
 from georeader.export.sinks.target import PIECE_BYTES
+from georeader.export.sinks.temporary_file import TemporaryFile
 
 
 class _Section:
@@ -133,7 +134,8 @@ class PartedSink(RemoteSink):
     def size_bytes(self) -> int:
         """Length of what was written so far."""
         self._check_open()
-        return self._scratch.staged_bytes() or len(self._header) + self._head.size_bytes + self._tail.size_bytes
+        staged_bytes = 0 if self._staged is None else self._staged.size_bytes
+        return staged_bytes or len(self._header) + self._head.size_bytes + self._tail.size_bytes
 
     def commit(self) -> None:
         """Send what was held back, and make the object.
@@ -143,8 +145,8 @@ class PartedSink(RemoteSink):
             WriteError: It can't be sent; the destination is as it was.
         """
         self._check_open()
-        if self._scratch.staged_bytes():
-            self._take_staged()
+        if self._staged is not None:
+            self._take_staged(self._staged)
         if not self.size_bytes:
             raise WriteError(f"{self.given!r}: there is no file to send")
         head, tail = self._head, self._tail
@@ -164,15 +166,13 @@ class PartedSink(RemoteSink):
             if body:
                 self._upload.send(number, body)
 
-    def _take_staged(self) -> None:
+    def _take_staged(self, staged: TemporaryFile) -> None:
         """Take a file that another writer made: all of it is tail."""
-        size_bytes = self.staging_path.stat().st_size
+        size_bytes = staged.size_bytes
         self.expect(0, size_bytes)
-        with self.staging_path.open("rb") as file:
-            while piece := file.read(PIECE_BYTES):
-                self.write_at(TAIL_ORIGIN_BYTES, piece)
-        if self._tail.size_bytes != size_bytes:
-            raise WriteError(f"{self.given!r}: {self._tail.size_bytes} of {size_bytes} bytes could be read again")
+        for offset_bytes in range(0, size_bytes, PIECE_BYTES):
+            piece = staged.read_at(offset_bytes, min(PIECE_BYTES, size_bytes - offset_bytes))
+            self.write_at(TAIL_ORIGIN_BYTES, piece)
 
     def abort(self, *, is_urgent: bool = False) -> None:
         """Have the store forget what was sent; after a commit there is nothing of value left.
@@ -182,7 +182,7 @@ class PartedSink(RemoteSink):
         """
         self._is_open = False
         self._upload.abort(is_urgent=is_urgent)
-        self._scratch.close()
+        self._close_files()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -26,6 +26,7 @@ class RemoteSink:
         self.given = name
         self._is_open = False
         self._scratch = Scratch(name, dir_tmpfiles)
+        self._staged: TemporaryFile | None = None
 
     def open_spool(self) -> TemporaryFile:
         """Open an unnamed file in ``dir_tmpfiles``; it is gone when the sink is committed or aborted.
@@ -37,16 +38,24 @@ class RemoteSink:
         return self._scratch.open_spool()
 
     @property
-    def folder(self) -> Path:
-        """A hidden folder among temporary files, made when it is first asked for."""
-        self._check_open()
-        return self._scratch.folder
-
-    @property
     def staging_path(self) -> Path:
-        """Where a writer that needs a path writes the file."""
+        """A path of the temporary file, for a writer that needs one; the file may have no name."""
+        return Path(self._staging().path)
+
+    def room_error(self) -> WriteError | None:
+        """Return why the temporary file cannot grow, or None; see `TemporaryFile.room_error`."""
+        return None if self._staged is None else self._staged.room_error()
+
+    def _staging(self) -> TemporaryFile:
+        """Open the temporary file, if it is not open yet."""
         self._check_open()
-        return self._scratch.staging_path
+        if self._staged is None:
+            self._staged = self._scratch.open_file()
+        return self._staged
+
+    def _close_files(self) -> None:
+        self._staged = None
+        self._scratch.close()
 
     def _check_open(self) -> None:
         if not self._is_open:

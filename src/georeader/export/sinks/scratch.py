@@ -1,9 +1,7 @@
-"""What is temporary while a file is on its way to another place: unnamed files, and a folder for who needs paths."""
+"""Temporary files of an export to a remote destination."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +23,6 @@ class Scratch:
         self._name = name
         self._dir = dir_tmpfiles or temporary_folder()
         self._files: list[TemporaryFile] = []
-        self._folder: Path | None = None
 
     def open_spool(self) -> TemporaryFile:
         """Open a file that will never have a name.
@@ -45,45 +42,10 @@ class Scratch:
         with self._named_errors():
             return self._keep(TemporaryFile(self._dir, "georeader", whose=self._whose))
 
-    def adopt_staged(self) -> TemporaryFile | None:
-        """Take over the file that another writer made at `staging_path`; None where there is none."""
-        if self._folder is None or not self.staging_path.is_file():
-            return None
-        return self._keep(TemporaryFile.from_path(self.staging_path))
-
-    @property
-    def folder(self) -> Path:
-        """A hidden folder, made when it is first asked for.
-
-        Raises:
-            DestinationError: It can't be made.
-        """
-        if self._folder is None:
-            with self._named_errors():
-                self._folder = Path(tempfile.mkdtemp(prefix=".georeader-", dir=self._dir))
-        return self._folder
-
-    @property
-    def staging_path(self) -> Path:
-        """Where a writer that needs a path writes the file."""
-        return self.folder / "raster.tif"
-
-    def staged_bytes(self) -> int:
-        """Length of what is at `staging_path`, 0 where nothing is."""
-        is_there = self._folder is not None and self.staging_path.is_file()
-        return self.staging_path.stat().st_size if is_there else 0
-
-    def close_files(self) -> None:
-        """Remove the files; the folder stays."""
-        while self._files:
-            self._files.pop().close()
-
     def close(self) -> None:
         """Remove everything."""
-        self.close_files()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        while self._files:
+            self._files.pop().close()
 
     def _keep(self, file: TemporaryFile) -> TemporaryFile:
         self._files.append(file)

@@ -10,7 +10,6 @@ from georeader.errors import WriteError
 from georeader.export.sink_traits import SinkTraits
 from georeader.export.sinks.remote import RemoteSink
 from georeader.export.sinks.target import Finished, Target
-from georeader.export.sinks.temporary_file import TemporaryFile
 
 
 class SpooledSink(RemoteSink):
@@ -49,7 +48,6 @@ class SpooledSink(RemoteSink):
         super().__init__(target.name, dir_tmpfiles)
         self._target = target
         self._opening = threading.Lock()
-        self._file: TemporaryFile | None = None
         target.check()
 
     def __enter__(self) -> SpooledSink:
@@ -68,16 +66,14 @@ class SpooledSink(RemoteSink):
         """
         self._check_open()
         with self._opening:
-            if self._file is None:
-                self._file = self._scratch.open_file()
-            file = self._file
+            file = self._staging()
         file.write_at(offset_bytes, *pieces)
 
     @property
     def size_bytes(self) -> int:
         """Length of what was written so far."""
         self._check_open()
-        return self._scratch.staged_bytes() if self._file is None else self._file.size_bytes
+        return 0 if self._staged is None else self._staged.size_bytes
 
     def commit(self) -> None:
         """Send the file, and remove what was temporary.
@@ -87,7 +83,7 @@ class SpooledSink(RemoteSink):
             WriteError: It can't be sent; the destination is as it was.
         """
         self._check_open()
-        file = self._scratch.adopt_staged() if self._file is None else self._file
+        file = self._staged
         if file is None:
             raise WriteError(f"{self.given!r}: there is no file to send")
         self._target.send(Finished(file, file.size_bytes))
@@ -96,8 +92,7 @@ class SpooledSink(RemoteSink):
     def abort(self) -> None:
         """Remove what was written; after a commit there is nothing of value left."""
         self._is_open = False
-        self._file = None
-        self._scratch.close()
+        self._close_files()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

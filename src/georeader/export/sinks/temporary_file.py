@@ -1,7 +1,8 @@
-"""A file that has no name until it is finished: whoever kills the process, nothing is left.
+"""A file that has no name until it is finished, so that a process that is killed leaves nothing.
 
 Linux opens a file that is in no folder (O_TMPFILE, open(2)) and later links it to its name (linkat(2)). Elsewhere, and
-on file systems that can't, it is a hidden file beside the destination, removed on every exit but a kill.
+on file systems that cannot, it is a hidden file beside the destination, removed on every exit but a kill; what a killed
+process left is removed by the next save into the folder (`leftovers`).
 """
 
 from __future__ import annotations
@@ -9,23 +10,26 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import secrets
+import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from georeader.errors import WriteError
-
-#: A link that has waited for its rename for so long belongs to a process that was killed in between.
-STALE_SECONDS = 60.0
+from georeader.export.sinks.leftovers import lock, remove_abandoned, remove_if_abandoned, temporary_name
 
 _READ_WRITE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 #: Pieces that pwritev(2) takes at once, at most (IOV_MAX).
 _PIECES_PER_CALL = 1000
+
+#: What the system says where a file finds no room: a full disk, a quota, a limit of the process or file system.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: What another writer failed to write is no longer than this, mostly: a tile.
+_ATTEMPT_BYTES = 4 * 2**20
 
 #: What open(2) says where a file system has no unnamed files.
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
@@ -69,28 +73,17 @@ class TemporaryFile:
         Raises:
             OSError: The folder takes no files.
         """
+        self._folder = folder
         self._scratch = scratch
         self._whose = f"{whose}: " if whose else ""
         self._name: Path | None = None
         self._fd = _open_unnamed(folder)
         if self._fd < 0:
-            self._name = folder / f".{stem[:20]}.{secrets.token_hex(4)}.part"
+            remove_abandoned(folder)
+            self._name = folder / temporary_name(stem)
             temporary = getattr(os, "O_TEMPORARY", 0) if is_deleted_on_close else 0
             self._fd = os.open(self._name, _READ_WRITE | os.O_CREAT | os.O_EXCL | temporary, 0o666)
-
-    @classmethod
-    def from_path(cls, path: Path) -> TemporaryFile:
-        """Take over a file that another writer made, on the same file system as the destination.
-
-        Raises:
-            OSError: It can't be opened.
-        """
-        file = cls.__new__(cls)
-        file._scratch = None
-        file._whose = ""
-        file._name = path
-        file._fd = os.open(path, _READ_WRITE)
-        return file
+        lock(self._fd)
 
     @classmethod
     def nameless(cls, folder: Path, stem: str, *, whose: str = "") -> TemporaryFile:
@@ -124,9 +117,31 @@ class TemporaryFile:
             except OSError as error:
                 raise WriteError(
                     error.errno,
-                    f"{self._whose}{total_bytes} bytes can't be written at byte {offset_bytes}: {error.strerror}",
+                    f"{self._whose}{total_bytes} bytes can't be written at byte {offset_bytes}: {error.strerror}"
+                    f"{self._room(error)}",
                 ) from error
             offset_bytes += total_bytes
+
+    def room_error(self) -> WriteError | None:
+        """Return why the file cannot grow, found by an attempt; None where it can. The file's content is lost.
+
+        For writers that do not say why they failed: GDAL reports a full disk by its own words, or not at all.
+        """
+        try:
+            self.write_at(self.size_bytes, bytes(_ATTEMPT_BYTES))
+        except WriteError as error:
+            return error
+        return None
+
+    def _room(self, error: OSError) -> str:
+        """Return which disk is full, for errors that mean that one is."""
+        if error.errno not in _NO_ROOM:
+            return ""
+        try:
+            free_bytes = shutil.disk_usage(self._folder).free
+        except OSError:
+            return f"; free the disk of {str(self._folder)!r}"
+        return f"; the disk of {str(self._folder)!r} has {free_bytes} bytes free"
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Read bytes that were written.
@@ -218,15 +233,16 @@ class TemporaryFile:
         calls leaves the link: in the folder for temporary files where that is on the same file system, so that the
         destination's folder never holds it; else beside the destination, where the next save removes it.
         """
-        name = f".{path.stem[:20]}.{secrets.token_hex(8)}.part"
+        scratch = self._scratch or temporary_folder()
         try:
-            scratch_fd = os.open(self._scratch or temporary_folder(), os.O_RDONLY)
+            scratch_fd = os.open(scratch, os.O_RDONLY)
         except OSError:  # there is none
-            return self._replace_by(_beside(path, folder_fd), folder_fd, path.name, folder_fd)
+            return self._replace_by(_beside(path), folder_fd, path.name, folder_fd)
         try:
-            return self._replace_by(name, scratch_fd, path.name, folder_fd)
+            self._replace_by(temporary_name(path.stem), scratch_fd, path.name, folder_fd)
+            remove_abandoned(scratch)
         except _NotLinkedError:
-            return self._replace_by(_beside(path, folder_fd), folder_fd, path.name, folder_fd)
+            self._replace_by(_beside(path), folder_fd, path.name, folder_fd)
         finally:
             os.close(scratch_fd)
 
@@ -311,11 +327,12 @@ class _NotLinkedError(OSError):
     """A folder takes no link of the file."""
 
 
-def _beside(path: Path, folder_fd: int) -> str:
-    """Give a name for the link beside the destination, the same each time, unless another save uses it right now."""
+def _beside(path: Path) -> str:
+    """Return a name for the link beside the destination, the same each time, unless another save uses it right now."""
     name = f".{path.stem[:20]}.{zlib.crc32(os.fsencode(path.name)):08x}.part"
-    _remove_stale(name, folder_fd)
-    return name if _inode(name, folder_fd) is None else f".{path.stem[:20]}.{secrets.token_hex(4)}.part"
+    link = path.with_name(name)
+    remove_if_abandoned(link)
+    return temporary_name(path.stem) if os.path.lexists(link) else name
 
 
 def _inode(name: str, folder_fd: int) -> int | None:
@@ -323,15 +340,6 @@ def _inode(name: str, folder_fd: int) -> int | None:
         return os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_ino
     except FileNotFoundError:
         return None
-
-
-def _remove_stale(name: str, folder_fd: int) -> None:
-    try:
-        linked_at = os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_ctime
-        if time.time() - linked_at > STALE_SECONDS:
-            os.unlink(name, dir_fd=folder_fd)
-    except FileNotFoundError:
-        return
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,0 +1,292 @@
+"""What a killed process leaves is removed by the next save; a live process's files, links and other names never are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from effort import often
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader.export.sinks import leftovers, temporary_file
+from georeader.export.sinks.leftovers import remove_abandoned, temporary_name
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows removes what is open together with its process")
+
+PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
+
+KILLS = often(40, usually=12)
+
+
+def old(path: Path) -> Path:
+    """Let a file be older than a file may be that is not locked yet."""
+    os.utime(path, (1, 1))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files that were made just now count as old: utime(2) sets no ctime."""
+    monkeypatch.setattr(leftovers, "STALE_SECONDS", 0.0)
+
+
+@pytest.fixture(scope="module")
+def dead_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def name_of(pid: int, stem: str = "out") -> str:
+    return f".{stem}.{pid:x}-0123abcd.part"
+
+
+def raster(side_px: int = 300) -> GeoTensor:
+    values = np.random.default_rng(0).integers(1, 200, (2, side_px, side_px)).astype("uint16")
+    return GeoTensor(values, **PLACE, fill_value_default=0)
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without unnamed files."""
+    monkeypatch.setattr(temporary_file, "_open_unnamed", lambda folder: -1)
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize("engine", ["stream", "gdal"])
+@pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
+def test_the_next_save_removes_what_a_dead_process_left(save: Any, engine: str, dead_pid: int, tmp_path: Path) -> None:
+    (tmp_path / name_of(dead_pid)).write_bytes(b"left")
+    (tmp_path / name_of(dead_pid, "another")).write_bytes(b"left")
+
+    save(raster(), tmp_path / "out.tif", engine=engine)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["out.tif"]
+
+
+@pytest.mark.usefixtures("named")
+def test_the_next_upload_removes_it_from_the_folder_for_temporary_files(dead_pid: int, tmp_path: Path) -> None:
+    (tmp_path / name_of(dead_pid, "georeader")).write_bytes(b"left")
+
+    save_cog(raster(), "memory://leftovers/out.tif", dir_tmpfiles=tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_that_a_dead_process_left_is_removed_by_the_next_replacement(dead_pid: int, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary" / name_of(dead_pid)).write_bytes(b"left")
+    (tmp_path / "out.tif").write_bytes(b"earlier")
+
+    save_cog(raster(), tmp_path / "out.tif", dir_tmpfiles=tmp_path / "temporary")
+
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_file_of_a_running_process_stays(tmp_path: Path) -> None:
+    (tmp_path / name_of(os.getpid())).write_bytes(b"mine")
+
+    remove_abandoned(tmp_path)
+
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_a_process_has_open_stays_whatever_its_name_says(dead_pid: int, tmp_path: Path) -> None:
+    """As seen from another container, in which the process has another number."""
+    path = tmp_path / name_of(dead_pid)
+    path.write_bytes(b"open")
+    with path.open("rb") as file:
+        leftovers.lock(file.fileno())
+
+        remove_abandoned(tmp_path)
+        assert path.exists()
+
+    remove_abandoned(tmp_path)
+    assert not path.exists()
+
+
+def test_a_young_file_stays(dead_pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "STALE_SECONDS", 60.0)
+    (tmp_path / name_of(dead_pid)).write_bytes(b"young")
+
+    remove_abandoned(tmp_path)
+
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["out.tif", ".out.part", ".out.12345678.part", ".out.zz-0123abcd.part", "out.1f-0123abcd.part",
+     ".out.1f-0123abcd.part.bak", ".out.1f-0123ABCD.part", ".a-stem-of-more-than-20-characters.1f-0123abcd.part"],
+)  # fmt: skip
+def test_files_of_other_names_stay(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"another's")
+
+    remove_abandoned(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_links_folders_and_pipes_stay_and_what_links_lead_to(dead_pid: int, tmp_path: Path) -> None:
+    target = tmp_path / "target.tif"
+    target.write_bytes(b"kept")
+    (tmp_path / name_of(dead_pid, "link")).symlink_to(target)
+    (tmp_path / name_of(dead_pid, "folder")).mkdir()
+    os.mkfifo(tmp_path / name_of(dead_pid, "pipe"))
+
+    remove_abandoned(tmp_path)
+
+    assert len(list(tmp_path.iterdir())) == 4
+    assert target.read_bytes() == b"kept"
+
+
+def test_a_folder_that_is_missing_or_closed_is_no_error(tmp_path: Path) -> None:
+    remove_abandoned(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("stem", ["out", "a" * 250, "späte-Ärzte-in-Österreich", "with.dots.12-34", "-", "x\ny"])
+def test_a_name_of_ones_own_is_recognised(stem: str, dead_pid: int, tmp_path: Path) -> None:
+    own = temporary_name(stem)
+    path = tmp_path / own.replace(f".{os.getpid():x}-", f".{dead_pid:x}-")
+    path.write_bytes(b"left")
+
+    remove_abandoned(tmp_path)
+
+    assert not path.exists()
+
+
+#: Saves with GDAL's engine until it is killed; with unnamed files or without.
+_SAVES = textwrap.dedent("""
+    import sys
+    import numpy as np
+    from georeader import GeoTensor, save_cog
+    from georeader.export.sinks import temporary_file
+    path, what, is_named = sys.argv[1:4]
+    if is_named == "named":
+        temporary_file._open_unnamed = lambda folder: -1
+    values = np.random.default_rng(0).integers(1, 200, (3, 900, 900)).astype("uint8")
+    attrs = {"mask": values[0] > 20} if what == "mask" else {}
+    fill = None if what == "mask" else 0
+    place = {"transform": (10, 0, 500000, 0, -10, 4000000), "crs": 32630}
+    raster = GeoTensor(values, fill_value_default=fill, attrs=attrs, **place)
+    options = {"TILING_SCHEME": "GoogleMapsCompatible"} if what == "warp" else {}
+    save_cog(raster, path, engine="gdal", profile_arg=options)
+    print("ready", flush=True)
+    while True:
+        save_cog(raster, path, engine="gdal", profile_arg=options)
+""")
+
+
+def killed(folder: Path, what: str, is_named: str, after_seconds: Iterator[float]) -> None:
+    """Kill a process while it saves, at several moments."""
+    env = os.environ | {"TMPDIR": str(folder / "temporary")}
+    for seconds in after_seconds:
+        with subprocess.Popen(
+            [sys.executable, "-c", _SAVES, str(folder / "out" / "out.tif"), what, is_named],
+            stdout=subprocess.PIPE, text=True, env=env,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
+@pytest.mark.parametrize("what", ["plain", "mask", "warp"])
+def test_a_kill_of_the_gdal_engine_leaves_nothing(what: str, tmp_path: Path) -> None:
+    for name in ("out", "temporary"):
+        (tmp_path / name).mkdir()
+
+    killed(tmp_path, what, "unnamed", iter(np.random.default_rng(1).uniform(0, 0.6, max(2, KILLS // 3))))
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["out.tif"]
+    assert len(list((tmp_path / "temporary").iterdir())) <= 1  # between the link and the rename
+
+
+def test_what_a_kill_leaves_without_unnamed_files_goes_with_the_next_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary_file, "_open_unnamed", lambda folder: -1)
+    for name in ("out", "temporary"):
+        (tmp_path / name).mkdir()
+    killed(tmp_path, "plain", "named", iter((0.05, 0.1, 0.2)))
+    left = [path.name for path in (tmp_path / "out").iterdir() if path.name != "out.tif"]
+    assert all(name.endswith(".part") for name in left)
+
+    save_cog(raster(), tmp_path / "out" / "other.tif")
+
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other.tif", "out.tif"]
+
+
+class TestFullDisk:
+    """A limit of the process (RLIMIT_FSIZE), as if its disk were full."""
+
+    _CODE = textwrap.dedent("""
+        import resource, signal, sys
+        import numpy as np
+        from georeader import GeoTensor, save_cog, save_tiled_geotiff
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        function, engine, path, scratch, limit_bytes = sys.argv[1:]
+        values = np.random.default_rng(0).integers(0, 60000, (2, 800, 800)).astype("uint16")
+        raster = GeoTensor(values, (10, 0, 0, 0, -10, 0), 3857, fill_value_default=0)
+        save = {"cog": save_cog, "tiled": save_tiled_geotiff}[function]
+        save(raster, path, engine=engine)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit_bytes), int(limit_bytes)))
+        try:
+            save(raster, path, engine=engine, dir_tmpfiles=scratch)
+        except OSError as error:
+            print(type(error).__name__, error.errno, error)
+    """)
+
+    @pytest.mark.parametrize("limit_bytes", [1000, 1_000_000, 2_400_000])
+    @pytest.mark.parametrize("where", ["local", "memory"])
+    @pytest.mark.parametrize("engine", ["stream", "gdal"])
+    @pytest.mark.parametrize("function", ["cog", "tiled"])
+    def test_the_error_names_file_and_disk(
+        self, function: str, engine: str, where: str, limit_bytes: int, tmp_path: Path
+    ) -> None:
+        (tmp_path / "scratch").mkdir()
+        path = str(tmp_path / "out.tif") if where == "local" else "memory://full/out.tif"
+        disk = tmp_path if where == "local" else tmp_path / "scratch"
+
+        process = subprocess.run(
+            [sys.executable, "-c", self._CODE, function, engine, path, str(tmp_path / "scratch"), str(limit_bytes)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+        assert process.returncode == 0, process.stderr
+        assert process.stdout.startswith("WriteError 27 ")
+        assert repr(path) in process.stdout
+        assert f"the disk of {str(disk)!r} has" in process.stdout
+        assert "File too large" in process.stdout
+        assert list((tmp_path / "scratch").iterdir()) == []
+        assert {one.name for one in tmp_path.iterdir()} <= {"scratch", "out.tif"}
+
+    @pytest.mark.parametrize("engine", ["stream", "gdal"])
+    def test_a_disk_without_room_is_named(self, engine: str, tmp_path: Path) -> None:
+        """With a file system of its own, where one may be mounted."""
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True)
+        if mounted.returncode:
+            pytest.skip("no file system may be mounted here")
+        try:
+            with pytest.raises(OSError, match="No space left on device") as caught:
+                save_cog(raster(900), disk / "out.tif", engine=engine)
+            left = list(disk.iterdir())
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+
+        assert repr(str(disk / "out.tif")) in str(caught.value)
+        assert f"the disk of {str(disk)!r} has" in str(caught.value)
+        assert left == []
