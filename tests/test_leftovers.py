@@ -228,6 +228,36 @@ def test_what_a_kill_leaves_without_unnamed_files_goes_with_the_next_save(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["other.tif", "out.tif"]
 
 
+#: Runs the command line with a source that never comes to its end, and says when it is at it.
+_COMMAND = textwrap.dedent("""
+    import sys, time
+    from georeader import rasterio_reader
+    from georeader.command_line import saving
+    from georeader.export.sources import raster_file
+    def endless(*args, **options):
+        sys.stdout.write("at it\\n")
+        sys.stdout.flush()
+        time.sleep(60)
+    raster_file.RasterSource.read = endless
+    from georeader.cli import main
+    main(["cog", *sys.argv[1:]])
+""")
+
+
+@pytest.mark.parametrize("destination", ["new/deep/out.tif", "new/deep/"])
+def test_a_command_that_is_killed_leaves_no_folder(destination: str, tmp_path: Path) -> None:
+    save_cog(raster(), tmp_path / "in.tif")
+
+    with subprocess.Popen(
+        [sys.executable, "-c", _COMMAND, "in.tif", destination], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at it\n"
+        process.kill()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
+
+
 class TestFullDisk:
     """A limit of the process (RLIMIT_FSIZE), as if its disk were full."""
 
@@ -248,10 +278,19 @@ class TestFullDisk:
             print(type(error).__name__, error.errno, error)
     """)
 
-    @pytest.mark.parametrize("limit_bytes", [1000, 1_000_000, 2_400_000])
-    @pytest.mark.parametrize("where", ["local", "memory"])
-    @pytest.mark.parametrize("engine", ["stream", "gdal"])
-    @pytest.mark.parametrize("function", ["cog", "tiled"])
+    @pytest.mark.parametrize(
+        ("function", "engine", "where", "limit_bytes"),
+        [
+            ("cog", "gdal", "local", 1000),
+            ("cog", "gdal", "local", 2_400_000),
+            ("cog", "gdal", "memory", 1_000_000),
+            ("tiled", "gdal", "local", 1_000_000),
+            ("tiled", "gdal", "memory", 1000),
+            ("cog", "stream", "local", 1_000_000),
+            ("cog", "stream", "memory", 1000),
+            ("tiled", "stream", "local", 2_400_000),
+        ],
+    )
     def test_the_error_names_file_and_disk(
         self, function: str, engine: str, where: str, limit_bytes: int, tmp_path: Path
     ) -> None:

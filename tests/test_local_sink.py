@@ -377,3 +377,41 @@ def test_a_folder_for_temporary_files_that_is_none_is_passed_over(
     monkeypatch.setattr(tempfile, "tempdir", None)
 
     assert temporary_file.temporary_folder() == tmp_path / "folder"
+
+
+def test_missing_folders_are_made_only_when_the_file_is_whole(write: Write, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "out.tif"
+
+    with LocalSink(path, makes_folders=True) as sink:
+        write(sink, b"whole")
+        assert not (tmp_path / "new").exists()
+        sink.commit()
+
+    assert path.read_bytes() == b"whole"
+    assert names(tmp_path) == ["new"]
+    assert names(path.parent) == ["out.tif"]
+
+
+def test_folders_of_a_file_that_cannot_be_put_in_place_are_removed_again(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*paths: object, **options: object) -> None:
+        raise OSError("no")
+
+    for name in ("link", "replace", "rename"):
+        monkeypatch.setattr(os, name, refuse)
+    with (
+        pytest.raises(WriteError, match="put in place: no"),
+        LocalSink(tmp_path / "new" / "deep" / "out.tif", makes_folders=True) as sink,
+    ):
+        write(sink, b"whole")
+        sink.commit()
+
+    assert names(tmp_path) == []
+
+
+def test_a_file_where_a_folder_should_be_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"a file")
+
+    with pytest.raises(DestinationError, match="its folder can't be made"):
+        LocalSink(tmp_path / "taken" / "deep" / "out.tif", makes_folders=True)

@@ -76,9 +76,12 @@ def save_cog(  # noqa: PLR0913
     """Save a raster as a Cloud Optimized GeoTIFF: header first, tiles, overviews 2x, 4x, 8x...
 
     The file appears at its path whole or not at all: it has no name while it is written (where the system has unnamed
-    files) and gets it in one step. A save that fails, or a process that is killed, leaves an earlier file as it was and
-    nothing else behind. What the source knows of its bands (descriptions, scales, offsets, units, tags, colour table,
-    colour interpretation), its mask, its ground control points and RPCs, and its tags are kept unless overridden.
+    files) and gets it in one step. A save that fails leaves an earlier file as it was and nothing else behind. A
+    process that is killed leaves no more than a hidden ``.part`` file where the system has no unnamed files, which the
+    next save removes, or the parts of an incomplete upload to S3 or GCS, which a lifecycle rule of the bucket removes.
+
+    What the source knows of its bands (descriptions, scales, offsets, units, tags, colour table, colour
+    interpretation), its mask, its ground control points and RPCs, and its tags are kept unless overridden.
 
     Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata, NaN and masked
     pixels. Classes, that is bool arrays and rasters with a colour table, are picked (nearest), so that no value is

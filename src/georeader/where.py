@@ -7,6 +7,20 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class PathInNewFolder:
+    """A path whose missing folders are made, but only when the file in them is whole.
+
+    Attributes:
+        path: A local path, or a URL, which has no folders to be made.
+    """
+
+    path: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
 class Where:
     """What a caller passed to say where a file goes.
 

@@ -11,9 +11,8 @@ import click
 from georeader.command_line import printing
 from georeader.command_line.targets import STANDARD_OUTPUT, Found
 from georeader.errors import GeoreaderError
-from georeader.remote.local_folders import folders_made
 from georeader.remote.redaction import redact_url
-from georeader.where import Where
+from georeader.where import PathInNewFolder, Where
 
 #: Keys of profile_arg that are options of their own; ``--profile KEY=VALUE`` sets the others.
 PROFILE_OPTIONS = ("compress", "level", "quality", "predictor", "blocksize", "resampling")
@@ -118,16 +117,15 @@ def _save_one(
 
 @contextmanager
 def opened(destination: str) -> Iterator[Any]:
-    """Give what a save can write to: standard output for "-"; anything else as it is, with its folder made.
+    """Return what a save can write to: standard output for "-"; else a path whose folders are made with the file.
 
     Raises:
-        DestinationError: The folder can't be made, or standard output is closed.
+        DestinationError: Standard output is closed.
     """
     if destination == STANDARD_OUTPUT:
         yield printing.standard_output()
         return
-    with folders_made(destination):
-        yield destination
+    yield PathInNewFolder(destination)
 
 
 def save_bytes(content: bytes, destination: str) -> None:

@@ -243,7 +243,7 @@ def _by_gdal(pixels: FilePixels, sink: Sink, progress: Any, begun: float) -> Rec
             gdal_engine.write_raster(values, spec, sink.staging_path, mask=mask)
         except WriteError as error:
             said = str(error).replace(str(sink.staging_path), "the file")
-            raise (sink.room_error() or WriteError(f"{sink.given!r}: {said}")) from error
+            raise (sink.room_error() or WriteError(f"{sink.given!r}: {said}")) from (error.__cause__ or error)
         size_bytes, written = sink.size_bytes, gdal_engine.look_at(sink.staging_path, spec)
         advance(tiles)  # while it is at work, GDAL doesn't say how far
         sink.commit()

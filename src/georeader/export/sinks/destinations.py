@@ -18,7 +18,7 @@ from georeader.export.sinks.target import Target
 from georeader.remote.address import Address, local_path_of, parse_address
 from georeader.remote.failures import Failures
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
-from georeader.where import Where
+from georeader.where import PathInNewFolder, Where
 
 #: A scheme and a single slash: what pathlib makes of a URL.
 _SHORTENED_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
@@ -104,7 +104,13 @@ def _local(text: str, where: Where, scratch: Path | None) -> Sink:
             f"{redact_url(text)!r} is one of GDAL's virtual paths, which can be read but not saved to; pass the URL, "
             "such as s3://bucket/key.tif"
         )
-    return LocalSink(text, durable=where.durable, overwrite=where.overwrite, dir_tmpfiles=scratch)
+    return LocalSink(
+        text,
+        durable=where.durable,
+        overwrite=where.overwrite,
+        dir_tmpfiles=scratch,
+        makes_folders=isinstance(where.path, PathInNewFolder),
+    )
 
 
 # Without fs.

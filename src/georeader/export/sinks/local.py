@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -51,6 +51,7 @@ class LocalSink:
         durable: bool = False,
         overwrite: bool = True,
         dir_tmpfiles: Path | None = None,
+        makes_folders: bool = False,
     ) -> None:
         """Look at the destination; nothing is written yet.
 
@@ -59,6 +60,7 @@ class LocalSink:
             durable: See above.
             overwrite: False: an earlier file is refused, now and by `commit`.
             dir_tmpfiles: Folder for what is temporary and can't be unnamed; the system's by default.
+            makes_folders: Folders of the path may be missing; `commit` makes them.
 
         Raises:
             DestinationError: It is a folder or no regular file, or its folder is missing; or there is an earlier file
@@ -68,6 +70,7 @@ class LocalSink:
         self.durable = durable
         self._overwrite = overwrite
         self._dir_tmpfiles = dir_tmpfiles
+        self._makes_folders = makes_folders
         try:
             self.path = Path(os.path.realpath(self.given))
             self._names = [self.path]
@@ -88,7 +91,9 @@ class LocalSink:
         if not self.given or self.given.endswith(("/", os.sep)) or (mode is not None and stat.S_ISDIR(mode)):
             raise DestinationError(f"{self.given!r} is a folder; name a file in it, such as 'out.tif'")
         if mode is None:
-            if not self.path.parent.is_dir():
+            if self._makes_folders and not self._folder.is_dir():
+                raise DestinationError(f"{self.given!r}: its folder can't be made: {str(self._folder)!r} is a file")
+            if not self._makes_folders and not self.path.parent.is_dir():
                 folder = str(self.path.parent)
                 raise DestinationError(f"{self.given!r}: the folder {folder!r} is missing; create it first")
             return
@@ -113,15 +118,19 @@ class LocalSink:
         """
         self._opened().write_at(offset_bytes, *pieces)
 
+    @property
+    def _folder(self) -> Path:
+        """The destination's folder, or the nearest one above that is there: on the same file system."""
+        return next(one for one in self.path.parents if one.exists())
+
     def _opened(self) -> TemporaryFile:
         """Open the file, if it is not open yet."""
         self._check_open()
         with self._opening:
             if self._file is None:
-                with self._named_errors(self.path.parent):
-                    self._file = TemporaryFile(
-                        self.path.parent, self.path.stem, self._dir_tmpfiles, whose=repr(self.given)
-                    )
+                folder = self._folder
+                with self._named_errors(folder):
+                    self._file = TemporaryFile(folder, self.path.stem, self._dir_tmpfiles, whose=repr(self.given))
             return self._file
 
     def open_spool(self) -> TemporaryFile:
@@ -131,7 +140,7 @@ class LocalSink:
             DestinationError: The folder takes no files.
         """
         self._check_open()
-        folder = self._dir_tmpfiles or self.path.parent
+        folder = self._dir_tmpfiles or self._folder
         with self._named_errors(folder):
             spool = TemporaryFile.nameless(
                 folder, self.path.stem, whose=f"{self.given!r}: a temporary file in {str(folder)!r}"
@@ -172,13 +181,28 @@ class LocalSink:
         if self._file is None:
             raise WriteError(f"{self.given!r}: the finished file can't be put in place: there is none")
         try:
-            self._file.commit(self.path, durable=self.durable, overwrite=self._overwrite)
+            with self._folders_made():
+                self._file.commit(self.path, durable=self.durable, overwrite=self._overwrite)
         except OSError as error:
             if isinstance(error, FileExistsError) and not self._overwrite:
                 raise self._exists() from error
             raise WriteError(f"{self.given!r}: the finished file can't be put in place: {error}") from error
         self._remove_sidecars()
         self.abort()
+
+    @contextmanager
+    def _folders_made(self) -> Iterator[None]:
+        """Make folders that are missing; if the block fails, they are removed again."""
+        made = [one for one in self.path.parents if self._makes_folders and not one.exists()]
+        if made:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield
+        except BaseException:
+            for folder in made:
+                with suppress(OSError):  # another process has put something there
+                    folder.rmdir()
+            raise
 
     def abort(self) -> None:
         """Remove what was written; after a commit there is nothing of value left."""

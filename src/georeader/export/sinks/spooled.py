@@ -16,7 +16,7 @@ class SpooledSink(RemoteSink):
     """A sink before a `Target`, as a context manager.
 
     The temporary file lies in ``dir_tmpfiles``, by default the system's folder, and has no name where the system can
-    do without: it is gone with the process. Elsewhere it is removed on every exit but a kill.
+    do without: it is gone with the process. Elsewhere it is removed on every exit but a kill, or by the next save.
 
     Attributes:
         given: The destination, without secrets.
