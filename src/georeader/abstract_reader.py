@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from georeader.errors import ShapeError
 from georeader.georeferenced import Georeferenced
+from georeader.window_utils import normalise_transform
 
 
 @runtime_checkable
@@ -93,6 +94,10 @@ class FakeGeoData(Georeferenced):
     crs: Any
     transform: Affine
     shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the transform."""
+        self.transform = normalise_transform(self.transform)
 
     @property
     def width(self) -> int:

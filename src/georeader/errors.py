@@ -92,5 +92,9 @@ class FillValueWarning(UserWarning):
     """The nodata of a file is probably not what is meant: 0 that was not given, or a number beside NaN pixels."""
 
 
+class LayoutWarning(UserWarning):
+    """Pixels are probably not laid out as meant: (row, column, band), or rows that run from south to north."""
+
+
 class MetadataWarning(UserWarning):
     """Metadata that the source carried can't be kept in a GeoTIFF; the message names them."""

@@ -65,7 +65,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
 
         Args:
             values: Array-like of 2 to 4 dimensions. The mask of a masked array becomes ``attrs["mask"]``.
-            transform: Affine, or its six numbers.
+            transform: Affine, or its six numbers (width, 0, x, 0, -height, y); not in GDAL's order.
             crs: Any CRS input, or None.
             fill_value_default: Value for "no data"; None if every pixel is data. By default 0, and `save_cog` warns
                 before that becomes the file's nodata; a bool array has no nodata by default.
@@ -76,7 +76,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
             ShapeError: Not 2 to 4 dimensions.
             OptionError: A masked array whose bands are masked at different pixels; or ``fill_value_default`` and
                 ``nodata`` are both given and differ.
-            GeoreferenceError: ``transform`` is no affine transform.
+            GeoreferenceError: ``transform`` is not an affine transform, or is in GDAL's order.
         """
         array, mask = split_mask(values)
         if array.ndim not in _DIMS:
@@ -85,7 +85,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
                 "(band, row, column) or (time, band, row, column)"
             )
         tensor = array.view(cls)
-        tensor.transform = window_utils.normalise_transform(transform)
+        tensor.transform = transform
         tensor.crs = crs
         fill = _one_fill_value(fill_value_default, nodata)
         said = not isinstance(fill, Unsaid)
@@ -133,8 +133,10 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
         self.fill_value_given_as = given_as
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Note that a fill value was said, and that another shape lies elsewhere."""
+        """Check a transform; note that a fill value was given, and that another shape lies elsewhere."""
         grid = self.shape[-2:]
+        if name == "transform":
+            value = window_utils.normalise_transform(value)
         super().__setattr__(name, value)
         if self.shape[-2:] != grid:
             self.__dict__.clear()

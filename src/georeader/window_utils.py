@@ -195,14 +195,16 @@ def compare_crs(a_crs: Any, b_crs: Any) -> bool:
 
 
 def normalise_transform(transform: Any) -> Affine:
-    """Give an Affine for an Affine or six numbers (a, b, c, d, e, f).
+    """Return an Affine for an Affine or six numbers (a, b, c, d, e, f).
 
     Raises:
-        GeoreferenceError: Not six finite numbers, or pixels of no area.
+        GeoreferenceError: Not six finite numbers, numbers in GDAL's order, or pixels of no area.
     """
     try:
         affine = transform if isinstance(transform, Affine) else _affine_of_numbers(tuple(transform))
         finite = all(math.isfinite(value) for value in affine[:6])
+    except GeoreferenceError:
+        raise
     except (TypeError, ValueError) as error:
         raise GeoreferenceError(
             f"transform={transform!r} is no affine transform; pass affine.Affine(a, b, c, d, e, f)"
@@ -215,7 +217,34 @@ def normalise_transform(transform: Any) -> Affine:
 def _affine_of_numbers(numbers: tuple[Any, ...]) -> Affine:
     if len(numbers) not in (6, 9):
         raise ValueError(f"{len(numbers)} numbers")
+    if _is_gdal_order(*numbers[:6]):
+        raise GeoreferenceError(
+            f"transform={tuple(map(float, numbers[:6]))} is in GDAL's order (x, width, 0, y, 0, -height); pass "
+            "affine.Affine.from_gdal(*transform), or (width, 0, x, 0, -height, y)"
+        )
     return Affine(*numbers[:6])
+
+
+def _is_gdal_order(first: Any, second: Any, third: Any, _: Any, fifth: Any, sixth: Any) -> bool:
+    """Tell whether six numbers look like a geotransform of GDAL: as rasterio does, and also where rows run north.
+
+    In Affine's order the third is x and the fifth the height of a pixel. Both are 0 only in a raster that is turned by
+    90 degrees at x=0, and then the first is 0, too.
+    """
+    if third != 0 or fifth != 0:
+        return False
+    return bool((second > 0 and sixth < 0) or (first != 0 and second != 0 and sixth != 0))
+
+
+def counts_pixels(crs: Any, transform: Affine) -> bool:
+    """Tell whether a transform only counts the pixels of some raster: to the right and down, unturned, in no CRS."""
+    a, b, _, d, e, _ = transform[:6]
+    return transform[:6] == Affine.identity()[:6] or (crs is None and b == d == 0 and a > 0 and e > 0)
+
+
+def rows_run_north(transform: Affine) -> bool:
+    """Tell whether rows run from south to north, rather than south, east or west."""
+    return transform.e > 0 and transform.e >= abs(transform.b)
 
 
 def same_transform(a: Affine, b: Affine, precision: float = 1e-3) -> bool:

@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from georeader.caller import warn_caller
 from georeader.errors import GeoreferenceError, MetadataWarning
 from georeader.export.metadata import Metadata
-from georeader.window_utils import compare_crs
+from georeader.window_utils import compare_crs, counts_pixels
 
 _IDENTITY = Affine.identity()
 
@@ -37,11 +37,11 @@ def settle_place(metadata: Metadata, crs: CRS | None, transform: Affine) -> tupl
         GeoreferenceError: CRS and control points contradict.
     """
     gcps = metadata.gcps
-    counts_pixels = _counts_pixels(crs, transform)
+    is_unplaced = counts_pixels(crs, transform)
     if gcps is None:
-        only_polynomials = metadata.rpcs is not None and crs is None and counts_pixels
+        only_polynomials = metadata.rpcs is not None and crs is None and is_unplaced
         return metadata, crs, _IDENTITY if only_polynomials else transform
-    if not counts_pixels:
+    if not is_unplaced:
         warn_caller(
             f"the {len(gcps.points)} ground control points are left out: a GeoTIFF has them or a transform",
             MetadataWarning,
@@ -59,9 +59,3 @@ def settle_place(metadata: Metadata, crs: CRS | None, transform: Affine) -> tupl
             "CRS for both: set the raster's crs to None"
         )
     return replace(metadata, gcps=replace(gcps, crs=gcps.crs or crs)), None, _IDENTITY
-
-
-def _counts_pixels(crs: CRS | None, transform: Affine) -> bool:
-    """Tell whether a transform only counts the pixels of some raster: to the right and down, unturned, in no CRS."""
-    a, b, _, d, e, _ = transform[:6]
-    return transform[:6] == _IDENTITY[:6] or (crs is None and b == d == 0 and a > 0 and e > 0)

@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 
 from georeader.caller import warn_caller
-from georeader.errors import FillValueWarning, GeoreferenceError, MetadataWarning, NodataError, OptionError
+from georeader.errors import (
+    FillValueWarning,
+    GeoreferenceError,
+    LayoutWarning,
+    MetadataWarning,
+    NodataError,
+    OptionError,
+)
 from georeader.export import layout
 from georeader.export.dataset_profiles import is_of_dataset
 from georeader.export.dtypes import check_nodata, storage_dtype
@@ -21,7 +29,7 @@ from georeader.export.masks import with_mask
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
 from georeader.export.recorded_resampling import usable_resamplings
-from georeader.window_utils import compare_crs, normalise_transform, same_transform
+from georeader.window_utils import compare_crs, counts_pixels, normalise_transform, rows_run_north, same_transform
 
 _LOG = logging.getLogger("georeader")
 
@@ -195,6 +203,7 @@ def plan_export(
     has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
     is_classes = source.dtype.kind == "b" or has_colours
     _check_nan_to_nodata(encoding, resolved_nodata)
+    _warn_of_place(source)
     _warn_of_transparency(metadata, (resolved_nodata, source.fill_value))
     spec = ExportSpec(
         kind=kind,
@@ -268,6 +277,30 @@ def _check_size(encoding: Encoding, source: SourceSpec) -> None:
     if encoding.warps and source.crs is None:
         raise GeoreferenceError(
             "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
+        )
+
+
+def _warn_of_place(source: SourceSpec) -> None:
+    """Warn of what is valid, but rarely meant, and shown at the wrong place or not at all."""
+    shape = (source.count, source.height_px, source.width_px)
+    if source.width_px <= 16 and min(source.count, source.height_px) >= 2 * source.width_px + 16:
+        warn_caller(
+            f"the shape {shape} is (band, row, column): {source.count} bands of {source.height_px} x {source.width_px} "
+            "pixels. If the last axis is that of bands, pass numpy.moveaxis(array, -1, 0)",
+            LayoutWarning,
+        )
+    metadata = source.metadata
+    if source.crs is None and metadata.gcps is None and metadata.rpcs is None:
+        warn_caller(
+            "the raster has no CRS, so that maps cannot place the file; set it on the data, as in "
+            "GeoTensor(values, transform, crs)",
+            NotGeoreferencedWarning,
+        )
+    if rows_run_north(source.transform) and not counts_pixels(source.crs, source.transform):
+        warn_caller(
+            f"rows run from south to north (transform {tuple(source.transform[:6])}): many viewers show such a file "
+            "upside down or misplaced. Flip it first, as in gt.isel({'y': slice(None, None, -1)})",
+            LayoutWarning,
         )
 
 

@@ -18,6 +18,8 @@ from georeader.picture.bands import BandWish, ShownBands, choose_bands
 from georeader.picture.colours import Colouring, colour
 from georeader.picture.level import opened_level, read_level
 from georeader.picture.resize import resize
+from georeader.picture.size import north_up
+from georeader.window_utils import counts_pixels
 
 #: Methods that invent no value: rasters whose overviews were made by them are of classes.
 _PICKING = ("NEAREST", "MODE")
@@ -48,7 +50,8 @@ def draw(raster: Any, wish: PictureWish) -> NDArray[np.uint8]:
         wish: What is wanted.
 
     Returns:
-        (row, column, channel) of grey and alpha, or of red, green, blue and alpha.
+        (row, column, channel) of grey and alpha, or of red, green, blue and alpha; north is up as far as quarter turns
+        and mirroring reach.
 
     Raises:
         GeoreaderError: It is no raster, can't be read, or has no such bands; or more would have to be read.
@@ -65,7 +68,8 @@ def draw(raster: Any, wish: PictureWish) -> NDArray[np.uint8]:
         _check_cost(level.source, len(bands), wish)
         alpha = len(bands) - 1 if how.has_alpha else None
         pixels, mask = read_level(level, bands, Reduction((method,) * len(bands), how.nodata, alpha))
-    return resize(colour(pixels, mask, how), level.picture, picks=method in _PICKING)
+    picture = resize(colour(pixels, mask, how), level.picture, picks=method in _PICKING)
+    return picture if counts_pixels(spec.crs, spec.transform) else north_up(picture, spec.transform)
 
 
 def _method(spec: SourceSpec, shown: ShownBands, how: Colouring) -> str:

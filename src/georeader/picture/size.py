@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 
 from georeader.window_utils import res
 
@@ -43,6 +45,24 @@ def picture_shape(shape: Shape, transform: Affine, max_side_px: int) -> Shape:
     rows, columns = shape[0] * max(1.0, 1 / oblong), shape[1] * max(1.0, oblong)
     scale = min(1.0, max_side_px / max(rows, columns, 1))
     return max(1, min(max_side_px, round(rows * scale))), max(1, min(max_side_px, round(columns * scale)))
+
+
+def north_up(picture: NDArray[np.uint8], transform: Affine) -> NDArray[np.uint8]:
+    """Mirror a picture, or turn it by quarters, so that north is up and east to the right.
+
+    Args:
+        picture: (row, column, channel), of a raster with this transform.
+        transform: Of the raster.
+
+    Example:
+        >>> north_up(np.array([[[1], [2]], [[3], [4]]], "uint8"), Affine(10, 0, 0, 0, 10, 0))[..., 0].tolist()
+        [[3, 4], [1, 2]]
+    """
+    a, b, _, d, e, _ = transform[:6]
+    if abs(b) + abs(d) > abs(a) + abs(e):
+        picture, a, e = picture.swapaxes(0, 1), b, d
+    picture = picture[:, ::-1] if a < 0 else picture
+    return np.ascontiguousarray(picture[::-1] if e > 0 else picture)
 
 
 def is_enough(level: Shape, shape: Shape, picture: Shape) -> bool:
