@@ -106,5 +106,5 @@ def test_degrees_are_compared_in_pixels_too() -> None:
 
 
 def test_a_crs_that_is_none_is_named() -> None:
-    with pytest.raises(GeoreferenceError, match="crs='banana' is no CRS that PROJ knows"):
+    with pytest.raises(GeoreferenceError, match="crs='banana' is not a CRS that PROJ knows"):
         same_extent(PLACE, FakeGeoData("banana", GRID, (40, 50)))

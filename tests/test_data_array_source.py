@@ -360,6 +360,7 @@ def test_a_mapped_array_is_known_as_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(saved(array, tmp_path).pixels, ramp())
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN pixels in bands 1, 2 beside nodata:georeader.errors.FillValueWarning")
 @pytest.mark.parametrize(
     "encoding", [{}, {"dtype": "int16", "_FillValue": -99, "scale_factor": 0.5}], ids=["raw", "packed"]
 )
@@ -553,7 +554,7 @@ def test_rational_polynomials_are_kept(tmp_path: Path) -> None:
     ("attrs", "message"),
     [
         ({"GeoTransform": "1 2 three"}, "GeoTransform='1 2 three' of the grid mapping is no six numbers"),
-        ({"spatial_ref": "a sphere, somewhere"}, "is no CRS that PROJ knows"),
+        ({"spatial_ref": "a sphere, somewhere"}, "is not a CRS that PROJ knows"),
         ({"gcps": "[]"}, "are not rioxarray's GeoJSON"),
         ({"rpcs": "{}"}, "are not rioxarray's JSON"),
         ({"grid_mapping_name": "flat_as_a_pancake"}, "flat_as_a_pancake.*crs_wkt"),

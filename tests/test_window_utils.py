@@ -165,7 +165,7 @@ def test_crs_compare_by_what_they_are(a: Any, b: Any, same: bool) -> None:
 
 @pytest.mark.parametrize("crs", ["banana", -1, "EPSG:999999", object(), ""])
 def test_what_is_no_crs_is_named(crs: Any) -> None:
-    with pytest.raises(GeoreferenceError, match=r"crs=.* is no CRS that PROJ knows; pass an EPSG code such as"):
+    with pytest.raises(GeoreferenceError, match=r"crs=.* is not a CRS that PROJ knows: .*; pass an EPSG code such as"):
         window_utils.normalise_crs(crs)
 
 

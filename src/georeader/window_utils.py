@@ -7,6 +7,7 @@ and rasterio. A window is a `rasterio.windows.Window` in pixels.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -123,10 +124,13 @@ def overlap(window: Window, height_px: int, width_px: int) -> tuple[tuple[slice,
 
 
 def normalise_crs(crs: Any) -> CRS | None:
-    """Give a rasterio CRS for an EPSG code, WKT, PROJ string, pyproj or rasterio CRS; None stays None.
+    """Return a rasterio CRS for an EPSG code, WKT, PROJ string, pyproj or rasterio CRS; None stays None.
+
+    Args:
+        crs: See above; an EPSG code may be an integer of Python or numpy, or text.
 
     Raises:
-        GeoreferenceError: The input is no CRS that PROJ knows.
+        GeoreferenceError: PROJ does not know the input; the message has PROJ's reason.
 
     Example:
         >>> normalise_crs("EPSG:32630") == normalise_crs(32630)
@@ -135,12 +139,36 @@ def normalise_crs(crs: Any) -> CRS | None:
     if crs is None or isinstance(crs, CRS):
         return crs
     try:
-        return CRS.from_user_input(crs)
+        return CRS.from_user_input(operator.index(crs) if hasattr(crs, "__index__") else crs)
     except (CRSError, TypeError, ValueError) as error:
-        raise GeoreferenceError(
-            f"crs={crs!r} is no CRS that PROJ knows; "
+        broken = proj_failure()
+        advice = (
             "pass an EPSG code such as 'EPSG:32630', WKT, or a rasterio or pyproj CRS"
-        ) from error
+            if broken is None
+            else f"{_PROJ_ADVICE}, or pass WKT"
+        )
+        raise GeoreferenceError(f"crs={crs!r} is not a CRS that PROJ knows: {broken or error}; {advice}") from error
+
+
+#: What to do about PROJ data that cannot be used.
+_PROJ_ADVICE = "unset PROJ_DATA and PROJ_LIB, or let them name the folder of a proj.db that belongs to this PROJ"
+
+
+def proj_failure() -> str | None:
+    """Return why PROJ cannot use its database, in its words; None if it can."""
+    try:
+        CRS.from_epsg(4326)
+    except CRSError as error:
+        return str(error).partition("PROJ: ")[2] or str(error)
+    return None
+
+
+def check_epsg_code(crs: CRS | None) -> str | None:
+    """Return what is wrong if a CRS has no EPSG code because PROJ cannot use its database; None otherwise."""
+    if crs is None or crs.to_epsg() is not None:
+        return None
+    broken = proj_failure()
+    return None if broken is None else f"{broken}; {_PROJ_ADVICE}"
 
 
 def describe_crs(crs: Any) -> str:
@@ -159,11 +187,12 @@ def describe_crs(crs: Any) -> str:
     code = known.to_epsg() if known is not None else None
     if code is not None:
         return f"EPSG:{code}"
+    reason = "no EPSG code" if proj_failure() is None else "no EPSG code: PROJ cannot use its database"
     wkt = known.to_wkt() if known is not None else ""
     name = wkt.split('"')[1] if '"' in wkt else "unnamed"
     if known is not None and name in ("unknown", "unnamed"):
         name = known.to_proj4() or name
-    return f"{name} (no EPSG code)"
+    return f"{name} ({reason})"
 
 
 def rasterio_crs(crs: Any) -> CRS:

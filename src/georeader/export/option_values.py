@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -127,11 +128,12 @@ def text() -> Value:
 
 
 def crs() -> Value:
-    """A CRS that PROJ knows, as text."""
+    """A CRS that PROJ knows, as text, or the integer of an EPSG code."""
 
     def parse(given: Any) -> str:
-        normalise_crs(text().parse(given))
-        return str(given).strip()
+        name = f"EPSG:{operator.index(given)}" if hasattr(given, "__index__") else text().parse(given)
+        normalise_crs(name)
+        return str(name).strip()
 
     return Value(parse, "an EPSG code such as 'EPSG:3857', WKT, or a PROJ string")
 

@@ -29,7 +29,14 @@ from georeader.export.masks import with_mask
 from georeader.export.metadata import Metadata, resolve_metadata
 from georeader.export.options import Profile, parse_profile
 from georeader.export.recorded_resampling import usable_resamplings
-from georeader.window_utils import compare_crs, counts_pixels, normalise_transform, rows_run_north, same_transform
+from georeader.window_utils import (
+    check_epsg_code,
+    compare_crs,
+    counts_pixels,
+    normalise_transform,
+    rows_run_north,
+    same_transform,
+)
 
 _LOG = logging.getLogger("georeader")
 
@@ -296,6 +303,9 @@ def _warn_of_place(source: SourceSpec) -> None:
             "GeoTensor(values, transform, crs)",
             NotGeoreferencedWarning,
         )
+    lost = check_epsg_code(source.crs)
+    if lost is not None:
+        warn_caller(f"the file gets the CRS without an EPSG code, if it has one: {lost}", MetadataWarning)
     if rows_run_north(source.transform) and not counts_pixels(source.crs, source.transform):
         warn_caller(
             f"rows run from south to north (transform {tuple(source.transform[:6])}): many viewers show such a file "
