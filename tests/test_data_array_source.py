@@ -33,6 +33,9 @@ from georeader.errors import (
 from georeader.export.sources import open_source
 from georeader.window_utils import regrid
 
+#: Rows from south to north are meant here.
+pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
+
 xarray = pytest.importorskip("xarray", reason="xarray is not installed")
 
 # Beside rioxarray.

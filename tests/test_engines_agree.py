@@ -17,6 +17,9 @@ from rio_cogeo.cogeo import cog_validate
 
 from georeader import GeoTensor, save_cog
 
+#: Rows from south to north are meant here.
+pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
+
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
 
 INTEGERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]

@@ -104,7 +104,7 @@ def test_the_signatures_are_those_that_others_call() -> None:
         "(rst_out: 'Any', tile_size: 'int', verbose: 'bool' = False)"
     )
     assert str(inspect.signature(GeoTensor)).replace("'", "") == (
-        "(values: Any, transform: Affine, crs: Any, fill_value_default: Any = 0, "
+        "(values: Any, transform: Affine | Sequence[float], crs: Any, fill_value_default: Any = 0, "
         "attrs: Mapping[str, Any] | None = None, *, nodata: Any = 0) -> GeoTensor"
     )
 

@@ -19,6 +19,9 @@ from data_arrays import a_file, centres, data_array, ramp, saved, told
 from georeader import CogWriter, save_cog, save_tiled_geotiff
 from georeader.export.sources.pixel_centres import Axis, Registration, registration_of
 
+#: Rows from south to north are meant here.
+pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
+
 xarray = pytest.importorskip("xarray", reason="xarray is not installed")
 
 #: Degrees, whose tenths are not floating-point numbers.

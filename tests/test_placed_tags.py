@@ -18,6 +18,9 @@ from georeader.export.geotags import descriptive_tags
 from georeader.export.sources import open_source
 from georeader.export.spec import ExportSpec, plan_export
 
+#: Rows from south to north are meant here.
+pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
+
 NORTH_UP = Affine(10, 0, 500000, 0, -10, 4000000)
 
 #: Rows to the south, to the north, to the west, turned, sheared, mirrored, and nowhere.

@@ -16,6 +16,9 @@ from rasterio.crs import CRS
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import GeoreferenceError, MetadataError, MetadataWarning, ReadError
 
+#: Rows from south to north are meant here.
+pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
+
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
 
 #: A projection that no EPSG code stands for.
@@ -268,6 +271,7 @@ def test_a_place_that_is_none_is_refused(place: dict[str, Any], message: str, ma
         save_cog(make_tensor(**place), tmp_path / "out.tif")
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN pixels in band:georeader.errors.FillValueWarning")
 def test_nothing_of_the_callers_is_changed(make_tensor: Any, tmp_path: Path) -> None:
     tensor = make_tensor((2, 600, 600), "float32", fill_value_default=-1, attrs={"descriptions": ["a", "b"]})
     tensor[:, :9] = np.nan

@@ -117,7 +117,7 @@ def test_memory_layout_does_not_matter(save: Any, layout: str, make_tensor: Any,
     values = _layouts()[layout]
     before = values.copy()
 
-    save(make_tensor((1, 1, 1)).__class__(values, *_place()), tmp_path / "out.tif")
+    save(make_tensor((1, 1, 1)).__class__(values, *_place(), 0), tmp_path / "out.tif")
 
     np.testing.assert_array_equal(read(tmp_path / "out.tif"), before)
     np.testing.assert_array_equal(values, before)
@@ -151,6 +151,7 @@ def test_a_raster_of_nothing_but_nodata_comes_back(
     good_cog(tmp_path / "out.tif")
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN pixels in band:georeader.errors.FillValueWarning")
 @pytest.mark.parametrize("nodata", [None, np.nan, -9999.0])
 def test_nan_comes_back_whatever_the_nodata(nodata: float | None, rng: np.random.Generator, tmp_path: Path) -> None:
     values = rng.random((1, 600, 300)).astype("float32")

@@ -28,6 +28,9 @@ from georeader.errors import MetadataWarning, MissingExtraError, OptionError
 from georeader.export.receipt import Receipt
 from georeader.stac import item_of
 
+#: Rows from south to north are meant here.
+pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
+
 #: Or a folder with the real ones.
 SCHEMAS = Path(os.environ.get("GEOREADER_STAC_SCHEMAS", Path(__file__).parent / "stac_schemas"))
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from georeader.geotensor import GeoTensor
     from georeader.ground_control import GroundControlPoints
     from georeader.kept_open import files_kept_open
+    from georeader.profile_options import ProfileOptions
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
     from georeader.window_utils import compare_crs, rasterio_crs, res
@@ -32,6 +33,7 @@ __all__ = [
     "GeoTensor",
     "GeoreaderError",
     "GroundControlPoints",
+    "ProfileOptions",
     "RasterioReader",
     "compare_crs",
     "files_kept_open",
@@ -53,6 +55,7 @@ _HOMES = {
     "GeoreaderError": "errors",
     "GroundControlPoints": "ground_control",
     "compare_crs": "window_utils",
+    "ProfileOptions": "profile_options",
     "RasterioReader": "rasterio_reader",
     "files_kept_open": "kept_open",
     "profile_from_dtype": "save",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from georeader.export.pipeline import Wishes
     from georeader.export.receipt import Receipt
     from georeader.export.spec import SourceSpec
+    from georeader.profile_options import Engine, ProfileArg
 
 #: Of ``max_memory``, pixels that were written and wait take so much; the rest is for the export.
 _CANVAS_SHARE = 0.25
@@ -76,10 +77,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         nodata: float | None = None,
         descriptions: Sequence[str | None] | None = None,
         tags: Mapping[str, Any] | None = None,
-        profile_arg: Mapping[str, Any] | None = None,
+        profile_arg: ProfileArg | None = None,
         fs: Any = None,
         dir_tmpfiles: str | os.PathLike[str] | None = None,
-        engine: str = "auto",
+        engine: Engine = "auto",
         verify: bool = False,
         durable: bool = False,
         overwrite: bool = True,

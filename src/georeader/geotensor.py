@@ -15,13 +15,14 @@ from georeader import band_attrs, geotensor_numpy, geotensor_select, pixel_attrs
 from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
 from georeader.georeferenced import Georeferenced
+from georeader.geotensor_operators import Operators
 from georeader.pixels import plain_pixels, split_mask
 from georeader.unsaid import UNSAID, Unsaid
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
 
 
-class GeoTensor(np.ndarray[Any, Any], Georeferenced):
+class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore[misc]
     """An array of 2 to 4 dimensions whose last two are (row, column), with transform and CRS.
 
     The axes are (row, column), (band, row, column) or (time, band, row, column). Arithmetic, slicing,
@@ -54,7 +55,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
     def __new__(
         cls,
         values: Any,
-        transform: Affine,
+        transform: Affine | Sequence[float],
         crs: Any,
         fill_value_default: Any = Unsaid(0),  # noqa: B008 - it never changes
         attrs: Mapping[str, Any] | None = None,
@@ -85,7 +86,7 @@ class GeoTensor(np.ndarray[Any, Any], Georeferenced):
                 "(band, row, column) or (time, band, row, column)"
             )
         tensor = array.view(cls)
-        tensor.transform = transform
+        tensor.transform = window_utils.normalise_transform(transform)
         tensor.crs = crs
         fill = _one_fill_value(fill_value_default, nodata)
         said = not isinstance(fill, Unsaid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from georeader.where import Where
 if TYPE_CHECKING:
     from georeader.abstract_reader import GeoData
     from georeader.export.receipt import Receipt
+    from georeader.profile_options import Engine, ProfileArg, ProfileOptions
 
     # Any object with write(bytes), too.
     Destination = str | os.PathLike[str] | Any
@@ -59,13 +60,13 @@ def save_cog(  # noqa: PLR0913
     path_tiff_save: Destination,
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
-    profile_arg: Mapping[str, Any] | None = None,
+    profile_arg: ProfileArg | None = None,
     fs: Any = None,
     nodata: float | None = None,
     *,
     dir_tmpfiles: str | os.PathLike[str] | None = None,
-    profile: Mapping[str, Any] | None = None,
-    engine: str = "auto",
+    profile: ProfileArg | None = None,
+    engine: Engine = "auto",
     verify: bool = False,
     durable: bool = False,
     overwrite: bool = True,
@@ -168,14 +169,14 @@ def save_tiled_geotiff(  # noqa: PLR0913
     path_tiff_save: Destination,
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
-    profile_arg: Mapping[str, Any] | None = None,
+    profile_arg: ProfileArg | None = None,
     fs: Any = None,
     nodata: float | None = None,
     *,
     dir_tmpfiles: str | os.PathLike[str] | None = None,
-    profile: Mapping[str, Any] | None = None,
+    profile: ProfileArg | None = None,
     blocksize: int = Unsaid(BLOCKSIZE_DEFAULT),
-    engine: str = "auto",
+    engine: Engine = "auto",
     verify: bool = False,
     durable: bool = False,
     overwrite: bool = True,
@@ -291,7 +292,8 @@ def _save_cog(
         raise ShapeError(f"out_np is of shape {pixels.shape}; _save_cog takes (band, row, column)")
     place = {name: profile[keys[name]] for name in ("transform", "crs")}
     tensor = GeoTensor(pixels, **place, fill_value_default=None)
-    save_cog(tensor, path_tiff_save, descriptions, tags, profile, fs, dir_tmpfiles=dir_tmpfiles)
+    options = cast("ProfileOptions", profile)
+    save_cog(tensor, path_tiff_save, descriptions, tags, options, fs, dir_tmpfiles=dir_tmpfiles)
 
 
 def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
