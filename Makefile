@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_MODULES := tests/foreign/node/node_modules tests/servers/node/node_modules
+NODE_MODULES := tests/foreign/node/node_modules tests/servers/node/node_modules tests/checkers/node/node_modules
 NGINX := tests/servers/debian
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements/pinned.txt
 BENCH := benchmarks/.venv
@@ -85,9 +85,10 @@ $(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt
 		--editable '.[bench]'
 	@touch $@
 
-# A reader and a server in the tests run under Node. Without npm they are left out, and their tests say so.
+# A reader, a server and a type checker in the tests run under Node. Without npm they are left out, and their tests say so.
 tests/foreign/node/node_modules: NODE_PACKAGE := geotiff.js
 tests/servers/node/node_modules: NODE_PACKAGE := Azurite
+tests/checkers/node/node_modules: NODE_PACKAGE := pyright
 
 $(NODE_MODULES): %/node_modules: %/package.json %/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "no npm: tests that need $(NODE_PACKAGE) are skipped"; \

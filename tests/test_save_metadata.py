@@ -260,7 +260,7 @@ def test_metadata_that_do_not_fit_the_bands_are_refused(
     ("place", "message"),
     [
         ({"crs": "EPSG:999999"}, "crs='EPSG:999999' is not a CRS that PROJ knows"),
-        ({"crs": "somewhere"}, "is no CRS"),
+        ({"crs": "somewhere"}, "is not a CRS"),
         ({"transform": Affine(0, 0, 1, 0, 0, 2)}, "pixels of no area"),
         ({"transform": Affine(float("nan"), 0, 1, 0, 1, 2)}, "pixels of no area"),
         ({"transform": "north"}, "no affine transform"),

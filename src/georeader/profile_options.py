@@ -38,10 +38,10 @@ YesNo: TypeAlias = bool | Literal["YES", "NO", "yes", "no"]
 Integer: TypeAlias = int | str
 Real: TypeAlias = float | str
 _PredictorName: TypeAlias = Literal[
-    "auto", "no", "none", "yes", "standard", "floating_point", "AUTO", "NO", "NONE", "YES", "STANDARD",
-    "FLOATING_POINT",
+    "no", "none", "yes", "standard", "floating_point", "NO", "NONE", "YES", "STANDARD", "FLOATING_POINT",
 ]  # fmt: skip
-Predictor: TypeAlias = _PredictorName | Literal[1, 2, 3, "1", "2", "3"]
+OverviewPredictor: TypeAlias = _PredictorName | Literal[1, 2, 3, "1", "2", "3"]
+Predictor: TypeAlias = OverviewPredictor | Literal["auto", "AUTO"]
 BigTiff: TypeAlias = Literal["yes", "no", "if_needed", "if_safer", "YES", "NO", "IF_NEEDED", "IF_SAFER"]
 Interleave: TypeAlias = Literal["pixel", "band", "PIXEL", "BAND"]
 Photometric: TypeAlias = Literal[
@@ -96,7 +96,7 @@ class _LowerCase(TypedDict, total=False):
     warp_resampling: WarpResampling | Enum
     overview_compress: Codec | Enum
     overview_quality: Integer
-    overview_predictor: Predictor
+    overview_predictor: OverviewPredictor
     max_z_error_overview: Real
     statistics: Statistics
     nbits: Integer
@@ -154,7 +154,7 @@ class _UpperCase(TypedDict, total=False):
     WARP_RESAMPLING: WarpResampling | Enum
     OVERVIEW_COMPRESS: Codec | Enum
     OVERVIEW_QUALITY: Integer
-    OVERVIEW_PREDICTOR: Predictor
+    OVERVIEW_PREDICTOR: OverviewPredictor
     MAX_Z_ERROR_OVERVIEW: Real
     STATISTICS: Statistics
     NBITS: Integer
