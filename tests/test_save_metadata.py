@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import xml.dom.minidom
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import GeoreferenceError, MetadataError, MetadataWarning, ReadError
+from georeader.export import tiff
 
 #: Rows from south to north are meant here.
 pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
@@ -394,3 +396,77 @@ def test_a_transform_close_to_the_identity_is_not_taken_for_it(make_tensor: Any,
     save_cog(make_tensor(transform=transform), tmp_path / "out.tif")
 
     assert RasterioReader(tmp_path / "out.tif").transform[:6] == transform[:6]
+
+
+#: What XML 1.0 does not have, and so no metadata of GDAL's.
+NOT_IN_XML = ["\ufffe", "\uffff", "\ud800", "\udfff", "\x0b", "\x00"]
+
+
+@pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
+@pytest.mark.parametrize("character", NOT_IN_XML, ids=ascii)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        lambda text: ({}, {"tags": {"key": text}}),
+        lambda text: ({}, {"tags": {text: "value"}}),
+        lambda text: ({}, {"tags": {"TIFFTAG_ARTIST": text}}),
+        lambda text: ({}, {"descriptions": [text]}),
+        lambda text: ({"descriptions": [text]}, {}),
+        lambda text: ({"units": [text]}, {}),
+    ],
+    ids=["tag", "key", "TIFF's own tag", "description", "description of the source", "unit"],
+)
+def test_a_character_that_xml_does_not_have_is_refused(
+    arguments: Any, character: str, save: Any, make_tensor: Any, tmp_path: Path
+) -> None:
+    attrs, options = arguments(f"a{character}b")
+
+    with pytest.raises(MetadataError):
+        save(make_tensor((1, 20, 20), attrs=attrs), tmp_path / "out.tif", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("character", NOT_IN_XML[:4], ids=ascii)
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        lambda text: {"tags": {"key": text}},
+        lambda text: {"band_tags": [{"key": text}]},
+        lambda text: {"namespaces": {"OURS": {"key": text}}},
+        lambda text: {"attribute_tables": [f"<GDALRasterAttributeTable>{text}</GDALRasterAttributeTable>"]},
+    ],
+    ids=["tag", "tag of a band", "tag of a namespace", "attribute table"],
+)
+def test_a_character_of_a_source_that_xml_does_not_have_is_left_out_with_a_warning(
+    attrs: Any, character: str, make_tensor: Any, tmp_path: Path
+) -> None:
+    with pytest.warns(MetadataWarning, match="left out"):
+        save_cog(make_tensor((1, 20, 20), attrs=attrs(f"a{character}b")), tmp_path / "out.tif")
+
+    found = tiff.read_first_directory((tmp_path / "out.tif").read_bytes())
+    for text in [tag.data for tag in found if tag.number == tiff.TagNumber.GDAL_METADATA]:
+        xml.dom.minidom.parseString(text.rstrip(b"\0"))
+
+
+@pytest.mark.parametrize(
+    "character", ["\ufdd0", "\U0001fffe", "\x7f", "\x85", "\u2028", "\ufffd", "\U0010ffff"], ids=ascii
+)
+def test_every_character_of_xml_comes_back(character: str, make_tensor: Any, tmp_path: Path) -> None:
+    text = f"a{character}b"
+
+    save_cog(make_tensor((1, 20, 20)), tmp_path / "out.tif", tags={"key": text}, descriptions=[text])
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        assert (dataset.tags()["key"], dataset.descriptions) == (text, (text,))
+
+
+def test_cog_writer_refuses_a_character_that_xml_does_not_have(tmp_path: Path) -> None:
+    with pytest.raises(MetadataError, match="ufffe"):
+        CogWriter(
+            tmp_path / "out.tif",
+            shape=(20, 20),
+            dtype="uint8",
+            transform=Affine(1, 0, 0, 0, -1, 0),
+            crs=3857,
+            tags={"key": "a\ufffe"},
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import operator
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +29,9 @@ Namespaces = tuple[tuple[str, Tags], ...]
 
 #: What the tags of a band that GDAL derives from its pixels begin with.
 STATISTICS_PREFIX = "STATISTICS_"
+
+#: What XML 1.0 does not have (section 2.2, Char).
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 #: Tags that GDAL derives from the file itself: copied from another file they would say what is not so.
 _DERIVED_TAGS = RECORDING_TAGS
@@ -231,10 +235,12 @@ def tag_problem(key: Any, value: str, *, is_band: bool = False) -> str | None:
         return "GDAL drops empty values; leave the key out"
     if value[0].isspace():
         return "GDAL drops white space at the start of a value; strip it"
-    if any(
-        (ord(character) < 32 and character not in "\t\n\r") or 0xD800 <= ord(character) < 0xE000 for character in value
-    ):
-        return "control characters and lone surrogates do not survive in TIFF's metadata"
+    found = _NOT_IN_XML.search(value)
+    if found:
+        return (
+            f"{found[0]!r} is not a character of XML 1.0, in which GDAL keeps metadata: control characters, lone "
+            "surrogates, U+FFFE and U+FFFF; leave it out"
+        )
     return None
 
 
@@ -299,7 +305,10 @@ def _attribute_table(table: Any, where: str) -> str | None:
         return None
     if not isinstance(table, str) or not table.strip().startswith("<GDALRasterAttributeTable"):
         raise MetadataError(f"{where} is not GDAL's XML of a raster attribute table (<GDALRasterAttributeTable>)")
-    return table.strip()
+    kept, lost = _NOT_IN_XML.subn("", table.strip())
+    if lost:
+        warn_caller(f"{where}: {lost} characters that XML 1.0 does not have are left out", MetadataWarning)
+    return kept
 
 
 def _control_points(gcps: Any) -> GroundControlPoints | None:
