@@ -275,7 +275,7 @@ def test_a_place_that_is_none_is_refused(place: dict[str, Any], message: str, ma
 
 @pytest.mark.filterwarnings("ignore:.*NaN pixels in band:georeader.errors.FillValueWarning")
 def test_nothing_of_the_callers_is_changed(make_tensor: Any, tmp_path: Path) -> None:
-    tensor = make_tensor((2, 600, 600), "float32", fill_value_default=-1, attrs={"descriptions": ["a", "b"]})
+    tensor = make_tensor((2, 600, 600), "float32", fill_value_default=np.nan, attrs={"descriptions": ["a", "b"]})
     tensor[:, :9] = np.nan
     before = (tensor.values.copy(), dict(tensor.attrs), tensor.transform, tensor.crs)
     tags, descriptions, profile = {"a": 1}, ["x", "y"], {"compress": "zstd", "crs": "EPSG:32630"}
