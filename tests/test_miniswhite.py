@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import tifffile
 from affine import Affine
+from rasterio.vrt import WarpedVRT
 
 from foreign.processes import look_by_imagemagick, need
 from foreign.readers import see_by_pillow
@@ -117,6 +119,25 @@ def test_every_source_tells_of_it(bits: int, kind: str, tmp_path: Path) -> None:
     save_cog(kinds(path)[kind](), tmp_path / "out.tif")
 
     assert declared(tmp_path / "out.tif") == {(0, bits, ())}
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("uint8", 1), ("uint8", 4), ("uint8", 8), ("uint16", 16)])
+def test_a_warp_tells_of_it(dtype: str, bits: int, tmp_path: Path) -> None:
+    """GDAL says nothing of it in a WarpedVRT itself."""
+    with rasterio.open(source(tmp_path / "source.tif", dtype, bits)) as dataset, WarpedVRT(dataset) as warped:
+        save_cog(warped, tmp_path / "out.tif")
+
+    assert declared(tmp_path / "out.tif") == {(0, bits, ())}
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_a_vrt_keeps_the_appearance_by_gdals_colour_table(bits: int, tmp_path: Path) -> None:
+    rasterio.shutil.copy(source(tmp_path / "source.tif", bits=bits), tmp_path / "source.vrt", driver="VRT")
+    save_cog(tmp_path / "source.vrt", tmp_path / "out.tif")
+
+    ((photometric, _, _),) = declared(tmp_path / "out.tif")
+    assert photometric == 3
+    np.testing.assert_array_equal(see_by_pillow(tmp_path / "out.tif"), see_by_pillow(tmp_path / "source.tif"))
 
 
 @every_depth

@@ -15,6 +15,7 @@ import tifffile
 from affine import Affine
 from rasterio.enums import ColorInterp, PhotometricInterp
 
+from by_command import run
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import MetadataError, OptionError
 
@@ -235,6 +236,19 @@ def test_cog_writer_takes_the_option_and_the_colours_of_its_template(engine: str
             writer.write(raster.values, rasterio.windows.Window(0, 0, 300, 300))
 
         assert declared(tmp_path / "out.tif") == expected
+
+
+@pytest.mark.parametrize("command", ["cog", "tile"])
+def test_the_command_line_takes_the_option(command: str, tmp_path: Path) -> None:
+    save_cog(tensor("gray undefined undefined"), tmp_path / "in.tif")
+
+    done = run(command, tmp_path / "in.tif", tmp_path / "out.tif", "--profile", "photometric=rgb")
+    refused = run(command, tmp_path / "in.tif", tmp_path / "no.tif", "--profile", "photometric=palette")
+
+    assert (done.exit_code, declared(tmp_path / "out.tif")) == (0, (RGB, ()))
+    assert refused.exit_code == 2
+    assert "there is no colour table" in refused.stderr
+    assert not (tmp_path / "no.tif").exists()
 
 
 @pytest.mark.parametrize(

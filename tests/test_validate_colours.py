@@ -72,10 +72,6 @@ def test_rgb_that_gdal_declares_of_other_bands_is_reported(interps: str, tmp_pat
     assert codes(gdals_copy(tmp_path / "a.tif", interps)) == {"photometric"}
 
 
-def test_alpha_that_is_none_is_reported(tmp_path: Path) -> None:
-    assert codes(gdals_file(tmp_path / "a.tif", "MINISBLACK", "gray magenta", ALPHA="YES")) == {"photometric"}
-
-
 def test_the_message_names_both(tmp_path: Path) -> None:
     path = gdals_file(tmp_path / "a.tif", "MINISBLACK", "red green blue")
 
@@ -124,6 +120,7 @@ def test_extra_samples_that_contradict_tiff_are_reported(
         ({"samples": 1, "photometric": 3, "interpretations": ((0, "palette"), (9, "red"))}, set()),
         ({"samples": 2, "extra_samples": (0,), "interpretations": ((1, "alpha"),)}, {"photometric"}),
         ({"samples": 2, "extra_samples": (1,), "interpretations": ((1, "alpha"),)}, set()),
+        ({"samples": 2, "extra_samples": (2,), "interpretations": ((1, "nir"),)}, {"photometric"}),
         ({"samples": 1, "photometric": None, "interpretations": ((0, "red"),)}, set()),
     ],
 )

@@ -465,7 +465,8 @@ def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
 
 def _photometric_of(dataset: Any) -> str | None:
     """Return what GDAL does not tell by colour interpretations: that a grey band's smallest value is white."""
-    return "MINISWHITE" if dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None
+    origin = getattr(dataset, "src_dataset", dataset)  # a WarpedVRT does not tell it of what it warps
+    return "MINISWHITE" if origin.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None
 
 
 def _nbits_of(dataset: Any) -> int | None:
