@@ -313,7 +313,8 @@ def test_a_dataset_of_a_file_is_saved_as_it_is_stored_and_stays_lazy(engine: str
     np.testing.assert_array_equal(found.pixels, np.stack([np.nan_to_num(with_nan()[0], nan=-99)] * 2))
 
 
-def test_what_variables_share_is_computed_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", [{}, {"dtype": "int16", "_FillValue": -1}], ids=["as they are", "packed"])
+def test_what_variables_share_is_computed_once(encoding: dict[str, Any], tmp_path: Path) -> None:
     dask_array = pytest.importorskip("dask.array", reason="dask is not installed")
     counts = np.zeros(7, int)
 
@@ -325,6 +326,8 @@ def test_what_variables_share_is_computed_once(tmp_path: Path) -> None:
     shared = dask_array.map_blocks(read, chunks=((100,) * 7, (300,)), dtype="float32", meta=np.empty((0, 0), "float32"))
     coords = centres(TRANSFORM, (700, 300))
     dataset = xarray.Dataset({name: (("y", "x"), shared * factor) for name, factor in (("a", 1), ("b", 2))}, coords)
+    for name in ("a", "b"):
+        dataset[name].encoding = encoding
 
     found = saved(dataset, tmp_path)
 

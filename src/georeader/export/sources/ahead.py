@@ -159,13 +159,13 @@ def _place(wanted: Box, part: Box, pixels: NDArray[Any], mask: Mask, window: tup
         window[1][target[1:]] = mask
 
 
-def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, among: range, most_px: int) -> list[Box]:
+def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, bands: range, most_px: int) -> list[Box]:
     """Return boxes that are spread over a raster, and are chunks of it where those are not too large.
 
     Args:
         spec: The raster.
         chunks: How it is stored; None: not known.
-        among: Bands that are looked at; chunks end with them.
+        bands: Bands that are looked at.
         most_px: Pixels of a box at most.
 
     Returns:
@@ -173,18 +173,14 @@ def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, among: range, most_px: 
     """
     free = _edges(spec.height_px), _edges(spec.width_px)
     rows, columns = (chunks.row_edges_px or free[0], chunks.column_edges_px or free[1]) if chunks is not None else free
-    bands: tuple[int, ...] = (0, spec.count)
-    if not spec.has_mask:
-        edges = () if chunks is None else chunks.band_edges
-        bands = tuple(sorted({among.start, among.stop, *(edge for edge in edges if edge in among)}))
-    boxes = []
-    for place in (0.0, 0.5, 1.0):
-        ranges = []
-        for edges in (bands, rows, columns):
-            number = round(place * (len(edges) - 2))
-            ranges.append(range(edges[number], edges[number + 1]))
-        boxes.append(_cut(Box(*ranges), most_px))
+    boxes = (_cut(Box(bands, _chunk_at(place, rows), _chunk_at(place, columns)), most_px) for place in (0.0, 0.5, 1.0))
     return list(dict.fromkeys(boxes))
+
+
+def _chunk_at(place: float, edges: tuple[int, ...]) -> range:
+    """Return the chunk at a place between 0, the first, and 1, the last."""
+    number = round(place * (len(edges) - 2))
+    return range(edges[number], edges[number + 1])
 
 
 def _edges(size_px: int) -> tuple[int, ...]:

@@ -116,22 +116,27 @@ class Packing:
         """
         if not self.may_lose(values.dtype) or values.dtype.kind not in "iuf":
             return None
-        numbers = values.astype(np.float64)
-        offsets = _along_bands(self.offsets, bands, numbers) if self.offsets else 0.0
-        scales = _along_bands(self.scales, bands, numbers) if self.scales else 1.0
         with np.errstate(invalid="ignore", over="ignore"):
-            stored = np.rint((numbers - offsets) / scales)
-            lost = np.abs(stored * scales + offsets - numbers) > self._rounding(values.dtype, numbers, offsets)
+            if self.scales or self.offsets:
+                stored, lost = self._lost_by_steps(values, bands)
+            else:
+                stored = np.rint(values)
+                lost = (stored != values) & (values == values)
             if self.is_of_file and self.fill is not None and values.dtype.kind == "f":
                 lost |= stored == self.fill
         return values[lost][0] if lost.any() else None
 
-    def _rounding(self, dtype: np.dtype[Any], numbers: NDArray[Any], offsets: Any) -> Any:
-        """Return what unpacking rounds away: it multiplies and adds in the values' own precision."""
-        if not self.scales and not self.offsets:
-            return 0.0
-        eps = np.finfo(dtype if dtype.kind == "f" else np.float64).eps
-        return 2 * float(eps) * (np.abs(numbers) + np.abs(offsets))
+    def _lost_by_steps(self, values: NDArray[Any], bands: range) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return what is stored, and which values are not a whole number of steps.
+
+        Unpacking multiplies and adds in the values' own precision, and rounds as much away.
+        """
+        numbers = values.astype(np.float64)
+        offsets = _along_bands(self.offsets, bands, numbers) if self.offsets else 0.0
+        scales = _along_bands(self.scales, bands, numbers) if self.scales else 1.0
+        eps = float(np.finfo(values.dtype if values.dtype.kind == "f" else np.float64).eps)
+        stored = np.rint((numbers - offsets) / scales)
+        return stored, np.abs(stored * scales + offsets - numbers) > 2 * eps * (np.abs(numbers) + np.abs(offsets))
 
     def unpacked(self, dtype: np.dtype[Any], missing: Any) -> Packing:
         """Return how values are stored as they are, where what was missing in the file is NaN.
@@ -229,18 +234,23 @@ def fitting(source: Source, packing: Packing, parts: Sequence[range], *, may_rea
                 return source, lost
         return source, None
     ahead = AheadSource(source)
-    for bands in parts if may_read else ():
-        for box in boxes_ahead(spec, source.chunks, bands, _AHEAD_PX // len(parts)):
-            values = visible(*ahead.read_ahead(box))
-            lost = packing.lost_value(values, box.bands)
-            if lost is not None:
-                return ahead, lost
-            valid = values[values == values]
-            if spec.has_mask or (valid.size and valid.min() < valid.max()):
-                break
-        if spec.has_mask:  # all bands were read at once
+    chunks = source.chunks
+    # Variables are read at once, since they may have tasks in common; of a single one its first chunk of bands is.
+    first = spec.count if chunks is None or spec.has_mask or len(parts) > 1 else chunks.band_edges[1]
+    for box in boxes_ahead(spec, chunks, range(first), _AHEAD_PX) if may_read else ():
+        values = visible(*ahead.read_ahead(box))
+        lost = packing.lost_value(values, box.bands)
+        if lost is not None:
+            return ahead, lost
+        if all(_varies(values[part.start : part.stop]) for part in parts):
             break
     return ahead, None
+
+
+def _varies(values: NDArray[Any]) -> bool:
+    """Return whether values differ: those that are all alike may be whole numbers by chance."""
+    valid = values[values == values]
+    return bool(valid.size and valid.min() < valid.max())
 
 
 def visible(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
