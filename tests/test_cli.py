@@ -508,6 +508,45 @@ def test_python_runs_the_package(source: Path, tmp_path: Path) -> None:
     assert (save.returncode, RasterioReader(tmp_path / "out.tif").overviews()) == (0, [2, 4])
 
 
+def test_an_interrupted_batch_says_how_far_it_came(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.tif").write_bytes(source.read_bytes())
+
+    def interrupted(path: str, *arguments: Any, **options: Any) -> Any:
+        if path.endswith("b.tif"):
+            raise KeyboardInterrupt
+        return save_cog(path, *arguments, **options)
+
+    monkeypatch.setattr("georeader.save.save_cog", interrupted)
+
+    done = run("cog", tmp_path / "[abc].tif", tmp_path / "out")
+
+    assert (done.exit_code, done.stderr) == (130, "1 saved, 2 not begun or interrupted\nInterrupted.\n")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.tif"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "says"),
+    [
+        (["--compress", "zstd"], 0, ""),
+        (["--compress", "zstd", "--profile", "compress=lzma"], 2, "--compress and --profile compress set the same"),
+        (["--nodata", "300000"], 2, "Error: --nodata 300000 can't be held by uint16"),
+    ],
+    ids=["zstd", "contradiction", "nodata"],
+)
+def test_options_mean_the_same_in_rio(typed: list[str], code: int, says: str, source: Path, tmp_path: Path) -> None:
+    rio = str(Path(sys.executable).with_name("rio"))
+    command = [rio, "georeader", "cog", str(source), str(tmp_path / "out.tif"), *typed]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert (tmp_path / "out.tif").exists() == (code == 0)
+
+
 def test_it_is_a_plugin_of_rio(source: Path, tmp_path: Path) -> None:
     rio = str(Path(sys.executable).with_name("rio"))
     done = subprocess.run(

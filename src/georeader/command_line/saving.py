@@ -82,22 +82,21 @@ def save_each(
     Returns:
         The exit code, the worst of all.
     """
-    counts = {"saved": 0, "failed": 0, "not begun": len(found.pairs)}
+    todo = "not begun or interrupted"
+    counts = {"saved": 0, "failed": len(found.errors), todo: len(found.pairs)}
     code = printing.DONE
     try:
         for pattern, error in found.errors:
             code = max(code, printing.tell_failure(error, {"source": redact_url(pattern)}, as_json=as_json))
-            counts["failed"] += 1
         for source, destination in found.pairs:
-            counts["not begun"] -= 1
-            counts["failed"] += 1
             try:
                 receipt = _save_one(save, source, destination, arguments, is_shown=is_shown)
             except GeoreaderError as error:
+                _count(counts, todo, "failed")
                 named = {"source": redact_url(source), "path": redact_url(destination)}
                 code = max(code, printing.tell_failure(error, named, as_json=as_json))
                 continue
-            counts["saved"], counts["failed"] = counts["saved"] + 1, counts["failed"] - 1
+            _count(counts, todo, "saved")
             if as_json:
                 printing.print_json({"source": redact_url(source)} | receipt.to_dict())
             elif destination != STANDARD_OUTPUT:
@@ -106,6 +105,11 @@ def save_each(
         if sum(counts.values()) > 1:
             printing.print_summary(counts)
     return code
+
+
+def _count(counts: dict[str, int], before: str, after: str) -> None:
+    counts[before] -= 1
+    counts[after] += 1
 
 
 def _save_one(
