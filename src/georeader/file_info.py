@@ -26,7 +26,7 @@ from georeader.export.recorded_resampling import RESAMPLING_TAG, recorded_resamp
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
 from georeader.kept_open import opened
 from georeader.remote.log_redaction import redacted_logs
-from georeader.remote.reading import RasterPath
+from georeader.remote.reading import RasterPath, raster_path
 from georeader.remote.redaction import Redactor, redact_url, secrets_of_url
 from georeader.wide_nodata import read_wide_nodata
 from georeader.window_utils import regrid
@@ -38,6 +38,9 @@ RIO_ENV_OPTIONS_DEFAULT = {
     "GDAL_HTTP_MULTIPLEX": "YES",
 }
 
+#: A GeoTIFF of a store or a server, as GDAL takes it, and not one in an archive.
+_PLAIN_TIFF = re.compile(r"^(?:[a-z0-9]+://|/vsi(?!zip|tar|gzip)[a-z0-9_]+/(?!vsi))[^?#!]*\.(tiff?)$", re.IGNORECASE)
+
 #: Domains of GDAL's that say what stands elsewhere: in the pixels, in other calls, or in other files.
 _OWN_DOMAINS = frozenset({
     "IMAGE_STRUCTURE", "SUBDATASETS", "RPC", "GEOLOCATION", "LocationInfo", "xml:VRT", "vrt_sources", "rio_overview",
@@ -48,9 +51,33 @@ _OWN_DOMAINS = frozenset({
 _REMOTE = re.compile(r"(^|\+)(?!(file|zip|tar|gzip)\b)[a-z0-9]+://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\b")
 
 
-def default_options(path: str) -> dict[str, str]:
-    """Give the GDAL options for reading ``path``: none where it is on this machine."""
-    return dict(RIO_ENV_OPTIONS_DEFAULT) if _REMOTE.search(path) else {}
+def default_options(path: str, fs: Any = None) -> dict[str, str]:
+    """Return the GDAL options for reading a raster: none where it is on this machine.
+
+    Folders of stores and servers are not listed. Beside a GeoTIFF, and beside what Python reads, GDAL asks for the
+    sidecars of `georeader.remote.reading.sidecars_to_read` by name: three requests where there are none, once in a
+    process. Other names, with a query say, have no sidecars.
+
+    Args:
+        path: Where it is.
+        fs: As `RasterioReader` takes it.
+
+    Raises:
+        ReadError: As `georeader.remote.reading.raster_path`.
+    """
+    is_remote = fs is not None or bool(_REMOTE.search(path))
+    if is_remote and raster_path(path, fs).container is not None:
+        return {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
+    if not is_remote:
+        return {}
+    plain = _PLAIN_TIFF.match(path)
+    if plain is None:
+        return dict(RIO_ENV_OPTIONS_DEFAULT)
+    read = (f".{plain[1]}", f".{plain[1]}.aux.xml", f".{plain[1]}.msk", ".tfw")
+    return RIO_ENV_OPTIONS_DEFAULT | {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+        "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(read),
+    }
 
 
 @contextmanager
@@ -194,6 +221,13 @@ class FileInfo:
 
 def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     return {domain: dict(tags) for domain, tags in namespaces.items()}
+
+
+def placed_by_world_file(info: FileInfo, path: RasterPath) -> FileInfo:
+    """Return a file's metadata with the transform of the world file beside it, where the file itself is not placed."""
+    is_placed = info.transform != Affine.identity() or info.gcps is not None
+    world = None if is_placed else path.world_file()
+    return info if world is None else replace(info, transform=world)
 
 
 def check_size(dataset: Any, info: FileInfo, name: str) -> None:

@@ -23,6 +23,7 @@ from georeader.file_info import (
     check_size,
     default_options,
     open_dataset,
+    placed_by_world_file,
     read_file_info,
     read_mask,
 )
@@ -93,10 +94,11 @@ class RasterioReader(Georeferenced):
         """
         self.path = os.fsdecode(path)
         self.fs = fs
-        self.rio_env_options = dict(default_options(self.path) if rio_env_options is None else rio_env_options)
+        self.rio_env_options = dict(default_options(self.path, fs) if rio_env_options is None else rio_env_options)
         self.overview_level: int | None = None
-        with self._open() as dataset:
-            self._info: FileInfo = read_file_info(dataset)
+        found = raster_path(self.path, fs)
+        with open_dataset(found, self.rio_env_options) as dataset:
+            self._info: FileInfo = placed_by_world_file(read_file_info(dataset), found)
         if overview_level is not None:
             self.overview_level = self._level(overview_level, len(self.overviews()))
             with self._open() as dataset:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import rasterio
+from affine import Affine, loadsw
 from rasterio._path import SCHEMES
 from rasterio.abc import FileContainer
 
@@ -64,6 +65,13 @@ class RasterPath:
     def failure(self) -> ReadError | None:
         """Say why the last read failed, where GDAL was not told."""
         return None if self.container is None else self.container.failure()
+
+    def world_file(self) -> Affine | None:
+        """Read the transform of the world file beside it, where GDAL does not; None if there is none.
+
+        rasterio's openers tell GDAL that text files end before their first byte (seen with 1.4.4 and 1.5.2).
+        """
+        return None if self.container is None else self.container.world_file()
 
     @property
     def redactor(self) -> Redactor:
@@ -153,11 +161,12 @@ def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
 
 def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
     redactor = _redactor_of(filesystem)
+    # Filesystems that are not built on asyncio hold one connection, which threads must not share at once.
+    turn = nullcontext() if getattr(filesystem, "async_impl", False) else threading.Lock()
 
-    def open_it() -> RangedObject:
-        size_bytes = int(filesystem.info(path)["size"])
-        # Those that are not built on asyncio hold one connection, which is no thing for several threads.
-        turn = nullcontext() if getattr(filesystem, "async_impl", False) else threading.Lock()
+    def open_it(path: str) -> RangedObject:
+        with turn:
+            size_bytes = int(filesystem.info(path)["size"])
 
         def fetch(start: int, stop: int) -> bytes:
             with turn, redacted_logs(redactor):
@@ -177,24 +186,29 @@ def _is_utf8(path: str) -> bool:
 
 def _by_python(path: str, name: str) -> _Opened:
     """Read a local file whose name GDAL does not take."""
+    shown = redact_url(path)
 
-    def fetch(start: int, stop: int) -> bytes:
-        with open(path, "rb") as file:  # noqa: PTH123  (of the path as it is given)
-            file.seek(start)
-            return file.read(stop - start)
+    def open_it(given: str) -> RangedObject:
+        if not given.startswith(shown):
+            raise FileNotFoundError(given)
+        real = path + given.removeprefix(shown)  # the raster, or a sidecar
 
-    def open_it() -> RangedObject:
-        with open(path, "rb") as file:  # noqa: PTH123
+        def fetch(start: int, stop: int) -> bytes:
+            with open(real, "rb") as file:  # noqa: PTH123  (of the path as it is given)
+                file.seek(start)
+                return file.read(stop - start)
+
+        with open(real, "rb") as file:  # noqa: PTH123
             return RangedObject(os.fstat(file.fileno()).st_size, fetch)
 
-    container = _OneFile(redact_url(path), open_it, Failures(name, Redactor(), explain_filesystem))
+    container = _OneFile(shown, open_it, Failures(name, Redactor(), explain_filesystem))
     return container.path, {}, container
 
 
 def _by_obstore(store: Any, key: str, name: str) -> _Opened:
     import obstore
 
-    def open_it() -> RangedObject:
+    def open_it(key: str) -> RangedObject:
         size_bytes = int(obstore.head(store, key)["size"])
         return RangedObject(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
 
@@ -206,12 +220,46 @@ def _redactor_of(fs: Any) -> Redactor:
     return Redactor(secrets_of_options(getattr(fs, "storage_options", None) or getattr(fs, "config", None)))
 
 
-class _OneFile(FileContainer):  # type: ignore[misc]
-    """A folder with one file in it, so that GDAL finds no others beside it."""
+#: World files have six numbers.
+_WORLD_FILE_BYTES = 1024
 
-    def __init__(self, path: str, open_it: Callable[[], RangedObject], failures: Failures) -> None:
-        base = path.rpartition("/")[2]
+
+def sidecars_to_read(name: str) -> tuple[str, ...]:
+    """Return the names of the sidecars that are read beside a remote raster: ``.aux.xml``, mask and world file.
+
+    Args:
+        name: Of the raster, without its folder.
+
+    Example:
+        >>> sidecars_to_read("a.tif")
+        ('a.tif.aux.xml', 'a.tif.msk', 'a.tfw')
+    """
+    stem, _, extension = name.rpartition(".")
+    world = (f"{stem}.{extension[0]}{extension[-1]}w",) if stem and len(extension) > 1 else ()
+    return (f"{name}.aux.xml", f"{name}.msk", *world)
+
+
+class _OneFile(FileContainer):  # type: ignore[misc]
+    """A folder with one raster in it, and beside it those sidecars that tell of its pixels and its place.
+
+    A sidecar is asked for when GDAL looks for it. One that cannot be opened, for whatever reason, is not there: stores
+    answer 403 for objects that are missing, too.
+    """
+
+    def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: Failures) -> None:
+        """Say where the raster is; nothing is opened.
+
+        Args:
+            path: Of the raster in its filesystem.
+            open_it: Opens a path of the filesystem.
+            failures: Says what errors mean.
+        """
+        self._folder, slash, base = path.rpartition("/")
+        self._folder += slash
+        self._given = path
         self.path = f"/georeader/{base}"
+        self._beside: dict[str, RangedObject | None] = {}
+        self._sidecars = sidecars_to_read(base)
         self._open_it = open_it
         self._failures = failures
         self._ranged: RangedObject | None = None
@@ -224,7 +272,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         """
         try:
             with redacted_logs(self._failures.redactor):
-                self._ranged = self._open_it() if self._ranged is None else self._ranged
+                self._ranged = self._open_it(self._given) if self._ranged is None else self._ranged
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
             caught = error
         else:
@@ -249,13 +297,42 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         return RangeFile(self._file(path))
 
     def _file(self, path: str) -> RangedObject:
-        if self._ranged is None or not self.isfile(path):
+        name = path.rpartition("/")[2]
+        found = self._ranged if name == self.path.rpartition("/")[2] else self._sidecar(name)
+        if found is None:
             raise FileNotFoundError(path)
-        return self._ranged
+        return found
+
+    def world_file(self) -> Affine | None:
+        """Return the transform in the world file; None if there is none, or it is not one."""
+        (name,) = self._sidecars[2:] or ("",)
+        ranged = self._sidecar(name)
+        if ranged is None:
+            return None
+        try:
+            text = ranged.read_range(0, min(ranged.size_bytes, _WORLD_FILE_BYTES)).decode("ascii")
+            return loadsw(text)
+        except Exception:  # noqa: BLE001  (clients raise anything; GDAL, too, passes over what is no world file)
+            return None
+
+    def _sidecar(self, name: str) -> RangedObject | None:
+        """Open a sidecar; None if it is not there."""
+        if name not in self._sidecars:
+            return None
+        if name not in self._beside:
+            found = None
+            try:
+                found = self._open_it(self._folder + name)
+            except BaseException as error:  # noqa: BLE001  (clients raise anything; GDAL would not survive Ctrl-C)
+                if self._ranged is not None and not isinstance(error, Exception):
+                    self._ranged.error = error
+            self._beside[name] = found
+        return self._beside[name]
 
     def isfile(self, path: str) -> bool:
-        """Tell whether a path is that of the file."""
-        return path.rpartition("/")[2] == self.path.rpartition("/")[2]
+        """Tell whether a path is that of the raster or of a sidecar."""
+        name = path.rpartition("/")[2]
+        return name == self.path.rpartition("/")[2] or (name in self._sidecars[:2] and self._sidecar(name) is not None)
 
     def isdir(self, path: str) -> bool:
         """Tell that there are no folders."""

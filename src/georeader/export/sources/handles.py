@@ -70,7 +70,8 @@ class OwnHandles:
             with self._lock:
                 self._environment.bound_cache(self._open_count * cache_bytes)
             try:
-                yield handle.dataset
+                with handle.entered():
+                    yield handle.dataset
             except BaseException:
                 self._close(handle)
                 raise
@@ -101,6 +102,16 @@ class _Open:
     def __init__(self, path: RasterPath, options: Mapping[str, Any]) -> None:
         self._context: Context = copy_context()
         self.dataset = self._context.run(path.open, sharing=False, **options)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Let this thread open sidecars as the opening thread does: GDAL opens a mask when it is first read."""
+        tokens = [(name, name.set(value)) for name, value in self._context.items() if "open" in name.name]
+        try:
+            yield
+        finally:
+            for name, token in tokens:
+                name.reset(token)
 
     def close(self) -> None:
         self._context.run(self.dataset.close)
