@@ -163,7 +163,9 @@ class TestSaves:
         assert [one for one in unsigned.requests if "authorization" in one.headers] == []
 
 
-@pytest.mark.parametrize("save", [save_tiled_geotiff, save_cog, "CogWriter"], ids=str)
+@pytest.mark.parametrize(
+    "save", [save_tiled_geotiff, save_cog, "CogWriter"], ids=["save_tiled_geotiff", "save_cog", "CogWriter"]
+)
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
 def test_every_function_that_saves_pays(save: Any, engine: str, paying: FaultProxy, moto: MotoServer) -> None:
     if save == "CogWriter":
