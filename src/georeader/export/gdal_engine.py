@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from georeader.export.receipt import LevelReceipt
 from georeader.export.receipt_facts import facts_of_file, facts_of_spec
 from georeader.export.spec import ExportSpec
 from georeader.export.statistics import BandSummary, summary_of_tags
+from georeader.export.workers import startable_threads, thread_count
 from georeader.wide_nodata import nodata_sidecar
 
 #: The process that imported this module; in its forks, GDAL works on one thread.
@@ -84,8 +86,7 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, *, mask: ND
     _warn_of_metadata(spec)
     driver, options = creation_options(spec, GDALVersion.runtime())
     _check_nbits(pixels, spec)
-    # GDAL's pool of threads does not live on in a forked process: work that waits for it would wait for ever.
-    threads = str(spec.encoding.num_threads) if os.getpid() == IMPORTED_BY_PID else "1"
+    threads = _gdal_threads(spec.encoding.num_threads)
     options["NUM_THREADS"] = threads
     environment = {"GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
     environment |= overview_environment(spec)
@@ -120,6 +121,16 @@ def _warn_of_metadata(spec: ExportSpec) -> None:
         warn_caller(
             f"engine='gdal' leaves out {', '.join(dict.fromkeys(lost))}; engine='stream' writes them", MetadataWarning
         )
+
+
+def _gdal_threads(num_threads: str | int) -> str:
+    """Return what GDAL is told of threads: one, where a pool of them would make it wait forever.
+
+    GDAL's pool does not live on in a forked process, and its driver waits for threads that the system refused to start.
+    """
+    wanted = thread_count(num_threads, os.cpu_count() or 1, sys.maxsize)
+    is_forked = os.getpid() != IMPORTED_BY_PID
+    return "1" if is_forked or startable_threads(wanted) < wanted else str(num_threads)
 
 
 def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,8 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+
+_LOG = logging.getLogger("georeader")
 
 Result = TypeVar("Result")
 
@@ -51,6 +54,8 @@ class Workers(AbstractContextManager["Workers"]):
     def __init__(self, threads: int, *, name: str = "georeader") -> None:
         """Say how many threads to start.
 
+        Where the system allows for fewer, there are fewer; ``threads`` then says how many.
+
         Args:
             threads: Number of them; 0: work is done where its result is taken.
             name: Begins the threads' names.
@@ -64,8 +69,13 @@ class Workers(AbstractContextManager["Workers"]):
         for number in range(self.threads):
             # As daemons: an interpreter that ends does not wait for a read that hangs.
             thread = threading.Thread(target=self._serve, name=f"{self._name}-{number}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system allows no more: a container's limit of processes, say
+                _LOG.info("%s: %d of %d threads could be started: %s", self._name, number, self.threads, error)
+                break
             self._threads.append(thread)
-            thread.start()
+        self.threads = len(self._threads)
         return self
 
     def __exit__(
@@ -81,9 +91,12 @@ class Workers(AbstractContextManager["Workers"]):
             thread.join(max(0.0, deadline - monotonic()) if is_urgent else None)
 
     def submit(self, run: Callable[[], Result]) -> Future[Result]:
-        """Begin a piece of work as soon as a thread is free."""
+        """Begin a piece of work as soon as a thread is free; without threads it is done here and now."""
         future: Future[Result] = Future()
-        self._queue.put((future, run))
+        if self._threads:
+            self._queue.put((future, run))
+        else:
+            _run(future, run)
         return future
 
     def ordered(self, tasks: Iterable[Task[Result]], ahead_bytes: int | None = None) -> Iterator[Result]:
@@ -110,12 +123,16 @@ class Workers(AbstractContextManager["Workers"]):
     def _serve(self) -> None:
         while (item := self._queue.get()) is not None:
             future, run = item
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(run())
-                except BaseException as error:  # noqa: BLE001  (it is raised where the result is taken)
-                    future.set_exception(error)
+            _run(future, run)
             del item, future, run
+
+
+def _run(future: Future[Any], run: Callable[[], Any]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(run())
+        except BaseException as error:  # noqa: BLE001  (it is raised where the result is taken)
+            future.set_exception(error)
 
 
 class InFlight(Generic[Result]):
@@ -204,3 +221,13 @@ def thread_count(num_threads: str | int, cpus: int, tasks: int) -> int:
     """
     wanted = cpus if num_threads == "ALL_CPUS" else int(num_threads)
     return max(1, min(wanted, tasks))
+
+
+def startable_threads(threads: int) -> int:
+    """Return how many of some threads the system allows to start now.
+
+    Args:
+        threads: Number of threads that are wanted.
+    """
+    with Workers(threads, name="georeader-probe") as workers:
+        return workers.threads

@@ -6,7 +6,8 @@ import errno
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -92,6 +93,21 @@ class Failure:
     verdict: Verdict = LASTING
 
 
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise what a client written in Rust could not handle as an Exception, which PyO3's PanicException is not.
+
+    Raises:
+        OSError: The client panicked: without a thread for its runtime, for instance.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise OSError(f"the client stopped: {error}; allow this process more threads") from error
+
+
 def failure_of_answer(
     status: int, code: str, detail: str, retry_after: str | None = None, *, text: str = ""
 ) -> Failure:
@@ -157,7 +173,7 @@ class Failures:
             WriteError: It failed.
         """
         try:
-            with redacted_logs(self.redactor):
+            with redacted_logs(self.redactor), panics_as_errors():
                 return retrying(run, lambda error: self.explain(error).verdict, attempts=attempts)
         except GeoreaderError:
             raise

@@ -23,7 +23,7 @@ from rasterio.abc import FileContainer
 
 from georeader.errors import DestinationError, ReadError
 from georeader.remote.address import Address, local_path_of, parse_address
-from georeader.remote.failures import Failures
+from georeader.remote.failures import Failures, panics_as_errors
 from georeader.remote.filesystems import explain as explain_filesystem
 from georeader.remote.filesystems import filesystem_of, is_filesystem
 from georeader.remote.http_client import requoted
@@ -271,7 +271,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
             ReadError: It can't be.
         """
         try:
-            with redacted_logs(self._failures.redactor):
+            with redacted_logs(self._failures.redactor), panics_as_errors():
                 self._ranged = self._open_it(self._given) if self._ranged is None else self._ranged
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
             caught = error

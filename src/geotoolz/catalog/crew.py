@@ -34,6 +34,8 @@ class Worker(AbstractContextManager["Worker"], Protocol):
 class Crew(AbstractContextManager["Crew"]):
     """Threads, each with a worker of its own, that take rows in order as they come free.
 
+    Where the system allows for fewer threads there are fewer; without any, rows are worked on in the caller's thread.
+
     Leaving the block waits for rows that are being worked on. After Ctrl-C, or another error in the caller's thread, it
     has them end, and waits `PATIENCE_SECONDS` at most: a thread that hangs then ends by itself, and saves nothing.
     """
@@ -72,6 +74,9 @@ class Crew(AbstractContextManager["Crew"]):
         Raises:
             BaseException: What no row is to blame for: a worker that can't be opened, or Ctrl-C.
         """
+        if not self._threads:
+            yield from self._outcomes_here()
+            return
         active = len(self._threads)
         while active:
             message = self._next_message()
@@ -90,8 +95,12 @@ class Crew(AbstractContextManager["Crew"]):
                 continue
 
     def __enter__(self) -> Crew:
-        for thread in self._threads:
-            thread.start()
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError:  # the system allows no more: a container's limit of processes, say
+                del self._threads[number:]
+                break
         return self
 
     def __exit__(
@@ -105,14 +114,19 @@ class Crew(AbstractContextManager["Crew"]):
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - monotonic()) if kind is not None else None)
 
+    def _outcomes_here(self) -> Iterator[tuple[RowPlan, Outcome]]:
+        """Work on rows in this thread."""
+        with self._open_worker(self) as worker:
+            while (plan := self._next_plan()) is not None:
+                outcome = worker.work_on(plan)
+                if outcome.error is not None and self._ends_with_error:
+                    self._is_closed.set()
+                yield plan, outcome
+
     def _serve(self) -> None:
         try:
-            with self._open_worker(self) as worker:
-                while (plan := self._next_plan()) is not None:
-                    outcome = worker.work_on(plan)
-                    if outcome.error is not None and self._ends_with_error:
-                        self._is_closed.set()
-                    self._messages.put((plan, outcome))
+            for done in self._outcomes_here():
+                self._messages.put(done)
         except BaseException as error:  # noqa: BLE001  (it is raised in the caller's thread)
             if not self.is_stopped:
                 self._messages.put(error)

@@ -157,9 +157,17 @@ class ProcessWorker:
         context: Any = multiprocessing.get_context("spawn")
         self._pipe, its_end = context.Pipe()
         arguments = (its_end, self._job, self._threads_per_save)
-        self._process = context.Process(target=serve, args=arguments, name="geotoolz", daemon=True)
-        with _interrupts_blocked():
-            self._process.start()
+        process = context.Process(target=serve, args=arguments, name="geotoolz", daemon=True)
+        try:
+            with _interrupts_blocked():
+                process.start()
+        except OSError as error:
+            self._end()
+            raise WorkerError(
+                f"a process to work on rows can't be started: {error}; allow this user or container more processes, or "
+                'pass executor="thread"'
+            ) from error
+        self._process = process
         its_end.close()  # so that its end is the end of the pipe
         try:
             while not self._pipe.poll(_GLANCE_SECONDS):
