@@ -161,13 +161,13 @@ class ProcessWorker:
         try:
             with _interrupts_blocked():
                 process.start()
+                self._process = process
         except OSError as error:
             self._end()
             raise WorkerError(
                 f"a process to work on rows can't be started: {error}; allow this user or container more processes, or "
                 'pass executor="thread"'
             ) from error
-        self._process = process
         its_end.close()  # so that its end is the end of the pipe
         try:
             while not self._pipe.poll(_GLANCE_SECONDS):
