@@ -12,6 +12,7 @@ import rasterio
 
 from data_arrays import data_array, ramp, saved, told
 from georeader import save_cog, save_tiled_geotiff
+from georeader.export.sources import open_source
 from georeader.export.sources.labels import label_text
 
 xarray = pytest.importorskip("xarray", reason="xarray is not installed")
@@ -156,6 +157,11 @@ def test_a_name_that_dask_made_is_not_a_band_name(which: str, computed: bool, tm
     array = array.compute() if computed else array
 
     assert saved(array, tmp_path).descriptions == (None, None)
+
+
+def test_a_name_that_dask_made_is_in_no_message() -> None:
+    assert open_source(data_array(of_dask()["ones"])).name == "DataArray"
+    assert open_source(data_array(of_dask()["ones"], name="ndvi")).name == "DataArray 'ndvi'"
 
 
 def test_a_name_given_to_a_dask_array_is_a_band_name(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from georeader.export.sources.described import describe
 from georeader.export.sources.in_memory import ArraySource
 from georeader.export.sources.mapped import MappedSource, droppable_mapping, is_mapped
 from georeader.export.sources.packing import PackedSource, Packing, fitting, packing_of
-from georeader.export.sources.rio_metadata import band_numbers, metadata_of, nodata_of, without_encoding
+from georeader.export.sources.rio_metadata import band_numbers, metadata_of, nodata_of, title_of, without_encoding
 from georeader.export.sources.rio_place import place_of, spatial_dims
 from georeader.export.sources.sliced import SlicedSource, Windows, windows_of
 from georeader.export.spec import SourceSpec
@@ -166,7 +166,7 @@ def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | Non
 
 def _open_pixels(array: Any, axes: Axes, seen: _Seen) -> Source:
     """Open the values where they are: `values` and `data` of a lazy DataArray would load it, so they are not used."""
-    name = "DataArray" if array.name is None else f"DataArray {array.name!r}"
+    name = title_of(array)
     variable = array.variable
     if variable._in_memory:
         pixels = axes.arrange(np.asarray(variable.values))

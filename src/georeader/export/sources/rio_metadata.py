@@ -35,6 +35,11 @@ _STACKSTAC_ATTRS = ("spec", "resolution", "resolution_xy")
 _NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
 
 
+def title_of(array: Any) -> str:
+    """Return what messages call a DataArray: its name, unless dask made it."""
+    return "DataArray" if array.name is None or is_dask_name(array.name) else f"DataArray {array.name!r}"
+
+
 def nodata_of(array: Any) -> Any:
     """Return the value of missing pixels, as they are; None if there is none.
 
@@ -73,7 +78,7 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     """
     attrs = array.attrs
     if array.dtype.kind != "b" and (nodatavals := _nodatavals(array)):
-        warn_of_nodata("DataArray" if array.name is None else f"DataArray {array.name!r}", nodatavals)
+        warn_of_nodata(title_of(array), nodatavals)
     numbers = band_numbers(array, band, count)
     said = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
     said |= {} if array.dtype.kind == "b" else _measure(array)
