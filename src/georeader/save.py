@@ -110,7 +110,7 @@ def save_cog(  # noqa: PLR0913
             pass ``profile_arg={"nodata": None}``. In a lossy codec (jpeg, webp, jxl) it becomes a mask.
         dir_tmpfiles: Folder for what does not fit in memory, or has to wait before it is sent, up to twice the file's
             size, in files without a name where the system has those. By default beside a local destination, else the
-            system's. GDAL's temporary files lie there too.
+            system's.
         profile: The name that earlier releases gave ``profile_arg``.
         engine: "stream", the project's own writer; "gdal", GDAL's drivers; "auto": the first, but the second for what
             only GDAL can do, which the logger ``georeader`` tells at level INFO.
@@ -275,7 +275,7 @@ def _save_cog(
         profile: What profile_arg takes, with "crs" and "transform" in it. Never changed.
         descriptions: One name, or None, per band.
         tags: File-level metadata.
-        dir_tmpfiles: Folder for GDAL's temporary files.
+        dir_tmpfiles: As in `georeader.save_cog`.
         fs: As in `save_cog`.
 
     Raises:

@@ -3,8 +3,9 @@
 Pixels are laid into a GeoTIFF in memory, overviews are built on it, and GDAL's COG driver copies both into the
 file, overviews and header first (GDAL's COG driver page; OGC 21-026). What that driver can't do, oblong tiles
 and, before GDAL 3.11, band interleave, goes through the GTiff driver with COPY_SRC_OVERVIEWS, on which the
-COG driver itself is built. Memory, beyond the array: GDAL's copy of it, a third of it for overviews, and GDAL's
-block cache (GDAL_CACHEMAX, 5% of the machine's memory unless set).
+COG driver itself is built. Memory, beyond the array: GDAL's copy of it, a third of it for overviews, what GDAL makes
+for a while (a warped raster, overviews of a mask, both compressed), and GDAL's block cache (GDAL_CACHEMAX, 5% of the
+machine's memory unless set).
 """
 
 from __future__ import annotations
