@@ -46,6 +46,9 @@ _OVERHEAD_BYTES = 2**20
 _LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, MemoryError, lzma.LZMAError,
                    zlib.error, zstandard.ZstdError)  # fmt: skip
 
+#: Value of ExtraSamples (TIFF 6.0, section 18).
+_UNASSOCIATED_ALPHA = 2
+
 #: Each byte with its bits in the other order (FillOrder 2).
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -237,9 +240,18 @@ def _lerc(data: bytes, tile: _Tile) -> None:
         blob = bytes(imagecodecs.zstd_decode(data, out=room))
     else:
         blob = data
-    _check(lerc_size(blob), tile, tile.layout.tile_samples)
+    size, samples = lerc_size(blob), tile.layout.tile_samples
+    if _has_alpha_in_lerc_mask(tile.layout) and size.samples == samples - 1:
+        samples -= 1
+    _check(size, tile, samples)
     check_lerc(blob)
     imagecodecs.lerc_decode(blob, masks=True)
+
+
+def _has_alpha_in_lerc_mask(layout: PixelLayout) -> bool:
+    """Return whether libtiff stores the last sample of tiles as LERC's mask: alpha of uint8 that is 0 or 255."""
+    is_alpha = layout.extra_samples[-1:] == (_UNASSOCIATED_ALPHA,)
+    return is_alpha and layout.kind_name == "uint8" and layout.tile_samples > 1
 
 
 _DECODERS: Mapping[str, _Decoder] = {

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from georeader.export.codecs import PREDICTED_CODECS
 from georeader.validation.measurement import Directory, Measurement, RoleKind
-from georeader.validation.pixel_layout import PHOTOMETRICS, PixelLayout
+from georeader.validation.pixel_layout import CHUNKY, PHOTOMETRICS, PixelLayout
 from georeader.validation.problems import Problem, error, warning
 
 #: PhotometricInterpretation of colours: JPEG turns RGB to YCbCr, and back.
@@ -86,7 +86,7 @@ def _kind(layout: PixelLayout) -> dict[str, str]:
         "samples": str(layout.samples),
         "dtype": layout.kind_name,
         "photometric": PHOTOMETRICS.get(photometric if photometric is not None else -1, str(photometric)),
-        "planar configuration": str(layout.planar),
+        "planar configuration": str(layout.planar if layout.samples > 1 else CHUNKY),  # of one sample it means nothing
     }
 
 
