@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
+import obstore
 import pytest
 import rasterio
+import s3fs
 from affine import Affine
+from obstore.store import MemoryStore
 from rasterio.windows import Window
 
 from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
@@ -203,3 +208,50 @@ def test_a_source_beside_the_destination_keeps_its_world_file(tmp_path: Path) ->
     assert sorted(os.listdir(tmp_path)) == ["a.png", "a.tif", "a.wld"]
     with rasterio.open(tmp_path / "a.png") as source, rasterio.open(tmp_path / "a.tif") as copy:
         assert copy.transform == source.transform != Affine.identity()
+
+
+@pytest.fixture(params=["memory", "obstore", "s3", "s3fs"])
+def store(request: pytest.FixtureRequest) -> Any:
+    """(path, fs, put, names) of a store: ``put`` makes an object beside the path, ``names`` lists them."""
+    kind = request.param
+    if kind == "memory":
+        fs = fsspec.filesystem("memory")
+        folder = f"/sidecars-{secrets.token_hex(4)}"
+        return (
+            f"memory:/{folder}/a.tif", None, lambda name, data: fs.pipe(f"{folder}/{name}", data),
+            lambda: {Path(path).name for path in fs.ls(folder, detail=False)},
+        )  # fmt: skip
+    if kind == "obstore":
+        held = MemoryStore()
+        return (
+            "folder/a.tif", held, lambda name, data: held.put(f"folder/{name}", data),
+            lambda: {Path(one["path"]).name for one in obstore.list(held).collect()},
+        )  # fmt: skip
+    moto = request.getfixturevalue("moto")
+    request.getfixturevalue("use_env")(moto.env())
+    return (
+        f"s3://{moto.bucket}/folder/a.tif", s3fs.S3FileSystem(endpoint_url=moto.endpoint) if kind == "s3fs" else None,
+        lambda name, data: moto.client.put_object(Bucket=moto.bucket, Key=f"folder/{name}", Body=data),
+        lambda: {Path(one["Key"]).name for one in moto.client.list_objects_v2(Bucket=moto.bucket)["Contents"]},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("stale", ["a.tfw", "a.tif.aux.xml", "a_RPC.TXT"])
+def test_sidecars_in_a_store_are_removed_with_the_earlier_object(stale: str, store: Any, unplaced: GeoTensor) -> None:
+    path, fs, put, names = store
+    for name in (stale, "b.tfw", "a.txt"):
+        put(name, b"stale")
+
+    save_cog(unplaced, path, fs=fs)
+
+    assert names() == {"a.tif", "b.tfw", "a.txt"}
+
+
+def test_a_save_that_fails_leaves_sidecars_in_a_store(store: Any, unplaced: GeoTensor) -> None:
+    path, fs, put, names = store
+    put("a.tfw", b"stale")
+
+    with pytest.raises(GeoreaderError):
+        save_cog(unplaced, path, fs=fs, nodata=300)
+
+    assert names() == {"a.tfw"}

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from georeader.errors import ExistsError, WriteError
+from georeader.export.sinks.sidecars import remove_remote_sidecars
 from georeader.export.sinks.target import CONTENT_TYPE, Finished
 from georeader.remote.failures import ADVICE, Failures
 from georeader.remote.filesystems import is_atomic, is_of
@@ -61,11 +62,24 @@ class FsspecPut:
         if is_of(self._filesystem, "fsspec.implementations.http"):
             self.check()
             self._failures.tried(lambda: self._put_by_http(finished))
-        elif is_atomic(self._filesystem):
+            self._check(finished)
+            return
+        if is_atomic(self._filesystem):
             self._put_whole(finished)
         else:
             self._put_and_rename(finished)
         self._check(finished)
+        self._remove_sidecars()
+
+    def _remove_sidecars(self) -> None:
+        """Remove the sidecars of an earlier file, which GDAL would read as part of this one."""
+        folder, slash, name = self._path.rpartition("/")
+
+        def names() -> list[str]:
+            self._forget()
+            return [str(path).rpartition("/")[2] for path in self._filesystem.ls(folder or "", detail=False)]
+
+        remove_remote_sidecars(self.name, name, names, lambda one: self._filesystem.rm_file(folder + slash + one))
 
     def _put_whole(self, finished: Finished) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import Any
 
 from georeader.errors import ExistsError, WriteError
 from georeader.export.part_plan import plan_parts
+from georeader.export.sinks.sidecars import remove_remote_sidecars
 from georeader.export.sinks.target import CONTENT_TYPE, Finished
 from georeader.export.workers import Workers
 from georeader.extras import import_extra
@@ -88,6 +89,11 @@ class ObstorePut:
             self._at_once(finished)
         else:
             self._in_parts(finished)
+        self._check_there(finished)
+        self._remove_sidecars()
+
+    def _check_there(self, finished: Finished) -> None:
+        """Compare what the store reports with what was sent."""
         found = self._head(self._make_store(0))
         if found is None:
             return
@@ -98,6 +104,20 @@ class ObstorePut:
             raise WriteError(
                 f"{self.name!r}: size mismatch: sent {finished.size_bytes} bytes, the store reports {found['size']}"
             )
+
+    def _remove_sidecars(self) -> None:
+        """Remove the sidecars of an earlier object, which GDAL would read as part of this one."""
+        store = self._make_store(0)
+        folder, slash, name = self._key.rpartition("/")
+        prefix = folder + slash
+
+        def names() -> list[str]:
+            # The first page behind the name without its extension: a folder may hold any number of objects.
+            offset = prefix + (name.rpartition(".")[0] or name)
+            page: Any = next(iter(self._obstore.list(store, folder or None, offset=offset, chunk_size=1000)), [])
+            return [one["path"].removeprefix(prefix) for one in page if "/" not in one["path"].removeprefix(prefix)]
+
+        remove_remote_sidecars(self.name, name, names, lambda one: self._obstore.delete(store, prefix + one))
 
     def _one_request_bytes(self) -> int:
         return ONE_REQUEST_BYTES if type(self._make_store(0)).__name__ == "AzureStore" else WITHOUT_PARTS_BYTES

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from georeader.errors import DestinationError, ExistsError, WriteError
 from georeader.export.checksum import crc32
+from georeader.export.sinks.sidecars import remove_remote_sidecars
 from georeader.export.sinks.target import CONTENT_TYPE
 from georeader.remote.failures import ADVICE, Failures
 from georeader.remote.s3 import Caller, code_of, status_of
@@ -102,6 +103,7 @@ class S3Object:
         answer = self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE, **self._mark)
         self._check_sum(answer, body, "it")
         self._check_there(answer.get("ETag"), len(body))
+        self._remove_sidecars()
 
     def begin(self) -> str:
         """Begin an upload in parts.
@@ -161,6 +163,23 @@ class S3Object:
         if not self._overwrite and not is_amazon(self._caller.endpoint):
             time.sleep(min(max(SETTLE_SECONDS, 2 * (time.monotonic() - begun)), MAX_SETTLE_SECONDS))
         self._check_there(answer.get("ETag") or _etag_of(ordered), size_bytes)
+        self._remove_sidecars()
+
+    def _remove_sidecars(self) -> None:
+        """Remove the sidecars of an earlier object, which GDAL would read as part of this one."""
+        bucket, key = self._place["Bucket"], self._place["Key"]
+        folder, slash, name = key.rpartition("/")
+        prefix = folder + slash
+
+        def names() -> list[str]:
+            stem = name.rpartition(".")[0] or name
+            found = self._caller.call("list_objects_v2", Bucket=bucket, Prefix=prefix + stem, Delimiter="/")
+            return [one["Key"].removeprefix(prefix) for one in found.get("Contents", ())]
+
+        def remove(sidecar: str) -> None:
+            self._caller.call("delete_object", Bucket=bucket, Key=prefix + sidecar)
+
+        remove_remote_sidecars(self.name, name, names, remove)
 
     def abort(self, upload: str) -> None:
         """Forget an upload; one that is gone is fine.

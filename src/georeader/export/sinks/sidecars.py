@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -112,6 +112,38 @@ def remove_sidecars(path: Path) -> list[str]:
     for name in own:
         path.with_name(name).unlink(missing_ok=True)
     return [name for name in (*found.shared, *found.asked) if name in read and name not in own]
+
+
+def remove_remote_sidecars(
+    given: str, raster: str, list_names: Callable[[], Iterable[str]], remove: Callable[[str], object]
+) -> None:
+    """Remove the sidecars of a raster in a store, as far as their names tell them; the raster itself is saved.
+
+    A store that does not list its objects for these credentials keeps them. A sidecar that cannot be removed is named
+    in a `MetadataWarning`.
+
+    Args:
+        given: The raster, in messages.
+        raster: Its name, without its folder.
+        list_names: Returns the names beside it.
+        remove: Removes one of them.
+    """
+    try:
+        own = sidecars_among(list_names(), raster).own
+    except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
+        return
+    stays = []
+    for name in own:
+        try:
+            remove(name)
+        except Exception:  # noqa: BLE001  (as above; it is named below)
+            stays.append(name)
+    if stays:
+        warn_caller(
+            f"{given!r}: {', '.join(stays)} of an earlier file cannot be removed; GDAL reads it as part of the new "
+            "file, so remove it by other means",
+            MetadataWarning,
+        )
 
 
 def warn_of_sidecars(given: str, names: Collection[str]) -> None:
