@@ -407,6 +407,8 @@ MASKS = {
     "stack": lambda: GeoTensor.stack([GeoTensor(tenth()[0], *PLACE)] * 2),
     "concatenate": lambda: GeoTensor.concatenate([GeoTensor(tenth(), *PLACE)] * 2),
     "astype uint8": lambda: GeoTensor(tenth(), *PLACE).astype("uint8") * np.uint8(200),
+    "view": lambda: GeoTensor(tenth(), *PLACE).view("uint8") * np.uint8(200),
+    "view as bool": lambda: GeoTensor(tenth().astype("uint8"), *PLACE, 0).view(bool),
     "times 200": lambda: (GeoTensor(tenth().astype("uint8"), *PLACE, 0) > 0) * np.uint8(200),
     "np.where": lambda: np.where(GeoTensor(tenth(), *PLACE), np.uint8(200), np.uint8(0)),
     "an object": lambda: SimpleNamespace(
@@ -416,7 +418,7 @@ MASKS = {
 
 
 #: What True became.
-MOST = {"astype uint8": 200, "times 200": 200, "np.where": 200}
+MOST = {"astype uint8": 200, "view": 200, "times 200": 200, "np.where": 200}
 
 
 @pytest.mark.parametrize("engine", ["stream", "gdal"])

@@ -213,8 +213,13 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def view(self, *args: Any, **kwargs: Any) -> Any:
         """``ndarray.view``; another dtype that makes more or fewer columns gives a plain array."""
         viewed = super().view(*args, **kwargs)
-        moved = isinstance(viewed, GeoTensor) and viewed.shape[-2:] != self.shape[-2:]
-        return np.asarray(viewed) if moved else viewed
+        if not isinstance(viewed, GeoTensor):
+            return viewed
+        if viewed.shape[-2:] != self.shape[-2:]:
+            return np.asarray(viewed)
+        if geotensor_numpy.has_place(self):
+            viewed._take_fill_value(self)  # numpy sets the dtype only after __array_finalize__
+        return viewed
 
     def resize(self, *_: Any, **__: Any) -> None:
         """Refuse: in place, the pixels would move on the grid."""
