@@ -87,6 +87,7 @@ def striped(tmp_path: Path) -> tuple[GeoTensor, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("save", "engine"), [(save_cog, "stream"), (save_cog, "gdal"), (save_tiled_geotiff, "stream")])
+@pytest.mark.filterwarnings("ignore:engine='gdal' leaves out ENVI:georeader.errors.MetadataWarning")
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_profile_of_a_dataset_is_taken_and_one_line_tells_what_is_ignored(
     name: str, save: Any, engine: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
