@@ -82,7 +82,16 @@ def read_cost(dataset: Any, indexes: tuple[int, ...]) -> ReadCost:
 
 def is_sequential(dataset: Any) -> bool:
     """Check whether a file is decoded from its beginning, whatever part of it is read."""
-    return dataset.driver in _SEQUENTIAL or any(name in dataset.name for name in _STREAMS)
+    is_one_stream = dataset.driver in _SEQUENTIAL or any(name in dataset.name for name in _STREAMS)
+    return is_one_stream or _is_one_strip_by_rows(dataset)
+
+
+def _is_one_strip_by_rows(dataset: Any) -> bool:
+    """Check whether GDAL reads a TIFF's single long strip row by row: only the first row then has an offset."""
+    if dataset.driver != "GTiff" or dataset.block_shapes[0] != (1, dataset.width) or dataset.height == 1:
+        return False
+    offsets = [dataset.get_tag_item(f"BLOCK_OFFSET_0_{row}", "TIFF", bidx=1) for row in (0, 1)]
+    return offsets[0] is not None and offsets[1] in (None, offsets[0])
 
 
 def is_computed(dataset: Any) -> bool:
