@@ -62,7 +62,7 @@ def _what_is_missing(reader: str) -> str | None:
 
 def _imagemagick() -> str | None:
     """Give ImageMagick's program: version 7's, Debian's own name for that of version 6, or the usual one."""
-    return next(filter(None, map(shutil.which, ("magick", "convert-im6.q16", "convert"))), None)
+    return next(filter(None, map(shutil.which, ("magick", "convert-im6.q16"))), None)
 
 
 def _debian_has_gdal() -> bool:
