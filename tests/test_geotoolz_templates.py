@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from georeader import RasterioReader
 from georeader.errors import ExistsError, OptionError
+from georeader.remote.redaction import redact_url
 from geotoolz import RowError
 from geotoolz.catalog_ops import WriteCOG
 from geotoolz_world import stack_of
@@ -137,7 +138,8 @@ EVIL = [
 def test_values_that_lead_elsewhere_are_refused_by_field_and_value(template: str, value: str) -> None:
     with pytest.raises(RowError, match="field 'tile'") as caught:
         path_of(template, tile=value)
-    assert repr(value) in str(caught.value) or value == ""
+    shown = redact_url(value)  # lone surrogates are escaped: every message can be printed
+    assert repr(shown) in str(caught.value) or value == ""
 
 
 @pytest.mark.parametrize("value", ["a?b", "a#b", "%2e%2e", "%2F", "a%5cb", "%252f", "a%00"])
