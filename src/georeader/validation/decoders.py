@@ -36,11 +36,17 @@ MAX_TILE_BYTES = 2**28
 #: Most memory for the dictionary of an xz stream: that of the highest preset, and what belongs to it.
 LZMA_MEMORY_BYTES = 80 * 2**20
 
+#: Bytes of pixels that may be worked on for each byte of data: honest files stay below.
+WORK_BYTES_PER_BYTE = 10_000
+
 #: Most bytes that a codec can make of one: to claim more can't be true.
 _LARGEST_EXPANSION = {"NONE": 1, "PACKBITS": 64, "LZW": 2560, "DEFLATE": 1040}
 
 #: An encoded tile may be longer than its pixels by so much, and a half.
 _OVERHEAD_BYTES = 2**20
+
+#: The tables of a JPEG image, which may stand elsewhere in the file.
+_JPEG_HEAD_BYTES = 1000
 
 #: What the libraries behind the codecs raise; imagecodecs' own errors are all RuntimeErrors.
 _LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, MemoryError, lzma.LZMAError,
@@ -196,7 +202,11 @@ def _check(size: ImageSize, tile: _Tile, samples: int | None = None) -> None:
 
 def _jpeg(data: bytes, tile: _Tile) -> None:
     samples = tile.layout.tile_samples
-    _check(jpeg_size(data), tile, samples)
+    size = jpeg_size(data)
+    _check(size, tile, samples)
+    # A scan of a few bytes is a pass over all pixels. Without progression there is a scan for each sample at most.
+    if size.scans > samples and size.scans * tile.raw_bytes > WORK_BYTES_PER_BYTE * (len(data) + _JPEG_HEAD_BYTES):
+        raise UnsupportedError(f"it has {size.scans} scans, which take more work than its {len(data)} bytes explain")
     if samples > 4:
         raise UnsupportedError(f"JPEG of {samples} samples a pixel can't be decoded here")
     space = {1: "GRAYSCALE", 3: "YCBCR" if tile.layout.photometric == YCBCR else "RGB", 4: "CMYK"}.get(

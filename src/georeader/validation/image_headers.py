@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 #: libjpeg needs a pass over the image for each: libtiff refuses more, too.
 MAX_JPEG_SCANS = 100
@@ -37,6 +37,7 @@ class ImageSize:
         samples: Samples of a pixel; 0: it is not told.
         bits: Of a sample; 0: it is not told.
         is_supported: It is of a kind that can be decoded here.
+        scans: Passes over the image that a decoder makes, of JPEG.
     """
 
     width_px: int
@@ -44,6 +45,7 @@ class ImageSize:
     samples: int = 0
     bits: int = 0
     is_supported: bool = True
+    scans: int = field(default=1, repr=False)
 
 
 def jpeg_size(data: bytes) -> ImageSize:
@@ -63,7 +65,7 @@ def jpeg_size(data: bytes) -> ImageSize:
     while True:
         marker, position = _marker(data, position)
         if marker == _EOI and size is not None and scans:
-            return size
+            return replace(size, scans=scans)
         if marker in (_EOI, _SOI) or scans > MAX_JPEG_SCANS or position + 2 > len(data):
             raise HeaderError("its markers make no whole JPEG stream")
         length = int.from_bytes(data[position : position + 2], "big")

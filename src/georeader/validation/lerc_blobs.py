@@ -29,7 +29,8 @@ _OFFSET_KINDS: tuple[tuple[int | None, ...], ...] = (
     (7, 6, 4, 2),
 )  # fmt: skip
 
-_LARGEST_BLOCK_PX = 32
+#: Sides of blocks: liblerc writes 8 and 16, and reads up to 32. Smaller ones take more time than their pixels explain.
+_SMALLEST_BLOCK_PX, _LARGEST_BLOCK_PX = 8, 32
 _END_OF_RUNS = -32768
 
 # How a block is stored.
@@ -62,7 +63,10 @@ def check_lerc(data: bytes) -> None:
 
     Raises:
         HeaderError: The blobs are malformed.
-        UnsupportedError: They are of a version that LERC in TIFF does not have.
+        UnsupportedError: They are of a version that LERC in TIFF does not have, or their blocks are smaller than those
+            of liblerc.
+
+    Time: linear in the size of the data.
     """
     position = 0
     is_valid: NDArray[np.bool_] | None = None
@@ -155,6 +159,8 @@ def _unpacked(runs: bytes, size_bytes: int) -> bytes:
     while at + 2 <= len(runs):
         (count,) = struct.unpack_from("<h", runs, at)
         at += 2
+        if not count:
+            raise HeaderError("its LERC mask has a run of no bytes")
         if count == _END_OF_RUNS or len(found) > size_bytes:
             break
         if count > 0:
@@ -173,6 +179,10 @@ def _unpacked(runs: bytes, size_bytes: int) -> bytes:
 def _check_blocks(data: bytes, at: int, blob: _Blob, is_valid: NDArray[np.bool_]) -> None:
     if blob.block_px > _LARGEST_BLOCK_PX:
         raise HeaderError(f"its LERC blocks have {blob.block_px} pixels a side")
+    if blob.block_px < _SMALLEST_BLOCK_PX:
+        raise UnsupportedError(
+            f"LERC blocks of {blob.block_px} pixels a side are not decoded here; liblerc writes 8 or 16"
+        )
     row_starts = np.arange(0, blob.rows, blob.block_px)
     column_starts = np.arange(0, blob.columns, blob.block_px)
     counts = np.add.reduceat(np.add.reduceat(is_valid.astype(np.int64), row_starts, 0), column_starts, 1)

@@ -27,6 +27,11 @@ _WIDTHS = ((254, 9), (766, 10), (1790, 11), (4200, 12))
 _MOST_CODES = _WIDTHS[-1][0]
 
 
+#: Encoders clear a table that is full, or after 10,000 bytes of pixels, which take at least 150 bytes of data. Each
+#: search for the next Clear code takes as long as a whole table, so streams with more Clear codes are refused.
+_BYTES_PER_CLEAR, _MOST_CLEARS_BESIDE = 64, 16
+
+
 @cache
 def _schedule() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Give the first bit of each code since a Clear code, and the widths of codes."""
@@ -59,7 +64,10 @@ def check_lzw(data: bytes) -> None:
 
     Raises:
         HeaderError: It does not begin with a Clear code, what follows one is no byte, or a table never ends.
-        UnsupportedError: Bits stand the other way round, as before TIFF 6.0.
+        UnsupportedError: Bits stand the other way round, as before TIFF 6.0, or there are more Clear codes than
+            encoders write.
+
+    Time: linear in the size of the data.
 
     Example:
         >>> check_lzw(bytes.fromhex("800042020f"))
@@ -70,14 +78,19 @@ def check_lzw(data: bytes) -> None:
     words = np.ndarray((len(data) + 4,), "<u4", padded, strides=(1,))
     stop = 8 * len(data)
     position = 0
+    clears_left = len(data) // _BYTES_PER_CLEAR + _MOST_CLEARS_BESIDE
     if _code(words, position, stop) != _CLEAR:
         raise HeaderError("it does not begin with a Clear code")
     while True:
         position += 9
+        clears_left -= 1
         code = _code(words, position, stop)
-        while code == _CLEAR:
+        while code == _CLEAR and clears_left > 0:
             position += 9
+            clears_left -= 1
             code = _code(words, position, stop)
+        if clears_left <= 0:
+            raise UnsupportedError("LZW that clears its table of strings so often is not decoded here")
         if code == _END:
             return
         if code > _END:

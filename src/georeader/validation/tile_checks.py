@@ -15,7 +15,7 @@ import numpy as np
 
 from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader.export.workers import Task, Workers, thread_count
-from georeader.validation.decoders import Verdict, check_size, check_tile
+from georeader.validation.decoders import WORK_BYTES_PER_BYTE, Verdict, check_size, check_tile
 from georeader.validation.extents import TileTable
 from georeader.validation.frames import Frames
 from georeader.validation.measurement import Directory, Fault, FaultKind, FaultLog
@@ -34,8 +34,8 @@ REMOTE_THREADS = 6
 #: All threads together decode tiles of so many bytes, at most: fewer threads work on large tiles.
 DECODING_BYTES = 2**29
 
-#: Tiles are decoded until they make so many bytes, and so many for each byte of the file: honest files make less.
-DECODED_BYTES, DECODED_BYTES_PER_BYTE = 2**32, 10_000
+#: Tiles are decoded until they make so many bytes, and `WORK_BYTES_PER_BYTE` for each byte of the file.
+DECODED_BYTES = 2**32
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class _Checker:
 
         Tiles that need not be decoded to know that they are wrong, or must not be, are told to ``log`` at once.
         """
-        room = DECODED_BYTES + DECODED_BYTES_PER_BYTE * self.source.size_bytes
+        room = DECODED_BYTES + WORK_BYTES_PER_BYTE * self.source.size_bytes
         first = 0
         while first < len(self.table):
             last = self._together(first)
