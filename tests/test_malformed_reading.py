@@ -18,6 +18,7 @@ import pytest
 import rasterio
 from affine import Affine
 from click.testing import CliRunner
+from rasterio.windows import Window
 
 import malformed
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog
@@ -194,3 +195,36 @@ def test_the_command_line_reads_a_file_whatever_its_name(
 def test_a_missing_file_whose_name_is_not_utf8_is_a_read_error(reader: str, tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"caf\\udce9"):
         BY_NAME[reader](tmp_path / os.fsdecode(b"caf\xe9.tif"))
+
+
+def vrt_of(width_px: int, height_px: int, dtype: str, bands: int) -> str:
+    """A raster without sources, which has pixels of any number in a file of a few bytes."""
+    listed = "".join(f'<VRTRasterBand dataType="{dtype}" band="{band + 1}"/>' for band in range(bands))
+    return f'<VRTDataset rasterXSize="{width_px}" rasterYSize="{height_px}">{listed}</VRTDataset>'
+
+
+#: Rasters that no memory holds: 2^51 bytes, which cannot be allocated, and more than addresses have bits for.
+TOO_LARGE = {
+    "2^51 bytes": vrt_of(2**31 - 1, 2**20, "Byte", 1),
+    "2^68 bytes": vrt_of(2**31 - 1, 2**31 - 1, "Float64", 8),
+}
+
+#: Everything that reads a whole raster into memory.
+WHOLE: dict[str, Callable[[Path], Any]] = {
+    "load": lambda path: RasterioReader(path).load(),
+    "read": lambda path: RasterioReader(path).read(),
+    "values": lambda path: RasterioReader(path).values,
+    "one band": lambda path: RasterioReader(path).read(indexes=[1]),
+    "boundless": lambda path: RasterioReader(path).read_from_window(Window(-1, -1, 2**31 - 1, 2**20)).load(),
+    "load_file": lambda path: GeoTensor.load_file(path),
+}
+
+
+@pytest.mark.parametrize("reader", WHOLE)
+@pytest.mark.parametrize("size", TOO_LARGE)
+def test_a_raster_that_does_not_fit_into_memory_is_a_read_error(size: str, reader: str, tmp_path: Path) -> None:
+    path = tmp_path / "huge.vrt"
+    path.write_text(TOO_LARGE[size])
+
+    with pytest.raises(ReadError, match=r"huge\.vrt: .*window"):
+        WHOLE[reader](path)

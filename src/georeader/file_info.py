@@ -99,7 +99,7 @@ def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: i
 
 @contextmanager
 def named_errors(path: RasterPath | str) -> Iterator[None]:
-    """Raise what rasterio raises inside as a ReadError that names the file; logs of clients are redacted.
+    """Raise errors of rasterio and of memory as a ReadError that names the file; logs of clients are redacted.
 
     Args:
         path: Where the file is, or the name of a dataset that the caller opened; its secrets are not shown.
@@ -112,6 +112,8 @@ def named_errors(path: RasterPath | str) -> Iterator[None]:
     try:
         with redacted_logs(redactor):
             yield
+    except MemoryError as error:
+        raise ReadError(f"{name}: not enough memory ({error}); read a smaller window, or an overview") from error
     except (RasterioError, CPLE_BaseError) as error:
         caught: Exception = error
     else:

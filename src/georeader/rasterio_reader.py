@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader.errors import IndexingError
+from georeader.errors import IndexingError, ReadError
 from georeader.export.dtypes import check_nodata
 from georeader.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
 from georeader.file_info import (
@@ -263,7 +264,7 @@ class RasterioReader(Georeferenced):
             boundless: As in `set_window`.
 
         Raises:
-            ReadError: The file can't be read.
+            ReadError: The file cannot be read, or its pixels do not fit into memory.
             IndexingError: As in `set_window` and `set_indexes`.
         """
         part = self.copy() if window is None else self.read_from_window(window)
@@ -281,12 +282,13 @@ class RasterioReader(Georeferenced):
             (band, row, column) GeoTensor with the file's metadata in ``attrs``, and with its mask where `has_mask`.
 
         Raises:
-            ReadError: The file can't be read.
+            ReadError: The file cannot be read, or its pixels do not fit into memory.
         """
         return self._load(boundless, with_mask=self.has_mask)
 
     def _load(self, boundless: bool, *, with_mask: bool) -> GeoTensor:
         window = self.window_focus if boundless else self._cut(self.window_focus)
+        self._check_addressable(window)
         source, target = overlap(window, self._info.height_px, self._info.width_px)
         pixels, mask = self._read_inside(Window.from_slices(*source), with_mask)
         if pixels.shape[-2:] != (window.height, window.width):
@@ -300,6 +302,15 @@ class RasterioReader(Georeferenced):
             attrs["mask"][target] = mask
         transform = window_transform(window, self._info.transform)
         return GeoTensor(pixels, transform, self.crs, self.fill_value_default, attrs=attrs)
+
+    def _check_addressable(self, window: Window) -> None:
+        """Check that an array of a window's pixels can exist; numpy has a ValueError for one that cannot."""
+        size_bytes = self.count * int(window.height) * int(window.width) * np.dtype(self.dtype).itemsize
+        if size_bytes > sys.maxsize:
+            raise ReadError(
+                f"{self.name}: {self.count} x {int(window.height)} x {int(window.width)} (band, row, column) pixels of "
+                f"{self.dtype} are more than an array can hold; read a smaller window, or an overview"
+            )
 
     def _read_inside(self, window: Window, with_mask: bool) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         if 0 in (window.height, window.width):
