@@ -15,12 +15,14 @@ import obstore
 import pytest
 import rasterio
 import s3fs
+import xarray as xr
 from affine import Affine
 from obstore.store import MemoryStore
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
-from georeader.errors import GeoreaderError, MetadataWarning, WriteError
+from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader.errors import DestinationError, GeoreaderError, MetadataWarning, ReadError, WriteError
 from georeader.export.sinks import sidecars
 
 WORLD_FILE = "10\n0\n0\n-10\n5\n5\n"
@@ -255,3 +257,123 @@ def test_a_save_that_fails_leaves_sidecars_in_a_store(store: Any, unplaced: GeoT
         save_cog(unplaced, path, fs=fs, nodata=300)
 
     assert names() == {"a.tfw"}
+
+
+def open_rasterio(path: str, **options: Any) -> Any:
+    return pytest.importorskip("rioxarray").open_rasterio(path, **options)
+
+
+#: Sources that read a file.
+READ_FROM: dict[str, Callable[[str], Any]] = {
+    "path": str, "Path": Path, "reader": RasterioReader, "dataset": rasterio.open,
+    "WarpedVRT": lambda path: WarpedVRT(rasterio.open(path), crs="EPSG:3857"), "DataArray": open_rasterio,
+    "chunks": lambda path: open_rasterio(path, chunks=32),
+    "Dataset": lambda path: open_rasterio(path, band_as_variable=True),
+}  # fmt: skip
+
+COPIES: dict[str, Callable[..., Any]] = {
+    "cog": save_cog,
+    "tiled": save_tiled_geotiff,
+    "gdal": lambda source, path, **more: save_cog(source, path, engine="gdal", **more),
+    "writer": lambda source, path, **more: CogWriter(path, like=source, **more),
+}
+
+
+@pytest.fixture
+def placed(make_tensor: Any) -> GeoTensor:
+    return make_tensor((1, 40, 50), "uint8")
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of rioxarray's own
+@pytest.mark.parametrize(
+    ("source", "copy", "name"),
+    [
+        *((source, "cog", "a.tif.ovr") for source in READ_FROM),
+        *((source, "writer", "a.tif.ovr") for source in READ_FROM),
+        *(("path", copy, "a.tif.msk") for copy in COPIES),
+        *(("path", "cog", name) for name in ("a.tif.OVR", "a.tif.msk.ovr", "a.tif.ovr.ovr")),
+    ],
+)
+def test_a_source_that_is_a_sidecar_of_the_destination_is_refused(
+    source: str, copy: str, name: str, placed: GeoTensor, tmp_path: Path
+) -> None:
+    save_cog(placed, tmp_path / "a.tif")
+    os.link(tmp_path / "a.tif", tmp_path / name)
+
+    with pytest.raises(DestinationError, match=r"a\.tif.*is a sidecar of it"):
+        COPIES[copy](READ_FROM[source](str(tmp_path / name)), tmp_path / "a.tif")
+
+    assert sorted(os.listdir(tmp_path)) == sorted(["a.tif", name])
+
+
+@pytest.mark.parametrize(("source", "destination"), [
+    ("link.tif.ovr", "link.tif"), ("link.tif", "real/a.tif"), ("real/a.tif.ovr", "link.tif"),
+    ("real/../in.tif.ovr", "in.tif"), ("relative/link.tif.ovr", "link.tif"),
+])  # fmt: skip
+def test_a_source_that_is_a_sidecar_through_links_is_refused(
+    source: str, destination: str, placed: GeoTensor, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "relative").symlink_to(".")
+    for name in ("real/a.tif.ovr", "in.tif.ovr", "link.tif.ovr"):
+        save_cog(placed, tmp_path / name)
+    (tmp_path / "link.tif").symlink_to("real/a.tif.ovr" if source == "link.tif" else "real/a.tif")
+
+    with pytest.raises(DestinationError, match="is a sidecar of it"):
+        save_cog(tmp_path / source, tmp_path / destination)
+
+    assert (tmp_path / source).exists()
+
+
+@pytest.mark.parametrize(("source", "destination"), [
+    ("a.tif", "a.tif"), ("a.tif.ovr", "b.tif"), ("a.tif.ovr", "a.tif.ovr"), ("a.tif.ovr", "folder/a.tif"),
+    ("a.tif", "a.tif.ovr"),
+])  # fmt: skip
+def test_a_source_that_is_no_sidecar_of_the_destination_is_saved(
+    source: str, destination: str, placed: GeoTensor, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    save_cog(placed, tmp_path / source)
+
+    save_cog(tmp_path / source, tmp_path / destination)
+
+    with rasterio.open(tmp_path / source) as kept, rasterio.open(tmp_path / destination) as copy:
+        assert np.array_equal(kept.read(), placed.values)
+        assert np.array_equal(copy.read(), placed.values)
+
+
+def test_a_source_that_is_a_sidecar_in_a_store_is_refused(store: Any, placed: GeoTensor) -> None:
+    path, fs, _, names = store
+    save_cog(placed, f"{path}.ovr", fs=fs)
+
+    with pytest.raises(DestinationError, match="is a sidecar of it"):
+        save_cog(RasterioReader(f"{path}.ovr", fs=fs), path, fs=fs)
+
+    assert names() == {"a.tif.ovr"}
+
+
+def test_a_local_source_may_have_the_name_of_a_sidecar_in_a_store(
+    placed: GeoTensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_cog(placed, "a.tif.ovr")
+    held = MemoryStore()
+
+    save_cog("a.tif.ovr", "a.tif", fs=held)
+
+    assert [one["path"] for one in obstore.list(held).collect()] == ["a.tif"]
+
+
+@pytest.mark.parametrize("source", ["a\0.tif", "s3:///a.tif", "http://"])
+def test_a_source_of_an_invalid_path_is_a_read_error(source: str, tmp_path: Path) -> None:
+    with pytest.raises(ReadError):
+        save_cog(source, tmp_path / "a.tif")
+
+
+def test_attributes_of_a_data_array_are_no_filesystem(tmp_path: Path) -> None:
+    array = xr.DataArray(np.ones((4, 5), "uint8"), coords={"y": range(4), "x": range(5)}, attrs={"fs": np.ones(3)})
+    array.encoding["source"] = "b.tif"
+
+    save_cog(array, tmp_path / "a.tif")
+
+    assert os.listdir(tmp_path) == ["a.tif"]

@@ -124,9 +124,12 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader.export.blank import Grid, blank_spec
         from georeader.export.pipeline import Wishes
         from georeader.export.sinks.destinations import open_sink
+        from georeader.export.sinks.source_path import check_source_stays
 
         self.receipt: Receipt | None = None
-        self._sink = open_sink(Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers))
+        where = Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers)
+        check_source_stays(like, where)
+        self._sink = open_sink(where)
         said = blank_spec(like, Grid(shape, dtype, transform, crs, count, indexes))
         self._canvas_bytes, rest = _shares(max_memory)
         self._plan(

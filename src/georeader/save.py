@@ -335,7 +335,9 @@ def _export(
     # Codecs, engine and sinks are imported by whoever saves, not by whoever only reads.
     from georeader.export.pipeline import Wishes, export
     from georeader.export.sinks.destinations import open_sink
+    from georeader.export.sinks.source_path import check_source_stays
 
+    check_source_stays(data_save, where)
     asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
     return export(data_save, open_sink(where), Wishes(kind, _default_profile(), asked, *rest))
 
