@@ -123,6 +123,16 @@ def test_preview_writes_the_picture_of_python(good: Path, tmp_path: Path) -> Non
     assert (tmp_path / "new" / "out.png").read_bytes() == preview(good, max_side_px=100, percentiles=(0, 100))
 
 
+def test_preview_refuses_a_picture_of_which_its_source_is_a_sidecar(good: Path, tmp_path: Path) -> None:
+    good.rename(tmp_path / "out.png.ovr")
+
+    done = run("preview", tmp_path / "out.png.ovr", "-o", tmp_path / "out.png")
+
+    assert done.exit_code == 1
+    assert "is a sidecar of it" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png.ovr"]
+
+
 def test_preview_goes_to_standard_output(good: Path) -> None:
     done = subprocess.run([GEOREADER, "preview", good, "-o", "-"], capture_output=True, check=True)
 

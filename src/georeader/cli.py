@@ -150,9 +150,12 @@ def preview(
     """Draw PATH as a PNG, from the smallest overview that fits."""
     from georeader.command_line.saving import save_bytes
     from georeader.command_line.targets import check_picture
+    from georeader.export.sinks.source_path import check_source_stays
     from georeader.preview import preview as draw
+    from georeader.where import Where
 
     printing.refuse_a_mixture(output)
     check_picture(path, output)
+    check_source_stays(path, Where(output))
     wanted = [int(band) if band.isdecimal() else band for band in bands]
     save_bytes(draw(path, max_side_px=max_side_px, bands=wanted or None, percentiles=percentiles), output)
