@@ -65,6 +65,17 @@ GROWTH = textwrap.dedent("""
 
         return Held()
 
+    def large_chunks(rows):
+        import dask.array as da
+
+        def block(block_info=None):
+            return np.resize(BLOCK, block_info[None]["chunk-shape"])
+
+        raster = dask(rows)
+        chunks = da.core.normalize_chunks((2048, 2048), (rows, 4096))
+        raster.values = da.map_blocks(block, chunks=chunks, dtype="uint16", meta=np.empty((0, 0), "uint16"))
+        return raster
+
     def data_array(rows):
         import xarray
 
@@ -85,6 +96,7 @@ GROWTH = textwrap.dedent("""
     make = {
         "object": Lazy, "path": file, "reader": lambda rows: RasterioReader(file(rows)), "mapped": mapped, "dask": dask,
         "dataset": lambda rows: rasterio.open(file(rows)), "DataArray": data_array, "tiled": Lazy, "pieces": int,
+        "dask in large chunks": large_chunks,
     }[how]
     save = {"pieces": lambda rows, path, **_: pieces(path, rows), "tiled": save_tiled_geotiff}.get(how, save_cog)
     small, large = make(512), make(rows)
@@ -108,7 +120,19 @@ def growth_bytes(how: str, rows: int, folder: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    "how", ["object", "path", "reader", "dataset", "mapped", "dask", "DataArray", "tiled", "pieces"]
+    "how",
+    [
+        "object",
+        "path",
+        "reader",
+        "dataset",
+        "mapped",
+        "dask",
+        "dask in large chunks",
+        "DataArray",
+        "tiled",
+        "pieces",
+    ],
 )
 def test_memory_stays_within_the_limit_however_many_rows_there_are(how: str, tmp_path: Path) -> None:
     few_bytes = growth_bytes(how, FEW_ROWS, tmp_path / "few")

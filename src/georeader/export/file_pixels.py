@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader.caller import warn_caller
-from georeader.errors import FillValueWarning, GeoreaderError, ReadError
+from georeader.errors import DestinationError, FillValueWarning, GeoreaderError, ReadError, WriteError
 from georeader.export.dtypes import convert_pixels, replace_nan
 from georeader.export.pyramid import Mask, Region
 from georeader.export.source import Source
@@ -40,6 +40,7 @@ class FilePixels:
         Raises:
             ReadError: The source can't be read; the message names the window.
             DtypeError: A pixel does not fit the file's dtype.
+            WriteError: A spool of the source has no room.
         """
         bands = range(self.spec.count) if bands is None else bands
         if self.source.is_in_memory:
@@ -48,6 +49,8 @@ class FilePixels:
             if not self.source.is_in_memory:
                 pixels, mask = self._read(region, bands)
             return convert_pixels(pixels, self.spec.dtype), mask
+        except (DestinationError, WriteError):
+            raise  # of a spool, which says of itself where it is
         except Exception as error:
             # A lazy source may raise anything; what it was is in the cause.
             kind = type(error) if isinstance(error, GeoreaderError) else ReadError

@@ -23,6 +23,7 @@ from georeader.export.geotags import descriptive_tags
 from georeader.export.guarded_source import GuardedSource
 from georeader.export.layout import pyramid_levels
 from georeader.export.memory_size import memory_bytes
+from georeader.export.pixel_store import PixelStore
 from georeader.export.predictor_choice import with_predictor, without_predictor
 from georeader.export.pyramid import Region
 from georeader.export.reading import WindowReader
@@ -41,7 +42,7 @@ from georeader.unsaid import UNSAID, Unsaid
 
 _LOG = logging.getLogger("georeader")
 
-#: Windows that were looked at to choose a predictor are kept in so much of the memory, so as not to be read twice.
+#: Windows that were read to choose a predictor wait in so much of the memory, others in a spool.
 _KEPT_SHARE = 0.2
 
 #: GDAL's engine holds about so many times the raster.
@@ -91,7 +92,9 @@ def export(data: Any, sink: Sink, wishes: Wishes) -> Receipt:
     begun = time.perf_counter()
     check_progress(wishes.progress)
     memory_bytes(wishes.max_memory)
-    return export_source(open_source(data, _said_missing(wishes)), sink, wishes, begun=begun)
+    with sink:
+        source = open_source(data, _said_missing(wishes), open_spool=sink.open_spool)
+        return export_source(source, sink, wishes, begun=begun)
 
 
 def _said_missing(wishes: Wishes) -> Any:
@@ -124,17 +127,23 @@ def export_source(
     begun = time.perf_counter() if begun is None else begun
     source = GuardedSource(source)
     try:
-        spec = plan_spec(source.spec, wishes) if spec is None else spec
-        engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
-        if reasons and wishes.engine == "auto":
-            _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
-        if engine == "gdal":
-            _check_gdal_memory(source, spec, wishes)
-            receipt = _by_gdal(FilePixels(source, spec), sink, wishes.progress, begun)
-        else:
-            receipt = _by_us(source, spec, sink, wishes, begun)
+        with sink:
+            return _write_source(source, sink, wishes, spec, begun)
     finally:
         source.close()
+
+
+def _write_source(source: Source, sink: Sink, wishes: Wishes, spec: ExportSpec | None, begun: float) -> Receipt:
+    """Write a source to a sink that is open, by the engine that the options need."""
+    spec = plan_spec(source.spec, wishes) if spec is None else spec
+    engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
+    if reasons and wishes.engine == "auto":
+        _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
+    if engine == "gdal":
+        _check_gdal_memory(source, spec, wishes)
+        receipt = _by_gdal(FilePixels(source, spec), sink, wishes.progress, begun)
+    else:
+        receipt = _by_us(source, spec, sink, wishes, begun)
     if wishes.verify:
         _LOG.info("%s", receipt)
     return receipt
@@ -188,10 +197,11 @@ def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes, begun: 
     plan = plan_stream(without_predictor(spec), verify=wishes.verify)
     work, facts = _work(source, plan, sink, wishes), facts_of_spec(spec)
     pixels = FilePixels(source, spec)
-    with WindowReader(pixels, work, int(_KEPT_SHARE * max_memory_bytes)) as reader:
+    kept = PixelStore(int(_KEPT_SHARE * max_memory_bytes), sink.open_spool)
+    with WindowReader(pixels, work, kept) as reader:
         chosen = with_predictor(spec, reader.peek)
         plan = plan if chosen is spec else plan_stream(chosen, verify=wishes.verify)
-        with sink, telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
+        with telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
             written = _write(reader, plan, sink, advance)
             pixels.warn_of_nan()
             sink.commit()
@@ -234,7 +244,7 @@ def _by_gdal(pixels: FilePixels, sink: Sink, progress: Any, begun: float) -> Rec
     from georeader.export import gdal_engine
 
     tiles, tile_bytes = _gdal_tiles(pixels.spec)
-    with sink, telling(progress, sink.given, tiles, tile_bytes) as advance:
+    with telling(progress, sink.given, tiles, tile_bytes) as advance:
         values, mask = pixels.whole()
         pixels.warn_of_nan()
         values = np.ascontiguousarray(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from georeader.export.cells import common
 from georeader.export.file_pixels import FilePixels
+from georeader.export.pixel_store import Held, PixelStore
 from georeader.export.pyramid import Mask, Region
 from georeader.export.windows import grouped_edges
 from georeader.export.work_plan import Work
@@ -33,18 +35,18 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         work: Says which windows, and how far ahead.
     """
 
-    def __init__(self, pixels: FilePixels, work: Work, most_kept_bytes: int = 0) -> None:
+    def __init__(self, pixels: FilePixels, work: Work, kept: PixelStore | None = None) -> None:
         """Say what is to be read; nothing is yet.
 
         Args:
             pixels: The source, as the file takes it.
             work: Says which windows, and how far ahead.
-            most_kept_bytes: Windows that were looked at before their time are kept, up to so many bytes.
+            kept: Holds windows that `peek` reads until it is their turn; None: they are read again.
         """
         self.pixels = pixels
         self.work = work
-        self._most_kept_bytes = most_kept_bytes
-        self._kept: dict[tuple[range, Region], tuple[NDArray[Any], Mask]] = {}
+        self._kept = kept
+        self._lock = threading.Lock()
         self._threads = Workers(work.readers, name="georeader-read")
 
     def __enter__(self) -> WindowReader:
@@ -91,13 +93,14 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         return result, None
 
     def _keep(self, group: range, window: Region) -> tuple[NDArray[Any], Mask]:
-        kept = self._kept.get((group, window))
-        if kept is not None:
-            return kept
+        key = group, window
+        if self._kept is not None and key in self._kept:
+            held = self._kept.look(key)
+            return held.pixels, held.mask
         run = partial(self.pixels.read, window, group)
         read = self._threads.submit(run).result() if self._threads.threads else run()
-        if read[0].nbytes + sum(pixels.nbytes for pixels, _ in self._kept.values()) <= self._most_kept_bytes:
-            self._kept[group, window] = read
+        if self._kept is not None:
+            self._kept.put(key, Held(*read, missing_px=0))
         return read
 
     def _regions(self) -> Iterator[Region]:
@@ -115,5 +118,12 @@ class WindowReader(AbstractContextManager["WindowReader"]):
             yield Task(partial(self._read, bands, region), region.shape[0] * region.shape[1] * pixel_bytes)
 
     def _read(self, bands: range, region: Region) -> Window:
-        kept = self._kept.pop((bands, region), None)
-        return region, *(self.pixels.read(region, bands) if kept is None else kept)
+        held = self._take(bands, region)
+        return region, *(self.pixels.read(region, bands) if held is None else (held.pixels, held.mask))
+
+    def _take(self, bands: range, region: Region) -> Held | None:
+        """Return a window that was kept, and forget it; None if it was not."""
+        if self._kept is None:
+            return None
+        with self._lock:  # several threads read, and a store is for one at a time
+            return self._kept.pop((bands, region)) if (bands, region) in self._kept else None

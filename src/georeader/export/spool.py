@@ -18,6 +18,10 @@ class Spool(Protocol):
         ...
 
 
+#: Opens a spool, whose owner is another.
+OpenSpool = Callable[[], Spool]
+
+
 class SpoolPlaces:
     """A spool, opened when it is first needed, in which places are given out and taken back.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -18,9 +18,11 @@ from georeader.errors import GeoreaderError, MetadataWarning, ReadError
 from georeader.export.cells import CellGrid
 from georeader.export.dtypes import convert_pixels, storage_dtype
 from georeader.export.pyramid import Mask, Reduction, Region, reduce_block
+from georeader.export.sinks.scratch import Scratch
 from georeader.export.source import Source, SourceAround
 from georeader.export.sources.open import open_source
 from georeader.export.sources.raster_file import RasterSource
+from georeader.export.spool import OpenSpool
 from georeader.picture.size import Shape, best_level, halvings, picture_shape
 from georeader.rasterio_reader import RasterioReader
 
@@ -54,24 +56,23 @@ def opened_level(raster: Any, max_side_px: int) -> Iterator[Level]:
     Raises:
         GeoreaderError: As `open_source` does.
     """
-    with warnings.catch_warnings():
-        # Of what a GeoTIFF would lose, nothing is lost on a picture.
-        warnings.simplefilter("ignore", MetadataWarning)
-        source, shape, picture = _open_level(raster, max_side_px)
-    spec = source.spec
-    try:
-        yield Level(source, halvings((spec.height_px, spec.width_px), shape, picture), picture)
-    finally:
-        source.close()
+    with closing(Scratch("the picture", None)) as scratch:
+        with warnings.catch_warnings():
+            # Of what a GeoTIFF would lose, nothing is lost on a picture.
+            warnings.simplefilter("ignore", MetadataWarning)
+            source, shape, picture = _open_level(raster, max_side_px, scratch.open_spool)
+        spec = source.spec
+        with closing(source):
+            yield Level(source, halvings((spec.height_px, spec.width_px), shape, picture), picture)
 
 
-def _open_level(raster: Any, max_side_px: int) -> tuple[Source, Shape, Shape]:
+def _open_level(raster: Any, max_side_px: int, open_spool: OpenSpool) -> tuple[Source, Shape, Shape]:
     """Give the source, and the (rows, columns) of the raster and of the picture."""
     if type(raster) is RasterioReader:
         shape = raster.height, raster.width
         picture = picture_shape(shape, raster.transform, max_side_px)
         return open_source(_reader_at_overview(raster, picture)), shape, picture
-    source = open_source(raster)
+    source = open_source(raster, open_spool=open_spool)
     shape = source.spec.height_px, source.spec.width_px
     picture = picture_shape(shape, source.spec.transform, max_side_px)
     if isinstance(source, RasterSource):  # a dataset that the caller opened

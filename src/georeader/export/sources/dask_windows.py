@@ -7,7 +7,6 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import accumulate, product
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from georeader.errors import DtypeError, ShapeError
 from georeader.export.dtypes import convert_pixels
 from georeader.export.sources.axes import Key
+from georeader.export.sources.cut_chunks import Cut, CutChunks, Place
+from georeader.export.spool import OpenSpool
 from georeader.export.windows import longest
 
 _LOG = logging.getLogger("georeader")
@@ -35,26 +36,6 @@ _CHOSEN_CONCURRENT = 2
 
 #: Chunks that windows cut are kept in at least so much memory until all of their pixels are read.
 LEAST_KEPT_BYTES = 8 * 2**20
-
-#: (row, column, ...) of a chunk.
-Place = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A part of a chunk along one axis.
-
-    Attributes:
-        chunk: Position of the chunk.
-        source: Where the part lies in the chunk.
-        target: Where it lies in the window.
-        is_whole: The part is the chunk.
-    """
-
-    chunk: int
-    source: slice
-    target: slice
-    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -93,15 +74,17 @@ class DaskWindows:
     for the window. Chunks of different windows are computed apart.
 
     Memory: the chunks that a window touches and the window, for each thread that reads; chunks that windows cut, up to
-    the larger of one chunk and `LEAST_KEPT_BYTES`; and some 2 KiB for each of up to 2 x `MOST_TASKS` tasks.
+    the larger of one chunk and `LEAST_KEPT_BYTES`, others wait in a spool; and some 2 KiB for each of up to
+    2 x `MOST_TASKS` tasks.
     """
 
-    def __init__(self, array: Any, row_axis: int) -> None:
+    def __init__(self, array: Any, row_axis: int, open_spool: OpenSpool | None = None) -> None:
         """Look at an array; its tasks are looked at when the first window is read.
 
         Args:
             array: A dask array.
             row_axis: Axis along which windows come one after the other.
+            open_spool: Opens the spool for chunks that windows cut; None: they all wait in memory.
         """
         self.edges = chunk_edges(array)
         self._array = _without_empty_chunks(array)
@@ -109,8 +92,9 @@ class DaskWindows:
         self._scheduler = find_scheduler()
         self.concurrent_reads = self._scheduler.concurrent
         self._rows_at_once = _rows_at_once(array, row_axis)
-        chunk_bytes = prod(map(longest, self.edges)) * array.dtype.itemsize
-        self._cut_chunks = _CutChunks(max(LEAST_KEPT_BYTES, chunk_bytes))
+        pixel_bytes = array.dtype.itemsize + is_masked(array)
+        kept_bytes = max(LEAST_KEPT_BYTES, prod(map(longest, self.edges)) * pixel_bytes)
+        self._cut_chunks = CutChunks(kept_bytes, self._shape, pixel_bytes, open_spool)
         self._parts: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._has_looked = False
         self._lock = threading.Lock()
@@ -128,15 +112,16 @@ class DaskWindows:
             Exception: What a task raised.
             DtypeError: A chunk is of another kind than the array says.
             ShapeError: Or of another shape.
+            WriteError: The disk of the spool is full.
         """
         parts = list(product(*(_cuts(edges, cut) for edges, cut in zip(self.edges, key, strict=True))))
-        chunks = self._cut_chunks.get(parts, self._size_px, self._compute)
-        if len(parts) == 1 and all(cut.is_whole for cut in parts[0]):
-            return chunks[0]
+        pieces = self._cut_chunks.get(parts, self._compute)
+        if len(pieces) == 1:
+            return pieces[0]
         empty = np.ma.empty if is_masked(self._array) else np.empty
         window = empty(tuple(cut.stop - cut.start for cut in key), self._array.dtype)
-        for part, pixels in zip(parts, chunks, strict=True):
-            window[tuple(cut.target for cut in part)] = pixels[tuple(cut.source for cut in part)]
+        for part, pixels in zip(parts, pieces, strict=True):
+            window[tuple(cut.target for cut in part)] = pixels
         return window
 
     def close(self) -> None:
@@ -198,9 +183,6 @@ class DaskWindows:
         """Return the shape of a chunk, as the array says it."""
         return tuple(edges[at + 1] - edges[at] for edges, at in zip(self.edges, place, strict=True))
 
-    def _size_px(self, place: Place) -> int:
-        return prod(self._shape(place))
-
     def _checked(self, place: Place, chunk: Any) -> Any:
         """Check a chunk against what the array says: dask takes a function's word for what it gives."""
         expected = self._shape(place)
@@ -215,83 +197,6 @@ class DaskWindows:
                 f"{where} is {pixels.dtype}, but the array says it is {self._array.dtype}; say dtype= where it is made"
             )
         return convert_pixels(pixels, self._array.dtype)
-
-
-class _CutChunks:
-    """Chunks of which windows take parts: each is computed once, and kept until the last of its pixels is read.
-
-    Beyond the limit the one that was asked for longest ago is dropped, and computed anew for its other windows.
-    """
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._lock = threading.Lock()
-        self._chunks: OrderedDict[Place, Future[Any]] = OrderedDict()
-        self._unread_px: dict[Place, int] = {}
-
-    def get(
-        self,
-        parts: list[tuple[_Cut, ...]],
-        size_px: Callable[[Place], int],
-        compute: Callable[[list[Place]], list[Any]],
-    ) -> list[Any]:
-        """Return the chunks of a window's parts; what is missing is computed together.
-
-        Raises:
-            Exception: What ``compute`` raised, for all windows that wait for it.
-        """
-        places = [tuple(cut.chunk for cut in part) for part in parts]
-        is_cut = [not all(cut.is_whole for cut in part) for part in parts]
-        with self._lock:
-            known = {place: self._chunks[place] for place in places if place in self._chunks}
-            mine = [place for place in places if place not in known]
-            promised: dict[Place, Future[Any]] = {
-                place: Future() for place, cut in zip(places, is_cut, strict=True) if cut and place not in known
-            }
-            self._chunks.update(promised)
-        found: dict[Place, Any] = {}
-        try:
-            found = dict(zip(mine, compute(mine), strict=True)) if mine else {}
-        except BaseException as error:
-            with self._lock:
-                for place, future in promised.items():
-                    self._chunks.pop(place, None)
-                    future.set_exception(error)
-            raise
-        for place, future in promised.items():
-            future.set_result(found[place])
-        found.update({place: future.result() for place, future in known.items()})
-        with self._lock:
-            for part, place, cut in zip(parts, places, is_cut, strict=True):
-                if cut:
-                    self._count(place, part, size_px(place))
-            self._drop_oldest()
-        return [found[place] for place in places]
-
-    def clear(self) -> None:
-        """Drop all chunks."""
-        with self._lock:
-            self._chunks.clear()
-            self._unread_px.clear()
-
-    def _count(self, place: Place, part: tuple[_Cut, ...], size_px: int) -> None:
-        read_px = prod(cut.source.stop - cut.source.start for cut in part)
-        unread_px = self._unread_px.pop(place, size_px) - read_px
-        if unread_px > 0:
-            self._unread_px[place] = unread_px
-            if place in self._chunks:
-                self._chunks.move_to_end(place)
-        else:
-            self._chunks.pop(place, None)
-
-    def _drop_oldest(self) -> None:
-        sizes = {place: int(chunk.result().nbytes) for place, chunk in self._chunks.items() if chunk.done()}
-        total_bytes = sum(sizes.values())
-        for place, size_bytes in list(sizes.items())[:-1]:
-            if total_bytes <= self._limit_bytes:
-                return
-            total_bytes -= size_bytes
-            del self._chunks[place]
 
 
 def is_masked(array: Any) -> bool:
@@ -326,14 +231,14 @@ def _rows_at_once(array: Any, row_axis: int) -> int:
     return max(1, rows * MOST_TASKS // max(MOST_TASKS, len(array.__dask_graph__())))
 
 
-def _cuts(edges: tuple[int, ...], cut: slice) -> list[_Cut]:
+def _cuts(edges: tuple[int, ...], cut: slice) -> list[Cut]:
     """Cut a slice by chunks."""
     cuts = []
     chunk = bisect_right(edges, cut.start) - 1
     while edges[chunk] < cut.stop:
         start, stop = max(edges[chunk], cut.start), min(edges[chunk + 1], cut.stop)
         cuts.append(
-            _Cut(
+            Cut(
                 chunk,
                 slice(start - edges[chunk], stop - edges[chunk]),
                 slice(start - cut.start, stop - cut.start),

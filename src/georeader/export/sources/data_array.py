@@ -22,6 +22,7 @@ from georeader.export.sources.rio_metadata import band_numbers, metadata_of, nod
 from georeader.export.sources.rio_place import place_of, spatial_dims
 from georeader.export.sources.sliced import SlicedSource, Windows, windows_of
 from georeader.export.spec import SourceSpec
+from georeader.export.spool import OpenSpool
 from georeader.unsaid import UNSAID
 
 #: Threads that read windows of a lazy file: xarray's backends have locks where they need some.
@@ -40,7 +41,9 @@ class _Seen:
     fill_value_was_said: bool = True
 
 
-def open_data_array(array: Any, missing: Any = UNSAID, *, may_read: bool = True) -> Source:
+def open_data_array(
+    array: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+) -> Source:
     """See an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
 
     Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates say
@@ -57,6 +60,7 @@ def open_data_array(array: Any, missing: Any = UNSAID, *, may_read: bool = True)
         array: Of numpy, of dask, or lazily opened from a file.
         missing: What NaN becomes in a file of integers, where the caller says so; None: nothing.
         may_read: False: no pixel is read that is not in memory, and an encoding is taken as it is.
+        open_spool: As in `sliced.windows_of`.
 
     Raises:
         ShapeError: More than one dimension besides rows and columns; or chunks of a size not known.
@@ -64,7 +68,7 @@ def open_data_array(array: Any, missing: Any = UNSAID, *, may_read: bool = True)
         MetadataError: What it says of its bands does not fit them.
         DtypeError: It has a dtype that is none.
     """
-    return pack(open_values(array, missing), missing, may_read=may_read)
+    return pack(open_values(array, missing, open_spool), missing, may_read=may_read)
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,13 @@ class Opened:
     parts: tuple[range, ...]
 
 
-def open_values(array: Any, missing: Any = UNSAID) -> Opened:
+def open_values(array: Any, missing: Any = UNSAID, open_spool: OpenSpool | None = None) -> Opened:
     """Open a DataArray, and say how its values are to be stored; no pixel is read.
 
     Args:
         array: As in `open_data_array`.
         missing: As in `open_data_array`.
+        open_spool: As in `open_data_array`.
 
     Raises:
         GeoreaderError: As `open_data_array`.
@@ -103,7 +108,7 @@ def open_values(array: Any, missing: Any = UNSAID) -> Opened:
     if packing is not None and missing is not UNSAID and (packing.fill is not None or packing.dtype.kind in "iu"):
         packing = replace(packing, fill=missing)
     seen = _see(array, rows, columns, axes, metadata_of(array, band, count), None if packing is None else packing.fill)
-    source = _open_pixels(array, axes, seen)
+    source = _open_pixels(array, axes, seen, open_spool)
     bare = replace(seen, attrs=without_encoding(seen.attrs, array), fill_value_default=nodata_of(array))
     spec = describe(bare, dtype=array.dtype, has_mask=source.spec.has_mask)
     return Opened(source, packing, spec, (range(count),))
@@ -164,7 +169,7 @@ def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | Non
     return band, Axes(count=len(array.dims), band=band_axis, row=position[rows], column=position[columns])
 
 
-def _open_pixels(array: Any, axes: Axes, seen: _Seen) -> Source:
+def _open_pixels(array: Any, axes: Axes, seen: _Seen, open_spool: OpenSpool | None) -> Source:
     """Open the values where they are: `values` and `data` of a lazy DataArray would load it, so they are not used."""
     name = title_of(array)
     variable = array.variable
@@ -175,7 +180,7 @@ def _open_pixels(array: Any, axes: Axes, seen: _Seen) -> Source:
             return MappedSource(name, spec, pixels, None, droppable_mapping(pixels))
         return ArraySource(name, spec, lambda: (pixels, None))
     if hasattr(variable._data, "__array_function__"):
-        windows, has_mask = windows_of(variable._data, axes.row)
+        windows, has_mask = windows_of(variable._data, axes.row, open_spool)
     else:
         windows, has_mask = Windows(_cutter(variable), _preferred_edges(array), _CONCURRENT_READS), False
     spec = describe(seen, dtype=array.dtype, has_mask=has_mask)

@@ -17,12 +17,15 @@ from georeader.export.sources.described import check_place
 from georeader.export.sources.in_memory import ArraySource, open_array
 from georeader.export.sources.mapped import MappedSource, droppable_mapping, is_mapped
 from georeader.export.sources.windowed import gives_windows, open_windowed
+from georeader.export.spool import OpenSpool
 from georeader.geotensor import GeoTensor
 from georeader.rasterio_reader import RasterioReader
 from georeader.unsaid import UNSAID
 
 
-def open_source(data: Any, missing: Any = UNSAID, *, may_read: bool = True) -> Source:
+def open_source(
+    data: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+) -> Source:
     """Open an object as a source; no pixel is read of one that says its dtype, but of a packed DataArray.
 
     Args:
@@ -31,6 +34,8 @@ def open_source(data: Any, missing: Any = UNSAID, *, may_read: bool = True) -> S
         missing: What missing pixels are to be in the file, where the caller says so: of use to sources that have NaN in
             place of it.
         may_read: False: no pixel of a packed DataArray is read, unless it is in memory.
+        open_spool: Opens a file for computed pixels that have no room in memory; its owner closes it. None: they all
+            wait in memory.
 
     Raises:
         GeoreferenceError: It has no transform or CRS attribute, or unusable ones; or it has no pixels.
@@ -53,15 +58,15 @@ def open_source(data: Any, missing: Any = UNSAID, *, may_read: bool = True) -> S
     if xarray is not None and isinstance(data, xarray.Dataset):
         from georeader.export.sources.xarray_dataset import open_xarray_dataset
 
-        return open_xarray_dataset(data, missing, may_read=may_read)
+        return open_xarray_dataset(data, missing, may_read=may_read, open_spool=open_spool)
     if xarray is not None and isinstance(data, xarray.DataArray):
         from georeader.export.sources.data_array import open_data_array
 
-        return open_data_array(data, missing, may_read=may_read)
-    return _open_protocol(data)
+        return open_data_array(data, missing, may_read=may_read, open_spool=open_spool)
+    return _open_protocol(data, open_spool)
 
 
-def _open_protocol(data: Any) -> Source:
+def _open_protocol(data: Any, open_spool: OpenSpool | None) -> Source:
     """Open an object that says what it is by its attributes."""
     check_place(data)
     held = data if isinstance(data, GeoTensor) else _held_values(data)
@@ -69,7 +74,7 @@ def _open_protocol(data: Any) -> Source:
         if _is_sliced(held):
             from georeader.export.sources.sliced import open_sliced
 
-            return open_sliced(data, held)
+            return open_sliced(data, held, open_spool)
     elif held is not None:
         return _open_mapped(data) if is_mapped(held) else open_array(data)
     if gives_windows(data):

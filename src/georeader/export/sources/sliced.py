@@ -20,6 +20,7 @@ from georeader.export.sources.axes import Axes, Key, axes_of_shape
 from georeader.export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
 from georeader.export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment
 from georeader.export.spec import SourceSpec
+from georeader.export.spool import OpenSpool
 from georeader.export.windows import longest
 from georeader.pixels import split_mask
 
@@ -121,20 +122,21 @@ class SlicedSource:
         self.environment.release()
 
 
-def open_sliced(data: Any, values: Any) -> SlicedSource:
+def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> SlicedSource:
     """See an object of the GeoData protocol, whose ``values`` are cut by slices, as a source.
 
     Args:
         data: With shape, transform and crs; perhaps fill_value_default, attrs and metadata by name.
         values: Its pixels, (row, column) or (band, row, column): an array of dask, zarr or h5py, or anything with a
             shape, a dtype and slices. Chunks that it says (``chunks``) are read as a whole.
+        open_spool: As in `windows_of`.
 
     Raises:
         GeoreaderError: As `describe` does.
         ShapeError: The pixels are of another shape than the object says, or of one that is not known.
     """
     check_place(data)
-    windows, masked = windows_of(values, row_axis=len(values.shape) - 2)
+    windows, masked = windows_of(values, len(values.shape) - 2, open_spool)
     if shape_of(values.shape) != shape_of(data.shape):
         raise ShapeError(f"{type(data).__name__} says it is {tuple(data.shape)}, but its pixels are {values.shape}")
     mask = attrs_of(data).get("mask")
@@ -143,12 +145,14 @@ def open_sliced(data: Any, values: Any) -> SlicedSource:
     return SlicedSource(type(data).__name__, spec, data, windows, axes_of_shape(values.shape), mask)
 
 
-def windows_of(values: Any, row_axis: int) -> tuple[Windows, bool]:
+def windows_of(values: Any, row_axis: int, open_spool: OpenSpool | None = None) -> tuple[Windows, bool]:
     """Say how windows are cut out of an array, and whether they are masked.
 
     Args:
         values: The array.
         row_axis: Axis along which windows come one after the other.
+        open_spool: Opens the spool for computed chunks that have no room in memory; its owner closes it. None: they
+            all wait in memory.
 
     Raises:
         ShapeError: An array of dask that does not know how large its chunks are.
@@ -156,7 +160,7 @@ def windows_of(values: Any, row_axis: int) -> tuple[Windows, bool]:
     if _is_from("dask.array", "Array", values):
         from georeader.export.sources.dask_windows import DaskWindows, is_masked
 
-        windows = DaskWindows(values, row_axis)
+        windows = DaskWindows(values, row_axis, open_spool)
         cut = Windows(
             windows.read,
             windows.edges,

@@ -26,6 +26,7 @@ from georeader.export.sources.rio_metadata import NODATA_ATTRS, per_band, tags_o
 from georeader.export.sources.rio_place import grid_mapping_name, spatial_dims
 from georeader.export.sources.sliced import SlicedSource, windows_of
 from georeader.export.spec import SourceSpec
+from georeader.export.spool import OpenSpool
 from georeader.unsaid import UNSAID
 from georeader.window_utils import compare_crs, same_transform
 
@@ -74,7 +75,9 @@ class _Band:
         return packing is not None and packing.fill is not None and self.spec.dtype.kind in "fc"
 
 
-def open_xarray_dataset(dataset: Any, missing: Any = UNSAID, *, may_read: bool = True) -> Source:
+def open_xarray_dataset(
+    dataset: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+) -> Source:
     """Open an xarray.Dataset as a source, whose bands are its variables along rows and columns.
 
     Their names become descriptions; scales, offsets and units stay those of each; their other attributes become tags of
@@ -87,6 +90,7 @@ def open_xarray_dataset(dataset: Any, missing: Any = UNSAID, *, may_read: bool =
         dataset: Its variables may be of numpy, of dask, or lazily opened from a file.
         missing: As in `data_array.open_data_array`.
         may_read: As in `data_array.open_data_array`.
+        open_spool: As in `data_array.open_data_array`.
 
     Raises:
         ShapeError: There are no variables along rows and columns, or they have several shapes, or one of several has
@@ -95,14 +99,14 @@ def open_xarray_dataset(dataset: Any, missing: Any = UNSAID, *, may_read: bool =
         GeoreferenceError: They lie on several grids.
         MetadataError: An attribute does not fit its variable.
     """
-    bands = [_Band(name, array, open_values(array, missing)) for name, array in _rasters(dataset).items()]
+    bands = [_Band(name, array, open_values(array, missing, open_spool)) for name, array in _rasters(dataset).items()]
     _check_shapes(bands)
     _check_dtypes(bands)
     _check_places(bands)
     nodata = None if missing is not UNSAID else _common_nodata(bands)
     packing = _common_packing(bands, nodata if missing is UNSAID else missing)
     spec = _spec(bands, dataset, nodata if missing is UNSAID else missing)
-    source: Source = _computed_together(bands, spec) or _Bands([band.opened.source for band in bands], spec)
+    source: Source = _computed_together(bands, spec, open_spool) or _Bands([band.opened.source for band in bands], spec)
     if missing is UNSAID and nodata is not None:
         source = _with_one_nodata(source, bands, nodata)
     bare = replace(spec, metadata=_metadata(bands, dataset, [band.opened.bare.metadata for band in bands]))
@@ -368,7 +372,7 @@ class _Bands:
             source.close()
 
 
-def _computed_together(bands: Sequence[_Band], spec: SourceSpec) -> Source | None:
+def _computed_together(bands: Sequence[_Band], spec: SourceSpec, open_spool: OpenSpool | None) -> Source | None:
     """Return a source of the variables as one dask array; None if they are not all dask's.
 
     Tasks that several variables need are then of one graph.
@@ -383,7 +387,7 @@ def _computed_together(bands: Sequence[_Band], spec: SourceSpec) -> Source | Non
         return None
     plain = [array.variable.squeeze([dim for dim in array.dims if dim not in (rows, columns)]) for array in arrays]
     stacked = type(plain[0]).concat([one.transpose(rows, columns) for one in plain], dim=_VARIABLE_DIM)
-    windows, has_mask = windows_of(stacked.data, row_axis=1)
+    windows, has_mask = windows_of(stacked.data, 1, open_spool)
     whole = replace(spec, has_mask=has_mask)
     return SlicedSource("Dataset", whole, stacked, windows, Axes(count=3, band=0, row=1, column=2))
 
