@@ -24,6 +24,9 @@ from georeader.export.options import OPTIONS
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64", "float16", "float32",
           "float64", "complex64", "complex128"]  # fmt: skip
 
+#: Random bytes as floating-point numbers are NaN at times, beside a nodata of 0.
+pytestmark = pytest.mark.filterwarnings("ignore:.*NaN pixels in:georeader.errors.FillValueWarning")
+
 files = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
