@@ -77,6 +77,7 @@ def test_measurements_are_averaged(dtype: str, rng: np.random.Generator, tmp_pat
     np.testing.assert_allclose(overview(tmp_path / "out.tif")[0], expected, atol=tolerance, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN pixels in:georeader.errors.FillValueWarning")
 @pytest.mark.parametrize("nodata", [None, np.nan, -9999.0, 0.0])
 def test_averages_leave_out_nodata_and_nan(nodata: float | None, rng: np.random.Generator, tmp_path: Path) -> None:
     values = rng.random((512, 600)).astype("float32") + 1
@@ -96,6 +97,7 @@ def test_averages_leave_out_nodata_and_nan(nodata: float | None, rng: np.random.
     np.testing.assert_allclose(found, np.where(np.isnan(expected), filled, expected), rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN pixels in:georeader.errors.FillValueWarning")
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
 @pytest.mark.parametrize("nodata", [None, 0])
 def test_averages_of_complex_numbers_leave_out_nodata_and_nan(
@@ -124,6 +126,7 @@ def test_averages_of_complex_numbers_leave_out_nodata_and_nan(
     good_cog(tmp_path / "out.tif")
 
 
+@pytest.mark.filterwarnings("ignore:.*NaN pixels in:georeader.errors.FillValueWarning")
 @pytest.mark.parametrize("nodata", [None, -9999.0])
 def test_base_and_nodata_are_untouched_by_what_the_overviews_needed(nodata: float | None, tmp_path: Path) -> None:
     values = np.ones((600, 600), "float32")
