@@ -63,9 +63,9 @@ def check_lzw(data: bytes) -> None:
         data: A stream.
 
     Raises:
-        HeaderError: It does not begin with a Clear code, what follows one is no byte, or a table never ends.
-        UnsupportedError: Bits stand the other way round, as before TIFF 6.0, or there are more Clear codes than
-            encoders write.
+        HeaderError: It does not begin with a Clear code, what follows one is no byte, a table never ends, or there are
+            more Clear codes than encoders write.
+        UnsupportedError: Bits stand the other way round, as before TIFF 6.0.
 
     Time: linear in the size of the data.
 
@@ -90,7 +90,7 @@ def check_lzw(data: bytes) -> None:
             clears_left -= 1
             code = _code(words, position, stop)
         if clears_left <= 0:
-            raise UnsupportedError("LZW that clears its table of strings so often is not decoded here")
+            raise HeaderError("it has a Clear code more often than any encoder writes one")
         if code == _END:
             return
         if code > _END:
