@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
@@ -80,7 +81,7 @@ def _tables_by_gdal(dataset: Any) -> dict[int, str]:
         with MemoryFile(ext=".vrt") as description:
             rasterio.shutil.copy(dataset, description.name, driver="VRT")
             text = description.read().decode("utf-8", "replace")
-    except (RasterioError, SystemError):
+    except (RasterioError, CPLE_BaseError, SystemError):
         return {}
     found = {int(band): _table_of(int(band), content) for band, content in _BAND.findall(text)}
     return {band: table for band, table in found.items() if table is not None}
