@@ -198,7 +198,7 @@ def test_an_array_whose_client_is_closed_is_an_error_of_reading(tmp_path: Path) 
         worker_dashboard_address="127.0.0.1:0",
     )
     with cluster, distributed.Client(cluster):
-        values = da.from_array(PIXELS, chunks=(2, 200, 256)).persist()
+        values = da.from_array(PIXELS, chunks=(2, 200, 256), name=False).persist()  # a name no other cluster has
 
     with pytest.raises(ReadError, match="rows 0 to"):
         save_cog(behind_an_object(values), tmp_path / "out.tif")
