@@ -51,7 +51,9 @@ def read_attribute_tables(dataset: Any) -> tuple[str | None, ...]:
     if not is_described:
         tables = _tables_in_file(dataset.name)
         gdal = tuple(int(part) for part in rasterio.__gdal_version__.split(".")[:2])
-        is_described = gdal >= _GDAL_READS_TABLES and not os.path.exists(dataset.name)  # noqa: PTH110
+        is_remote = not os.path.exists(dataset.name)  # noqa: PTH110
+        # Where GDAL looks for tables it asks for a sidecar as well, by a name that a signed URL does not have.
+        is_described = gdal >= _GDAL_READS_TABLES and is_remote and "?" not in dataset.name
     if is_described:
         tables = _tables_by_gdal(dataset)
     return tuple(tables.get(band) for band in dataset.indexes)
