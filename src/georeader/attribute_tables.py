@@ -47,13 +47,15 @@ def read_attribute_tables(dataset: Any) -> tuple[str | None, ...]:
         dataset: Open in rasterio.
     """
     tables: dict[int, str] = {}
+    is_local = os.path.exists(dataset.name)  # noqa: PTH110
+    if dataset.driver == "GTiff" and "?" in dataset.name and not is_local:
+        # Listing the files of a dataset, GDAL looks for a sidecar by a name that a signed URL does not have.
+        return (None,) * len(dataset.indexes)
     is_described = dataset.driver != "GTiff" or any(name.endswith(".aux.xml") for name in dataset.files)
     if not is_described:
         tables = _tables_in_file(dataset.name)
         gdal = tuple(int(part) for part in rasterio.__gdal_version__.split(".")[:2])
-        is_remote = not os.path.exists(dataset.name)  # noqa: PTH110
-        # Where GDAL looks for tables it asks for a sidecar as well, by a name that a signed URL does not have.
-        is_described = gdal >= _GDAL_READS_TABLES and is_remote and "?" not in dataset.name
+        is_described = gdal >= _GDAL_READS_TABLES and not is_local
     if is_described:
         tables = _tables_by_gdal(dataset)
     return tuple(tables.get(band) for band in dataset.indexes)
