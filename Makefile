@@ -18,8 +18,8 @@ demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and s
 test: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Run every test
 	$(BIN)/python -m pytest --numprocesses auto
 
-test-local: $(VENV)/.test $(NODE_MODULES)  ## Every test that needs no server: make test-local PYTHON=python3.13 VENV=.venv-3.13
-	GEOREADER_SERVERS=0 $(BIN)/python -m pytest --numprocesses auto
+test-local: $(VENV)/.test $(NODE_MODULES)  ## The tests of a second Python, without servers: make test-local PYTHON=python3.13 VENV=.venv-3.13
+	GEOREADER_SERVERS=0 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
 
 test-thorough: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Every test, and more of what takes long
 	GEOREADER_THOROUGH=1 $(BIN)/python -m pytest --numprocesses auto
