@@ -28,10 +28,10 @@ if os.environ.get("CI"):
 #: Modules that measure the machine (memory, kills, disks, time), or give files to programs that are no part of Python.
 #: What they find does not depend on the versions of GDAL, rasterio and numpy: a second Python leaves them out.
 SLOW_MODULES = frozenset({
-    "test_benchmarks", "test_cli", "test_cut_chunks", "test_few_threads", "test_foreign_pictures", "test_foreign_readers",
-    "test_fuzz_tiff", "test_geotoolz_benchmark", "test_geotoolz_catalog_ends", "test_host_programs", "test_imports",
-    "test_interrupt", "test_kill", "test_large_rasters", "test_leftovers", "test_memory_limit", "test_save_safety",
-    "test_secrets", "test_streaming_faults",
+    "test_benchmarks", "test_cli", "test_cut_chunks", "test_few_threads", "test_foreign_pictures",
+    "test_foreign_readers", "test_fuzz_tiff", "test_geotoolz_benchmark", "test_geotoolz_catalog_ends",
+    "test_host_programs", "test_imports", "test_interrupt", "test_kill", "test_large_rasters", "test_leftovers",
+    "test_memory_limit", "test_save_safety", "test_secrets", "test_streaming_faults",
 })  # fmt: skip
 
 
