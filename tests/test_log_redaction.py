@@ -36,7 +36,7 @@ def factory_is_restored() -> Iterator[None]:
 def test_a_secret_is_masked_in_records_of_clients(
     name: str, message: str, args: tuple[Any, ...], level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger=name)  # some packages set levels of others
 
     with redacted_logs(Redactor([SECRET])):
         logging.getLogger(name).log(level, message, *args)
