@@ -352,7 +352,7 @@ class TestArguments:
     def test_without_one_it_is_when_the_file_was_finished_with_a_warning(self, tags: Any, save: Any) -> None:
         receipt = save(attrs={"acquired": None}, tags=tags)
 
-        with pytest.warns(MetadataWarning, match=r"datetime is when the file was saved.*; pass datetime=") as caught:
+        with pytest.warns(MetadataWarning, match=r"datetime is the time of the save.*; pass datetime=") as caught:
             item = receipt.to_stac()
 
         assert (receipt.acquired, item.datetime) == (None, receipt.finished)
@@ -531,7 +531,7 @@ class TestSeveralFiles:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            ({}, "an item of 3 files has no name of its own; pass id="),
+            ({}, "an item of 3 files has no default id; pass id="),
             ({"id": "a", "href": "https://host/a.tif"}, "is one link for 3 files; pass a mapping"),
             ({"id": "a", "href": {"B05": "b5.tif"}}, "href has links of 'B05'; the assets are B04, B08, B09"),
         ],
@@ -543,8 +543,11 @@ class TestSeveralFiles:
             item_of(bands, **arguments)
 
     @pytest.mark.parametrize(("receipts", "says"), [
-        ([], "receipts are none"), ({}, "receipts are none"), (["a.tif"], "receipts have a str"),
-        ({"a": None}, "receipts have a NoneType"), (7, "receipts have a int"),
+        ([], "receipts must be what save_cog returns, got none"),
+        ({}, "receipts must be what save_cog returns, got none"),
+        (["a.tif"], "receipts must be what save_cog returns, got str"),
+        ({"a": None}, "receipts must be what save_cog returns, got NoneType"),
+        (7, "receipts must be what save_cog returns, got int"),
     ])  # fmt: skip
     def test_what_is_not_a_receipt_is_refused(self, receipts: Any, says: str) -> None:
         with pytest.raises(OptionError, match=says):

@@ -1,4 +1,4 @@
-"""georeader: the export side. Pixels with a place on Earth in, a Cloud Optimized GeoTIFF out.
+"""georeader: writes georeferenced arrays as Cloud Optimized GeoTIFFs, and reads them back.
 
 >>> from georeader import GeoTensor, RasterioReader, save_cog
 """

@@ -36,17 +36,17 @@ class GeoDataBase(Protocol):
 
 @runtime_checkable
 class GeoData(GeoDataBase, Protocol):
-    """What ``save_cog`` accepts: a grid with pixels and the value that stands for "no data".
+    """An object that ``save_cog`` accepts: a grid with pixels and the value of missing ones.
 
     ``values`` is (row, column) or (band, row, column). An object with ``read_from_window(window)`` is read in windows,
-    which it gives as objects of this protocol or as arrays, and its ``values`` are never looked at; so is one that
-    holds something as ``values`` that is cut by slices but is no numpy array (dask, zarr, h5py). An object with
-    ``load()`` in place of ``values`` is accepted too: it is loaded as a whole, and ``load().values`` is taken. One that
-    says its ``dtype`` is not read before all wishes are checked. Where the object also has ``descriptions``,
+    which it returns as objects of this protocol or as arrays; its ``values`` are not accessed. An object whose
+    ``values`` can be sliced but are not a numpy array (dask, zarr, h5py) is read in windows, too. An object with
+    ``load()`` in place of ``values`` is accepted too: it is loaded as a whole, and ``load().values`` is taken. One with
+    a ``dtype`` is not read before all options are checked. Where the object also has ``descriptions``,
     ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``, ``photometric``, ``nbits``, ``tags`` (a
-    mapping or a method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept; and
-    so is ``attrs["mask"]``, or the mask of a masked array that is the same in all bands. An object that learns of its
-    mask only in ``load()`` says ``has_mask = True`` before.
+    mapping or a method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept. So
+    is ``attrs["mask"]``, or the mask of a masked array that is the same in all bands. An object that has its mask only
+    after ``load()`` must have the attribute ``has_mask = True``.
     """
 
     @property
@@ -66,10 +66,10 @@ AbstractGeoData = GeoData
 def declared_nodata(data: Any, dtype: np.dtype[Any]) -> Any:
     """Return the value that stands for "no data" in an object, or None.
 
-    A bool array has one only if it was given explicitly: its False is an answer, and 0 the usual fill value.
+    A bool array has one only if it was given explicitly, since False is a value and 0 the usual fill value.
 
     Args:
-        data: An object of the GeoData protocol; ``fill_value_was_said`` tells whether its fill value was given.
+        data: An object of the GeoData protocol; ``fill_value_was_said`` is whether its fill value was given.
         dtype: Of its pixels.
     """
     fill = getattr(data, "fill_value_default", None)

@@ -1,17 +1,17 @@
-"""When the pixels of a raster were taken, by its tags. Pure."""
+"""Acquisition time of a raster, from its tags. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-#: Tags that tell it, the first that can be read counts: GDAL's IMAGERY domain has it in UTC, the tag of TIFF 6.0
-#: (section 8, DateTime) has no time zone, and is taken for UTC.
+#: Tags of the time, of which the first valid one is used: GDAL's IMAGERY domain has it in UTC, the tag of TIFF 6.0
+#: (section 8, DateTime) has no time zone and is read as UTC.
 TIME_TAGS = ("ACQUISITIONDATETIME", "TIFFTAG_DATETIME")
 
 
 def acquisition_time(tags: Mapping[str, str]) -> datetime | None:
-    """Return the time that a file's tags tell, in UTC; None if they tell none that can be read.
+    """Return the acquisition time in a file's tags, in UTC; None if there is none that is valid.
 
     Args:
         tags: Key to text; `TIME_TAGS` in any case.
@@ -37,5 +37,5 @@ def _parsed(text: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):  # not a time, or at the end of them
+    except (ValueError, OverflowError):  # not a time, or beyond the years of datetime
         return None

@@ -107,7 +107,7 @@ def _table_of(band: int, described: str) -> str | None:
 
 
 def _tables_in_file(path: str) -> dict[int, str]:
-    """Read the tables in the first directory of a local GeoTIFF, which GDAL before 3.12 passes over."""
+    """Read the tables in the first directory of a local GeoTIFF, which GDAL before 3.12 ignores."""
     text = _metadata_text(Path(path))
     return {int(sample) + 1: table[0] for sample, item in _ITEM.findall(text) if (table := _TABLE.search(item))}
 

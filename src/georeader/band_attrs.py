@@ -22,8 +22,8 @@ key              value
 ``rpcs``         `rasterio.rpc.RPC`
 ===============  ==========================================================================
 
-Every other key is the user's own and is carried along untouched. All functions are pure. The last three speak of
-pixels: what becomes of them in selections and arithmetic is in `georeader.pixel_attrs`.
+Every other key is the caller's own and is kept unchanged. All functions are pure. The last three refer to
+pixels: `georeader.pixel_attrs` defines what selections and arithmetic do to them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PER_BAND_KEYS = (
 #: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
 ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "attribute_tables")
 
-#: What says how the first band is shown, and nothing of the others.
+#: Keys that describe how the first band is displayed, and no other band.
 _OF_THE_FIRST_BAND = ("colormap", "photometric", "nbits")
 
 #: What a band is taken to have where its neighbours in a stack say something and it does not.
@@ -87,12 +87,12 @@ def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> 
 
 
 def without_bands(attrs: Mapping[str, Any]) -> Attrs:
-    """Drop what describes single bands: they are no longer there."""
+    """Drop the entries that describe single bands."""
     return {key: value for key, value in attrs.items() if key not in (*PER_BAND_KEYS, *_OF_THE_FIRST_BAND)}
 
 
 def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
-    """Drop scale, offset, unit, colours and the overviews' resampling: the numbers are others now."""
+    """Drop scale, offset, unit, colours and the overviews' resampling, which do not describe changed values."""
     kept = {key: value for key, value in attrs.items() if key not in ENCODING_KEYS}
     tags = kept.get("tags")
     if isinstance(tags, Mapping) and any(str(key).upper() in RECORDING_TAGS for key in tags):
@@ -101,9 +101,9 @@ def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
 
 
 def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
-    """Drop the names and tags of bands that are computed of differently named ones: B08 - B04 is neither.
+    """Drop the names and tags of bands that are computed from differently named ones: B08 - B04 is neither.
 
-    Such a band has None for a name, which differs from every name: what is computed of it next has none either.
+    The name of such a band is None, which differs from every name: a band computed from it has no name either.
 
     Args:
         attrs: Metadata of the result.

@@ -100,7 +100,7 @@ def tile(sources: tuple[str, ...], destination: str, **options: Any) -> None:
 
 
 def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: str, options: dict[str, Any]) -> None:
-    """Save each; one that fails does not affect the others."""
+    """Save each source; a failing one does not affect the others."""
     from georeader.command_line.saving import arguments_of, save_each
     from georeader.command_line.targets import pairs_of
 
@@ -128,7 +128,7 @@ def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) 
 @click.argument("path", metavar="PATH")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def info(path: str, as_json: bool) -> None:
-    """Show layout, pyramid and place of PATH."""
+    """Show layout, pyramid and georeferencing of PATH."""
     from georeader.validation import info as look
 
     found = look(path)

@@ -31,8 +31,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     """Writes a COG from windows that come in any order, from one thread or several.
 
     It takes the place of a loop over ``rasterio.open(path, "w")`` and ``build_overviews``: tiled inference, mosaics.
-    Windows need not follow tiles. Where they overlap, the one that was written last wins; pixels that nobody wrote are
-    nodata (0 where there is none). The file is made when the block ends: it appears at its path whole, as by
+    Windows need not follow tiles. Where they overlap, the one that was written last wins; pixels that were not written
+    are nodata (0 where there is none). The file is made when the block ends: it appears at its path whole, as by
     `georeader.save_cog`, and the same bytes come out. When the block ends by an exception, nothing appears.
 
     Memory: ``max_memory``. What was written and does not fit waits in a spool in ``dir_tmpfiles``, uncompressed; it is
@@ -88,14 +88,14 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         max_memory: int | str = Unsaid(save.MAX_MEMORY_DEFAULT_BYTES),
         progress: bool | Callable[[int, int], Any] = False,
     ) -> None:
-        """Say what the file will be; whatever can be refused is refused here.
+        """Plan the file; invalid arguments are refused here.
 
         Args:
             path: As in `georeader.save_cog`.
             like: A GeoTensor, reader, path, DataArray, Dataset or anything else that `georeader.save_cog` takes, whose
                 grid the file gets: shape, dtype, transform and CRS, unless they are passed too. Its nodata, band
                 descriptions, tags and other metadata are taken over only if dtype and number of bands are its own: a
-                mask made of a scene is no scene. No pixel is read that is not in memory.
+                mask computed from a scene is not a scene. Only pixels in memory are read.
             shape: (row, column) or (band, row, column), in pixels.
             dtype: numpy dtype; the file's is what `georeader.profile_from_dtype` gives for it.
             transform: Pixel (column, row) to CRS (x, y).
@@ -104,7 +104,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 metadata are taken over.
             indexes: Bands of ``like``, counted from 1, that the file has, in their order: a number or several. Their
                 names, scales, tags and nodata are taken over unless the dtype is another.
-            nodata: Value of missing pixels, and of those that nobody writes.
+            nodata: Value of missing pixels, and of those that are not written.
             descriptions: One name, or None, per band.
             tags: File-level metadata.
             profile_arg: As in `georeader.save_cog`.
@@ -116,7 +116,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             overwrite: As in `georeader.save_cog`.
             http_headers: As in `georeader.save_cog`.
             max_memory: As in `georeader.save_cog`: of pixels that wait and, at the end, of the export.
-            progress: As in `georeader.save_cog`; it tells of the export at the end.
+            progress: As in `georeader.save_cog`; it reports the export at the end.
 
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
@@ -140,7 +140,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         )
 
     def _plan(self, said: SourceSpec, wishes: Wishes) -> None:
-        """Plan the file; pieces are kept as it will have them: what does not fit is refused when it comes."""
+        """Plan the file; `write` converts windows to its dtype and refuses values that do not fit."""
         from georeader.export.piece import PieceRules
         from georeader.export.pipeline import check_memory, check_wishes
 
@@ -209,7 +209,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Make the file; or after an exception, let go of everything."""
+        """Write the file; or after an exception, release everything."""
         from georeader.export.pipeline import export_source
 
         canvas, self._canvas = self._canvas, None

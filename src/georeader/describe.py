@@ -1,4 +1,4 @@
-"""How a raster introduces itself: the lines that the reprs of arrays and readers share."""
+"""Text of the reprs of arrays and readers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def describe_pixel_attrs(raster: Any) -> dict[str, str]:
 
 
 def describe_grid(raster: Any, **extra: Any) -> str:
-    """Give a heading line and one line a fact.
+    """Return a heading line and one line per fact.
 
     Args:
         raster: A GeoTensor or a reader.

@@ -1,4 +1,4 @@
-"""Opening a raster file, and what it then says about itself, in one frozen value."""
+"""Raster files opened in rasterio, and their metadata as one frozen value."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RIO_ENV_OPTIONS_DEFAULT = {
 #: A GeoTIFF of a store or a server, as GDAL takes it, and not one in an archive.
 _PLAIN_TIFF = re.compile(r"^(?:[a-z0-9]+://|/vsi(?!zip|tar|gzip)[a-z0-9_]+/(?!vsi))[^?#!]*\.(tiff?)$", re.IGNORECASE)
 
-#: Domains of GDAL's that say what stands elsewhere: in the pixels, in other calls, or in other files.
+#: GDAL's metadata domains that repeat what is read elsewhere: from pixels, by other calls, or from other files.
 _OWN_DOMAINS = frozenset({
     "IMAGE_STRUCTURE", "SUBDATASETS", "RPC", "GEOLOCATION", "LocationInfo", "xml:VRT", "vrt_sources", "rio_overview",
     "TIFF", "FILE", "COLOR_TABLE",
@@ -82,7 +82,7 @@ def default_options(path: str, fs: Any = None) -> dict[str, str]:
 
 @contextmanager
 def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
-    """Open a file in rasterio, or take it from `files_kept_open`; what goes wrong is a ReadError that names the file.
+    """Open a file in rasterio, or take it from `files_kept_open`; errors are raised as ReadError, which names the file.
 
     Args:
         path: Where it is.
@@ -187,7 +187,7 @@ class FileInfo:
     attribute_tables: tuple[str | None, ...]
 
     def attrs(self, indexes: Sequence[int]) -> dict[str, Any]:
-        """Give the metadata of some bands under the keys of `georeader.band_attrs`, empty ones and the mask left out.
+        """Return the metadata of some bands under the keys of `georeader.band_attrs`, empty ones and the mask left out.
 
         Args:
             indexes: Bands, counted from 1.
@@ -246,7 +246,7 @@ def check_size(dataset: Any, info: FileInfo, name: str) -> None:
 
 
 def read_file_info(dataset: Any) -> FileInfo:
-    """Read what an open rasterio dataset says about itself.
+    """Read the metadata of an open rasterio dataset.
 
     Names that are not UTF-8 are left out with a `MetadataWarning`.
 
@@ -500,8 +500,8 @@ def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
 
 
 def _photometric_of(dataset: Any) -> str | None:
-    """Return what GDAL does not tell by colour interpretations: that a grey band's smallest value is white."""
-    origin = getattr(dataset, "src_dataset", dataset)  # a WarpedVRT does not tell it of what it warps
+    """Return "MINISWHITE" where a grey band's smallest value is white, which colour interpretations do not show."""
+    origin = getattr(dataset, "src_dataset", dataset)  # a WarpedVRT does not report it for its source
     return "MINISWHITE" if origin.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None
 
 

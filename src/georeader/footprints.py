@@ -1,4 +1,4 @@
-"""Where on Earth a grid lies, as GeoJSON: densified, cut at the antimeridian, around a pole if need be. Needs ``stac``.
+"""Footprints of grids as GeoJSON: densified, cut at the antimeridian, around a pole if need be. Needs ``stac``.
 
 References:
     RFC 7946 (GeoJSON), sections 3.1.6 (the direction of rings), 3.1.9 (cut at the antimeridian) and 5.2 (bounding boxes
@@ -65,7 +65,7 @@ def corners(shape: tuple[int, int], transform: Affine, side_points: int = 1) -> 
 
 
 def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> Footprint | None:
-    """Give where a grid lies; None where it has no place on Earth.
+    """Return the outline of a grid in WGS 84; None where it has no place on Earth.
 
     Args:
         shape: (row, column), in pixels.
@@ -95,7 +95,7 @@ def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> F
 
 
 def union_of(footprints: Sequence[Footprint]) -> Footprint | None:
-    """Return the place of several grids together; None for none.
+    """Return the common footprint of several grids; None if there are none.
 
     Args:
         footprints: Of each grid.

@@ -1,4 +1,4 @@
-"""GeoTensor: a numpy array that knows its place on Earth."""
+"""GeoTensor: a numpy array with a transform and a CRS."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     The axes are (row, column), (band, row, column) or (time, band, row, column). Arithmetic, slicing,
     ``astype``, ``copy`` and pickling keep the metadata; a spatial slice moves the transform with it.
     What no longer lies on the grid (a reduction over rows or columns, ``ravel``, ``reshape``, a
-    boolean mask) comes back as a plain numpy array. Arithmetic between two GeoTensors asks that they lie on the
+    boolean mask) comes back as a plain numpy array. Arithmetic between two GeoTensors requires the
     same grid. Memory: a view of ``values``; nothing is copied.
 
     Attributes:
         transform: Affine from pixel (column, row) to CRS (x, y), at the pixel's outer corner.
         crs: Any CRS input (EPSG code, WKT, rasterio or pyproj CRS), or None.
-        fill_value_default: The value that stands for "no data", or None when every pixel is data. In bool arrays that
-            were made without one it is False, which only fills windows beyond the edge: there every pixel is data.
+        fill_value_default: The value that stands for "no data", or None when every pixel is data. A bool array made
+            without one has False, which only fills windows beyond the edge: all of its own pixels are data.
         attrs: Metadata; the keys that georeader knows are in `georeader.band_attrs`.
 
     Example:
@@ -123,7 +123,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
             del self.attrs["mask"]  # it is of the other's pixels
 
     def _take_fill_value(self, other: GeoTensor) -> None:
-        """Take over the fill value as far as it has a meaning in this dtype."""
+        """Copy another tensor's fill value, as far as it has a meaning in this dtype."""
         fill, given_as = other.fill_value_default, other.fill_value_given_as
         was_bool, is_bool = other.dtype.kind == "b", self.dtype.kind == "b"
         if is_bool and not was_bool:
@@ -134,7 +134,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         self.fill_value_given_as = given_as
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check a transform; note that a fill value was given, and that another shape lies elsewhere."""
+        """Check a transform, note that a fill value was given, and drop the georeferencing with another shape."""
         grid = self.shape[-2:]
         if name == "transform":
             value = window_utils.normalise_transform(value)
@@ -154,7 +154,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def like(self, values: Any, **changes: Any) -> GeoTensor:
-        """Give a GeoTensor of other ``values`` at the same place.
+        """Return a GeoTensor of other ``values`` at the same place.
 
         Args:
             values: Array whose last two axes lie on this grid; the mask of a masked array is added to this one's.
@@ -211,7 +211,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return self.like(copied, attrs=self.attrs if mask is None else {**self.attrs, "mask": mask.copy()})
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
-        """``ndarray.view``; another dtype that makes more or fewer columns gives a plain array."""
+        """Return a view, as ``ndarray.view``; a plain array where another dtype changes the number of columns."""
         viewed = super().view(*args, **kwargs)
         if not isinstance(viewed, GeoTensor):
             return viewed

@@ -1,4 +1,4 @@
-"""Raster files straight into memory."""
+"""Reading of whole raster files into memory."""
 
 from __future__ import annotations
 

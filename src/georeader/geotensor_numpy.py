@@ -1,4 +1,4 @@
-"""What a numpy operation does to a GeoTensor's place on Earth: decided here, and only here.
+"""Georeferencing of the results of numpy operations on GeoTensors.
 
 numpy hands ufuncs and functions over through NEP 13 (``__array_ufunc__``) and NEP 18
 (``__array_function__``). The operation runs on plain arrays; its result becomes a GeoTensor again where
@@ -184,10 +184,10 @@ def check_common_grid(tensors: list[GeoTensor], what: str) -> None:
 
 
 def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[GeoTensor]) -> Any:
-    """Give the result the template's place, and what was said of each band while they are the same bands.
+    """Return the result at the template's place, with the metadata of its bands while they are the same bands.
 
-    Its pixels are valid where those of all ``sources`` are. Arrays of another kind (masked arrays, say) stay what they
-    are.
+    Its pixels are valid where those of all ``sources`` are. Arrays of other types, such as masked arrays, are returned
+    unchanged.
     """
     if type(result) is not np.ndarray or result.ndim not in (2, 3, 4):
         return result
@@ -202,7 +202,7 @@ def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[Geo
 
 
 def _with_common_names(attrs: dict[str, Any], sources: list[GeoTensor]) -> dict[str, Any]:
-    """Keep what names bands only where all tensors agree; a mask among numbers chooses pixels and names nothing."""
+    """Keep the names of bands only where all tensors agree; a bool mask among numbers is not compared."""
     named = [source for source in sources if source.dtype.kind != "b"] or sources
     return band_attrs.without_other_names(attrs, [(source.attrs, source.count) for source in named])
 
@@ -236,7 +236,7 @@ def _refuse_output(out: Any, what: str) -> None:
 
 
 def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:
-    """In-place arithmetic: other numbers than before, so their old scale and colours end; valid where their sources."""
+    """Update the metadata after in-place arithmetic: no old scale and colours; valid where all sources are."""
     if has_place(target):
         attrs = band_attrs.without_encoding(target.attrs)
         if any(source is target for source in sources):

@@ -1,4 +1,4 @@
-"""What a type checker should know of operators: between a GeoTensor and anything else they give a GeoTensor.
+"""Type annotations of operators: between a GeoTensor and anything else they return a GeoTensor.
 
 numpy's own annotations say ``ndarray`` whatever the subclass. At run time there is nothing here: numpy calls
 ``__array_ufunc__``.
@@ -61,14 +61,14 @@ if TYPE_CHECKING:
         def __abs__(self) -> Self: ...
         def __invert__(self) -> Self: ...
         def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Self:
-            """Cast, as in numpy."""
+            """Return the values in another dtype, as in numpy."""
             ...
 
         def clip(self, *args: Any, **kwargs: Any) -> Self:
-            """Limit, as in numpy."""
+            """Return the values within limits, as in numpy."""
             ...
 
 else:
 
     class Operators:
-        """Nothing at run time."""
+        """An empty class at run time."""

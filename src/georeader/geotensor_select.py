@@ -1,4 +1,4 @@
-"""Parts of GeoTensors, and GeoTensors of parts: each result's transform follows its pixels."""
+"""Selections from GeoTensors, and stacks of them: each result's transform follows its pixels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
 
 
 def _alpha_left_out(tensor: GeoTensor, planes: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Return where pixels are valid by an alpha band that a selection leaves out; None if it leaves out none."""
+    """Return the mask of an alpha band that a selection leaves out; None if it leaves out none."""
     interps = tensor.attrs.get("colorinterp")
     if tensor.ndim != 3 or not isinstance(interps, (list, tuple)) or len(interps) != tensor.count:
         return None

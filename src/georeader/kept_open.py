@@ -64,10 +64,10 @@ _KEPT: ContextVar[_Kept | None] = ContextVar("georeader_kept_open", default=None
 
 @contextmanager
 def files_kept_open() -> Iterator[None]:
-    """Let the GeoTIFFs that this thread reads by `georeader.RasterioReader` in the block stay open until its end.
+    """Keep the GeoTIFFs that this thread reads by `georeader.RasterioReader` in the block open until its end.
 
-    For many reads of few files, or of many small ones, each of which is opened once then instead of twice. It is about
-    files on local disks alone; all others are opened for each read, as ever, and so is a file that was replaced or
+    For many reads of few files, or of many small ones, each of which is opened once then instead of twice. It applies
+    to files on local disks alone; all others are opened for each read, and so is a file that was replaced or
     written to meanwhile (though not through a memory map), or in whose folder a file appeared. At most `FILES_KEPT`
     files stay open. Other threads, and processes that are forked in the block, are not part of it; a block in a block
     is. On Windows, where an open file can't be replaced, no file stays open.

@@ -44,7 +44,7 @@ def preview(
     infinite in all bands that are shown, or not in the colour table; an alpha band of uint8 gives its own transparency,
     one of another dtype is opaque where it is not 0.
 
-    Rows and columns are shown as they lie in the raster, not turned north. Where a pixel's sides differ by more than
+    North is up as far as mirroring and quarter turns reach. Where a pixel's sides differ by more than
     1 % in units of the CRS, the coarser axis is enlarged to the proportions that it has there.
 
     Args:
@@ -62,10 +62,10 @@ def preview(
         The bytes of a PNG of 8 bits: grey or red, green and blue, with alpha where something is transparent.
 
     Raises:
-        OptionError: An argument makes no sense, or a band is not there.
+        OptionError: An argument is invalid, or a band does not exist.
         ShapeError: The raster is empty, or has more than three dimensions.
-        GeoreferenceError: ``data`` is no raster.
-        DtypeError: Its dtype is none that a GeoTIFF has.
+        GeoreferenceError: ``data`` is not a raster.
+        DtypeError: A GeoTIFF cannot hold its dtype.
         ReadError: It can't be opened or read.
         MissingExtraError: The installed imagecodecs was built without PNG.
 

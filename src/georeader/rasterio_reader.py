@@ -1,4 +1,4 @@
-"""RasterioReader: a raster file that is read only where and when it is asked for."""
+"""RasterioReader: a raster file that is read lazily, by windows and bands."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class RasterioReader(Georeferenced):
         transform: Affine of the window in focus.
         crs: rasterio CRS, or None.
         nodata: The file's nodata for the first band in focus, or None: an int for integer bands, else a float.
-        fill_value_default: What stands for "no data": ``nodata`` unless told otherwise. None: 0 beyond the edge.
+        fill_value_default: What stands for "no data": ``nodata`` unless it was passed. None: 0 beyond the edge.
         indexes: Bands in focus, counted from 1.
         window_focus: Window in focus, relative to the file.
 
@@ -191,7 +191,7 @@ class RasterioReader(Georeferenced):
 
     @property
     def has_mask(self) -> bool:
-        """Whether `load` gives a mask: the file has one for all bands, or an alpha band that is not in focus."""
+        """Whether `load` returns a mask: the file has one for all bands, or an alpha band that is not in focus."""
         return self._info.has_mask or self.alpha_index is not None
 
     @property
@@ -304,7 +304,7 @@ class RasterioReader(Georeferenced):
         return GeoTensor(pixels, transform, self.crs, self.fill_value_default, attrs=attrs)
 
     def _check_addressable(self, window: Window) -> None:
-        """Check that an array of a window's pixels can exist; numpy has a ValueError for one that cannot."""
+        """Check that an array can hold a window's pixels; numpy raises ValueError for one that is too large."""
         size_bytes = self.count * int(window.height) * int(window.width) * np.dtype(self.dtype).itemsize
         if size_bytes > sys.maxsize:
             raise ReadError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     # Any object with write(bytes), too.
     Destination = str | os.PathLike[str] | Any
 
-    # rasterio's datasets and xarray's objects are here, and no type checker knows them without their packages.
+    # Includes rasterio's datasets and xarray's objects, whose types are unknown without their packages.
     Raster = GeoData | str | os.PathLike[str] | Any
 
 #: How a path to a remote destination begins; whatever else fsspec knows is one too.
@@ -86,7 +86,7 @@ def save_cog(  # noqa: PLR0913
 
     Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata, NaN and masked
     pixels. Classes, that is bool arrays and rasters with a colour table, are picked (nearest), so that no value is
-    invented; for other class rasters say ``profile_arg={"RESAMPLING": "mode"}``.
+    invented; for other class rasters pass ``profile_arg={"RESAMPLING": "mode"}``.
 
     Args:
         data_save: GeoTensor, RasterioReader, path, open rasterio dataset or WarpedVRT, xarray.DataArray or Dataset, or
@@ -113,11 +113,11 @@ def save_cog(  # noqa: PLR0913
             system's.
         profile: The name that earlier releases gave ``profile_arg``.
         engine: "stream", the project's own writer; "gdal", GDAL's drivers; "auto": the first, but the second for what
-            only GDAL can do, which the logger ``georeader`` tells at level INFO.
+            only GDAL can do, which the logger ``georeader`` records at level INFO.
         verify: Decode each tile again after it is encoded: with a lossless codec any difference is an error, with a
-            lossy one the receipt tells the largest of each band.
-        durable: Flush file and folder to the disk before returning; without it a power cut may lose the file. Stores
-            and servers do as they do.
+            lossy one the receipt has the largest of each band.
+        durable: Flush file and folder to the disk before returning; without it a power cut may lose the file. It has
+            no effect on stores and servers.
         overwrite: False: what is there already is refused, by a conditional write where the store has one.
         http_headers: Sent with requests to http(s)://, such as ``{"Authorization": "Bearer ..."}``.
         max_memory: What the export may hold beyond its source, in bytes or as text: "512MiB" (the default), "2GB".
@@ -125,7 +125,7 @@ def save_cog(  # noqa: PLR0913
             does not, but is refused.
         progress: True: a tqdm bar on standard error (extra ``progress``); a callable: is called with (tiles done, all
             tiles) in the caller's thread. What it raises ends the save, and nothing is left behind. The GDAL engine
-            tells its beginning and its end alone.
+            reports its beginning and its end alone.
 
     Returns:
         A `georeader.export.receipt.Receipt`: path, size in bytes, tiles and bytes of each level, compression ratio,
@@ -267,7 +267,7 @@ def _save_cog(
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     fs: Any = None,
 ) -> None:
-    """Write a ready array by a full profile: the write step of `save_cog`, for those who hold both.
+    """Write a ready array by a full profile: the write step of `save_cog`, for callers that have both.
 
     Args:
         out_np: (band, row, column). Never changed.

@@ -53,11 +53,11 @@ def item_of(
 
     The geometry is the outline of the grids in WGS 84 (longitude, latitude). Where it crosses the antimeridian it is
     cut into a MultiPolygon, and the west of its bounding box is larger than the east (RFC 7946, sections 3.1.9 and
-    5.2). It is null, and there is no bounding box, where no raster has a CRS (ground control points and RPCs alone are
-    none), or one with a place on Earth: not a local one, that of another planet, a full disk with corners in space.
+    5.2). It is null, and there is no bounding box, where no raster has a CRS (ground control points and RPCs do not
+    count), or its CRS has no place on Earth: a local one, that of another planet, a full disk with corners in space.
 
     ``proj:code`` is the code of an authority, such as "EPSG:32630"; a CRS without one is described by ``proj:wkt2``.
-    What several files do not have in common is said of each asset. ``spatial_resolution`` is in metres, in a geographic
+    What several files do not have in common is set on each asset. ``spatial_resolution`` is in metres, in a geographic
     CRS that of the middle of the raster. Of statistics, numbers that JSON does not have are left out.
 
     Bands that have a description are named so, in STAC 1.1's ``bands`` and in ``eo:bands``, by which odc-stac finds
@@ -68,8 +68,8 @@ def item_of(
         receipts: What was saved: one receipt, receipts by the names of their assets, or a list of them. Those of a list
             are named after their only band, or else their file.
         id: By default the file's name without its suffix; of several files it must be passed.
-        datetime: When the pixels were taken; by default what the receipts tell (`Receipt.acquired`), and of several
-            that differ a span from the first to the last, with a null datetime. Where they tell nothing, it is when the
+        datetime: When the pixels were taken; by default that of the receipts (`Receipt.acquired`), and of several
+            that differ a span from the first to the last, with a null datetime. Where they have none, it is when the
             last file was finished, with a MetadataWarning. Pass ``properties`` with ``start_datetime`` and
             ``end_datetime`` for a span.
         asset_key: Name of the asset, where ``receipts`` is one receipt.
@@ -80,8 +80,8 @@ def item_of(
     Raises:
         MissingExtraError: pystac or antimeridian is not installed.
         OptionError: There is no default for ``id`` or ``href``: the file went to an object without a name, or its URL
-            holds a secret in its midst, or there are several files; or ``datetime`` is not a datetime, or stands among
-            the properties; or two assets have one name.
+            contains a secret before its query, or there are several files; or ``datetime`` is not a datetime, or is
+            among the properties, too; or two assets have one name.
 
     Example:
         >>> import numpy as np
@@ -161,8 +161,10 @@ def _checked(receipts: Any) -> list[Receipt]:
     found = list(receipts) if isinstance(receipts, Iterable) else [receipts]
     wrong = [type(one).__name__ for one in found if not isinstance(one, Receipt)]
     if wrong or not found:
-        what = f"have a {wrong[0]}" if wrong else "are none"
-        raise OptionError(f"receipts {what}; pass what save_cog returns, or a mapping or a list of that")
+        got = wrong[0] if wrong else "none"
+        raise OptionError(
+            f"receipts must be what save_cog returns, got {got}; pass one, or a mapping or a list of them"
+        )
     return found
 
 
@@ -174,7 +176,7 @@ def _key(receipt: Receipt) -> str:
 
 def _id(files: Sequence[_File]) -> str:
     if len(files) > 1:
-        raise OptionError(f"an item of {len(files)} files has no name of its own; pass id=")
+        raise OptionError(f"an item of {len(files)} files has no default id; pass id=")
     return _name(files[0].href)
 
 
@@ -199,8 +201,8 @@ def _when(
     if times:
         return told, times[0]
     warn_caller(
-        "the item's datetime is when the file was saved, since neither tags nor attrs['acquired'] tell when the pixels "
-        "were taken; pass datetime=, or properties with start_datetime and end_datetime",
+        "the item's datetime is the time of the save, since neither tags nor attrs['acquired'] have an acquisition "
+        "time; pass datetime=, or properties with start_datetime and end_datetime",
         MetadataWarning,
     )
     return told, max(receipt.finished for receipt in receipts)
@@ -220,7 +222,7 @@ def _properties(given: Mapping[str, Any] | None, datetime: Any) -> dict[str, Any
 
 
 def _tell_projection(item: Any, files: Sequence[_File]) -> None:
-    """Say what all files have in common of the item, the rest of each asset."""
+    """Set the projection on the item where all files share it, else on each asset."""
     module = import_extra("pystac.extensions.projection", extra="stac", purpose="Receipt.to_stac()")
     module.ProjectionExtension.add_to(item)
     fields = {file.key: _projection(file.receipt, file.crs) for file in files}

@@ -1,4 +1,4 @@
-"""A destination as the caller says it."""
+"""A destination as the caller passes it."""
 
 from __future__ import annotations
 

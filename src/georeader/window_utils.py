@@ -212,7 +212,7 @@ def rasterio_crs(crs: Any) -> CRS:
 
 
 def compare_crs(a_crs: Any, b_crs: Any) -> bool:
-    """Tell whether two CRS inputs, of any accepted kind, are the same CRS.
+    """Return whether two CRS inputs, of any accepted kind, are the same CRS.
 
     Example:
         >>> compare_crs("EPSG:4326", 4326), compare_crs("EPSG:4326", "EPSG:32630")
@@ -255,7 +255,7 @@ def _affine_of_numbers(numbers: tuple[Any, ...]) -> Affine:
 
 
 def _is_gdal_order(first: Any, second: Any, third: Any, _: Any, fifth: Any, sixth: Any) -> bool:
-    """Tell whether six numbers look like a geotransform of GDAL: as rasterio does, and also where rows run north.
+    """Return whether six numbers look like a geotransform of GDAL: as rasterio does, and also where rows run north.
 
     In Affine's order the third is x and the fifth the height of a pixel. Both are 0 only in a raster that is turned by
     90 degrees at x=0, and then the first is 0, too.
@@ -266,13 +266,13 @@ def _is_gdal_order(first: Any, second: Any, third: Any, _: Any, fifth: Any, sixt
 
 
 def counts_pixels(crs: Any, transform: Affine) -> bool:
-    """Tell whether a transform only counts the pixels of some raster: to the right and down, unturned, in no CRS."""
+    """Return whether a transform only counts the pixels of some raster: to the right and down, unturned, in no CRS."""
     a, b, _, d, e, _ = transform[:6]
     return transform[:6] == Affine.identity()[:6] or (crs is None and b == d == 0 and a > 0 and e > 0)
 
 
 def rows_run_north(transform: Affine) -> bool:
-    """Tell whether rows run from south to north, rather than south, east or west."""
+    """Return whether rows run from south to north, rather than south, east or west."""
     return transform.e > 0 and transform.e >= abs(transform.b)
 
 
@@ -305,7 +305,7 @@ def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float 
 
 
 def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:
-    """Give a shapely polygon of a ring, reprojected where ``dst_crs`` is another CRS than ``crs``."""
+    """Build a shapely polygon of a ring, reprojected where ``dst_crs`` is another CRS than ``crs``."""
     from georeader.extras import import_extra
 
     geometry = import_extra("shapely.geometry", extra="shapely", purpose="footprint()")

@@ -12,7 +12,7 @@ from georeader.validation import validate
 
 
 def judge_each(paths: Sequence[str], *, strict: bool, decode: bool, as_json: bool) -> int:
-    """Print of each file whether it is a good COG.
+    """Print for each file whether it is a good COG.
 
     Returns:
         The exit code, the worst of all.

@@ -31,7 +31,7 @@ class ErrorLine(click.Command):
         )
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
+        """Run the command, and print its error in one line."""
         try:
             _take_closed_descriptors()
             with _warnings_as_lines():
@@ -67,7 +67,7 @@ def is_debug() -> bool:
 
 
 def code_of(error: BaseException) -> int:
-    """Return the exit code of an error: a misuse is what only other options mend."""
+    """Return the exit code of an error: 2 where only other options can help, else 1."""
     from georeader.errors import DtypeError, MetadataError, NodataError, OptionError
 
     if isinstance(error, OptionError):
@@ -112,7 +112,7 @@ def tell_error(error: BaseException) -> None:
 
 
 def tell_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool) -> int:
-    """Print the error of one file among several, and give its exit code."""
+    """Print the error of one file among several, and return its exit code."""
     tell_error(error)
     if as_json:
         print_json({**of, "error": {"kind": type(error).__name__, "message": message_of(error)}})
@@ -160,11 +160,11 @@ def standard_output() -> IO[bytes]:
 
 
 def print_result(text: str) -> None:
-    """Print what a command is for.
+    """Print the result of a command.
 
     Raises:
         DestinationError: Standard output is closed.
-        WriteError: It takes no more; the disk may be full.
+        WriteError: It cannot be written; the disk may be full.
     """
     from georeader.errors import WriteError
 
@@ -189,10 +189,10 @@ def print_for_people(text: object) -> None:
 
 
 def print_summary(counts: Mapping[str, int]) -> None:
-    """Print on standard error what became of several files, such as "49 saved, 1 failed".
+    """Print a summary of several files on standard error, such as "49 saved, 1 failed".
 
     Args:
-        counts: What happened to how many; those that are 0 are left out, except the first.
+        counts: Outcome to number of files; those that are 0 are left out, except the first.
     """
     first = next(iter(counts))
     click.echo(", ".join(f"{count} {what}" for what, count in counts.items() if count or what == first), err=True)

@@ -77,7 +77,7 @@ def _check_conflicts(own: Mapping[str, Any], pairs: Mapping[str, Any]) -> None:
 def save_each(
     save: Callable[..., Any], found: Found, arguments: Mapping[str, Any], *, is_shown: bool, as_json: bool
 ) -> int:
-    """Save each source to its destination, and print what became of it.
+    """Save each source to its destination, and print the result.
 
     Returns:
         The exit code, the worst of all.
@@ -121,7 +121,7 @@ def _save_one(
 
 @contextmanager
 def opened(destination: str) -> Iterator[Any]:
-    """Return what a save can write to: standard output for "-"; else a path whose folders are made with the file.
+    """Open what a save can write to: standard output for "-"; else a path whose folders are made with the file.
 
     Raises:
         DestinationError: Standard output is closed.
@@ -133,10 +133,10 @@ def opened(destination: str) -> Iterator[Any]:
 
 
 def save_bytes(content: bytes, destination: str) -> None:
-    """Put bytes where any file can go, whole or not at all.
+    """Write bytes to any destination, whole or not at all.
 
     Raises:
-        GeoreaderError: They can't be put there.
+        GeoreaderError: They cannot be written.
     """
     from georeader.export.sinks.destinations import open_sink
 

@@ -131,7 +131,7 @@ def expand(source: str) -> list[str]:
     """Return the paths or URLs that a pattern names, sorted; what is not a pattern is itself.
 
     Raises:
-        ReadError: There is none, or the store can't be asked.
+        ReadError: There is none, or the store cannot be listed.
     """
     if not is_pattern(source):
         return [source]
@@ -162,13 +162,13 @@ def _is_local_file(destination: str) -> bool:
 
 
 def _same(name: str) -> str:
-    """Return what is equal for two ways of writing a local path."""
+    """Return a key of a local path that is the same for all of its spellings."""
     local = local_path(name)
     return name if local is None else resolved(local)
 
 
 def _within(folder: str, source: str) -> str:
-    """Name a file in a folder after its source."""
+    """Return the path of a file in a folder, named after its source."""
     return f"{folder.rstrip('/') or folder}{'' if folder == '/' else '/'}{PurePosixPath(_path_of(source)).stem}.tif"
 
 

@@ -1,4 +1,4 @@
-"""Error messages in the words of the command line: options as they were typed, not arguments of Python. Pure."""
+"""Error messages that name options as they were typed, not as arguments of Python. Pure."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TypedOptions:
         return self._pattern().sub(self._spell, text)
 
     def is_one_named_in(self, text: str) -> bool:
-        """Tell whether a message names an option that was typed."""
+        """Return whether a message names an option that was typed."""
         named = {(_name(match) or "").lower() for match in self._pattern().finditer(text)}
         return not named.isdisjoint({*self.given, *self.profile_keys})
 

@@ -22,7 +22,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def number_or_none(text: str) -> int | float | str:
-    """Read a number, "nan", or "none", which stays that word; whole numbers are int: a 64-bit nodata is no float.
+    """Convert a text to a number, "nan", or "none", which stays text; whole numbers are int, as 64-bit nodata must be.
 
     Raises:
         click.BadParameter: It is none of them.

@@ -1,4 +1,4 @@
-"""What a store or a network refused: one clear line, without secrets, in the project's own errors."""
+"""Errors of stores and networks as the project's own: one line, without secrets."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Failure:
 
 @contextmanager
 def panics_as_errors() -> Iterator[None]:
-    """Raise what a client written in Rust could not handle as an Exception, which PyO3's PanicException is not.
+    """Raise a panic of a client written in Rust as OSError: PyO3's PanicException is not an Exception.
 
     Raises:
         OSError: The client panicked: without a thread for its runtime, for instance.
@@ -144,7 +144,7 @@ def failure_of_network(error: BaseException) -> Failure | None:
 
 
 class Failures:
-    """Does what may fail, for one object, and turns what is raised into the project's errors."""
+    """Runs requests about one object, and converts what they raise to the project's errors."""
 
     def __init__(self, name: str, redactor: Redactor, explain: Callable[[Exception], Failure]) -> None:
         """Say whose failures they are.
@@ -161,11 +161,11 @@ class Failures:
     def tried(
         self, run: Callable[[], Result], doing: str = "it can't be written", *, attempts: int | None = None
     ) -> Result:
-        """Do something; what may pass is tried again.
+        """Run a request; transient errors are retried.
 
         Args:
-            run: What to do.
-            doing: What the message says where no more is known.
+            run: The request.
+            doing: The message where the error says no more.
             attempts: `retry.ATTEMPTS` by default.
 
         Raises:

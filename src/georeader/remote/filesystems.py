@@ -50,7 +50,7 @@ def is_atomic(fs: Any) -> bool:
 
 
 def filesystem_of(address: Address) -> tuple[Any, str]:
-    """Give the filesystem that fsspec has for a URL, and the path in it.
+    """Return the filesystem that fsspec has for a URL, and the path in it.
 
     Raises:
         MissingExtraError: Its package is not installed; the message says what to install.
@@ -86,7 +86,7 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
 
 
 def environment_options(url: str) -> dict[str, Any]:
-    """Return what fsspec must be told about a URL because its filesystem does not read it from the environment.
+    """Return the options of the environment that the filesystem of a URL does not read by itself.
 
     s3fs knows neither AWS_NO_SIGN_REQUEST nor AWS_REQUEST_PAYER.
 

@@ -47,17 +47,17 @@ def request(
     headers: Mapping[str, str],
     body: Callable[[], Iterator[bytes]] | None = None,
 ) -> Answer:
-    """Make one request; redirects are not followed.
+    """Send one request; redirects are not followed.
 
     Args:
         method: "PUT", "HEAD", ...
         url: Of http or https; a user and password in it are sent as basic authentication.
         headers: With Content-Length where there is a body.
-        body: Gives it, piece by piece.
+        body: Returns it, piece by piece.
 
     Raises:
         OSError: There is no connection, or it broke before an answer came.
-        http.client.HTTPException: The answer is none.
+        http.client.HTTPException: The answer is not HTTP.
     """
     parts = urlsplit(requoted(url))
     with connected(parts) as (connection, target, of_proxy):

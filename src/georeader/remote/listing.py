@@ -1,4 +1,4 @@
-"""Which objects of a store, or files of a filesystem, a pattern names."""
+"""Objects of a store, or files of a filesystem, that match a pattern."""
 
 from __future__ import annotations
 

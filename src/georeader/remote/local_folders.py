@@ -43,9 +43,9 @@ def local_path(path: str, fs: Any = None) -> str | None:
 
 
 def resolved(path: str) -> str:
-    """Return what two local paths of one file have in common: absolute, with links followed.
+    """Return the absolute path of a local file, with links followed: the same for all paths of one file.
 
-    On Windows and macOS, where most file systems ignore case, without case.
+    It is in lower case on Windows and macOS, where most file systems ignore case.
     """
     absolute = os.path.normcase(os.path.realpath(path))
     return unicodedata.normalize("NFC", absolute).casefold() if sys.platform in ("win32", "darwin") else absolute

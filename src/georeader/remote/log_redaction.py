@@ -66,7 +66,7 @@ def redacted_logs(redactor: Redactor) -> Iterator[None]:
     has set in the meantime stays.
 
     Args:
-        redactor: Knows the secrets. One without secrets changes nothing.
+        redactor: Has the secrets. One without secrets changes nothing.
     """
     if not redactor.has_secrets:
         yield

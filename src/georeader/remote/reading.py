@@ -1,7 +1,8 @@
-"""How rasterio gets at a raster: by GDAL's own network filesystems, or by a filesystem of Python's.
+"""Access of rasterio to a raster: by GDAL's own network filesystems, or by a filesystem of Python's.
 
-GDAL reads S3, GCS, Azure, OSS and HTTP by itself; what clouds' tools take from the environment, but not GDAL, is told
-to it. Whatever the caller passes as ``fs``, and what only fsspec knows, is read through a `RangeFile`.
+GDAL reads S3, GCS, Azure, OSS and HTTP by itself. Settings that clouds' tools take from the environment, but GDAL does
+not, are passed to it as options. What the caller passes as ``fs``, and URLs that only fsspec knows, are read through a
+`RangeFile`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class RasterPath:
     def world_file(self) -> Affine | None:
         """Read the transform of the world file beside it, where GDAL does not; None if there is none.
 
-        rasterio's openers tell GDAL that text files end before their first byte (seen with 1.4.4 and 1.5.2).
+        Through rasterio's openers, text files are empty to GDAL (observed with 1.4.4 and 1.5.2).
         """
         return None if self.container is None else self.container.world_file()
 
@@ -81,14 +82,14 @@ class RasterPath:
 
 
 def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
-    """Say how a raster is opened; it is not.
+    """Return how a raster is opened; nothing is opened.
 
     Args:
         path: Local path, URL, or a path of GDAL's virtual filesystems.
         fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with; or None.
 
     Raises:
-        ReadError: A URL that names no object; or ``fs`` is no filesystem.
+        ReadError: A URL that names no object; or ``fs`` is not a filesystem.
         MissingExtraError: What the URL needs is not installed.
     """
     text = os.fsdecode(path)
@@ -240,19 +241,19 @@ def sidecars_to_read(name: str) -> tuple[str, ...]:
 
 
 class _OneFile(FileContainer):  # type: ignore[misc]
-    """A folder with one raster in it, and beside it those sidecars that tell of its pixels and its place.
+    """A folder with one raster, and the sidecars that describe its pixels and its georeferencing.
 
-    A sidecar is asked for when GDAL looks for it. One that cannot be opened, for whatever reason, is not there: stores
-    answer 403 for objects that are missing, too.
+    A sidecar is requested when GDAL looks for it. One that cannot be opened, for whatever reason, counts as missing:
+    stores answer 403 for missing objects, too.
     """
 
     def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: Failures) -> None:
-        """Say where the raster is; nothing is opened.
+        """Keep the path; nothing is opened.
 
         Args:
             path: Of the raster in its filesystem.
             open_it: Opens a path of the filesystem.
-            failures: Says what errors mean.
+            failures: Converts errors.
         """
         self._folder, slash, base = path.rpartition("/")
         self._folder += slash
@@ -265,7 +266,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         self._ranged: RangedObject | None = None
 
     def check(self) -> None:
-        """Open it once, since GDAL would not tell why it can't be.
+        """Open the raster once, since GDAL does not report why it cannot be opened.
 
         Raises:
             ReadError: It can't be.
@@ -312,7 +313,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         try:
             text = ranged.read_range(0, min(ranged.size_bytes, _WORLD_FILE_BYTES)).decode("ascii")
             return loadsw(text)
-        except Exception:  # noqa: BLE001  (clients raise anything; GDAL, too, passes over what is no world file)
+        except Exception:  # noqa: BLE001  (clients raise anything; GDAL, too, ignores what is not a world file)
             return None
 
     def _sidecar(self, name: str) -> RangedObject | None:
@@ -330,7 +331,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         return self._beside[name]
 
     def isfile(self, path: str) -> bool:
-        """Tell whether a path is that of the raster or of a sidecar."""
+        """Return whether a path is that of the raster or of a sidecar."""
         name = path.rpartition("/")[2]
         return name == self.path.rpartition("/")[2] or (name in self._sidecars[:2] and self._sidecar(name) is not None)
 

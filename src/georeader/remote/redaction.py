@@ -1,4 +1,4 @@
-"""Secrets out of messages: what a URL, a filesystem or a header holds that nobody but its store may see."""
+"""Redaction of secrets in messages: those of URLs, filesystems and headers."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ class Redactor:
 
 
 def _family(error: BaseException) -> list[BaseException]:
-    """Give an error, what it was caused by, what was being handled, and what is grouped in it; each once."""
+    """Return an error with its causes, its contexts, and the errors that are grouped in it; each once."""
     found: dict[int, BaseException] = {}
     waiting = [error]
     while waiting:

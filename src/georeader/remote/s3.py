@@ -18,7 +18,7 @@ ANSWER_SECONDS = 60.0
 #: Where neither the environment nor a profile names a region.
 REGION_DEFAULT = "us-east-1"
 
-#: What S3 expects of a requester who pays, and the header for it.
+#: The value that S3 expects where the requester pays, and its header.
 PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
 
 #: What botocore raises where there is nothing to sign with, by the names of its classes.
@@ -73,7 +73,7 @@ class S3fsCaller:
         self.endpoint = str(named or "")
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """Do an operation."""
+        """Call an operation."""
         # s3fs drops the parameter where an operation does not have it.
         payer = {"RequestPayer": PAYER} if pays_requests() else {}
         return self._filesystem.call_s3(operation, payer, **arguments)
@@ -108,7 +108,7 @@ def _add_payer(request: Any, **_: Any) -> None:
 
 
 def boto_client(connections: int) -> Any:
-    """Make a client from the environment, profiles and endpoints, as the AWS CLI does.
+    """Build a client from the environment, profiles and endpoints, as the AWS CLI does.
 
     Args:
         connections: Requests that may be under way at once.
