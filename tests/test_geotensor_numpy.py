@@ -572,8 +572,8 @@ def test_an_array_without_a_place_adds_as_plain_numbers(cube: GeoTensor) -> None
 
 # Names of bands.
 
-NAMED = {"descriptions": ["B08"], "band_tags": [{"wavelength": "842"}]}
-OTHER = {"descriptions": ["B04"], "band_tags": [{"wavelength": "665"}]}
+NAMED = {"descriptions": ["B08"], "band_tags": [{"wavelength": "842"}], "band_namespaces": [{"CAL": {"gain": "2"}}]}
+OTHER = {"descriptions": ["B04"], "band_tags": [{"wavelength": "665"}], "band_namespaces": [{"CAL": {"gain": "3"}}]}
 
 
 def band(attrs: dict[str, Any], dtype: str = "float32") -> GeoTensor:
@@ -603,6 +603,7 @@ def test_a_band_computed_of_differently_named_bands_has_no_name(compute: Any) ->
 
     assert result.attrs["descriptions"] == [None]
     assert result.attrs["band_tags"] == [{}]
+    assert result.attrs["band_namespaces"] == [{}]
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,24 @@ def test_complex_numbers_are_refused() -> None:
 def test_indexes_that_are_none_are_refused_at_construction(red: Any, nir: Any) -> None:
     with pytest.raises(OptionError, match="_idx"):
         NDVI(red, nir)
+
+
+def test_an_index_keeps_what_is_of_the_file_and_nothing_of_the_bands() -> None:
+    table = "<GDALRasterAttributeTable/>"
+    of_file = {
+        "tags": {"mission": "S2", "OVERVIEW_RESAMPLING": "NEAREST"},
+        "namespaces": {"MINE": {"a": "b"}},
+        "own": 1,
+    }
+    of_bands = {
+        "scales": [0.1, 0.1], "offsets": [0.0, 0.0], "units": ["1", "1"], "colorinterp": ["red", "undefined"],
+        "band_tags": [{"a": "1"}, {}], "band_namespaces": [{"CAL": {"gain": "2"}}, {}],
+        "attribute_tables": [table, None], "photometric": "MINISWHITE", "nbits": 12,
+    }  # fmt: skip
+    stack = stack_of([1, 2], [3, 4])
+    stack.attrs = of_file | of_bands
+
+    index = NDVI(red_idx=0, nir_idx=1)(stack)
+
+    kept = of_file | {"tags": {"mission": "S2"}}  # the method of overviews is that of other numbers
+    assert index.attrs == kept | {"descriptions": ["NDVI"]}

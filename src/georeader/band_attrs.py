@@ -110,7 +110,7 @@ def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[
         parts: (attrs, number of bands) of each raster that the result is computed of.
     """
     kept = dict(attrs)
-    for key, nothing in (("descriptions", None), ("band_tags", {})):
+    for key, nothing in (("descriptions", None), ("band_tags", {}), ("band_namespaces", {})):
         stated = [values for values in (_per_band(part, key, count) for part, count in parts) if values is not None]
         if len(stated) < 2:
             continue

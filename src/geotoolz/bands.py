@@ -11,19 +11,6 @@ from georeader import GeoTensor
 from georeader.errors import OptionError, ShapeError
 from geotoolz.errors import BandError
 
-#: The entries of ``attrs`` that speak of single bands or of how stored numbers are to be read.
-OF_BANDS = (
-    "descriptions",
-    "scales",
-    "offsets",
-    "units",
-    "colorinterp",
-    "band_tags",
-    "colormap",
-    "photometric",
-    "nbits",
-)
-
 #: Common names (STAC's eo extension) of Sentinel-2's bands at 10 m.
 COMMON_NAMES = {"b2": "blue", "b3": "green", "b4": "red", "b8": "nir"}
 
@@ -107,8 +94,3 @@ def _plain_name(text: str) -> str:
     name = text.strip().casefold()
     numbered = _NUMBERED.match(name)
     return f"b{numbered[1]}{numbered[2]}" if numbered else name
-
-
-def without_bands(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what speaks of bands that are no longer there, and the mask: NaN now marks what it hid."""
-    return {key: value for key, value in attrs.items() if key not in (*OF_BANDS, "mask")}

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader import GeoTensor
+from georeader.band_attrs import without_bands, without_encoding
 from georeader.errors import DtypeError, OptionError
-from geotoolz.bands import band_index, check_bands, without_bands
+from geotoolz.bands import band_index, check_bands
 from geotoolz.loading import loaded_bands
 from geotoolz.operator import Operator
 
@@ -105,7 +106,8 @@ def normalised_difference(
         numbers = [_floating(band) for band in pair.values]
         upper, lower = numbers if calibrate is None else map(calibrate, numbers)
         _quotient(upper, lower, hidden, out[0, rows])
-    attrs = without_bands(gt.attrs) | {"descriptions": [description]}
+    attrs = without_encoding(without_bands(gt.attrs)) | {"descriptions": [description]}
+    attrs.pop("mask", None)  # what it hid is NaN now
     return gt.like(out, fill_value_default=np.nan, attrs=attrs)
 
 
