@@ -95,7 +95,8 @@ def export(source: Source, path: Path, **profile_arg: Any) -> None:
         max_memory="512MiB",
         progress=None,
     )
-    export_source(source, LocalSink(path), wishes)
+    with LocalSink(path) as sink:
+        export_source(source, sink, wishes)
 
 
 class SourceContract:

@@ -95,7 +95,8 @@ def export(
         kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None,
         "stream", verify=False, max_memory=limit, progress=None,
     )  # fmt: skip
-    export_source(data if isinstance(data, ByBand) else open_source(data), sink, wishes)
+    with sink:
+        export_source(data if isinstance(data, ByBand) else open_source(data), sink, wishes)
 
 
 def test_two_hundred_and_eighty_five_bands_that_are_stored_by_themselves(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from georeader import CogWriter, GeoTensor, save_cog
 from georeader.errors import DestinationError, MetadataWarning, WriteError
 from georeader.export.sinks import leftovers, temporary_file
 from georeader.export.sinks.local import LocalSink
@@ -415,3 +417,47 @@ def test_a_file_where_a_folder_should_be_is_refused_at_once(tmp_path: Path) -> N
 
     with pytest.raises(DestinationError, match="its folder can't be made"):
         LocalSink(tmp_path / "taken" / "deep" / "out.tif", makes_folders=True)
+
+
+def by_save(tensor: GeoTensor, path: Path, raising: BaseException | None) -> None:
+    def progress(done: int, total: int) -> None:
+        if raising is not None:
+            raise raising
+
+    save_cog(tensor, path, progress=progress)
+
+
+def by_writer_at_the_end(tensor: GeoTensor, path: Path, raising: BaseException | None) -> None:
+    def progress(done: int, total: int) -> None:
+        if raising is not None:
+            raise raising
+
+    with CogWriter(path, like=tensor, progress=progress) as writer:
+        writer.write(tensor.values)
+
+
+def by_writer_in_the_block(tensor: GeoTensor, path: Path, raising: BaseException | None) -> None:
+    with CogWriter(path, like=tensor) as writer:
+        writer.write(tensor.values)
+        if raising is not None:
+            raise raising
+
+
+@pytest.mark.parametrize("save", [by_save, by_writer_at_the_end, by_writer_in_the_block])
+@pytest.mark.parametrize("raising", [None, RuntimeError("broken"), KeyboardInterrupt()], ids=repr)
+def test_a_save_opens_its_sink_once_and_ends_it_with_what_was_raised(
+    save: Callable[..., None], raising: BaseException | None, make_tensor: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    seen: list[Any] = []
+    enter, leave = LocalSink.__enter__, LocalSink.__exit__
+    monkeypatch.setattr(LocalSink, "__enter__", lambda sink: (seen.append("enter"), enter(sink))[1])
+    monkeypatch.setattr(LocalSink, "__exit__", lambda sink, *how: (seen.append(how[1]), leave(sink, *how))[1])
+
+    try:
+        save(make_tensor(), tmp_path / "out.tif", raising)
+    except (RuntimeError, KeyboardInterrupt) as error:
+        assert error is raising
+
+    assert seen == ["enter", raising]
+    assert names(tmp_path) == ([] if raising else ["out.tif"])

@@ -298,7 +298,8 @@ class TestExports:
         wishes = Wishes("cog", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
                         max_memory="64MiB", progress=None)  # fmt: skip
 
-        receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), PartedSink(shelf), wishes)
+        with PartedSink(shelf) as sink:
+            receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), sink, wishes)
 
         save_cog(Lazy(raster) if is_lazy else raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -316,7 +317,8 @@ class TestExports:
         wishes = Wishes("tiled", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
                         max_memory="64MiB", progress=None)  # fmt: skip
 
-        export_source(open_source(Lazy(raster) if is_lazy else raster), PartedSink(shelf), wishes)
+        with PartedSink(shelf) as sink:
+            export_source(open_source(Lazy(raster) if is_lazy else raster), sink, wishes)
 
         save_tiled_geotiff(raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -338,7 +340,8 @@ class TestExports:
         wishes = Wishes("cog", PROFILE_TILED_GEOTIFF_DEFAULT, {"compress": "none"}, None, None, None, "stream",
                         verify=False, max_memory="512MiB", progress=None)  # fmt: skip
 
-        export_source(open_source(Lazy(raster)), sink, wishes)
+        with sink:
+            export_source(open_source(Lazy(raster)), sink, wishes)
 
         assert spools == []
 

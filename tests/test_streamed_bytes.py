@@ -70,7 +70,8 @@ def rasters(draw: st.DrawFn) -> GeoTensor:
 def export(source: Any, path: Path, kind: str, profile_arg: dict[str, Any], max_memory: int | str) -> bytes:
     wishes = Wishes(kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None, "stream", verify=False,
                     max_memory=max_memory, progress=None)  # fmt: skip
-    export_source(source, LocalSink(path), wishes)
+    with LocalSink(path) as sink:
+        export_source(source, sink, wishes)
     return path.read_bytes()
 
 

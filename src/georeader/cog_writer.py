@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -130,6 +130,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         where = Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers)
         check_source_stays(like, where)
         self._sink = open_sink(where)
+        self._opened = ExitStack()
         said = blank_spec(like, Grid(shape, dtype, transform, crs, count, indexes))
         self._canvas_bytes, rest = _shares(max_memory)
         self._plan(
@@ -176,7 +177,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         """
         if self._canvas is not None:
             raise WriteError(f"{self._sink.given!r}: the writer is open already; a with block can't be within its own")
-        self._sink.__enter__()
+        self._opened.enter_context(self._sink)
         self._canvas = self._new_canvas()
         return self
 
@@ -213,11 +214,11 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader.export.pipeline import export_source
 
         canvas, self._canvas = self._canvas, None
-        try:
-            if kind is None and canvas is not None:
+        if kind is not None:
+            self._opened.__exit__(kind, error, trace)
+        elif canvas is not None:
+            with self._opened:
                 self.receipt = export_source(canvas, self._sink, self._wishes, self._wanted)
-        finally:
-            self._sink.abort()
 
     def _new_canvas(self) -> Canvas:
         from georeader.export.canvas import Canvas

@@ -83,7 +83,7 @@ def export(data: Any, sink: Sink, wishes: Wishes) -> Receipt:
 
     Args:
         data: Anything that `open_source` takes.
-        sink: Where it goes; committed at the end, or aborted.
+        sink: Where it goes; it is opened here, and committed or aborted.
         wishes: What is asked for.
 
     Raises:
@@ -112,11 +112,11 @@ def export_source(
     *,
     begun: float | None = None,
 ) -> Receipt:
-    """Write a source to a sink, and let go of the source.
+    """Write a source to a sink that is open, and close the source.
 
     Args:
         source: Where the pixels come from.
-        sink: As in `export`.
+        sink: Where it goes; committed at the end. After an error the caller aborts it.
         wishes: As in `export`.
         spec: The file, where it is planned already (`check_wishes`).
         begun: What `time.perf_counter` said when the save began; by default it begins now.
@@ -127,14 +127,13 @@ def export_source(
     begun = time.perf_counter() if begun is None else begun
     source = GuardedSource(source)
     try:
-        with sink:
-            return _write_source(source, sink, wishes, spec, begun)
+        return _write_source(source, sink, wishes, spec, begun)
     finally:
         source.close()
 
 
 def _write_source(source: Source, sink: Sink, wishes: Wishes, spec: ExportSpec | None, begun: float) -> Receipt:
-    """Write a source to a sink that is open, by the engine that the options need."""
+    """Write a source by the engine that the options need."""
     spec = plan_spec(source.spec, wishes) if spec is None else spec
     engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
     if reasons and wishes.engine == "auto":
