@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from georeader.remote import log_redaction
 from georeader.remote.log_redaction import redacted_logs
 from georeader.remote.redaction import MASK, Redactor
 
@@ -110,3 +112,59 @@ def test_without_secrets_the_factory_is_not_replaced() -> None:
 
     with redacted_logs(Redactor()):
         assert logging.getLogRecordFactory() is before
+
+
+class Unprintable:
+    """An argument that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no text")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("message", "args"),
+    [
+        ("%d %d", (f"https://host/a?sig={SECRET}",)),
+        ("%(name)s", ({"url": f"https://host/a?sig={SECRET}"},)),
+        (f"{SECRET} %d", ("x",)),
+        ("%s", (Unprintable(),)),
+    ],
+    ids=["too few", "another key", "not a number", "unprintable"],
+)
+def test_a_record_whose_arguments_do_not_fit_is_redacted_without_an_error(
+    message: str, args: tuple[Any, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.getLogger("rasterio._env")
+    monkeypatch.setattr(log, "propagate", False)  # pytest's own handlers raise
+    handler = logging.StreamHandler()
+    log.addHandler(handler)
+    try:
+        with redacted_logs(Redactor([SECRET])):
+            log.warning(message, *args)
+    finally:
+        log.removeHandler(handler)
+
+    assert SECRET not in capsys.readouterr().err
+
+
+def test_a_record_without_a_name_is_made() -> None:
+    """As of records that another process has sent."""
+    with redacted_logs(Redactor([SECRET])):
+        record = logging.makeLogRecord({"name": "worker", "msg": "done"})
+
+    assert (record.name, record.getMessage()) == ("worker", "done")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent() -> None:
+    with log_redaction._lock:
+        child = os.fork()
+        if not child:
+            save = threading.Thread(target=lambda: redacted_logs(Redactor([SECRET])).__enter__(), daemon=True)
+            save.start()
+            save.join(5)
+            os._exit(int(save.is_alive()))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -21,7 +21,7 @@ from rasterio.vrt import WarpedVRT
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, RasterioReader, files_kept_open, save_cog, save_tiled_geotiff
-from georeader.export.sources import handles
+from georeader.export.sources import gdal_environment, handles
 from georeader.preview import preview
 
 THREADS = 4
@@ -190,6 +190,33 @@ def test_a_forked_process_does_not_wait_for_its_parents_threads(path: Path) -> N
             took.join(5)
             os._exit(int(took.is_alive()))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_restores_the_block_cache_that_its_parent_has_bounded() -> None:
+    before = get_gdal_config("GDAL_CACHEMAX")
+    owner, lock = object(), gdal_environment._BLOCK_CACHE._lock
+    gdal_environment._BLOCK_CACHE.bound(owner, 9 * 2**20)
+    try:
+        with lock:
+            child = os.fork()
+            if not child:
+                found: list[Any] = []
+
+                def save() -> None:
+                    for size_bytes in (8 * 2**20, 0):
+                        gdal_environment._BLOCK_CACHE.bound(saving, size_bytes)
+                    found.append(get_gdal_config("GDAL_CACHEMAX"))
+
+                saving = threading.Thread(target=save, daemon=True)
+                saving.start()
+                saving.join(5)
+                os._exit(int(found != [before]))
+    finally:
+        gdal_environment._BLOCK_CACHE.bound(owner, 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert get_gdal_config("GDAL_CACHEMAX") == before
 
 
 @pytest.mark.parametrize("opens", [str, RasterioReader, rasterio.open], ids=["path", "reader", "dataset"])

@@ -8,9 +8,10 @@ be redacted before any handler formats it.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from georeader.remote.redaction import Redactor
@@ -32,17 +33,14 @@ class _RedactingFactory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         """Return a record whose message and error hold no known secret."""
         record = self.inner(*args, **kwargs)
-        if record.name.partition(".")[0] in CLIENTS:
+        if str(record.name).partition(".")[0] in CLIENTS:  # `logging.makeLogRecord` asks for one without a name
             for redactor in tuple(_active):
                 _redact(record, redactor)
         return record
 
 
 def _redact(record: logging.LogRecord, redactor: Redactor) -> None:
-    try:
-        message = record.getMessage()
-    except (TypeError, ValueError):  # arguments that do not fit their message: logging reports them itself
-        return
+    message = _text_of(record)
     cleaned = redactor.clean(message)
     if cleaned != message:
         record.msg, record.args = cleaned, ()
@@ -53,9 +51,28 @@ def _redact(record: logging.LogRecord, redactor: Redactor) -> None:
             record.exc_info = (type(shown), shown, None)
 
 
+def _text_of(record: logging.LogRecord) -> str:
+    """Return the message of a record; where arguments do not fit it, which logging reports itself, both as they are."""
+    with suppress(Exception):  # arguments are the caller's objects, which may raise anything
+        return record.getMessage()
+    with suppress(Exception):
+        return f"{record.msg} {record.args!r}"
+    return ""
+
+
 #: Redactors of the reads and writes that are under way in this process, one entry each.
 _active: list[Redactor] = []
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Make a new lock in a forked process, where a thread that holds the old one does not run."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager

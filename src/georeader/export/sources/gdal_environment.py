@@ -72,7 +72,7 @@ class _BlockCache:
             if self._parts.get(owner, 0) == cache_bytes:
                 return
             now_bytes = int(get_gdal_config(_OPTION))
-            if not self._parts:
+            if not self._parts and now_bytes != self._set_bytes:
                 self._before_bytes = self._set_bytes = now_bytes
             self._parts.pop(owner, None)
             if cache_bytes:
@@ -82,5 +82,17 @@ class _BlockCache:
                 set_gdal_config(_OPTION, total_bytes)
                 self._set_bytes = total_bytes
 
+    def forget_parts(self) -> None:
+        """Drop the parts in a forked process, where the threads of their sources do not run.
+
+        GDAL is not asked: another thread may have held its locks. The next source to release its part restores the
+        cache.
+        """
+        self._lock = threading.Lock()
+        self._parts.clear()
+
 
 _BLOCK_CACHE = _BlockCache()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_BLOCK_CACHE.forget_parts)
