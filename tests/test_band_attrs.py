@@ -9,6 +9,7 @@ import pytest
 
 from georeader.band_attrs import merge_bands, merge_times, select_bands, without_bands, without_encoding
 from georeader.errors import MetadataError
+from georeader.export.metadata import metadata_from_attrs, pick_bands
 
 THREE: dict[str, Any] = {
     "descriptions": ["red", "green", "blue"],
@@ -53,6 +54,31 @@ def test_selection_reads_numpy_arrays_too() -> None:
 @pytest.mark.parametrize("odd", ["abc", ["one"], 3, None])
 def test_selection_leaves_entries_that_are_not_one_a_band(odd: Any) -> None:
     assert select_bands({"descriptions": odd}, 3, [0])["descriptions"] == odd
+
+
+COLOURS = [
+    ("MINISWHITE", [0], True), ("MINISWHITE", [0, 2], True), ("MINISWHITE", [1, 0], False), ("MINISWHITE", [], False),
+    ("RGB", [0, 1, 2], True), ("RGB", [0, 1, 2, 3], True), ("rgb", [0], False), ("RGB", [0, 2, 1], False),
+    ("YCbCr", [0, 1], False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("photometric", "bands", "kept"), COLOURS)
+def test_a_colour_model_stays_with_the_bands_that_it_is_of(photometric: str, bands: list[int], kept: bool) -> None:
+    assert ("photometric" in select_bands({"photometric": photometric}, 4, bands)) is kept
+    metadata = pick_bands(metadata_from_attrs({"photometric": photometric, "nbits": 4}, 4), bands)
+    assert (metadata.photometric is not None) is kept
+    assert (metadata.nbits is not None) is (bands[:1] == [0])
+
+
+@pytest.mark.parametrize(("second", "kept"), [({"nbits": 4}, True), ({"nbits": 2}, False), ({}, False)])
+def test_merging_keeps_the_bits_that_all_have(second: dict[str, Any], kept: bool) -> None:
+    first = {"photometric": "MINISWHITE", "nbits": 4}
+
+    merged = merge_bands([(first, 1), (second, 1)])
+
+    assert merged["photometric"] == "MINISWHITE"
+    assert ("nbits" in merged) is kept
 
 
 @pytest.mark.parametrize(("bands", "kept"), [([0], True), ([0, 0], False), ([], False)])

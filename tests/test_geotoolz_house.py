@@ -19,7 +19,7 @@ NAMES = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py"))]
 
 #: What of georeader is for others, and what every package of the house uses.
 PUBLIC = {
-    "georeader", "georeader.errors", "georeader.save",
+    "georeader", "georeader.band_attrs", "georeader.errors", "georeader.save",
     "georeader.extras", "georeader.progress", "georeader.remote.address", "georeader.remote.filesystems",
     "georeader.remote.local_folders", "georeader.remote.log_redaction", "georeader.remote.obstores",
     "georeader.remote.redaction",

@@ -80,10 +80,27 @@ def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> 
             selected[key] = [values[band] for band in chosen]
     if chosen != list(range(count)):
         selected.pop("colormap", None)
-    if chosen[:1] != [0]:
+    if not keeps_colour_model(attrs.get("photometric"), chosen):
         selected.pop("photometric", None)
+    if chosen[:1] != [0]:
         selected.pop("nbits", None)
     return selected
+
+
+def keeps_colour_model(photometric: Any, bands: Sequence[int]) -> bool:
+    """Return whether a selection of bands has its raster's colour model, which is of the first band or the first three.
+
+    Args:
+        photometric: The colour model, by any of its names.
+        bands: Chosen bands, from 0, in their new order.
+
+    Example:
+        >>> keeps_colour_model("MINISWHITE", [0, 2]), keeps_colour_model("RGB", [0, 2])
+        (True, False)
+    """
+    is_grey = str(getattr(photometric, "value", photometric)).upper().endswith(("WHITE", "BLACK"))
+    own = [0] if is_grey else [0, 1, 2]
+    return list(bands[: len(own)]) == own
 
 
 def without_bands(attrs: Mapping[str, Any]) -> Attrs:
@@ -129,7 +146,11 @@ def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
             from the first.
     """
     merged = without_bands(parts[0][0])
-    merged |= {key: parts[0][0][key] for key in ("photometric", "nbits") if key in parts[0][0]}
+    if "photometric" in parts[0][0]:
+        merged["photometric"] = parts[0][0]["photometric"]
+    bits = [attrs.get("nbits") for attrs, _ in parts]
+    if bits[0] is not None and all(one == bits[0] for one in bits):  # else values of the others may be larger
+        merged["nbits"] = bits[0]
     if sum(count for _, count in parts) == 1 and "colormap" in parts[0][0]:
         merged["colormap"] = parts[0][0]["colormap"]
     for key in PER_BAND_KEYS:

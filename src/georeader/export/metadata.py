@@ -15,7 +15,7 @@ import numpy as np
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
-from georeader.band_attrs import PER_BAND_KEYS
+from georeader.band_attrs import PER_BAND_KEYS, keeps_colour_model
 from georeader.caller import warn_caller
 from georeader.errors import MetadataError, MetadataWarning
 from georeader.export.photometric import nbits_of_attrs, photometric_of_attrs, resolve_colours
@@ -133,7 +133,7 @@ def _time(acquired: object) -> datetime | None:
 
 
 def pick_bands(metadata: Metadata, bands: Sequence[int]) -> Metadata:
-    """Return the metadata of some bands, in their order; a colour table stays with a raster of one band.
+    """Return the metadata of some bands, in their order; a colour model stays with the bands that it is of.
 
     Args:
         metadata: Of a raster.
@@ -141,7 +141,13 @@ def pick_bands(metadata: Metadata, bands: Sequence[int]) -> Metadata:
     """
     said = {name: getattr(metadata, name) for name in PER_BAND_KEYS}
     chosen: dict[str, Any] = {name: tuple(all_[band] for band in bands) for name, all_ in said.items() if all_}
-    return replace(metadata, **chosen)
+    is_same = keeps_colour_model(metadata.photometric, bands)
+    return replace(
+        metadata,
+        photometric=metadata.photometric if is_same else None,
+        nbits=metadata.nbits if list(bands[:1]) == [0] else None,
+        **chosen,
+    )
 
 
 def resolve_metadata(
