@@ -1,4 +1,4 @@
-"""Which band of a stack is meant: by its index, or by its name. Pure."""
+"""Selection of a stack's bands by index or by name. Pure."""
 
 from __future__ import annotations
 

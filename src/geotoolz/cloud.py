@@ -1,4 +1,4 @@
-"""Clouds and what else hides the ground."""
+"""Masking of clouds and of whatever else hides the ground."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CLASSES_DEFAULT = (0, 1, 3, 8, 9, 10)
 
 @dataclass(frozen=True, repr=False, eq=False)
 class MaskClouds(Operator):
-    """Makes pixels missing that Sentinel-2 L2A's scene classification (SCL) says are clouds and the like.
+    """Masks pixels that Sentinel-2 L2A's scene classification (SCL) marks as clouds and the like.
 
-    Takes (band, row, column) with SCL as one of the bands; gives a new stack of the same shape and dtype in which all
+    Takes (band, row, column) with SCL as one of the bands; returns a new stack of the same shape and dtype in which all
     other bands are ``fill_value_default`` where SCL is one of ``classes``. SCL itself stays as it is. Floating-point
     stacks without a ``fill_value_default`` get NaN, as value and as ``fill_value_default``.
 

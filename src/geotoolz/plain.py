@@ -1,4 +1,4 @@
-"""Values that JSON has, and the Python code that gives them: what configurations are made of. Pure."""
+"""Configurations as values of JSON, and as the Python code that builds them. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from georeader.errors import OptionError
 
 
 def plain(value: Any, name: str) -> Any:
-    """Give a value as JSON has it: None, bool, int, float, str, lists and dicts of these; always a new one.
+    """Convert a value to types of JSON: None, bool, int, float, str, lists and dicts of these; always a new one.
 
     Args:
         value: Those, numpy's scalars and dtypes, enums (by name), CRSs (as WKT), Affines, paths, tuples.

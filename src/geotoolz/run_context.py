@@ -1,4 +1,4 @@
-"""What a save may know of the run of a catalog that it is part of: which threads it has, and that it should end."""
+"""State of a catalog's run that its saves read: how many threads they have, and whether to end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Run:
     """A run of a catalog, as one of its workers sees it.
 
     Attributes:
-        is_stopped: Tells whether the run was interrupted, and its saves should end.
+        is_stopped: Returns whether the run was interrupted, and its saves should end.
         threads_per_save: Threads that each save may use; None: as many as there are.
         made_folders: Folders that were made for files that then failed. The run removes the empty ones at its end:
             other rows may be saving into them.

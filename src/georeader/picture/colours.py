@@ -21,7 +21,7 @@ class Colouring:
         nodata: Value of missing pixels, or None.
         colormap: ((pixel value, (red, green, blue, alpha)), ...), or None.
         is_mask: They are 0 and 1, shown black and white.
-        are_finished: They are 8-bit colours, shown as they are unless ``percentiles`` are said.
+        are_finished: They are 8-bit colours, shown as they are unless ``percentiles`` are given.
         inverted: Position of the band whose smallest value is white (MINISWHITE), or None.
         has_alpha: The last band says where the others are visible.
         percentiles: Of the stretch; None: the default.
@@ -37,7 +37,7 @@ class Colouring:
 
 
 def colour(pixels: NDArray[Any], mask: NDArray[np.bool_] | None, how: Colouring) -> NDArray[np.uint8]:
-    """Give pixels as a picture.
+    """Convert pixels to colours.
 
     A pixel is transparent where it is masked, where its alpha is 0, where it is missing (nodata, NaN, infinite) in all
     of its bands, and where the colour table does not have it.

@@ -1,4 +1,4 @@
-"""The one way from a raster to a picture."""
+"""Pictures of rasters: read, reduced, coloured and turned north up."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def draw(raster: Any, wish: PictureWish) -> NDArray[np.uint8]:
 
     Args:
         raster: What `georeader.save_cog` takes; never changed.
-        wish: What is wanted.
+        wish: The picture.
 
     Returns:
         (row, column, channel) of grey and alpha, or of red, green, blue and alpha; north is up as far as quarter turns
         and mirroring reach.
 
     Raises:
-        GeoreaderError: It is no raster, can't be read, or has no such bands; or more would have to be read.
+        GeoreaderError: It is not a raster, cannot be read, or has no such bands; or more would have to be read.
     """
     shape = getattr(raster, "shape", ())
     if isinstance(shape, tuple) and len(shape) == 4:
@@ -73,7 +73,7 @@ def draw(raster: Any, wish: PictureWish) -> NDArray[np.uint8]:
 
 
 def _method(spec: SourceSpec, shown: ShownBands, how: Colouring) -> str:
-    """Return how pixels are reduced: as the raster's overviews are, where it records a method for classes."""
+    """Return the resampling method: that of the raster's overviews, where it records one for classes."""
     recorded = spec.overview_resamplings
     method = recorded[shown.colours[0]] if recorded else None
     return method if method in _PICKING else default_resampling(how.is_mask or how.colormap is not None)
@@ -93,7 +93,7 @@ def _colouring(spec: SourceSpec, shown: ShownBands, wish: PictureWish) -> Colour
 
 
 def _inverted(metadata: Metadata, shown: ShownBands) -> int | None:
-    """Return the position of the band whose smallest value is white, which a colour table says by itself."""
+    """Return the position of the band whose smallest value is white; None with a colour table, which has colours."""
     is_inverted = metadata.photometric == "MINISWHITE" and metadata.colormap is None
     return shown.colours.index(0) if is_inverted and 0 in shown.colours else None
 

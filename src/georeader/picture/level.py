@@ -58,7 +58,7 @@ def opened_level(raster: Any, max_side_px: int) -> Iterator[Level]:
     """
     with closing(Scratch("the picture", None)) as scratch:
         with warnings.catch_warnings():
-            # Of what a GeoTIFF would lose, nothing is lost on a picture.
+            # Warnings of metadata that a GeoTIFF cannot hold do not concern a picture.
             warnings.simplefilter("ignore", MetadataWarning)
             source, shape, picture = _open_level(raster, max_side_px, scratch.open_spool)
         spec = source.spec
@@ -67,7 +67,7 @@ def opened_level(raster: Any, max_side_px: int) -> Iterator[Level]:
 
 
 def _open_level(raster: Any, max_side_px: int, open_spool: OpenSpool) -> tuple[Source, Shape, Shape]:
-    """Give the source, and the (rows, columns) of the raster and of the picture."""
+    """Return the source, and the (rows, columns) of the raster and of the picture."""
     if type(raster) is RasterioReader:
         shape = raster.height, raster.width
         picture = picture_shape(shape, raster.transform, max_side_px)
@@ -83,7 +83,7 @@ def _open_level(raster: Any, max_side_px: int, open_spool: OpenSpool) -> tuple[S
 
 
 def _reader_at_overview(reader: RasterioReader, picture: Shape) -> RasterioReader:
-    """Give the smallest overview that is enough for a picture, with the same window and bands in focus."""
+    """Return a reader of the smallest overview that is enough for a picture, with the same window and bands."""
     shape = reader.height, reader.width
     level = best_level(shape, reader.overviews(reader.indexes[0]), picture)
     if level is None or 0 in shape:

@@ -1,4 +1,4 @@
-"""How large a picture is, and which level of a pyramid has enough pixels for it: numbers alone."""
+"""Size of a picture, and the level of a pyramid that has enough pixels for it. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def picture_shape(shape: Shape, transform: Affine, max_side_px: int) -> Shape:
 
 
 def north_up(picture: NDArray[np.uint8], transform: Affine) -> NDArray[np.uint8]:
-    """Mirror a picture, or turn it by quarters, so that north is up and east to the right.
+    """Return a picture mirrored or rotated by quarter turns, so that north is up and east to the right.
 
     Args:
         picture: (row, column, channel), of a raster with this transform.
@@ -80,7 +80,7 @@ def is_enough(level: Shape, shape: Shape, picture: Shape) -> bool:
 
 
 def best_level(shape: Shape, factors: Sequence[int], picture: Shape) -> int | None:
-    """Give the position of the smallest overview that is enough for a picture; None: only the raster itself is.
+    """Return the position of the smallest overview that is enough for a picture; None: only the raster itself is.
 
     Args:
         shape: (rows, columns) of the raster.

@@ -1,7 +1,7 @@
-"""Whether the bytes of a tile decode to just as many pixels as it has. Pure.
+"""Checks that the bytes of a tile decode to as many pixels as it has. Pure.
 
-No codec is trusted with memory: what its bytes say of their size is read before they are decoded, and what they may
-become is bounded. Predictors are left aside: they change no sizes, and whatever bytes there are, they can be undone.
+The size that encoded bytes declare is read before they are decoded, so that the memory of a decoder is bounded.
+Predictors are ignored: they change no sizes, and can be undone on any bytes.
 """
 
 from __future__ import annotations

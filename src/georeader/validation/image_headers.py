@@ -1,4 +1,4 @@
-"""How large an image is, as its own first bytes say: asked before it is decoded, since that takes memory. Pure.
+"""Sizes of encoded images, from their headers: read before an image is decoded, since decoding takes memory. Pure.
 
 References:
     ITU-T T.81, annex B (JPEG); RFC 9649 (WebP); ISO/IEC 18181-1 and -2 (JPEG XL); Esri's LERC specification 2.4.
@@ -29,13 +29,13 @@ class UnsupportedError(ValueError):
 
 @dataclass(frozen=True)
 class ImageSize:
-    """What an image's header says.
+    """The header of an image.
 
     Attributes:
         width_px: Columns.
         height_px: Rows.
-        samples: Samples of a pixel; 0: it is not told.
-        bits: Of a sample; 0: it is not told.
+        samples: Samples of a pixel; 0: unknown.
+        bits: Of a sample; 0: unknown.
         is_supported: It is of a kind that can be decoded here.
         scans: Passes over the image that a decoder makes, of JPEG.
     """
@@ -49,10 +49,10 @@ class ImageSize:
 
 
 def jpeg_size(data: bytes) -> ImageSize:
-    r"""Walk through all markers of a JPEG stream, to its end.
+    r"""Read the size in a JPEG stream, and check all of its markers to its end.
 
     Raises:
-        HeaderError: It is none, or not whole.
+        HeaderError: It is not JPEG, or not whole.
 
     Example:
         >>> jpeg_size(bytes.fromhex("ffd8 ffc0 000b 08 0010 0020 01 011100 ffda 0008 01 0100 003f00 12 ffd9"))
@@ -122,7 +122,7 @@ def webp_size(data: bytes) -> ImageSize:
     raise HeaderError(f"its first chunk is {chunk!r}, which WebP does not begin with")
 
 
-#: The beginning of a JPEG XL image that says what there is to decode.
+#: Bytes at the beginning of a JPEG XL image that hold its header.
 _JXL_HEADER_BYTES = 64
 
 #: JPEG XL's ratios of width to height, by their numbers; 0: the width is told.
@@ -137,7 +137,7 @@ def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
         most_samples: Of a pixel. An image with more is refused: each takes memory, whatever the number of pixels.
 
     Raises:
-        HeaderError: It is none, or has more samples.
+        HeaderError: It is not JPEG XL, or has more samples.
 
     Example:
         >>> jxl_size(bytes.fromhex("ff0a4f4050dc0808"))
@@ -148,7 +148,7 @@ def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
         raise HeaderError("it does not begin as a JPEG XL image does")
     bits = _Bits(int.from_bytes(stream[2:_JXL_HEADER_BYTES].ljust(_JXL_HEADER_BYTES, b"\0"), "little"))
     width, height = _jxl_dimensions(bits)
-    if bits.take(1):  # all else is as by default: 8 bits, and no extra channel
+    if bits.take(1):  # all else has its default: 8 bits, and no extra channel
         return ImageSize(width, height, bits=8)
     is_plain = True
     if bits.take(1):

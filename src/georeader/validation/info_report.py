@@ -1,4 +1,4 @@
-"""What is in a file, as a table that a person reads in ten seconds, and as JSON has it. Pure."""
+"""Summary of a file, as a table and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Info:
-    """What is in a file.
+    """Pixels, georeferencing and layout of a file.
 
     Attributes:
         path: Of the file, without the secrets that a URL may hold.
         place: Pixels and georeferencing.
-        measurement: The layout; its ``version`` is None where the file is no TIFF.
+        measurement: The layout; its ``version`` is None where the file is not a TIFF.
     """
 
     path: str
@@ -80,7 +80,7 @@ class Info:
         return "\n".join([*lines, *_level_table(self.measurement)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON takes it: numbers that are not finite are text, such as "nan" and "inf"."""
+        """Return everything as values of JSON: numbers that are not finite are text, such as "nan" and "inf"."""
         found = {
             "path": self.path,
             **asdict(self.place),

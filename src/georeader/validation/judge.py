@@ -44,7 +44,7 @@ _MEANING = {
 
 
 def judge(measurement: Measurement) -> tuple[Problem, ...]:
-    """Say what is wrong with a file.
+    """Return the problems of a file.
 
     Args:
         measurement: Of the file.

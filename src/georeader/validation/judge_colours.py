@@ -25,7 +25,7 @@ _NAMES: Mapping[int, tuple[str, ...]] = {0: ("gray",), 1: ("gray",), 2: _RGB, 3:
 
 
 def judge_colours(measurement: Measurement) -> Iterator[Problem]:
-    """Return what is wrong with the colours that the raster and its overviews declare."""
+    """Iterate over problems of the colours that the raster and its overviews declare."""
     for image in measurement.images:
         layout = image.layout
         if layout is None or layout.photometric not in _COLOUR_SAMPLES:

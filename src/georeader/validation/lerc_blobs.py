@@ -39,7 +39,7 @@ _RAW, _STUFFED, _ZERO, _CONSTANT = range(4)
 
 @dataclass(frozen=True)
 class _Blob:
-    """What the header of a blob says."""
+    """The header of a blob."""
 
     version: int
     rows: int

@@ -1,8 +1,8 @@
-"""Whether a stream of LZW is safe to decode. Pure.
+"""Checks that a stream of LZW is safe to decode. Pure.
 
-imagecodecs takes whatever code follows a Clear code for a byte; where it is none, the decoder reads memory that is not
-its own, and may bring the whole process down. So that code is looked at first: widths of codes follow from how many
-came since the last Clear code, so that all codes of a table of strings are found at once.
+imagecodecs takes any code that follows a Clear code for a byte. Where it is not one, the decoder reads out of bounds
+and may crash the process. So that code is checked first: widths of codes follow from how many came since the last
+Clear code, so that all codes of a table of strings are found at once.
 
 References:
     TIFF 6.0, section 13.
@@ -57,14 +57,14 @@ def _masks(phase: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[n
 
 
 def check_lzw(data: bytes) -> None:
-    r"""Look at the codes that follow Clear codes.
+    r"""Check the codes that follow Clear codes.
 
     Args:
         data: A stream.
 
     Raises:
-        HeaderError: It does not begin with a Clear code, what follows one is no byte, a table never ends, or there are
-            more Clear codes than encoders write.
+        HeaderError: It does not begin with a Clear code, what follows one is not a byte, a table never ends, or there
+            are more Clear codes than encoders write.
         UnsupportedError: Bits stand the other way round, as before TIFF 6.0.
 
     Time: linear in the size of the data.

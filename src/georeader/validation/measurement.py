@@ -186,11 +186,11 @@ class ViewerCost:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that is known of a file.
+    """All measurements of a file.
 
     Attributes:
         size_bytes: Of the file.
-        version: "classic TIFF" or "BigTIFF"; None: it is no TIFF.
+        version: "classic TIFF" or "BigTIFF"; None: it is not a TIFF.
         byte_order: "little-endian" or "big-endian"; None likewise.
         header_bytes: Length of the file header.
         ghost: GDAL's structural metadata, or None.
@@ -199,7 +199,7 @@ class Measurement:
         viewer: What a viewer asks; None where the structure is broken.
         has_external_overviews: There is an .ovr file beside it (looked for on this machine alone).
         has_checked_frames: Leaders and trailers of tiles were read, where the file says that it has them.
-        tiles_decoded: So many tiles were decoded; None: none was to be.
+        tiles_decoded: Number of tiles that were decoded; None: decoding was not requested.
     """
 
     size_bytes: int

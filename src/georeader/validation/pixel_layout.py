@@ -1,4 +1,4 @@
-"""How the pixels of a directory are stored: what its tags say, as one frozen value. Pure.
+"""Pixel layout of a directory, from its tags, as one frozen value. Pure.
 
 References:
     TIFF 6.0, sections 3 to 22; OGC 21-026 (Cloud Optimized GeoTIFF 1.0).

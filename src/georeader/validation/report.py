@@ -1,4 +1,4 @@
-"""A report on a file: what was measured, what was found wrong, as text and as JSON has it. Pure."""
+"""Report on a file: its measurement and its problems, as text and as JSON. Pure."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ from georeader.window_utils import describe_crs
 
 
 def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = False, decode: bool = True) -> Report:
-    """Tell whether a file is a good Cloud Optimized GeoTIFF (OGC 21-026).
+    """Check whether a file is a good Cloud Optimized GeoTIFF (OGC 21-026).
 
-    What GDAL's and rio-cogeo's validators check is checked, and what they don't: that every tile decodes to as many
-    pixels as it has, that leaders and trailers match, that no two tiles overlap, that nothing lies past the end, that
-    overviews and masks go with the raster. The report tells what a viewer asks of a server, too. Codes of problems, and
-    the rules: docs/validation.md.
+    The checks are those of GDAL's and rio-cogeo's validators, and more: every tile decodes to as many pixels as it has,
+    leaders and trailers match, no two tiles overlap, nothing lies past the end, overviews and masks go with the raster.
+    The report also has the requests that a viewer makes to open the file. Codes of problems, and the rules:
+    docs/validation.md.
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
@@ -30,14 +30,14 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
         decode: Read and decode all tiles. False: only the header is read, and of a local file what stands around tiles.
 
     Returns:
-        A report, which is true where the file is good. A malformed file, or one that is no TIFF, is reported as not
-        valid; nothing is raised for it.
+        A report, which is true where the file is good. A malformed file, or one that is not a TIFF, is reported as
+        not valid; no error is raised for it.
 
     Raises:
         ReadError: There is no such file, or it can't be read.
         MissingExtraError: What the URL needs is not installed.
 
-    Memory: some megabytes, 50 bytes a tile, and a few decoded tiles; half a gigabyte at most, whatever the file says.
+    Memory: some megabytes, 50 bytes a tile, and a few decoded tiles; half a gigabyte at most, for any file.
     Time: about that of decoding all tiles on all processors.
 
     Example:
@@ -55,17 +55,17 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
 
 
 def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
-    """Tell what is in a file: layout, pyramid and georeferencing. No tile is read.
+    """Return layout, pyramid and georeferencing of a file. No tile is read.
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
         fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with.
 
     Returns:
-        Facts that print as a table. Of a raster that is no TIFF there is no layout.
+        Facts that print as a table. A raster that is not a TIFF has no layout.
 
     Raises:
-        ReadError: There is no such file, or it is no raster.
+        ReadError: There is no such file, or it is not a raster.
         MissingExtraError: What the URL needs is not installed.
 
     Example:
@@ -122,5 +122,5 @@ def _name_of(crs: Any) -> str | None:
 
 
 def _has_external_overviews(source: ByteSource) -> bool:
-    """Look for an .ovr file beside a file of this machine; elsewhere that would take a request."""
+    """Return whether an .ovr file lies beside a local file; elsewhere that would take a request."""
     return isinstance(source, LocalBytes) and os.path.exists(f"{source.path}.ovr")  # noqa: PTH110  (false for a name that is too long)

@@ -1,4 +1,4 @@
-"""Where the bytes of a file to look at come from: this machine, a store, a filesystem of fsspec, or an HTTP server."""
+"""Sources of a file's bytes: the local disk, a store, a filesystem of fsspec, or an HTTP server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of tags, and what they say of the pixels: each checked for its type, count and range."""
+"""Values of tags, and the pixel layout that they declare: each is checked for its type, count and range."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _WHOLE = {TagType.BYTE: "u1", TagType.SHORT: "u2", TagType.LONG: "u4", TagType.L
 
 
 class TagReader:
-    """Reads the values of a directory's tags, and notes which make no sense.
+    """Reads the values of a directory's tags, and records which are invalid.
 
     Attributes:
-        is_broken: One of them made none.
+        is_broken: One of them is invalid.
     """
 
     def __init__(self, read: Read, header: Header, raw: RawDirectory, log: FaultLog) -> None:
@@ -87,7 +87,7 @@ class TagReader:
         return b"" if entry is None else self._bytes(tag, entry)
 
     def optional_data(self, tag: int) -> bytes:
-        """Return a value's bytes; none where there is no such tag, and of a value that is longer than is read."""
+        """Return a value's bytes; none where the tag is missing, or its value longer than what is read."""
         entry = self._raw.entries.get(tag)
         if entry is None or entry.extent is None or entry.extent.length_bytes > MAX_VALUE_BYTES:
             return b""
@@ -137,7 +137,7 @@ class TagReader:
 
 
 def read_layout(tags: TagReader, raw: RawDirectory, header: Header) -> PixelLayout | None:
-    """Say how a directory's pixels are stored; None where its tags do not say.
+    """Return how a directory's pixels are stored; None where its tags do not declare it.
 
     Args:
         tags: Of the directory.
@@ -181,7 +181,7 @@ def read_layout(tags: TagReader, raw: RawDirectory, header: Header) -> PixelLayo
 
 
 def _interpretations(metadata: bytes) -> tuple[tuple[int, str], ...]:
-    """Return (band, name) of the colour interpretations in GDAL's metadata, which may be no XML at all."""
+    """Return (band, name) of the colour interpretations in GDAL's metadata, which may be malformed XML."""
     found: list[tuple[int, str]] = []
     for attributes, name in _ITEM.findall(metadata[:MAX_VALUE_BYTES]):
         said = dict(_ATTRIBUTE.findall(attributes))

@@ -60,9 +60,9 @@ def check_tiles(
     *,
     decode: bool,
 ) -> Checked:
-    """Look at tiles.
+    """Check tiles.
 
-    Leaders and trailers of a file elsewhere are looked at only where its tiles are read anyway.
+    Leaders and trailers of a file elsewhere are checked only where its tiles are read anyway.
 
     Args:
         source: The file.
@@ -102,9 +102,9 @@ class _Checker:
     decode: bool
 
     def tasks(self, log: FaultLog) -> Iterator[Task[tuple[int, list[Fault]]]]:
-        """Give tasks: each looks at tiles that lie together, and gives how many it decoded, and what is wrong.
+        """Iterate over tasks: each checks tiles that lie together, and returns how many it decoded, and their faults.
 
-        Tiles that need not be decoded to know that they are wrong, or must not be, are told to ``log`` at once.
+        Faults of tiles that need not or must not be decoded are reported to ``log`` at once.
         """
         room = DECODED_BYTES + WORK_BYTES_PER_BYTE * self.source.size_bytes
         first = 0
@@ -145,7 +145,7 @@ class _Checker:
         return first + 1 + int(np.argmax(is_apart)) if is_apart.any() else last
 
     def _check(self, first: int, last: int, wanted: list[int]) -> list[Fault]:
-        """Decode tiles, and look at what stands around all of them."""
+        """Decode tiles, and check what stands around all of them."""
         faults: list[Fault] = []
         part = self._read(wanted)
         for number in wanted:

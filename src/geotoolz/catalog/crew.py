@@ -1,4 +1,4 @@
-"""Some workers for the rows of a catalog: who takes which row, and how it all ends early."""
+"""Worker threads for the rows of a catalog: which takes which row, and how a run ends early."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class Crew(AbstractContextManager["Crew"]):
         return self._is_stopped.is_set()
 
     def outcomes(self) -> Iterator[tuple[RowPlan, Outcome]]:
-        """Give rows as they are done.
+        """Iterate over rows as they are done.
 
         Raises:
-            BaseException: What no row is to blame for: a worker that can't be opened, or Ctrl-C.
+            BaseException: An error of no row: a worker cannot be opened, or Ctrl-C.
         """
         if not self._threads:
             yield from self._outcomes_here()
@@ -115,7 +115,7 @@ class Crew(AbstractContextManager["Crew"]):
                 thread.join(max(0.0, deadline - monotonic()) if kind is not None else None)
 
     def _outcomes_here(self) -> Iterator[tuple[RowPlan, Outcome]]:
-        """Work on rows in this thread."""
+        """Iterate over rows that are worked on in this thread."""
         with self._open_worker(self) as worker:
             while (plan := self._next_plan()) is not None:
                 outcome = worker.work_on(plan)

@@ -1,4 +1,4 @@
-"""Whether a file is there already. Local paths are asked of the system, all others of fsspec, or of obstore."""
+"""Checks whether a file exists: on the disk for local paths, else by fsspec or obstore."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from geotoolz.operator import Output
 
 
 def is_there(output: Output) -> bool:
-    """Tell whether a file is there.
+    """Return whether a file exists.
 
     Args:
-        output: Where. Of http(s), a server has to answer HEAD or GET.
+        output: Its path. An http(s) server must answer HEAD or GET.
 
     Raises:
-        ReadError: The store does not say: it can't be reached, or denies it.
+        ReadError: The store cannot be reached, or denies access.
         MissingExtraError: Nothing that is installed knows the URL's scheme.
     """
     if output.fs is None and "://" not in output.path:
@@ -56,7 +56,7 @@ def _asked(output: Output) -> bool:
 
 
 def _is_in_store(url: str) -> bool:
-    """Ask a cloud's store by obstore, where fsspec has nothing for its scheme."""
+    """Return whether an object exists, by obstore, where fsspec has no filesystem for its scheme."""
     address = parse_address(url)
     if address is None or address.store not in ("s3", "gs", "az"):
         raise ImportError(f"fsspec has nothing for {redact_url(url)}")

@@ -42,9 +42,9 @@ class CatalogPipeline:
     write to one path, or where another reads, are refused. Paths are compared as absolute ones; on Windows and macOS
     without case.
 
-    The operator gets what the reader gave, and reads of it what it needs; tensors have the row in ``attrs["row"]``, a
-    dict of field to value, and what was read in ``attrs["source"]``. It should end with `WriteCOG` or another terminal
-    operator: GeoTensors that it gives are not kept.
+    The operator gets what the reader returned, and reads of it what it needs; tensors have the row in ``attrs["row"]``,
+    a dict of field to value, and what was read in ``attrs["source"]``. It should end with `WriteCOG` or another
+    terminal operator: GeoTensors that it returns are not kept.
 
     Memory: all rows, and for each worker what reading, operator and save take of one raster.
 
@@ -55,13 +55,13 @@ class CatalogPipeline:
             JSON, by which relative links of assets are found. Of a STAC item, its properties, id, collection, bbox,
             geometry and assets are fields.
         op: What is run on each raster.
-        reader: Is called with what the row names, and gives a GeoTensor or a lazy reader. For other credentials:
+        reader: Is called with what the row names, and returns a GeoTensor or a lazy reader. For other credentials:
             ``functools.partial(RasterioReader, fs=...)``.
         n_workers: Rows that are worked on at a time; None: one for each processor that this process may use. With more
             than one, each save has one thread of its own, unless ``profile_arg["NUM_THREADS"]`` says otherwise.
         on_row_error: "raise": begin no more rows, let those that were begun come to their end, and raise the first
-            error, in the order of rows, with the results so far as its ``results``; what can be told before any work
-            is raised before any work. "log_and_continue": a warning of the logger ``geotoolz``, and the error in the
+            error, in the order of rows, with the results so far as its ``results``; what is known before any work is
+            raised before any work. "log_and_continue": a warning of the logger ``geotoolz``, and the error in the
             row's result.
         skip_existing: Leave rows alone whose files all are there; nothing is read for them. Local files are looked for
             on the disk, others by fsspec (or obstore), with credentials from the environment, or by ``fs``.
@@ -131,7 +131,7 @@ class CatalogPipeline:
         and KeyboardInterrupt is raised. Files of rows that were done stay; ``skip_existing=True`` goes on from there.
 
         Returns:
-            What became of each row, in the order of the catalog.
+            The result of each row, in the order of the catalog.
 
         Raises:
             RowError: Before any work: two rows that write to one path, or, with "raise", a row that can't be read,

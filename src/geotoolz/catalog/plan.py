@@ -1,4 +1,4 @@
-"""What is to be done for each row, and what two rows must not do. Pure."""
+"""Plans of rows, and the conflicts that are refused between two of them. Pure."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _there(row: Mapping[str, Any]) -> str:
 
 
 def check_paths(plans: Sequence[RowPlan]) -> None:
-    """Ask that no two rows write to one path, and none where one reads.
+    """Check that no two rows write to one path, and none to a path that another reads.
 
     Local paths, file:// and those of local filesystems among them, are compared as absolute ones, links resolved; on
     Windows and macOS, where most file systems ignore case, without case too. URLs are compared to the letter.
@@ -160,11 +160,11 @@ def _some(problems: Sequence[str]) -> str:
 
 
 def key_of(path: str, fs: Any = None) -> str:
-    """Return what two paths of one file have in common."""
+    """Return a key of a path, the same for all paths of one file."""
     try:
         local = local_path(path, fs)
         if local is not None:
             return resolved(local)
-    except (GeoreaderError, ValueError):  # not a path, as the reader or the save says in its turn
+    except (GeoreaderError, ValueError):  # not a path: the reader or the save reports it
         pass
     return path if fs is None else f"fs:{path}"

@@ -1,4 +1,4 @@
-"""What became of a row."""
+"""Result of a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from georeader.remote.redaction import redact_url
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker tells of a row; it crosses from process to process.
+    """The result of a row as a worker returns it; it can be pickled.
 
     Attributes:
         path: As in `RowResult`.

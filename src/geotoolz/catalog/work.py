@@ -1,4 +1,4 @@
-"""The work on one row: is its file there, read, operate."""
+"""Work on one row: check whether its file exists, read, run the operator."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Job:
 
 
 def work_on(plan: RowPlan, job: Job, run: Run | None) -> Outcome:
-    """Work on a row, whatever comes of it.
+    """Work on a row; an error becomes part of the outcome.
 
     Args:
         plan: The row.

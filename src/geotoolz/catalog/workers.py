@@ -1,4 +1,4 @@
-"""Workers of a crew: one that works in its own thread, and one that has a process do it."""
+"""Workers of a crew: one that works in its own thread, and one that works in a subprocess."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from geotoolz.run_context import Run
 #: How often a thread that waits for its process, and a process at work, look whether the run has ended.
 _GLANCE_SECONDS = 0.05
 
-#: How programs are called that run Python code.
+#: Names of programs that run Python code.
 _INTERPRETERS = ("python", "pypy", "graalpy")
 
 #: The first word of a process that is ready.
@@ -88,10 +88,10 @@ class ThreadWorker:
 
 
 class ProcessWorker:
-    """Has a process of its own work on rows; where one dies, its row has an error, and the next row another process.
+    """Works on rows in a subprocess; if that dies, its row has an error, and the next row gets another process.
 
     The process is a new Python interpreter (multiprocessing's "spawn", which leaves no file behind when a process is
-    killed). It gets its rows through a pipe, and ends a save that it is at when something comes through the pipe
+    killed). It gets its rows through a pipe, and ends a running save when something comes through the pipe
     meanwhile, or when this process ends.
     """
 
@@ -198,10 +198,10 @@ class ProcessWorker:
 
 
 def serve(pipe: Connection[Any, Any], job: Job, threads_per_save: int | None) -> None:
-    """Work on the rows that come through a pipe, until it ends: what a process does.
+    """Work on the rows that come through a pipe, until it ends; the main function of a subprocess.
 
     Args:
-        pipe: Gives a `RowPlan`, takes an `Outcome`.
+        pipe: Receives a `RowPlan`, sends an `Outcome`.
         job: What is done with each row.
         threads_per_save: As in `geotoolz.run_context.Run`.
     """

@@ -20,12 +20,12 @@ from geotoolz.saving import check_save_options, save
 
 @dataclass(frozen=True, repr=False, eq=False)
 class WriteCOG(Operator):
-    """Saves a raster as a COG, at a path that the catalog's row in ``attrs["row"]`` fills in; gives back the receipt.
+    """Saves a raster as a COG, at a path that the catalog's row in ``attrs["row"]`` fills in; returns the receipt.
 
     Terminal: it ends a `geotoolz.Sequential`. `CatalogPipeline` puts the row into ``attrs["row"]``, a dict of field to
-    value, and operators hand it on; who works without one sets it: ``gt.attrs["row"] = {"tile_id": "32TQM"}``.
+    value, and operators pass it on. Without a catalog, set it: ``gt.attrs["row"] = {"tile_id": "32TQM"}``.
 
-    Templates know ``{name}``, ``{name:%Y%m%d}`` (dates and times, also as ISO 8601 text; letters YmdHMSfjyGVUWuw),
+    Templates may have ``{name}``, ``{name:%Y%m%d}`` (dates and times, also as ISO 8601 text; letters YmdHMSfjyGVUWuw),
     ``{{`` and ``}}``, and nothing else. A field of another alphabet than Python's names is written with underscores:
     ``{grid_code}`` for "grid:code". A value that would lead out of the template's folder is refused.
 
@@ -77,7 +77,7 @@ class WriteCOG(Operator):
             return save(gt, path, self.save_options)
 
     def path_for(self, row: Mapping[str, Any]) -> str:
-        """Give the path of a row's file.
+        """Return the path of a row's file.
 
         Raises:
             RowError: See above.

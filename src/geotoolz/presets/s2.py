@@ -37,10 +37,10 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
     ("B4", "b04", "red" and "B4, central wavelength 665 nm" all are B04); where the descriptions don't have them, by
     the index that is passed.
 
-    Gives (1, row, column) float32, NaN where SCL is one of ``classes``, a digital number is missing
+    Returns (1, row, column) float32, NaN where SCL is one of ``classes``, a digital number is missing
     (``fill_value_default``, masked, 0, which is "no data" in every L2A product) or both reflectances are 0. With
-    ``path`` it also saves that as a COG, with nodata NaN, the description "NDVI" and tags that tell where it comes
-    from; without, it writes nothing. The same tags are in ``attrs["tags"]`` of the result.
+    ``path`` it also saves that as a COG, with nodata NaN, the description "NDVI" and tags that name its source;
+    without, it writes nothing. The same tags are in ``attrs["tags"]`` of the result.
 
     The offset. Reflectance is (digital number + BOA_ADD_OFFSET) / 10000. Since processing baseline 04.00 (25 January
     2022, and all that was processed again since) the offset is -1000, so that noise over dark ground need not be cut
@@ -64,7 +64,7 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
         save_options: What else `georeader.save_cog` takes; its ``tags`` are added to those above.
 
     Raises:
-        OptionError: At construction: an argument makes no sense, or options to save with but no path.
+        OptionError: At construction: an argument is invalid, or options to save with but no path.
         MetadataError: A band that is found neither by name nor by index, or twice by name.
         ShapeError: Other than (band, row, column).
         BandError: An index that is not there.
