@@ -40,7 +40,7 @@ def test_what_only_gdal_writes_goes_to_gdal_and_the_log_says_so(
 
     assert receipt.engine == "gdal"
     assert [record.getMessage() for record in caplog.records if record.name == "georeader"] == [
-        f"{tmp_path / 'out.tif'}: written by GDAL's engine, for the sake of {names}"
+        f"{tmp_path / 'out.tif'}: written by GDAL's engine, because of {names}"
     ]
 
 

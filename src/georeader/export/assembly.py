@@ -1,4 +1,4 @@
-"""A file that is put together: overviews, full resolution, and at the very end the header, when offsets are known."""
+"""Assembly of a file: overviews, full resolution, and at the end the header, when offsets are known."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ class Written:
 
 
 class Assembly:
-    """The one who writes to the file: tiles in its order, then the header.
+    """Writes the tiles of a file in its order, then the header.
 
     `lay_out` comes before the first tile; to a file that is sent in parts, the full resolution may be written before.
     """
 
     def __init__(self, plan: StreamPlan, file: RandomAccessFile, workers: Workers) -> None:
-        """Begin with nothing written.
+        """Prepare a file; nothing is written yet.
 
         Args:
             plan: The file.
@@ -107,7 +107,7 @@ class Assembly:
         """Lay the header out.
 
         Args:
-            described: What `geotags.descriptive_tags` gives.
+            described: What `geotags.descriptive_tags` returns.
             overview_bytes: All overviews together.
 
         Raises:
@@ -225,7 +225,7 @@ def _copy(file: ChecksummedFile, start_bytes: int, pieces: list[Callable[[], byt
 
 
 def _layouts(plan: StreamPlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
-    """Give the header's layout; two while it is open whether the file will need BigTIFF."""
+    """Return the header's layout; two while it is not known whether the file needs BigTIFF."""
     ghost = b""
     if plan.spec.has_cog_layout:
         ghost = file_layout.ghost_area(

@@ -1,4 +1,4 @@
-"""A raster that has no pixels yet: its grid, said outright or taken from another raster."""
+"""Spec of a raster that has no pixels yet: its grid, as passed or as taken from another raster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from georeader.window_utils import normalise_crs, normalise_transform
 
 @dataclass(frozen=True)
 class Grid:
-    """What a caller passes to say what a raster will be; None where nothing is said.
+    """The arguments that describe a raster to be written; None where one is not passed.
 
     Attributes:
         shape: (row, column) or (band, row, column).
@@ -39,15 +39,15 @@ class Grid:
 
 
 def blank_spec(like: Any, grid: Grid) -> SourceSpec:
-    """Say what a raster will be.
+    """Return the spec of a raster to be written.
 
     Args:
-        like: What `open_source` takes, whose grid it gets; None: ``grid`` says everything.
+        like: What `open_source` takes, whose grid it gets; None: ``grid`` has everything.
         grid: What differs from ``like``.
 
     Returns:
         The spec; nodata and metadata of ``like`` are in it only where dtype and number of bands are its own, or where
-        ``indexes`` say which of its bands they are.
+        ``indexes`` name its bands.
 
     Raises:
         ShapeError: The shape is not that of a raster, is missing, or contradicts the number of bands.
@@ -63,7 +63,7 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
         return _said(grid)
     source = open_source(like, may_read=False)
     try:
-        # The bits that its own values take are no limit to other values.
+        # The bits that its own values take do not limit other values.
         spec = replace(source.spec, has_mask=False, metadata=replace(source.spec.metadata, nbits=None))
     finally:
         source.close()
@@ -111,7 +111,7 @@ def _said(grid: Grid) -> SourceSpec:
 
 
 def _shape(grid: Grid, like: SourceSpec | None) -> tuple[int, int, int]:
-    """Return (band, row, column): of a shape of two numbers, ``count`` or ``like`` say the bands, else there is one."""
+    """Return (band, row, column): a shape of two numbers gets the bands of ``count`` or ``like``, else one."""
     usual = 1 if like is None else like.count
     count = usual if grid.count is None else _count(grid.count)
     if grid.shape is None and like is not None:

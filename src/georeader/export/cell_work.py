@@ -1,4 +1,4 @@
-"""Cells of a level as pieces of work: encode, measure, reduce. Pure: each gives what it made."""
+"""Work on cells of a level: encode, measure, reduce. Pure."""
 
 from __future__ import annotations
 

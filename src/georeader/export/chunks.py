@@ -1,4 +1,4 @@
-"""How a source's pixels are stored: what is read at once costs no more than a part of it. Numbers alone."""
+"""Chunks in which a source's pixels are stored: reading a whole one costs no more than reading a part of it. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Chunks:
 def regular_chunks(
     shape: tuple[int, int, int], chunk_shape: Sequence[int], offset: tuple[int, int, int] = (0, 0, 0)
 ) -> Chunks:
-    """Give the chunks of a raster that is cut evenly.
+    """Return the chunks of a raster that is cut evenly.
 
     Args:
         shape: (bands, rows, columns).

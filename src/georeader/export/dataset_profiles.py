@@ -12,7 +12,7 @@ from typing import Any
 
 import rasterio
 
-#: Keys of a rasterio profile that say what the raster is. They may stand in profile_arg.
+#: Keys of a rasterio profile that describe the raster. They are allowed in profile_arg.
 RASTER_KEYS = ("NODATA", "DTYPE", "CRS", "TRANSFORM", "COUNT", "HEIGHT", "WIDTH", "DRIVER")
 
 #: Drivers of the files that this project writes.
@@ -22,7 +22,7 @@ _SHAPE_KEYS = frozenset({"COUNT", "HEIGHT", "WIDTH"})
 _BLOCK_KEYS = frozenset({"TILED", "BLOCKXSIZE", "BLOCKYSIZE"})
 _FALSE = ("FALSE", "NO", "OFF", "0")
 
-#: Codecs and colour models of datasets that are no options: their pixels are converted, or the codec is not written.
+#: Codecs and colour models of datasets that are not options: pixels are converted, or the codec is not written.
 _FOREIGN_VALUES = {
     "INTERLEAVE": ("LINE", "TILE"),
     "COMPRESS": ("CCITTRLE", "CCITTFAX3", "CCITTFAX4", "JPEG2000", "OJPEG", "JBIG", "SGILOG", "SGILOG24", "PNG"),
@@ -31,12 +31,12 @@ _FOREIGN_VALUES = {
 
 
 def is_of_dataset(profile: Mapping[str, Any]) -> bool:
-    """Return whether a profile, with upper-case keys, says of a dataset how large it is."""
+    """Return whether a profile, with upper-case keys, has the size of a dataset."""
     return profile.keys() >= _SHAPE_KEYS
 
 
 def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """Return the keys of a profile that tell how a dataset's file is laid out, and are no options of a new one.
+    """Return the keys of a profile that describe the layout of a dataset's file, and are not options of a new one.
 
     They are block sizes in strips or in a file of another format; the driver of that format; and codecs, interleaves
     and colour models that no file of this project has.
@@ -52,7 +52,7 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     """
     spelling = {key.upper(): key for key in profile if isinstance(key, str)}
     if len(spelling.keys() & set(RASTER_KEYS)) < 2:
-        return ()  # written by hand: what can't be done is refused
+        return ()  # written by hand: what is not supported is refused
     words = {upper: _word(profile[key]) for upper, key in spelling.items()}
     is_foreign = words.get("DRIVER", "GTIFF") not in DRIVERS and is_format(words["DRIVER"])
     ignored = {name for name, values in _FOREIGN_VALUES.items() if words.get(name) in values}

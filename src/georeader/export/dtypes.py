@@ -34,9 +34,9 @@ _ADVICE = {
 
 
 def is_nodata_for_rasterio(nodata: int | float | None, dtype: np.dtype[Any]) -> bool:
-    """Return whether rasterio hands nodata to GDAL as it is.
+    """Return whether rasterio passes nodata to GDAL unchanged.
 
-    It makes a double of 64-bit integers, and refuses infinity for complex numbers.
+    It converts 64-bit integers to double, and refuses infinity for complex numbers.
     """
     return nodata is None or not (dtype.name in WIDE_DTYPES or (dtype.kind == "c" and np.isinf(nodata)))
 
@@ -73,7 +73,7 @@ def storage_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float | None:
-    """Give nodata as a number that ``dtype`` holds; None stays None.
+    """Convert nodata to a number that ``dtype`` holds; None stays None.
 
     Args:
         nodata: A number, or None for "every pixel is data".

@@ -1,4 +1,4 @@
-"""How pixels become bytes in a file: codec, predictor, tiles, pyramid. A frozen value, checked as a whole."""
+"""Encoding of pixels in a file: codec, predictor, tiles, pyramid. A frozen value, checked as a whole."""
 
 from __future__ import annotations
 
@@ -54,26 +54,26 @@ DEFAULT_LEVELS = {"DEFLATE": 6, "LERC_DEFLATE": 6, "ZSTD": 3, "LERC_ZSTD": 3, "L
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a raster is laid into a file.
+    """The encoding and layout of a raster in a file.
 
     Attributes:
         codec: One of `option_names.CODECS`.
         tile_width_px: Columns of a tile, a multiple of 16.
         tile_height_px: Rows of a tile, a multiple of 16.
-        level: Effort of the codec; `DEFAULT_LEVELS` where nobody said; None for codecs without.
+        level: Effort of the codec; `DEFAULT_LEVELS` by default; None for codecs without.
         quality: 1 to 100 for jpeg and webp, or None for GDAL's 75.
         lossless: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does).
         max_z_error: Largest error that lerc may make, or None for none.
         effort: 1 to 9 for jxl, or None for GDAL's 5.
         distance: How far lossy jxl may go, 1 being hardly visible; None for that.
-        predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until it is known what suits the pixels.
+        predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until it is chosen by the pixels.
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
         interleave: "PIXEL" or "BAND".
         photometric: Colour model that was asked for, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
         bits: Bits of a sample, where the file keeps those of its source; None: all of the dtype's.
         resampling: Of the overviews: one of `option_names.RESAMPLINGS`, a tuple of them with one per band, or None for
             the default that suits the raster.
-        warp_resampling: What RESAMPLING asks for where GDAL warps the raster, or None.
+        warp_resampling: RESAMPLING of the warp where GDAL warps the raster, or None.
         overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
         overview_count: Number of overviews, or None for as many as it takes to fit one tile.
         num_threads: "ALL_CPUS" or a number.

@@ -1,4 +1,4 @@
-"""Which engine writes a file: the project's own, or GDAL for what only GDAL can do. Pure."""
+"""Choice of the engine that writes a file: the project's own, or GDAL for what only GDAL can do. Pure."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""Where everything lies in a Cloud Optimized GeoTIFF: header, directories, tag arrays, tiles. Numbers alone, no I/O.
+"""Layout of a Cloud Optimized GeoTIFF: offsets of header, directories, tag arrays and tiles. Pure.
 
 A file reads, from its first byte::
 
     header | GDAL's ghost area | directories, full resolution first | tile arrays, smallest overview first |
     tiles of the smallest overview | ... | tiles of the full resolution
 
-A tiled GeoTIFF that is no COG has neither the ghost area nor frames around its tiles, which every program that edits it
-would have to keep up to date.
+A tiled GeoTIFF that is not a COG has neither the ghost area nor frames around its tiles, which every program that
+edits it would have to keep up to date.
 
 A reader that fetches the first few kilobytes has all directories, and the arrays of every overview that it may want
-next; the long arrays of the full resolution come last of the header, since who opens a file does not need them yet.
+next; the long arrays of the full resolution come last in the header, since opening a file does not need them.
 
 References:
     TIFF 6.0, sections 2 and 15; OGC 21-026 (Cloud Optimized GeoTIFF 1.0), section 7; GDAL's COG driver page, "Header
@@ -200,7 +200,7 @@ def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
-    """Give a size that no encoded tile exceeds, frame included.
+    """Return a size that no encoded tile exceeds, frame included.
 
     Args:
         codec: One of `option_names.CODECS`.

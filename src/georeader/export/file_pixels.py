@@ -1,4 +1,4 @@
-"""The pixels of a file, window by window: the source's, in the file's dtype, with the mask that the file gets."""
+"""Pixels of a file, window by window: the source's, in the file's dtype, with the file's mask."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from georeader.export.spec import ExportSpec
 
 @dataclass(frozen=True)
 class FilePixels:
-    """A source's pixels as a file takes them. Nothing is read or copied but what is asked for.
+    """A source's pixels, converted to the file's dtype and mask. Only requested windows are read.
 
     Attributes:
         source: Where they come from; its bands may include an alpha band that becomes the mask.
@@ -31,7 +31,7 @@ class FilePixels:
     nan_bands: set[int] = field(default_factory=set, compare=False)
 
     def read(self, region: Region, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
-        """Give the pixels of a window, (band, row, column), and its mask, (row, column) or None.
+        """Return the pixels of a window, (band, row, column), and its mask, (row, column) or None.
 
         Args:
             region: At full resolution.
@@ -50,7 +50,7 @@ class FilePixels:
                 pixels, mask = self._read(region, bands)
             return convert_pixels(pixels, self.spec.dtype), mask
         except (DestinationError, WriteError):
-            raise  # of a spool, which says of itself where it is
+            raise  # of a spool, whose message names its folder
         except Exception as error:
             # A lazy source may raise anything; what it was is in the cause.
             kind = type(error) if isinstance(error, GeoreaderError) else ReadError

@@ -1,6 +1,6 @@
-"""What a file says of its place, its bands and itself, told to GDAL through rasterio.
+"""Georeferencing, bands and tags of a file, passed to GDAL through rasterio.
 
-A dataset is created with `place_and_kind`, then `describe` tells the rest, both in the `ENVIRONMENT`.
+A dataset is created with `place_and_kind`, then `describe` writes the rest, both in the `ENVIRONMENT`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _UNCLAIMED = frozenset({"gray", "undefined"})
 
 
 def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
-    """Give rasterio's creation profile of a GeoTIFF with the place, the bands and the dtype of ``spec``.
+    """Return rasterio's creation profile of a GeoTIFF with the place, the bands and the dtype of ``spec``.
 
     Height, width and layout are the caller's to add. The place belongs here, since rasterio warns of datasets that are
     created without one.
@@ -50,7 +50,7 @@ def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
         "dtype": spec.dtype.name,
         "crs": spec.crs,
         "nodata": spec.nodata if is_nodata_for_rasterio(spec.nodata, spec.dtype) else None,
-        # GDAL makes a palette of grey when the colour table is written, and YCbCr takes JPEG.
+        # GDAL changes grey to a palette when the colour table is written, and YCbCr requires JPEG.
         "photometric": {"PALETTE": "MINISBLACK", "YCBCR": "RGB"}.get(spec.photometric, spec.photometric),
         "ALPHA": "NO",
     }
@@ -68,7 +68,7 @@ def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
 
 
 def describe(dataset: Any, spec: ExportSpec) -> None:
-    """Tell an open dataset what ``spec`` says of its bands and itself.
+    """Write the metadata of ``spec`` to an open dataset.
 
     Args:
         dataset: Just created with `place_and_kind`: GDAL takes colours only before the first pixel is written.
@@ -105,7 +105,7 @@ def _describe_bands(dataset: Any, metadata: Metadata) -> None:
 
 
 def _update_rpc_errors(dataset: Any, metadata: Metadata) -> None:
-    """Write RPC errors of zero, which rasterio takes for none."""
+    """Write RPC errors of zero, which rasterio leaves out."""
     if metadata.rpcs is not None:
         errors = {"ERR_BIAS": metadata.rpcs.err_bias, "ERR_RAND": metadata.rpcs.err_rand}
         dataset.update_tags(ns="RPC", **{name: "0" for name, error in errors.items() if error == 0})

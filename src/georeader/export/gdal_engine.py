@@ -114,7 +114,7 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, *, mask: ND
 
 
 def _warn_of_metadata(spec: ExportSpec) -> None:
-    """Name what GDAL's drivers do not copy."""
+    """Warn of metadata that GDAL's drivers do not copy."""
     namespaces = (spec.metadata.namespaces, *spec.metadata.band_namespaces)
     lost = [domain for of_one in namespaces for domain, _ in of_one if domain != "COLOR_PROFILE"]
     lost += ["raster attribute tables"] * any(spec.metadata.attribute_tables)
@@ -125,7 +125,7 @@ def _warn_of_metadata(spec: ExportSpec) -> None:
 
 
 def _gdal_threads(num_threads: str | int) -> str:
-    """Return what GDAL is told of threads: one, where a pool of them would make it wait forever.
+    """Return GDAL's number of threads: one, where a pool of them would make it wait forever.
 
     GDAL's pool does not live on in a forked process, and its driver waits for threads that the system refused to start.
     """
@@ -135,7 +135,7 @@ def _gdal_threads(num_threads: str | int) -> str:
 
 
 def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
-    """NBITS cuts off what is higher: 2**bits for integers, and for NBITS=16 what a 16-bit float ends at."""
+    """Check that values fit NBITS, which cuts off larger ones: 2**bits for integers, or the range of a 16-bit float."""
     bits = spec.encoding.bits or dict(spec.encoding.driver_options).get("NBITS")
     if bits is None:
         return
@@ -149,10 +149,10 @@ def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
 
 @contextmanager
 def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None) -> Iterator[Any]:
-    """Give an open rasterio dataset in memory that holds pixels and metadata.
+    """Open a rasterio dataset in memory that holds pixels and metadata.
 
-    A GeoTIFF, not GDAL's MEM format: a named file can have sidecars. By them, what rasterio has no call for is told:
-    nodata that it does not take, and overviews that are not GDAL's.
+    A GeoTIFF, not GDAL's MEM format: a named file can have sidecars. They pass on what rasterio has no call for: nodata
+    that it does not take, and overviews that are not GDAL's.
     """
     profile = _staging_profile(spec)
     with MemoryFile(filename="staging.tif") as file, ExitStack() as sidecars:

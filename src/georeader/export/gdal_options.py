@@ -1,4 +1,4 @@
-"""An `ExportSpec` in the words of GDAL's drivers. Pure: values in, a driver's name and its creation options out."""
+"""GDAL's driver and creation options for an `ExportSpec`. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _GTIFF_PREDICTOR = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
 
 
 def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str, Any]]:
-    """Choose the driver and spell the options its way.
+    """Return the driver and its creation options.
 
     Args:
         spec: The file that is wanted.
@@ -43,7 +43,7 @@ def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str
         ("COG" or "GTiff", creation options in upper case).
 
     Raises:
-        OptionError: Options that no one driver of the installed GDAL has together.
+        OptionError: No single driver of the installed GDAL has all of the options.
     """
     if spec.kind == "tiled":
         return "GTiff", _gtiff_options(spec)

@@ -1,4 +1,4 @@
-"""Overviews on a dataset that GDAL is going to copy: built by GDAL, or by us where GDAL would count what is missing."""
+"""Overviews of a dataset that GDAL copies: built by GDAL, or here where GDAL would average missing pixels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> No
 
 
 def record_resampling(dataset: Any, resampling: str) -> None:
-    """Note the method as rasterio does (namespace ``rio_overview``) and as the tag OVERVIEW_RESAMPLING.
+    """Write the method as rasterio does (namespace ``rio_overview``) and as the tag OVERVIEW_RESAMPLING.
 
     Copies into COG order drop the namespace; the tag stays.
     """

@@ -1,8 +1,8 @@
-"""The tags by which GDAL tells place, bands and metadata: GDAL is asked, through a tiny GeoTIFF in memory.
+"""GDAL's tags for georeferencing, bands and metadata, read from a GeoTIFF of one pixel that GDAL writes in memory.
 
-GeoTIFF keys, GDAL's XML, colour tables and alpha flags are GDAL's knowledge. So GDAL writes them all into a GeoTIFF of
-one pixel, and its tags are carried over into the file that this project lays out. It takes about a millisecond, and so
-what it said is remembered: chips by the thousand ask the same, but for where they lie.
+GDAL defines GeoTIFF keys, its XML, colour tables and alpha flags. So GDAL writes them all into a GeoTIFF of one pixel,
+and its tags are copied into the file that this project lays out. That takes about a millisecond, so the tags are
+cached: those of many chips differ in their transforms alone.
 
 References:
     OGC 19-008r4 (GeoTIFF 1.1), section 7; GDAL's GTiff driver page, "Metadata" and "Georeferencing".
@@ -84,7 +84,7 @@ def descriptive_tags(
 
 
 def _asked(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple[Tag, ...]:
-    """Have GDAL write a GeoTIFF of one pixel, and give what it says."""
+    """Return the tags of a GeoTIFF of one pixel that GDAL writes."""
     with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="tags.tif") as file:
         with file.open(height=1, width=1, **place_and_kind(spec), **_version(spec)) as dataset:
             describe(dataset, spec)
@@ -115,7 +115,7 @@ class _Question:
 
 
 def _remembered(spec: ExportSpec) -> tuple[Tag, ...]:
-    """Ask GDAL once for all rasters that differ in nothing but the numbers of their transforms."""
+    """Return GDAL's tags, cached for rasters that differ in nothing but the numbers of their transforms."""
     like = place_like(spec.transform)
     metadata = spec.metadata
     if like is None or metadata.gcps is not None or metadata.rpcs is not None:

@@ -1,4 +1,4 @@
-"""Which rasters get a validity mask, and what gives way to it. Pure."""
+"""Choice of the rasters that get a validity mask, and of what it replaces. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file says of its bands and itself; taken from the source, overridden by the caller, checked for survival."""
+"""Metadata of a file and its bands: the source's, overridden by the caller's, as far as a GeoTIFF can hold them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TIFF_NUMBER_TAGS = tuple(
 
 @dataclass(frozen=True)
 class Metadata:
-    """Band by band and as a whole; empty tuples and None mean "nothing is said".
+    """Metadata of bands and of the file; empty tuples and None mean "not set".
 
     Attributes:
         descriptions: One name or None per band.
@@ -160,7 +160,7 @@ def resolve_metadata(
     photometric: str | None = None,
     packs_bits: bool = False,
 ) -> Metadata:
-    """Lay the caller's descriptions, tags and colour model over the source's, and keep what the file can hold.
+    """Return the source's metadata with the caller's descriptions, tags and colour model, as the file can hold them.
 
     Raises:
         MetadataError: Not one description per band, or a tag that would not come back as it was.
@@ -226,7 +226,7 @@ def tag_text(key: Any, value: Any) -> str:
 
 
 def tag_problem(key: Any, value: str, *, is_band: bool = False) -> str | None:
-    """Tell why GDAL's metadata would not give a tag of the file, or of a band, back as it was; None: it would."""
+    """Return why GDAL's metadata would change a tag of the file, or of a band; None: it would not."""
     if not isinstance(key, str) or not key.strip() or key != key.strip():
         return "a key is text, without white space around it"
     if any(character in "=:" or not character.isprintable() for character in key):

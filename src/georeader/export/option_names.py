@@ -7,7 +7,7 @@ CODECS = (
     "LZW", "DEFLATE", "ZSTD", "LZMA", "PACKBITS", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD", "NONE",
 )  # fmt: skip
 
-#: Methods by which GDAL makes overviews ...
+#: Resampling methods that GDAL has for overviews ...
 GDAL_RESAMPLINGS = ("NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "MODE", "RMS", "GAUSS")
 
 #: ... and those that only this project has.

@@ -1,4 +1,4 @@
-"""Parsers of option values: each takes what users write and gives one canonical value, or says what is allowed."""
+"""Parsers of option values: each returns one canonical value, or raises an error that lists what is allowed."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def text() -> Value:
 
 
 def crs() -> Value:
-    """A CRS that PROJ knows, as text, or the integer of an EPSG code."""
+    """Return the parser of a CRS that PROJ knows: text, or the integer of an EPSG code."""
 
     def parse(given: Any) -> str:
         name = f"EPSG:{operator.index(given)}" if hasattr(given, "__index__") else text().parse(given)

@@ -1,8 +1,8 @@
-"""profile_arg: the words that users write, read once into an `Encoding`.
+"""Parser of profile_arg: options in GDAL's and rasterio's spellings, read once into an `Encoding`.
 
-GDAL's COG and GTiff drivers and rasterio's profiles spell the same wish in different ways (BLOCKSIZE and
-blockxsize, LEVEL and ZLEVEL, YES and 2). All spellings are understood here, in any case; what neither
-would understand is refused, and so is what one of them would ignore in silence.
+GDAL's COG and GTiff drivers and rasterio's profiles spell the same option in different ways (BLOCKSIZE and
+blockxsize, LEVEL and ZLEVEL, YES and 2). All spellings are accepted, in any case. Unknown options are refused, and
+so are those that one of the drivers would ignore without a message.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ OPTIONS: Mapping[str, Option] = {
 
 @dataclass(frozen=True)
 class Profile:
-    """profile_arg, understood.
+    """A parsed profile_arg.
 
     Attributes:
         fields: Field of `Encoding` to canonical value.
@@ -132,7 +132,7 @@ class Profile:
 
 
 def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Profile:
-    """Understand a profile.
+    """Parse a profile.
 
     Args:
         profile_arg: Mapping of option to value, or None.
@@ -140,7 +140,7 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
         name: What to call the mapping in messages.
 
     Raises:
-        OptionError: An unknown key, a value that makes no sense, or two keys that contradict.
+        OptionError: An unknown key, an invalid value, or two keys that contradict.
     """
     if profile_arg is None:
         return Profile()

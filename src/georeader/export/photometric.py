@@ -65,9 +65,9 @@ def resolve_colours(
 ) -> Metadata:
     """Return metadata with the colour model of the file and one colour interpretation per band that goes with it.
 
-    The option decides; else what the source declares; else its colour table or its colour interpretations. Without any
-    of them, three bands of uint8 (beside alpha) are a picture, and nothing is claimed of other bands. GDAL's drivers
-    decide so too, but for uint8: there they declare any three or four bands RGB, and the fourth alpha.
+    The option comes first, then what the source declares, then its colour table or its colour interpretations. Without
+    any of them, three bands of uint8 (beside alpha) are a picture, and nothing is declared for other bands. GDAL's
+    drivers do the same except for uint8: there they declare any three or four bands RGB, and the fourth alpha.
 
     Args:
         metadata: Of the source.
@@ -88,7 +88,7 @@ def resolve_colours(
         ('red', 'green', 'blue', 'undefined')
     """
     if metadata.nbits == 1 and metadata.photometric == "MINISWHITE" and metadata.colormap is not None:
-        # GDAL makes a colour table of single bits, white and black. In whole bytes, it is what keeps them so.
+        # GDAL makes a colour table of single bits, white and black; in whole bytes, the table keeps these colours.
         metadata = replace(metadata, colormap=None) if packs_bits else replace(metadata, photometric=None)
     names = () if "palette" in metadata.colorinterp else metadata.colorinterp
     wanted = asked or metadata.photometric
@@ -116,7 +116,7 @@ def _derived(metadata: Metadata, names: tuple[str, ...], count: int, dtype: np.d
 
 
 def _problem(wanted: str, metadata: Metadata, names: tuple[str, ...], count: int) -> str | None:
-    """Say why the bands can't have a colour model; None: they can."""
+    """Return why the bands cannot have a colour model; None: they can."""
     if wanted == "PALETTE":
         return None if metadata.colormap is not None else "there is no colour table; set attrs['colormap']"
     if metadata.colormap is not None:

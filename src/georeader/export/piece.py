@@ -1,4 +1,4 @@
-"""A piece that is handed to a writer: which bands, which pixels of the raster, and as which numbers. Pure."""
+"""Checks of a window that is passed to a writer: its bands, its place and its pixels. Pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def band_positions(indexes: Any, count: int, name: str) -> list[int]:
 
 @dataclass(frozen=True)
 class PieceRules:
-    """What a raster takes as a part of itself; each error names the file.
+    """Checks the windows of one raster; each error names the file.
 
     Attributes:
         name: The file, as the caller named it.
@@ -99,7 +99,7 @@ class PieceRules:
         return Region(whole.row_off, row_stop, whole.col_off, column_stop)
 
     def pixels(self, array: Any, count: int, size: tuple[int, int]) -> NDArray[Any]:
-        """Give a piece as the file has it.
+        """Convert a piece to the file's dtype and shape.
 
         Args:
             array: (row, column) or (band, row, column); masked or not.

@@ -1,4 +1,4 @@
-"""Source, plan, engine, sink: one export from end to end. What can be refused is refused before the first byte."""
+"""One export from end to end: source, plan, engine, sink. Invalid input is refused before the first byte."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def export(data: Any, sink: Sink, wishes: Wishes) -> Receipt:
     Args:
         data: Anything that `open_source` takes.
         sink: Where it goes; it is opened here, and committed or aborted.
-        wishes: What is asked for.
+        wishes: The caller's options.
 
     Raises:
         GeoreaderError: One of its kinds.
@@ -119,7 +119,7 @@ def export_source(
         sink: Where it goes; committed at the end. After an error the caller aborts it.
         wishes: As in `export`.
         spec: The file, where it is planned already (`check_wishes`).
-        begun: What `time.perf_counter` said when the save began; by default it begins now.
+        begun: `time.perf_counter` at the beginning of the save; by default it begins now.
 
     Raises:
         GeoreaderError: One of its kinds.
@@ -137,7 +137,7 @@ def _write_source(source: Source, sink: Sink, wishes: Wishes, spec: ExportSpec |
     spec = plan_spec(source.spec, wishes) if spec is None else spec
     engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
     if reasons and wishes.engine == "auto":
-        _LOG.info("%s: written by GDAL's engine, for the sake of %s", sink.given, ", ".join(reasons))
+        _LOG.info("%s: written by GDAL's engine, because of %s", sink.given, ", ".join(reasons))
     if engine == "gdal":
         _check_gdal_memory(source, spec, wishes)
         receipt = _by_gdal(FilePixels(source, spec), sink, wishes.progress, begun)
@@ -295,7 +295,7 @@ def _check_gdal_memory(source: Source, spec: ExportSpec, wishes: Wishes) -> None
 
 
 def _processors() -> int:
-    """Give how many processors this process may use."""
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Who lies where: the one owner of offsets. Tiles are placed one after the other as they come."""
+"""Assignment of file offsets to tiles, one after the other as they come."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Placement:
         base_start_bytes: int,
         is_framed: bool = True,
     ) -> None:
-        """Begin with nothing placed.
+        """Prepare the offsets; nothing is placed yet.
 
         Args:
             tile_counts: Of each level, and (True) of its masks.

@@ -1,4 +1,4 @@
-"""Windows of a source, read ahead on threads, each once."""
+"""Reading of a source's windows ahead on threads, each once."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class WindowReader(AbstractContextManager["WindowReader"]):
 
     Attributes:
         pixels: The source, as the file takes it.
-        work: Says which windows, and how far ahead.
+        work: The windows, and how far to read ahead.
     """
 
     def __init__(self, pixels: FilePixels, work: Work, kept: PixelStore | None = None) -> None:
-        """Say what is to be read; nothing is yet.
+        """Keep what is to be read; nothing is read yet.
 
         Args:
             pixels: The source, as the file takes it.
-            work: Says which windows, and how far ahead.
+            work: The windows, and how far to read ahead.
             kept: Holds windows that `peek` reads until it is their turn; None: they are read again.
         """
         self.pixels = pixels

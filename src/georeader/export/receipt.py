@@ -1,4 +1,4 @@
-"""What a save gives back: where the file is, how large it became and why, and what is in it."""
+"""Receipt of a save: path, size, levels and raster of the file that was written."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class Receipt:
         nodata: Value of missing pixels, or None.
         descriptions: One name or None per band.
         units: One unit name or None per band.
-        scales: One factor per band; 1 where nothing is said.
-        offsets: One summand per band; 0 where nothing is said.
+        scales: One factor per band; 1 where none is set.
+        offsets: One summand per band; 0 where none is set.
         acquired: When the pixels were taken, in UTC, or None: ``attrs["acquired"]`` of the data, ACQUISITIONDATETIME of
             GDAL's IMAGERY domain, or the file's tag ACQUISITIONDATETIME or TIFFTAG_DATETIME, in this order.
 
@@ -126,7 +126,7 @@ class Receipt:
         return None if self.crs_wkt is None else describe_crs(self.crs_wkt)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give everything as JSON takes it: dicts, lists, text, numbers and None.
+        """Convert everything to types of JSON: dicts, lists, text, numbers and None.
 
         Numbers that JSON does not have are text: "nan", "inf", "-inf". Besides the attributes there are `crs` and
         `compression_ratio`; ``transform`` is six numbers, ``finished`` and ``acquired`` are times in ISO 8601.
@@ -196,5 +196,5 @@ class Receipt:
         )
 
     def _repr_html_(self) -> str:
-        """Give a table, for notebooks."""
+        """Return a table, for notebooks."""
         return as_html(self)

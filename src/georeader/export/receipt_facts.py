@@ -1,4 +1,4 @@
-"""What a receipt tells of the raster in the file, as plain values: its grid, its place, its bands. Pure."""
+"""Fields of a receipt that describe the raster in the file: its grid, its place, its bands. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from georeader.export.spec import ExportSpec
 
 
 def facts_of_spec(spec: ExportSpec) -> dict[str, Any]:
-    """Give the fields of a `georeader.export.receipt.Receipt` that speak of the raster, where it is as was asked.
+    """Return the fields of a `georeader.export.receipt.Receipt` that describe the raster, if it is written as planned.
 
     Args:
         spec: The file.

@@ -1,4 +1,4 @@
-"""The overview resampling that a raster file records: under which names, and when it is the default of a copy. Pure."""
+"""Overview resampling that a raster file records: the names of its tags, and its use as the default of a copy. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESAMPLING_TAG = "OVERVIEW_RESAMPLING"
 #: Tags that record the method: those of this project and of rio-cogeo before 6.0, too.
 RECORDING_TAGS = (RESAMPLING_TAG, "OVR_RESAMPLING_ALG")
 
-#: Methods that give a value which was there, or bits of such values.
+#: Methods whose results are values of the raster, or bits of such values.
 PICKING = frozenset({"NEAREST", "MODE", "MIN", "MAX", "MED", "OR"})
 
 #: Methods that are defined for complex numbers.

@@ -1,4 +1,4 @@
-"""What a source is: a spec, and the pixels of any window."""
+"""Protocol of a source: a spec, and the pixels of any window."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from georeader.export.spec import SourceSpec
 
 
 class Source(Protocol):
-    """Where pixels come from, seen as (band, row, column).
+    """A raster to read from, as (band, row, column).
 
     Attributes:
         name: What to call it in messages: the file's path, or the object's type.
-        spec: What it is, known without reading its pixels where it says its dtype.
+        spec: What it is, known without reading its pixels where it declares its dtype.
         chunks: How its pixels are stored; None: any window costs what its own pixels cost.
         is_in_memory: Its pixels are in memory already: to read them costs nothing, and may be done twice.
         concurrent_reads: How many threads may call `read` at once.
         reader_bytes: What reading holds for each of them besides the window: decoded blocks, caches of an open file.
-        is_lent: Reads go through what the caller opened, and may close as soon as a save has ended: it ends with no
-            read running, whatever ended it.
+        is_lent: Reads go through what the caller opened, and may close as soon as a save has ended. So no read is
+            running when the save ends, even by an exception.
     """
 
     @property
@@ -68,10 +68,10 @@ class Source(Protocol):
 
 
 class SourceAround:
-    """A source made of another one; it says what the other says, but for what a subclass knows better.
+    """A source that wraps another one, and delegates everything that a subclass does not override.
 
     Attributes:
-        source: The other one; nobody else closes it.
+        source: The wrapped one; closed by this one alone.
     """
 
     def __init__(self, source: Source) -> None:

@@ -1,4 +1,4 @@
-"""Where a raster lies when it has more than a transform to say so. Pure."""
+"""Choice of a raster's georeference: transform, ground control points or rational polynomials. Pure."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MOST_CONTROL_POINTS = 65535 // 6
 
 
 def settle_place(metadata: Metadata, crs: CRS | None, transform: Affine) -> tuple[Metadata, CRS | None, Affine]:
-    """Choose between transform, ground control points and rational polynomials where a GeoTIFF can't tell them all.
+    """Choose between transform, ground control points and rational polynomials where a GeoTIFF cannot hold them all.
 
     A GeoTIFF has either a transform and its CRS, or ground control points and theirs (OGC 19-008r4, ModelTiepointTag).
-    The transform comes first, as in GDAL; but where it only counts pixels, as the one of a raster without a place or a
-    window of it does, it says nothing and is given up for the points or polynomials.
+    The transform comes first, as in GDAL. A transform that only counts pixels, as that of a raster without a place or
+    of a window of it, is dropped for the points or polynomials.
 
     Args:
-        metadata: What the source says.
+        metadata: Of the source.
         crs: Of the source.
         transform: Of the source.
 
     Returns:
-        The three that a GeoTIFF can tell: with control points, no CRS (they have it) and the identity.
+        The three that a GeoTIFF can hold: with control points, no CRS (they have it) and the identity.
 
     Raises:
         GeoreferenceError: CRS and control points contradict.

@@ -1,4 +1,4 @@
-"""What is wanted, normalised once into frozen values; from here on nothing asks again what the user meant."""
+"""Specs of sources and files: the caller's input, normalised once into frozen values."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LARGEST_SMALLEST_OVERVIEW_PX = 512
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """What a source is, before any pixel is read.
+    """The description of a source, known before any pixel is read.
 
     Attributes:
         count: Bands.
@@ -57,7 +57,7 @@ class SourceSpec:
         transform: Pixel (column, row) to CRS (x, y).
         fill_value: The source's value for "no data", or None.
         fill_value_was_said: False while ``fill_value`` is 0 only because none was given.
-        metadata: What the source knows of its bands and itself.
+        metadata: Of the source and its bands.
         has_mask: It has a validity mask besides its pixels.
         overview_resamplings: Method of each band's overviews that the source records; empty if it records none.
     """
@@ -116,7 +116,7 @@ class ExportSpec:
     def has_cog_layout(self) -> bool:
         """Whether the file claims GDAL's layout of a COG: a ghost area, and a leader and a trailer around each tile.
 
-        GDAL opens such a file for update only where it is told to spoil the layout.
+        GDAL opens such a file for update only with the open option that breaks the layout.
         """
         return self.kind == "cog"
 
@@ -187,10 +187,10 @@ def plan_export(
     tags: Any = None,
     nodata: Any = None,
 ) -> ExportSpec:
-    """Turn a source and a caller's wishes into an `ExportSpec`.
+    """Build an `ExportSpec` from a source and the caller's options.
 
     Raises:
-        GeoreaderError: One of its kinds, for each wish that can't be met.
+        GeoreaderError: One of its kinds, for an option that is invalid.
     """
     defaults, asked = _profiles(source, kind, default_profile, profile_arg, nodata)
     dtype = _stored(asked.raster.get("DTYPE", source.dtype))
@@ -249,7 +249,7 @@ def _with_source_bits(
 def _profiles(
     source: SourceSpec, kind: str, default_profile: Mapping[str, Any], profile_arg: Any, nodata: Any
 ) -> tuple[Profile, Profile]:
-    """Parse the defaults and what the caller asks for, into which those defaults go that say what the raster is."""
+    """Parse the defaults and the caller's options, and add to these the defaults that describe the raster."""
     defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
     asked = parse_profile(profile_arg, kind)
     if asked.ignored:
@@ -288,7 +288,7 @@ def _check_size(encoding: Encoding, source: SourceSpec) -> None:
 
 
 def _warn_of_place(source: SourceSpec) -> None:
-    """Warn of what is valid, but rarely meant, and shown at the wrong place or not at all."""
+    """Warn of georeferencing that is valid, but probably a mistake, such as a missing CRS."""
     shape = (source.count, source.height_px, source.width_px)
     if source.width_px <= 16 and min(source.count, source.height_px) >= 2 * source.width_px + 16:
         warn_caller(
@@ -358,7 +358,7 @@ def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np
     try:
         return check_nodata(nodata, storage_dtype(pixels), "nodata")
     except NodataError:
-        return nodata  # no pixel has it, but the file can tell it
+        return nodata  # no pixel has it, but the file can declare it
 
 
 def _stored(dtype: Any) -> np.dtype[Any]:
@@ -393,7 +393,7 @@ def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
 def _check_numbers(asked: Profile, source: SourceSpec) -> None:
     """Refuse dtype and nodata of a dataset that are not those of the data.
 
-    In a profile that was written by hand they are options: to cast the data, and to say what its nodata is.
+    In a profile that was written by hand they are options: to cast the data, and to set its nodata.
     """
     said, dtype = asked.raster, storage_dtype(source.dtype)
     if "DTYPE" in said and _stored(said["DTYPE"]) != dtype:

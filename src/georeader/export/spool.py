@@ -18,7 +18,7 @@ class Spool(Protocol):
         ...
 
 
-#: Opens a spool, whose owner is another.
+#: Opens a spool, which another object owns and closes.
 OpenSpool = Callable[[], Spool]
 
 

@@ -1,4 +1,4 @@
-"""How the project's own writer makes a file: levels, codecs, tiles. A frozen value made of an `ExportSpec`, pure."""
+"""Plan of the project's own writer: levels, codecs, tiles. A frozen value built from an `ExportSpec`. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREDICTOR_NUMBERS = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """Everything that is known of a file before its first pixel is read.
+    """The plan of a file, made before its first pixel is read.
 
     Attributes:
         spec: The file that is wanted.
@@ -175,7 +175,7 @@ def plan_stream(spec: ExportSpec, *, verify: bool = False) -> StreamPlan:
 
 
 def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
-    """Give the codec of a file's tiles.
+    """Return the codec of a file's tiles.
 
     Args:
         spec: The file that is wanted.

@@ -85,7 +85,7 @@ class TileStore:
     def take(
         self, level: int, first: int, stop: int, most_bytes: int
     ) -> tuple[list[Callable[[], bytes]], NDArray[np.uint32]]:
-        """Give neighbouring tiles and forget them: from a position on, up to the first that is not there.
+        """Return neighbouring tiles and forget them: from a position on, up to the first that is not there.
 
         Args:
             level: Number of the level.
@@ -94,8 +94,8 @@ class TileStore:
             most_bytes: No tile after so many bytes.
 
         Returns:
-            What gives the tiles as they lie in the file, piece by piece, on whatever thread; it raises WriteError where
-            the spool's disk does not give them back. And (tile, part) sizes without frames.
+            Functions that return the tiles as they lie in the file, piece by piece, on any thread; they raise
+            WriteError where the spool cannot be read back. And (tile, part) sizes without frames.
         """
         last = self._last(level, first, stop, most_bytes)
         sizes_bytes = self._sizes_bytes[level][first:last]
@@ -123,7 +123,7 @@ class TileStore:
         return [partial(self._places.get, run.start, len(run))] if run else []
 
     def _last(self, level: int, first: int, stop: int, most_bytes: int) -> int:
-        """Give the position before which the tiles end that are there and fit."""
+        """Return the position before which the tiles end that are there and fit."""
         last = first
         while last < stop and most_bytes > 0:
             there = self._offsets_bytes[level][last : min(stop, last + _LOOK_AHEAD)] != _ABSENT

@@ -1,4 +1,4 @@
-"""In which windows a source is read: whole chunks where memory allows, whole cells of work where chunks allow. Pure."""
+"""Windows in which a source is read: whole chunks where memory allows, whole cells of work where chunks allow. Pure."""
 
 from __future__ import annotations
 

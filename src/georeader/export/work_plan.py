@@ -1,4 +1,4 @@
-"""The order of work and what it may hold: one pure function of the file, the source and the memory.
+"""Order of the work and its memory: a pure function of the file, the source and the limit.
 
 A COG's full resolution lies last, and overviews are made of it. Where pixels are in memory, they are looked at twice:
 the pyramid comes first, and the full resolution is encoded straight to its place. A source that streams is read once:
@@ -109,7 +109,7 @@ class Work:
 
 @dataclass(frozen=True)
 class SourceTraits:
-    """What the order of work depends on in a source.
+    """The traits of a source that the order of work depends on.
 
     Attributes:
         is_in_memory: To read its pixels costs nothing.
@@ -299,7 +299,7 @@ def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: 
 
 
 def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, cell: _Cell) -> _Windows:
-    """Give the windows: whole chunks, about as large as a cell."""
+    """Return the windows: whole chunks, about as large as a cell."""
     level = plan.levels[0]
     chunks = source.chunks
     if source.is_in_memory or chunks is None or not chunks.row_edges_px:

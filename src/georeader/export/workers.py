@@ -1,4 +1,4 @@
-"""Work on threads, with the results in order and the work ahead of them bounded in bytes."""
+"""Worker threads, with the results in order and the work ahead of them bounded in bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Task(Generic[Result]):
 
 
 class Workers(AbstractContextManager["Workers"]):
-    """Some threads of one's own, for as long as the block lasts.
+    """A pool of threads, for as long as the block lasts.
 
     Leaving the block waits for what is running; after an exception it drops what has not begun; after Ctrl-C it waits
     `PATIENCE_SECONDS` at most: the threads then end by themselves, and their results are dropped. Threads are not
@@ -52,13 +52,13 @@ class Workers(AbstractContextManager["Workers"]):
     """
 
     def __init__(self, threads: int, *, name: str = "georeader") -> None:
-        """Say how many threads to start.
+        """Keep the number of threads to start.
 
-        Where the system allows for fewer, there are fewer; ``threads`` then says how many.
+        Where the system allows fewer, there are fewer; ``threads`` is then their number.
 
         Args:
             threads: Number of them; 0: work is done where its result is taken.
-            name: Begins the threads' names.
+            name: Beginning of the threads' names.
         """
         self.threads = threads
         self._name = name

@@ -1,4 +1,4 @@
-"""Which codecs there are, what they take, and what their options mean: GDAL's names to a `TileCodec`."""
+"""Catalogue of codecs and their options: converts GDAL's names to a `TileCodec`."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def tile_codec(  # noqa: PLR0913
     distance: float | None = None,
     is_rgb: bool = False,
 ) -> TileCodec:
-    """Give the codec of this name for tiles of this dtype.
+    """Return the codec of this name for tiles of this dtype.
 
     Options of other codecs are left aside; whether a user may combine them is checked where they are read.
 

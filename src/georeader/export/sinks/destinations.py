@@ -1,4 +1,4 @@
-"""Where a path leads: the one place that tells local from remote, and picks the sink."""
+"""Choice of the sink for a destination: local or remote."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_sink(where: Where) -> Sink:
         DestinationError: It can't take a file; ExistsError where something is there that may not be replaced.
         NotSupportedError: It is one that is not supported.
         MissingExtraError: What it needs is not installed.
-        OptionError: ``http_headers`` make no sense with it.
+        OptionError: ``http_headers`` do not apply to it.
     """
     scratch = _scratch(where.dir_tmpfiles)
     where = _with_own_filesystem(where)

@@ -1,8 +1,8 @@
-"""A file in one of fsspec's filesystems, put there as a whole.
+"""A file in one of fsspec's filesystems, uploaded as a whole.
 
-``with fs.open(path, "wb")`` that is left by an exception publishes what was written so far, in s3fs, adlfs and
-obstore.fsspec among others: nothing is written by it here. Where `put_file` itself is made of it, or writes to the
-final name, the file first gets another name beside it.
+``with fs.open(path, "wb")`` publishes a partial file when it is left by an exception, in s3fs, adlfs and
+obstore.fsspec among others, so it is not used here. Where `put_file` itself is built on it, or writes to the final
+name, the file first gets another name beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FsspecPut:
     """A `Target`: a path in a filesystem of fsspec.
 
     A process that is killed leaves a file ``.<name>.<random>.part`` beside the destination where the filesystem is one
-    of files (SFTP, FTP, SMB, HDFS, ...); object stores forget what was begun, in their time.
+    of files (SFTP, FTP, SMB, HDFS, ...); object stores expire incomplete uploads.
     """
 
     def __init__(self, filesystem: Any, path: str, failures: Failures, *, overwrite: bool = True) -> None:
@@ -53,11 +53,11 @@ class FsspecPut:
             raise ExistsError(f"{self.name!r} {ADVICE['exists']}")
 
     def send(self, finished: Finished) -> None:
-        """Put the file there.
+        """Upload the file.
 
         Raises:
             DestinationError: The filesystem refuses it.
-            WriteError: It can't be put, or did not arrive as it was sent.
+            WriteError: It cannot be uploaded, or did not arrive as it was sent.
         """
         if is_of(self._filesystem, "fsspec.implementations.http"):
             self.check()

@@ -1,4 +1,4 @@
-"""What a sink is: where an export's bytes go. It states what it can do, and ends in one of commit and abort."""
+"""Protocol of a sink, which takes an export's bytes. It states what it can do, and ends in commit or abort."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from georeader.export.spool import Spool
 
 
 class Sink(Protocol):
-    """Where an export goes, as a context manager: left without a commit, nothing is there, and nothing is left.
+    """The destination of an export, as a context manager: without a commit, no file is made and nothing remains.
 
     Attributes:
         given: The destination in messages and receipts, without secrets.

@@ -1,6 +1,6 @@
-"""Names of temporary files, and what a process that was killed left of them.
+"""Names of temporary files, and removal of those that a killed process left.
 
-A temporary file has a name only where the system cannot do without. The name says which process made it, and that
+A temporary file has a name only where the system requires one. The name has the number of its process, and that
 process holds a lock on the file (flock(2)) which the system releases when the process ends, however it ends.
 """
 
@@ -21,7 +21,7 @@ if os.name == "posix":
 #: A file that is younger may belong to a process that has not locked it yet.
 STALE_SECONDS = 60.0
 
-#: Of a folder, so many entries are looked at.
+#: Entries of a folder that are checked at most.
 _MOST_ENTRIES = 10_000
 
 _NAME = re.compile(r"\..{0,20}\.(?P<pid>[0-9a-f]{1,8})-[0-9a-f]{8}\.part", re.DOTALL)

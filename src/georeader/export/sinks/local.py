@@ -1,4 +1,4 @@
-"""A file on a local disk: written without a name, then put at its destination in one step."""
+"""A file on a local disk: written without a name, then linked to its destination in one step."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LocalSink:
         dir_tmpfiles: Path | None = None,
         makes_folders: bool = False,
     ) -> None:
-        """Look at the destination; nothing is written yet.
+        """Check the destination; nothing is written yet.
 
         Args:
             path: The destination.
@@ -114,7 +114,7 @@ class LocalSink:
 
         Raises:
             DestinationError: The folder takes no files.
-            WriteError: The disk is full, or anything else that the system says.
+            WriteError: The disk is full, or the system reports another error.
         """
         self._opened().write_at(offset_bytes, *pieces)
 
@@ -205,7 +205,7 @@ class LocalSink:
             raise
 
     def abort(self) -> None:
-        """Remove what was written; after a commit there is nothing of value left."""
+        """Remove what was written; after a commit, only temporary files."""
         self._is_open = False
         if self._file is not None:
             self._file.close()

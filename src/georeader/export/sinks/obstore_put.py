@@ -40,17 +40,17 @@ _MAX_PARTS = 10_000
 
 
 class ObstorePut:
-    """A `Target`: an object that is to be, in a store of obstore."""
+    """A `Target`: an object to be written to a store of obstore."""
 
     def __init__(
         self, make_store: Callable[[int], Any], key: str, failures: Failures, *, overwrite: bool = True
     ) -> None:
-        """Say which object; nothing is asked yet.
+        """Keep the arguments; no request is sent yet.
 
         Args:
-            make_store: Gives the store, for bodies of so many bytes.
+            make_store: Returns the store, for bodies of so many bytes.
             key: Of the object in it.
-            failures: Of this object.
+            failures: Converts the errors of this object.
             overwrite: False: an object that is there already is an error.
         """
         self.name = failures.name

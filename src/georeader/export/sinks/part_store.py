@@ -1,4 +1,4 @@
-"""A store that takes an object in parts: what the multipart sink asks of it."""
+"""Protocol of a store that takes multipart uploads."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 
 class PartStore(Protocol):
-    """One object that is to be, in a store that takes it in numbered parts.
+    """One object to be written to a store in numbered parts.
 
-    What its methods raise are errors of the project's own tree, without secrets; what may pass has been tried again.
+    Its methods raise errors of the project's own tree, without secrets, after retries of transient errors.
 
     Attributes:
         name: Of the destination, without secrets.
@@ -34,7 +34,7 @@ class PartStore(Protocol):
         ...
 
     def send(self, upload: str, number: int, body: bytes) -> Any:
-        """Send a part, on any thread; give what `complete` needs to know of it."""
+        """Send a part, on any thread; return what `complete` needs of it."""
         ...
 
     def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:

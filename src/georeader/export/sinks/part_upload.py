@@ -1,4 +1,4 @@
-"""An upload in parts, on threads, with what is on its way bounded in bytes."""
+"""Multipart upload on threads, with the parts in flight bounded in bytes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ URGENT_PATIENCE_SECONDS = 0.2
 
 
 class PartUpload:
-    """Sends parts and makes an object of them; begun with the first part.
+    """Sends parts and completes the object; the upload begins with the first part.
 
     Memory: as many parts as there are senders, and one that waits.
     """
 
     def __init__(self, store: PartStore) -> None:
-        """Begin with nothing sent."""
+        """Prepare an upload; nothing is sent yet."""
         self._store = store
         self._workers = Workers(SENDERS, name="georeader-upload")
         self._cleanup = ExitStack()
@@ -95,10 +95,10 @@ class PartUpload:
         self._cleanup.close()
 
     def abort(self, *, is_urgent: bool = False) -> None:
-        """Drop what waits, and have the store forget what it has.
+        """Drop the parts that wait, and abort the upload in the store.
 
         Args:
-            is_urgent: Don't wait long for parts that are on their way: who sends the last one aborts once more.
+            is_urgent: Do not wait long for parts in flight: the thread that sends the last one aborts again.
         """
         self._given_up.set()
         upload, self._upload = self._upload, None

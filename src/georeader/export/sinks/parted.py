@@ -1,4 +1,4 @@
-"""A store that takes parts in any order: the full resolution is sent while it is made, what lies before it last.
+"""Sink for multipart uploads: the full resolution is sent while it is made, what lies before it at the end.
 
 The file is a head, header and overviews, and a tail, the full resolution. Low part numbers are kept for the head. Where
 the two meet, and at the header, parts are held back until the end, so that every part but the last is full.
@@ -50,7 +50,7 @@ class _Section:
 
 
 class PartedSink(RemoteSink):
-    """A sink before a `PartStore`, as a context manager.
+    """A sink that uploads to a `PartStore`, as a context manager.
 
     Memory: up to nine parts (`part_plan.PART_BYTES` each, more for files beyond some 60 GB), and the header.
 
@@ -175,10 +175,10 @@ class PartedSink(RemoteSink):
             self.write_at(TAIL_ORIGIN_BYTES, piece)
 
     def abort(self, *, is_urgent: bool = False) -> None:
-        """Have the store forget what was sent; after a commit there is nothing of value left.
+        """Abort the upload in the store; after a commit, remove only temporary files.
 
         Args:
-            is_urgent: Somebody waits for it.
+            is_urgent: The process is about to end.
         """
         self._is_open = False
         self._upload.abort(is_urgent=is_urgent)

@@ -1,4 +1,4 @@
-"""What all sinks have in common whose destination is not on this machine's disks."""
+"""Base of the sinks whose destination is not on a local disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RemoteSink:
     """
 
     def __init__(self, name: str, dir_tmpfiles: Path | None) -> None:
-        """Begin closed.
+        """Keep the arguments; the sink is closed.
 
         Args:
             name: Of the destination.

@@ -1,4 +1,4 @@
-"""An object in S3, or in any store that speaks its language, of one piece or in parts.
+"""An object in S3 or a store with its API, uploaded in one piece or in parts.
 
 References:
     Amazon S3 API: PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload; Amazon
@@ -30,7 +30,7 @@ MAX_PARTS = 10_000
 #: An upload is aborted so often, at most: somebody may be waiting.
 ABORT_ATTEMPTS = 3
 
-#: Metadata by which a save knows its own object where it may not replace another's.
+#: Metadata that mark a save's own object where it must not replace another's.
 SAVE_NAME = "georeader-save"
 
 #: With overwrite=False, a store that may ignore the condition is asked for the winner after so long, or after twice the
@@ -48,19 +48,19 @@ _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
 
 
 class S3Object:
-    """A `PartStore`: an object that is to be, in a bucket of S3."""
+    """A `PartStore`: an object to be written to a bucket of S3."""
 
     min_part_bytes = MIN_PART_BYTES
     max_parts = MAX_PARTS
 
     def __init__(self, caller: Caller, bucket: str, key: str, failures: Failures, *, overwrite: bool = True) -> None:
-        """Say which object; nothing is asked yet.
+        """Keep the arguments; no request is sent yet.
 
         Args:
             caller: Makes the requests.
             bucket: Its bucket.
             key: Its key.
-            failures: Of this object.
+            failures: Converts the errors of this object.
             overwrite: False: an object that is there already is an error.
         """
         self.name = failures.name
@@ -93,7 +93,7 @@ class S3Object:
             raise self._exists()
 
     def put(self, body: bytes) -> None:
-        """Make the object of one piece.
+        """Upload the object in one piece.
 
         Raises:
             DestinationError: The store refuses it.
@@ -106,7 +106,7 @@ class S3Object:
         self._remove_sidecars()
 
     def begin(self) -> str:
-        """Begin an upload in parts.
+        """Begin a multipart upload.
 
         Raises:
             DestinationError: The store refuses it.
@@ -143,11 +143,11 @@ class S3Object:
             raise WriteError(f"{self.name!r}: {what} did not arrive as it was sent: its CRC-32 is {checksum}")
 
     def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
-        """Make the object of its parts.
+        """Complete the object from its parts.
 
         Raises:
             DestinationError: The store refuses it; ExistsError where another has made it since.
-            WriteError: It can't be made, or has another size.
+            WriteError: It cannot be completed, or has another size.
         """
         ordered = [parts[number] for number in sorted(parts)]
         if not self._overwrite and self._head() is not None:  # some stores ignore the condition of the next request
@@ -232,7 +232,7 @@ class S3Object:
         return self._has_mark(found, etag) is True
 
     def _has_mark(self, found: Mapping[str, Any], etag: str | None) -> bool | None:
-        """Return whether an object is this save's, by its metadata, or else by its ETag; None: neither says."""
+        """Return whether an object is this save's, by its metadata, or else by its ETag; None: unknown."""
         mark = found.get("Metadata", {}).get(SAVE_NAME)
         if mark is not None:
             return bool(mark == self._save)

@@ -11,14 +11,14 @@ from georeader.export.sinks.temporary_file import TemporaryFile, temporary_folde
 
 
 class Scratch:
-    """Temporary files of one export, gone when it is closed; those without a name also with the process."""
+    """Temporary files of one export, removed when it is closed; those without a name also when the process ends."""
 
     def __init__(self, name: str, dir_tmpfiles: Path | None) -> None:
-        """Make nothing yet.
+        """Keep the arguments; no file is made yet.
 
         Args:
             name: Of the destination, in messages.
-            dir_tmpfiles: Where; the system's folder for temporary files by default.
+            dir_tmpfiles: Their folder; the system's folder for temporary files by default.
         """
         self._name = name
         self._dir = dir_tmpfiles or temporary_folder()
@@ -43,7 +43,7 @@ class Scratch:
             return self._keep(TemporaryFile(self._dir, "georeader", whose=self._whose))
 
     def close(self) -> None:
-        """Remove everything."""
+        """Remove all files."""
         while self._files:
             self._files.pop().close()
 

@@ -1,10 +1,10 @@
-"""Files that GDAL reads beside a GeoTIFF: which of a folder's files belong to a raster that is being replaced.
+"""Sidecars that GDAL reads beside a GeoTIFF: those that belong to a raster which is being replaced.
 
-Three kinds, told apart by their names:
+There are three kinds, by their names:
 
 - the raster's whole name and a suffix (``a.tif.aux.xml``): of this raster alone;
 - its name without extension (``a.tfw``, ``a_RPC.TXT``): another raster, such as ``a.png``, may need the same file;
-- names that say little (``a.xml``, ``a.txt``, ``a.tab``): what is in the file decides.
+- ambiguous names (``a.xml``, ``a.txt``, ``a.tab``): the content of the file decides.
 
 Extensions are compared without regard to case, as GDAL does; the name before them is not.
 
@@ -37,7 +37,7 @@ _WHOLE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr", ".ovr.aux.xml", ".msk
 #: Behind the name without its extension, besides world files.
 _STEM_SUFFIXES = (".imd", ".rpb", "_rpc.txt")
 
-#: As those, where they are sidecars by what is in them.
+#: As those, if their content is that of a sidecar.
 _ASKED_SUFFIXES = (".tab", ".xml", ".txt", ".rpc", ".pass", ".pvl", "_metadata.txt", "_mtl.txt")
 
 #: Of a product, in whose folder all rasters share them.
@@ -53,12 +53,12 @@ _RASTERS = frozenset({
 
 @dataclass(frozen=True)
 class Sidecars:
-    """What lies beside a raster.
+    """The files beside a raster.
 
     Attributes:
         own: Names of the files that belong to this raster alone.
         shared: Names of files that another raster with the same name before its extension needs, too.
-        asked: Names of files that are sidecars by what is in them.
+        asked: Names of files that are sidecars if their content is.
     """
 
     own: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ def remove_sidecars(path: Path) -> list[str]:
 def remove_remote_sidecars(
     given: str, raster: str, list_names: Callable[[], Iterable[str]], remove: Callable[[str], object]
 ) -> None:
-    """Remove the sidecars of a raster in a store, as far as their names tell them; the raster itself is saved.
+    """Remove the sidecars of a raster in a store, as far as their names identify them; the raster itself is saved.
 
     A store that does not list its objects for these credentials keeps them. A sidecar that cannot be removed is named
     in a `MetadataWarning`.
@@ -182,7 +182,7 @@ def _names_that_gdal_reads(path: Path) -> Collection[str]:
 
 
 def _is_own(raster: Path, name: str, is_read: bool) -> bool:
-    """Tell whether a file that is no sidecar by its name alone belongs to a raster.
+    """Return whether a file with an ambiguous name is a sidecar of a raster.
 
     MapInfo's TAB files are tables of vectors, mostly; those of rasters name the raster.
     """
@@ -208,7 +208,7 @@ def _world_suffixes(extension: str) -> tuple[str, ...]:
 
 
 def _is_needed(suffix: str, extensions: Iterable[str]) -> bool:
-    """Tell whether a raster with one of these extensions needs a file with this suffix."""
+    """Return whether a raster with one of these extensions needs a file with this suffix."""
     is_world = suffix.startswith(".") and suffix.endswith("w")
     return any(not is_world or suffix in _world_suffixes(extension) for extension in extensions)
 

@@ -1,4 +1,4 @@
-"""Check that a save does not remove its own source, which may lie beside the destination as one of its sidecars."""
+"""Check that a source is not a sidecar of its destination, which the save would remove."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_source_stays(data: Any, where: Where) -> None:
         where: The destination.
 
     Raises:
-        DestinationError: It is.
+        DestinationError: The source is a sidecar of the destination.
     """
     for source, fs in _paths_of(data):
         if not _is_path(where.path) or (fs is not where.fs and fs != where.fs):

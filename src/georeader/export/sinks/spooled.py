@@ -1,4 +1,4 @@
-"""A destination that takes a file as a whole: it is made in a temporary file without a name, and then sent."""
+"""Sink for destinations that take a file as a whole: it is written to a temporary file without a name, then sent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from georeader.export.sinks.target import Finished, Target
 
 
 class SpooledSink(RemoteSink):
-    """A sink before a `Target`, as a context manager.
+    """A sink that sends to a `Target`, as a context manager.
 
-    The temporary file lies in ``dir_tmpfiles``, by default the system's folder, and has no name where the system can
-    do without: it is gone with the process. Elsewhere it is removed on every exit but a kill, or by the next save.
+    The temporary file lies in ``dir_tmpfiles``, by default the system's folder. It has no name where the system
+    supports that, and then disappears with the process. Elsewhere it is removed on every exit but a kill, or by the
+    next save.
 
     Attributes:
         given: The destination, without secrets.
@@ -36,14 +37,14 @@ class SpooledSink(RemoteSink):
     writes_in_parallel = True
 
     def __init__(self, target: Target, *, dir_tmpfiles: Path | None = None) -> None:
-        """Ask the target whether it can be written to; nothing is yet.
+        """Check whether the target can be written to; nothing is written yet.
 
         Args:
             target: Where the file is sent.
             dir_tmpfiles: Folder for temporary files; the system's by default.
 
         Raises:
-            DestinationError: It can't.
+            DestinationError: The target cannot be written to.
         """
         super().__init__(target.name, dir_tmpfiles)
         self._target = target
@@ -62,7 +63,7 @@ class SpooledSink(RemoteSink):
 
         Raises:
             DestinationError: The folder for temporary files takes none.
-            WriteError: Its disk is full, or anything else that the system says.
+            WriteError: Its disk is full, or the system reports another error.
         """
         self._check_open()
         with self._opening:
@@ -90,7 +91,7 @@ class SpooledSink(RemoteSink):
         self.abort()
 
     def abort(self) -> None:
-        """Remove what was written; after a commit there is nothing of value left."""
+        """Remove what was written; after a commit, only temporary files."""
         self._is_open = False
         self._close_files()
 

@@ -25,10 +25,10 @@ _READ_WRITE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 
 #: Pieces that pwritev(2) takes at once, at most (IOV_MAX).
 _PIECES_PER_CALL = 1000
 
-#: What the system says where a file finds no room: a full disk, a quota, a limit of the process or file system.
+#: The system's errors for a file without room: a full disk, a quota, a limit of the process or file system.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-#: What another writer failed to write is no longer than this, mostly: a tile.
+#: Bytes of the attempt to grow a file: about those of a tile, which another writer failed to write.
 _ATTEMPT_BYTES = 4 * 2**20
 
 #: What open(2) says where a file system has no unnamed files.
@@ -65,9 +65,9 @@ class TemporaryFile:
 
         Args:
             folder: Of the destination, so that the finished file only needs a name.
-            stem: Begins the name where it needs one from the start.
+            stem: Beginning of the name, where the file needs one from the start.
             scratch: Folder for temporary files; the system's by default.
-            whose: Begins the messages of errors: the destination, and what the file is to it.
+            whose: Beginning of error messages: the destination, and the file's purpose.
             is_deleted_on_close: It will not be committed; Windows then removes it with its process.
 
         Raises:
@@ -107,7 +107,7 @@ class TemporaryFile:
         """Write all pieces, one after the other.
 
         Raises:
-            WriteError: The disk is full, or anything else that the system says.
+            WriteError: The disk is full, or the system reports another error.
         """
         for first in range(0, len(pieces), _PIECES_PER_CALL):
             batch = pieces[first : first + _PIECES_PER_CALL]
@@ -125,7 +125,7 @@ class TemporaryFile:
     def room_error(self) -> WriteError | None:
         """Return why the file cannot grow, found by an attempt; None where it can. The file's content is lost.
 
-        For writers that do not say why they failed: GDAL reports a full disk by its own words, or not at all.
+        For writers that do not report the reason: GDAL has its own message for a full disk, or none.
         """
         try:
             self.write_at(self.size_bytes, bytes(_ATTEMPT_BYTES))
@@ -134,7 +134,7 @@ class TemporaryFile:
         return None
 
     def _room(self, error: OSError) -> str:
-        """Return which disk is full, for errors that mean that one is."""
+        """Return the end of a message that names the full disk, for errors that mean one."""
         if error.errno not in _NO_ROOM:
             return ""
         try:

@@ -82,7 +82,7 @@ class AheadSource(SourceAround):
     """
 
     def __init__(self, source: Source) -> None:
-        """Take a source."""
+        """Wrap a source."""
         super().__init__(source)
         self._held: list[_Held] = []
         self._lock = threading.Lock()

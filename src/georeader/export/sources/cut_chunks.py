@@ -1,4 +1,4 @@
-"""Chunks of which windows take parts: computed once, then kept in memory or in a spool until all pixels are read."""
+"""Cache of chunks that windows cut: computed once, then kept in memory or in a spool until all pixels are read."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Spooled:
 
 
 class CutChunks:
-    """Chunks of which windows take parts; several threads may ask at once.
+    """Cache of chunks of which windows take parts; several threads may read at once.
 
     Each chunk is computed once, and kept until the last of its pixels is read. Chunks that have no room in memory wait
     in a spool, those that were asked for longest ago first; of these only pieces with unread pixels are written, and
@@ -246,7 +246,7 @@ class CutChunks:
             return found
         for place, box in wanted.items():
             spooled = self._spooled.get(place)
-            # A part that is read a second time may not be there.
+            # A part that is read a second time may be gone.
             if spooled is not None and all(at in spooled.pieces for at in spooled.touched(box)):
                 found[place] = _read(self._places, spooled, box)
                 if not spooled.pieces:

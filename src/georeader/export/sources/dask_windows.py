@@ -1,4 +1,4 @@
-"""Windows of a dask array, by dask's public interfaces alone."""
+"""Windows of a dask array, computed through dask's public API alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LEAST_KEPT_BYTES = 8 * 2**20
 
 @dataclass(frozen=True)
 class Scheduler:
-    """What computes dask's tasks.
+    """A scheduler of dask's tasks.
 
     Attributes:
         get: What `dask.compute` takes as ``scheduler=``.
@@ -68,7 +68,7 @@ def find_scheduler() -> Scheduler:
 
 
 class DaskWindows:
-    """Computes windows of a dask array, each chunk once; several threads may ask at once.
+    """Computes windows of a dask array, each chunk once; several threads may read at once.
 
     The chunks of a window are computed by one call of `dask.compute`, so that tasks that several of them share run once
     for the window. Chunks of different windows are computed apart.
@@ -79,7 +79,7 @@ class DaskWindows:
     """
 
     def __init__(self, array: Any, row_axis: int, open_spool: OpenSpool | None = None) -> None:
-        """Look at an array; its tasks are looked at when the first window is read.
+        """Keep an array; its tasks are optimised when the first window is read.
 
         Args:
             array: A dask array.
@@ -184,7 +184,7 @@ class DaskWindows:
         return tuple(edges[at + 1] - edges[at] for edges, at in zip(self.edges, place, strict=True))
 
     def _checked(self, place: Place, chunk: Any) -> Any:
-        """Check a chunk against what the array says: dask takes a function's word for what it gives."""
+        """Check a chunk against the array's shape and dtype: dask does not check what a function returns."""
         expected = self._shape(place)
         pixels = np.asanyarray(chunk)
         where = f"chunk {place} of the dask array"

@@ -44,29 +44,29 @@ class _Seen:
 def open_data_array(
     array: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
-    """See an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
+    """Open an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
 
-    Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates say
-    so by CF's attributes; bands are a third one, in any order. CRS and transform come from the grid mapping coordinate
-    (``spatial_ref``) and from the coordinates, which must be evenly spaced. Values that were decoded (``encoding``) are
-    stored again as they were in their file: with its dtype, scale, offset and fill value. Without an encoding they are
-    stored as they are, with the nodata, scale and offset of ``attrs``.
+    Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates have
+    CF's attributes for them; bands are a third one, in any order. CRS and transform come from the grid mapping
+    coordinate (``spatial_ref``) and from the coordinates, which must be evenly spaced. Values that were decoded
+    (``encoding``) are stored again as they were in their file: with its dtype, scale, offset and fill value. Without an
+    encoding they are stored as they are, with the nodata, scale and offset of ``attrs``.
 
-    An encoding that the values have outgrown does not apply: see `packing.fitting`.
+    An encoding that cannot hold the values does not apply: see `packing.fitting`.
 
     Nothing is loaded but windows, and none of them stays in the DataArray: its ``values`` are never touched.
 
     Args:
         array: Of numpy, of dask, or lazily opened from a file.
-        missing: What NaN becomes in a file of integers, where the caller says so; None: nothing.
+        missing: Value of NaN in a file of integers, where the caller passes one; None: nothing.
         may_read: False: no pixel is read that is not in memory, and an encoding is taken as it is.
         open_spool: As in `sliced.windows_of`.
 
     Raises:
         ShapeError: More than one dimension besides rows and columns; or chunks of a size not known.
         GeoreferenceError: It has no rows and columns, or coordinates that are not evenly spaced.
-        MetadataError: What it says of its bands does not fit them.
-        DtypeError: It has a dtype that is none.
+        MetadataError: Its metadata do not fit its bands.
+        DtypeError: Its dtype is not a numpy dtype.
     """
     return pack(open_values(array, missing, open_spool), missing, may_read=may_read)
 
@@ -89,7 +89,7 @@ class Opened:
 
 
 def open_values(array: Any, missing: Any = UNSAID, open_spool: OpenSpool | None = None) -> Opened:
-    """Open a DataArray, and say how its values are to be stored; no pixel is read.
+    """Open a DataArray, and read how its values are to be stored; no pixel is read.
 
     Args:
         array: As in `open_data_array`.
@@ -115,7 +115,7 @@ def open_values(array: Any, missing: Any = UNSAID, open_spool: OpenSpool | None 
 
 
 def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
-    """Return a source of what is stored: values in their encoding, or as they are where they have outgrown it.
+    """Return a source of what is stored: values in their encoding, or as they are where it cannot hold them.
 
     Args:
         opened: Has the values.

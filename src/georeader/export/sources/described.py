@@ -1,4 +1,4 @@
-"""What an object of the GeoData protocol says of itself: its spec, known without its pixels."""
+"""Spec of an object of the GeoData protocol, read without its pixels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _METADATA_ATTRIBUTES = (
 
 
 def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
-    """Say what raster an object is, by its attributes.
+    """Read the spec of a raster from an object's attributes.
 
     Args:
         data: With shape, transform and crs; perhaps fill_value_default, attrs and metadata by name.
@@ -38,7 +38,7 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
     Raises:
         GeoreferenceError: It has no transform or CRS attribute, or unusable ones.
         ShapeError: It is empty, or neither (row, column) nor (band, row, column); or its mask is of another size.
-        DtypeError: It has a dtype that is none, or a mask that is not bool.
+        DtypeError: Its dtype is not a numpy dtype, or its mask is not bool.
         MetadataError: Its metadata do not fit its bands.
     """
     check_place(data)
@@ -58,7 +58,7 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
         crs=crs,
         transform=transform,
         fill_value=declared_nodata(data, numbers),
-        # Other objects than GeoTensor have no fill value but the one that they state.
+        # Objects other than GeoTensor have a fill value only if they declare one.
         fill_value_was_said=getattr(data, "fill_value_was_said", True),
         metadata=metadata,
         has_mask=has_mask,

@@ -12,14 +12,14 @@ import rasterio
 from rasterio._env import get_gdal_config, set_gdal_config
 from rasterio.env import getenv, hasenv, setenv
 
-#: What GDAL's block cache may hold for an array whose windows lead to GDAL in some way, and for a warp.
+#: Bytes of GDAL's block cache for an array whose windows may be read by GDAL, and for a warp.
 CACHE_BYTES = 32 * 2**20
 
 _OPTION = "GDAL_CACHEMAX"
 
 
 class GdalEnvironment:
-    """GDAL's options of the thread that made this, for other threads; they come before those that are given.
+    """GDAL's options of the thread that made this, for other threads; they come before the options passed.
 
     GDAL keeps decoded blocks, up to a twentieth of the machine's memory, for as long as a file is open. From the first
     `bound_cache` to `release` its cache is held down to what the saves at work have asked for, unless GDAL_CACHEMAX is
@@ -27,10 +27,10 @@ class GdalEnvironment:
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """Take up the options that hold here and now.
+        """Copy GDAL's options of this thread.
 
         Args:
-            options: Hold too, where those are silent.
+            options: Further options; those of the thread come first.
         """
         self._options = dict(options)
         self._inherited = dict(getenv()) if hasenv() else {}
@@ -77,7 +77,7 @@ class _BlockCache:
             self._parts.pop(owner, None)
             if cache_bytes:
                 self._parts[owner] = cache_bytes
-            if now_bytes == self._set_bytes:  # else it was set by the program meanwhile, which is left as it is
+            if now_bytes == self._set_bytes:  # else the program has set it meanwhile, and it is not changed
                 total_bytes = min(self._before_bytes, sum(self._parts.values())) or self._before_bytes
                 set_gdal_config(_OPTION, total_bytes)
                 self._set_bytes = total_bytes

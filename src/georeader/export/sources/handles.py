@@ -18,7 +18,7 @@ from georeader.remote.reading import RasterPath
 
 
 class Handles(Protocol):
-    """Where a read gets an open dataset from."""
+    """Provider of open datasets for reads."""
 
     def borrow(self, cache_bytes: int = 0) -> AbstractContextManager[Any]:
         """Return a dataset for one read.
@@ -29,19 +29,19 @@ class Handles(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the datasets that this opened."""
+        """Close the datasets that were opened here."""
         ...
 
 
 class OwnHandles:
     """Handles of a file, each opened when it is first needed and kept open until `close`.
 
-    A format that is decoded from its beginning is so decoded once for each handle, however many windows are read of
-    it. GDAL's options of the thread that made this hold on every thread that reads.
+    A format that is decoded from its beginning is decoded once for each handle, however many windows are read.
+    GDAL's options of the thread that made this apply on every thread that reads.
     """
 
     def __init__(self, path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> None:
-        """Say what is to be opened; nothing is yet.
+        """Keep the path and options; nothing is opened yet.
 
         Args:
             path: Where it is.
@@ -97,7 +97,7 @@ class OwnHandles:
 
 
 class _Open:
-    """An open dataset, which any thread may close: rasterio notes in the context of a thread how to read a path."""
+    """An open dataset that any thread may close: rasterio keeps the opener of a path in the context of a thread."""
 
     def __init__(self, path: RasterPath, options: Mapping[str, Any]) -> None:
         self._context: Context = copy_context()
@@ -105,7 +105,7 @@ class _Open:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Let this thread open sidecars as the opening thread does: GDAL opens a mask when it is first read."""
+        """Enter the opening thread's context, in which sidecars open: GDAL opens a mask when it is first read."""
         tokens = [(name, name.set(value)) for name, value in self._context.items() if "open" in name.name]
         try:
             yield
@@ -120,12 +120,12 @@ class _Open:
 class CallersHandle:
     """The dataset that the caller opened: one read at a time in the whole process, and never closed here.
 
-    No other handle would do: of a name alone it is not known by which options it was opened, nor whether the file has
-    been replaced since.
+    It is not opened again: its name alone does not tell by which options it was opened, nor whether the file has been
+    replaced since.
     """
 
     def __init__(self, dataset: Any) -> None:
-        """Take a dataset.
+        """Keep a dataset.
 
         Args:
             dataset: Open in rasterio.

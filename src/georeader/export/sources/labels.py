@@ -89,7 +89,7 @@ def _without_zeros(text: str) -> str:
 
 
 def _duration(value: np.timedelta64) -> str | None:
-    """Return a duration; those in months and years are none of a certain length."""
+    """Return a duration; None for months and years, whose length varies."""
     if np.datetime_data(value.dtype)[0] in ("Y", "M", "generic"):
         return str(value)
     rest = int(value.astype("timedelta64[ns]").astype(np.int64))

@@ -1,4 +1,4 @@
-"""What is passed as a raster, and which kind of source it is: the one place that tells them apart."""
+"""Choice of the source for an object that is passed as a raster."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from georeader.unsaid import UNSAID
 def open_source(
     data: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
-    """Open an object as a source; no pixel is read of one that says its dtype, but of a packed DataArray.
+    """Open an object as a source; pixels are read only of one without a dtype, or of a packed DataArray.
 
     Args:
         data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray or
             Dataset, or any object of the GeoData protocol.
-        missing: What missing pixels are to be in the file, where the caller says so: of use to sources that have NaN in
-            place of it.
+        missing: Value of missing pixels in the file, where the caller passes one: for sources that have NaN in place of
+            it.
         may_read: False: no pixel of a packed DataArray is read, unless it is in memory.
         open_spool: Opens a file for computed pixels that have no room in memory; its owner closes it. None: they all
             wait in memory.
@@ -40,7 +40,7 @@ def open_source(
     Raises:
         GeoreferenceError: It has no transform or CRS attribute, or unusable ones; or it has no pixels.
         ShapeError: It is empty, or neither (row, column) nor (band, row, column); or its mask is of another size.
-        DtypeError: It has a dtype that is none, or a mask that is not bool.
+        DtypeError: Its dtype is not a numpy dtype, or its mask is not bool.
         MetadataError: Its metadata do not fit its bands.
         ReadError: A file can't be opened.
     """
@@ -67,7 +67,7 @@ def open_source(
 
 
 def _open_protocol(data: Any, open_spool: OpenSpool | None) -> Source:
-    """Open an object that says what it is by its attributes."""
+    """Open an object of the GeoData protocol."""
     check_place(data)
     held = data if isinstance(data, GeoTensor) else _held_values(data)
     if held is not None and not isinstance(held, np.ndarray):

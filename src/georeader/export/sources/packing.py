@@ -1,10 +1,10 @@
-"""Numbers as a file is to store them: what was decoded for computing is encoded again.
+"""Packing of values that were decoded for computing: they are stored by their encoding again.
 
 A DataArray that was opened with ``mask_and_scale`` has physical values and NaN; its ``encoding`` tells how they were
 stored: value = stored * scale_factor + add_offset, missing where stored == _FillValue, all of a dtype (CF Conventions
 1.11, sections 2.5.1 and 8.1; xarray's documentation of "encoding").
 
-An encoding stays with an array whose values are changed in place, copied with other data or resampled. Where it can not
+An encoding stays with an array whose values are changed in place, copied with other data or resampled. Where it cannot
 hold them without loss, they are stored as they are.
 """
 
@@ -27,10 +27,10 @@ from georeader.export.sources.rio_metadata import per_band
 from georeader.export.spec import SourceSpec
 from georeader.unsaid import UNSAID
 
-#: Entries of an encoding that xarray and rioxarray make when they open a file.
+#: Entries of an encoding that xarray and rioxarray set when they open a file.
 _MARKS_OF_FILES = ("source", "original_shape", "preferred_chunks", "rasterio_dtype")
 
-#: Pixels that are looked at at a time.
+#: Pixels that are checked at a time.
 _LOOKED_AT_PX = 2**20
 
 #: Pixels of chunks that are read ahead at most, of three times as many.
@@ -39,7 +39,7 @@ _AHEAD_PX = 2**22
 
 @dataclass(frozen=True)
 class Packing:
-    """How physical values are stored.
+    """The encoding of physical values in a file.
 
     Attributes:
         dtype: Of what is stored.
@@ -93,7 +93,7 @@ class Packing:
     def may_lose(self, dtype: np.dtype[Any]) -> bool:
         """Return whether values of a dtype may have fractions that what is stored does not hold.
 
-        A scale and an offset that were set for a file to come say how exactly values are wanted.
+        A scale and an offset that were set for a file to come are the precision that was asked for.
         """
         is_scaled = bool(self.scales or self.offsets)
         return self.dtype.kind in "iu" and (self.is_of_file if is_scaled else dtype.kind == "f")
@@ -143,7 +143,7 @@ class Packing:
 
         Args:
             dtype: Of the values.
-            missing: What NaN becomes, where the caller says so; else UNSAID.
+            missing: Value of NaN, where the caller passes one; else UNSAID.
         """
         own = np.nan if self.fill is not None and dtype.kind in "fc" else None
         return Packing(dtype, fill=own if missing is UNSAID else missing)
@@ -162,20 +162,20 @@ class Packing:
 
 
 class PackedSource(SourceAround):
-    """A source whose values are stored in another way than it has them.
+    """A source whose values are packed when they are read.
 
     Attributes:
-        packing: How.
+        packing: Of the values.
     """
 
     def __init__(self, source: Source, packing: Packing, spec: SourceSpec, *, checks: bool = False) -> None:
-        """Take a source.
+        """Wrap a source.
 
         Args:
             source: Has the values.
             packing: How they are stored.
             spec: What is stored; its dtype is that of ``packing``.
-            checks: Values that the packing loses are refused; they were not all looked at before.
+            checks: Refuse values that the packing loses; not all were checked before.
         """
         super().__init__(source)
         self.packing = packing
@@ -205,15 +205,15 @@ class PackedSource(SourceAround):
 
 
 def fitting(source: Source, packing: Packing, parts: Sequence[range], *, may_read: bool) -> tuple[Source, Any]:
-    """Look at values before they are packed.
+    """Check values before they are packed.
 
-    All of those in memory are looked at. Of others, which cost something to read, up to three chunks are: the first,
+    All of those in memory are checked. Of others, which cost something to read, up to three chunks are: the first,
     that in the middle and the last, until one has different values. They are held and not read again.
 
     Args:
         source: Has the values.
         packing: How they are to be stored.
-        parts: Bands that have one encoding; of each some chunks are looked at.
+        parts: Bands that have one encoding; of each some chunks are checked.
         may_read: False: nothing is read that is not in memory.
 
     Returns:
@@ -261,7 +261,7 @@ def visible(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
 def packing_of(
     encoding: Mapping[Any, Any], dtype: np.dtype[Any], count: int, numbers: Sequence[int] | None = None
 ) -> Packing | None:
-    """Read how a DataArray is to be stored; None: there are no numbers in it.
+    """Read how a DataArray is to be stored; None if it does not hold numbers.
 
     Args:
         encoding: Of the DataArray.
@@ -270,7 +270,7 @@ def packing_of(
         numbers: Of the bands among those that the encoding speaks of, from 1; None: not known.
 
     Raises:
-        MetadataError: A scale is 0, or no number; or there is not one for each band.
+        MetadataError: A scale is 0, or not a number; or there is not one for each band.
     """
     if dtype.kind not in "iufc":
         return None

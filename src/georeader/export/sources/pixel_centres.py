@@ -1,4 +1,4 @@
-"""From the coordinates of pixels, which are those of centres or corners, to where a raster lies. Pure."""
+"""Place of a raster from the coordinates of its pixels' centres or corners. Pure."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def registration_of(places: NDArray[Any], grid: Axis) -> Registration | None:
     ends = (np.array([places[0], places[-1]], np.float64) - grid.start) / grid.step
     halves = 2 * ends
     allowed = 2 * (SAME_PX + _rounding(places) / abs(grid.step))
-    # Where rounding has more than an eighth of a pixel, centres and corners are not told apart.
+    # Where rounding exceeds an eighth of a pixel, centres and corners cannot be distinguished.
     if not np.isfinite(ends).all() or allowed > 0.25 or (np.abs(halves - np.rint(halves)) > allowed).any():
         return None
     first, last = (int(half) for half in np.rint(halves))

@@ -33,7 +33,7 @@ class RasterSource:
     Attributes:
         name: The file.
         spec: What window and bands are.
-        handles: Where reads get the open file from.
+        handles: Provides the open file.
         cost: How many threads may read, and what reading holds.
         file_shape: (rows, columns) of the file.
         window: In pixels of the file; it may reach beyond.
@@ -41,7 +41,7 @@ class RasterSource:
         has_one_dtype: Bands are all of one dtype in the file.
         fill: Of pixels beyond the file's edge.
         chunks: The file's tiles or strips, as the window cuts them.
-        is_computed: GDAL computes pixels; they are always asked for in the same squares, so that they are the same.
+        is_computed: GDAL computes pixels; they are always read in the same squares, so that they are the same.
         is_lent: The caller opened the file.
         alpha_index: An alpha band that takes the place of the mask, counted from 1, or None.
     """
@@ -128,7 +128,7 @@ class RasterSource:
 
 
 def open_reader(reader: RasterioReader) -> RasterSource:
-    """See what a reader has in focus as a source; the reader is only looked at.
+    """Open what a reader has in focus as a source; the reader is not changed.
 
     Raises:
         GeoreaderError: As `describe` does; ReadError where the file can't be opened.
@@ -160,7 +160,7 @@ def open_reader(reader: RasterioReader) -> RasterSource:
 
 
 def open_dataset_source(dataset: Any) -> RasterSource:
-    """See a dataset that the caller opened as a source, read by one thread at a time.
+    """Open a dataset of the caller as a source, read by one thread at a time.
 
     Args:
         dataset: Open in rasterio, for reading or updating; a WarpedVRT too.

@@ -1,4 +1,4 @@
-"""What reading a raster file costs: threads that may read it at once, and the memory that GDAL takes for each."""
+"""Cost of reading a raster file: threads that may read it at once, and the memory that GDAL takes for each."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rasterio.vrt import WarpedVRT
 from georeader.export.sources.gdal_environment import CACHE_BYTES
 from georeader.file_info import read_dtypes
 
-#: Side of the squares in which pixels are computed: GDAL warps by an approximation within each window that is asked
-#: for, so that what it gives depends on where windows begin and end.
+#: Side of the squares in which pixels are computed: GDAL warps by an approximation within each window that is read,
+#: so that its result depends on where windows begin and end.
 COMPUTED_PX = 512
 
 #: Threads that read a file whose blocks can be decoded in any order, each with a handle of its own: but of a single
@@ -38,7 +38,7 @@ _STREAMS = ("/vsigzip/", "/vsizip/", "/vsitar/", "/vsi7z/", "/vsirar/", "gzip://
 
 @dataclass(frozen=True)
 class ReadCost:
-    """What reading a file takes.
+    """Threads and memory for reading a file.
 
     Attributes:
         concurrent: Threads that may read at once.
@@ -52,7 +52,7 @@ class ReadCost:
 
 
 def read_cost(dataset: Any, indexes: tuple[int, ...]) -> ReadCost:
-    """Compute what reading a file takes.
+    """Compute the threads and the memory for reading a file.
 
     A decoded block lies in GDAL's cache, a copy of each band by itself; where a block holds several bands there is
     also the block as it was decoded; and there is what it is decoded from.
@@ -71,7 +71,7 @@ def read_cost(dataset: Any, indexes: tuple[int, ...]) -> ReadCost:
     rows_px, columns_px = block_shape(dataset, indexes[0])
     block_px, blocks = rows_px * columns_px, -(-dataset.height // rows_px) * -(-dataset.width // columns_px)
     cached_bytes = block_px * (sum(sizes) if has_all_bands else max(sizes))
-    cache_bytes = max(_LEAST_CACHE_BYTES, cached_bytes + cached_bytes // 16)  # GDAL counts what it notes of a block
+    cache_bytes = max(_LEAST_CACHE_BYTES, cached_bytes + cached_bytes // 16)  # with GDAL's bookkeeping
     decoded_bytes = cached_bytes if has_all_bands else 0
     return ReadCost(
         concurrent=1 if is_sequential(dataset) else min(_CONCURRENT_READS, blocks),

@@ -1,7 +1,7 @@
-"""What an xarray.DataArray says of its bands and itself, by rioxarray's conventions. Pure: nothing but attributes.
+"""Metadata of an xarray.DataArray by rioxarray's conventions, from its attributes alone. Pure.
 
-Where rioxarray's own ``to_raster`` writes other things: units become those of the bands, where GDAL looks for them, and
-no tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
+Differences from rioxarray's own ``to_raster``: units become those of the bands, where GDAL looks for them, and
+not a tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
 selection of bands by the band numbers that rioxarray gives; statistics of the pixels, which are others by now, are left
 out.
 """
@@ -29,14 +29,14 @@ _NO_TAGS = {
     "units", "scales", "offsets", "scale_factor", "add_offset", "band_tags", "zarr_conventions",
 }  # fmt: skip
 
-#: Those of stackstac that say its grid, where "spec" is an object.
+#: Attributes of stackstac that describe its grid, where "spec" is an object.
 _STACKSTAC_ATTRS = ("spec", "resolution", "resolution_xy")
 
 _NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
 
 
 def title_of(array: Any) -> str:
-    """Return what messages call a DataArray: its name, unless dask made it."""
+    """Return the subject of messages about a DataArray: its name, unless dask made it."""
     return "DataArray" if array.name is None or is_dask_name(array.name) else f"DataArray {array.name!r}"
 
 
@@ -44,7 +44,7 @@ def nodata_of(array: Any) -> Any:
     """Return the value of missing pixels, as they are; None if there is none.
 
     A value set by ``.rio.set_nodata`` alone comes first, as in rioxarray. bool arrays have none: comparisons keep the
-    attributes of the array that was compared (xarray >= 2025.11), whose nodata is not a value of theirs.
+    attributes of the array that was compared (xarray >= 2025.11), where its nodata has no meaning.
     """
     if array.dtype.kind == "b":
         return None
@@ -109,11 +109,11 @@ def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
 
 
 def _measure(array: Any) -> dict[str, Any]:
-    """Return the entries that say what the numbers measure: units, scales and offsets."""
+    """Return the entries of units, scales and offsets."""
     attrs = array.attrs
     said = {"units": attrs.get("units")}
     for key, one in (("scales", "scale_factor"), ("offsets", "add_offset")):
-        # Those of the encoding say how the file's numbers are made of these, and so how they are read again.
+        # Those of the encoding convert these numbers to the file's, and back.
         places = ((place, name) for name in (key, one) for place in (attrs, array.encoding))
         said[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
     return said
@@ -177,7 +177,7 @@ def _labels(array: Any, band: Hashable | None, count: int) -> list[str | None] |
 
 
 def _name_of_all(array: Any, count: int) -> list[str | None] | None:
-    """Return the array's name for each band; one that dask made names nothing."""
+    """Return the array's name for each band; None if dask made it."""
     return None if array.name is None or is_dask_name(array.name) else _texts([array.name] * count)
 
 

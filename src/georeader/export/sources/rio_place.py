@@ -1,10 +1,10 @@
-"""Where an xarray.DataArray lies on Earth, by rioxarray's conventions. Pure: nothing but attributes and coordinates.
+"""Georeference of an xarray.DataArray by rioxarray's conventions, from attributes and coordinates alone. Pure.
 
 rioxarray keeps a CRS and a transform in the attributes of a scalar coordinate, which CF calls a grid mapping (CF
 Conventions 1.11, section 5.6), with GDAL's names: ``spatial_ref``, ``crs_wkt``, ``GeoTransform``. It need not be
 installed. The stored transform is that of the raster as it was opened: a selection moves the coordinates alone, so they
-are what counts, and the stored numbers where both say the same. Coordinates are those of pixel centres, unless they lie
-on the pixel corners of a stored transform: stackstac writes corners, beside its transform in ``attrs``.
+take precedence, and the stored numbers are used where both agree. Coordinates are those of pixel centres, unless they
+lie on the pixel corners of a stored transform: stackstac writes corners, beside its transform in ``attrs``.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
 
 
 def place_of(array: Any, rows: Hashable, columns: Hashable) -> Place:
-    """Return where a DataArray lies.
+    """Return the place of a DataArray.
 
     Args:
         array: The DataArray.
@@ -96,7 +96,7 @@ def place_of(array: Any, rows: Hashable, columns: Hashable) -> Place:
         columns: Its dimension along columns.
 
     Raises:
-        GeoreferenceError: It does not say so, or its coordinates are not evenly spaced.
+        GeoreferenceError: It has no place, or its coordinates are not evenly spaced.
     """
     mapping = _grid_mapping(array)
     crs = _crs(array, mapping)

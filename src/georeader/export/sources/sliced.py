@@ -1,4 +1,4 @@
-"""Arrays that are none of numpy's, and give windows of themselves to who cuts them: of dask, zarr, h5py and others."""
+"""Arrays other than numpy's that are read by slicing: of dask, zarr, h5py and others."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ _CONCURRENT_READS = 4
 
 @dataclass(frozen=True)
 class Windows:
-    """How windows are cut out of an array.
+    """Access to windows of an array.
 
     Attributes:
-        cut: Gives a window, (any axes), by a slice along each axis.
-        edges: Of the array's chunks along each axis, from 0 to its length; None: nothing is known of them.
+        cut: Returns a window, (any axes), by a slice along each axis.
+        edges: Of the array's chunks along each axis, from 0 to its length; None: unknown.
         concurrent_reads: Threads that may cut at once.
         chunk_copies: How often a chunk is held while it is read.
         share_work: As in `Chunks`.
-        close: Lets go of what was kept.
+        close: Releases what was kept.
     """
 
     cut: Callable[[Key], Any]
@@ -53,7 +53,7 @@ class Windows:
 
     @property
     def chunk_px(self) -> int:
-        """Pixels of the largest chunk; 0: nothing is known of chunks."""
+        """Pixels of the largest chunk; 0: the chunks are unknown."""
         return 0 if self.edges is None else prod(map(longest, self.edges))
 
 
@@ -64,7 +64,7 @@ class SlicedSource:
     Attributes:
         name: What to call it in messages.
         spec: What it is.
-        data: Who has the array.
+        data: The object that has the array.
         windows: How they are cut.
         axes: Which of the array's axes are bands, rows and columns.
         mask: (row, column) of the whole raster: one that ``data`` has besides that of its pixels; or None.
@@ -102,7 +102,7 @@ class SlicedSource:
         """Cut a window.
 
         Raises:
-            GeoreaderError: The window is not of the shape, dtype or kind that the array said.
+            GeoreaderError: The window is not of the shape, dtype or kind that the array declares.
         """
         wanted = range(self.spec.count) if self.spec.has_mask else bands  # a mask is that of all bands
         with self.environment.held():
@@ -117,23 +117,23 @@ class SlicedSource:
         return (pixels[bands.start : bands.stop] if self.spec.has_mask else pixels), mask
 
     def close(self) -> None:
-        """Let go of what was kept; the array is its owner's."""
+        """Release what was kept; the array is its owner's."""
         self.windows.close()
         self.environment.release()
 
 
 def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> SlicedSource:
-    """See an object of the GeoData protocol, whose ``values`` are cut by slices, as a source.
+    """Open an object of the GeoData protocol whose ``values`` are read by slicing.
 
     Args:
         data: With shape, transform and crs; perhaps fill_value_default, attrs and metadata by name.
         values: Its pixels, (row, column) or (band, row, column): an array of dask, zarr or h5py, or anything with a
-            shape, a dtype and slices. Chunks that it says (``chunks``) are read as a whole.
+            shape, a dtype and slices. Chunks that it declares (``chunks``) are read as a whole.
         open_spool: As in `windows_of`.
 
     Raises:
         GeoreaderError: As `describe` does.
-        ShapeError: The pixels are of another shape than the object says, or of one that is not known.
+        ShapeError: The pixels are not of the object's shape, or of one that is not known.
     """
     check_place(data)
     windows, masked = windows_of(values, len(values.shape) - 2, open_spool)
@@ -146,7 +146,7 @@ def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> 
 
 
 def windows_of(values: Any, row_axis: int, open_spool: OpenSpool | None = None) -> tuple[Windows, bool]:
-    """Say how windows are cut out of an array, and whether they are masked.
+    """Return the access to windows of an array, and whether they are masked.
 
     Args:
         values: The array.

@@ -30,7 +30,7 @@ from georeader.export.spool import OpenSpool
 from georeader.unsaid import UNSAID
 from georeader.window_utils import compare_crs, same_transform
 
-#: Attributes of a Dataset that say where its variables lie, for those that do not say it themselves.
+#: Georeferencing attributes of a Dataset, used for variables that have none.
 _PLACE_ATTRS = ("crs", "transform", "resolution", "resolution_xy", "spec", "zarr_conventions")
 _PLACE_PREFIXES = ("proj:", "spatial:")
 
@@ -115,7 +115,7 @@ def open_xarray_dataset(
 
 
 def _rasters(dataset: Any) -> dict[Hashable, Any]:
-    """Return the variables along rows and columns, each with all that says where it lies."""
+    """Return the variables along rows and columns, each with its georeferencing."""
     mappings = _grid_mappings(dataset)
     dataset = dataset.set_coords(mappings)
     place = {
@@ -146,7 +146,7 @@ def _rasters(dataset: Any) -> dict[Hashable, Any]:
 
 
 def _said_of_all(dataset: Any, array: Any, number: int, count: int) -> dict[Any, Any]:
-    """Return what the attributes of a Dataset say of a variable that does not say it: `to_dataset` leaves them there.
+    """Return the attributes of a Dataset that describe a variable without its own: `to_dataset` leaves them there.
 
     Args:
         dataset: Has the attributes, with one entry for all variables or one for each.
@@ -279,7 +279,7 @@ def _spec(bands: Sequence[_Band], dataset: Any, nodata: Any) -> SourceSpec:
 
 
 def _metadata(bands: Sequence[_Band], dataset: Any, each: Sequence[Metadata]) -> Metadata:
-    """Lay the variables' metadata side by side; ``each`` says scales and offsets."""
+    """Return the metadata of all variables as bands; ``each`` has scales and offsets."""
     counts = [band.spec.count for band in bands]
     tags = tags_of(dataset.attrs)
     attrs: dict[str, Any] = {
@@ -326,7 +326,7 @@ class _Bands:
     """Sources of one grid, whose bands follow one another."""
 
     def __init__(self, sources: Sequence[Source], spec: SourceSpec) -> None:
-        """Take sources and what they are together."""
+        """Wrap sources, and their common spec."""
         self._sources = list(sources)
         self.spec = spec
         self.name = "Dataset"
@@ -345,7 +345,7 @@ class _Bands:
         return Chunks(edges, known.row_edges_px, known.column_edges_px)
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window of some bands; the mask, where there is one, is what all sources say.
+        """Read a window of some bands; the mask, where there is one, is that of all sources together.
 
         Raises:
             Exception: What a source raises.
@@ -396,7 +396,7 @@ class _OneNodata(SourceAround):
     """A source whose bands get one value for their missing pixels."""
 
     def __init__(self, source: Source, names: Sequence[Hashable], own: Sequence[Any], nodata: Any) -> None:
-        """Take a source.
+        """Wrap a source.
 
         Args:
             source: Has the bands.
