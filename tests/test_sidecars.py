@@ -55,6 +55,8 @@ OTHERS = {
     "b.tfw": WORLD_FILE, "A.tfw": WORLD_FILE, "a.b.tfw": WORLD_FILE, "a.jgw": WORLD_FILE, "ab_RPC.TXT": RPC,
     "a.tab": TAB.format("a.DAT", "NATIVE"), "a.xml": "<metadata/>", "a.txt": "notes", "a.json": "{}",
     "a.tif.txt": "notes", "a.aux": "notes", "a.csv": "1",
+    "a.tif.xml": '<?xml version="1.0"?>\n<gmd:MD_Metadata xmlns:gmd="http://www.isotc211.org/2005/gmd"/>',
+    "a.tif.XML": "<!-- <metadata> --><MD_Metadata/>",
 }  # fmt: skip
 
 
@@ -143,11 +145,12 @@ def test_a_file_that_is_no_sidecar_of_the_destination_stays(name: str, unplaced:
 
 @pytest.mark.parametrize(("other", "name"), [
     ("a.png", "a.wld"), ("a.tiff", "a.tfw"), ("a.TIF", "a.TFW"), ("a.ntf", "a_RPC.TXT"), ("a.jp2", "a.RPB"),
+    ("a.TIL", "a.RPB"), ("a.til", "a.IMD"),
 ])  # fmt: skip
 def test_a_sidecar_that_another_raster_needs_stays_and_is_named(
     other: str, name: str, unplaced: GeoTensor, tmp_path: Path
 ) -> None:
-    lay(tmp_path, {other: "another raster", name: RPC if "RPC" in name else WORLD_FILE})
+    lay(tmp_path, {other: "another raster", name: STALE.get(name, WORLD_FILE)})
 
     with pytest.warns(MetadataWarning, match=f"{name} beside it belongs to other rasters, too, and stays"):
         save_cog(unplaced, tmp_path / "a.tif")
@@ -163,6 +166,49 @@ def test_a_world_file_that_is_not_read_stays_without_a_warning(make_tensor: Any,
         save_cog(make_tensor(), tmp_path / "a.tif")
 
     assert (tmp_path / "a.wld").exists()
+
+
+@pytest.mark.parametrize("name", ["a.tif.xml", "a.tif.XML"])
+@pytest.mark.parametrize("before", ["", "\ufeff", '<?xml version="1.0"?>\n<!DOCTYPE metadata>\n<!-- of 2020 -->\n'])
+def test_metadata_of_arcgis_are_removed(name: str, before: str, unplaced: GeoTensor, tmp_path: Path) -> None:
+    lay(tmp_path, {name: f"{before}<metadata xml:lang='en'><Esri/></metadata>"})
+
+    save_cog(unplaced, tmp_path / "a.tif")
+
+    assert os.listdir(tmp_path) == ["a.tif"]
+
+
+def test_metadata_of_many_comments_are_read_in_no_time(unplaced: GeoTensor, tmp_path: Path) -> None:
+    lay(tmp_path, {"a.tif.xml": "<!>" * 1000 + "<!---->" * 300})
+
+    save_cog(unplaced, tmp_path / "a.tif")
+
+    assert (tmp_path / "a.tif.xml").exists()
+
+
+@pytest.mark.parametrize("name", ["a.tab", "a.tfw", "a.tif.aux.xml", "a.tif.xml"])
+def test_a_folder_with_the_name_of_a_sidecar_stays_and_all_others_are_removed(
+    name: str, unplaced: GeoTensor, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    lay(tmp_path, {other: STALE[other] for other in ("a.tif.AUX.XML", "a.wld", "a_RPC.TXT")})
+
+    with pytest.warns(MetadataWarning, match=f"cannot be removed: .*{name}"):
+        save_cog(unplaced, tmp_path / "a.tif")
+
+    assert sorted(os.listdir(tmp_path)) == sorted(["a.tif", name])
+
+
+@pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
+def test_without_overwriting_all_files_stay_and_those_that_are_read_are_named(
+    save: Callable[..., Any], unplaced: GeoTensor, tmp_path: Path
+) -> None:
+    lay(tmp_path, {"a_RPC.TXT": RPC, "a.tif.aux.xml": PAM, "b.tfw": WORLD_FILE})
+
+    with pytest.warns(MetadataWarning, match=r"a\.tif\.aux\.xml, a_RPC\.TXT beside it stays, since overwrite=False"):
+        save(unplaced, tmp_path / "a.tif", overwrite=False)
+
+    assert sorted(os.listdir(tmp_path)) == ["a.tif", "a.tif.aux.xml", "a_RPC.TXT", "b.tfw"]
 
 
 def test_metadata_of_a_whole_folder_stay_and_are_named(unplaced: GeoTensor, tmp_path: Path) -> None:
@@ -247,6 +293,16 @@ def test_sidecars_in_a_store_are_removed_with_the_earlier_object(stale: str, sto
     save_cog(unplaced, path, fs=fs)
 
     assert names() == {"a.tif", "b.tfw", "a.txt"}
+
+
+def test_without_overwriting_all_objects_of_a_store_stay(store: Any, unplaced: GeoTensor) -> None:
+    path, fs, put, names = store
+    put("a.tfw", b"stale")
+
+    with pytest.warns(MetadataWarning, match=r"a\.tfw beside it stays, since overwrite=False"):
+        save_cog(unplaced, path, fs=fs, overwrite=False)
+
+    assert names() == {"a.tif", "a.tfw"}
 
 
 def test_a_save_that_fails_leaves_sidecars_in_a_store(store: Any, unplaced: GeoTensor) -> None:

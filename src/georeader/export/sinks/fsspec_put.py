@@ -79,7 +79,13 @@ class FsspecPut:
             self._forget()
             return [str(path).rpartition("/")[2] for path in self._filesystem.ls(folder or "", detail=False)]
 
-        remove_remote_sidecars(self.name, name, names, lambda one: self._filesystem.rm_file(folder + slash + one))
+        remove_remote_sidecars(
+            self.name,
+            name,
+            names,
+            lambda one: self._filesystem.rm_file(folder + slash + one),
+            overwrite=self._overwrite,
+        )
 
     def _put_whole(self, finished: Finished) -> None:
         try:

@@ -13,7 +13,7 @@ from types import TracebackType
 from georeader.caller import warn_caller
 from georeader.errors import DestinationError, ExistsError, MetadataWarning, WriteError
 from georeader.export.sink_traits import SinkTraits
-from georeader.export.sinks.sidecars import remove_sidecars, warn_of_sidecars
+from georeader.export.sinks.sidecars import names_read_beside, remove_sidecars, warn_of_kept, warn_of_sidecars
 from georeader.export.sinks.temporary_file import TemporaryFile
 
 
@@ -231,11 +231,12 @@ class LocalSink:
         """Remove the sidecars of the earlier file, and name those that stay although GDAL reads them."""
         for path in self._names:
             try:
-                stays = remove_sidecars(path)
+                if self._overwrite:
+                    warn_of_sidecars(self.given, remove_sidecars(path))
+                else:
+                    warn_of_kept(self.given, names_read_beside(path))
             except OSError as error:
                 warn_caller(f"{self.given!r}: sidecars of the earlier file cannot be removed: {error}", MetadataWarning)
-            else:
-                warn_of_sidecars(self.given, stays)
 
 
 def _mode_of(path: Path) -> int | None:

@@ -117,7 +117,9 @@ class ObstorePut:
             page: Any = next(iter(self._obstore.list(store, folder or None, offset=offset, chunk_size=1000)), [])
             return [one["path"].removeprefix(prefix) for one in page if "/" not in one["path"].removeprefix(prefix)]
 
-        remove_remote_sidecars(self.name, name, names, lambda one: self._obstore.delete(store, prefix + one))
+        remove_remote_sidecars(
+            self.name, name, names, lambda one: self._obstore.delete(store, prefix + one), overwrite=self._overwrite
+        )
 
     def _one_request_bytes(self) -> int:
         return ONE_REQUEST_BYTES if type(self._make_store(0)).__name__ == "AzureStore" else WITHOUT_PARTS_BYTES

@@ -179,7 +179,7 @@ class S3Object:
         def remove(sidecar: str) -> None:
             self._caller.call("delete_object", Bucket=bucket, Key=prefix + sidecar)
 
-        remove_remote_sidecars(self.name, name, names, remove)
+        remove_remote_sidecars(self.name, name, names, remove, overwrite=self._overwrite)
 
     def abort(self, upload: str) -> None:
         """Forget an upload; one that is gone is fine.

@@ -4,7 +4,7 @@ There are three kinds, by their names:
 
 - the raster's whole name and a suffix (``a.tif.aux.xml``): of this raster alone;
 - its name without extension (``a.tfw``, ``a_RPC.TXT``): another raster, such as ``a.png``, may need the same file;
-- ambiguous names (``a.xml``, ``a.txt``, ``a.tab``): the content of the file decides.
+- ambiguous names (``a.tif.xml``, ``a.xml``, ``a.txt``, ``a.tab``): the content of the file decides.
 
 Extensions are compared without regard to case, as GDAL does; the name before them is not.
 
@@ -32,13 +32,19 @@ from georeader.errors import MetadataWarning
 MOST_NAMES = 1000
 
 #: Behind the whole name.
-_WHOLE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr", ".ovr.aux.xml", ".msk.aux.xml", ".ovr.ovr", ".xml")
+_WHOLE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr", ".ovr.aux.xml", ".msk.aux.xml", ".ovr.ovr")
+
+#: As those, if the content is ArcGIS's metadata, in which GDAL looks for a CRS.
+_ARCGIS_SUFFIX = ".xml"
 
 #: Behind the name without its extension, besides world files.
 _STEM_SUFFIXES = (".imd", ".rpb", "_rpc.txt")
 
 #: As those, if their content is that of a sidecar.
 _ASKED_SUFFIXES = (".tab", ".xml", ".txt", ".rpc", ".pass", ".pvl", "_metadata.txt", "_mtl.txt")
+
+#: Begins ArcGIS's metadata: those of ISO 19139 have another root.
+_ARCGIS_METADATA = re.compile(r"\ufeff?(?:\s|<\?[^>]*>|<!--(?:(?!-->).)*-->|<![^>-][^>]*>)*<metadata[\s/>]", re.DOTALL)
 
 #: Of a product, in whose folder all rasters share them.
 _OF_FOLDER = ("METADATA.DIM", "summary.txt")
@@ -47,7 +53,7 @@ _OF_FOLDER = ("METADATA.DIM", "summary.txt")
 _RASTERS = frozenset({
     "tif", "tiff", "gtiff", "jpg", "jpeg", "png", "gif", "bmp", "webp", "jp2", "j2k", "jxl", "avif", "heic", "ecw",
     "sid", "img", "ntf", "nitf", "pix", "vrt", "bil", "bip", "bsq", "nc", "hdf", "h5", "asc", "grd", "ers", "dem",
-    "pgm", "ppm",
+    "pgm", "ppm", "til", "dim", "mrf", "kea", "dat", "raw", "cub",
 })  # fmt: skip
 
 
@@ -85,7 +91,7 @@ def sidecars_among(names: Iterable[str], raster: str) -> Sidecars:
             own.append(name)
         elif name.startswith(stem) and name[len(stem) :].lower() in (*_STEM_SUFFIXES, *_world_suffixes(extension)):
             shared.append(name)
-        elif name in _OF_FOLDER or (name.startswith(stem) and name[len(stem) :].lower() in _ASKED_SUFFIXES):
+        elif name in _OF_FOLDER or _is_asked(name, stem, raster):
             asked.append(name)
         elif _split(name)[0] == stem and _split(name)[1] in _RASTERS:
             others.add(_split(name)[1])
@@ -104,33 +110,60 @@ def remove_sidecars(path: Path) -> list[str]:
         Names of files that GDAL reads beside it and that stay, since they belong to other rasters, too.
 
     Raises:
-        OSError: The folder cannot be listed, or a sidecar cannot be removed.
+        OSError: The folder cannot be listed, or a sidecar cannot be read or removed; all others are removed.
     """
     found = sidecars_among(_names_beside(path), path.name)
     read = _names_that_gdal_reads(path) if found.shared or found.asked else ()
-    own = [*found.own, *(name for name in found.asked if _is_own(path, name, name in read))]
-    for name in own:
-        path.with_name(name).unlink(missing_ok=True)
+    own: list[str] = []
+    failures: list[OSError] = []
+    for name in (*found.own, *found.asked):
+        try:
+            if name in found.own or _is_own(path, name, name in read):
+                path.with_name(name).unlink(missing_ok=True)
+                own.append(name)
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return [name for name in (*found.shared, *found.asked) if name in read and name not in own]
 
 
+def names_read_beside(path: Path) -> list[str]:
+    """Return the names of the sidecars that GDAL reads as part of a local raster.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    found = sidecars_among(_names_beside(path), path.name)
+    return sorted(_names_that_gdal_reads(path)) if found != Sidecars() else []
+
+
 def remove_remote_sidecars(
-    given: str, raster: str, list_names: Callable[[], Iterable[str]], remove: Callable[[str], object]
+    given: str,
+    raster: str,
+    list_names: Callable[[], Iterable[str]],
+    remove: Callable[[str], object],
+    *,
+    overwrite: bool,
 ) -> None:
     """Remove the sidecars of a raster in a store, as far as their names identify them; the raster itself is saved.
 
-    A store that does not list its objects for these credentials keeps them. A sidecar that cannot be removed is named
-    in a `MetadataWarning`.
+    A store that does not list its objects for these credentials keeps them. A sidecar that stays is named in a
+    `MetadataWarning`.
 
     Args:
         given: The raster, in messages.
         raster: Its name, without its folder.
         list_names: Returns the names beside it.
         remove: Removes one of them.
+        overwrite: False: nothing is removed.
     """
     try:
         own = sidecars_among(list_names(), raster).own
     except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
+        return
+    if not overwrite:
+        warn_of_kept(given, own)
         return
     stays = []
     for name in own:
@@ -161,6 +194,21 @@ def warn_of_sidecars(given: str, names: Collection[str]) -> None:
         )
 
 
+def warn_of_kept(given: str, names: Collection[str]) -> None:
+    """Warn of sidecars beside a new raster that stay because nothing may be overwritten.
+
+    Args:
+        given: The raster, in messages.
+        names: Of the files.
+    """
+    if names:
+        warn_caller(
+            f"{given!r}: {', '.join(names)} beside it stays, since overwrite=False; GDAL reads it as part of the new "
+            "file, so remove it, or save to another name or folder",
+            MetadataWarning,
+        )
+
+
 def _names_beside(path: Path) -> list[str]:
     with os.scandir(path.parent) as entries:
         names = [entry.name for entry in islice(entries, MOST_NAMES + 1)]
@@ -184,16 +232,26 @@ def _names_that_gdal_reads(path: Path) -> Collection[str]:
 def _is_own(raster: Path, name: str, is_read: bool) -> bool:
     """Return whether a file with an ambiguous name is a sidecar of a raster.
 
-    MapInfo's TAB files are tables of vectors, mostly; those of rasters name the raster.
+    MapInfo's TAB files are tables of vectors, mostly; those of rasters name the raster. Of metadata that have the whole
+    name of the raster, GDAL reads ArcGIS's alone, and does not list them.
     """
     if not name.startswith(raster.stem):
         return False
-    if not name.lower().endswith(".tab"):
+    is_arcgis = name[: -len(_ARCGIS_SUFFIX)] == raster.name
+    if not is_arcgis and not name.lower().endswith(".tab"):
         return is_read
     with raster.with_name(name).open("rb") as file:
         text = file.read(4096).decode("utf-8", "replace")
+    if is_arcgis:
+        return _ARCGIS_METADATA.match(text) is not None
     told = dict(re.findall(r'\b(File|Type)\s+"([^"]*)"', text))
     return told.get("Type") == "RASTER" and re.split(r"[/\\]", told.get("File", raster.name))[-1] == raster.name
+
+
+def _is_asked(name: str, stem: str, raster: str) -> bool:
+    """Return whether a file has an ambiguous name."""
+    is_arcgis = name.startswith(raster) and name[len(raster) :].lower() == _ARCGIS_SUFFIX
+    return is_arcgis or (name.startswith(stem) and name[len(stem) :].lower() in _ASKED_SUFFIXES)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -217,7 +275,7 @@ def _possible_names(raster: str) -> Iterable[str]:
     """Return every name that `sidecars_among` looks for, with the extension in lower case and in upper case."""
     stem, extension = _split(raster)
     suffixes = (*_STEM_SUFFIXES, *_ASKED_SUFFIXES, *_world_suffixes(extension), *(f".{other}" for other in _RASTERS))
-    for beginning, ends in ((raster, _WHOLE_SUFFIXES), (stem, suffixes)):
+    for beginning, ends in ((raster, (*_WHOLE_SUFFIXES, _ARCGIS_SUFFIX)), (stem, suffixes)):
         for end in ends:
             yield from {beginning + end, beginning + end.upper()}
     yield from _OF_FOLDER
