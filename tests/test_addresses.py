@@ -113,7 +113,7 @@ def test_a_hosts_name_is_told_in_ascii(given: str, sent: str) -> None:
 
 @pytest.mark.parametrize("host", ["straße.example", "a\u200db.example", "ü" * 64 + ".example", "ü..example"])
 def test_a_hosts_name_that_is_none_or_two_is_refused(host: str) -> None:
-    with pytest.raises(DestinationError, match="can't be told as a host's name; write it as xn--"):
+    with pytest.raises(DestinationError, match="cannot be encoded as a host name; write it as xn--"):
         parse_address(f"https://me:secret@{host}/a.tif?sig=secret")
 
 

@@ -257,8 +257,8 @@ class TestBandsOfAnotherRaster:
             ({"indexes": 5}, IndexingError, r"'like': bands \[5\] asked for; there are 1 to 4"),
             ({"indexes": [2, 2]}, IndexingError, "name a band twice"),
             ({"indexes": "B04"}, IndexingError, "indexes='B04' are not numbers of bands"),
-            ({"indexes": 1, "count": 1}, OptionError, "indexes=1 say count, too; drop count="),
-            ({"indexes": 1, "like": None, **SMALL}, OptionError, "indexes=1 are bands of like, which is missing"),
+            ({"indexes": 1, "count": 1}, OptionError, "indexes=1 set the number of bands; drop count="),
+            ({"indexes": 1, "like": None, **SMALL}, OptionError, "indexes=1 require like; pass count="),
         ],
         ids=lambda value: str(value) if isinstance(value, dict) else "",
     )

@@ -1,6 +1,6 @@
-"""Ground control points and rational polynomials: how a raster without an affine transform says where it lies.
+"""Ground control points and rational polynomials: the georeference of a raster without an affine transform.
 
-Both speak of pixels by row and column, so they move when rows and columns do. All functions are pure.
+Both refer to pixels by row and column, so they move when rows and columns do. All functions are pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values that JSON has, of what the project reports. Pure."""
+"""Conversion of reported values to types of JSON. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def to_jsonable(value: Any) -> Any:
-    """Return a value as JSON takes it: tuples as lists, and numbers that JSON does not have as text.
+    """Convert a value to types of JSON: tuples to lists, and numbers that JSON does not have to text.
 
     Example:
         >>> to_jsonable({"bounds": (0.0, float("nan")), "nodata": float("-inf")})

@@ -1,4 +1,4 @@
-"""save_cog and save_tiled_geotiff: pixels with a place on Earth into a GeoTIFF."""
+"""save_cog and save_tiled_geotiff: write a raster as a GeoTIFF."""
 
 from __future__ import annotations
 

@@ -237,7 +237,7 @@ def _projection(receipt: Receipt, crs: CRS | None) -> dict[str, Any]:
     _, height_px, width_px = receipt.shape
     fields: dict[str, Any] = {"proj:shape": [height_px, width_px]}
     if crs is None and receipt.transform == Affine.identity():
-        return fields  # which says that there is no place
+        return fields  # null geometry: there is no place
     ring = corners((height_px, width_px), receipt.transform)
     xs, ys = zip(*ring, strict=True)
     fields["proj:transform"] = list(receipt.transform[:6])

@@ -1,4 +1,4 @@
-"""Windows, transforms and bounds: the small geometry that arrays and readers share.
+"""Windows, transforms and bounds of arrays and readers.
 
 Pixel coordinates are (column, row) with the origin at the outer corner of the first pixel, as in GDAL
 and rasterio. A window is a `rasterio.windows.Window` in pixels.
@@ -151,7 +151,7 @@ def normalise_crs(crs: Any) -> CRS | None:
 
 
 #: What to do about PROJ data that cannot be used.
-_PROJ_ADVICE = "unset PROJ_DATA and PROJ_LIB, or let them name the folder of a proj.db that belongs to this PROJ"
+_PROJ_ADVICE = "unset PROJ_DATA and PROJ_LIB, or set them to the folder of a proj.db that belongs to this PROJ"
 
 
 def proj_failure() -> str | None:

@@ -70,7 +70,7 @@ class MaskClouds(Operator):
         object.__setattr__(self, "classes", scl_classes(self.classes))
 
     def apply(self, gt: GeoTensor) -> GeoTensor:
-        """Mask."""
+        """Return the masked stack."""
         check_bands(gt, {"scl_idx": self.scl_idx}, type(self).__name__)
         fill = _fill_of(gt, type(self).__name__)
         hidden = is_any_of(gt.values[self.scl_idx], self.classes)

@@ -104,7 +104,7 @@ class Assembly:
         file.expect(plan.most_head_bytes, plan.most_base_bytes)
 
     def lay_out(self, described: tuple[Tag, ...], overview_bytes: int) -> None:
-        """Lay the header out.
+        """Compute the header's layout.
 
         Args:
             described: What `geotags.descriptive_tags` returns.

@@ -57,7 +57,7 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
         OptionError: ``indexes`` without ``like``, or with ``count``.
     """
     if grid.indexes is not None and (like is None or grid.count is not None):
-        problem = "are bands of like, which is missing; pass count=" if like is None else "say count, too; drop count="
+        problem = "require like; pass count=" if like is None else "set the number of bands; drop count="
         raise OptionError(f"indexes={grid.indexes!r} {problem}")
     if like is None:
         return _said(grid)
@@ -116,7 +116,7 @@ def _shape(grid: Grid, like: SourceSpec | None) -> tuple[int, int, int]:
     count = usual if grid.count is None else _count(grid.count)
     if grid.shape is None and like is not None:
         return count, like.height_px, like.width_px
-    message = f"shape={grid.shape!r} is not a raster's; pass (row, column) or (band, row, column)"
+    message = f"invalid shape={grid.shape!r}; pass (row, column) or (band, row, column), each at least 1"
     try:
         sides = tuple(operator.index(side) for side in grid.shape)
     except TypeError as error:

@@ -156,7 +156,7 @@ def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
     """
     if found is None:
         raise GeoreferenceError(
-            f"crs={wanted.to_wkt()[:80]!r}... can't be told in a GeoTIFF (OGC 19-008r4); "
+            f"crs={wanted.to_wkt()[:80]!r}... cannot be represented in a GeoTIFF (OGC 19-008r4); "
             "reproject to one with an EPSG code"
         )
     if found != wanted and warns:

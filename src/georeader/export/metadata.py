@@ -290,7 +290,7 @@ def _namespaces(namespaces: Any, where: str, lost: list[str]) -> Namespaces:
     if namespaces is None:
         return ()
     if not isinstance(namespaces, Mapping):
-        raise MetadataError(f"{where} is a {type(namespaces).__name__}; it should map domains to mappings of tags")
+        raise MetadataError(f"{where} must map domains to mappings of tags, got {type(namespaces).__name__}")
     kept = []
     for domain, tags in namespaces.items():
         if not isinstance(domain, str) or not domain.strip() or not domain.isprintable() or domain.startswith("json:"):

@@ -121,7 +121,7 @@ class Profile:
         driver_options: (name, value) of options that only GDAL knows.
         raster: Keys of `RASTER_KEYS` to their values, as given.
         spelling: Field to the key it was given by, for messages.
-        ignored: (key, value) of what describes a dataset's own file and is no option.
+        ignored: (key, value) of what describes a dataset's own file and is not an option.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)

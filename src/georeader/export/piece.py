@@ -150,7 +150,7 @@ class PieceRules:
         except (TypeError, ValueError) as error:  # the former by xarray, of a Dataset
             raise ShapeError(f"{self.name!r}: the piece is not an array: {error}") from error
         if values.dtype.kind not in "biufc":
-            raise DtypeError(f"{self.name!r}: the piece is of {values.dtype}, which are no numbers; cast it first")
+            raise DtypeError(f"{self.name!r}: the piece must be of numbers, got {values.dtype}; cast it first")
         return values
 
     def _stored(self, planes: NDArray[Any]) -> NDArray[Any]:

@@ -43,7 +43,7 @@ class LevelReceipt:
 
 @dataclass(frozen=True, eq=False)
 class Receipt:
-    """A file that was written. It holds plain values alone: it can be pickled, compared and hashed.
+    """A file that was written. It has plain values alone, so it can be pickled, compared and hashed.
 
     ``str`` and ``repr`` are one line, and notebooks show a table. Attributes and `to_dict` hold everything.
 

@@ -105,7 +105,7 @@ class SourceAround:
 
     @property
     def reader_bytes(self) -> int:
-        """What reading holds for each thread."""
+        """Memory that reading holds for each thread."""
         return self.source.reader_bytes
 
     @property

@@ -77,7 +77,7 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """A raster file that is to be made: all that is known before the pixels are.
+    """The description of a file to be written, known before any pixel is read.
 
     Attributes:
         kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.

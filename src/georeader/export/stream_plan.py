@@ -72,7 +72,7 @@ class StreamPlan:
 
     @property
     def least_base_bytes(self) -> int:
-        """The full resolution takes at least so many bytes."""
+        """Bytes that the full resolution takes at least."""
         is_sparse = self.encoders[0].sparse_value is not None
         if self.spec.encoding.codec != "NONE" or is_sparse:
             return 0

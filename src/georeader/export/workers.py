@@ -91,7 +91,7 @@ class Workers(AbstractContextManager["Workers"]):
             thread.join(max(0.0, deadline - monotonic()) if is_urgent else None)
 
     def submit(self, run: Callable[[], Result]) -> Future[Result]:
-        """Begin a piece of work as soon as a thread is free; without threads it is done here and now."""
+        """Begin a piece of work as soon as a thread is free; without threads it is done at once in the caller's."""
         future: Future[Result] = Future()
         if self._threads:
             self._queue.put((future, run))

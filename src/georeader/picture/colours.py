@@ -1,4 +1,4 @@
-"""Pixels to colours: a stretch for numbers, a colour table for classes, nothing for what is a picture already. Pure."""
+"""Colours of pixels: a stretch for numbers, a colour table for classes, none for 8-bit pictures. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from georeader.picture.stretch import PERCENTILES_DEFAULT, magnitude, stretch
 
 @dataclass(frozen=True)
 class Colouring:
-    """How pixels get their colours.
+    """Rules that convert pixels to colours.
 
     Attributes:
         nodata: Value of missing pixels, or None.

@@ -108,7 +108,7 @@ def _with_ascii_host(url: str, name: str) -> str:
     host, colon, port = place.partition(":")
     if host.isascii():
         return url
-    refused = f"{name!r}: {host!r} can't be told as a host's name; write it as xn--...: "
+    refused = f"{name!r}: {host!r} cannot be encoded as a host name; write it as xn--...: "
     if set(host) & _NAMES_TWO_HOSTS:
         raise DestinationError(refused + "it has letters that make another host by another standard")
     try:

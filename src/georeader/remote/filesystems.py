@@ -1,4 +1,4 @@
-"""fsspec's filesystems: which one a URL means, what they do when they put a file, and what their errors mean."""
+"""fsspec's filesystems: the one of a URL, how each uploads a file, and its errors."""
 
 from __future__ import annotations
 

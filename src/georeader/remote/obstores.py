@@ -1,4 +1,4 @@
-"""Stores of obstore: made from the environment as each cloud's tools read it, and what their errors mean."""
+"""Stores of obstore: built from the environment as each cloud's tools read it, and their errors."""
 
 from __future__ import annotations
 

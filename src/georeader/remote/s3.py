@@ -1,4 +1,4 @@
-"""S3 by botocore: its clients, made as AWS's own tools make them, and what their errors mean."""
+"""S3 by botocore: its clients, built as AWS's own tools build them, and their errors."""
 
 from __future__ import annotations
 

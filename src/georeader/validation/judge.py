@@ -1,4 +1,4 @@
-"""Judges a measurement: what of it a Cloud Optimized GeoTIFF should not have. Pure.
+"""Judges a measurement by the rules for a Cloud Optimized GeoTIFF. Pure.
 
 References:
     OGC 21-026 (Cloud Optimized GeoTIFF 1.0); TIFF 6.0; GDAL's validate_cloud_optimized_geotiff.py and rio-cogeo's

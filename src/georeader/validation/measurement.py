@@ -1,4 +1,4 @@
-"""What was measured of a file: facts alone, no judgement. Frozen values; `georeader.validation.judge` reads them."""
+"""Measurements of a file, without a judgement. Frozen values; `georeader.validation.judge` reads them."""
 
 from __future__ import annotations
 

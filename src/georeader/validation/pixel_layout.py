@@ -34,7 +34,7 @@ YCBCR = 6
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """How pixels are stored. Tiles are strips where the directory has those: as wide as the image.
+    """Layout of stored pixels. Tiles are strips where the directory has those: as wide as the image.
 
     Attributes:
         width_px: Of the image.

@@ -12,7 +12,7 @@ from georeader.validation.words import bytes_text, count_text
 
 @dataclass(frozen=True)
 class Report:
-    """Whether a file is a good Cloud Optimized GeoTIFF.
+    """A report on whether a file is a good Cloud Optimized GeoTIFF.
 
     Attributes:
         path: Of the file, without the secrets that a URL may hold.

@@ -1,4 +1,4 @@
-"""`validate` measures a file, judges it, and reports; `info` measures it, and asks a reader what it holds."""
+"""`validate` measures and judges a file; `info` measures it and reads its metadata."""
 
 from __future__ import annotations
 

@@ -36,9 +36,9 @@ def is_there(output: Output) -> bool:
     except ImportError as error:
         raise MissingExtraError(f"{name!r}: skip_existing needs what reads it by fsspec: {error}") from error
     except Exception as error:  # noqa: BLE001  (clients raise anything, and all of it means: no answer)
-        raise ReadError(
-            f"{name!r}: whether it is there can't be told: {redactor.clean(str(error))}"
-        ) from redactor.cause(error)
+        raise ReadError(f"{name!r}: cannot check whether it exists: {redactor.clean(str(error))}") from redactor.cause(
+            error
+        )
 
 
 def _asked(output: Output) -> bool:

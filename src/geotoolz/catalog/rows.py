@@ -1,4 +1,4 @@
-"""Rows of a catalog, whatever it comes as: each a dict of field to value.
+"""Rows of a catalog of any kind: each a dict of field to value.
 
 Nothing but standard library and fsspec is needed for lists, CSV, JSON and STAC; frames bring their own package, and
 Parquet is read by pyarrow.

@@ -1,4 +1,4 @@
-"""Path templates: text with fields that a catalog's rows fill in, and nothing that leads elsewhere. Pure.
+"""Path templates: text with fields that a catalog's rows fill in, confined to a folder. Pure.
 
 ``{name}`` is a field's value as text, ``{name:%Y%m%d}`` a date's, ``{{`` and ``}}`` are braces. There is nothing else:
 no access to attributes or indexes, no conversions, no other formats.

@@ -1,4 +1,4 @@
-"""WriteCOG: the end of a pipeline, where each row's raster becomes a file named after the row."""
+"""WriteCOG: the operator that ends a pipeline and saves each row's raster to a file named after the row."""
 
 from __future__ import annotations
 

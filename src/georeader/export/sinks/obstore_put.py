@@ -99,7 +99,7 @@ class ObstorePut:
             return
         etag = str(found.get("e_tag") or "").strip('"')
         if not self._overwrite and self._etag and etag and etag != self._etag:
-            raise self._exists()  # a store that ignores the condition has let another replace it
+            raise self._exists()  # another has replaced it, in a store that ignores the condition
         if found["size"] != finished.size_bytes:
             raise WriteError(
                 f"{self.name!r}: size mismatch: sent {finished.size_bytes} bytes, the store reports {found['size']}"

@@ -167,7 +167,7 @@ class PartedSink(RemoteSink):
                 self._upload.send(number, body)
 
     def _take_staged(self, staged: TemporaryFile) -> None:
-        """Take a file that another writer made: all of it is tail."""
+        """Send a file that another writer made: all of it is tail."""
         size_bytes = staged.size_bytes
         self.expect(0, size_bytes)
         for offset_bytes in range(0, size_bytes, PIECE_BYTES):

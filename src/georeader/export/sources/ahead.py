@@ -67,7 +67,7 @@ class Box(NamedTuple):
 
 @dataclass
 class _Held:
-    """Pixels of a box, until all of them were asked for."""
+    """Pixels of a box, until all of them were read."""
 
     box: Box
     pixels: NDArray[Any]
@@ -165,7 +165,7 @@ def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, bands: range, most_px: 
     Args:
         spec: The raster.
         chunks: How it is stored; None: not known.
-        bands: Bands that are looked at.
+        bands: Bands that are read.
         most_px: Pixels of a box at most.
 
     Returns:

@@ -168,7 +168,7 @@ class CutChunks:
         return [pixels[place] for place in wanted]
 
     def clear(self) -> None:
-        """Forget all chunks; the spool is its owner's."""
+        """Drop all chunks; the spool's owner closes it."""
         with self._lock:
             self._held.clear()
             self._spooled.clear()
@@ -271,7 +271,7 @@ def _read(places: SpoolPlaces, spooled: _Spooled, box: Box) -> Any:
 
 
 def _piece_sides(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
-    """Halve the longest sides of a chunk until it is a piece."""
+    """Return the sides of a piece: those of a chunk, the longest halved until it is small enough."""
     sides = list(shape)
     while prod(sides) * item_bytes > PIECE_BYTES and max(sides) > 1:
         axis = sides.index(max(sides))

@@ -232,7 +232,7 @@ def _rows_at_once(array: Any, row_axis: int) -> int:
 
 
 def _cuts(edges: tuple[int, ...], cut: slice) -> list[Cut]:
-    """Cut a slice by chunks."""
+    """Return the parts of a slice in each chunk."""
     cuts = []
     chunk = bisect_right(edges, cut.start) - 1
     while edges[chunk] < cut.stop:

@@ -73,7 +73,7 @@ def open_data_array(
 
 @dataclass(frozen=True)
 class Opened:
-    """A raster whose values are still as the array has them.
+    """A raster whose values are not packed yet.
 
     Attributes:
         source: Has the values; its spec has nodata, scales and offsets as they are to be stored.
@@ -123,7 +123,7 @@ def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
         may_read: As in `open_data_array`.
 
     Raises:
-        ReadError: Values that are looked at can't be read.
+        ReadError: Values that are checked cannot be read.
     """
     source, packing, dtype = opened.source, opened.packing, opened.source.spec.dtype
     if packing is None or not packing.changes(dtype):
@@ -133,8 +133,8 @@ def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
         is_seen = source.is_in_memory or isinstance(source, MappedSource)
         return PackedSource(source, packing, source.spec, checks=not is_seen)
     warn_caller(
-        f"the encoding of {source.name} ({packing}) can't hold its values, such as {lost!s}: they are saved as "
-        f"{dtype}, as they are; array.drop_encoding() does so without a warning",
+        f"the encoding of {source.name} ({packing}) cannot hold its values, such as {lost!s}; they are saved as "
+        f"{dtype}, without the encoding; pass array.drop_encoding() to save them so without a warning",
         MetadataWarning,
     )
     own = packing.unpacked(dtype, missing)

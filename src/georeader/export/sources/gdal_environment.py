@@ -46,7 +46,7 @@ class GdalEnvironment:
             yield
 
     def bound_cache(self, cache_bytes: int) -> None:
-        """Set this source's part of GDAL's block cache.
+        """Bound GDAL's block cache to the sum of all sources' parts, and set this source's part.
 
         Args:
             cache_bytes: Of decoded blocks, for all files that the source has open.
@@ -55,7 +55,7 @@ class GdalEnvironment:
             _BLOCK_CACHE.bound(self, cache_bytes)
 
     def release(self) -> None:
-        """Give up this source's part of GDAL's block cache; without any part left, the cache is as it was before."""
+        """Release this source's part of GDAL's block cache; the last one restores the cache's size."""
         _BLOCK_CACHE.bound(self, 0)
 
 

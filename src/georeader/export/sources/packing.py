@@ -184,7 +184,7 @@ class PackedSource(SourceAround):
 
     @property
     def spec(self) -> SourceSpec:
-        """What is stored."""
+        """Spec of what is stored."""
         return self._spec
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
@@ -198,8 +198,8 @@ class PackedSource(SourceAround):
         lost = self.packing.lost_value(visible(values, mask), bands) if self._checks else None
         if lost is not None:
             raise DtypeError(
-                f"{lost!s} is lost in the array's encoding ({self.packing}), which other windows fit: "
-                f"array.drop_encoding() is saved as it is, {values.dtype}"
+                f"the array's encoding ({self.packing}) cannot hold {lost!s}, but holds the values of other windows; "
+                f"pass array.drop_encoding() to save all values as {values.dtype}"
             )
         return self.packing.pack(values, bands), mask
 

@@ -32,7 +32,7 @@ class Axis(NamedTuple):
 
 
 class Registration(NamedTuple):
-    """Which point of a stored grid's pixels some coordinates are.
+    """The point of a stored grid's pixels that coordinates refer to.
 
     Attributes:
         point: "centre" or "corner" (that of the smallest row and column); "either": centres of pixels averaged from an

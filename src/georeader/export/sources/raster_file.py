@@ -68,7 +68,7 @@ class RasterSource:
 
     @property
     def reader_bytes(self) -> int:
-        """What GDAL holds for each open file: blocks at work and blocks in its cache."""
+        """Memory that GDAL holds for each open file: blocks at work and blocks in its cache."""
         return self.cost.reader_bytes
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:

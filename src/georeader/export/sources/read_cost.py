@@ -142,7 +142,7 @@ def _header(dataset: Any) -> bytes:
 
 
 def _is_progressive(header: bytes) -> bool:
-    """Follow a JPEG's markers to its frame header: SOF2 is that of a progressive one."""
+    """Return whether a JPEG's frame header, found by its markers, is SOF2, that of a progressive one."""
     at = 2
     while at + 4 <= len(header) and header[at] == 0xFF:
         kind = header[at + 1]

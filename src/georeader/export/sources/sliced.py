@@ -88,18 +88,18 @@ class SlicedSource:
 
     @property
     def reader_bytes(self) -> int:
-        """What GDAL may keep where the array is one of a file, or a decoded chunk and what it is decoded from."""
+        """Memory of a read: GDAL's cache where GDAL reads the file, or a decoded chunk and its encoded bytes."""
         return max(_READER_BYTES, self.windows.chunk_copies * self.windows.chunk_px * self.spec.dtype.itemsize)
 
     @property
     def chunks(self) -> Chunks | None:
-        """Those of the array."""
+        """Chunks of the array."""
         if self.windows.edges is None:
             return None
         return replace(self.axes.chunks(self.windows.edges), share_work=self.windows.share_work)
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Cut a window.
+        """Read a window.
 
         Raises:
             GeoreaderError: The window is not of the shape, dtype or kind that the array declares.

@@ -60,17 +60,17 @@ class _Band:
 
     @property
     def spec(self) -> SourceSpec:
-        """What its values are, with nodata, scales and offsets as they are to be stored."""
+        """Spec of its values, with nodata, scales and offsets as they are to be stored."""
         return self.opened.source.spec
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:
-        """What its values are stored as."""
+        """Dtype that its values are stored as."""
         return self.spec.dtype if self.opened.packing is None else self.opened.packing.dtype
 
     @property
     def is_decoded(self) -> bool:
-        """Its missing pixels are NaN, and become a number when they are stored."""
+        """Whether its missing pixels are NaN, and become a number when they are stored."""
         packing = self.opened.packing
         return packing is not None and packing.fill is not None and self.spec.dtype.kind in "fc"
 
