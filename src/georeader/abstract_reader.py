@@ -76,6 +76,16 @@ def declared_nodata(data: Any, dtype: np.dtype[Any]) -> Any:
     return None if dtype.kind == "b" and not getattr(data, "fill_value_was_said", False) else fill
 
 
+def same_nodata(one: Any, other: Any) -> bool:
+    """Return whether two nodata values are the same; NaN is the same as NaN, and None as None.
+
+    Example:
+        >>> same_nodata(float("nan"), float("nan")), same_nodata(None, float("nan")), same_nodata(0, 0.0)
+        (True, False, True)
+    """
+    return bool(one == other or (one != one and other != other))
+
+
 @dataclass
 class FakeGeoData(Georeferenced):
     """A place without pixels: a stand-in for window and bounds arithmetic.

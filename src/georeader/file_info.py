@@ -18,6 +18,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.rpc import RPC
 
+from georeader.abstract_reader import same_nodata
 from georeader.attribute_tables import read_attribute_tables
 from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning, ReadError
@@ -302,9 +303,7 @@ def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
     """
     first = nodatavals[0]
     others = [
-        f"{value} in band {band}"
-        for band, value in enumerate(nodatavals, start=1)
-        if value != first and not (value != value and first != first)
+        f"{value} in band {band}" for band, value in enumerate(nodatavals, start=1) if not same_nodata(value, first)
     ]
     if others:
         warn_caller(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader import band_attrs, geotensor_numpy, geotensor_select, pixel_attrs, window_utils
-from georeader.abstract_reader import declared_nodata
+from georeader.abstract_reader import declared_nodata, same_nodata
 from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
 from georeader.georeferenced import Georeferenced
 from georeader.geotensor_operators import Operators
@@ -399,8 +399,7 @@ def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:
     """
     if isinstance(nodata, Unsaid):
         return fill_value_default
-    both_nan = nodata != nodata and fill_value_default != fill_value_default
-    if not isinstance(fill_value_default, Unsaid) and not both_nan and nodata != fill_value_default:
+    if not isinstance(fill_value_default, Unsaid) and not same_nodata(nodata, fill_value_default):
         raise OptionError(
             f"fill_value_default={fill_value_default!r} and nodata={nodata!r} contradict; they are two names of one "
             "value, so pass one"

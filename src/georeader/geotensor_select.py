@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader import band_attrs, pixel_attrs
+from georeader.abstract_reader import same_nodata
 from georeader.caller import warn_caller
 from georeader.errors import GeoreferenceError, IndexingError, MetadataWarning, NodataError, ShapeError
 from georeader.geotensor_numpy import check_common_grid, has_place, holds
@@ -229,7 +230,7 @@ def _check_alike(geotensors: Sequence[GeoTensor], what: str) -> None:
                 f"{tuple(first.shape[-2:])} at {tuple(first.transform[:6])} in {first.crs})"
             )
         a, b = first.fill_value_default, other.fill_value_default
-        if a != b and not (a != a and b != b):
+        if not same_nodata(a, b):
             raise GeoreferenceError(
                 f"{what}: element {position} has fill_value_default {b}, element 0 has {a}; bring them to one value"
             )

@@ -12,6 +12,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
+from georeader.abstract_reader import same_nodata
 from georeader.caller import warn_caller
 from georeader.errors import (
     FillValueWarning,
@@ -334,7 +335,7 @@ def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.d
         argument = held(nodata, "nodata")
         if "NODATA" in asked.raster:
             other = held(asked.raster["NODATA"], "profile_arg['nodata']")
-            if argument != other and not (argument != argument and other is not None and other != other):
+            if not same_nodata(argument, other):
                 raise OptionError(f"nodata={nodata!r} and profile_arg['nodata']={other!r} contradict; keep one")
         return argument
     if "NODATA" in asked.raster:
@@ -402,16 +403,15 @@ def _check_numbers(asked: Profile, source: SourceSpec) -> None:
             "data, or drop the key"
         )
     own = source.fill_value if source.fill_value_was_said and source.dtype.kind != "b" else None
-    if "NODATA" in said and own is not None and not _same_nodata(said["NODATA"], own, dtype):
+    if "NODATA" not in said or own is None:
+        return
+    stated = check_nodata(said["NODATA"], dtype, "profile_arg['nodata']")
+    of_data = check_nodata(own, dtype, "data_save.fill_value_default")
+    if not same_nodata(stated, of_data):
         raise OptionError(
             f"profile_arg[{asked.spelling['NODATA']!r}]={said['NODATA']!r}, but the data's nodata is {own!r}; drop the "
             "key, or pass nodata= without it"
         )
-
-
-def _same_nodata(said: Any, own: Any, dtype: np.dtype[Any]) -> bool:
-    one, other = check_nodata(said, dtype, "profile_arg['nodata']"), check_nodata(own, dtype, "fill_value_default")
-    return one == other or (one is not None and one != one and other is not None and other != other)
 
 
 def _check_place(said: Mapping[str, Any], source: SourceSpec) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader.abstract_reader import same_nodata
 from georeader.caller import warn_caller
 from georeader.errors import DtypeError, GeoreferenceError, MetadataWarning, NodataError, ShapeError
 from georeader.export.chunks import Chunks
@@ -238,12 +239,8 @@ def _common_nodata(bands: Sequence[_Band]) -> Any:
     said = [band.spec.fill_value for band in bands if band.spec.fill_value is not None]
     if not said:
         return None
-    is_one = all(_same(value, said[0]) for value in said)
+    is_one = all(same_nodata(value, said[0]) for value in said)
     return said[0] if is_one or bands[0].stored_dtype.kind not in "fc" else np.nan
-
-
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other or (one != one and other != other))
 
 
 def _common_packing(bands: Sequence[_Band], fill: Any) -> Packing | None:
@@ -418,7 +415,7 @@ class _OneNodata(SourceAround):
         changed = np.array(pixels)
         for position, band in enumerate(bands):
             own = self._own[band]
-            if _same(own, self._nodata):
+            if same_nodata(own, self._nodata):
                 continue
             if (changed[position] == self._nodata).any():
                 raise NodataError(
@@ -433,6 +430,6 @@ class _OneNodata(SourceAround):
 def _with_one_nodata(source: Source, bands: Sequence[_Band], nodata: Any) -> Source:
     """Return a source whose bands have one nodata, where some have another one, or none."""
     own = [nodata if band.is_decoded else band.spec.fill_value for band in bands for _ in range(band.spec.count)]
-    if all(_same(value, nodata) for value in own):
+    if all(same_nodata(value, nodata) for value in own):
         return source
     return _OneNodata(source, [band.name for band in bands for _ in range(band.spec.count)], own, nodata)
