@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.errors import NotGeoreferencedWarning
 
 import geotoolz
 from georeader import GeoTensor, RasterioReader, save_cog
@@ -19,7 +20,7 @@ from geotoolz.catalog_ops import WriteCOG
 from geotoolz.cloud import MaskClouds
 from geotoolz.indices import NDVI
 from geotoolz.presets.s2 import S2_L2A_NDVI
-from geotoolz_world import Add, Fails, stack_of
+from geotoolz_world import TRANSFORM, Add, Fails, stack_of
 
 SCOPE = {
     "NDVI": NDVI, "MaskClouds": MaskClouds, "Sequential": Sequential, "WriteCOG": WriteCOG, "Add": Add,
@@ -170,6 +171,17 @@ def test_arguments_that_json_does_not_have_are_refused_by_name() -> None:
         WriteCOG("{a}.tif", tags={"a": object()})
     with pytest.raises(OptionError, match="number is a complex"):
         Add(1j).get_config()
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["alone", "in a sequence"])
+def test_warnings_of_a_save_point_to_the_line_of_the_caller(nested: bool, tmp_path: Path) -> None:
+    gt = GeoTensor(np.ones((1, 8, 8), "uint8"), TRANSFORM, None, 0, attrs={"row": {"tile": "a"}})
+    write = WriteCOG(str(tmp_path / "{tile}.tif"))
+
+    with pytest.warns(NotGeoreferencedWarning) as caught:
+        (Sequential([write]) if nested else write)(gt)
+
+    assert [one.filename for one in caught] == [__file__]
 
 
 def test_what_the_caller_passed_stays_as_it_was_and_is_not_shared() -> None:
