@@ -19,7 +19,7 @@ from affine import Affine
 from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.export.sinks import leftovers, temporary_file
-from georeader.export.sinks.leftovers import remove_abandoned, temporary_name
+from georeader.export.sinks.leftovers import host_checksum, remove_abandoned, temporary_name
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows removes what is open together with its process")
 
@@ -47,8 +47,8 @@ def dead_pid() -> int:
     return process.pid
 
 
-def name_of(pid: int, stem: str = "out") -> str:
-    return f".{stem}.{pid:x}-0123abcd.part"
+def name_of(pid: int, stem: str = "out", host: str = host_checksum()) -> str:
+    return f".{stem}.{pid:x}-{host}-0123abcd.part"
 
 
 def raster(side_px: int = 300) -> GeoTensor:
@@ -115,6 +115,40 @@ def test_a_file_that_a_process_has_open_stays_whatever_its_name_says(dead_pid: i
     assert not path.exists()
 
 
+def test_a_file_of_another_machine_stays_for_a_day(dead_pid: int, tmp_path: Path) -> None:
+    """Whose locks, on some network file systems, are not seen here."""
+    path = tmp_path / name_of(dead_pid, host="01234567")
+    path.write_bytes(b"theirs")
+
+    remove_abandoned(tmp_path)
+
+    assert path.exists()
+
+
+def test_an_old_file_of_another_machine_is_removed(
+    dead_pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "FOREIGN_STALE_SECONDS", 0.0)
+    for pid in (dead_pid, os.getpid()):  # a number means nothing of another machine
+        (tmp_path / name_of(pid, host="01234567")).write_bytes(b"theirs")
+
+    remove_abandoned(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_looked_through_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leftovers, "STALE_SECONDS", 10.0**9)
+    looked: list[Any] = []
+    scandir = os.scandir
+    monkeypatch.setattr(leftovers.os, "scandir", lambda folder: (looked.append(folder), scandir(folder))[1])
+
+    for folder in (tmp_path, str(tmp_path), tmp_path):
+        remove_abandoned(folder)
+
+    assert looked == [str(tmp_path)]
+
+
 def test_a_young_file_stays(dead_pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leftovers, "STALE_SECONDS", 60.0)
     (tmp_path / name_of(dead_pid)).write_bytes(b"young")
@@ -126,8 +160,9 @@ def test_a_young_file_stays(dead_pid: int, tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     "name",
-    ["out.tif", ".out.part", ".out.12345678.part", ".out.zz-0123abcd.part", "out.1f-0123abcd.part",
-     ".out.1f-0123abcd.part.bak", ".out.1f-0123ABCD.part", ".a-stem-of-more-than-20-characters.1f-0123abcd.part"],
+    ["out.tif", ".out.part", ".out.12345678.part", ".out.1f-0123abcd.part", ".out.1f-01234567-0123ABCD.part",
+     *(changed for was, now in ((".1f", ".zz"), (".out", "out"), (".part", ".part.bak"), (".out", f".{'a' * 21}"))
+       if (changed := name_of(0x1F).replace(was, now)))],
 )  # fmt: skip
 def test_files_of_other_names_stay(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"another's")
