@@ -24,6 +24,7 @@ from rasterio.io import MemoryFile
 
 from georeader.caller import warn_caller
 from georeader.errors import MetadataWarning
+from georeader.export.tiff import read_directories
 
 _BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>(.*?)(?=<VRTRasterBand [^>]*\bband="|\Z)', re.DOTALL)
 _TABLE = re.compile(r"<GDALRasterAttributeTable\b.*?</GDALRasterAttributeTable>", re.DOTALL)
@@ -116,26 +117,11 @@ def _metadata_text(path: Path) -> str:
     """Return GDAL's metadata in the first directory of a TIFF; empty if there are none, or no such file."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _tag_of_first_directory(data, _GDAL_METADATA).rstrip(b"\0").decode("utf-8", "replace")
+            first = next(
+                read_directories(lambda offset_bytes, length_bytes: data[offset_bytes : offset_bytes + length_bytes]),
+                {},
+            )
+            entry = first.get(_GDAL_METADATA)
+            return "" if entry is None else entry.data().rstrip(b"\0").decode("utf-8", "replace")
     except (OSError, ValueError, struct.error):
         return ""
-
-
-def _tag_of_first_directory(data: mmap.mmap, number: int) -> bytes:
-    """Return an ASCII tag's bytes; empty if it is not there."""
-    order = {b"II": "<", b"MM": ">"}.get(data[:2], "")
-    (version,) = struct.unpack_from(f"{order or '<'}H", data, 2)
-    if not order or version not in (42, 43):
-        return b""
-    first, count_format, entry, inline = (4, "H", "HHII", 4) if version == 42 else (8, "Q", "HHQQ", 8)
-    offset_format = entry[-1]
-    (offset,) = struct.unpack_from(f"{order}{offset_format}", data, first)
-    (count,) = struct.unpack_from(f"{order}{count_format}", data, offset)
-    offset += struct.calcsize(f"{order}{count_format}")
-    size = struct.calcsize(f"{order}{entry}")
-    for position in range(offset, offset + count * size, size):
-        tag, _, length, value = struct.unpack_from(f"{order}{entry}", data, position)
-        if tag == number:
-            start = position + size - inline if length <= inline else value
-            return data[start : start + length]
-    return b""

@@ -10,8 +10,9 @@ References:
 
 from __future__ import annotations
 
+import mmap
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -21,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader.errors import WriteError
+
+#: Reads (offset, length) of a file.
+Read = Callable[[int, int], bytes]
 
 
 class TagType(IntEnum):
@@ -263,33 +267,107 @@ def pack_header(first_directory_offset_bytes: int, version: Version) -> bytes:
     return struct.pack(version.header_format, *version.header_fields, first_directory_offset_bytes)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a directory that is read; its values are read when they are asked for.
+
+    Attributes:
+        number: The tag.
+        type: A `TagType`, or a number that is none.
+        count: Number of values.
+        offset_bytes: Where the values lie in the file.
+        file: The file.
+    """
+
+    number: int
+    type: int
+    count: int
+    offset_bytes: int
+    file: _File
+
+    def data(self) -> bytes:
+        """Return the values as they are in the file; nothing for a type that TIFF does not have."""
+        return self.file.read(self.offset_bytes, _TYPE_BYTES.get(self.type, 0) * self.count)
+
+    def numbers(self) -> NDArray[np.unsignedinteger[Any]]:
+        """Return the values of a tag of unsigned integers.
+
+        Raises:
+            ValueError: The file ends before the last value, or they are of another type.
+        """
+        letter, _ = _FORMATS.get(self.type, ("", 1))
+        if letter not in ("B", "H", "I", "Q"):
+            raise ValueError(f"tag {self.number} is of type {self.type}, which is not one of unsigned integers")
+        return np.frombuffer(self.data(), np.dtype(self.file.order + letter), self.count)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A TIFF's bytes, and how its numbers are written."""
+
+    read: Read
+    version: Version
+    order: str
+
+    def unpack(self, form: str, offset_bytes: int) -> tuple[Any, ...]:
+        form = form.replace("<", self.order)
+        return struct.unpack(form, self.read(offset_bytes, struct.calcsize(form)))
+
+
+def read_directories(read: Read) -> Iterator[dict[int, Entry]]:
+    """Iterate over the directories of a TIFF or BigTIFF of either byte order, by the numbers of their tags.
+
+    Meant for files that are as TIFF asks: a chain of directories that comes back to an earlier one is not noticed.
+    Validation has a reader of its own, which reports faults.
+
+    Args:
+        read: Returns so many bytes of the file from an offset on, fewer at its end.
+
+    Raises:
+        struct.error: The file ends too early.
+        ValueError: The bytes are not those of a TIFF.
+    """
+    magic = read(0, 4)
+    order = {b"II": "<", b"MM": ">"}.get(magic[:2])
+    number = struct.unpack(f"{order}H", magic[2:])[0] if order else None
+    version = {42: CLASSIC, 43: BIG}.get(number or 0)
+    if order is None or version is None:
+        raise ValueError(f"a TIFF does not begin with {magic!r}")
+    file = _File(read, version, order)
+    offset_bytes = file.unpack(version.header_format, 0)[-1]
+    while offset_bytes:
+        (count,) = file.unpack(version.count_format, offset_bytes)
+        offset_bytes += struct.calcsize(version.count_format)
+        entries = (_read_entry(file, offset_bytes + position * version.entry_bytes) for position in range(count))
+        yield {entry.number: entry for entry in entries}
+        (offset_bytes,) = file.unpack(version.offset_format, offset_bytes + count * version.entry_bytes)
+
+
+def _read_entry(file: _File, entry_bytes: int) -> Entry:
+    number, tag_type, count = file.unpack(file.version.entry_format, entry_bytes)
+    place_bytes = entry_bytes + struct.calcsize(file.version.entry_format)
+    if _TYPE_BYTES.get(tag_type, 0) * count > file.version.inline_bytes:
+        (place_bytes,) = file.unpack(file.version.offset_format, place_bytes)
+    return Entry(number, tag_type, count, place_bytes, file)
+
+
 def read_first_directory(data: bytes) -> tuple[Tag, ...]:
     """Read the tags of the first directory of a little-endian classic TIFF that lies in memory.
 
     Meant for the small files that this project makes itself; types that it does not know are skipped.
 
     Raises:
-        WriteError: The bytes are no such file.
+        WriteError: The bytes are not such a file.
     """
+    if len(data) >= 4 and struct.unpack_from("<2sH", data) != CLASSIC.header_fields:
+        raise WriteError(f"a TIFF made by GDAL begins with {data[:4]!r}, not with a little-endian classic header")
     try:
-        magic, version, offset = struct.unpack_from(CLASSIC.header_format, data)
-        if (magic, version) != CLASSIC.header_fields:
-            raise WriteError(f"a TIFF made by GDAL begins with {data[:4]!r}, not with a little-endian classic header")
-        (count,) = struct.unpack_from(CLASSIC.count_format, data, offset)
-        tags = []
-        for position in range(count):
-            entry = offset + struct.calcsize(CLASSIC.count_format) + position * CLASSIC.entry_bytes
-            number, tag_type, value_count = struct.unpack_from(CLASSIC.entry_format, data, entry)
-            if tag_type in _FORMATS:
-                tags.append(Tag(number, tag_type, _value(data, entry, tag_type, value_count)))
+        first = next(read_directories(reader_of(data)))
     except struct.error as error:
         raise WriteError(f"a TIFF made by GDAL ends too early: {error}") from error
-    return tuple(tags)
+    return tuple(Tag(entry.number, entry.type, entry.data()) for entry in first.values() if entry.type in _FORMATS)
 
 
-def _value(data: bytes, entry_offset: int, tag_type: int, count: int) -> bytes:
-    length = type_bytes(tag_type) * count
-    start = entry_offset + struct.calcsize(CLASSIC.entry_format)
-    if length > CLASSIC.inline_bytes:
-        (start,) = struct.unpack_from(CLASSIC.offset_format, data, start)
-    return data[start : start + length]
+def reader_of(data: bytes | mmap.mmap) -> Read:
+    """Return a function that reads (offset, length) of bytes in memory."""
+    return lambda offset_bytes, length_bytes: data[offset_bytes : offset_bytes + length_bytes]
