@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,17 @@ import pytest
 
 #: The deprecated stub warns when it is imported, and has no examples.
 collect_ignore = ["src/georeader/save_cog.py"]
+
+
+def pytest_collection(session: pytest.Session) -> None:  # noqa: ARG001  (a hook: pytest gives what it names)
+    """Collect tests without looking for garbage: all that is made stays."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001
+    """Leave the collected tests, about a million objects, out of every later look for garbage."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
