@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from collections import Counter
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
+from forked import Forked, forked
 from georeader import save_cog, save_tiled_geotiff
 from georeader.export.sinks.scratch import Scratch
 from georeader.export.sinks.temporary_file import TemporaryFile
@@ -288,18 +288,17 @@ SAVE = textwrap.dedent("""
 
 
 @pytest.fixture
-def saving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def saving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Forked]:
     (tmp_path / "scratch").mkdir()
-    run = [sys.executable, "-c", SAVE, str(tmp_path / "out.tif"), str(tmp_path / "scratch"), request.param]
-    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True) as process:
+    with forked(SAVE, tmp_path / "out.tif", tmp_path / "scratch", request.param) as process:
         yield process
-        process.kill()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it sets a limit of Linux")
 @pytest.mark.parametrize("saving", ["full disk"], indirect=True)
-def test_a_full_disk_is_an_error_that_names_the_folder(saving: subprocess.Popen[str], tmp_path: Path) -> None:
-    said, _ = saving.communicate()
+def test_a_full_disk_is_an_error_that_names_the_folder(saving: Forked, tmp_path: Path) -> None:
+    said = saving.stdout.read()
+    saving.wait()
 
     assert said.startswith("WriteError 27 ")
     assert f"a temporary file in {str(tmp_path / 'scratch')!r}" in said
@@ -309,13 +308,11 @@ def test_a_full_disk_is_an_error_that_names_the_folder(saving: subprocess.Popen[
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
 @pytest.mark.parametrize("saving", ["kill"], indirect=True)
-def test_a_process_that_is_killed_leaves_no_chunks(saving: subprocess.Popen[str], tmp_path: Path) -> None:
-    assert saving.stdout is not None
-    assert saving.stdout.readline() == "waits\n"
-    opened = [str(path.readlink()) for path in Path(f"/proc/{saving.pid}/fd").iterdir()]
+def test_a_process_that_is_killed_leaves_no_chunks(saving: Forked, tmp_path: Path) -> None:
+    assert saving.stdout.readline() == "waits\n", saving.errors()
+    opened = [str(path.readlink()) for path in Path(f"/proc/{saving.process.pid}/fd").iterdir()]
 
     saving.kill()
-    saving.wait()
 
     assert any(path.startswith(str(tmp_path / "scratch")) for path in opened)
     assert [path.name for path in tmp_path.iterdir()] == ["scratch"]

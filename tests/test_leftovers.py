@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -17,6 +16,7 @@ import pytest
 from affine import Affine
 
 from effort import often
+from forked import forked, run
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.export.sinks import leftovers, temporary_file
 from georeader.export.sinks.leftovers import host_checksum, remove_abandoned, temporary_name
@@ -224,16 +224,12 @@ _SAVES = textwrap.dedent("""
 
 def killed(folder: Path, what: str, is_named: str, after_seconds: Iterator[float]) -> None:
     """Kill a process while it saves, at several moments."""
-    env = os.environ | {"TMPDIR": str(folder / "temporary")}
+    env = {"TMPDIR": str(folder / "temporary")}
     for seconds in after_seconds:
-        with subprocess.Popen(
-            [sys.executable, "-c", _SAVES, str(folder / "out" / "out.tif"), what, is_named],
-            stdout=subprocess.PIPE, text=True, env=env,
-        ) as process:  # fmt: skip
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+        with forked(_SAVES, folder / "out" / "out.tif", what, is_named, env=env) as process:
+            assert process.stdout.readline() == "ready\n", process.errors()
             time.sleep(seconds)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
@@ -333,10 +329,7 @@ class TestFullDisk:
         path = str(tmp_path / "out.tif") if where == "local" else "memory://full/out.tif"
         disk = tmp_path if where == "local" else tmp_path / "scratch"
 
-        process = subprocess.run(
-            [sys.executable, "-c", self._CODE, function, engine, path, str(tmp_path / "scratch"), str(limit_bytes)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        process = run(self._CODE, function, engine, path, tmp_path / "scratch", limit_bytes)
 
         assert process.returncode == 0, process.stderr
         assert process.stdout.startswith("WriteError 27 ")

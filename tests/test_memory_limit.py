@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+
+import forked
 
 #: Much less than the rasters; the smaller one is large enough for everything that waits to have filled its share.
 LIMIT_BYTES = 64 * 2**20
@@ -112,8 +112,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reas
 
 def growth_bytes(how: str, rows: int, folder: Path) -> int:
     folder.mkdir()
-    run = [sys.executable, "-W", "error", "-c", GROWTH, how, str(rows), str(LIMIT_BYTES), str(folder)]
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    done = forked.run(GROWTH, how, rows, LIMIT_BYTES, folder, filterwarnings="error")
     found = re.fullmatch(r"grew (-?\d+)\n", done.stdout)
     assert found is not None, done.stderr
     return int(found.group(1))
@@ -168,6 +167,7 @@ LARGE_BLOCKS = textwrap.dedent("""
         file = h5py.File(folder / f"{how}.h5", "a")
         if "v" not in file:
             file.create_dataset("v", data=values, chunks=(3, block_px, block_px), compression=1)
+            file.flush()
         data = SimpleNamespace(shape=values.shape, values=file["v"], fill_value_default=None, attrs={}, **place)
     else:
         if not path.exists():
@@ -211,8 +211,7 @@ LARGE_BLOCKS = textwrap.dedent("""
 )
 def test_decoded_blocks_count_and_what_can_not_fit_is_refused(how: str, is_refused: bool, tmp_path: Path) -> None:
     def save(limit_bytes: int) -> tuple[str, int]:
-        run = [sys.executable, "-W", "error", "-c", LARGE_BLOCKS, how, str(limit_bytes), str(tmp_path)]
-        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        done = forked.run(LARGE_BLOCKS, how, limit_bytes, tmp_path, filterwarnings="error")
         found = re.fullmatch(r"(.*)grew (-?\d+)\n", done.stdout, re.DOTALL)
         assert found is not None, done.stderr
         return found.group(1), int(found.group(2))

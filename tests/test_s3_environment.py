@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -15,6 +12,7 @@ import pytest
 from obstore.store import S3Store
 from s3fs import S3FileSystem
 
+import forked
 from fault_cases import FIRST_PART
 from fault_places import make_small_parts
 from faults.answers import s3_error
@@ -221,7 +219,6 @@ BY_GDAL = ("RasterioReader", "preview", "save_cog from a path", "info", "info by
 _IN_A_CHILD = """
 import sys
 import pytest
-sys.path[:0] = sys.argv[3].split(":")
 from test_s3_environment import READS, without
 read, packages = READS[sys.argv[1]]
 with pytest.MonkeyPatch.context() as monkeypatch:
@@ -232,9 +229,8 @@ with pytest.MonkeyPatch.context() as monkeypatch:
 
 def do_read(what: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if what in BY_GDAL:
-        tests = str(Path(__file__).parent)
-        command = [sys.executable, "-W", "ignore", "-c", _IN_A_CHILD, what, url, f"{tests}:{Path(tests).parent}"]
-        subprocess.run(command, check=True, timeout=60)
+        done = forked.run(_IN_A_CHILD, what, url, filterwarnings="ignore")
+        assert done.returncode == 0, done.stderr
         return
     read, packages = READS[what]
     without(monkeypatch, *packages)

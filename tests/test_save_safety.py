@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import rasterio
 
+import forked
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import (
     DestinationError,
@@ -113,16 +114,15 @@ def test_a_full_disk_is_an_error_wherever_it_strikes(
 ) -> None:
     """A limit on the file's size stands for the disk: GDAL must not call a short file a success."""
     whole = tmp_path / "whole.tif"
-    run = [sys.executable, "-c", FULL_DISK, function]
-    done = subprocess.run([*run, str(2**40), str(whole)], capture_output=True, text=True, check=True)
-    assert done.stdout == "written\n"
+    done = forked.run(FULL_DISK, function, 2**40, whole)
+    assert done.stdout == "written\n", done.stderr
     size = whole.stat().st_size
     whole.unlink()
     (tmp_path / "out.tif").write_bytes(b"the earlier file")
 
     for limit in (0, 100, 1001, size // 3, size // 2 + 1, size - 70_001, size - 4096, size - 5, size - 1):
-        done = subprocess.run([*run, str(limit), str(tmp_path / "out.tif")], capture_output=True, text=True, check=True)
-        assert done.stdout == "WriteError\n", (limit, size)
+        done = forked.run(FULL_DISK, function, limit, tmp_path / "out.tif")
+        assert (done.returncode, done.stdout) == (0, "WriteError\n"), (limit, size, done.stderr)
         assert contents(tmp_path) == {"out.tif": b"the earlier file"}
 
 

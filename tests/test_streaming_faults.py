@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+import forked
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import DtypeError, GeoreaderError, ReadError, ShapeError
 
@@ -189,20 +189,16 @@ def test_a_full_disk_in_the_middle_leaves_the_earlier_file(
     how: str, tmp_path: Path, outcome: Path, contents: Contents
 ) -> None:
     (tmp_path / "scratch").mkdir()
-    run = [sys.executable, "-c", FULL_SPOOL, how]
     whole = tmp_path / "whole.tif"
-    done = subprocess.run(
-        [*run, str(2**40), str(whole), str(tmp_path / "scratch")], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "written\n"
+    done = forked.run(FULL_SPOOL, how, 2**40, whole, tmp_path / "scratch")
+    assert done.stdout == "written\n", done.stderr
     before = contents(outcome.parent)
 
     messages = []
     for share in (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99):
-        limit = str(int(share * whole.stat().st_size))
-        done = subprocess.run(
-            [*run, limit, str(outcome), str(tmp_path / "scratch")], capture_output=True, text=True, check=True
-        )
+        limit_bytes = int(share * whole.stat().st_size)
+        done = forked.run(FULL_SPOOL, how, limit_bytes, outcome, tmp_path / "scratch")
+        assert done.returncode == 0, done.stderr
         messages.append(done.stdout)
         assert contents(outcome.parent) == before
         assert contents(tmp_path / "scratch") == {}
