@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,6 +48,17 @@ TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
 CRS = "EPSG:32630"
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _released_block_cache() -> Iterator[None]:
+    """Check that each source that bounded GDAL's block cache was closed, also by a save that failed."""
+    yield
+    sources = sys.modules.get("georeader.export.sources.gdal_environment")
+    left = list(sources._BLOCK_CACHE._parts) if sources else []
+    for owner in left:
+        owner.release()
+    assert not left, "a source was not closed: GDAL's block cache stays bounded"
 
 
 @pytest.fixture

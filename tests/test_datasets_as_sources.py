@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -215,11 +216,13 @@ class TestUnusualFiles:
     def test_integers_of_64_bits_beside_floating_point_are_not_rounded(self, tmp_path: Path) -> None:
         a_file(tmp_path / "in.tif", np.full((2, 300, 280), 2**60 + 1))
         source = open_source(a_mosaic(tmp_path / "in.vrt", ("Int64", ""), ("Float32", "")))
+        source.close()
         # A driver that gives them as they are: GDAL's mosaics round them themselves.
         exact = Stub(name="in.h5", read=lambda index, window: np.full((300, 280), 2**60 + 1))
 
-        with pytest.raises(DtypeError, match="can't be saved as float64 unchanged"):
-            replace(source, handles=CallersHandle(exact)).read(Region(0, 300, 0, 280), range(2))
+        rounding = replace(source, handles=CallersHandle(exact))
+        with contextlib.closing(rounding), pytest.raises(DtypeError, match="can't be saved as float64 unchanged"):
+            rounding.read(Region(0, 300, 0, 280), range(2))
 
     @pytest.mark.parametrize(
         "use",

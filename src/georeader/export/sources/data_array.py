@@ -123,8 +123,16 @@ def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
         may_read: As in `open_data_array`.
 
     Raises:
-        ReadError: Values that are checked cannot be read.
+        ReadError: Values that are checked cannot be read; the source is closed then.
     """
+    try:
+        return _pack(opened, missing, may_read=may_read)
+    except BaseException:
+        opened.source.close()
+        raise
+
+
+def _pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
     source, packing, dtype = opened.source, opened.packing, opened.source.spec.dtype
     if packing is None or not packing.changes(dtype):
         return source
