@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -359,18 +360,16 @@ def test_any_window_of_any_chunks_has_the_pixels_of_the_array(
     values = da.from_array(pixels, chunks=(rows, columns))
     if overlaps:
         values = values.map_overlap(lambda part: part, depth=1, boundary="none", allow_rechunk=False, dtype="uint16")
-    source = open_source(behind_an_object(values))
-
-    for _ in range(3):
-        row, column = (data.draw(st.integers(0, side - 1)) for side in pixels.shape)
-        down, right = (
-            data.draw(st.integers(row + 1, pixels.shape[0])),
-            data.draw(st.integers(column + 1, pixels.shape[1])),
-        )
-        found, mask = source.read(Region(row, down, column, right), range(1))
-        np.testing.assert_array_equal(found[0], pixels[row:down, column:right])
-        assert mask is None
-    source.close()
+    with closing(open_source(behind_an_object(values))) as source:
+        for _ in range(3):
+            row, column = (data.draw(st.integers(0, side - 1)) for side in pixels.shape)
+            down, right = (
+                data.draw(st.integers(row + 1, pixels.shape[0])),
+                data.draw(st.integers(column + 1, pixels.shape[1])),
+            )
+            found, mask = source.read(Region(row, down, column, right), range(1))
+            np.testing.assert_array_equal(found[0], pixels[row:down, column:right])
+            assert mask is None
 
 
 def test_windows_that_cut_chunks_lie_one_chunk_after_the_other(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -432,9 +433,9 @@ class TestSource:
         reader = RasterioReader(write(tmp_path / "in.tif", mask))
 
         for data in (reader, reader.load(), tensor(mask=mask)):
-            source = open_source(data)
-            assert source.spec.has_mask is expected
-            assert (read(source)[1] is not None) is expected
+            with closing(open_source(data)) as source:
+                assert source.spec.has_mask is expected
+                assert (read(source)[1] is not None) is expected
 
     def test_an_object_without_a_dtype_is_loaded_once_as_well(self) -> None:
         lazy = Lazy(tensor())
