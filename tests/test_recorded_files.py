@@ -25,6 +25,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from itertools import cycle, islice
 from pathlib import Path
@@ -72,6 +73,7 @@ def instructions() -> str:
 # ---------------------------------------------------------------------------------------------------------- the pixels
 
 
+@cache
 def noise(shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Return numbers from 0 to 255 that depend on their position alone, on no version of a random generator."""
     mixed = np.arange(np.prod(shape), dtype="uint64") * np.uint64(0x9E3779B97F4A7C15)
@@ -80,18 +82,21 @@ def noise(shape: tuple[int, ...]) -> NDArray[np.int64]:
     return (mixed >> np.uint64(56)).astype("int64").reshape(shape)
 
 
+@cache
 def smooth(shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Return a slope with a little noise, from 1 to about 250."""
     band, row, column = np.indices(shape)
     return 1 + (40 * band + row // 4 + column // 5) % 230 + noise(shape) % 7
 
 
+@cache
 def classes(shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Return patches of 1 to 5."""
     band, row, column = np.indices(shape)
     return 1 + (row // 37 + column // 53 + band) % 5
 
 
+@cache
 def patches(shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Return zeros with one corner of noise, so that most tiles are empty."""
     _, row, column = np.indices(shape)
