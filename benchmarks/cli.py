@@ -70,7 +70,7 @@ def one_round(source: Path, folder: Path) -> tuple[float, float, float]:
     ).stdout  # fmt: skip
     if (folder / "command.tif").read_bytes() != (folder / "call.tif").read_bytes():
         raise RuntimeError("the command's file is not the call's")
-    start = _seconds([sys.executable, "-c", "import georeader.save, georeader.export.pipeline, rasterio, imagecodecs"])
+    start = _seconds([sys.executable, "-c", "import georeader.save, georeader._export.pipeline, rasterio, imagecodecs"])
     return command, float(said), start
 
 

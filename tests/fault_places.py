@@ -17,9 +17,9 @@ import pytest
 from obstore.store import S3Store
 
 from faults.proxy import FaultProxy, refused_url
-from georeader.export import part_plan
-from georeader.export.sinks import obstore_put
-from georeader.remote import http_client, obstores, retry, s3
+from georeader._export.plan import part_plan
+from georeader._export.sinks import obstore_put
+from georeader._storage import http_client, obstores, retry, s3
 
 #: Of every object: no client writes it in another way.
 NAME = "raster"

@@ -14,12 +14,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._export.pipeline import Wishes, export_source
+from georeader._export.sinks.local import LocalSink
+from georeader._export.sources import open_source
+from georeader._export.sources.protocol import Source, SourceAround
+from georeader._resample.pyramid import Mask, Region
 from georeader.errors import ReadError
-from georeader.export.pipeline import Wishes, export_source
-from georeader.export.pyramid import Mask, Region
-from georeader.export.sinks.local import LocalSink
-from georeader.export.source import Source, SourceAround
-from georeader.export.sources import open_source
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)

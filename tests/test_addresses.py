@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from georeader._storage import retry
+from georeader._storage.http_client import requoted
+from georeader._storage.obstores import azure_config
+from georeader._storage.redaction import Redactor
+from georeader._storage.remote_errors import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
+from georeader._storage.retry import PASSING
+from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, ReadError, WriteError
-from georeader.remote import retry
-from georeader.remote.address import Address, local_path_of, parse_address
-from georeader.remote.failures import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
-from georeader.remote.http_client import requoted
-from georeader.remote.obstores import azure_config
-from georeader.remote.redaction import Redactor
-from georeader.remote.retry import PASSING
 
 
 @pytest.mark.parametrize("text", ["out.tif", "/data/out.tif", "a:b.tif", "C:\\x.tif", "C:/x.tif", "a::b.tif", "s3:x",

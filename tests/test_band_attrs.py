@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from georeader.band_attrs import merge_bands, merge_times, select_bands, without_bands, without_encoding
+from georeader._core.band_attrs import merge_bands, merge_times, select_bands, without_bands, without_encoding
+from georeader._export.plan.metadata import metadata_from_attrs, pick_bands
 from georeader.errors import MetadataError
-from georeader.export.metadata import metadata_from_attrs, pick_bands
 
 THREE: dict[str, Any] = {
     "descriptions": ["red", "green", "blue"],

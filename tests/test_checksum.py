@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from georeader._tiff import checksum
+from georeader._tiff.checksum import ChecksummedFile, crc32, crc32_combine, crc32_zeros
 from georeader.errors import WriteError
-from georeader.export import checksum
-from georeader.export.checksum import ChecksummedFile, crc32, crc32_combine, crc32_zeros
 
 
 class Memory:

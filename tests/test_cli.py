@@ -20,8 +20,8 @@ import rasterio
 
 from by_command import GEOREADER, georeader, run
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
-from georeader.command_line.saving import PROFILE_OPTIONS
-from georeader.export.option_names import CODECS, PREDICTORS, RESAMPLINGS
+from georeader._core.option_names import CODECS, PREDICTORS, RESAMPLINGS
+from georeader.cli.saving import PROFILE_OPTIONS
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import click
 import fsspec
 import pytest
 
-from georeader.command_line.targets import expand, pairs_of
+from georeader._storage.local_folders import folders_made
+from georeader.cli.targets import expand, pairs_of
 from georeader.errors import DestinationError, ReadError
-from georeader.remote.local_folders import folders_made
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,10 @@ import pytest
 import tifffile
 import zstandard
 
+from georeader._codecs import CODECS, PREDICTED_CODECS, TileCodec, tile_codec
+from georeader._codecs.jpeg import JpegScheme, split_tables
+from georeader._codecs.predictors import takes_predictor
 from georeader.errors import OptionError, ReadError, ShapeError, WriteError
-from georeader.export.codecs import CODECS, PREDICTED_CODECS, TileCodec, tile_codec
-from georeader.export.codecs.jpeg import JpegScheme, split_tables
-from georeader.export.predictors import takes_predictor
 from one_tile import (
     LIBTIFF_IS_OLD,
     gdal_knows_dtype,

@@ -159,7 +159,7 @@ class TestTheBlock:
     def test_a_tile_that_is_not_encoded_as_it_was_is_an_error_that_names_the_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from georeader.export.tiles import TileEncoder
+        from georeader._codecs.tiles import TileEncoder
 
         def fails(*_: Any) -> Any:
             raise WriteError("the encoder gave up")

@@ -17,8 +17,8 @@ from fault_places import make_small_parts
 from faults.exchange import Exchange
 from faults.proxy import Fault, FaultProxy, Match
 from georeader import GeoTensor, save_cog
+from georeader._export.sinks import opening
 from georeader.errors import ExistsError, GeoreaderError
-from georeader.export.sinks import destinations
 from servers.s3 import S3Server
 from sink_contract import PLACE, PLAIN
 
@@ -95,8 +95,8 @@ def test_the_request_that_makes_the_object_carries_the_condition(
     with FaultProxy(seaweed.endpoint) as proxy:
         use_env(seaweed.env() | {"AWS_ENDPOINT_URL": proxy.url, "NO_PROXY": "127.0.0.1"})
         if way == "obstore":
-            find_spec = destinations.find_spec
-            monkeypatch.setattr(destinations, "find_spec", lambda name: None if "boto" in name else find_spec(name))
+            find_spec = opening.find_spec
+            monkeypatch.setattr(opening, "find_spec", lambda name: None if "boto" in name else find_spec(name))
 
         save_cog(raster(0, LARGE_PX), seaweed.url("conditional.tif"), overwrite=False, profile_arg=PLAIN)
 
@@ -135,8 +135,8 @@ def test_an_object_that_another_replaced_at_once_is_not_taken_for_ones_own(
     with FaultProxy(seaweed.endpoint) as proxy:
         use_env(seaweed.env() | {"AWS_ENDPOINT_URL": proxy.url, "NO_PROXY": "127.0.0.1"})
         if way == "obstore":
-            find_spec = destinations.find_spec
-            monkeypatch.setattr(destinations, "find_spec", lambda name: None if "boto" in name else find_spec(name))
+            find_spec = opening.find_spec
+            monkeypatch.setattr(opening, "find_spec", lambda name: None if "boto" in name else find_spec(name))
         proxy.add(Fault(Match("HEAD", path_contains=key), Replaced(seaweed, key, others), times=None))
 
         with pytest.raises(ExistsError):

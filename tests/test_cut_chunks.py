@@ -22,9 +22,9 @@ from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
 from forked import Forked, forked
 from georeader import save_cog, save_tiled_geotiff
-from georeader.export.sinks.scratch import Scratch
-from georeader.export.sinks.temporary_file import TemporaryFile
-from georeader.export.sources.dask_windows import DaskWindows
+from georeader._export.sinks.scratch import Scratch
+from georeader._export.sinks.temporary_file import TemporaryFile
+from georeader._export.sources.dask_windows import DaskWindows
 from georeader.preview import preview
 
 da = pytest.importorskip("dask.array", reason="dask is not installed")
@@ -220,8 +220,8 @@ DTYPES = ["uint8", "int16", "float64", "complex64", "bool"]
 def test_windows_in_any_order_are_those_of_the_array(
     dtype: str, seed: int, is_masked: bool, spool: TemporaryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("georeader.export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
-    monkeypatch.setattr("georeader.export.sources.cut_chunks.PIECE_BYTES", 500)
+    monkeypatch.setattr("georeader._export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
+    monkeypatch.setattr("georeader._export.sources.cut_chunks.PIECE_BYTES", 500)
     values = SMALL.astype(dtype)
     expected = np.ma.MaskedArray(values, SMALL % 5 == 0) if is_masked else values
     counted = Counted(tmp_path / "calls", expected.__getitem__)
@@ -243,7 +243,7 @@ def test_windows_in_any_order_are_those_of_the_array(
 def test_the_places_of_pieces_that_were_read_are_used_again(
     spool: TemporaryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("georeader.export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
+    monkeypatch.setattr("georeader._export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
     values = np.ones((40, 64, 64), "uint8")
     counted = Counted(tmp_path / "calls", values.__getitem__)
     windows = DaskWindows(counted.array((1, 64, 64), values.shape), 1, lambda: spool)

@@ -12,10 +12,10 @@ import pytest
 from by_rioxarray import BY_RIOXARRAY
 from data_arrays import a_file, data_array, ramp, told, with_nan
 from georeader import CogWriter, save_cog, save_tiled_geotiff
+from georeader._export.sources.ahead import AheadSource, Box, boxes_ahead
+from georeader._export.sources.opening import open_source
+from georeader._resample.pyramid import Region
 from georeader.errors import DtypeError, MetadataWarning, ReadError
-from georeader.export.pyramid import Region
-from georeader.export.sources.ahead import AheadSource, Box, boxes_ahead
-from georeader.export.sources.open import open_source
 from georeader.preview import preview
 
 xarray = pytest.importorskip("xarray", reason="xarray is not installed")

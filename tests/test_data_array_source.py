@@ -21,6 +21,7 @@ from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
 from data_arrays import WKT, Told, a_file, centres, data_array, ramp, saved, told, with_nan
 from georeader import save_cog, save_tiled_geotiff
+from georeader._export.sources import open_source
 from georeader.errors import (
     DtypeError,
     GeoreferenceError,
@@ -30,7 +31,6 @@ from georeader.errors import (
     ReadError,
     ShapeError,
 )
-from georeader.export.sources import open_source
 from georeader.window_utils import regrid
 
 #: Rows from south to north are meant here.

@@ -18,12 +18,12 @@ from rasterio.vrt import WarpedVRT
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._export.sources import open_source
+from georeader._export.sources.handles import CallersHandle
+from georeader._export.sources.protocol import SourceAround
+from georeader._export.sources.ref_counted import GuardedSource
+from georeader._resample.pyramid import Mask, Region
 from georeader.errors import DtypeError, MetadataWarning, ReadError
-from georeader.export.guarded_source import GuardedSource
-from georeader.export.pyramid import Mask, Region
-from georeader.export.source import SourceAround
-from georeader.export.sources import open_source
-from georeader.export.sources.handles import CallersHandle
 
 
 def a_file(path: Path, pixels: NDArray[Any], **profile: Any) -> Path:

@@ -20,14 +20,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from obstore.store import AzureStore, LocalStore, MemoryStore, S3Store
 
 from georeader import CogWriter, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._export.sinks import opening
+from georeader._export.sinks.even_parts import EvenParts
+from georeader._export.sinks.opening import open_sink
+from georeader._export.sinks.part_upload import SENDERS
+from georeader._export.sinks.spooled import SpooledSink
+from georeader._storage.destination import Where
 from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, NotSupportedError, OptionError
-from georeader.export.sinks import destinations
-from georeader.export.sinks.destinations import open_sink
-from georeader.export.sinks.even_parts import EvenParts
-from georeader.export.sinks.part_upload import SENDERS
-from georeader.export.sinks.spooled import SpooledSink
 from georeader.save import REMOTE_FILE_EXTENSIONS
-from georeader.where import Where
 from servers.azurite import AzureServer
 from servers.fake_gcs import GcsServer
 from servers.moto_server import MotoServer
@@ -66,8 +66,8 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def only(*names: str) -> None:
         optional = {"boto3", "botocore", "obstore"} - set(names)
-        find_spec = destinations.find_spec
-        monkeypatch.setattr(destinations, "find_spec", lambda name: None if name in optional else find_spec(name))
+        find_spec = opening.find_spec
+        monkeypatch.setattr(opening, "find_spec", lambda name: None if name in optional else find_spec(name))
 
     return only
 
@@ -76,7 +76,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def silent(monkeypatch: pytest.MonkeyPatch, use_env: UseEnv) -> None:
     """Let no sink ask its store anything."""
     use_env(VARIABLES)
-    from georeader.export.sinks import fsspec_put, http_put, obstore_put, s3_parts
+    from georeader._export.sinks import fsspec_put, http_put, obstore_put, s3_parts
 
     for kind in (fsspec_put.FsspecPut, http_put.HttpPut, obstore_put.ObstorePut, s3_parts.S3Object):
         monkeypatch.setattr(kind, "check", lambda self: None)
@@ -222,8 +222,8 @@ def test_a_store_of_another_bucket_is_refused(store: Any, bucket: str) -> None:
 
 @pytest.mark.parametrize("path", ["s3://mine/folder/out.tif", "folder/out.tif", "/folder/out.tif"])
 def test_a_store_takes_keys_and_its_own_urls(path: str) -> None:
-    from georeader.remote.address import parse_address
-    from georeader.remote.obstores import key_in
+    from georeader._storage.obstores import key_in
+    from georeader._storage.urls import parse_address
 
     assert key_in(S3Store("mine"), path, parse_address(path)) == "folder/out.tif"
 

@@ -38,8 +38,8 @@ USES = textwrap.dedent("""
     import geotoolz as gz
     from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
     from georeader.errors import GeoreaderError
-    from georeader.export.sink_traits import TAIL_ORIGIN_BYTES
-    from georeader.export.sinks.parted import PartedSink
+    from georeader._export.sinks.traits import TAIL_ORIGIN_BYTES
+    from georeader._export.sinks.multipart import PartedSink
     from georeader.preview import preview
     from georeader.validation import validate
     from test_parted_sink import Shelf

@@ -14,9 +14,9 @@ import tifffile
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from georeader import band_attrs
+from georeader._core import band_attrs
+from georeader._readers.file_info import FileInfo, read_file_info
 from georeader.errors import MetadataWarning
-from georeader.file_info import FileInfo, read_file_info
 
 
 def info_of(dtype: str = "uint8", count: int = 1, describe: Any = None, **profile: Any) -> FileInfo:

@@ -12,11 +12,12 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from georeader._export.engine.offsets import Placement
+from georeader._tiff import cog_layout
+from georeader._tiff import directories as tiff
+from georeader._tiff.cog_layout import Directory, HeaderLayout, TileArrays, framed, ghost_area
+from georeader._tiff.directories import BIG, CLASSIC, TagNumber, TagType, Version
 from georeader.errors import OptionError
-from georeader.export import file_layout, tiff
-from georeader.export.file_layout import Directory, HeaderLayout, TileArrays, framed, ghost_area
-from georeader.export.placement import Placement
-from georeader.export.tiff import BIG, CLASSIC, TagNumber, TagType, Version
 
 VERSIONS = pytest.mark.parametrize("version", [CLASSIC, BIG], ids=lambda version: version.name)
 
@@ -181,7 +182,7 @@ def test_masks_that_follow_tiles_go_to_their_own_directory() -> None:
     ("NO", 2**32 - 1, CLASSIC),
 ])  # fmt: skip
 def test_the_version_follows_from_the_real_size(bigtiff: str, size: int, expected: Version) -> None:
-    assert file_layout.version_for(bigtiff, size) is expected
+    assert cog_layout.version_for(bigtiff, size) is expected
 
 
 @pytest.mark.parametrize(("bigtiff", "least", "most", "expected"), [
@@ -194,16 +195,16 @@ def test_the_version_follows_from_the_real_size(bigtiff: str, size: int, expecte
 def test_both_versions_stay_possible_while_the_size_is_open(
     bigtiff: str, least: int, most: int, expected: tuple[Version, ...]
 ) -> None:
-    assert file_layout.possible_versions(bigtiff, least, most) == expected
+    assert cog_layout.possible_versions(bigtiff, least, most) == expected
 
 
 def test_a_file_that_classic_tiff_cannot_hold_is_refused_where_nothing_else_is_allowed() -> None:
     with pytest.raises(OptionError, match="'BIGTIFF'.*'NO'.*only BigTIFF can address"):
-        file_layout.possible_versions("NO", 2**32, 2**33)
+        cog_layout.possible_versions("NO", 2**32, 2**33)
     with pytest.raises(OptionError, match="'BIGTIFF'.*'NO'"):
-        file_layout.version_for("NO", 2**32)
+        cog_layout.version_for("NO", 2**32)
 
 
 @pytest.mark.parametrize(("codec", "raw"), list(itertools.product(["NONE", "LZW", "DEFLATE", "WEBP"], [1, 10**6])))
 def test_the_bound_of_a_tiles_size_leaves_room_for_its_frame(codec: str, raw: int) -> None:
-    assert file_layout.largest_tile_bytes(codec, raw) >= raw + 8
+    assert cog_layout.largest_tile_bytes(codec, raw) >= raw + 8

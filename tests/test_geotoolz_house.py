@@ -19,10 +19,11 @@ NAMES = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py"))]
 
 #: What of georeader is for others, and what every package of the house uses.
 PUBLIC = {
-    "georeader", "georeader.band_attrs", "georeader.errors", "georeader.save",
-    "georeader.extras", "georeader.progress", "georeader.remote.address", "georeader.remote.filesystems",
-    "georeader.remote.local_folders", "georeader.remote.log_redaction", "georeader.remote.obstores",
-    "georeader.remote.redaction",
+    "georeader", "georeader._core.band_attrs", "georeader.errors", "georeader.save",
+    "georeader._core.optional_imports", "georeader._core.progress", "georeader._storage.urls",
+    "georeader._storage.filesystems",
+    "georeader._storage.local_folders", "georeader._storage.log_redaction", "georeader._storage.obstores",
+    "georeader._storage.redaction",
 }  # fmt: skip
 
 #: Brought by extras, or big: imported when they are used.

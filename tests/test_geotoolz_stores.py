@@ -14,7 +14,7 @@ from s3fs import S3FileSystem
 from georeader import RasterioReader
 from georeader.errors import OptionError, ReadError
 from geotoolz import Sequential
-from geotoolz.catalog.existing import is_there
+from geotoolz.catalog.exists import is_there
 from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
 from geotoolz.indices import NDVI
 from geotoolz.operator import Output

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from georeader import RasterioReader
+from georeader._storage.redaction import redact_url
 from georeader.errors import ExistsError, OptionError
-from georeader.remote.redaction import redact_url
 from geotoolz import RowError
 from geotoolz.catalog_ops import WriteCOG
 from geotoolz_world import stack_of

@@ -15,42 +15,48 @@ NAMES = [str(path.relative_to(SOURCE)) for path in FILES]
 
 #: What opens, reads, writes or asks GDAL; everything else in export/ is functions from values to values.
 TOUCHES_THE_WORLD = {
-    "export/sources/open.py",
-    "export/sources/handles.py",
-    "export/sources/gdal_environment.py",
-    "export/sources/read_cost.py",
-    "export/sources/raster_file.py",
-    "export/sources/mapped.py",
-    "export/blank.py",
-    "export/pipeline.py",
-    "export/stream_engine.py",
-    "export/geotags.py",
-    "export/gdal_engine.py",
-    "export/gdal_describe.py",
-    "export/gdal_pyramid.py",
-    *(name for name in NAMES if name.startswith("export/sinks/")),
+    "_export/sources/opening.py",
+    "_export/sources/handles.py",
+    "_export/sources/gdal_environment.py",
+    "_export/sources/read_cost.py",
+    "_export/sources/raster_file.py",
+    "_export/sources/mapped.py",
+    "_export/writer/target_grid.py",
+    "_export/pipeline.py",
+    "_export/receipt/footprint.py",
+    "_export/engine/stream.py",
+    "_export/geotiff_tags.py",
+    "_export/gdal/engine.py",
+    "_export/gdal_dataset.py",
+    "_export/gdal/pyramid.py",
+    *(name for name in NAMES if name.startswith("_export/sinks/")),
 }
 
 PURE = [
-    *(name for name in NAMES if name.startswith("export/") and name not in TOUCHES_THE_WORLD),
-    "band_attrs.py",
-    "pixel_attrs.py",
+    *(
+        name
+        for name in NAMES
+        if name.startswith(("_export/", "_tiff/", "_codecs/", "_resample/")) and name not in TOUCHES_THE_WORLD
+    ),
+    "_core/band_attrs.py",
+    "_arrays/pixel_attrs.py",
     "ground_control.py",
-    "reader_selection.py",
+    "_readers/selection.py",
     "errors.py",
-    "acquisition.py",
-    "command_line/typed.py",
-    "command_line/values.py",
-    *(f"picture/{name}.py" for name in ("bands", "colours", "resize", "size", "stretch")),
+    "_export/receipt/acquisition.py",
+    "cli/typed.py",
+    "cli/values.py",
+    *(f"_render/{name}.py" for name in ("bands", "colours", "resize", "size", "stretch")),
     *(name for name in NAMES if name.startswith("validation/judge")),
 ]
 
 #: What opens, reads, writes or removes something.
 WORLD = {"os", "io", "pathlib", "shutil", "tempfile", "socket", "subprocess", "urllib", "fsspec", "rasterio.io",
-         "rasterio.shutil", "rasterio.warp", "rasterio.vrt", "georeader.rasterio_reader", "georeader.wide_nodata",
-         "georeader.export.sources", "georeader.export.sinks", "georeader.export.gdal_engine",
-         "georeader.export.gdal_pyramid", "georeader.export.gdal_describe", "georeader.export.geotags",
-         "georeader.export.pipeline", "georeader.export.stream_engine"}  # fmt: skip
+         "rasterio.shutil", "rasterio.warp", "rasterio.vrt", "georeader.rasterio_reader",
+         "georeader._readers.int64_nodata",
+         "georeader._export.sources", "georeader._export.sinks", "georeader._export.gdal.engine",
+         "georeader._export.gdal.pyramid", "georeader._export.gdal_dataset", "georeader._export.geotiff_tags",
+         "georeader._export.pipeline", "georeader._export.engine.stream"}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

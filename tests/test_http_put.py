@@ -22,8 +22,8 @@ from faults.answers import AnswerEarly
 from faults.kinds import ResetAfter, ResetBeforeAnswer
 from faults.proxy import Fault, FaultProxy, Match
 from georeader import CogWriter, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._storage import retry
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, WriteError
-from georeader.remote import retry
 from servers.azurite import AzureServer
 from servers.nginx import SMALL_LIMIT_BYTES, WebServer
 from servers.s3 import S3Server

@@ -18,8 +18,8 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, files_kept_open, save_cog
+from georeader._readers.dataset_cache import FILES_KEPT
 from georeader.errors import ReadError
-from georeader.kept_open import FILES_KEPT
 
 PLACE = ((10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
 

@@ -15,12 +15,12 @@ from rasterio.windows import Window
 
 from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader.export.chunks import Chunks, regular_chunks
-from georeader.export.pipeline import Wishes, export_source
-from georeader.export.pyramid import Mask, Region
-from georeader.export.sinks.local import LocalSink
-from georeader.export.sources import open_source
-from georeader.export.spec import SourceSpec
+from georeader._export.pipeline import Wishes, export_source
+from georeader._export.plan.chunks import Chunks, regular_chunks
+from georeader._export.plan.spec import SourceSpec
+from georeader._export.sinks.local import LocalSink
+from georeader._export.sources import open_source
+from georeader._resample.pyramid import Mask, Region
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 TRANSFORM, CRS = Affine(10, 0, 0, 0, -10, 0), "EPSG:3857"

@@ -18,8 +18,8 @@ from affine import Affine
 from effort import often
 from forked import forked, run
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader.export.sinks import leftovers, temporary_file
-from georeader.export.sinks.leftovers import host_checksum, remove_abandoned, temporary_name
+from georeader._export.sinks import leftovers, temporary_file
+from georeader._export.sinks.leftovers import host_checksum, remove_abandoned, temporary_name
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows removes what is open together with its process")
 
@@ -205,7 +205,7 @@ _SAVES = textwrap.dedent("""
     import sys
     import numpy as np
     from georeader import GeoTensor, save_cog
-    from georeader.export.sinks import temporary_file
+    from georeader._export.sinks import temporary_file
     path, what, is_named = sys.argv[1:4]
     if is_named == "named":
         temporary_file._open_unnamed = lambda folder: -1
@@ -263,8 +263,8 @@ def test_what_a_kill_leaves_without_unnamed_files_goes_with_the_next_save(
 _COMMAND = textwrap.dedent("""
     import sys, time
     from georeader import rasterio_reader
-    from georeader.command_line import saving
-    from georeader.export.sources import raster_file
+    from georeader.cli import saving
+    from georeader._export.sources import raster_file
     def endless(*args, **options):
         sys.stdout.write("at it\\n")
         sys.stdout.flush()

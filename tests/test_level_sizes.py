@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from georeader._export.gdal.level_sizes import level_receipts
+from georeader._export.receipt.receipt import LevelReceipt
 from georeader.errors import WriteError
-from georeader.export.level_sizes import level_receipts
-from georeader.export.receipt import LevelReceipt
 
 
 def read_of(content: bytes) -> Any:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from georeader import CogWriter, GeoTensor, save_cog
+from georeader._export.sinks import leftovers, temporary_file
+from georeader._export.sinks.local import LocalSink
 from georeader.errors import DestinationError, MetadataWarning, WriteError
-from georeader.export.sinks import leftovers, temporary_file
-from georeader.export.sinks.local import LocalSink
 
 Write = Callable[[LocalSink, bytes], None]
 

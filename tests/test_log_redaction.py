@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from georeader.remote import log_redaction
-from georeader.remote.log_redaction import redacted_logs
-from georeader.remote.redaction import MASK, Redactor
+from georeader._storage import log_redaction
+from georeader._storage.log_redaction import redacted_logs
+from georeader._storage.redaction import MASK, Redactor
 
 SECRET = "hunter22"
 

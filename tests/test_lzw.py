@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from georeader.export.codecs import lzw
-from georeader.export.codecs.lzw import CODES_PER_TABLE, FIRST_UNSAFE_CODE, Lzw, unsafe_tables
+from georeader._codecs import lzw
+from georeader._codecs.lzw import CODES_PER_TABLE, FIRST_UNSAFE_CODE, Lzw, unsafe_tables
 
 
 def codes_of(encoded: bytes) -> list[int]:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from georeader import CogWriter, GeoTensor, save_cog
+from georeader._export.sinks import temporary_file
 from georeader.errors import DestinationError, ExistsError, WriteError
-from georeader.export.sinks import temporary_file
 from servers.azurite import AzureServer
 from servers.moto_server import MotoServer
 from servers.s3 import S3Server

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._export.pipeline import Wishes, export_source
+from georeader._export.plan import part_plan
+from georeader._export.plan.part_plan import PART_BYTES, plan_parts
+from georeader._export.sinks import multipart, part_upload
+from georeader._export.sinks.multipart import PartedSink
+from georeader._export.sinks.part_upload import SENDERS, PartUpload
+from georeader._export.sinks.traits import TAIL_ORIGIN_BYTES
+from georeader._export.sources import open_source
 from georeader.errors import WriteError
-from georeader.export import part_plan
-from georeader.export.part_plan import PART_BYTES, plan_parts
-from georeader.export.pipeline import Wishes, export_source
-from georeader.export.sink_traits import TAIL_ORIGIN_BYTES
-from georeader.export.sinks import part_upload, parted
-from georeader.export.sinks.part_upload import SENDERS, PartUpload
-from georeader.export.sinks.parted import PartedSink
-from georeader.export.sources import open_source
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 from sink_contract import Lazy
 
@@ -355,4 +355,4 @@ def test_an_upload_that_was_never_begun_is_aborted_without_a_word() -> None:
 
 
 def test_what_is_left_in_the_file_is_no_secret() -> None:
-    assert parted.PartedSink(Shelf()).given == "shelf://out.tif"
+    assert multipart.PartedSink(Shelf()).given == "shelf://out.tif"

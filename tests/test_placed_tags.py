@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 
 from georeader import GeoTensor
-from georeader.export import geotags
-from georeader.export.geotags import descriptive_tags
-from georeader.export.sources import open_source
-from georeader.export.spec import ExportSpec, plan_export
+from georeader._export import geotiff_tags
+from georeader._export.geotiff_tags import descriptive_tags
+from georeader._export.plan.spec import ExportSpec, plan_export
+from georeader._export.sources import open_source
 
 #: Rows from south to north are meant here.
 pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
@@ -57,9 +57,9 @@ def a_spec(transform: Affine = NORTH_UP, crs: Any = "EPSG:32630", nodata: Any = 
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExportSpec]:
     """What GDAL is asked of, beginning with no memory of before."""
     seen: list[ExportSpec] = []
-    ask = geotags._asked
-    monkeypatch.setattr(geotags, "_asked", lambda spec, *rest: seen.append(spec) or ask(spec, *rest))
-    geotags._answer.cache_clear()
+    ask = geotiff_tags._asked
+    monkeypatch.setattr(geotiff_tags, "_asked", lambda spec, *rest: seen.append(spec) or ask(spec, *rest))
+    geotiff_tags._answer.cache_clear()
     return seen
 
 
@@ -70,13 +70,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExportSpec]:
 def test_tags_are_those_that_gdal_gives_for_the_raster(transform: Affine, crs: Any, tags: dict[str, str]) -> None:
     for place in (transform, shifted(transform, 7, 11)):
         spec = a_spec(place, crs, tags=tags)
-        assert descriptive_tags(spec) == geotags._asked(spec)
+        assert descriptive_tags(spec) == geotiff_tags._asked(spec)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_height_in_scale_and_offset_stays_with_a_vertical_crs() -> None:
     spec = a_spec(crs="EPSG:5972", attrs={"scales": [0.5], "offsets": [100.0]})
-    assert descriptive_tags(spec) == geotags._asked(spec)
+    assert descriptive_tags(spec) == geotiff_tags._asked(spec)
 
 
 NUMBERS = st.floats(-1e7, 1e7).filter(lambda number: abs(number) > 1e-6)
@@ -96,7 +96,7 @@ def test_any_place_is_told_as_gdal_tells_it(
     if transform.is_degenerate:
         return
     spec = a_spec(transform, tags={"AREA_OR_POINT": "Point" if is_point else "Area"})
-    assert descriptive_tags(spec) == geotags._asked(spec)
+    assert descriptive_tags(spec) == geotiff_tags._asked(spec)
 
 
 def test_gdal_is_asked_once_for_chips_of_one_kind(asked: list[ExportSpec]) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from georeader._codecs import CODECS, TileCodec, tile_codec
+from georeader._codecs.auto_predictor import choose_predictor, predictor_candidates
+from georeader._codecs.predictors import difference, predict, takes_predictor, unpredict
 from georeader.errors import OptionError
-from georeader.export.auto_predictor import choose_predictor, predictor_candidates
-from georeader.export.codecs import CODECS, TileCodec, tile_codec
-from georeader.export.predictors import difference, predict, takes_predictor, unpredict
 
 REAL = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
 PAIRS = [(dtype, 2) for dtype in REAL] + [("float32", 3), ("float64", 3)]

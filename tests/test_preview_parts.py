@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from georeader.export.metadata import Metadata
-from georeader.picture.bands import choose_bands
-from georeader.picture.resize import resize
-from georeader.picture.size import best_level, halvings, picture_shape
-from georeader.picture.stretch import GREY_OF_ONE_VALUE, stretch
+from georeader._export.plan.metadata import Metadata
+from georeader._render.bands import choose_bands
+from georeader._render.resize import resize
+from georeader._render.size import best_level, halvings, picture_shape
+from georeader._render.stretch import GREY_OF_ONE_VALUE, stretch
 
 # Which bands.
 

@@ -18,8 +18,8 @@ from rasterio.windows import Window
 
 from by_rioxarray import BY_RIOXARRAY
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._render import level
 from georeader.errors import ReadError
-from georeader.picture import level
 from georeader.preview import preview
 from pictures import read_png, read_rgba
 from range_server import Server

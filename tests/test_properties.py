@@ -16,10 +16,10 @@ from hypothesis.extra import numpy as npst
 from rio_cogeo import cog_validate
 
 from georeader import GeoTensor, RasterioReader, profile_from_dtype, save_cog, save_tiled_geotiff
+from georeader._export.plan.grid import overview_factors, overview_shape, tile_grid
+from georeader._export.plan.metadata import tag_problem
+from georeader._export.plan.options import OPTIONS
 from georeader.errors import DtypeError, GeoreaderError, NodataError, OptionError
-from georeader.export.layout import overview_factors, overview_shape, tile_grid
-from georeader.export.metadata import tag_problem
-from georeader.export.options import OPTIONS
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64", "float16", "float32",
           "float64", "complex64", "complex128"]  # fmt: skip

@@ -19,8 +19,8 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader
+from georeader._readers.file_info import default_options
 from georeader.errors import ReadError
-from georeader.file_info import default_options
 from range_server import Server, beside
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)

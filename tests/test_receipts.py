@@ -20,10 +20,11 @@ from affine import Affine
 from rasterio.windows import Window
 
 from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
-from georeader.export import file_layout, pipeline
-from georeader.export.receipt import LevelReceipt, Receipt
-from georeader.export.statistics import BandSummary
-from georeader.export.work_plan import Order
+from georeader._export import pipeline
+from georeader._export.plan.order_of_work import Order
+from georeader._export.receipt.receipt import LevelReceipt, Receipt
+from georeader._export.statistics import BandSummary
+from georeader._tiff import cog_layout
 from sink_contract import Lazy
 
 PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
@@ -104,7 +105,7 @@ class TestChecksum:
     ) -> None:
         """While it is open whether a file becomes a BigTIFF, its header is the longer one."""
         sure = save_cog(scene(), tmp_path / "sure.tif", profile_arg={"compress": "zstd"})
-        monkeypatch.setattr(file_layout, "SAFE_FILE_BYTES", sure.size_bytes + 10_000)
+        monkeypatch.setattr(cog_layout, "SAFE_FILE_BYTES", sure.size_bytes + 10_000)
 
         receipt = save_cog(scene(), tmp_path / "open.tif", profile_arg={"compress": "zstd"})
 

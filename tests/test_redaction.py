@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chains import assert_no_cycle
-from georeader.remote.redaction import (
+from georeader._storage.redaction import (
     LEAST_SECRET_LENGTH,
     MASK,
     RedactedError,

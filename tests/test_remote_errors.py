@@ -16,10 +16,10 @@ from chains import assert_no_cycle
 from faults.answers import azure_error, gcs_error, s3_error
 from faults.proxy import Fault, FaultProxy, Match, refused_url
 from georeader import RasterioReader, save_cog
+from georeader._export.sinks import opening
+from georeader._storage import retry
+from georeader._storage.remote_errors import ADVICE
 from georeader.errors import DestinationError, GeoreaderError, ReadError
-from georeader.export.sinks import destinations
-from georeader.remote import retry
-from georeader.remote.failures import ADVICE
 from servers.azurite import AzureServer
 from servers.fake_gcs import GcsServer
 from servers.moto_server import MotoServer
@@ -86,8 +86,8 @@ def s3_options(
         if request.param == "boto":
             return {}
         if request.param == "obstore":
-            find_spec = destinations.find_spec
-            monkeypatch.setattr(destinations, "find_spec", lambda name: None if "boto" in name else find_spec(name))
+            find_spec = opening.find_spec
+            monkeypatch.setattr(opening, "find_spec", lambda name: None if "boto" in name else find_spec(name))
             return {}
         key, secret = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
         if request.param == "s3fs":

@@ -27,9 +27,9 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, save_cog
+from georeader._storage import range_file
+from georeader._storage.range_file import RangedObject, RangeFile
 from georeader.errors import GeoreaderError, ReadError
-from georeader.remote import range_file
-from georeader.remote.range_file import RangedObject, RangeFile
 from servers.azurite import AzureServer
 from servers.moto_server import MotoServer
 from servers.nginx import WebServer
@@ -325,7 +325,7 @@ sys.path.insert(0, sys.argv[1])
 from test_remote_reading import Noting
 from georeader import RasterioReader, save_cog
 from georeader.errors import ReadError
-from georeader.remote import range_file
+from georeader._storage import range_file
 from sink_contract import small
 range_file.BLOCK_BYTES = 32 * 1024
 fs, reads, kind = Noting(), int(sys.argv[2]), sys.argv[3]

@@ -18,7 +18,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader.picture import html as shown_html
+from georeader._render import html as shown_html
 from pictures import read_png, read_rgba
 from range_server import Server
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from georeader._resample import METHODS, Margins, check_method, halve, halve_mask, margin_px
 from georeader.errors import DtypeError, NodataError, OptionError, ShapeError
-from georeader.export.resample import METHODS, Margins, check_method, halve, halve_mask, margin_px
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 DTYPES = [*INTEGERS, "float32", "float64", "complex64", "complex128"]

@@ -70,7 +70,7 @@ def test_the_middle_value_is_one_that_is_there(rng: np.random.Generator, tmp_pat
 def test_a_picture_is_the_same_wherever_blocks_end(
     method: str, rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from georeader.export import work_plan as module
+    from georeader._export.plan import order_of_work as module
 
     values = rng.integers(0, 10_000, (1, 1100, 900)).astype("uint16")
     for name, cell_px in (("small.tif", 64 * 64), ("large.tif", 2**22)):

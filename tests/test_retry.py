@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader.remote import retry
-from georeader.remote.retry import (
+from georeader._storage import retry
+from georeader._storage.retry import (
     ATTEMPTS,
     FIRST_WAIT_SECONDS,
     LASTING,

@@ -19,14 +19,14 @@ from faults.answers import s3_error
 from faults.exchange import Request
 from faults.proxy import Fault, FaultProxy
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader.command_line.targets import expand
+from georeader._export.sinks import opening
+from georeader._storage.listing import urls_like
+from georeader._storage.urls import parse_address
+from georeader.cli.targets import expand
 from georeader.errors import GeoreaderError
-from georeader.export.sinks import destinations
 from georeader.preview import preview
-from georeader.remote.address import parse_address
-from georeader.remote.listing import urls_like
 from georeader.validation import info, source, validate
-from geotoolz.catalog.existing import is_there
+from geotoolz.catalog.exists import is_there
 from geotoolz.catalog.rows import read_rows
 from geotoolz.operator import Output
 from servers.moto_server import MotoServer
@@ -67,7 +67,7 @@ def paying(front: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> FaultProxy:
 
 def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     """Have packages be not installed, as far as the choice of a client goes."""
-    for module in (destinations, source):
+    for module in (opening, source):
         find_spec = module.find_spec
         monkeypatch.setattr(module, "find_spec", lambda name, find=find_spec: None if name in packages else find(name))
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from georeader import GeoTensor, RasterioReader, save_cog
-from georeader.export.layout import overview_factors, overview_shape
-from georeader.export.resample import halve, halve_mask
+from georeader._export.plan.grid import overview_factors, overview_shape
+from georeader._resample import halve, halve_mask
 from georeader.save import _add_overviews
 
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")

@@ -20,6 +20,7 @@ import rasterio
 
 import forked
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
+from georeader._export.gdal.engine import check_whole
 from georeader.errors import (
     DestinationError,
     DtypeError,
@@ -27,7 +28,6 @@ from georeader.errors import (
     ShapeError,
     WriteError,
 )
-from georeader.export.gdal_engine import check_whole
 
 Contents = Callable[[Path], dict[str, bytes]]
 both = pytest.mark.parametrize("save_function", [save_cog, save_tiled_geotiff])

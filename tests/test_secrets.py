@@ -30,12 +30,12 @@ from obstore.store import AzureStore, GCSStore, HTTPStore, S3Store
 from faults.proxy import refused_url
 from faults.upstream import Server as QuietServer
 from georeader import CogWriter, RasterioReader, save_cog
+from georeader._export.sinks.opening import open_sink
+from georeader._readers.opening import raster_path
+from georeader._storage import retry
+from georeader._storage.destination import Where
+from georeader._storage.urls import parse_address
 from georeader.errors import GeoreaderError
-from georeader.export.sinks.destinations import open_sink
-from georeader.remote import retry
-from georeader.remote.address import parse_address
-from georeader.remote.reading import raster_path
-from georeader.where import Where
 from range_server import Server
 from servers.azurite import AzureServer
 from servers.moto_server import MotoServer
@@ -380,7 +380,7 @@ def test_no_object_shows_a_secret(
 ) -> None:
     there = way("http://127.0.0.1:1")
     use_env(there.env)
-    from georeader.export.sinks import fsspec_put, http_put, obstore_put, s3_parts
+    from georeader._export.sinks import fsspec_put, http_put, obstore_put, s3_parts
 
     for kind in (fsspec_put.FsspecPut, http_put.HttpPut, obstore_put.ObstorePut, s3_parts.S3Object):
         monkeypatch.setattr(kind, "check", lambda self: None)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from conftest import CRS, TRANSFORM
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
-from georeader.export.sources import open_source
-from georeader.remote.reading import RasterPath
+from georeader._export.sources import open_source
+from georeader._readers.opening import RasterPath
 
 #: Several times what a handle may keep of decoded blocks.
 SIDE_PX = 2900

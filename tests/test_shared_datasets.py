@@ -21,7 +21,7 @@ from rasterio.vrt import WarpedVRT
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, RasterioReader, files_kept_open, save_cog, save_tiled_geotiff
-from georeader.export.sources import gdal_environment, handles
+from georeader._export.sources import gdal_environment, handles
 from georeader.preview import preview
 
 THREADS = 4

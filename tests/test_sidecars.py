@@ -22,8 +22,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._export.sinks import sidecars
 from georeader.errors import DestinationError, GeoreaderError, MetadataWarning, ReadError, WriteError
-from georeader.export.sinks import sidecars
 
 WORLD_FILE = "10\n0\n0\n-10\n5\n5\n"
 TAB = (

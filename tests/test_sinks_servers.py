@@ -10,7 +10,7 @@ import fsspec
 import pytest
 from obstore.store import AzureStore, S3Store
 
-from georeader.export.sinks import destinations
+from georeader._export.sinks import opening
 from servers.azurite import AzureServer
 from servers.fake_gcs import GcsServer
 from servers.moto_server import MotoServer
@@ -74,8 +74,8 @@ class TestS3ByObstore(SinkContract):
     @pytest.fixture
     def place(self, moto: MotoServer, use_env: UseEnv, monkeypatch: pytest.MonkeyPatch) -> Place:
         use_env(moto.env())
-        find_spec = destinations.find_spec
-        monkeypatch.setattr(destinations, "find_spec", lambda name: None if name == "botocore" else find_spec(name))
+        find_spec = opening.find_spec
+        monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "botocore" else find_spec(name))
         return place_on(moto, moto.url)
 
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from conftest import CRS, TRANSFORM
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._export.sources import dask_windows, open_source
+from georeader._resample.pyramid import Region
 from georeader.errors import DtypeError, OptionError, ReadError, ShapeError
-from georeader.export.pyramid import Region
-from georeader.export.sources import dask_windows, open_source
 
 da = pytest.importorskip("dask.array", reason="dask is not installed")
 dask = pytest.importorskip("dask", reason="dask is not installed")

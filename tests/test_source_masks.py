@@ -21,10 +21,10 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._export.sources import open_source
+from georeader._export.sources.protocol import Source
+from georeader._resample.pyramid import Region
 from georeader.errors import DtypeError, MetadataWarning, OptionError, ShapeError
-from georeader.export.pyramid import Region
-from georeader.export.source import Source
-from georeader.export.sources import open_source
 
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
 ROWS, COLUMNS = 300, 340

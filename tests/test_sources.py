@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from georeader import FakeGeoData, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._export.sources import open_source
+from georeader._resample.pyramid import Region
 from georeader.abstract_reader import GeoData
 from georeader.errors import DtypeError, GeoreferenceError, ShapeError
-from georeader.export.pyramid import Region
-from georeader.export.sources import open_source
 
 ATTRS = {"descriptions": ["B04", "B08"], "scales": [0.0001, 0.0001], "offsets": [0.0, 0.0], "tags": {"mission": "S2"}}
 

@@ -24,8 +24,8 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from rasterio.warp import transform_bounds, transform_geom
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._export.receipt.receipt import Receipt
 from georeader.errors import MetadataWarning, MissingExtraError, OptionError
-from georeader.export.receipt import Receipt
 from georeader.stac import item_of
 
 #: Rows from south to north are meant here.

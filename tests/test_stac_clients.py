@@ -14,7 +14,7 @@ import pytest
 from affine import Affine
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader.export.receipt import Receipt
+from georeader._export.receipt.receipt import Receipt
 from georeader.stac import item_of
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)

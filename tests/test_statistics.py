@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from georeader.export.statistics import BandStatistics, band_statistics, statistics_tags
+from georeader._export.statistics import BandStatistics, band_statistics, statistics_tags
 
 DTYPES = ["uint8", "int16", "int64", "float32", "float64"]
 

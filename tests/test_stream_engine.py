@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 from rasterio.io import MemoryFile
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._export.engine import stream
+from georeader._export.engine.output_pixels import FilePixels
+from georeader._export.engine.window_reader import WindowReader
+from georeader._export.plan.file_plan import plan_stream
+from georeader._export.plan.order_of_work import SourceTraits, plan_work
+from georeader._export.plan.spec import ExportSpec, plan_export
+from georeader._export.sinks.traits import SinkTraits
+from georeader._export.sources import open_source
+from georeader._tiff import cog_layout
+from georeader._tiff.directories import BIG, CLASSIC
 from georeader.errors import OptionError, WriteError
-from georeader.export import file_layout, stream_engine
-from georeader.export.file_pixels import FilePixels
-from georeader.export.reading import WindowReader
-from georeader.export.sink_traits import SinkTraits
-from georeader.export.sources import open_source
-from georeader.export.spec import ExportSpec, plan_export
-from georeader.export.stream_plan import plan_stream
-from georeader.export.tiff import BIG, CLASSIC
-from georeader.export.work_plan import SourceTraits, plan_work
 
 OWN = {"engine": "stream"}
 
@@ -70,13 +71,13 @@ def a_spec(tensor: GeoTensor, kind: str = "cog", **profile_arg: Any) -> ExportSp
 
 def write(
     tensor: GeoTensor, file: Recorder, threads: int = 2, held_bytes: int | None = None, **profile_arg: Any
-) -> stream_engine.Written:
+) -> stream.Written:
     """Write a tensor as if it were in memory; with ``held_bytes``, so many bytes of tiles may wait there."""
     source, plan = open_source(tensor), plan_stream(a_spec(tensor, **profile_arg))
     work = plan_work(plan, SourceTraits(is_in_memory=True), threads=threads, max_memory_bytes=2**29)
     if held_bytes is not None:
         work = replace(work, held_tiles_bytes=held_bytes)
-    return stream_engine.write_raster(WindowReader(FilePixels(source, plan.spec), work), plan, file)
+    return stream.write_raster(WindowReader(FilePixels(source, plan.spec), work), plan, file)
 
 
 def test_the_header_is_written_last_so_that_half_a_file_is_no_tiff(make_tensor: Any) -> None:
@@ -136,7 +137,7 @@ def test_a_disk_that_fails_at_any_write_is_an_error(fails_at: int, make_tensor: 
 def test_an_encoder_that_fails_names_level_and_tile(
     make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from georeader.export.tiles import TileEncoder
+    from georeader._codecs.tiles import TileEncoder
 
     encode = TileEncoder.encode_tile
 
@@ -244,7 +245,7 @@ class TestBigTiff:
         self, fill: str, version: Any, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The limit is lowered to 200 kB; 180 kB of raw pixels may come out on either side of it."""
-        monkeypatch.setattr(file_layout, "SAFE_FILE_BYTES", 150_000)
+        monkeypatch.setattr(cog_layout, "SAFE_FILE_BYTES", 150_000)
         tensor = make_tensor((1, 300, 300), "int16")
         tensor.values[...] = 0 if fill == "zeros" else np.random.default_rng(0).integers(-9999, 9999, (1, 300, 300))
         file = Recorder()
@@ -270,7 +271,7 @@ class TestBigTiff:
     def test_no_and_a_size_that_shows_on_the_way_leaves_nothing(
         self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(file_layout, "CLASSIC", replace(CLASSIC, max_file_bytes=100_000))
+        monkeypatch.setattr(cog_layout, "CLASSIC", replace(CLASSIC, max_file_bytes=100_000))
 
         with pytest.raises(OptionError, match="'BIGTIFF'.*'NO'"):
             save_cog(make_tensor((1, 600, 600)), tmp_path / "out.tif", profile_arg={"BIGTIFF": "NO"}, **OWN)
@@ -305,7 +306,7 @@ class TestVerify:
     def test_a_tile_that_comes_back_changed_is_an_error_and_leaves_nothing(
         self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from georeader.export.codecs import TileCodec
+        from georeader._codecs import TileCodec
 
         encode = TileCodec.encode
 

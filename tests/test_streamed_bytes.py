@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from georeader import GeoTensor
-from georeader.export.chunks import Chunks
-from georeader.export.pipeline import Wishes, export_source
-from georeader.export.pyramid import Mask, Region
-from georeader.export.sinks.local import LocalSink
-from georeader.export.source import SourceAround
-from georeader.export.sources import open_source
+from georeader._export.pipeline import Wishes, export_source
+from georeader._export.plan.chunks import Chunks
+from georeader._export.sinks.local import LocalSink
+from georeader._export.sources import open_source
+from georeader._export.sources.protocol import SourceAround
+from georeader._resample.pyramid import Mask, Region
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", "gauss", "min", "or"]

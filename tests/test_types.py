@@ -15,8 +15,8 @@ import pytest
 import rasterio
 
 from georeader import GeoTensor, ProfileOptions, profile_options, save_cog
-from georeader.export.engine_choice import ENGINES
-from georeader.export.options import OPTIONS, RASTER_KEYS, parse_profile
+from georeader._export.plan.engine_choice import ENGINES
+from georeader._export.plan.options import OPTIONS, RASTER_KEYS, parse_profile
 
 ROOT = Path(__file__).parents[1]
 PYRIGHT = Path(__file__).parent / "checkers" / "node" / "node_modules" / "pyright" / "index.js"

@@ -14,8 +14,8 @@ import rasterio
 from obstore.store import LocalStore, MemoryStore
 
 from georeader import GeoTensor, save_cog
+from georeader._storage import retry
 from georeader.errors import ReadError
-from georeader.remote import retry
 from georeader.validation import info, validate
 from georeader.validation.measure import Tiles, measure
 from georeader.validation.source import open_bytes

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from georeader._export.engine.pixel_buffer import Held, PixelStore
+from georeader._export.plan.memory_size import memory_bytes
+from georeader._export.spool import SpoolPlaces
 from georeader.errors import OptionError
-from georeader.export.memory_size import memory_bytes
-from georeader.export.pixel_store import Held, PixelStore
-from georeader.export.spool import SpoolPlaces
 
 
 class Disk:

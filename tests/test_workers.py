@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from georeader.export import workers
-from georeader.export.workers import Task, Workers, thread_count
+from georeader._core import threads as workers
+from georeader._core.threads import Task, Workers, thread_count
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 5])

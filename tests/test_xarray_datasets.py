@@ -16,8 +16,8 @@ from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
 from data_arrays import WKT, a_file, centres, data_array, ramp, saved, told, with_nan
 from georeader import CogWriter, save_cog, save_tiled_geotiff
+from georeader._export.sources import open_source
 from georeader.errors import DtypeError, GeoreferenceError, MetadataWarning, NodataError, ShapeError
-from georeader.export.sources import open_source
 from georeader.preview import preview
 
 xarray = pytest.importorskip("xarray", reason="xarray is not installed")

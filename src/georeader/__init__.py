@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from georeader._readers.dataset_cache import files_kept_open
     from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
     from georeader.cog_writer import CogWriter
     from georeader.errors import GeoreaderError
     from georeader.geotensor import GeoTensor
     from georeader.ground_control import GroundControlPoints
-    from georeader.kept_open import files_kept_open
     from georeader.profile_options import ProfileOptions
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
@@ -57,7 +57,7 @@ _HOMES = {
     "compare_crs": "window_utils",
     "ProfileOptions": "profile_options",
     "RasterioReader": "rasterio_reader",
-    "files_kept_open": "kept_open",
+    "files_kept_open": "_readers.dataset_cache",
     "profile_from_dtype": "save",
     "rasterio_crs": "window_utils",
     "res": "window_utils",

@@ -9,8 +9,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from georeader._arrays.georeferenced import Georeferenced
 from georeader.errors import ShapeError
-from georeader.georeferenced import Georeferenced
 from georeader.window_utils import normalise_transform
 
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rasterio.windows import Window
 
 from georeader import save
+from georeader._core.sentinels import Unsaid
+from georeader._storage.destination import Where
 from georeader.errors import WriteError
-from georeader.unsaid import Unsaid
-from georeader.where import Where
 
 if TYPE_CHECKING:
-    from georeader.export.canvas import Canvas
-    from georeader.export.pipeline import Wishes
-    from georeader.export.receipt import Receipt
-    from georeader.export.spec import SourceSpec
+    from georeader._export.pipeline import Wishes
+    from georeader._export.plan.spec import SourceSpec
+    from georeader._export.receipt.receipt import Receipt
+    from georeader._export.writer.window_buffer import Canvas
     from georeader.profile_options import Engine, ProfileArg
 
 #: Of ``max_memory``, pixels that were written and wait take so much; the rest is for the export.
@@ -39,7 +39,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     gone when the block ends, or with the process.
 
     Attributes:
-        receipt: A `georeader.export.receipt.Receipt` of what was written, once the block has ended; None before.
+        receipt: A `Receipt` of what was written, once the block has ended; None before.
 
     Example:
         >>> import numpy as np
@@ -121,10 +121,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
         """
-        from georeader.export.blank import Grid, blank_spec
-        from georeader.export.pipeline import Wishes
-        from georeader.export.sinks.destinations import open_sink
-        from georeader.export.sinks.source_path import check_source_stays
+        from georeader._export.pipeline import Wishes
+        from georeader._export.sinks.opening import open_sink
+        from georeader._export.sinks.source_path import check_source_stays
+        from georeader._export.writer.target_grid import Grid, blank_spec
 
         self.receipt: Receipt | None = None
         where = Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers)
@@ -142,8 +142,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
 
     def _plan(self, said: SourceSpec, wishes: Wishes) -> None:
         """Plan the file; `write` converts windows to its dtype and refuses values that do not fit."""
-        from georeader.export.piece import PieceRules
-        from georeader.export.pipeline import check_memory, check_wishes
+        from georeader._export.pipeline import check_memory, check_wishes
+        from georeader._export.writer.window_checks import PieceRules
 
         self._wishes = wishes
         self._wanted = check_wishes(said, wishes)
@@ -211,7 +211,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write the file; or after an exception, release everything."""
-        from georeader.export.pipeline import export_source
+        from georeader._export.pipeline import export_source
 
         canvas, self._canvas = self._canvas, None
         if kind is not None:
@@ -221,7 +221,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 self.receipt = export_source(canvas, self._sink, self._wishes, self._wanted)
 
     def _new_canvas(self) -> Canvas:
-        from georeader.export.canvas import Canvas
+        from georeader._export.writer.window_buffer import Canvas
 
         encoding = self._wanted.encoding
         return Canvas(
@@ -236,7 +236,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
 
 def _shares(max_memory: Any) -> tuple[int, int]:
     """Part a limit between pieces that wait and the export; a default stays one that gives way."""
-    from georeader.export.memory_size import memory_bytes
+    from georeader._export.plan.memory_size import memory_bytes
 
     limit_bytes = memory_bytes(max_memory)
     canvas_bytes = int(_CANVAS_SHARE * limit_bytes)

@@ -11,13 +11,15 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader import band_attrs, geotensor_numpy, geotensor_select, pixel_attrs, window_utils
+from georeader import window_utils
+from georeader._arrays import indexing, numpy_functions, pixel_attrs
+from georeader._arrays.georeferenced import Georeferenced
+from georeader._arrays.masked_arrays import plain_pixels, split_mask
+from georeader._arrays.operators import Operators
+from georeader._core import band_attrs
+from georeader._core.sentinels import UNSAID, Unsaid
 from georeader.abstract_reader import declared_nodata, same_nodata
 from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
-from georeader.georeferenced import Georeferenced
-from georeader.geotensor_operators import Operators
-from georeader.pixels import plain_pixels, split_mask
-from georeader.unsaid import UNSAID, Unsaid
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
 
@@ -36,7 +38,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         crs: Any CRS input (EPSG code, WKT, rasterio or pyproj CRS), or None.
         fill_value_default: The value that stands for "no data", or None when every pixel is data. A bool array made
             without one has False, which only fills windows beyond the edge: all of its own pixels are data.
-        attrs: Metadata; the keys that georeader knows are in `georeader.band_attrs`.
+        attrs: Metadata; the keys that georeader knows are in `band_attrs`.
 
     Example:
         >>> import numpy as np
@@ -181,10 +183,10 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     # numpy's protocols: what an operation keeps is decided in one place, geotensor_numpy.
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **kwargs: Any) -> Any:
-        return geotensor_numpy.apply_ufunc(ufunc, method, inputs, kwargs)
+        return numpy_functions.apply_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return geotensor_numpy.apply_function(func, args, kwargs)
+        return numpy_functions.apply_function(func, args, kwargs)
 
     def __reduce__(self) -> Any:
         reduced: Any = super().__reduce__()
@@ -205,7 +207,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def copy(self, order: Any = "C") -> Any:
         """Copy pixels and metadata."""
         copied = self.values.copy(order)
-        if not geotensor_numpy.has_place(self):
+        if not numpy_functions.has_place(self):
             return copied
         mask = pixel_attrs.mask_of(self.attrs, self.shape)
         return self.like(copied, attrs=self.attrs if mask is None else {**self.attrs, "mask": mask.copy()})
@@ -217,7 +219,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
             return viewed
         if viewed.shape[-2:] != self.shape[-2:]:
             return np.asarray(viewed)
-        if geotensor_numpy.has_place(self):
+        if numpy_functions.has_place(self):
             viewed._take_fill_value(self)  # numpy sets the dtype only after __array_finalize__
         return viewed
 
@@ -275,7 +277,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         Raises:
             DtypeError: The mask is not bool.
         """
-        invalid = geotensor_numpy.equals_fill(self.values, self.nodata)
+        invalid = numpy_functions.equals_fill(self.values, self.nodata)
         attrs = band_attrs.without_encoding(self.attrs)
         mask = pixel_attrs.validity_of(attrs, self.shape)
         if mask is not None:
@@ -301,17 +303,17 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         Raises:
             IndexingError: An axis that is not there, or a spatial index that is not a slice.
         """
-        return geotensor_select.isel(self, sel)
+        return indexing.isel(self, sel)
 
     def __getitem__(self, key: Any) -> Any:
-        return geotensor_select.getitem(self, key)
+        return indexing.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         # Any index will do, since the array stays where it is; ndarray's own would ask __getitem__ for a view.
-        self.values[geotensor_select.plain_index(key)] = np.asarray(value)
+        self.values[indexing.plain_index(key)] = np.asarray(value)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.ndim <= 2 or not geotensor_numpy.has_place(self):
+        if self.ndim <= 2 or not numpy_functions.has_place(self):
             return iter(self.values)
         return (self[index] for index in range(len(self)))
 
@@ -326,19 +328,19 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         Raises:
             IndexingError: The window lies between pixels, or (``boundless=False``) outside the raster.
         """
-        return geotensor_select.read_from_window(self, window, boundless)
+        return indexing.read_from_window(self, window, boundless)
 
     def squeeze(self, axis: Any = None) -> GeoTensor:
         """Drop axes of length one before the spatial ones."""
-        return geotensor_select.squeeze(self, axis)
+        return indexing.squeeze(self, axis)
 
     def expand_dims(self, axis: int | tuple[int, ...] = 0) -> GeoTensor:
         """Add axes of length one before the spatial ones."""
-        return geotensor_select.expand_dims(self, axis)
+        return indexing.expand_dims(self, axis)
 
     def transpose(self, *axes: Any) -> GeoTensor:
         """Reorder the axes before the spatial ones, which stay last; reversed by default."""
-        return geotensor_select.transpose(self, axes)
+        return indexing.transpose(self, axes)
 
     @property
     def T(self) -> GeoTensor:  # noqa: N802 - numpy's name
@@ -354,39 +356,39 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     @classmethod
     def load_file(cls, path: Any, fs: Any = None, **options: Any) -> GeoTensor:
-        """Read a whole raster file: see `georeader.geotensor_io.load_file`."""
-        from georeader.geotensor_io import load_file
+        """Read a whole raster file: see `load_file.load_file`."""
+        from georeader._readers.load_file import load_file
 
         return load_file(path, fs=fs, **options)
 
     @classmethod
     def load_bytes(cls, bytes_read: bytes | bytearray | memoryview, **options: Any) -> GeoTensor:
-        """Read a raster file that is in memory: see `georeader.geotensor_io.load_bytes`."""
-        from georeader.geotensor_io import load_bytes
+        """Read a raster file that is in memory: see `load_file.load_bytes`."""
+        from georeader._readers.load_file import load_bytes
 
         return load_bytes(bytes_read, **options)
 
     @classmethod
     def stack(cls, geotensors: Sequence[GeoTensor]) -> GeoTensor:
         """Stack tensors of one shape and grid along a new first axis."""
-        return geotensor_select.stack(geotensors)
+        return indexing.stack(geotensors)
 
     @classmethod
     def concatenate(cls, geotensors: Sequence[GeoTensor], axis: int = 0) -> GeoTensor:
         """Join tensors of one grid along an axis that is not spatial."""
-        return geotensor_select.concatenate(geotensors, axis)
+        return indexing.concatenate(geotensors, axis)
 
     def __repr__(self) -> str:
         if "attrs" not in self.__dict__:
             return f"GeoTensor without a place\n{self.values!r}"
-        from georeader.describe import describe_grid
+        from georeader._arrays.repr import describe_grid
 
         return f"{describe_grid(self)}\n{self.values!r}"
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        from georeader.picture.html import html_of
+        from georeader._render.html import html_of
 
         return html_of(self)
 
@@ -407,7 +409,7 @@ def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:
     return nodata
 
 
-geotensor_numpy.give_plain_arrays(GeoTensor)
+numpy_functions.give_plain_arrays(GeoTensor)
 
 #: `GeoTensor.stack` and `GeoTensor.concatenate` as functions.
 stack = GeoTensor.stack

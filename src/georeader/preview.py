@@ -6,14 +6,14 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any
 
+from georeader._render.draw import PictureWish, draw
+from georeader._render.png import encode_png
+from georeader._render.stretch import check_percentiles
 from georeader.errors import OptionError
-from georeader.picture.draw import PictureWish, draw
-from georeader.picture.png import encode_png
-from georeader.picture.stretch import check_percentiles
 from georeader.rasterio_reader import RasterioReader
 
 if TYPE_CHECKING:
-    from georeader.picture.bands import BandWish
+    from georeader._render.bands import BandWish
 
 #: Longest side of a picture, in pixels.
 MAX_SIDE_DEFAULT_PX = 1024

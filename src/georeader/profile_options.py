@@ -1,6 +1,6 @@
 """Types of ``profile_arg``: its keys and their values, for editors and type checkers.
 
-What is allowed is decided in `georeader.export.options`; here the same names are written down once more, since a type
+What is allowed is decided in `plan.options`; here the same names are written down once more, since a type
 checker reads no tables. Keys and values are in lower or in upper case; any other case is understood, too, but flagged.
 """
 

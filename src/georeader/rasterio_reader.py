@@ -14,10 +14,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader.errors import IndexingError, ReadError
-from georeader.export.dtypes import check_nodata
-from georeader.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
-from georeader.file_info import (
+from georeader._arrays.georeferenced import Georeferenced
+from georeader._arrays.pixel_attrs import regrid_place
+from georeader._core.dtypes import check_nodata
+from georeader._readers.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
+from georeader._readers.file_info import (
     FileInfo,
     alpha_left_out,
     at_overview,
@@ -28,12 +29,11 @@ from georeader.file_info import (
     read_file_info,
     read_mask,
 )
-from georeader.georeferenced import Georeferenced
+from georeader._readers.opening import raster_path
+from georeader._readers.selection import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
+from georeader._storage.redaction import redact_url
+from georeader.errors import IndexingError, ReadError
 from georeader.geotensor import GeoTensor
-from georeader.pixel_attrs import regrid_place
-from georeader.reader_selection import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
-from georeader.remote.reading import raster_path
-from georeader.remote.redaction import redact_url
 from georeader.window_utils import overlap, whole_pixel_window, window_transform
 
 
@@ -183,7 +183,7 @@ class RasterioReader(Georeferenced):
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What the file says beyond pixels and place, under the keys of `georeader.band_attrs`, without the mask."""
+        """What the file says beyond pixels and place, under the keys of `band_attrs`, without the mask."""
         return self._attrs_of(self.window_focus)
 
     def _attrs_of(self, window: Window) -> dict[str, Any]:
@@ -415,12 +415,12 @@ class RasterioReader(Georeferenced):
     __copy__ = copy
 
     def __repr__(self) -> str:
-        from georeader.describe import describe_grid
+        from georeader._arrays.repr import describe_grid
 
         bands = ", ".join(name or "-" for name in self.descriptions) if any(self.descriptions) else None
         return describe_grid(self, path=self.name, bands=bands)
 
     def _repr_html_(self) -> str:
-        from georeader.picture.html import html_of
+        from georeader._render.html import html_of
 
         return html_of(self)

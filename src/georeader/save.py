@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._core.dtypes import storage_dtype
+from georeader._core.sentinels import Unsaid
+from georeader._storage.destination import Where
 from georeader.errors import GeoreferenceError, OptionError, ShapeError
-from georeader.export.dtypes import storage_dtype
 from georeader.geotensor import GeoTensor
-from georeader.unsaid import Unsaid
-from georeader.where import Where
 
 if TYPE_CHECKING:
+    from georeader._export.receipt.receipt import Receipt
     from georeader.abstract_reader import GeoData
-    from georeader.export.receipt import Receipt
     from georeader.profile_options import Engine, ProfileArg, ProfileOptions
 
     # Any object with write(bytes), too.
@@ -128,7 +128,7 @@ def save_cog(  # noqa: PLR0913
             reports its beginning and its end alone.
 
     Returns:
-        A `georeader.export.receipt.Receipt`: path, size in bytes, tiles and bytes of each level, compression ratio,
+        A `Receipt`: path, size in bytes, tiles and bytes of each level, compression ratio,
         seconds, CRC-32 of the file, statistics with ``profile_arg={"STATISTICS": "YES"}``, with ``verify`` the largest
         error of each band. It prints as one line; ``to_stac()`` makes a STAC item of it (extra ``stac``).
 
@@ -309,9 +309,9 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     """
     from rasterio.enums import ColorInterp
 
-    from georeader.export.gdal_pyramid import add_overviews
-    from georeader.export.layout import overview_factors
-    from georeader.export.spec import default_resampling
+    from georeader._export.gdal.pyramid import add_overviews
+    from georeader._export.plan.grid import overview_factors
+    from georeader._export.plan.spec import default_resampling
 
     factors = overview_factors(rst_out.height, rst_out.width, tile_size, tile_size)
     resampling = default_resampling(ColorInterp.palette in rst_out.colorinterp)
@@ -333,9 +333,9 @@ def _export(
     data_save: Raster, where: Where, kind: str, profile_arg: Any, profile: Any, blocksize: Any, *rest: Any
 ) -> Receipt:
     # Codecs, engine and sinks are imported by whoever saves, not by whoever only reads.
-    from georeader.export.pipeline import Wishes, export
-    from georeader.export.sinks.destinations import open_sink
-    from georeader.export.sinks.source_path import check_source_stays
+    from georeader._export.pipeline import Wishes, export
+    from georeader._export.sinks.opening import open_sink
+    from georeader._export.sinks.source_path import check_source_stays
 
     check_source_stays(data_save, where)
     asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
@@ -352,8 +352,8 @@ def _with_blocksize(profile: Any, blocksize: int) -> Any:
     """Return the profile with the blocksize argument in it, where one was passed: an option like any other."""
     if isinstance(blocksize, Unsaid):
         return profile
-    from georeader.export.dataset_profiles import layout_of_dataset
-    from georeader.export.option_values import TILE_SIDE_PX
+    from georeader._export.plan.dataset_profiles import layout_of_dataset
+    from georeader._export.plan.option_types import TILE_SIDE_PX
 
     side_px = TILE_SIDE_PX.of("blocksize", blocksize)
     options = {} if profile is None else profile

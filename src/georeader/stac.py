@@ -19,12 +19,12 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from georeader.caller import warn_caller
+from georeader._core.caller_warnings import warn_caller
+from georeader._core.optional_imports import import_extra
+from georeader._export.receipt.footprint import Footprint, corners, footprint_in_wgs84, union_of
+from georeader._export.receipt.receipt import Receipt
+from georeader._storage.redaction import MASK
 from georeader.errors import MetadataWarning, OptionError
-from georeader.export.receipt import Receipt
-from georeader.extras import import_extra
-from georeader.footprints import Footprint, corners, footprint_in_wgs84, union_of
-from georeader.remote.redaction import MASK
 from georeader.window_utils import pixel_to_crs
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader import GeoTensor
-from georeader.band_attrs import without_bands, without_encoding
+from georeader._core.band_attrs import without_bands, without_encoding
 from georeader.errors import DtypeError, OptionError
 from geotoolz.bands import band_index, check_bands
 from geotoolz.loading import loaded_bands

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from georeader.errors import OptionError
+from geotoolz.config import code, plain
 from geotoolz.loading import loaded
-from geotoolz.plain import code, plain
 
 #: Arguments that say by which means a file gets to its place, and may hold secrets: a configuration leaves them out.
 MEANS = ("fs", "http_headers", "progress")

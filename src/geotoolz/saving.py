@@ -8,8 +8,8 @@ from typing import Any
 
 from georeader import GeoTensor, save_cog
 from georeader.errors import OptionError
+from geotoolz.config import plain
 from geotoolz.operator import MEANS
-from geotoolz.plain import plain
 from geotoolz.run_context import Run, current_run
 
 #: What save_cog takes beyond pixels and path.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from georeader.export.tiff import BIG, CLASSIC, TagNumber, TagType, Version, type_bytes
+from georeader._tiff.directories import BIG, CLASSIC, TagNumber, TagType, Version, type_bytes
 from georeader.validation.measurement import Extent, Fault, FaultKind, FaultLog
 
 #: A chain of more directories is not followed: a pyramid has some ten.

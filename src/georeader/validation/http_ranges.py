@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from georeader.remote.failures import Failure, Failures, failure_of_answer, failure_of_network
-from georeader.remote.http_client import basic_authorization, connected, merged, requoted
-from georeader.remote.range_file import BLOCK_BYTES, RangedObject
-from georeader.remote.redaction import Redactor, redact_url, secrets_of_url
-from georeader.remote.retry import PASSING, retrying
+from georeader._storage.http_client import basic_authorization, connected, merged, requoted
+from georeader._storage.range_file import BLOCK_BYTES, RangedObject
+from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
+from georeader._storage.remote_errors import Failure, Failures, failure_of_answer, failure_of_network
+from georeader._storage.retry import PASSING, retrying
 
 #: Redirects are followed so often.
 REDIRECTS = 5

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from georeader.jsonable import to_jsonable
+from georeader._core.jsonable import to_jsonable
+from georeader.validation.formatting import bytes_text, count_text
 from georeader.validation.measurement import Directory, Measurement, RoleKind
-from georeader.validation.words import bytes_text, count_text
 
 #: So many bands are told one by one.
 BANDS_SHOWN = 8

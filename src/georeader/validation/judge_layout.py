@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.export.file_layout import LEADER_BYTES, TRAILER_BYTES
-from georeader.validation.frames import frames_of
+from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader.validation.measurement import Directory, Measurement, RoleKind
 from georeader.validation.problems import Problem, and_more, error, tile_title, warning
+from georeader.validation.tile_framing import frames_of
 
 #: Up to this size a raster needs neither tiles nor overviews (GDAL's and rio-cogeo's validators).
 SMALL_PX = 512

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from georeader.export.codecs import PREDICTED_CODECS
+from georeader._codecs import PREDICTED_CODECS
 from georeader.validation.measurement import Directory, Measurement, RoleKind
 from georeader.validation.pixel_layout import CHUNKY, PHOTOMETRICS, PixelLayout
 from georeader.validation.problems import Problem, error, warning

@@ -10,17 +10,17 @@ from enum import Enum
 
 import numpy as np
 
-from georeader.export.tiff import TagNumber
-from georeader.remote.range_file import RangedObject
+from georeader._storage.range_file import RangedObject
+from georeader._tiff.directories import TagNumber
 from georeader.validation.directories import Header, Read, read_directories, read_header
 from georeader.validation.extents import TileTable, overlapping, structure_of, tile_table, touching
-from georeader.validation.frames import frames_of
-from georeader.validation.ghost import read_ghost
+from georeader.validation.ghost_area import read_ghost
+from georeader.validation.ifd_roles import roles_of
 from georeader.validation.measurement import Directory, FaultLog, Ghost, Measurement
-from georeader.validation.roles import roles_of
 from georeader.validation.source import ByteSource
 from georeader.validation.tag_values import MAX_TILES, TagReader, read_layout, read_tiles
 from georeader.validation.tile_checks import Checked, check_tiles
+from georeader.validation.tile_framing import frames_of
 from georeader.validation.viewer import viewer_cost
 
 #: Longer reads of the header do not go by blocks that are kept.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from georeader.export.codecs import CODECS
+from georeader._codecs import CODECS
 
 #: Compression's values with names: the project's codecs, and what else libtiff and GDAL know.
 COMPRESSIONS: Mapping[int, str] = {

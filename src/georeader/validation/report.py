@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from georeader.validation.formatting import bytes_text, count_text
 from georeader.validation.measurement import Measurement
 from georeader.validation.problems import Problem, Severity
-from georeader.validation.words import bytes_text, count_text
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from georeader._storage.redaction import redact_url
 from georeader.rasterio_reader import RasterioReader
-from georeader.remote.redaction import redact_url
 from georeader.validation.info_report import Info, Place
 from georeader.validation.judge import judge
 from georeader.validation.measure import Tiles, measure

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, BinaryIO, Protocol
 
+from georeader._readers.opening import RasterPath, raster_path
+from georeader._storage.filesystems import filesystem_of
+from georeader._storage.obstores import make_store
+from georeader._storage.range_file import RangedObject
+from georeader._storage.redaction import redact_url
+from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, ReadError
-from georeader.remote.address import Address, local_path_of, parse_address
-from georeader.remote.filesystems import filesystem_of
-from georeader.remote.obstores import make_store
-from georeader.remote.range_file import RangedObject
-from georeader.remote.reading import RasterPath, raster_path
-from georeader.remote.redaction import redact_url
 from georeader.validation.http_ranges import open_ranges
 
 
@@ -124,7 +124,7 @@ class RemoteBytes:
 
 
 class ContainedBytes:
-    """A `ByteSource`: what `georeader.remote.reading` opens for GDAL."""
+    """A `ByteSource`: what `georeader._readers.opening` opens for GDAL."""
 
     is_local = False
 

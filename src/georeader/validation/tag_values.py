@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.export.codecs.lerc import PARAMETERS_TAG
-from georeader.export.tiff import TagNumber, TagType
+from georeader._codecs.lerc import PARAMETERS_TAG
+from georeader._tiff.directories import TagNumber, TagType
 from georeader.validation.directories import Entry, Header, RawDirectory, Read
 from georeader.validation.measurement import Fault, FaultKind, FaultLog
 from georeader.validation.pixel_layout import CHUNKY, PLANAR, PixelLayout

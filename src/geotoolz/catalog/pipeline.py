@@ -13,16 +13,16 @@ from functools import partial
 from typing import Any
 
 from georeader import RasterioReader
+from georeader._core.progress import check_progress
+from georeader._storage.local_folders import remove_empty
+from georeader._storage.redaction import Redactor, secrets_of_url
 from georeader.errors import OptionError
-from georeader.progress import check_progress
-from georeader.remote.local_folders import remove_empty
-from georeader.remote.redaction import Redactor, secrets_of_url
-from geotoolz.catalog.crew import Crew
 from geotoolz.catalog.plan import RowPlan, check_paths, plan_row
+from geotoolz.catalog.process_row import Job, work_on
+from geotoolz.catalog.progress import telling
 from geotoolz.catalog.result import Outcome, RowResult
 from geotoolz.catalog.rows import read_rows
-from geotoolz.catalog.telling import telling
-from geotoolz.catalog.work import Job, work_on
+from geotoolz.catalog.worker_pool import Crew
 from geotoolz.catalog.workers import ProcessWorker, ThreadWorker, check_interpreter
 from geotoolz.operator import Operator
 from geotoolz.run_context import Run

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from georeader._storage.local_folders import local_path, resolved
+from georeader._storage.redaction import redact_url
 from georeader.errors import GeoreaderError
-from georeader.remote.local_folders import local_path, resolved
-from georeader.remote.redaction import redact_url
 from geotoolz.errors import RowError
 from geotoolz.operator import Operator, Output
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from georeader._core.optional_imports import import_extra
+from georeader._storage.filesystems import environment_options
+from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
 from georeader.errors import OptionError, ReadError
-from georeader.extras import import_extra
-from georeader.remote.filesystems import environment_options
-from georeader.remote.redaction import Redactor, redact_url, secrets_of_url
 from geotoolz.catalog.stac_rows import feature_row, is_feature, is_stac_object, object_rows
 from geotoolz.errors import RowError
 

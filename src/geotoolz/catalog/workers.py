@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any
 
 from georeader.errors import OptionError
-from geotoolz.catalog.crew import PATIENCE_SECONDS
 from geotoolz.catalog.plan import RowPlan
+from geotoolz.catalog.process_row import Job, work_on
 from geotoolz.catalog.result import Outcome
-from geotoolz.catalog.work import Job, work_on
+from geotoolz.catalog.worker_pool import PATIENCE_SECONDS
 from geotoolz.errors import WorkerError
 from geotoolz.run_context import Run
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from georeader import GeoTensor
-from georeader.remote.local_folders import folders_made, lies_in, local_path
-from georeader.remote.redaction import redact_url
+from georeader._storage.local_folders import folders_made, lies_in, local_path
+from georeader._storage.redaction import redact_url
 from geotoolz.catalog.template import Template, read_template, template_text
 from geotoolz.errors import RowError
 from geotoolz.loading import ROW_KEY

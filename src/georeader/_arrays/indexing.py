@@ -1,0 +1,290 @@
+"""Selections from GeoTensors, and stacks of them: each result's transform follows its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from georeader._arrays import pixel_attrs
+from georeader._arrays.numpy_functions import check_common_grid, has_place, holds
+from georeader._core import band_attrs
+from georeader._core.caller_warnings import warn_caller
+from georeader.abstract_reader import same_nodata
+from georeader.errors import GeoreferenceError, IndexingError, MetadataWarning, NodataError, ShapeError
+from georeader.window_utils import overlap, regrid, whole_pixel_window, window_transform
+
+if TYPE_CHECKING:
+    from georeader.geotensor import GeoTensor
+
+
+def slice_transform(transform: Affine, rows: slice, columns: slice, shape: tuple[int, int]) -> Affine:
+    """Give the transform of ``array[rows, columns]``, steps and negative steps included.
+
+    A step of n makes pixels n times as large, each beginning where the picked one does; a step of -1
+    mirrors the axis.
+
+    Args:
+        transform: Transform of the whole array.
+        rows: Any numpy slice along rows.
+        columns: Any numpy slice along columns.
+        shape: (rows, columns) of the whole array.
+    """
+    row, _, row_step = rows.indices(shape[0])
+    column, _, column_step = columns.indices(shape[1])
+    return regrid(transform, column + (column_step < 0), row + (row_step < 0), column_step, row_step)
+
+
+def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
+    """Select by axis name; see `GeoTensor.isel`."""
+    for name in sel:
+        if name not in tensor.dims:
+            raise IndexingError(f"axis {name!r} is not there; this GeoTensor has {', '.join(tensor.dims)}")
+    rows, columns = (_spatial_slice(name, sel.get(name, slice(None))) for name in ("y", "x"))
+    leading = tuple(_plane_index(name, sel.get(name, slice(None))) for name in tensor.dims[:-2])
+    values = tensor.values[(*leading, rows, columns)]
+    transform = slice_transform(tensor.transform, rows, columns, tensor.shape[-2:])
+    planes = _planes(tensor)[leading]
+    kept = pixel_attrs.hide_more(_attrs_of(tensor, planes), _alpha_left_out(tensor, planes), tensor.shape)
+    attrs = pixel_attrs.select_pixels(kept, rows, columns, tensor.shape)
+    return tensor.like(values, transform=transform, attrs=attrs)
+
+
+def _alpha_left_out(tensor: GeoTensor, planes: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Return the mask of an alpha band that a selection leaves out; None if it leaves out none."""
+    interps = tensor.attrs.get("colorinterp")
+    if tensor.ndim != 3 or not isinstance(interps, (list, tuple)) or len(interps) != tensor.count:
+        return None
+    names = [str(getattr(interp, "name", interp)) for interp in interps]
+    alpha = names.index("alpha") if "alpha" in names else None
+    if alpha is None or planes.size == 0 or alpha in planes:
+        return None
+    return np.asarray(tensor.values[alpha] != 0)
+
+
+def _planes(tensor: GeoTensor) -> NDArray[Any]:
+    """Give the band number of each (row, column) plane, in the shape of the axes before the spatial ones."""
+    bands = np.arange(tensor.count) if tensor.ndim > 2 else np.zeros((), dtype=int)
+    return np.broadcast_to(bands, tensor.shape[:-2])
+
+
+def _attrs_of(tensor: GeoTensor, planes: NDArray[Any]) -> dict[str, Any]:
+    """Give the metadata of a selection or rearrangement of a tensor's planes: each band's entries follow it.
+
+    Where the new band axis is not one of bands (a time axis beside several bands), they can't.
+    """
+    planes = np.atleast_1d(planes)
+    if planes.ndim == 2 and (len(planes) == 0 or (planes != planes[0]).any()):
+        return band_attrs.without_bands(tensor.attrs)
+    bands = planes[0] if planes.ndim == 2 else planes
+    return band_attrs.select_bands(tensor.attrs, tensor.count, bands.tolist())
+
+
+def _plane_index(name: str, index: Any) -> Any:
+    """Check an index of the axis "band" or "time": what it leaves has at most that axis."""
+    if isinstance(index, slice):
+        return index
+    array = np.asarray(index)
+    if array.ndim > 1 or (array.dtype == bool and array.ndim == 0):
+        raise IndexingError(
+            f"axis {name!r} takes an integer, a slice or a flat list of integers or booleans, not {_describe(index)}; "
+            "use .values[...] for other indices"
+        )
+    if array.size == 0:
+        return array.astype(int)
+    if array.dtype.kind not in "iub":
+        raise IndexError(f"axis {name!r} takes integers, slices and lists of them, not {_describe(index)}")
+    return int(array) if array.ndim == 0 else array
+
+
+def _describe(index: Any) -> str:
+    if isinstance(index, np.ndarray) and index.ndim:
+        return f"an array of shape {index.shape}"
+    return repr(index)
+
+
+def _spatial_slice(name: str, index: Any) -> slice:
+    if not isinstance(index, slice):
+        raise IndexingError(
+            f"axis {name!r} takes slices only (got {_describe(index)}), so that the result keeps rows and columns; "
+            "use .values[...] for single rows, columns or pixels"
+        )
+    return index
+
+
+def plain_index(key: Any) -> Any:
+    """Give an index without GeoTensors in it (masks are), for plain arrays."""
+    if isinstance(key, tuple):
+        return tuple(plain_index(one) for one in key)
+    return np.asarray(key) if isinstance(key, np.ndarray) else key
+
+
+def getitem(tensor: GeoTensor, key: Any) -> Any:
+    """``tensor[key]``: slices keep the place; a mask of the tensor's shape gives a plain array.
+
+    Raises:
+        IndexingError: ``None`` or ``...`` in the key, a spatial index that is not a slice, or a mask of another shape.
+    """
+    if not has_place(tensor):
+        return tensor.values[plain_index(key)]
+    keys = key if isinstance(key, tuple) else (key,)
+    if len(keys) == 1 and isinstance(keys[0], np.ndarray) and keys[0].dtype == bool and keys[0].ndim > 1:
+        return _masked(tensor, keys[0])
+    if any(one is None for one in keys):
+        raise IndexingError("adding an axis by None is not possible in a GeoTensor; use expand_dims(axis)")
+    if any(one is Ellipsis for one in keys):
+        raise IndexingError("'...' is not possible in a GeoTensor; name each axis, use isel(), or index .values")
+    if len(keys) > tensor.ndim:
+        raise IndexingError(f"{len(keys)} indices for {tensor.ndim} axes ({', '.join(tensor.dims)})")
+    return isel(tensor, dict(zip(tensor.dims, keys, strict=False)))
+
+
+def _masked(tensor: GeoTensor, mask: NDArray[np.bool_]) -> NDArray[Any]:
+    if mask.shape != tensor.shape:
+        raise IndexingError(
+            f"a mask of shape {mask.shape} does not fit a GeoTensor of shape {tensor.shape}; "
+            "use .values[..., mask] to apply a (row, column) mask to each band"
+        )
+    if has_place(mask):
+        check_common_grid([tensor, cast("GeoTensor", mask)], "gt[mask]")
+    return tensor.values[np.asarray(mask)]
+
+
+def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoTensor:
+    """Give the pixels of a window; see `GeoTensor.read_from_window`."""
+    window = whole_pixel_window(window)
+    source, target = overlap(window, tensor.height, tensor.width)
+    transform = window_transform(window, tensor.transform)
+    inside = tensor.values[(..., *source)]
+    attrs = pixel_attrs.select_window(tensor.attrs, window, tensor.shape)
+    if inside.shape[-2:] == (window.height, window.width):
+        return tensor.like(inside, transform=transform, attrs=attrs)
+    if not boundless:
+        if 0 in inside.shape[-2:]:
+            raise IndexingError(f"{window} lies outside the raster of {tensor.height} x {tensor.width} pixels")
+        return isel(tensor, {"y": source[0], "x": source[1]})
+    fill = 0 if tensor.fill_value_default is None else tensor.fill_value_default
+    if not holds(tensor.dtype, fill):
+        raise NodataError(
+            f"{window} reaches outside the raster, where the pixels would be fill_value_default={fill}, which "
+            f"{tensor.dtype} can't hold; set another fill_value_default, or pass boundless=False"
+        )
+    padded = np.full((*tensor.shape[:-2], window.height, window.width), fill, dtype=tensor.dtype)
+    padded[(..., *target)] = inside
+    return tensor.like(padded, transform=transform, attrs=attrs)
+
+
+def _not_spatial(axis: int, ndim: int, what: str) -> int:
+    position = axis + ndim if axis < 0 else axis
+    if not 0 <= position < ndim - 2:
+        raise IndexingError(f"{what}: axis {axis} is spatial or not there; the last two axes stay (row, column)")
+    return position
+
+
+def squeeze(tensor: GeoTensor, axis: Any) -> GeoTensor:
+    """Drop axes of length one before the spatial ones."""
+    if axis is None:
+        axes = tuple(one for one in range(tensor.ndim - 2) if tensor.shape[one] == 1)
+    else:
+        given = axis if isinstance(axis, tuple) else (axis,)
+        axes = tuple(_not_spatial(one, tensor.ndim, "squeeze") for one in given)
+    values = np.squeeze(tensor.values, axis=axes)
+    return tensor.like(values, attrs=_attrs_of(tensor, np.squeeze(_planes(tensor), axis=axes)))
+
+
+def expand_dims(tensor: GeoTensor, axis: int | tuple[int, ...]) -> GeoTensor:
+    """Add axes of length one before the spatial ones."""
+    given = axis if isinstance(axis, tuple) else (axis,)
+    axes = tuple(_not_spatial(one, tensor.ndim + len(given), "expand_dims") for one in given)
+    values = np.expand_dims(tensor.values, axes)
+    if values.ndim > 4:
+        raise ShapeError(f"expand_dims: {values.shape} would have {values.ndim} dimensions; 2 to 4 are possible")
+    return tensor.like(values, attrs=_attrs_of(tensor, np.expand_dims(_planes(tensor), axes)))
+
+
+def transpose(tensor: GeoTensor, axes: tuple[Any, ...]) -> GeoTensor:
+    """Reorder the axes before the spatial ones."""
+    ndim = tensor.ndim
+    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], Sequence)):
+        axes = tuple(axes[0] or ())
+    order = axes or (*reversed(range(ndim - 2)), ndim - 2, ndim - 1)
+    values = tensor.values.transpose(order)
+    order = tuple(one % ndim for one in order)
+    if order[-2:] != (ndim - 2, ndim - 1):
+        raise IndexingError(f"transpose{order}: the last two axes stay (row, column); transpose .values to swap them")
+    return tensor.like(values, attrs=_attrs_of(tensor, _planes(tensor).transpose(order[:-2])))
+
+
+def _check_alike(geotensors: Sequence[GeoTensor], what: str) -> None:
+    if len(geotensors) == 0:
+        raise ShapeError(f"{what}: the list of GeoTensors is empty")
+    first = geotensors[0]
+    for position, other in enumerate(geotensors[1:], start=1):
+        if not first.same_extent(other):
+            raise GeoreferenceError(
+                f"{what}: element {position} lies on another grid than element 0 "
+                f"({tuple(other.shape[-2:])} at {tuple(other.transform[:6])} in {other.crs}, not "
+                f"{tuple(first.shape[-2:])} at {tuple(first.transform[:6])} in {first.crs})"
+            )
+        a, b = first.fill_value_default, other.fill_value_default
+        if not same_nodata(a, b):
+            raise GeoreferenceError(
+                f"{what}: element {position} has fill_value_default {b}, element 0 has {a}; bring them to one value"
+            )
+
+
+def stack(geotensors: Sequence[GeoTensor]) -> GeoTensor:
+    """Stack along a new first axis: (row, column) tensors become bands, (band, row, column) ones times."""
+    geotensors = list(geotensors)
+    _check_alike(geotensors, "stack")
+    first = geotensors[0]
+    shapes = {tensor.shape for tensor in geotensors}
+    if len(shapes) > 1:
+        raise ShapeError(f"stack: the GeoTensors differ in shape: {sorted(shapes)}")
+    merge = band_attrs.merge_bands if first.ndim == 2 else band_attrs.merge_times
+    attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "stack")
+    return _joined(np.stack([tensor.values for tensor in geotensors]), geotensors, attrs)
+
+
+def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
+    """Join along an axis that is not spatial."""
+    geotensors = list(geotensors)
+    _check_alike(geotensors, "concatenate")
+    first = geotensors[0]
+    position = _not_spatial(axis, first.ndim, "concatenate")
+    try:
+        joined = np.concatenate([tensor.values for tensor in geotensors], axis=position)
+    except ValueError as error:
+        shapes = [tensor.shape for tensor in geotensors]
+        raise ShapeError(f"concatenate: the GeoTensors differ in shape beyond axis {axis}: {shapes}") from error
+    merge = band_attrs.merge_bands if position == first.ndim - 3 else band_attrs.merge_times
+    attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "concatenate")
+    return _joined(joined, geotensors, attrs)
+
+
+def _joined(values: NDArray[Any], geotensors: Sequence[GeoTensor], attrs: dict[str, Any]) -> GeoTensor:
+    """Return the pixels of several tensors as one; its fill value was given if that of each was."""
+    numbers = [tensor for tensor in geotensors if tensor.dtype.kind != "b"] or geotensors
+    result = numbers[0].like(values, attrs=attrs)
+    if any(tensor.fill_value_given_as is None for tensor in numbers):
+        result.fill_value_given_as = None
+    return result
+
+
+def _common_pixels(attrs: dict[str, Any], geotensors: Sequence[GeoTensor], what: str) -> dict[str, Any]:
+    """Keep what is said of pixels where all tensors of a stack agree; a mask has no bands and no times."""
+    said = [tensor.attrs for tensor in geotensors]
+    kept = pixel_attrs.without_contradictions(attrs, said)
+    shape = geotensors[0].shape
+    if pixel_attrs.have_one_mask(said, shape):
+        return kept
+    warn_caller(
+        f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, give its pixels "
+        "fill_value_default first, as in gt[gt.invalidmask()] = gt.fill_value_default",
+        MetadataWarning,
+    )
+    return kept if pixel_attrs.mask_of(kept, shape) is None else pixel_attrs.with_mask(kept, None)

@@ -1,0 +1,334 @@
+"""Georeferencing of the results of numpy operations on GeoTensors.
+
+numpy hands ufuncs and functions over through NEP 13 (``__array_ufunc__``) and NEP 18
+(``__array_function__``). The operation runs on plain arrays; its result becomes a GeoTensor again where
+each of its pixels still is the pixel of the same row and column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import NDArray
+
+from georeader._arrays import pixel_attrs
+from georeader._core import band_attrs
+from georeader.errors import GeoreferenceError, IndexingError
+
+if TYPE_CHECKING:
+    from georeader.geotensor import GeoTensor
+
+#: Functions that give one value a pixel, where it was.
+_ELEMENTWISE = frozenset(
+    {
+        np.where, np.nan_to_num, np.round, np.around, np.real, np.imag, np.angle, np.isclose, np.interp,
+        np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.select, np.clip, np.digitize,
+    }
+)  # fmt: skip
+
+#: Functions that reduce along ``axis``, with that argument's position.
+_REDUCTIONS = {
+    np.sum: 1, np.prod: 1, np.mean: 1, np.std: 1, np.var: 1, np.min: 1, np.max: 1, np.ptp: 1,
+    np.median: 1, np.percentile: 2, np.quantile: 2, np.any: 1, np.all: 1, np.count_nonzero: 1,
+    np.nansum: 1, np.nanprod: 1, np.nanmean: 1, np.nanstd: 1, np.nanvar: 1, np.nanmin: 1,
+    np.nanmax: 1, np.nanmedian: 1, np.nanpercentile: 2, np.nanquantile: 2,
+    np.argmax: 1, np.argmin: 1, np.nanargmax: 1, np.nanargmin: 1,
+}  # fmt: skip
+
+#: Functions that GeoTensor has as methods of its own.
+_METHODS = {np.squeeze: "squeeze", np.expand_dims: "expand_dims", np.transpose: "transpose"}
+if hasattr(np, "astype"):  # numpy 2.1
+    _METHODS[np.astype] = "astype"
+
+#: ndarray's methods that move, merge or pick pixels: they give plain arrays.
+_PLAIN_METHODS = (
+    "ravel", "flatten", "reshape", "swapaxes", "take", "repeat", "compress", "diagonal", "choose",
+    "argsort", "argpartition", "cumsum", "cumprod", "trace", "dot", "nonzero", "searchsorted",
+)  # fmt: skip
+
+
+#: ndarray's methods that sort in place, with the position of their ``axis``.
+_SORTS = {"sort": 0, "partition": 1}
+
+
+def give_plain_arrays(cls: type) -> None:
+    """Give a GeoTensor class the array methods that numpy would run without asking about the place."""
+    for name in _PLAIN_METHODS:
+        setattr(cls, name, _plain_method(name))
+    for name, position in _SORTS.items():
+        setattr(cls, name, _sort_method(name, position))
+    for name, function in (("argmax", np.argmax), ("argmin", np.argmin)):
+        setattr(cls, name, _reduction_method(name, function))
+    cls.flat = property(  # type: ignore[attr-defined]
+        lambda self: self.values.flat,
+        lambda self, new_values: self.values.__setattr__("flat", np.asarray(new_values)),
+        doc="``ndarray.flat``; slices of it are plain numpy arrays.",
+    )
+
+
+def _plain_method(name: str) -> Any:
+    def method(self: GeoTensor, *args: Any, **kwargs: Any) -> Any:
+        _refuse_output(kwargs.get("out"), name)
+        return getattr(self.values, name)(*_unwrap(args), **_unwrap(kwargs))
+
+    method.__name__ = name
+    method.__doc__ = f"``ndarray.{name}``, as a plain numpy array: its pixels no longer lie on the grid."
+    return method
+
+
+def _sort_method(name: str, position: int) -> Any:
+    def method(self: GeoTensor, *args: Any, **kwargs: Any) -> None:
+        axis = kwargs.get("axis", args[position] if len(args) > position else -1)
+        if has_place(self) and _touches_space(axis, self.ndim):
+            raise IndexingError(
+                f"{name}() in place along rows or columns would move each pixel away from its place; "
+                f"use np.{name}(gt, axis=...) for a plain array"
+            )
+        getattr(self.values, name)(*args, **kwargs)
+        if has_place(self) and _touches_bands(axis, self.ndim):
+            self.attrs = band_attrs.without_bands(self.attrs)
+
+    method.__name__ = name
+    method.__doc__ = f"``ndarray.{name}``, in place, along an axis before the spatial ones."
+    return method
+
+
+def _reduction_method(name: str, function: Any) -> Any:
+    def method(self: GeoTensor, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
+        return function(self, axis=axis, out=out, keepdims=keepdims)
+
+    method.__name__ = name
+    method.__doc__ = f"``ndarray.{name}``; a GeoTensor when the axis is not spatial."
+    return method
+
+
+def holds(dtype: np.dtype[Any], number: Any) -> bool:
+    """Tell whether an array of this dtype can hold the number; a float may round it, but not make it infinite."""
+    if dtype.kind not in "biuf":
+        return True
+    if isinstance(number, complex):
+        return number.imag == 0 and holds(dtype, number.real)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return not math.isfinite(number) or bool(np.isfinite(dtype.type(number)))
+    if not math.isfinite(number) or number != int(number):
+        return False
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return bool(low <= int(number) <= high)
+
+
+def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
+    """Tell where ``values`` are the fill value; NaN equals NaN, and a fill that the dtype can't hold is nowhere.
+
+    Args:
+        values: Any numeric or boolean array.
+        fill: A number, or None for "no pixel".
+    """
+    number = fill.item() if isinstance(fill, np.generic) else fill
+    if number is None or not holds(values.dtype, number):
+        return np.zeros(values.shape, dtype=bool)
+    if number != number:  # NaN
+        return np.asarray(np.isnan(values))
+    if values.dtype.kind in "biu":
+        return np.asarray(values == int(number.real))
+    return np.asarray(values == values.dtype.type(number.real if values.dtype.kind == "f" else number))
+
+
+def has_place(array: Any) -> bool:
+    """Tell whether this is a GeoTensor that still knows where it lies."""
+    from georeader.geotensor import GeoTensor
+
+    return isinstance(array, GeoTensor) and "attrs" in array.__dict__
+
+
+def _tensors(arguments: Iterable[Any]) -> list[GeoTensor]:
+    found: list[GeoTensor] = []
+    for argument in arguments:
+        if isinstance(argument, (tuple, list)):
+            found.extend(_tensors(argument))
+        elif has_place(argument):
+            found.append(argument)
+    return found
+
+
+def _unwrap(argument: Any) -> Any:
+    from georeader.geotensor import GeoTensor
+
+    if isinstance(argument, GeoTensor):
+        return np.asarray(argument)
+    if type(argument) in (tuple, list):
+        return type(argument)(_unwrap(item) for item in argument)
+    if type(argument) is dict:
+        return {key: _unwrap(value) for key, value in argument.items()}
+    return argument
+
+
+def check_common_grid(tensors: list[GeoTensor], what: str) -> None:
+    """Ask that GeoTensors lie on one grid.
+
+    Raises:
+        GeoreferenceError: They do not; the message begins with ``what``.
+    """
+    for other in tensors[1:]:
+        first = tensors[0]
+        if not first.same_extent(other):
+            raise GeoreferenceError(
+                f"{what}: the two GeoTensors lie on different grids "
+                f"({tuple(first.shape[-2:])} at {tuple(first.transform[:6])} in {first.crs} and "
+                f"{tuple(other.shape[-2:])} at {tuple(other.transform[:6])} in {other.crs}); "
+                "bring one to the other's grid first, or use .values to compare numbers alone"
+            )
+
+
+def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[GeoTensor]) -> Any:
+    """Return the result at the template's place, with the metadata of its bands while they are the same bands.
+
+    Its pixels are valid where those of all ``sources`` are. Arrays of other types, such as masked arrays, are returned
+    unchanged.
+    """
+    if type(result) is not np.ndarray or result.ndim not in (2, 3, 4):
+        return result
+    attrs = band_attrs.without_encoding(template.attrs)
+    bands = 1 if result.ndim == 2 else result.shape[-3]
+    if bands != template.count or not keeps_bands:
+        attrs = band_attrs.without_bands(attrs)
+    else:
+        attrs = _with_common_names(attrs, sources)
+    attrs = pixel_attrs.join(attrs, [source.attrs for source in sources], result.shape)
+    return template.like(result, attrs=attrs)
+
+
+def _with_common_names(attrs: dict[str, Any], sources: list[GeoTensor]) -> dict[str, Any]:
+    """Keep the names of bands only where all tensors agree; a bool mask among numbers is not compared."""
+    named = [source for source in sources if source.dtype.kind != "b"] or sources
+    return band_attrs.without_other_names(attrs, [(source.attrs, source.count) for source in named])
+
+
+def _touches(axis: Any, ndim: int, first: int) -> bool:
+    """Tell whether any of the axes is ``first``, counted from the end, or lies behind it; None means all axes."""
+    if axis is None:
+        return True
+    if isinstance(axis, list):
+        axis = tuple(axis)
+    return any(one >= ndim + first for one in normalize_axis_tuple(axis, ndim))
+
+
+def _touches_space(axis: Any, ndim: int) -> bool:
+    return _touches(axis, ndim, -2)
+
+
+def _touches_bands(axis: Any, ndim: int) -> bool:
+    return _touches(axis, ndim, -3)
+
+
+def _template(tensors: list[GeoTensor]) -> GeoTensor:
+    """Pick the tensor whose metadata the result has: rather pixels than a mask, rather more bands than fewer."""
+    return max(tensors, key=lambda tensor: (tensor.dtype.kind != "b", tensor.ndim))
+
+
+def _refuse_output(out: Any, what: str) -> None:
+    """Keep numbers that leave the grid out of a GeoTensor, which would say that they lie on it."""
+    if _tensors([out]):
+        raise GeoreferenceError(f"{what}: the result leaves the grid; give a plain array as out=, not a GeoTensor")
+
+
+def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:
+    """Update the metadata after in-place arithmetic: no old scale and colours; valid where all sources are."""
+    if has_place(target):
+        attrs = band_attrs.without_encoding(target.attrs)
+        if any(source is target for source in sources):
+            attrs = _with_common_names(attrs, sources)
+        target.attrs = pixel_attrs.join(attrs, [source.attrs for source in sources], target.shape)
+    return target
+
+
+def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a ufunc and give its result its place back (NEP 13).
+
+    Raises:
+        GeoreferenceError: The GeoTensors lie on different grids, or the result does.
+    """
+    what = f"np.{ufunc.__name__}"
+    out = kwargs.get("out") or ()
+    axis, ndim = kwargs.get("axis", 0), np.ndim(inputs[0])
+    along_axis = method in ("reduce", "accumulate")
+    if method == "at":
+        _finish_output(inputs[0], _tensors(inputs[:1]))
+    stays = method == "__call__" or (along_axis and not _touches_space(axis, ndim))
+    # A generalised ufunc, such as matmul, mixes the pixels of its core axes.
+    if ufunc.signature is not None or not stays:
+        _refuse_output(out, what)
+        return getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
+    tensors = _tensors((*inputs, *out, kwargs.get("where")))
+    check_common_grid(tensors, what)
+    result = getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
+    if result is NotImplemented or not tensors:
+        return result
+    template = inputs[0] if along_axis and has_place(inputs[0]) else _template(tensors)
+    keeps_bands = not along_axis or not _touches_bands(axis, ndim)
+    # Where only some pixels are written, the others are those of the output.
+    sources = _tensors(inputs) if kwargs.get("where", True) is True else tensors
+    results = result if isinstance(result, tuple) else (result,)
+    finished = tuple(
+        _finish_output(target, sources) if target is not None else _on_grid(one, template, keeps_bands, what, sources)
+        for one, target in zip(results, out or (None,) * len(results), strict=True)
+    )
+    return finished if isinstance(result, tuple) else finished[0]
+
+
+def _on_grid(result: Any, template: GeoTensor, keeps_bands: bool, what: str, sources: list[GeoTensor]) -> Any:
+    if isinstance(result, np.ndarray) and result.shape[-2:] != template.shape[-2:]:
+        raise GeoreferenceError(
+            f"{what}: the result would be {result.shape[-2:]} (rows, columns) where the GeoTensor is "
+            f"{tuple(template.shape[-2:])}; use .values for arithmetic that changes the grid"
+        )
+    return _wrap(result, template, keeps_bands, sources)
+
+
+def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a numpy function and give its result its place back where it has one (NEP 18).
+
+    Raises:
+        GeoreferenceError: The GeoTensors of an elementwise function lie on different grids, or ``out``
+            is a GeoTensor and the result does not lie on its grid.
+    """
+    if func in _METHODS and args and has_place(args[0]):
+        return getattr(args[0], _METHODS[func])(*args[1:], **kwargs)
+    tensors = _tensors((*args, *kwargs.values()))
+    keeps_bands = stays = func in _ELEMENTWISE
+    if func in _REDUCTIONS and tensors:
+        position = _REDUCTIONS[func]
+        axis = kwargs.get("axis", args[position] if len(args) > position else None)
+        ndim = np.ndim(args[0] if args else tensors[0])
+        stays, keeps_bands = not _touches_space(axis, ndim), not _touches_bands(axis, ndim)
+    out = kwargs.get("out")
+    if stays:
+        check_common_grid(tensors, f"np.{func.__name__}")
+    else:
+        _refuse_output(out, f"np.{func.__name__}")
+    result = func(*_unwrap(args), **_unwrap(kwargs))
+    if out is not None:
+        return _finish_output(out, _tensors([value for name, value in kwargs.items() if name != "out"] + [*args]))
+    if not stays or not tensors or not isinstance(result, np.ndarray) or not kwargs.get("subok", True):
+        return result
+    template = _template(tensors)
+    if result.shape[-2:] != template.shape[-2:]:
+        return result
+    wrapped = _wrap(result, template, keeps_bands, tensors)
+    return _with_chosen_mask(wrapped, *args) if func is np.where and has_place(wrapped) else wrapped
+
+
+def _with_chosen_mask(result: GeoTensor, condition: Any, *choices: Any) -> GeoTensor:
+    """``np.where``: a pixel is valid where its condition is known and what was chosen is valid, in each band."""
+    known, *masks = [
+        pixel_attrs.mask_of(one.attrs, result.shape) if has_place(one) else None for one in (condition, *choices)
+    ]
+    if all(mask is None for mask in masks):
+        return result
+    valid = np.where(np.asarray(condition), *(True if mask is None else mask for mask in masks))
+    mask = np.asarray(np.broadcast_to(valid, result.shape).reshape(-1, *result.shape[-2:]).all(axis=0))
+    return result.like(result, attrs=pixel_attrs.with_mask(result.attrs, mask if known is None else mask & known))

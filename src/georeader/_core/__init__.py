@@ -1,0 +1,1 @@
+"""Sentinels, dtypes, band attributes, progress, threads and optional imports: what depends on nothing else."""

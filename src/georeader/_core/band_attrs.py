@@ -1,0 +1,196 @@
+"""The entries of ``attrs`` that georeader knows, and how they follow the bands.
+
+===============  ==========================================================================
+key              value
+===============  ==========================================================================
+``descriptions`` one name or None per band
+``scales``       one factor per band: physical value = stored value * scale + offset
+``offsets``      one summand per band
+``units``        one unit name or None per band
+``colorinterp``  one GDAL colour interpretation name per band ("red", "alpha", ...)
+``band_tags``    metadata of each band: one {key: text} per band
+``colormap``     colour table of a one-band raster: {pixel value: (red, green, blue, alpha)}
+``photometric``  "MINISWHITE" where the first band's smallest value is shown white
+``nbits``        bits of its samples, where they are fewer than the dtype's: 1 to 7, or 9 to 15
+``tags``         file-level metadata, str to str
+``namespaces``   file-level metadata of other domains of GDAL's: {domain: {key: text}}
+``band_namespaces``  the same of each band: one such mapping per band
+``attribute_tables`` GDAL's XML of a raster attribute table, or None, per band
+``acquired``     `datetime.datetime`: when the pixels were taken, for receipts and STAC items
+``mask``         (row, column) bool array of the raster's size: True where the pixels are valid
+``gcps``         `georeader.ground_control.GroundControlPoints`, or rasterio's (points, crs)
+``rpcs``         `rasterio.rpc.RPC`
+===============  ==========================================================================
+
+Every other key is the caller's own and is kept unchanged. All functions are pure. The last three refer to
+pixels: `georeader._arrays.pixel_attrs` defines what selections and arithmetic do to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from georeader._core.recorded_resampling import RECORDING_TAGS
+from georeader.errors import MetadataError
+
+PER_BAND_KEYS = (
+    "descriptions", "scales", "offsets", "units", "colorinterp", "band_tags", "band_namespaces", "attribute_tables",
+)  # fmt: skip
+
+#: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
+ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "attribute_tables")
+
+#: Keys that describe how the first band is displayed, and no other band.
+_OF_THE_FIRST_BAND = ("colormap", "photometric", "nbits")
+
+#: What a band is taken to have where its neighbours in a stack say something and it does not.
+_UNSAID = {
+    "descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined",
+    "attribute_tables": None,
+}  # fmt: skip
+
+Attrs = dict[str, Any]
+
+
+def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] | None:
+    value = attrs.get(key)
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return None
+    return value if len(value) == count else None
+
+
+def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> Attrs:
+    """Keep the entries of the chosen bands.
+
+    Args:
+        attrs: Metadata of ``count`` bands.
+        count: Bands before the selection.
+        bands: Chosen bands, from 0, in their new order.
+    """
+    chosen = list(bands)
+    selected = dict(attrs)
+    for key in PER_BAND_KEYS:
+        values = _per_band(attrs, key, count)
+        if values is not None:
+            selected[key] = [values[band] for band in chosen]
+    if chosen != list(range(count)):
+        selected.pop("colormap", None)
+    if not keeps_colour_model(attrs.get("photometric"), chosen):
+        selected.pop("photometric", None)
+    if chosen[:1] != [0]:
+        selected.pop("nbits", None)
+    return selected
+
+
+def keeps_colour_model(photometric: Any, bands: Sequence[int]) -> bool:
+    """Return whether a selection of bands has its raster's colour model, which is of the first band or the first three.
+
+    Args:
+        photometric: The colour model, by any of its names.
+        bands: Chosen bands, from 0, in their new order.
+
+    Example:
+        >>> keeps_colour_model("MINISWHITE", [0, 2]), keeps_colour_model("RGB", [0, 2])
+        (True, False)
+    """
+    is_grey = str(getattr(photometric, "value", photometric)).upper().endswith(("WHITE", "BLACK"))
+    own = [0] if is_grey else [0, 1, 2]
+    return list(bands[: len(own)]) == own
+
+
+def without_bands(attrs: Mapping[str, Any]) -> Attrs:
+    """Drop the entries that describe single bands."""
+    return {key: value for key, value in attrs.items() if key not in (*PER_BAND_KEYS, *_OF_THE_FIRST_BAND)}
+
+
+def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
+    """Drop scale, offset, unit, colours and the overviews' resampling, which do not describe changed values."""
+    kept = {key: value for key, value in attrs.items() if key not in ENCODING_KEYS}
+    tags = kept.get("tags")
+    if isinstance(tags, Mapping) and any(str(key).upper() in RECORDING_TAGS for key in tags):
+        kept["tags"] = {key: value for key, value in tags.items() if str(key).upper() not in RECORDING_TAGS}
+    return kept
+
+
+def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
+    """Drop the names and tags of bands that are computed from differently named ones: B08 - B04 is neither.
+
+    The name of such a band is None, which differs from every name: a band computed from it has no name either.
+
+    Args:
+        attrs: Metadata of the result.
+        parts: (attrs, number of bands) of each raster that the result is computed of.
+    """
+    kept = dict(attrs)
+    for key, nothing in (("descriptions", None), ("band_tags", {}), ("band_namespaces", {})):
+        stated = [values for values in (_per_band(part, key, count) for part, count in parts) if values is not None]
+        if len(stated) < 2:
+            continue
+        bands = max(map(len, stated))
+        columns = zip(*(list(values) * (bands if len(values) == 1 else 1) for values in stated), strict=False)
+        names = [column[0] if all(one == column[0] for one in column) else nothing for column in columns]
+        kept[key] = [dict(name) if isinstance(name, Mapping) else name for name in names]
+    return kept
+
+
+def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
+    """Join the metadata of rasters whose bands are laid one after the other.
+
+    Args:
+        parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
+            from the first.
+    """
+    merged = without_bands(parts[0][0])
+    if "photometric" in parts[0][0]:
+        merged["photometric"] = parts[0][0]["photometric"]
+    bits = [attrs.get("nbits") for attrs, _ in parts]
+    if bits[0] is not None and all(one == bits[0] for one in bits):  # else values of the others may be larger
+        merged["nbits"] = bits[0]
+    if sum(count for _, count in parts) == 1 and "colormap" in parts[0][0]:
+        merged["colormap"] = parts[0][0]["colormap"]
+    for key in PER_BAND_KEYS:
+        found = [_per_band(attrs, key, count) for attrs, count in parts]
+        if any(values is not None for values in found):
+            merged[key] = [value for attrs, count in parts for value in _said_or_default(attrs, key, count)]
+    return merged
+
+
+def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
+    """Join the metadata of rasters that show the same bands at several times.
+
+    Args:
+        parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
+            from the first; what names or colours a band is kept where all agree.
+
+    Raises:
+        MetadataError: Scales, offsets or units differ: one band's numbers would mean different things.
+    """
+    first, count = parts[0]
+    merged = dict(first)
+    for key in (*PER_BAND_KEYS, *_OF_THE_FIRST_BAND):
+        said = [_said_or_default(attrs, key, count) for attrs, _ in parts]
+        differing = next((position for position, values in enumerate(said) if values != said[0]), None)
+        if differing is not None and key in ("scales", "offsets", "units"):
+            raise MetadataError(
+                f"{key} of element {differing} are {said[differing]}, of element 0 {said[0]}; "
+                "bring the numbers to one scale and unit first"
+            )
+        if differing is not None:
+            merged.pop(key, None)
+    return merged
+
+
+def _said_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
+    if key in _OF_THE_FIRST_BAND:
+        return attrs.get(key)
+    values = _per_band(attrs, key, count)
+    return list(values) if values is not None else [_unsaid(key) for _ in range(count)]
+
+
+def _unsaid(key: str) -> Any:
+    return {} if key in ("band_tags", "band_namespaces") else _UNSAID[key]  # a new one each: the caller may add to it

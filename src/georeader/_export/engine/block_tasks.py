@@ -1,0 +1,201 @@
+"""Work on cells of a level: encode, measure, reduce. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._codecs.tiles import EncodedTiles, TileEncoder, join_tiles
+from georeader._export.plan.file_plan import StreamPlan
+from georeader._export.plan.grid import Level
+from georeader._export.statistics import BandStatistics, band_statistics
+from georeader._resample.pyramid import Mask, ReadRegion, Reduction, Region, reduce_twice
+from georeader.errors import ReadError, TileError, WriteError
+
+#: (level, plane, row of tiles, column of tiles)
+TileKey = tuple[int, int, int, int]
+
+#: (row, column) of a tile, and the statistics of its pixels, one per band.
+TileStatistics = tuple[tuple[int, int], tuple[BandStatistics, ...]]
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """What is to be done with the cells of one level.
+
+    Attributes:
+        plan: The file.
+        bands: Of the file, that go through the engine together.
+        first: Number of the level.
+        step: Levels to encode: this one, and the next where it is 2.
+        encodes_first: Encode this level too; False: only those made of it.
+        measures: Measure this level's pixels.
+    """
+
+    plan: StreamPlan
+    bands: range
+    first: int
+    step: int
+    encodes_first: bool
+    measures: bool
+
+    @property
+    def reduction(self) -> Reduction:
+        """How pixels of these bands are reduced."""
+        whole = self.plan.reduction
+        return replace(whole, methods=whole.methods[self.bands.start : self.bands.stop])
+
+    @property
+    def following(self) -> int | None:
+        """The level that the pixels are passed on to, or None."""
+        following = self.first + self.step
+        return following if following < len(self.plan.levels) else None
+
+    def needed(self, region: Region) -> Region:
+        """Give the pixels that a cell's work looks at, margins included.
+
+        Args:
+            region: Of the cell.
+        """
+        last = min(self.first + self.step, len(self.plan.levels) - 1)
+        factor = 2 ** (last - self.first)
+        needed = Region(*(-(-edge // factor) for edge in region))
+        for level in range(last - 1, self.first - 1, -1):
+            needed = self.plan.reduction.source_region(needed, self.plan.levels[level].shape)
+        return needed
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What one cell gave.
+
+    Attributes:
+        bands: Of the file, that these are.
+        tiles: The tiles as they lie in the file, by their places.
+        passed: Level, region, pixels and mask of what the next levels are made of, or None: there are none.
+        statistics: Of the tiles' pixels, where they are measured.
+    """
+
+    bands: range
+    tiles: tuple[tuple[TileKey, EncodedTiles], ...]
+    passed: tuple[int, Region, NDArray[Any], Mask] | None
+    statistics: tuple[TileStatistics, ...] = ()
+
+
+def work_cell(cell: CellPlan, read: ReadRegion, region: Region) -> CellResult:
+    """Make the tiles of a cell and of the next level, and the pixels of the level after.
+
+    Args:
+        cell: What to do.
+        read: Gives pixels of the cell's level, as far as `CellPlan.needed` says.
+        region: Of the cell; begins and ends where tiles do.
+    """
+    plan = cell.plan
+    levels = plan.levels[cell.first : cell.first + cell.step + 1]
+    statistics: tuple[TileStatistics, ...] = ()
+    tiles: list[tuple[TileKey, EncodedTiles]] = []
+    if cell.measures or cell.encodes_first:
+        pixels, mask = read(region)
+        if cell.measures:
+            statistics = tuple(_measure(plan.levels[0], region, pixels, mask, cell.reduction))
+        if cell.encodes_first:
+            tiles += encode_block(levels[0], plan.encoders[cell.first], cell.bands, region, pixels, mask)
+    passed = None
+    for level, block in zip(levels[1:], _reduced(cell, levels, read, region), strict=False):
+        if level.number == cell.following:
+            passed = (level.number, *block)
+        else:
+            tiles += encode_block(level, plan.encoders[level.number], cell.bands, *block)
+    return CellResult(cell.bands, tuple(tiles), passed, statistics)
+
+
+def _reduced(
+    cell: CellPlan, levels: tuple[Level, ...], read: ReadRegion, region: Region
+) -> list[tuple[Region, NDArray[Any], Mask]]:
+    """Give region, pixels and mask of the next one or two levels."""
+    if len(levels) == 1:
+        return []
+    factor = 2 ** (len(levels) - 1)
+    smallest = Region(*(-(-edge // factor) for edge in region))
+    return reduce_twice(read, cell.reduction, tuple(level.shape for level in levels), smallest)
+
+
+def encode_block(
+    level: Level, encoder: TileEncoder, bands: range, region: Region, pixels: NDArray[Any], mask: Mask
+) -> Iterator[tuple[TileKey, EncodedTiles]]:
+    """Encode the tiles of a region.
+
+    Args:
+        level: The level.
+        encoder: Of its tiles.
+        bands: Of the file, which the pixels are of.
+        region: Of the level; begins where a tile begins.
+        pixels: (band, row, column) of the region.
+        mask: (row, column) of the region, or None.
+
+    Returns:
+        (place, tile). A tile is followed by its mask, or where tiles hold one band each, the masks are a plane of their
+        own after the others.
+    """
+    height_px, width_px = level.tile_height_px, level.tile_width_px
+    planes = [(0, slice(None))] if level.planes == 1 else [(band, slice(at, at + 1)) for at, band in enumerate(bands)]
+    for row in range(0, region.shape[0], height_px):
+        for column in range(0, region.shape[1], width_px):
+            rows, columns = slice(row, row + height_px), slice(column, column + width_px)
+            place = ((region.row_start + row) // height_px, (region.column_start + column) // width_px)
+            part = None if mask is None else mask[rows, columns]
+            for plane, chosen in planes:
+                tile_mask = part if level.planes == 1 else None
+                key = (level.number, plane, *place)
+                yield key, encode_one(encoder, pixels[chosen, rows, columns], tile_mask, key).compact()
+            if part is not None and level.planes > 1:
+                key = (level.number, level.planes, *place)
+                yield key, encode_one(encoder, None, part, key).compact()
+
+
+def encode_one(encoder: TileEncoder, pixels: NDArray[Any] | None, mask: Mask, key: TileKey) -> EncodedTiles:
+    """Encode one tile, its mask behind it; either may be missing.
+
+    Raises:
+        TileError: It can't be done; the message names level, plane and tile.
+    """
+    parts = []
+    try:
+        if pixels is not None:
+            parts.append(encoder.encode_tile(pixels))
+        if mask is not None:
+            parts.append((encoder.encode_mask(mask), ()))
+    except (WriteError, ReadError) as error:
+        level, plane, row, column = key
+        name = "full resolution" if level == 0 else f"overview {level} (1:{2**level})"
+        raise TileError(f"{name}, plane {plane}: the tile at row {row}, column {column}: {error}") from error
+    return join_tiles(parts, is_framed=encoder.is_framed)
+
+
+def _measure(
+    level: Level, region: Region, pixels: NDArray[Any], mask: Mask, reduction: Reduction
+) -> Iterator[TileStatistics]:
+    """Measure tile by tile, so that the digits do not depend on how large cells are."""
+    height_px, width_px = level.tile_height_px, level.tile_width_px
+    for row in range(0, region.shape[0], height_px):
+        for column in range(0, region.shape[1], width_px):
+            rows, columns = slice(row, row + height_px), slice(column, column + width_px)
+            tile, part = pixels[:, rows, columns], None if mask is None else mask[rows, columns]
+            place = ((region.row_start + row) // height_px, (region.column_start + column) // width_px)
+            valid = [_valid(tile, part, reduction, band) for band in range(len(tile))]
+            yield place, tuple(map(band_statistics, tile, valid))
+
+
+def _valid(pixels: NDArray[Any], mask: Mask, reduction: Reduction, band: int) -> Mask:
+    """Where a band's pixels count: as in the overviews; None: everywhere."""
+    is_valid, nodata = reduction.validity(pixels, mask, band)
+    parts = [is_valid] if is_valid is not None else []
+    if pixels.dtype.kind in "fc":
+        parts.append(~np.isnan(pixels[band]))
+    if nodata is not None and nodata == nodata:
+        parts.append(pixels[band] != nodata)
+    return np.logical_and.reduce(parts) if parts else None

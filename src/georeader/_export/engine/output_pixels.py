@@ -1,0 +1,130 @@
+"""Pixels of a file, window by window: the source's, in the file's dtype, with the file's mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._core.caller_warnings import warn_caller
+from georeader._core.dtypes import convert_pixels, replace_nan
+from georeader._export.plan.spec import ExportSpec
+from georeader._export.sources.protocol import Source
+from georeader._resample.pyramid import Mask, Region
+from georeader.errors import DestinationError, FillValueWarning, GeoreaderError, ReadError, WriteError
+
+
+@dataclass(frozen=True)
+class FilePixels:
+    """A source's pixels, converted to the file's dtype and mask. Only requested windows are read.
+
+    Attributes:
+        source: Where they come from; its bands may include an alpha band that becomes the mask.
+        spec: The file that is wanted.
+        nan_bands: Bands, counted from 1, in which NaN was read that stays beside a numeric nodata.
+    """
+
+    source: Source
+    spec: ExportSpec
+    nan_bands: set[int] = field(default_factory=set, compare=False)
+
+    def read(self, region: Region, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
+        """Return the pixels of a window, (band, row, column), and its mask, (row, column) or None.
+
+        Args:
+            region: At full resolution.
+            bands: Of the file, counted from 0; all by default.
+
+        Raises:
+            ReadError: The source can't be read; the message names the window.
+            DtypeError: A pixel does not fit the file's dtype.
+            WriteError: A spool of the source has no room.
+        """
+        bands = range(self.spec.count) if bands is None else bands
+        if self.source.is_in_memory:
+            pixels, mask = self._read(region, bands)  # what an object raises that is loaded as a whole is no window's
+        try:
+            if not self.source.is_in_memory:
+                pixels, mask = self._read(region, bands)
+            return convert_pixels(pixels, self.spec.dtype), mask
+        except (DestinationError, WriteError):
+            raise  # of a spool, whose message names its folder
+        except Exception as error:
+            # A lazy source may raise anything; what it was is in the cause.
+            kind = type(error) if isinstance(error, GeoreaderError) else ReadError
+            raise kind(f"{self.source.name}: {_words(region, bands)}: {_reason(error)}") from error
+
+    def read_mask(self, region: Region) -> Mask:
+        """Give the mask of a window, (row, column); None where the file has none.
+
+        Raises:
+            ReadError: As `read`.
+        """
+        return None if self.spec.mask is None else self.read(region)[1]
+
+    def whole(self) -> tuple[NDArray[Any], Mask]:
+        """Give everything: all pixels of the file and its mask. Memory: the whole raster."""
+        return self.read(Region(0, self.spec.height_px, 0, self.spec.width_px))
+
+    def warn_of_nan(self) -> None:
+        """Warn of NaN pixels that were read and stay beside a numeric nodata."""
+        if not self.nan_bands:
+            return
+        bands = ", ".join(map(str, sorted(self.nan_bands)))
+        warn_caller(
+            f"{self.source.name}: NaN pixels in band{'s' * (len(self.nan_bands) > 1)} {bands} beside "
+            f"nodata={self.spec.missing_value}: GDAL counts them as valid. Pass nodata=numpy.nan, or "
+            "profile_arg={'NAN_TO_NODATA': 'YES'} to write nodata in their place",
+            FillValueWarning,
+        )
+
+    def _read_source(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read pixels as the source has them; replace or note the NaN that a numeric nodata does not cover."""
+        pixels, mask = self.source.read(region, bands)
+        nodata = self.spec.numeric_nodata
+        if nodata is None or pixels.dtype.kind not in "fc":
+            return pixels, mask
+        if self.spec.encoding.nan_to_nodata:
+            return replace_nan(pixels, nodata), mask
+        for band, plane in zip(bands, pixels, strict=True):
+            if band + 1 not in self.nan_bands and _has_nan(plane, mask):
+                self.nan_bands.add(band + 1)
+        return pixels, mask
+
+    def _read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read pixels as the source has them, and the mask that the file gets."""
+        spec = self.spec
+        if spec.mask is None:
+            return self._read_source(region, bands)[0], None
+        if spec.mask == "dataset":
+            pixels, mask = self._read_source(region, bands)
+        else:
+            # Whether a pixel is valid is up to all bands, or to one that is not in the file.
+            everything, mask = self._read_source(region, range(spec.count + (spec.mask == "alpha")))
+            pixels = everything[bands.start : bands.stop]
+        valid = np.ones(region.shape, bool) if mask is None else mask
+        if spec.mask == "alpha":
+            valid = valid & (everything[spec.count] != 0)
+        elif spec.mask == "nodata":
+            valid = valid & (everything != spec.nodata_as_mask).any(axis=0)
+        return pixels, valid
+
+
+def _has_nan(plane: NDArray[Any], mask: Mask) -> bool:
+    hits = np.isnan(plane)
+    return bool(hits.any() if mask is None else (hits & mask).any())
+
+
+def _words(region: Region, bands: range) -> str:
+    """Name a window in words."""
+    return (
+        f"rows {region.row_start} to {region.row_stop}, columns {region.column_start} to {region.column_stop}, bands "
+        f"{bands.start + 1} to {bands.stop}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    reason = str(error) or type(error).__name__
+    return reason if isinstance(error, GeoreaderError) else f"can't be read: {reason}"

@@ -1,0 +1,146 @@
+"""Pixels that wait, cell by cell: in memory, and beyond a limit in a spool on disk."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._export.spool import Spool, SpoolPlaces
+from georeader._resample.pyramid import Mask
+
+
+@dataclass
+class Held:
+    """Pixels of a cell.
+
+    Attributes:
+        pixels: (band, row, column), contiguous.
+        mask: (row, column), or None.
+        missing_px: Pixels of the cell that nobody has written yet.
+    """
+
+    pixels: NDArray[Any]
+    mask: Mask
+    missing_px: int
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes."""
+        return self.pixels.nbytes + (0 if self.mask is None else self.mask.nbytes)
+
+
+@dataclass(frozen=True)
+class _Spooled:
+    """Where a cell's bytes lie, and what they are."""
+
+    pixels_bytes: int
+    mask_bytes: int | None
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    missing_px: int
+
+
+class PixelStore:
+    """Cells by their keys; those that were touched least recently wait on disk.
+
+    Example:
+        >>> store = PixelStore(1000, lambda: None)
+        >>> store.put("cell", Held(np.ones((1, 2, 2)), None, 0))
+        >>> "cell" in store, store.held_bytes, store.pop("cell").pixels.sum()
+        (True, 32, np.float64(4.0))
+    """
+
+    def __init__(self, limit_bytes: int, open_spool: Callable[[], Spool]) -> None:
+        """Begin empty.
+
+        Args:
+            limit_bytes: Cells may take so much memory; one of them is always held.
+            open_spool: Opens the spool, when it is first needed; its owner closes it.
+        """
+        self.held_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._places = SpoolPlaces(open_spool)
+        self._held: OrderedDict[Hashable, Held] = OrderedDict()
+        self._spooled: dict[Hashable, _Spooled] = {}
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._held or key in self._spooled
+
+    def put(self, key: Hashable, cell: Held) -> None:
+        """Take a cell that is not there yet.
+
+        Raises:
+            WriteError: The spool's disk is full.
+        """
+        self._held[key] = cell
+        self.held_bytes += cell.size_bytes
+        while self.held_bytes > self._limit_bytes and len(self._held) > 1:
+            self._spool_away(*self._held.popitem(last=False))
+
+    def get(self, key: Hashable) -> Held:
+        """Give a cell, which may be written to until the next call.
+
+        Raises:
+            WriteError: The spool's disk is full, or does not give it back.
+        """
+        if key in self._held:
+            self._held.move_to_end(key)
+        else:
+            self.put(key, self._bring_back(key))
+        return self._held[key]
+
+    def look(self, key: Hashable) -> Held:
+        """Give a cell to read from, which stays where it is.
+
+        Raises:
+            WriteError: The spool's disk does not give it back.
+        """
+        return self._held[key] if key in self._held else self._read(self._spooled[key])
+
+    def pop(self, key: Hashable) -> Held:
+        """Give a cell and forget it.
+
+        Raises:
+            WriteError: The spool's disk does not give it back.
+        """
+        if key not in self._held:
+            return self._bring_back(key)
+        cell = self._held.pop(key)
+        self.held_bytes -= cell.size_bytes
+        return cell
+
+    def _spool_away(self, key: Hashable, cell: Held) -> None:
+        mask = cell.mask
+        self._spooled[key] = _Spooled(
+            self._places.put(cell.pixels.reshape(-1).view(np.uint8).data),
+            None if mask is None else self._places.put(mask.reshape(-1).view(np.uint8).data),
+            cell.pixels.shape,
+            cell.pixels.dtype,
+            cell.missing_px,
+        )
+        self.held_bytes -= cell.size_bytes
+
+    def _bring_back(self, key: Hashable) -> Held:
+        place = self._spooled.pop(key)
+        cell = self._read(place)
+        self._places.give_back(place.pixels_bytes, cell.pixels.nbytes)
+        if place.mask_bytes is not None and cell.mask is not None:
+            self._places.give_back(place.mask_bytes, cell.mask.nbytes)
+        return cell
+
+    def _read(self, place: _Spooled) -> Held:
+        count = math.prod(place.shape)
+        pixels = np.frombuffer(
+            bytearray(self._places.get(place.pixels_bytes, count * place.dtype.itemsize)), place.dtype
+        )
+        mask = None
+        if place.mask_bytes is not None:
+            size_px = math.prod(place.shape[1:])
+            mask = np.frombuffer(bytearray(self._places.get(place.mask_bytes, size_px)), bool).reshape(place.shape[1:])
+        return Held(pixels.reshape(place.shape), mask, place.missing_px)

@@ -1,0 +1,129 @@
+"""Reading of a source's windows ahead on threads, each once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from itertools import pairwise, product
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._core.threads import Task, Workers
+from georeader._export.engine.output_pixels import FilePixels
+from georeader._export.engine.pixel_buffer import Held, PixelStore
+from georeader._export.plan.block_grid import common
+from georeader._export.plan.order_of_work import Work
+from georeader._export.plan.window_edges import grouped_edges
+from georeader._resample.pyramid import Mask, Region
+
+#: Region, pixels and mask of a window.
+Window = tuple[Region, NDArray[Any], Mask]
+
+
+class WindowReader(AbstractContextManager["WindowReader"]):
+    """Reads a source in windows that suit it, on threads of its own for as long as the block lasts.
+
+    The caller's thread only waits for them: it can be interrupted whatever a source is busy with.
+
+    Attributes:
+        pixels: The source, as the file takes it.
+        work: The windows, and how far to read ahead.
+    """
+
+    def __init__(self, pixels: FilePixels, work: Work, kept: PixelStore | None = None) -> None:
+        """Keep what is to be read; nothing is read yet.
+
+        Args:
+            pixels: The source, as the file takes it.
+            work: The windows, and how far to read ahead.
+            kept: Holds windows that `peek` reads until it is their turn; None: they are read again.
+        """
+        self.pixels = pixels
+        self.work = work
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._threads = Workers(work.readers, name="georeader-read")
+
+    def __enter__(self) -> WindowReader:
+        self._threads.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.__exit__(kind, error, trace)
+
+    def windows(self, bands: range) -> Iterator[Window]:
+        """Give all windows of some bands, row by row.
+
+        Args:
+            bands: One of ``work.band_groups``.
+
+        Raises:
+            ReadError: The source can't be read; the message names the window.
+        """
+        return self._threads.ordered(self._tasks(bands), self.work.read_ahead_bytes)
+
+    def peek(self, region: Region, bands: slice) -> tuple[NDArray[Any], Mask]:
+        """Give the pixels of any region before their windows' time, and keep those windows: nothing is read twice.
+
+        Args:
+            region: At full resolution.
+            bands: Of the file, all of them or of one group.
+        """
+        wanted = range(self.pixels.spec.count)[bands]
+        if self.pixels.source.is_in_memory:
+            return self.pixels.read(region, wanted)
+        group = next((group for group in self.work.band_groups if wanted.start in group), wanted)
+        if wanted.stop > group.stop:
+            group = wanted
+        result = np.empty((len(wanted), *region.shape), self.pixels.spec.dtype)
+        for window in self._regions():
+            part = common(window, region)
+            if part.shape[0] > 0 and part.shape[1] > 0:
+                pixels, _ = self._keep(group, window)
+                shift = wanted.start - group.start
+                chosen = pixels[shift : shift + len(wanted)]
+                result[:, *part.within(region)] = chosen[:, *part.within(window)]
+        return result, None
+
+    def _keep(self, group: range, window: Region) -> tuple[NDArray[Any], Mask]:
+        key = group, window
+        if self._kept is not None and key in self._kept:
+            held = self._kept.look(key)
+            return held.pixels, held.mask
+        run = partial(self.pixels.read, window, group)
+        read = self._threads.submit(run).result() if self._threads.threads else run()
+        if self._kept is not None:
+            self._kept.put(key, Held(*read, missing_px=0))
+        return read
+
+    def _regions(self) -> Iterator[Region]:
+        """Iterate over the windows, row by row; those that cut chunks lie one chunk after the other."""
+        chunks = self.pixels.source.chunks
+        row_groups = grouped_edges(self.work.row_edges_px, () if chunks is None else chunks.row_edges_px)
+        column_groups = grouped_edges(self.work.column_edges_px, () if chunks is None else chunks.column_edges_px)
+        for row_edges, column_edges in product(row_groups, column_groups):
+            for rows, columns in product(pairwise(row_edges), pairwise(column_edges)):
+                yield Region(*rows, *columns)
+
+    def _tasks(self, bands: range) -> Iterator[Task[Window]]:
+        pixel_bytes = len(bands) * self.pixels.spec.dtype.itemsize
+        for region in self._regions():
+            yield Task(partial(self._read, bands, region), region.shape[0] * region.shape[1] * pixel_bytes)
+
+    def _read(self, bands: range, region: Region) -> Window:
+        held = self._take(bands, region)
+        return region, *(self.pixels.read(region, bands) if held is None else (held.pixels, held.mask))
+
+    def _take(self, bands: range, region: Region) -> Held | None:
+        """Return a window that was kept, and forget it; None if it was not."""
+        if self._kept is None:
+            return None
+        with self._lock:  # several threads read, and a store is for one at a time
+            return self._kept.pop((bands, region)) if (bands, region) in self._kept else None

@@ -1,0 +1,1 @@
+"""The engine on GDAL's drivers."""

@@ -1,0 +1,153 @@
+"""GDAL's driver and creation options for an `ExportSpec`. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from rasterio.env import GDALVersion
+
+from georeader._export.plan.photometric import RGB
+from georeader._export.plan.spec import ExportSpec
+from georeader.errors import OptionError
+
+#: Driver options that GDAL's COG driver has and its GTiff driver lacks, so far as `options.OPTIONS` takes them.
+_COG_ONLY = (
+    "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT",
+    "ADD_ALPHA", "WARP_RESAMPLING", "OVERVIEW_COMPRESS", "OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "STATISTICS",
+)  # fmt: skip
+
+#: Side of the smallest tile that GDAL's COG driver takes without complaint, in pixels.
+_COG_SMALLEST_TILE_PX = 128
+
+#: The GTiff driver's name of each codec's level.
+_GTIFF_LEVEL = {
+    "DEFLATE": "ZLEVEL",
+    "LERC_DEFLATE": "ZLEVEL",
+    "ZSTD": "ZSTD_LEVEL",
+    "LERC_ZSTD": "ZSTD_LEVEL",
+    "LZMA": "LZMA_PRESET",
+}
+_GTIFF_QUALITY = {"JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL"}
+_GTIFF_PREDICTOR = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
+
+
+def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str, Any]]:
+    """Return the driver and its creation options.
+
+    Args:
+        spec: The file that is wanted.
+        gdal: The installed version.
+
+    Returns:
+        ("COG" or "GTiff", creation options in upper case).
+
+    Raises:
+        OptionError: No single driver of the installed GDAL has all of the options.
+    """
+    if spec.kind == "tiled":
+        return "GTiff", _gtiff_options(spec)
+    encoding = spec.encoding
+    reasons = []
+    if not encoding.square_tiles or encoding.tile_width_px < _COG_SMALLEST_TILE_PX:
+        reasons.append(f"tiles of {encoding.tile_width_px} x {encoding.tile_height_px} pixels")
+    if encoding.interleave == "BAND" and spec.count > 1 and not gdal.at_least("3.11"):
+        reasons.append(f"INTERLEAVE=BAND with GDAL {gdal}")
+    if spec.photometric != _photometric_of_cog(spec):
+        reasons.append(f"photometric={spec.photometric}")
+    if not reasons:
+        return "COG", _cog_options(spec)
+    for name, _ in encoding.driver_options:
+        if name in _COG_ONLY:
+            raise OptionError(f"profile_arg[{name!r}] needs GDAL's COG driver, which can't do {' or '.join(reasons)}")
+    return "GTiff", {**_gtiff_options(spec), "COPY_SRC_OVERVIEWS": "YES"}
+
+
+def _photometric_of_cog(spec: ExportSpec) -> str:
+    """Return the colour model that GDAL's COG driver chooses, which has no option for it."""
+    if spec.metadata.photometric == "PALETTE":
+        return "PALETTE"
+    if spec.encoding.codec == "JPEG" and spec.count == 3:
+        return "YCBCR"
+    is_rgb = spec.metadata.colorinterp[:3] == RGB or (spec.dtype == np.uint8 and spec.count in (3, 4))
+    return "RGB" if is_rgb else "MINISBLACK"
+
+
+def overview_environment(spec: ExportSpec) -> dict[str, str]:
+    """Say in GDAL's configuration what the options say of overviews: there a caller's own would go before them."""
+    options = dict(spec.encoding.driver_options)
+    predictor = options.get("OVERVIEW_PREDICTOR", spec.encoding.predictor)
+    return {
+        "COMPRESS_OVERVIEW": options.get("OVERVIEW_COMPRESS", spec.encoding.codec),
+        "PREDICTOR_OVERVIEW": str(_GTIFF_PREDICTOR.get(predictor, 2)),
+    }
+
+
+def _cog_options(spec: ExportSpec) -> dict[str, Any]:
+    encoding = spec.encoding
+    options: dict[str, Any] = {
+        "COMPRESS": encoding.codec,
+        "BLOCKSIZE": encoding.tile_width_px,
+        "BIGTIFF": encoding.bigtiff,
+        "NUM_THREADS": encoding.num_threads,
+        **dict(encoding.driver_options),
+    }
+    if spec.statistics:
+        # They are on the source already: asked to take them itself, GDAL 3.10 loses the smallest overview.
+        options["STATISTICS"] = "AUTO"
+    if encoding.level is not None:
+        options["LEVEL"] = encoding.level
+    if encoding.codec == "WEBP" and encoding.lossless:
+        options["QUALITY"] = 100
+    elif encoding.quality is not None:
+        options["QUALITY"] = encoding.quality
+    if encoding.max_z_error is not None:
+        options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
+    if encoding.predictor != "NO":
+        options["PREDICTOR"] = encoding.predictor
+    if encoding.interleave == "BAND" and spec.count > 1:
+        options["INTERLEAVE"] = "BAND"
+    return options | _pyramid_options(spec)
+
+
+def _pyramid_options(spec: ExportSpec) -> dict[str, Any]:
+    """Overviews lie on the source already, unless GDAL warps it first and has to build them itself."""
+    encoding = spec.encoding
+    if not encoding.warps:
+        return {"OVERVIEWS": "AUTO" if spec.overview_factors else "NONE"}
+    options: dict[str, Any] = {"OVERVIEWS": encoding.overviews, "OVERVIEW_RESAMPLING": spec.resampling}
+    if encoding.overview_count is not None:
+        options["OVERVIEW_COUNT"] = encoding.overview_count
+    method = encoding.warp_resampling or ("NEAREST" if spec.is_classes else None)
+    if method and "WARP_RESAMPLING" not in dict(encoding.driver_options):
+        options["WARP_RESAMPLING"] = method
+    return options
+
+
+def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
+    encoding = spec.encoding
+    options: dict[str, Any] = {
+        "TILED": "YES",
+        "BLOCKXSIZE": encoding.tile_width_px,
+        "BLOCKYSIZE": encoding.tile_height_px,
+        "COMPRESS": encoding.codec,
+        "BIGTIFF": encoding.bigtiff,
+        "INTERLEAVE": encoding.interleave if spec.count > 1 else "PIXEL",
+        "NUM_THREADS": encoding.num_threads,
+        **dict(encoding.driver_options),
+    }
+    if encoding.level is not None:
+        options[_GTIFF_LEVEL[encoding.codec]] = encoding.level
+    if encoding.codec == "WEBP":
+        options["WEBP_LOSSLESS"] = "YES" if encoding.lossless or encoding.quality == 100 else "NO"
+    if encoding.quality is not None:
+        options[_GTIFF_QUALITY[encoding.codec]] = encoding.quality
+    if encoding.max_z_error is not None:
+        options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
+    if encoding.predictor != "NO":
+        options["PREDICTOR"] = _GTIFF_PREDICTOR[encoding.predictor]
+    if encoding.bits is not None:
+        options["NBITS"] = encoding.bits
+    if spec.photometric != "PALETTE":  # which follows from the colour table
+        options["PHOTOMETRIC"] = spec.photometric
+    return options

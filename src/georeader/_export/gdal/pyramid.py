@@ -1,0 +1,114 @@
+"""Overviews of a dataset that GDAL copies: built by GDAL, or here where GDAL would average missing pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+
+from georeader._core.dtypes import WIDE_DTYPES
+from georeader._core.recorded_resampling import RESAMPLING_TAG
+from georeader._export.plan.spec import ExportSpec
+from georeader._resample import halve, halve_mask
+
+_RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
+
+
+def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> None:
+    """Build overviews on an open dataset and record by which method.
+
+    Args:
+        dataset: Open for update.
+        factors: Decimation factors, such as (2, 4, 8).
+        resampling: One of `option_names.RESAMPLINGS`.
+    """
+    dataset.build_overviews(list(factors), _RESAMPLING_BY_NAME[resampling])
+    record_resampling(dataset, resampling)
+
+
+def record_resampling(dataset: Any, resampling: str) -> None:
+    """Write the method as rasterio does (namespace ``rio_overview``) and as the tag OVERVIEW_RESAMPLING.
+
+    Copies into COG order drop the namespace; the tag stays.
+    """
+    dataset.update_tags(ns="rio_overview", resampling=_RESAMPLING_BY_NAME[resampling].name)
+    dataset.update_tags(**{RESAMPLING_TAG: resampling})
+
+
+def averages_are_ours(spec: ExportSpec, *, has_mask: bool = False) -> bool:
+    """Whether overviews come from `averages`.
+
+    GDAL's average of complex numbers leaves out nothing, that of 64-bit integers goes through doubles, and where there
+    is a mask it leaves out what is masked, but neither nodata nor NaN.
+    """
+    is_average = bool(spec.overview_factors) and spec.resampling == "AVERAGE"
+    is_ours = spec.dtype.kind == "c" or spec.dtype.name in WIDE_DTYPES
+    is_ours = is_ours or (has_mask and (spec.dtype.kind == "f" or spec.nodata is not None))
+    return is_ours and is_average and not spec.encoding.warps
+
+
+def averages(
+    pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
+    """Give the overviews of a raster, from large to small, leaving out NaN, nodata and what is masked.
+
+    A valid average that happens to be nodata is moved to the number beside it, as GDAL does.
+
+    Args:
+        pixels: (band, row, column) at full resolution.
+        spec: The file that is wanted.
+        mask: (row, column), True where the pixels are valid, or None.
+
+    Yields:
+        The pixels, (band, row, column), and their mask where there is one: valid where any of its four pixels was.
+    """
+    level = pixels
+    for _ in spec.overview_factors:
+        level = np.stack([halve(band, "AVERAGE", nodata=spec.nodata, is_valid=mask) for band in level])
+        mask = None if mask is None else halve_mask(mask)
+        yield level, mask
+
+
+def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, *, has_mask: bool = False) -> None:
+    """Build the overviews that ``spec`` asks for, counting NaN as missing whatever the nodata is.
+
+    GDAL leaves out only what equals nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
+    while overviews are built, and the true pixels and nodata come back after.
+
+    Args:
+        dataset: Open for update; has ``pixels`` and, where `averages_are_ours`, its overviews already.
+        pixels: (band, row, column) at full resolution.
+        spec: The file that is wanted.
+        has_mask: It has a mask as well.
+    """
+    factors = spec.overview_factors
+    if spec.encoding.warps:
+        _prepare_warp(dataset, spec)
+        return
+    if not factors:
+        return
+    if averages_are_ours(spec, has_mask=has_mask):
+        record_resampling(dataset, spec.resampling)
+        return
+    nan_counts_as_data = spec.dtype.kind == "f" and spec.nodata == spec.nodata and spec.resampling != "NEAREST"
+    has_nan = nan_counts_as_data and bool(np.isnan(pixels).any())
+    if has_nan and spec.nodata is None:
+        dataset.nodata = float("nan")
+    elif has_nan:
+        dataset.write(np.where(np.isnan(pixels), pixels.dtype.type(spec.nodata), pixels))
+    add_overviews(dataset, factors, spec.resampling)
+    if has_nan and spec.nodata is None:
+        dataset.nodata = None
+    elif has_nan:
+        dataset.write(pixels)
+
+
+def _prepare_warp(dataset: Any, spec: ExportSpec) -> None:
+    """GDAL builds the overviews itself, after the warp: tell it that NaN is missing, and note the method."""
+    if spec.dtype.kind == "f" and spec.nodata is None:
+        dataset.nodata = float("nan")
+    if spec.encoding.overviews != "NONE":
+        record_resampling(dataset, spec.resampling)

@@ -1,0 +1,140 @@
+"""Georeferencing, bands and tags of a file, passed to GDAL through rasterio.
+
+A dataset is created with `place_and_kind`, then `describe` writes the rest, both in the `ENVIRONMENT`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import rasterio
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.io import MemoryFile
+
+from georeader._core.dtypes import is_nodata_for_rasterio
+from georeader._export.plan.metadata import Metadata
+from georeader._export.plan.spec import ExportSpec
+
+#: GDAL configuration that would change the dataset, at its defaults: a caller's own wishes are for other files.
+ENVIRONMENT: Mapping[str, str] = MappingProxyType(
+    {
+        "COMPRESS_OVERVIEW": "NONE",
+        "PREDICTOR_OVERVIEW": "1",
+        "GDAL_TIFF_ENDIANNESS": "NATIVE",
+        "GDAL_TIFF_INTERNAL_MASK": "YES",
+        "GTIFF_POINT_GEO_IGNORE": "FALSE",
+        "USE_RRD": "NO",
+        "TIFF_USE_OVR": "NO",
+    }
+)
+
+
+#: Colour interpretations that GDAL gives bands by itself: of MINISWHITE "undefined" even to the first.
+_UNCLAIMED = frozenset({"gray", "undefined"})
+
+
+def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
+    """Return rasterio's creation profile of a GeoTIFF with the place, the bands and the dtype of ``spec``.
+
+    Height, width and layout are the caller's to add. The place belongs here, since rasterio warns of datasets that are
+    created without one.
+    """
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "count": spec.count,
+        "dtype": spec.dtype.name,
+        "crs": spec.crs,
+        "nodata": spec.nodata if is_nodata_for_rasterio(spec.nodata, spec.dtype) else None,
+        # GDAL changes grey to a palette when the colour table is written, and YCbCr requires JPEG.
+        "photometric": {"PALETTE": "MINISBLACK", "YCBCR": "RGB"}.get(spec.photometric, spec.photometric),
+        "ALPHA": "NO",
+    }
+    if spec.encoding.bits is not None:
+        profile["NBITS"] = spec.encoding.bits
+    gcps = spec.metadata.gcps
+    if gcps is not None:
+        # rasterio gives GDAL the CRS of the raster for that of the points.
+        profile |= {"gcps": _points_for_gdal(spec), "crs": CRS() if gcps.crs is None else gcps.crs}
+    elif spec.transform[:6] != (1, 0, 0, 0, 1, 0):  # which GDAL can't tell from none
+        profile["transform"] = spec.transform
+    if spec.metadata.rpcs is not None:
+        profile["rpcs"] = spec.metadata.rpcs
+    return profile
+
+
+def describe(dataset: Any, spec: ExportSpec) -> None:
+    """Write the metadata of ``spec`` to an open dataset.
+
+    Args:
+        dataset: Just created with `place_and_kind`: GDAL takes colours only before the first pixel is written.
+        spec: The file that is wanted.
+    """
+    metadata = spec.metadata
+    if metadata.colormap is not None:
+        dataset.write_colormap(1, dict(metadata.colormap))
+    elif not _UNCLAIMED.issuperset(metadata.colorinterp):
+        dataset.colorinterp = [ColorInterp[name] for name in metadata.colorinterp]
+    if metadata.tags:
+        dataset.update_tags(**dict(metadata.tags))
+    profile = dict(metadata.namespaces).get("COLOR_PROFILE")
+    if profile:
+        dataset.update_tags(ns="COLOR_PROFILE", **dict(profile))
+    for band, tags in enumerate(metadata.band_tags, start=1):
+        if tags:
+            dataset.update_tags(band, **dict(tags))
+    _describe_bands(dataset, metadata)
+    _update_rpc_errors(dataset, metadata)
+
+
+def _describe_bands(dataset: Any, metadata: Metadata) -> None:
+    """Write scales, offsets, units and descriptions of the bands."""
+    if metadata.scales:
+        dataset.scales = metadata.scales
+    if metadata.offsets:
+        dataset.offsets = metadata.offsets
+    if metadata.units:
+        dataset.units = [unit or "" for unit in metadata.units]
+    for band, name in enumerate(metadata.descriptions, start=1):
+        if name:
+            dataset.set_band_description(band, name)
+
+
+def _update_rpc_errors(dataset: Any, metadata: Metadata) -> None:
+    """Write RPC errors of zero, which rasterio leaves out."""
+    if metadata.rpcs is not None:
+        errors = {"ERR_BIAS": metadata.rpcs.err_bias, "ERR_RAND": metadata.rpcs.err_rand}
+        dataset.update_tags(ns="RPC", **{name: "0" for name, error in errors.items() if error == 0})
+
+
+def _points_for_gdal(spec: ExportSpec) -> list[GroundControlPoint]:
+    """Give the ground control points such that they come back as they are said."""
+    gcps = spec.metadata.gcps
+    if gcps is None:
+        return []
+    if dict(spec.metadata.tags).get("AREA_OR_POINT") == "Point":
+        shift_px = _shift_of_points_px()
+        gcps = gcps.regrid(shift_px, shift_px)
+    return list(gcps.points)
+
+
+@functools.cache
+def _shift_of_points_px() -> float:
+    """How far GDAL moves the ground control points of a new GeoTIFF whose AREA_OR_POINT is "Point".
+
+    Counted from a pixel's middle they are half a pixel less (OGC 19-008r4, GTRasterTypeGeoKey). GDAL adds the half to
+    what it reads, as it should; in new files, though not in copies, releases up to 3.12 add it to what they write, too.
+    """
+    point = GroundControlPoint(row=0, col=0, x=0, y=0)
+    with rasterio.Env(**ENVIRONMENT), MemoryFile(filename="points.tif") as file:
+        with file.open(
+            driver="GTiff", height=1, width=1, count=1, dtype="uint8", gcps=[point], crs=CRS.from_epsg(4326)
+        ) as dataset:
+            dataset.update_tags(AREA_OR_POINT="Point")
+        with file.open() as dataset:
+            (found,), _ = dataset.gcps
+    return float(found.row)

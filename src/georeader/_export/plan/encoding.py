@@ -1,0 +1,325 @@
+"""Encoding of pixels in a file: codec, predictor, tiles, pyramid. A frozen value, checked as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from georeader._core.option_names import GDAL_RESAMPLINGS
+from georeader._export.plan.options import OPTIONS, Profile
+from georeader.errors import OptionError
+
+#: Levels that each codec knows, from fastest to smallest.
+_LEVELS = {
+    "DEFLATE": (1, 12),
+    "LERC_DEFLATE": (1, 12),
+    "ZSTD": (1, 22),
+    "LERC_ZSTD": (1, 22),
+    "LZMA": (0, 9),
+}
+
+#: Codecs that a predictor can stand before (TIFF 6.0, section 14, and GDAL's GTiff driver).
+_PREDICTED_CODECS = ("LZW", "DEFLATE", "ZSTD")
+
+#: Bits a pixel that NBITS may ask for, by dtype.
+_NBITS = {"uint8": (1, 7), "uint16": (9, 15), "uint32": (17, 31), "float32": (16, 16)}
+
+#: Codecs that take samples of NBITS.
+_PACKING_CODECS = ("LZW", "DEFLATE", "ZSTD", "LZMA", "NONE")
+
+#: Options that make GDAL warp the raster onto another grid.
+_WARPS = ("TILING_SCHEME", "TARGET_SRS")
+
+#: Options that GDAL ignores unless one of the others stands beside them.
+_PARTNERS = {
+    "ZOOM_LEVEL": ("TILING_SCHEME",),
+    "ZOOM_LEVEL_STRATEGY": ("TILING_SCHEME",),
+    "ALIGNED_LEVELS": ("TILING_SCHEME",),
+    "ADD_ALPHA": _WARPS,
+    "WARP_RESAMPLING": _WARPS,
+    "EXTENT": ("TARGET_SRS",),
+    "RES": ("EXTENT",),
+}
+
+#: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
+_CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "distance", "predictor")
+
+#: Effort of each codec where nobody says: GDAL's own, but for zstd. There 3 is zstd's own default, and GDAL's 9 takes
+#: some two to five times the time for a few percent of the bytes (docs/codecs.md has the measurements).
+DEFAULT_LEVELS = {"DEFLATE": 6, "LERC_DEFLATE": 6, "ZSTD": 3, "LERC_ZSTD": 3, "LZMA": 6}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The encoding and layout of a raster in a file.
+
+    Attributes:
+        codec: One of `option_names.CODECS`.
+        tile_width_px: Columns of a tile, a multiple of 16.
+        tile_height_px: Rows of a tile, a multiple of 16.
+        level: Effort of the codec; `DEFAULT_LEVELS` by default; None for codecs without.
+        quality: 1 to 100 for jpeg and webp, or None for GDAL's 75.
+        lossless: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does).
+        max_z_error: Largest error that lerc may make, or None for none.
+        effort: 1 to 9 for jxl, or None for GDAL's 5.
+        distance: How far lossy jxl may go, 1 being hardly visible; None for that.
+        predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until it is chosen by the pixels.
+        bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
+        interleave: "PIXEL" or "BAND".
+        photometric: Colour model that was asked for, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
+        bits: Bits of a sample, where the file keeps those of its source; None: all of the dtype's.
+        resampling: Of the overviews: one of `option_names.RESAMPLINGS`, a tuple of them with one per band, or None for
+            the default that suits the raster.
+        warp_resampling: RESAMPLING of the warp where GDAL warps the raster, or None.
+        overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
+        overview_count: Number of overviews, or None for as many as it takes to fit one tile.
+        num_threads: "ALL_CPUS" or a number.
+        nan_to_nodata: NaN pixels become nodata.
+        driver_options: (name, value) of options that only GDAL knows.
+    """
+
+    codec: str
+    tile_width_px: int
+    tile_height_px: int
+    level: int | None = None
+    quality: int | None = None
+    lossless: bool | None = None
+    max_z_error: float | None = None
+    effort: int | None = None
+    distance: float | None = None
+    predictor: str = "NO"
+    bigtiff: str = "IF_SAFER"
+    interleave: str = "PIXEL"
+    photometric: str | None = None
+    bits: int | None = None
+    resampling: str | tuple[str, ...] | None = None
+    warp_resampling: str | tuple[str, ...] | None = None
+    overviews: str = "AUTO"
+    overview_count: int | None = None
+    num_threads: str | int = "ALL_CPUS"
+    nan_to_nodata: bool = False
+    driver_options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def square_tiles(self) -> bool:
+        """Whether tiles are as wide as high, as GDAL's COG driver wants them."""
+        return self.tile_width_px == self.tile_height_px
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every pixel comes back as it was."""
+        if self.codec == "WEBP":
+            return bool(self.lossless) or self.quality == 100
+        if self.codec == "JXL":
+            return self.lossless is not False
+        return self.codec != "JPEG" and not self.max_z_error
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Options that have no field of their own, by GDAL's names."""
+        return dict(self.driver_options)
+
+    @property
+    def warps(self) -> bool:
+        """Whether GDAL is asked to bring the raster onto another grid."""
+        return any(name in _effective(self.driver_options) for name in _WARPS)
+
+
+def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
+    """Lay what the caller asks for over the defaults, and check the whole.
+
+    Args:
+        defaults: The module constants, parsed.
+        asked: The caller's profile_arg, parsed.
+        dtype: Of the file.
+        count: Number of bands.
+
+    Raises:
+        OptionError: Options that contradict each other, the dtype or the number of bands, or that would
+            be ignored.
+    """
+    base, wish = _with_sides(defaults), _with_sides(asked)
+    codec = wish.get("codec", base.get("codec", "LZW"))
+    _check_codec_options(codec, asked)
+    if codec != base.get("codec"):
+        base = {name: value for name, value in base.items() if name not in _CODEC_FIELDS}
+    merged = {**base, **wish, "codec": codec}
+    if not merged.pop("tiled", True):
+        raise OptionError("profile_arg asks for TILED=NO; what georeader writes is always tiled, so drop the key")
+    merged.pop("ignored", None)
+    merged["warp_resampling"] = merged.get("resampling")
+    merged["resampling"] = merged.pop("overview_resampling", None) or merged.get("resampling")
+    packs_bits = any(name == "NBITS" for name, _ in (*defaults.driver_options, *asked.driver_options))
+    merged["predictor"] = _predictor(merged.get("predictor", "NO" if packs_bits else "AUTO"), codec, dtype)
+    merged.setdefault("level", DEFAULT_LEVELS.get(codec))
+    driver_options = {**dict(defaults.driver_options), **dict(asked.driver_options)}
+    encoding = Encoding(**merged, driver_options=tuple(sorted(driver_options.items())))
+    _check_codec(encoding, dtype, count)
+    _check_contradictions(encoding)
+    _check_resampling(encoding, dtype, count)
+    _check_overview_codec(encoding, dtype, count)
+    _check_driver_options(encoding, dtype)
+    return encoding
+
+
+def with_bits(encoding: Encoding, bits: int, *, dtype: np.dtype[Any], nodata: int | float | None) -> Encoding:
+    """Return the encoding with samples of fewer bits than the dtype has, where the codec can hold them.
+
+    Args:
+        encoding: Of the file.
+        bits: Of a sample in the source.
+        dtype: Of the file.
+        nodata: Of the file; None: there is none.
+    """
+    low, high = _NBITS.get(dtype.name, (0, -1)) if dtype.kind == "u" else (0, -1)
+    codecs = {encoding.codec, encoding.options.get("OVERVIEW_COMPRESS", encoding.codec)}
+    is_free = encoding.predictor in ("AUTO", "NO") and not {"NBITS", "OVERVIEW_PREDICTOR"} & set(encoding.options)
+    fits = low <= bits <= high and (nodata is None or 0 <= nodata < 2**bits)
+    if not (fits and is_free and codecs <= set(_PACKING_CODECS)) or encoding.warps:
+        return encoding
+    return replace(encoding, bits=bits, predictor="NO")
+
+
+def _with_sides(profile: Profile) -> dict[str, Any]:
+    """Spell BLOCKSIZE out as width and height."""
+    fields = dict(profile.fields)
+    side = fields.pop("tile_side_px", None)
+    if side is None:
+        return fields
+    for name in ("tile_width_px", "tile_height_px"):
+        if fields.setdefault(name, side) != side:
+            raise OptionError(
+                f"profile_arg says both {profile.spelling['tile_side_px']}={side} and "
+                f"{profile.spelling[name]}={fields[name]}; keep one"
+            )
+    return fields
+
+
+def _check_codec_options(codec: str, asked: Profile) -> None:
+    keys = [asked.spelling[name] for name in asked.fields] + [name for name, _ in asked.driver_options]
+    for key in keys:
+        codecs = OPTIONS[key.upper()].codecs
+        if codecs and codec not in codecs:
+            raise OptionError(
+                f"profile_arg[{key!r}] has no meaning with compress={codec.lower()!r}; it goes with "
+                f"{', '.join(name.lower() for name in codecs)}"
+            )
+    level = asked.fields.get("level")
+    low, high = _LEVELS.get(codec, (0, 0))
+    if level is not None and not low <= level <= high:
+        raise OptionError(
+            f"profile_arg[{asked.spelling['level']!r}]={level} makes no sense with compress={codec.lower()!r}; "
+            f"allowed: {low} to {high}"
+        )
+
+
+def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
+    """Give "NO", "STANDARD" or "FLOATING_POINT" for what was asked, or "AUTO" while there is a choice."""
+    if predictor == "AUTO":
+        return "AUTO" if codec in _PREDICTED_CODECS and dtype.kind != "c" else "NO"
+    if predictor == "NO":
+        return "NO"
+    if codec not in _PREDICTED_CODECS:
+        raise OptionError(
+            f"predictor={predictor} has no meaning with compress={codec.lower()!r}; it goes with lzw, deflate and zstd"
+        )
+    is_float = dtype.name in ("float32", "float64")
+    if predictor == "YES":
+        predictor = "FLOATING_POINT" if is_float else "STANDARD"
+    if predictor == "FLOATING_POINT" and not is_float:
+        raise OptionError(f"predictor 3 (FLOATING_POINT) is for float32 and float64, not {dtype}; use 2 (STANDARD)")
+    if dtype.kind == "c":
+        raise OptionError(f"predictor 2 (STANDARD) is for integers and floating-point numbers, not {dtype}; use 1 (NO)")
+    return predictor
+
+
+def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+    codec = encoding.codec
+    if codec in ("JPEG", "WEBP") and dtype != np.uint8:
+        raise OptionError(f"compress={codec.lower()!r} takes uint8 only, not {dtype}; use lzw, deflate or zstd")
+    bands = {"JPEG": (1, 3, 4), "WEBP": (3, 4)}.get(codec)
+    if bands and count not in bands:
+        raise OptionError(
+            f"compress={codec.lower()!r} takes {' or '.join(map(str, bands))} bands, not {count}; "
+            "use lzw, deflate or zstd"
+        )
+    if codec in ("JPEG", "WEBP") and encoding.interleave == "BAND" and count > 1:
+        raise OptionError(
+            f"compress={codec.lower()!r} has all bands in one tile; drop INTERLEAVE=BAND, or use lzw, deflate or zstd"
+        )
+    if codec.startswith("LERC") and dtype.name in ("int64", "uint64", "complex64", "complex128"):
+        raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
+
+
+def _check_contradictions(encoding: Encoding) -> None:
+    if encoding.photometric == "YCBCR" and encoding.codec != "JPEG":
+        raise OptionError(
+            f"profile_arg['photometric']='YCBCR' goes with compress='jpeg', got compress={encoding.codec.lower()!r}; "
+            "pass 'RGB', or drop the key"
+        )
+    if encoding.overviews == "NONE" and encoding.overview_count is not None:
+        raise OptionError("profile_arg says both OVERVIEWS=NONE and OVERVIEW_COUNT; keep one")
+    if encoding.lossless and encoding.quality not in (None, 100):
+        raise OptionError("profile_arg says both WEBP_LOSSLESS and a quality below 100; keep one")
+    if encoding.codec == "JXL" and encoding.is_lossless and encoding.distance is not None:
+        raise OptionError("profile_arg['JXL_DISTANCE'] has a meaning only with JXL_LOSSLESS=NO")
+
+
+def _check_resampling(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+    wanted = encoding.resampling
+    if isinstance(wanted, tuple) and len(wanted) != count:
+        raise OptionError(
+            f"RESAMPLING lists {len(wanted)} methods for {count} bands; give one per band, or a single one"
+        )
+    methods = {wanted} if isinstance(wanted, str) else set(wanted or ())
+    known = ("NEAREST", "AVERAGE", "RMS", "MODE")
+    for method in sorted(methods - set(known)):
+        if dtype.kind == "c":
+            raise OptionError(f"RESAMPLING={method} is not for {dtype}; allowed there: {', '.join(known)}")
+        if method == "OR" and dtype.kind not in "iu":
+            raise OptionError(f"RESAMPLING=OR joins the bits of integers, which {dtype} does not have; use MAX or MODE")
+    if encoding.warps and not (encoding.warp_resampling is None or encoding.warp_resampling in GDAL_RESAMPLINGS):
+        raise OptionError(
+            f"RESAMPLING={encoding.warp_resampling} is no method that GDAL warps by; allowed with TILING_SCHEME and "
+            f"TARGET_SRS: {', '.join(GDAL_RESAMPLINGS)}"
+        )
+
+
+def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+    """Overviews that GDAL can't encode would come out empty: ask of their codec what is asked of the main one."""
+    options = dict(encoding.driver_options)
+    codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
+    if codec.startswith("LERC") != encoding.codec.startswith("LERC"):
+        raise OptionError("profile_arg['OVERVIEW_COMPRESS'] can't mix lerc with another codec in one file")
+    _check_codec(replace(encoding, codec=codec), dtype, count)
+    if "OVERVIEW_PREDICTOR" in options:
+        _predictor(options["OVERVIEW_PREDICTOR"], codec, dtype)
+
+
+def _effective(driver_options: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """TILING_SCHEME=CUSTOM is GDAL's way to say that there is none."""
+    return {name: value for name, value in driver_options if (name, value.upper()) != ("TILING_SCHEME", "CUSTOM")}
+
+
+def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
+    options: Mapping[str, str] = _effective(encoding.driver_options)
+    for name, partners in _PARTNERS.items():
+        if name in options and not any(partner in options for partner in partners):
+            raise OptionError(f"profile_arg[{name!r}] has a meaning only together with {' or '.join(partners)}")
+    if "EXTENT" in options and "TILING_SCHEME" in options:
+        raise OptionError("profile_arg['EXTENT'] and profile_arg['TILING_SCHEME'] exclude each other; drop one")
+    overview_codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
+    if "OVERVIEW_QUALITY" in options and overview_codec not in ("JPEG", "WEBP"):
+        raise OptionError("profile_arg['OVERVIEW_QUALITY'] has a meaning only with overviews in jpeg or webp")
+    if options.get("STATISTICS") == "YES" and dtype.kind == "c":
+        raise OptionError(f"profile_arg['STATISTICS'] is for real numbers, not {dtype}; drop it")
+    if "NBITS" in options:
+        low, high = _NBITS.get(dtype.name, (0, -1))
+        if not low <= int(options["NBITS"]) <= high:
+            known = "; ".join(f"{name}: {a} to {b}" for name, (a, b) in _NBITS.items())
+            raise OptionError(f"profile_arg['NBITS']={options['NBITS']} makes no sense with {dtype}; allowed: {known}")
+        if encoding.codec not in _PACKING_CODECS or encoding.predictor != "NO":
+            raise OptionError("profile_arg['NBITS'] goes with lzw, deflate, zstd, lzma and none, without a predictor")

@@ -1,0 +1,235 @@
+"""Plan of the project's own writer: levels, codecs, tiles. A frozen value built from an `ExportSpec`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from georeader._codecs import PREDICTED_CODECS, TileCodec, tile_codec
+from georeader._codecs.tiles import TileEncoder, packed_bytes
+from georeader._export.plan.encoding import DEFAULT_LEVELS, Encoding
+from georeader._export.plan.grid import Level, pyramid_levels
+from georeader._export.plan.spec import ExportSpec
+from georeader._resample.pyramid import Reduction, Region
+from georeader._tiff.cog_layout import FRAME_BYTES, largest_tile_bytes
+
+#: TIFF's numbers of the predictors.
+PREDICTOR_NUMBERS = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """The plan of a file, made before its first pixel is read.
+
+    Attributes:
+        spec: The file that is wanted.
+        levels: From the full resolution to the smallest overview.
+        encoders: One for each level.
+        mask_codec: Of the masks; None: there are none.
+        reduction: How one level becomes the next.
+        verify: Tiles are decoded again and compared.
+    """
+
+    spec: ExportSpec
+    levels: tuple[Level, ...]
+    encoders: tuple[TileEncoder, ...]
+    mask_codec: TileCodec | None
+    reduction: Reduction
+    verify: bool
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Size of one pixel, all bands."""
+        return self.spec.count * self.spec.dtype.itemsize
+
+    @property
+    def tile_bytes(self) -> int:
+        """Size of a tile before it is encoded."""
+        level = self.levels[0]
+        return level.tile_height_px * level.tile_width_px * self.pixel_bytes // level.planes
+
+    @property
+    def with_statistics(self) -> bool:
+        """Whether the pixels are measured."""
+        return self.spec.statistics
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether there is something to do before the full resolution can be laid down."""
+        return len(self.levels) > 1 or self.with_statistics
+
+    @property
+    def task_count(self) -> int:
+        """Pieces of work that don't wait for one another, about."""
+        return self.levels[0].tile_count
+
+    @property
+    def masks_follow_tiles(self) -> bool:
+        """Whether each tile is followed by that of its mask, rather than all tiles of a level by all masks."""
+        return self.spec.mask is not None and self.levels[0].planes == 1
+
+    @property
+    def least_base_bytes(self) -> int:
+        """Bytes that the full resolution takes at least."""
+        is_sparse = self.encoders[0].sparse_value is not None
+        if self.spec.encoding.codec != "NONE" or is_sparse:
+            return 0
+        stored_bytes = self.tile_bytes
+        if self.spec.encoding.bits is not None:
+            level = self.levels[0]
+            stored_bytes = level.tile_height_px * packed_bytes(
+                level.tile_width_px * self.spec.count // level.planes, self.spec.encoding.bits
+            )
+        return self.levels[0].tile_count * (stored_bytes + FRAME_BYTES * self.spec.has_cog_layout)
+
+    @property
+    def most_base_bytes(self) -> int:
+        """And at most so many."""
+        level = self.levels[0]
+        most_bytes = level.tile_count * largest_tile_bytes(self.spec.encoding.codec, self.tile_bytes)
+        if self.spec.mask is None:
+            return most_bytes
+        mask_bytes = level.tile_height_px * level.tile_width_px // 8
+        return most_bytes + level.tiles_down * level.tiles_across * largest_tile_bytes("DEFLATE", mask_bytes)
+
+    @property
+    def most_head_bytes(self) -> int:
+        """What lies before the full resolution, the overviews and the header, takes at most about so many."""
+        codec = overview_encoding(self.spec.encoding).codec
+        most_bytes = 2**20 + 24 * self.place_count * self.parts
+        for level in self.levels[1:]:
+            most_bytes += level.tile_count * largest_tile_bytes(codec, self.tile_bytes)
+            if self.spec.mask is not None:
+                mask_bytes = level.tile_height_px * level.tile_width_px // 8
+                most_bytes += level.tiles_down * level.tiles_across * largest_tile_bytes("DEFLATE", mask_bytes)
+        return most_bytes
+
+    @property
+    def tile_counts(self) -> dict[tuple[int, bool], int]:
+        """Number of tiles of each level, and (True) of its masks where it has some."""
+        counts = {(level.number, False): level.tile_count for level in self.levels}
+        if self.spec.mask is not None:
+            counts |= {(level.number, True): level.tiles_down * level.tiles_across for level in self.levels}
+        return counts
+
+    def tiles_per_run(self, run_bytes: int) -> int:
+        """Give how many neighbouring tiles are worth a task; one each where there are few."""
+        if self.levels[0].tile_count <= 64:
+            return 1
+        return max(1, run_bytes // self.tile_bytes)
+
+    @property
+    def parts(self) -> int:
+        """Tiles in one place: 2 where each is followed by that of its mask."""
+        return 2 if self.masks_follow_tiles else 1
+
+    def positions(self, level: Level) -> int:
+        """Give the number of places for tiles in a level: planes of bands, and that of the masks where it has one."""
+        mask_planes = 1 if self.spec.mask is not None and level.planes > 1 else 0
+        return (level.planes + mask_planes) * level.tiles_down * level.tiles_across
+
+    @property
+    def place_count(self) -> int:
+        """Number of places for tiles in the whole file."""
+        return sum(map(self.positions, self.levels))
+
+    def tile_region(self, row: int, column: int) -> Region:
+        """Give the pixels that a tile of the full resolution covers."""
+        level = self.levels[0]
+        top, left = row * level.tile_height_px, column * level.tile_width_px
+        return Region(
+            top,
+            min(top + level.tile_height_px, level.height_px),
+            left,
+            min(left + level.tile_width_px, level.width_px),
+        )
+
+    def mask_turn(self, plane: int) -> bool | None:
+        """Tell what a plane's tiles are: masks, none, or (None) both in turn."""
+        if self.masks_follow_tiles:
+            return None
+        return plane == self.levels[0].planes
+
+
+def plan_stream(spec: ExportSpec, *, verify: bool = False) -> StreamPlan:
+    """Plan a file.
+
+    Args:
+        spec: The file that is wanted; its predictor is resolved.
+        verify: Decode each tile again and compare.
+
+    Raises:
+        OptionError: A codec can't hold the pixels.
+    """
+    encoding = spec.encoding
+    planes = spec.count if encoding.interleave == "BAND" else 1
+    tile_shape = (encoding.tile_height_px, encoding.tile_width_px)
+    levels = pyramid_levels((spec.height_px, spec.width_px), tile_shape, planes, spec.overview_factors)
+    mask_codec = _mask_codec() if spec.mask else None
+    base = _encoder(spec, encoding, mask_codec, verify)
+    overview = _encoder(spec, overview_encoding(encoding), mask_codec, verify) if len(levels) > 1 else base
+    reduction = Reduction(spec.resamplings, spec.nodata, spec.alpha_band)
+    return StreamPlan(spec, levels, (base, *(overview,) * (len(levels) - 1)), mask_codec, reduction, verify)
+
+
+def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
+    """Return the codec of a file's tiles.
+
+    Args:
+        spec: The file that is wanted.
+        encoding: Its own, or that of its overviews.
+        predictor: TIFF's number of it.
+    """
+    packs_bits = encoding.bits is not None  # into bytes, which are what is compressed
+    return tile_codec(
+        encoding.codec,
+        dtype=np.dtype("uint8") if packs_bits else spec.dtype,
+        samples=1 if encoding.interleave == "BAND" or packs_bits else spec.count,
+        predictor=predictor,
+        level=encoding.level,
+        quality=encoding.quality,
+        lossless=encoding.is_lossless,
+        max_z_error=encoding.max_z_error or 0.0,
+        effort=encoding.effort,
+        distance=encoding.distance,
+        is_rgb=spec.turns_colours,
+    )
+
+
+def overview_encoding(encoding: Encoding) -> Encoding:
+    """Give the encoding of the overviews: the file's own, but for what OVERVIEW_... and ..._OVERVIEW say."""
+    options = encoding.options
+    changes: dict[str, Any] = {}
+    codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
+    if codec != encoding.codec:
+        changes |= {"codec": codec, "level": DEFAULT_LEVELS.get(codec), "quality": None, "lossless": None}
+        if codec not in PREDICTED_CODECS:
+            changes["predictor"] = "NO"
+    if "OVERVIEW_QUALITY" in options:
+        changes |= {"quality": int(options["OVERVIEW_QUALITY"]), "lossless": None}
+    if "OVERVIEW_PREDICTOR" in options:
+        changes["predictor"] = options["OVERVIEW_PREDICTOR"]
+    if "MAX_Z_ERROR_OVERVIEW" in options:
+        changes["max_z_error"] = float(options["MAX_Z_ERROR_OVERVIEW"])
+    return replace(encoding, **changes)
+
+
+def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None, verify: bool) -> TileEncoder:
+    is_sparse = encoding.options.get("SPARSE_OK") == "YES"
+    return TileEncoder(
+        codec=codec_of(spec, encoding, PREDICTOR_NUMBERS[encoding.predictor]),
+        mask_codec=mask_codec,
+        tile_height_px=encoding.tile_height_px,
+        tile_width_px=encoding.tile_width_px,
+        sparse_value=(0 if spec.nodata is None else spec.nodata) if is_sparse else None,
+        verify=verify,
+        bits=encoding.bits,
+        is_framed=spec.has_cog_layout,
+    )
+
+
+def _mask_codec() -> TileCodec:
+    """Masks are bits in deflate, as GDAL writes them, whatever the pixels are in."""
+    return tile_codec("DEFLATE", dtype=np.dtype("uint8"), samples=1, predictor=1, level=DEFAULT_LEVELS["DEFLATE"])

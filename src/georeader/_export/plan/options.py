@@ -1,0 +1,198 @@
+"""Parser of profile_arg: options in GDAL's and rasterio's spellings, read once into an `Encoding`.
+
+GDAL's COG and GTiff drivers and rasterio's profiles spell the same option in different ways (BLOCKSIZE and
+blockxsize, LEVEL and ZLEVEL, YES and 2). All spellings are accepted, in any case. Unknown options are refused, and
+so are those that one of the drivers would ignore without a message.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from georeader._core.option_names import CODECS, GDAL_RESAMPLINGS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
+from georeader._export.plan.dataset_profiles import RASTER_KEYS, layout_of_dataset
+from georeader._export.plan.option_types import (
+    BOOLEAN,
+    THREADS,
+    TILE_SIDE_PX,
+    Value,
+    choice,
+    crs,
+    numbers_joined,
+    one_or_each,
+    real_number,
+    text,
+    whole_number,
+)
+from georeader._export.plan.photometric import PHOTOMETRIC
+from georeader.errors import OptionError
+
+_PREDICTOR_ALIASES = {**PREDICTOR_NUMBERS, "NONE": "NO"}
+_PREDICTOR = choice((*PREDICTORS, "AUTO"), _PREDICTOR_ALIASES)
+_OVERVIEW_PREDICTOR = choice(PREDICTORS, _PREDICTOR_ALIASES)
+_METHOD = choice(RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+_WARP_METHOD = choice(GDAL_RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+_RESAMPLING = one_or_each(_METHOD)
+_CODEC = choice(CODECS)
+_PERCENT = whole_number(1, 100)
+_LEVEL = whole_number(0, 22)
+_BOTH = frozenset({"cog", "tiled"})
+_COG = frozenset({"cog"})
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key of profile_arg.
+
+    Attributes:
+        field: The field of `Encoding` that it sets; "driver" for an option that only GDAL knows.
+        value: How its value is understood.
+        codecs: Codecs it has a meaning with; empty: all.
+        kinds: Whether save_cog ("cog"), save_tiled_geotiff ("tiled") or both take it.
+    """
+
+    field: str
+    value: Value
+    codecs: tuple[str, ...] = ()
+    kinds: frozenset[str] = _BOTH
+
+
+_DEFLATES, _ZSTDS, _LERCS = ("DEFLATE", "LERC_DEFLATE"), ("ZSTD", "LERC_ZSTD"), ("LERC", "LERC_DEFLATE", "LERC_ZSTD")
+
+OPTIONS: Mapping[str, Option] = {
+    "COMPRESS": Option("codec", _CODEC),
+    "LEVEL": Option("level", _LEVEL, (*_DEFLATES, *_ZSTDS, "LZMA")),
+    "ZLEVEL": Option("level", _LEVEL, _DEFLATES),
+    "ZSTD_LEVEL": Option("level", _LEVEL, _ZSTDS),
+    "LZMA_PRESET": Option("level", _LEVEL, ("LZMA",)),
+    "QUALITY": Option("quality", _PERCENT, ("JPEG", "WEBP")),
+    "JPEG_QUALITY": Option("quality", _PERCENT, ("JPEG",)),
+    "WEBP_LEVEL": Option("quality", _PERCENT, ("WEBP",)),
+    "WEBP_LOSSLESS": Option("lossless", BOOLEAN, ("WEBP",)),
+    "JXL_LOSSLESS": Option("lossless", BOOLEAN, ("JXL",)),
+    "JXL_EFFORT": Option("effort", whole_number(1, 9), ("JXL",)),
+    "JXL_DISTANCE": Option("distance", real_number(0.01, high=25), ("JXL",)),
+    "MAX_Z_ERROR": Option("max_z_error", real_number(0), _LERCS),
+    "PREDICTOR": Option("predictor", _PREDICTOR),
+    "BLOCKXSIZE": Option("tile_width_px", TILE_SIDE_PX),
+    "BLOCKYSIZE": Option("tile_height_px", TILE_SIDE_PX),
+    "BLOCKSIZE": Option("tile_side_px", TILE_SIDE_PX),
+    "BIGTIFF": Option("bigtiff", choice(("YES", "NO", "IF_NEEDED", "IF_SAFER"))),
+    "INTERLEAVE": Option("interleave", choice(("PIXEL", "BAND"))),
+    "PHOTOMETRIC": Option("photometric", PHOTOMETRIC),
+    "RESAMPLING": Option("resampling", _RESAMPLING),
+    "OVERVIEW_RESAMPLING": Option("overview_resampling", _RESAMPLING),
+    "OVERVIEWS": Option("overviews", choice(("AUTO", "IGNORE_EXISTING", "NONE"))),
+    "OVERVIEW_COUNT": Option("overview_count", whole_number(0, 30)),
+    "NUM_THREADS": Option("num_threads", THREADS),
+    "NAN_TO_NODATA": Option("nan_to_nodata", BOOLEAN),
+    "TILED": Option("tiled", BOOLEAN),
+    "COPY_SRC_OVERVIEWS": Option("ignored", BOOLEAN),
+    # Options that only GDAL knows: handed to its driver as they are.
+    "TILING_SCHEME": Option("driver", text(), kinds=_COG),
+    "ZOOM_LEVEL": Option("driver", whole_number(0, 30), kinds=_COG),
+    "ZOOM_LEVEL_STRATEGY": Option("driver", choice(("AUTO", "LOWER", "UPPER")), kinds=_COG),
+    "ALIGNED_LEVELS": Option("driver", whole_number(1, 30), kinds=_COG),
+    "TARGET_SRS": Option("driver", crs(), kinds=_COG),
+    "RES": Option("driver", real_number(0, above=True), kinds=_COG),
+    "EXTENT": Option("driver", numbers_joined(4), kinds=_COG),
+    "ADD_ALPHA": Option("driver", BOOLEAN, kinds=_COG),
+    "WARP_RESAMPLING": Option("driver", _WARP_METHOD, kinds=_COG),
+    "OVERVIEW_COMPRESS": Option("driver", _CODEC, kinds=_COG),
+    "OVERVIEW_QUALITY": Option("driver", _PERCENT, kinds=_COG),
+    "OVERVIEW_PREDICTOR": Option("driver", _OVERVIEW_PREDICTOR, kinds=_COG),
+    "MAX_Z_ERROR_OVERVIEW": Option("driver", real_number(0), _LERCS, kinds=_COG),
+    "STATISTICS": Option("driver", choice(("AUTO", "YES", "NO")), kinds=_COG),
+    "NBITS": Option("driver", whole_number(1, 31)),
+    "SPARSE_OK": Option("driver", BOOLEAN),
+    "GEOTIFF_VERSION": Option("driver", choice(("AUTO", "1.0", "1.1"))),
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A parsed profile_arg.
+
+    Attributes:
+        fields: Field of `Encoding` to canonical value.
+        driver_options: (name, value) of options that only GDAL knows.
+        raster: Keys of `RASTER_KEYS` to their values, as given.
+        spelling: Field to the key it was given by, for messages.
+        ignored: (key, value) of what describes a dataset's own file and is not an option.
+    """
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    driver_options: tuple[tuple[str, str], ...] = ()
+    raster: Mapping[str, Any] = field(default_factory=dict)
+    spelling: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[tuple[str, Any], ...] = ()
+
+
+def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Profile:
+    """Parse a profile.
+
+    Args:
+        profile_arg: Mapping of option to value, or None.
+        kind: "cog" or "tiled".
+        name: What to call the mapping in messages.
+
+    Raises:
+        OptionError: An unknown key, an invalid value, or two keys that contradict.
+    """
+    if profile_arg is None:
+        return Profile()
+    if not isinstance(profile_arg, Mapping):
+        raise OptionError(f"{name} is a {type(profile_arg).__name__}; pass a mapping such as {{'compress': 'zstd'}}")
+    raster: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    spelling: dict[str, str] = {}
+    driver_options: dict[str, str] = {}
+    ignored = layout_of_dataset(profile_arg)
+    for key, given in profile_arg.items():
+        if key in ignored:
+            continue
+        upper = key.upper() if isinstance(key, str) else key
+        if upper in RASTER_KEYS:
+            _set_once(raster, spelling, upper, key, given, name)
+            continue
+        option = _known_option(upper, key, kind, name)
+        value = option.value.of(f"{name}[{key!r}]", given)
+        if option.field == "driver":
+            _set_once(driver_options, spelling, upper, key, _gdal_text(value), name)
+        else:
+            _set_once(fields, spelling, option.field, key, value, name)
+    left_out = tuple((key, profile_arg[key]) for key in ignored)
+    return Profile(fields, tuple(sorted(driver_options.items())), raster, spelling, left_out)
+
+
+def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:
+    option = OPTIONS.get(upper)
+    if option is not None and kind in option.kinds:
+        return option
+    allowed = sorted(option for option, what in OPTIONS.items() if kind in what.kinds)
+    if option is not None:
+        other = "save_cog" if kind == "tiled" else "save_tiled_geotiff"
+        raise OptionError(f"{name}[{key!r}] is for {other} only; allowed here: {', '.join(allowed)}")
+    close = difflib.get_close_matches(str(upper), allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise OptionError(f"{name}[{key!r}] is unknown; {hint}allowed: {', '.join(allowed)}")
+
+
+def _set_once(target: dict[str, Any], spelling: dict[str, str], slot: str, key: Any, value: Any, name: str) -> None:
+    if slot in target and not _same(target[slot], value):
+        raise OptionError(f"{name} says both {spelling[slot]!r} and {key!r}, with different values; keep one")
+    target[slot] = value
+    spelling[slot] = key
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and bool(a == b))
+
+
+def _gdal_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "YES" if value else "NO"
+    return f"{value:.17g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,353 @@
+"""Order of the work and its memory: a pure function of the file, the source and the limit.
+
+A COG's full resolution lies last, and overviews are made of it. Where pixels are in memory, they are looked at twice:
+the pyramid comes first, and the full resolution is encoded straight to its place. A source that streams is read once:
+its encoded full resolution waits in a spool until the overviews are known; or where the sink takes parts in any order,
+it is sent at once, and the overviews wait. A file without overviews is written as its pixels come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cache, partial
+from itertools import pairwise, product
+from typing import NamedTuple
+
+from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.file_plan import StreamPlan
+from georeader._export.plan.window_edges import even_edges, longest, merge_edges, split_edges
+from georeader._export.sinks.traits import SinkTraits
+from georeader.errors import OptionError
+
+#: Pixels of one piece of work, all bands, in bytes: enough to be worth a thread's while.
+CELL_BYTES = 8 * 2**20
+
+#: And in pixels of one band: few enough to stay in a processor's cache.
+CELL_PX = 2**20
+
+#: A cell is at least so high and wide: more than any resampling method looks beyond its edge.
+LEAST_CELL_SIDE_PX = 64
+
+#: A window takes at most this part of the memory, unless a cell is larger.
+WINDOWS_IN_MEMORY = 16
+
+#: What a cell at work holds, in multiples of its pixels: the pixels, a tile of them in the file's order, the codec's
+#: copies and what is encoded, and what the reduction computes with.
+CELL_COPIES = 4
+
+#: A window in memory, in multiples of its pixels: as the source makes them, and as it gives them.
+WINDOW_COPIES = 2
+
+#: Of the memory, this much is planned with, less what every thread's allocator keeps of what it gave back: so many
+#: bytes, or a quarter of a small limit. The rest is for gaps between what is held, and for the tiles' places.
+PLANNED_SHARE = 0.75
+ALLOCATOR_BYTES = 16 * 2**20
+
+#: Encoded tiles and pixels that wait get at least so much.
+LEAST_HELD_BYTES = 2**20
+
+#: Encoded overviews of pixels in memory take so much of the pixels' size; what is beyond waits on disk, which costs
+#: about as much time as to copy it.
+HELD_SHARE = 0.1
+LEAST_HELD_TILES_BYTES = 16 * 2**20
+
+#: Bytes of a pixel of the bands that are worked at together, where tiles hold one band each.
+GROUP_PIXEL_BYTES = 8
+
+
+#: A sink that takes bytes anywhere.
+ANY_PLACE = SinkTraits()
+
+
+class Order(Enum):
+    """In which order things are done."""
+
+    PYRAMID_FIRST = "overviews, then the full resolution, straight to its place; pixels are looked at twice"
+    SPOOL_BASE = "all levels at once; the encoded full resolution waits until the overviews are written"
+    SEND_BASE = "all levels at once; the full resolution goes off as it comes, the overviews wait and follow"
+    AS_IT_COMES = "the full resolution, straight to its place; there is nothing else"
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a file is made.
+
+    Attributes:
+        order: In which order.
+        threads: To encode on.
+        readers: Threads to read on; 0: windows are read where they are needed.
+        step: Levels that one piece of work makes: its own, and the next one where this is 2.
+        cell_height_px: Rows of a piece of work, at each level; a multiple of ``step`` tiles.
+        cell_width_px: Columns of it.
+        band_groups: Bands that are read together; the raster is gone through once for each group.
+        cell_bands: Bands of a piece of work; a group of more is worked at in several.
+        row_edges_px: Of the windows in which the source is read.
+        column_edges_px: Of the windows in which the source is read.
+        read_ahead_bytes: Windows that were read may wait while they hold less than this.
+        in_flight_bytes: Pieces of work may be begun while they hold less than this.
+        held_pixels_bytes: Pixels that wait for their neighbours may take so much memory; others wait on disk.
+        held_tiles_bytes: The same for encoded tiles.
+    """
+
+    order: Order
+    threads: int
+    readers: int
+    step: int
+    cell_height_px: int
+    cell_width_px: int
+    band_groups: tuple[range, ...]
+    cell_bands: int
+    row_edges_px: tuple[int, ...]
+    column_edges_px: tuple[int, ...]
+    read_ahead_bytes: int
+    in_flight_bytes: int
+    held_pixels_bytes: int
+    held_tiles_bytes: int
+
+
+@dataclass(frozen=True)
+class SourceTraits:
+    """The traits of a source that the order of work depends on.
+
+    Attributes:
+        is_in_memory: To read its pixels costs nothing.
+        chunks: How they are stored, or None.
+        concurrent_reads: Threads that may read at once.
+        reader_bytes: What reading holds for each of them besides the window: decoded blocks, caches of an open file.
+        pixel_bytes: Of one pixel of one band, as the source has it.
+    """
+
+    is_in_memory: bool
+    chunks: Chunks | None = None
+    concurrent_reads: int = 1
+    reader_bytes: int = 0
+    pixel_bytes: int = 1
+
+
+class _Cell(NamedTuple):
+    """A piece of work that may be: bands that are read together, its own, the levels that it makes, and its size."""
+
+    band_groups: tuple[range, ...]
+    bands: int
+    step: int
+    height_px: int
+    width_px: int
+
+
+class _Windows(NamedTuple):
+    """The edges of the windows in which a source is read, and the pixels of the largest, one band."""
+
+    row_edges_px: tuple[int, ...]
+    column_edges_px: tuple[int, ...]
+    most_px: int
+
+
+def order_of_work(*, is_in_memory: bool, reads_twice: bool, sink: SinkTraits) -> Order:
+    """Choose the order of work.
+
+    Args:
+        is_in_memory: To read the source again costs nothing.
+        reads_twice: There are overviews or statistics, which stand before the full resolution in the file.
+        sink: What the sink can do.
+    """
+    if is_in_memory:
+        return Order.PYRAMID_FIRST
+    if not reads_twice:
+        return Order.AS_IT_COMES
+    return Order.SEND_BASE if sink.out_of_order_parts else Order.SPOOL_BASE
+
+
+def plan_work(
+    plan: StreamPlan,
+    source: SourceTraits,
+    sink: SinkTraits = ANY_PLACE,
+    *,
+    threads: int,
+    max_memory_bytes: int,
+    is_limit_firm: bool = True,
+) -> Work:
+    """Plan the work.
+
+    Args:
+        plan: The file.
+        source: Where its pixels come from.
+        sink: Where the file goes.
+        threads: To encode on, at most.
+        max_memory_bytes: What may be held beyond the source.
+        is_limit_firm: False: where a single tile needs more than the limit, the limit gives way.
+
+    Raises:
+        OptionError: The limit is firm, and a single tile needs more.
+    """
+    order = order_of_work(is_in_memory=source.is_in_memory, reads_twice=plan.reads_twice, sink=sink)
+    planned_bytes = _planned_bytes(max_memory_bytes)
+    needed_bytes = 0
+    windows_of = cache(partial(_windows, plan, source))
+    # Windows of a cell come last: they cut chunks that are larger.
+    sizes = (max_memory_bytes // WINDOWS_IN_MEMORY, 0)
+    for window_bytes, crew, cell in product(sizes, list(_crews(source, threads)), list(_cells(plan, source))):
+        windows = windows_of(window_bytes, cell)
+        work = _work(plan, source, order, crew, cell, windows)
+        needed_bytes = _needed_bytes(plan, source, work, windows.most_px)
+        if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
+            return _with_held(work, plan, source, planned_bytes - needed_bytes)
+    if is_limit_firm:
+        raise OptionError(_too_little(plan, source, max_memory_bytes, needed_bytes + 2 * LEAST_HELD_BYTES))
+    return _with_held(work, plan, source, 2 * LEAST_HELD_BYTES)
+
+
+def _too_little(plan: StreamPlan, source: SourceTraits, limit_bytes: int, needed_bytes: int) -> str:
+    """Return the message of a limit that can't be kept: what takes most of it, and what to pass."""
+    level = plan.levels[0]
+    least_bytes = _limit_bytes(needed_bytes)
+    enough = f"give at least {least_bytes}, or {least_bytes / 2**20:.1f}MiB"
+    if 2 * source.reader_bytes > needed_bytes:
+        return (
+            f"max_memory={limit_bytes} bytes is too little for what reading the source holds, {source.reader_bytes} "
+            f"bytes for a decoded block and its copies; {enough}, or store the source in smaller tiles or chunks first"
+        )
+    reading = f", and for what reading holds, {source.reader_bytes} bytes" if source.reader_bytes else ""
+    return (
+        f"max_memory={limit_bytes} bytes is too little for tiles of {level.tile_height_px} x {level.tile_width_px} "
+        f"pixels, {plan.tile_bytes} bytes each{reading}; {enough}, or make tiles smaller: "
+        "profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
+    )
+
+
+def _planned_bytes(limit_bytes: int) -> int:
+    return int(PLANNED_SHARE * limit_bytes) - min(ALLOCATOR_BYTES, limit_bytes // 4)
+
+
+def _limit_bytes(planned_bytes: int) -> int:
+    """Give a limit of which so much is planned with."""
+    if planned_bytes <= _planned_bytes(4 * ALLOCATOR_BYTES):
+        return int(planned_bytes / (PLANNED_SHARE - 0.25)) + 4
+    return int((planned_bytes + ALLOCATOR_BYTES) / PLANNED_SHARE) + 4
+
+
+def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
+    """Return (threads to encode on, threads to read on), from many to none but the caller's own."""
+    for count in range(threads, 0, -1):
+        yield count, 0 if source.is_in_memory else min(source.concurrent_reads, max(2, count))
+    if not source.is_in_memory:
+        # Where decoded blocks are large, what reading holds counts more than what encoding does.
+        yield from ((count, 1) for count in range(threads, 0, -1))
+        yield 1, 0
+
+
+def _cells(plan: StreamPlan, source: SourceTraits) -> Iterator[_Cell]:
+    """Give the cells that may be, from large to small."""
+    level = plan.levels[0]
+    groups = _band_groups(plan, source)
+    bands = min(_most_bands(plan, source), max(map(len, groups)))
+    pixel_bytes = bands * plan.spec.dtype.itemsize
+    for step in (2, 1):
+        height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
+        most_px = min(CELL_PX, CELL_BYTES // pixel_bytes) // height_px
+        units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
+        while units:
+            yield _Cell(groups, bands, step, height_px, units * unit_px)
+            units //= 2
+
+
+def _work(
+    plan: StreamPlan, source: SourceTraits, order: Order, crew: tuple[int, int], cell: _Cell, windows: _Windows
+) -> Work:
+    threads, readers = crew
+    window_bytes = windows.most_px * _read_bytes(plan, source, cell.band_groups)
+    waiting = threads + 1 if threads > 1 else 0
+    return Work(
+        order=order,
+        threads=threads,
+        readers=readers,
+        step=cell.step,
+        cell_height_px=cell.height_px,
+        cell_width_px=cell.width_px,
+        band_groups=cell.band_groups,
+        cell_bands=cell.bands,
+        row_edges_px=windows.row_edges_px,
+        column_edges_px=windows.column_edges_px,
+        read_ahead_bytes=readers * window_bytes,
+        in_flight_bytes=(threads + waiting) * cell.height_px * cell.width_px * cell.bands * plan.spec.dtype.itemsize,
+        held_pixels_bytes=0,
+        held_tiles_bytes=0,
+    )
+
+
+def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work, window_px: int) -> int:
+    """Say what windows and cells take that are read, waiting and at work."""
+    cell_bytes = work.cell_height_px * work.cell_width_px * work.cell_bands * plan.spec.dtype.itemsize
+    waiting_bytes = work.in_flight_bytes - work.threads * cell_bytes
+    needed = CELL_COPIES * work.threads * cell_bytes + waiting_bytes
+    if source.is_in_memory:
+        return needed
+    window_bytes = window_px * _read_bytes(plan, source, work.band_groups)
+    needed += source.reader_bytes * max(1, work.readers)
+    return needed + WINDOW_COPIES * window_bytes * (work.readers + 1)
+
+
+def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: int) -> Work:
+    """Share what is left between pixels and encoded tiles that wait."""
+    tiles_bytes = spare_bytes // 3
+    if source.is_in_memory:
+        level = plan.levels[0]
+        raster_bytes = level.height_px * level.width_px * plan.pixel_bytes
+        tiles_bytes = min(tiles_bytes, max(LEAST_HELD_TILES_BYTES, int(HELD_SHARE * raster_bytes)))
+    return replace(work, held_pixels_bytes=2 * (spare_bytes // 3), held_tiles_bytes=tiles_bytes)
+
+
+def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, cell: _Cell) -> _Windows:
+    """Return the windows: whole chunks, about as large as a cell."""
+    level = plan.levels[0]
+    chunks = source.chunks
+    if source.is_in_memory or chunks is None or not chunks.row_edges_px:
+        rows = even_edges(level.height_px, cell.height_px)
+        return _windows_between(rows, even_edges(level.width_px, cell.width_px))
+    most_px = max(cell.height_px * cell.width_px, most_bytes // _read_bytes(plan, source, cell.band_groups))
+    tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
+    width_px, height_px = cell.width_px, cell.height_px
+    if chunks.share_work:
+        width_px = max(width_px, most_px // max(height_px, longest(chunks.row_edges_px)))
+    columns = merge_edges(chunks.column_edges_px, width_px, tile_width_px)
+    if chunks.share_work:
+        height_px = max(height_px, most_px // longest(columns))
+    while height_px > 1 and height_px * longest(columns) > most_px:
+        height_px //= 2
+    rows = merge_edges(chunks.row_edges_px, height_px, tile_height_px)
+    # A chunk that is larger than that is read in parts, at the cost of decoding it as often.
+    rows = split_edges(rows, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
+    return _windows_between(rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px))
+
+
+def _windows_between(rows: tuple[int, ...], columns: tuple[int, ...]) -> _Windows:
+    return _Windows(rows, columns, longest(rows) * longest(columns))
+
+
+def _band_groups(plan: StreamPlan, source: SourceTraits) -> tuple[range, ...]:
+    """Say which bands are read together."""
+    count = plan.spec.count
+    most = _most_bands(plan, source)
+    edges = tuple(range(count + 1))
+    if source.chunks is not None and not source.is_in_memory:
+        edges = tuple(edge for edge in source.chunks.band_edges if edge <= count)
+    merged = merge_edges(edges, most, 1) if most < count else (0, count)
+    return tuple(range(start, stop) for start, stop in pairwise(merged))
+
+
+def _most_bands(plan: StreamPlan, source: SourceTraits) -> int:
+    """Say how many bands are worked at together: all, where tiles hold them all, or pixels are valid together."""
+    spec = plan.spec
+    if plan.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
+        return spec.count
+    return max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, source.pixel_bytes))
+
+
+def _read_bytes(plan: StreamPlan, source: SourceTraits, groups: tuple[range, ...]) -> int:
+    return max(map(len, groups)) * max(plan.spec.dtype.itemsize, source.pixel_bytes)
+
+
+def _unit_px(tile_side_px: int) -> int:
+    """Give the least side of a cell: whole tiles."""
+    return -(-LEAST_CELL_SIDE_PX // tile_side_px) * tile_side_px

@@ -1,0 +1,432 @@
+"""Specs of sources and files: the caller's input, normalised once into frozen values."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
+
+from georeader._core.caller_warnings import warn_caller
+from georeader._core.dtypes import check_nodata, storage_dtype
+from georeader._core.recorded_resampling import usable_resamplings
+from georeader._export.plan import grid
+from georeader._export.plan.dataset_profiles import is_of_dataset
+from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
+from georeader._export.plan.masks import with_mask
+from georeader._export.plan.metadata import Metadata, resolve_metadata
+from georeader._export.plan.options import Profile, parse_profile
+from georeader.abstract_reader import same_nodata
+from georeader.errors import (
+    FillValueWarning,
+    GeoreferenceError,
+    LayoutWarning,
+    MetadataWarning,
+    NodataError,
+    OptionError,
+)
+from georeader.window_utils import (
+    check_epsg_code,
+    compare_crs,
+    counts_pixels,
+    normalise_transform,
+    rows_run_north,
+    same_transform,
+)
+
+_LOG = logging.getLogger("georeader")
+
+#: Largest side that the smallest overview may have, in pixels: where validators begin to miss overviews.
+LARGEST_SMALLEST_OVERVIEW_PX = 512
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """The description of a source, known before any pixel is read.
+
+    Attributes:
+        count: Bands.
+        height_px: Rows.
+        width_px: Columns.
+        dtype: numpy dtype of the pixels, as they come.
+        crs: CRS, or None.
+        transform: Pixel (column, row) to CRS (x, y).
+        fill_value: The source's value for "no data", or None.
+        fill_value_was_said: False while ``fill_value`` is 0 only because none was given.
+        metadata: Of the source and its bands.
+        has_mask: It has a validity mask besides its pixels.
+        overview_resamplings: Method of each band's overviews that the source records; empty if it records none.
+    """
+
+    count: int
+    height_px: int
+    width_px: int
+    dtype: np.dtype[Any]
+    crs: CRS | None
+    transform: Affine
+    fill_value: Any
+    fill_value_was_said: bool
+    metadata: Metadata
+    has_mask: bool = False
+    overview_resamplings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """The description of a file to be written, known before any pixel is read.
+
+    Attributes:
+        kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
+        count: Bands.
+        height_px: Rows.
+        width_px: Columns.
+        dtype: Of the file.
+        crs: CRS, or None.
+        transform: Pixel (column, row) to CRS (x, y).
+        nodata: Number that ``dtype`` holds, or None.
+        metadata: Descriptions, scales, tags and the like.
+        encoding: Codec, tiles and the like.
+        resamplings: Of the overviews, one of `option_names.RESAMPLINGS` per band.
+        is_classes: The values are classes, which must never be mixed.
+        mask: Where the file's validity mask comes from: the "dataset" (the source has one), its "alpha" band (which is
+            then no band of the file), its "nodata" (which a lossy codec would blur); None: the file has none.
+        nodata_as_mask: The value that the mask stands for, where ``mask`` is "nodata".
+    """
+
+    kind: str
+    count: int
+    height_px: int
+    width_px: int
+    dtype: np.dtype[Any]
+    crs: CRS | None
+    transform: Affine
+    nodata: int | float | None
+    metadata: Metadata
+    encoding: Encoding
+    resamplings: tuple[str, ...]
+    is_classes: bool
+    mask: str | None = None
+    nodata_as_mask: int | float | None = None
+
+    @property
+    def has_cog_layout(self) -> bool:
+        """Whether the file claims GDAL's layout of a COG: a ghost area, and a leader and a trailer around each tile.
+
+        GDAL opens such a file for update only with the open option that breaks the layout.
+        """
+        return self.kind == "cog"
+
+    @property
+    def overview_factors(self) -> tuple[int, ...]:
+        """Decimation factors of the overviews that the file will have."""
+        encoding = self.encoding
+        if self.kind != "cog" or encoding.overviews == "NONE":
+            return ()
+        if encoding.overview_count is not None:
+            return tuple(2 ** (level + 1) for level in range(encoding.overview_count))
+        # Viewers show a screen's worth of pixels: tiles beyond that do not make the pyramid shallower.
+        height_px = min(encoding.tile_height_px, LARGEST_SMALLEST_OVERVIEW_PX)
+        width_px = min(encoding.tile_width_px, LARGEST_SMALLEST_OVERVIEW_PX)
+        return grid.overview_factors(self.height_px, self.width_px, height_px, width_px)
+
+    @property
+    def missing_value(self) -> int | float | None:
+        """What missing pixels are on their way into the file, whether its nodata says so or its mask."""
+        return self.nodata if self.nodata_as_mask is None else self.nodata_as_mask
+
+    @property
+    def numeric_nodata(self) -> int | float | None:
+        """``missing_value`` where it is a number; None if it is NaN, or there is none."""
+        value = self.missing_value
+        return value if value is not None and value == value else None
+
+    @property
+    def resampling(self) -> str:
+        """The method of all bands, or those of each, joined by commas."""
+        return ",".join(dict.fromkeys(self.resamplings) if len(set(self.resamplings)) == 1 else self.resamplings)
+
+    @property
+    def photometric(self) -> str:
+        """The colour model that the file declares: "MINISBLACK", "MINISWHITE", "RGB", "YCBCR" or "PALETTE"."""
+        declared = self.metadata.photometric or "MINISBLACK"
+        return "YCBCR" if self.encoding.codec == "JPEG" and self.turns_colours else declared
+
+    @property
+    def turns_colours(self) -> bool:
+        """Whether JPEG stores the bands as YCbCr, which takes half the bytes: a picture, unless RGB was asked for."""
+        return self.metadata.photometric == "RGB" and self.encoding.photometric != "RGB"
+
+    @property
+    def alpha_band(self) -> int | None:
+        """Position of the band that says where the others are visible, or None."""
+        names = self.metadata.colorinterp
+        return names.index("alpha") if "alpha" in names else None
+
+    @property
+    def statistics(self) -> bool:
+        """Whether exact statistics of the full resolution go into the file."""
+        return self.encoding.options.get("STATISTICS") == "YES" and not self.encoding.warps
+
+
+def default_resampling(is_classes: bool) -> str:
+    """Classes are picked, measurements are averaged."""
+    return "NEAREST" if is_classes else "AVERAGE"
+
+
+def plan_export(
+    source: SourceSpec,
+    *,
+    kind: str,
+    default_profile: Mapping[str, Any],
+    profile_arg: Mapping[str, Any] | None,
+    descriptions: Any = None,
+    tags: Any = None,
+    nodata: Any = None,
+) -> ExportSpec:
+    """Build an `ExportSpec` from a source and the caller's options.
+
+    Raises:
+        GeoreaderError: One of its kinds, for an option that is invalid.
+    """
+    defaults, asked = _profiles(source, kind, default_profile, profile_arg, nodata)
+    dtype = _stored(asked.raster.get("DTYPE", source.dtype))
+    resolved_nodata = _resolve_nodata(nodata, asked, source, dtype)
+    encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
+    encoding = _with_source_bits(encoding, source.metadata, dtype, resolved_nodata)
+    metadata = resolve_metadata(
+        source.metadata,
+        count=source.count,
+        dtype=dtype,
+        descriptions=descriptions,
+        tags=tags,
+        photometric=encoding.photometric,
+        packs_bits=encoding.bits is not None,
+    )
+    _check_size(encoding, source)
+    has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
+    is_classes = source.dtype.kind == "b" or has_colours
+    _check_nan_to_nodata(encoding, resolved_nodata)
+    _warn_of_place(source)
+    _warn_of_transparency(metadata, (resolved_nodata, source.fill_value))
+    spec = ExportSpec(
+        kind=kind,
+        count=source.count,
+        height_px=source.height_px,
+        width_px=source.width_px,
+        dtype=dtype,
+        crs=source.crs,
+        transform=source.transform,
+        nodata=resolved_nodata,
+        metadata=metadata,
+        encoding=encoding,
+        resamplings=_resamplings(encoding, is_classes, source, dtype),
+        is_classes=is_classes,
+        mask="dataset" if source.has_mask else None,
+    )
+    return with_mask(spec)
+
+
+def _with_source_bits(
+    encoding: Encoding, metadata: Metadata, dtype: np.dtype[Any], nodata: int | float | None
+) -> Encoding:
+    """Keep the bits of a MINISWHITE source: white is 0, and black is the largest value of so many bits."""
+    if metadata.nbits is None or (encoding.photometric or metadata.photometric) != "MINISWHITE":
+        return encoding
+    kept = with_bits(encoding, metadata.nbits, dtype=dtype, nodata=nodata)
+    if kept.bits is None and metadata.colormap is None:
+        warn_caller(
+            f"the {metadata.nbits} bits of the MINISWHITE source are stored as {8 * dtype.itemsize}, in which they are "
+            "shown almost white; lzw, deflate, zstd, lzma and none keep them in the source's dtype, with no predictor",
+            MetadataWarning,
+        )
+    return kept
+
+
+def _profiles(
+    source: SourceSpec, kind: str, default_profile: Mapping[str, Any], profile_arg: Any, nodata: Any
+) -> tuple[Profile, Profile]:
+    """Parse the defaults and the caller's options, and add to these the defaults that describe the raster."""
+    defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
+    asked = parse_profile(profile_arg, kind)
+    if asked.ignored:
+        keys = ", ".join(f"{key}={value!r}" for key, value in asked.ignored)
+        _LOG.info("profile_arg: %s ignored, which describe the file of the dataset that it was taken from", keys)
+    _check_raster_keys(asked, source)
+    # A default gives way to the nodata argument; profile_arg may not contradict it.
+    usual = ("DTYPE", "NODATA") if nodata is None else ("DTYPE",)
+    said = {key: defaults.raster[key] for key in usual if key in defaults.raster} | dict(asked.raster)
+    return defaults, replace(asked, raster=said)
+
+
+def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype: np.dtype[Any]) -> tuple[str, ...]:
+    """Return the methods of the overviews: what the caller asks for, else what the source records, else the default."""
+    if isinstance(encoding.resampling, tuple):
+        return encoding.resampling
+    if encoding.resampling is not None:
+        return (encoding.resampling,) * source.count
+    recorded = source.overview_resamplings
+    usable = usable_resamplings(recorded, dtype, is_classes=is_classes, is_warped=encoding.warps)
+    return usable or (default_resampling(is_classes),) * source.count
+
+
+def _check_size(encoding: Encoding, source: SourceSpec) -> None:
+    """Refuse a pyramid deeper than the raster, and a warp from nowhere."""
+    deepest = (max(source.height_px, source.width_px) - 1).bit_length()
+    if encoding.overview_count is not None and encoding.overview_count > deepest:
+        raise OptionError(
+            f"profile_arg['OVERVIEW_COUNT']={encoding.overview_count}: a raster of {source.height_px} x "
+            f"{source.width_px} pixels is a single pixel after {deepest} halvings; allowed: 0 to {deepest}"
+        )
+    if encoding.warps and source.crs is None:
+        raise GeoreferenceError(
+            "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
+        )
+
+
+def _warn_of_place(source: SourceSpec) -> None:
+    """Warn of georeferencing that is valid, but probably a mistake, such as a missing CRS."""
+    shape = (source.count, source.height_px, source.width_px)
+    if source.width_px <= 16 and min(source.count, source.height_px) >= 2 * source.width_px + 16:
+        warn_caller(
+            f"the shape {shape} is (band, row, column): {source.count} bands of {source.height_px} x {source.width_px} "
+            "pixels. If the last axis is that of bands, pass numpy.moveaxis(array, -1, 0)",
+            LayoutWarning,
+        )
+    metadata = source.metadata
+    if source.crs is None and metadata.gcps is None and metadata.rpcs is None:
+        warn_caller(
+            "the raster has no CRS, so that maps cannot place the file; set it on the data, as in "
+            "GeoTensor(values, transform, crs)",
+            NotGeoreferencedWarning,
+        )
+    lost = check_epsg_code(source.crs)
+    if lost is not None:
+        warn_caller(f"the file gets the CRS without an EPSG code, if it has one: {lost}", MetadataWarning)
+    if rows_run_north(source.transform) and not counts_pixels(source.crs, source.transform):
+        warn_caller(
+            f"rows run from south to north (transform {tuple(source.transform[:6])}): many viewers show such a file "
+            "upside down or misplaced. Flip it first, as in gt.isel({'y': slice(None, None, -1)})",
+            LayoutWarning,
+        )
+
+
+def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
+    """TIFF's colour tables are opaque (TIFF 6.0, section 5); GDAL shows nodata as transparent by itself."""
+    table = metadata.colormap or ()
+    lost = [value for value, (*_, alpha) in table if alpha != 255 and value not in missing]
+    if lost:
+        warn_caller(
+            f"the transparency of {len(lost)} colour table entries, such as that of {lost[0]}, has no place in a TIFF: "
+            "they come back opaque",
+            MetadataWarning,
+        )
+
+
+def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]) -> int | float | None:
+    def held(value: Any, where: str) -> int | float | None:
+        return _held_by_pixels(check_nodata(value, dtype, where), source.dtype, dtype)
+
+    if nodata is not None:
+        argument = held(nodata, "nodata")
+        if "NODATA" in asked.raster:
+            other = held(asked.raster["NODATA"], "profile_arg['nodata']")
+            if not same_nodata(argument, other):
+                raise OptionError(f"nodata={nodata!r} and profile_arg['nodata']={other!r} contradict; keep one")
+        return argument
+    if "NODATA" in asked.raster:
+        return held(asked.raster["NODATA"], "profile_arg['nodata']")
+    resolved = held(source.fill_value, "data_save.fill_value_default")
+    if resolved == 0 and not source.fill_value_was_said:
+        wanted = "nodata=numpy.nan, or nodata=0" if dtype.kind in "fc" else "nodata=0"
+        warn_caller(
+            f"nodata of this {dtype} raster is 0 only because no fill value was given: pixels of 0 will read as "
+            f"missing, and overviews leave them out. Pass {wanted} if that is meant; for a raster without nodata, "
+            "GeoTensor(..., fill_value_default=None) or profile_arg={'nodata': None}",
+            FillValueWarning,
+        )
+    return resolved
+
+
+def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np.dtype[Any]) -> int | float | None:
+    """Return nodata as pixels hold it that are widened: float32 for -9999.99 is -9999.990234375 in float64 too."""
+    if pixels.kind != "f" or dtype.kind not in "fc":
+        return nodata
+    try:
+        return check_nodata(nodata, storage_dtype(pixels), "nodata")
+    except NodataError:
+        return nodata  # no pixel has it, but the file can declare it
+
+
+def _stored(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype in the file; rasterio's profiles call complex integers so, which it reads as complex64."""
+    return storage_dtype("complex64" if dtype == "complex_int16" else dtype)
+
+
+def _check_nan_to_nodata(encoding: Encoding, nodata: int | float | None) -> None:
+    if encoding.nan_to_nodata and (nodata is None or nodata != nodata):
+        raise OptionError(
+            f"profile_arg['NAN_TO_NODATA'] replaces NaN by a numeric nodata, got nodata={nodata}; pass a number, as in "
+            "nodata=-9999, or drop the key"
+        )
+
+
+def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
+    """Refuse a profile that describes another raster than the data."""
+    said = asked.raster
+    sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
+    for key, size in sizes.items():
+        if key in said and str(said[key]).strip() != str(size) and not np.array_equal(said[key], size):
+            raise OptionError(
+                f"profile_arg[{asked.spelling[key]!r}]={said[key]!r}, but the data has {size}; drop the key"
+            )
+    if "DRIVER" in said and str(said["DRIVER"]).upper() not in ("COG", "GTIFF"):
+        raise OptionError(f"profile_arg['driver']={said['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
+    _check_place(said, source)
+    if is_of_dataset(said):
+        _check_numbers(asked, source)
+
+
+def _check_numbers(asked: Profile, source: SourceSpec) -> None:
+    """Refuse dtype and nodata of a dataset that are not those of the data.
+
+    In a profile that was written by hand they are options: to cast the data, and to set its nodata.
+    """
+    said, dtype = asked.raster, storage_dtype(source.dtype)
+    if "DTYPE" in said and _stored(said["DTYPE"]) != dtype:
+        raise OptionError(
+            f"profile_arg[{asked.spelling['DTYPE']!r}]={said['DTYPE']!r}, but the data is {source.dtype}; cast the "
+            "data, or drop the key"
+        )
+    own = source.fill_value if source.fill_value_was_said and source.dtype.kind != "b" else None
+    if "NODATA" not in said or own is None:
+        return
+    stated = check_nodata(said["NODATA"], dtype, "profile_arg['nodata']")
+    of_data = check_nodata(own, dtype, "data_save.fill_value_default")
+    if not same_nodata(stated, of_data):
+        raise OptionError(
+            f"profile_arg[{asked.spelling['NODATA']!r}]={said['NODATA']!r}, but the data's nodata is {own!r}; drop the "
+            "key, or pass nodata= without it"
+        )
+
+
+def _check_place(said: Mapping[str, Any], source: SourceSpec) -> None:
+    try:
+        same_crs = "CRS" not in said or compare_crs(said["CRS"], source.crs)
+        same_grid = "TRANSFORM" not in said or same_transform(normalise_transform(said["TRANSFORM"]), source.transform)
+    except GeoreferenceError as error:
+        raise OptionError(f"profile_arg: {error}; or drop the key, since the data says where it lies") from error
+    if not same_crs:
+        raise OptionError(
+            f"profile_arg['crs']={said['CRS']!r} is not the data's CRS ({source.crs}); set it on the data, "
+            "or drop the key"
+        )
+    if not same_grid:
+        raise OptionError(
+            f"profile_arg['transform']={said['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; "
+            "set it on the data, or drop the key"
+        )

@@ -1,0 +1,1 @@
+"""Receipts of written files, and the STAC items made of them."""

@@ -1,0 +1,281 @@
+"""Sidecars that GDAL reads beside a GeoTIFF: those that belong to a raster which is being replaced.
+
+There are three kinds, by their names:
+
+- the raster's whole name and a suffix (``a.tif.aux.xml``): of this raster alone;
+- its name without extension (``a.tfw``, ``a_RPC.TXT``): another raster, such as ``a.png``, may need the same file;
+- ambiguous names (``a.tif.xml``, ``a.xml``, ``a.txt``, ``a.tab``): the content of the file decides.
+
+Extensions are compared without regard to case, as GDAL does; the name before them is not.
+
+References:
+    GDAL's GTiff driver page, "Georeferencing" (PAM, world files, TAB files) and "Metadata" (IMD, RPB, RPC.TXT);
+    GDAL's world file rule: first and last letter of the extension and "w", the extension and "w", or "wld".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from georeader._core.caller_warnings import warn_caller
+from georeader.errors import MetadataWarning
+
+#: GDAL lists the files of a folder up to this number, and looks for each name by itself in a larger one.
+MOST_NAMES = 1000
+
+#: Behind the whole name.
+_WHOLE_SUFFIXES = (".aux.xml", ".ovr", ".msk", ".msk.ovr", ".ovr.aux.xml", ".msk.aux.xml", ".ovr.ovr")
+
+#: As those, if the content is ArcGIS's metadata, in which GDAL looks for a CRS.
+_ARCGIS_SUFFIX = ".xml"
+
+#: Behind the name without its extension, besides world files.
+_STEM_SUFFIXES = (".imd", ".rpb", "_rpc.txt")
+
+#: As those, if their content is that of a sidecar.
+_ASKED_SUFFIXES = (".tab", ".xml", ".txt", ".rpc", ".pass", ".pvl", "_metadata.txt", "_mtl.txt")
+
+#: Begins ArcGIS's metadata: those of ISO 19139 have another root.
+_ARCGIS_METADATA = re.compile(r"\ufeff?(?:\s|<\?[^>]*>|<!--(?:(?!-->).)*-->|<![^>-][^>]*>)*<metadata[\s/>]", re.DOTALL)
+
+#: Of a product, in whose folder all rasters share them.
+_OF_FOLDER = ("METADATA.DIM", "summary.txt")
+
+#: Extensions of rasters that have world files, TAB files and RPCs as GeoTIFFs do.
+_RASTERS = frozenset({
+    "tif", "tiff", "gtiff", "jpg", "jpeg", "png", "gif", "bmp", "webp", "jp2", "j2k", "jxl", "avif", "heic", "ecw",
+    "sid", "img", "ntf", "nitf", "pix", "vrt", "bil", "bip", "bsq", "nc", "hdf", "h5", "asc", "grd", "ers", "dem",
+    "pgm", "ppm", "til", "dim", "mrf", "kea", "dat", "raw", "cub",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sidecars:
+    """The files beside a raster.
+
+    Attributes:
+        own: Names of the files that belong to this raster alone.
+        shared: Names of files that another raster with the same name before its extension needs, too.
+        asked: Names of files that are sidecars if their content is.
+    """
+
+    own: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+
+
+def sidecars_among(names: Iterable[str], raster: str) -> Sidecars:
+    """Return the sidecars of a raster among the names in its folder. Pure.
+
+    Args:
+        names: Without their folder.
+        raster: Name of the raster, without its folder.
+
+    Example:
+        >>> sidecars_among(["a.png", "a.tif.aux.xml", "a.TFW", "a.wld", "a.xml", "b.tfw"], "a.tif")
+        Sidecars(own=('a.tif.aux.xml', 'a.TFW'), shared=('a.wld',), asked=('a.xml',))
+    """
+    stem, extension = _split(raster)
+    others = set()
+    own, shared, asked = [], [], []
+    for name in sorted(set(names) - {raster}):
+        if name.startswith(raster) and name[len(raster) :].lower() in _WHOLE_SUFFIXES:
+            own.append(name)
+        elif name.startswith(stem) and name[len(stem) :].lower() in (*_STEM_SUFFIXES, *_world_suffixes(extension)):
+            shared.append(name)
+        elif name in _OF_FOLDER or _is_asked(name, stem, raster):
+            asked.append(name)
+        elif _split(name)[0] == stem and _split(name)[1] in _RASTERS:
+            others.add(_split(name)[1])
+    needed = [name for name in shared if _is_needed(name[len(stem) :].lower(), others)]
+    own += [name for name in shared if name not in needed]
+    return Sidecars(tuple(own), tuple(needed), tuple(asked))
+
+
+def remove_sidecars(path: Path) -> list[str]:
+    """Remove the sidecars of a local raster.
+
+    Args:
+        path: Of the raster, as it is from now on.
+
+    Returns:
+        Names of files that GDAL reads beside it and that stay, since they belong to other rasters, too.
+
+    Raises:
+        OSError: The folder cannot be listed, or a sidecar cannot be read or removed; all others are removed.
+    """
+    found = sidecars_among(_names_beside(path), path.name)
+    read = _names_that_gdal_reads(path) if found.shared or found.asked else ()
+    own: list[str] = []
+    failures: list[OSError] = []
+    for name in (*found.own, *found.asked):
+        try:
+            if name in found.own or _is_own(path, name, name in read):
+                path.with_name(name).unlink(missing_ok=True)
+                own.append(name)
+        except OSError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return [name for name in (*found.shared, *found.asked) if name in read and name not in own]
+
+
+def names_read_beside(path: Path) -> list[str]:
+    """Return the names of the sidecars that GDAL reads as part of a local raster.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    found = sidecars_among(_names_beside(path), path.name)
+    return sorted(_names_that_gdal_reads(path)) if found != Sidecars() else []
+
+
+def remove_remote_sidecars(
+    given: str,
+    raster: str,
+    list_names: Callable[[], Iterable[str]],
+    remove: Callable[[str], object],
+    *,
+    overwrite: bool,
+) -> None:
+    """Remove the sidecars of a raster in a store, as far as their names identify them; the raster itself is saved.
+
+    A store that does not list its objects for these credentials keeps them. A sidecar that stays is named in a
+    `MetadataWarning`.
+
+    Args:
+        given: The raster, in messages.
+        raster: Its name, without its folder.
+        list_names: Returns the names beside it.
+        remove: Removes one of them.
+        overwrite: False: nothing is removed.
+    """
+    try:
+        own = sidecars_among(list_names(), raster).own
+    except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
+        return
+    if not overwrite:
+        warn_of_kept(given, own)
+        return
+    stays = []
+    for name in own:
+        try:
+            remove(name)
+        except Exception:  # noqa: BLE001  (as above; it is named below)
+            stays.append(name)
+    if stays:
+        warn_caller(
+            f"{given!r}: {', '.join(stays)} of an earlier file cannot be removed; GDAL reads it as part of the new "
+            "file, so remove it by other means",
+            MetadataWarning,
+        )
+
+
+def warn_of_sidecars(given: str, names: Collection[str]) -> None:
+    """Warn of files beside a new raster that GDAL reads as part of it.
+
+    Args:
+        given: The raster, in messages.
+        names: Of the files.
+    """
+    if names:
+        warn_caller(
+            f"{given!r}: {', '.join(names)} beside it belongs to other rasters, too, and stays; GDAL reads it as part "
+            "of the new file, so save to another name or folder",
+            MetadataWarning,
+        )
+
+
+def warn_of_kept(given: str, names: Collection[str]) -> None:
+    """Warn of sidecars beside a new raster that stay because nothing may be overwritten.
+
+    Args:
+        given: The raster, in messages.
+        names: Of the files.
+    """
+    if names:
+        warn_caller(
+            f"{given!r}: {', '.join(names)} beside it stays, since overwrite=False; GDAL reads it as part of the new "
+            "file, so remove it, or save to another name or folder",
+            MetadataWarning,
+        )
+
+
+def _names_beside(path: Path) -> list[str]:
+    with os.scandir(path.parent) as entries:
+        names = [entry.name for entry in islice(entries, MOST_NAMES + 1)]
+    if len(names) <= MOST_NAMES:
+        return names
+    return [name for name in _possible_names(path.name) if os.path.lexists(path.with_name(name))]
+
+
+def _names_that_gdal_reads(path: Path) -> Collection[str]:
+    """Return the names of the files beside a raster that GDAL reads as part of it; none if GDAL cannot open it."""
+    try:
+        with (
+            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE", GDAL_PAM_ENABLED="YES"),
+            rasterio.open(path, sharing=False) as dataset,
+        ):
+            return {os.path.basename(name) for name in dataset.files} - {path.name}  # noqa: PTH119
+    except RasterioError:
+        return ()
+
+
+def _is_own(raster: Path, name: str, is_read: bool) -> bool:
+    """Return whether a file with an ambiguous name is a sidecar of a raster.
+
+    MapInfo's TAB files are tables of vectors, mostly; those of rasters name the raster. Of metadata that have the whole
+    name of the raster, GDAL reads ArcGIS's alone, and does not list them.
+    """
+    if not name.startswith(raster.stem):
+        return False
+    is_arcgis = name[: -len(_ARCGIS_SUFFIX)] == raster.name
+    if not is_arcgis and not name.lower().endswith(".tab"):
+        return is_read
+    with raster.with_name(name).open("rb") as file:
+        text = file.read(4096).decode("utf-8", "replace")
+    if is_arcgis:
+        return _ARCGIS_METADATA.match(text) is not None
+    told = dict(re.findall(r'\b(File|Type)\s+"([^"]*)"', text))
+    return told.get("Type") == "RASTER" and re.split(r"[/\\]", told.get("File", raster.name))[-1] == raster.name
+
+
+def _is_asked(name: str, stem: str, raster: str) -> bool:
+    """Return whether a file has an ambiguous name."""
+    is_arcgis = name.startswith(raster) and name[len(raster) :].lower() == _ARCGIS_SUFFIX
+    return is_arcgis or (name.startswith(stem) and name[len(stem) :].lower() in _ASKED_SUFFIXES)
+
+
+def _split(name: str) -> tuple[str, str]:
+    path = PurePosixPath(name)
+    return path.stem, path.suffix[1:].lower()
+
+
+def _world_suffixes(extension: str) -> tuple[str, ...]:
+    if len(extension) < 2:
+        return (".wld",)
+    return f".{extension[0]}{extension[-1]}w", f".{extension}w", ".wld"
+
+
+def _is_needed(suffix: str, extensions: Iterable[str]) -> bool:
+    """Return whether a raster with one of these extensions needs a file with this suffix."""
+    is_world = suffix.startswith(".") and suffix.endswith("w")
+    return any(not is_world or suffix in _world_suffixes(extension) for extension in extensions)
+
+
+def _possible_names(raster: str) -> Iterable[str]:
+    """Return every name that `sidecars_among` looks for, with the extension in lower case and in upper case."""
+    stem, extension = _split(raster)
+    suffixes = (*_STEM_SUFFIXES, *_ASKED_SUFFIXES, *_world_suffixes(extension), *(f".{other}" for other in _RASTERS))
+    for beginning, ends in ((raster, (*_WHOLE_SUFFIXES, _ARCGIS_SUFFIX)), (stem, suffixes)):
+        for end in ends:
+            yield from {beginning + end, beginning + end.upper()}
+    yield from _OF_FOLDER

@@ -1,0 +1,251 @@
+"""Windows of a dask array, computed through dask's public API alone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import accumulate, product
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._core.dtypes import convert_pixels
+from georeader._export.plan.window_edges import longest
+from georeader._export.sources.axes import Key
+from georeader._export.sources.cut_chunks import Cut, CutChunks, Place
+from georeader._export.spool import OpenSpool
+from georeader.errors import DtypeError, ShapeError
+
+_LOG = logging.getLogger("georeader")
+
+#: Tasks that are held at once; an array that has more is optimised by dask some rows of chunks at a time.
+MOST_TASKS = 5_000
+
+#: Windows are read from top to bottom: those of several readers lie in so many neighbouring parts.
+_PARTS_HELD = 2
+
+#: Windows that a scheduler of the caller's choice computes at once: one, while the one before is fetched.
+_CHOSEN_CONCURRENT = 2
+
+#: Chunks that windows cut are kept in at least so much memory until all of their pixels are read.
+LEAST_KEPT_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """A scheduler of dask's tasks.
+
+    Attributes:
+        get: What `dask.compute` takes as ``scheduler=``.
+        concurrent: Windows to compute at once.
+    """
+
+    get: Callable[..., Any] | str
+    concurrent: int
+
+
+def find_scheduler() -> Scheduler:
+    """Return the scheduler that the caller chose, a distributed client included; else one for the threads that read.
+
+    Without a choice each window is computed in the thread that reads it. That keeps what is in memory to the windows
+    being read, and GDAL's options of the caller hold for the tasks.
+    """
+    config = import_module("dask").config
+    chosen = import_module("dask.base").get_scheduler()
+    if chosen is None and config.get("pool", None) is not None:
+        chosen = "threads"
+    if chosen is not None:
+        return Scheduler(chosen, _CHOSEN_CONCURRENT)
+    workers = int(config.get("num_workers", None) or import_module("dask.system").CPU_COUNT)
+    return Scheduler("synchronous", workers)
+
+
+class DaskWindows:
+    """Computes windows of a dask array, each chunk once; several threads may read at once.
+
+    The chunks of a window are computed by one call of `dask.compute`, so that tasks that several of them share run once
+    for the window. Chunks of different windows are computed apart.
+
+    Memory: the chunks that a window touches and the window, for each thread that reads; chunks that windows cut, up to
+    the larger of one chunk and `LEAST_KEPT_BYTES`, others wait in a spool; and some 2 KiB for each of up to
+    2 x `MOST_TASKS` tasks.
+    """
+
+    def __init__(self, array: Any, row_axis: int, open_spool: OpenSpool | None = None) -> None:
+        """Keep an array; its tasks are optimised when the first window is read.
+
+        Args:
+            array: A dask array.
+            row_axis: Axis along which windows come one after the other.
+            open_spool: Opens the spool for chunks that windows cut; None: they all wait in memory.
+        """
+        self.edges = chunk_edges(array)
+        self._array = _without_empty_chunks(array)
+        self._row_axis = row_axis
+        self._scheduler = find_scheduler()
+        self.concurrent_reads = self._scheduler.concurrent
+        self._rows_at_once = _rows_at_once(array, row_axis)
+        pixel_bytes = array.dtype.itemsize + is_masked(array)
+        kept_bytes = max(LEAST_KEPT_BYTES, prod(map(longest, self.edges)) * pixel_bytes)
+        self._cut_chunks = CutChunks(kept_bytes, self._shape, pixel_bytes, open_spool)
+        self._parts: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._has_looked = False
+        self._lock = threading.Lock()
+
+    def read(self, key: Key) -> Any:
+        """Compute a window.
+
+        Args:
+            key: A slice along each axis.
+
+        Returns:
+            An array of numpy, masked where the dask array is.
+
+        Raises:
+            Exception: What a task raised.
+            DtypeError: A chunk is of another kind than the array says.
+            ShapeError: Or of another shape.
+            WriteError: The disk of the spool is full.
+        """
+        parts = list(product(*(_cuts(edges, cut) for edges, cut in zip(self.edges, key, strict=True))))
+        pieces = self._cut_chunks.get(parts, self._compute)
+        if len(pieces) == 1:
+            return pieces[0]
+        empty = np.ma.empty if is_masked(self._array) else np.empty
+        window = empty(tuple(cut.stop - cut.start for cut in key), self._array.dtype)
+        for part, pixels in zip(parts, pieces, strict=True):
+            window[tuple(cut.target for cut in part)] = pixels
+        return window
+
+    def close(self) -> None:
+        """Drop the tasks and what was kept."""
+        with self._lock:
+            self._parts.clear()
+        self._cut_chunks.clear()
+
+    def _compute(self, places: list[Place]) -> list[Any]:
+        """Compute chunks, those of one part of the array by one call."""
+        found: dict[Place, Any] = {}
+        numbers = dict.fromkeys(place[self._row_axis] // self._rows_at_once for place in places)
+        for number in numbers:
+            first = number * self._rows_at_once
+            own = [place for place in places if place[self._row_axis] // self._rows_at_once == number]
+            found.update(zip(own, self._compute_in(self._part(number), own, first), strict=True))
+        return [self._checked(place, found[place]) for place in places]
+
+    def _compute_in(self, blocks: NDArray[Any], places: list[Place], first: int) -> list[Any]:
+        """Compute chunks of a part, whose rows of chunks begin at ``first``."""
+        axis = self._row_axis
+        wanted = [blocks[(*place[:axis], place[axis] - first, *place[axis + 1 :])] for place in places]
+        self._warn_of_wide_tasks(blocks, wanted)
+        return list(import_module("dask").compute(*wanted, scheduler=self._scheduler.get))
+
+    def _part(self, number: int) -> NDArray[Any]:
+        """Return the chunks of some rows of chunks, by place, as dask's Delayed, whose tasks dask has optimised."""
+        with self._lock:
+            if number not in self._parts:
+                while len(self._parts) >= _PARTS_HELD:
+                    self._parts.popitem(last=False)
+                self._parts[number] = self._rows(number).to_delayed()
+            self._parts.move_to_end(number)
+            return self._parts[number]
+
+    def _rows(self, number: int) -> Any:
+        edges = self.edges[self._row_axis]
+        first = number * self._rows_at_once
+        last = min(first + self._rows_at_once, len(edges) - 1)
+        if (first, last) == (0, len(edges) - 1):
+            return self._array
+        return self._array[(slice(None),) * self._row_axis + (slice(edges[first], edges[last]),)]
+
+    def _warn_of_wide_tasks(self, blocks: NDArray[Any], wanted: list[Any]) -> None:
+        """Log once if windows share most of their tasks, which then run for each of them."""
+        if self._has_looked or 8 * len(wanted) > blocks.size:
+            return
+        self._has_looked = True
+        tasks = len(blocks.flat[0].__dask_graph__())
+        window_tasks = len(import_module("dask").optimize(*wanted)[0].__dask_graph__())
+        if 2 * window_tasks >= tasks:
+            _LOG.warning(
+                "a window of %d of %d chunks of the dask array needs %d of their %d tasks, which run anew for each "
+                "window; compute or persist() what all chunks need, such as a mean, before the save",
+                len(wanted), blocks.size, window_tasks, tasks,
+            )  # fmt: skip
+
+    def _shape(self, place: Place) -> tuple[int, ...]:
+        """Return the shape of a chunk, as the array says it."""
+        return tuple(edges[at + 1] - edges[at] for edges, at in zip(self.edges, place, strict=True))
+
+    def _checked(self, place: Place, chunk: Any) -> Any:
+        """Check a chunk against the array's shape and dtype: dask does not check what a function returns."""
+        expected = self._shape(place)
+        pixels = np.asanyarray(chunk)
+        where = f"chunk {place} of the dask array"
+        if pixels.shape != expected:
+            raise ShapeError(f"{where} is of {pixels.shape}, but the array says it is of {expected}")
+        if pixels.dtype == self._array.dtype:
+            return pixels
+        if pixels.dtype.kind in "fc" and self._array.dtype.kind not in "fc":
+            raise DtypeError(
+                f"{where} is {pixels.dtype}, but the array says it is {self._array.dtype}; say dtype= where it is made"
+            )
+        return convert_pixels(pixels, self._array.dtype)
+
+
+def is_masked(array: Any) -> bool:
+    """Check whether the chunks of a dask array are masked."""
+    return isinstance(getattr(array, "_meta", None), np.ma.MaskedArray)
+
+
+def chunk_edges(array: Any) -> list[tuple[int, ...]]:
+    """Return the edges of a dask array's chunks along each axis.
+
+    Raises:
+        ShapeError: They are not known.
+    """
+    sizes = [size for axis in array.chunks for size in axis]
+    if any(size != size for size in sizes):
+        raise ShapeError(
+            f"the dask array of shape {array.shape} does not know how large its chunks are; call its "
+            "compute_chunk_sizes() first, or cut it by slices where it was cut by a condition"
+        )
+    return [tuple(accumulate((int(size) for size in axis if size), initial=0)) for axis in array.chunks]
+
+
+def _without_empty_chunks(array: Any) -> Any:
+    if all(size for axis in array.chunks for size in axis):
+        return array
+    return array.rechunk(tuple(tuple(size for size in axis if size) for axis in array.chunks))
+
+
+def _rows_at_once(array: Any, row_axis: int) -> int:
+    """Return how many rows of chunks have no more than `MOST_TASKS` tasks."""
+    rows = len(array.chunks[row_axis])
+    return max(1, rows * MOST_TASKS // max(MOST_TASKS, len(array.__dask_graph__())))
+
+
+def _cuts(edges: tuple[int, ...], cut: slice) -> list[Cut]:
+    """Return the parts of a slice in each chunk."""
+    cuts = []
+    chunk = bisect_right(edges, cut.start) - 1
+    while edges[chunk] < cut.stop:
+        start, stop = max(edges[chunk], cut.start), min(edges[chunk + 1], cut.stop)
+        cuts.append(
+            Cut(
+                chunk,
+                slice(start - edges[chunk], stop - edges[chunk]),
+                slice(start - cut.start, stop - cut.start),
+                stop - start == edges[chunk + 1] - edges[chunk],
+            )
+        )
+        chunk += 1
+        if chunk + 1 == len(edges):
+            break
+    return cuts

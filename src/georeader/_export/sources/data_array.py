@@ -1,0 +1,216 @@
+"""xarray.DataArrays, in memory or lazy."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+
+from georeader._core.caller_warnings import warn_caller
+from georeader._core.sentinels import UNSAID
+from georeader._export.plan.spec import SourceSpec
+from georeader._export.sources.axes import Axes, Key
+from georeader._export.sources.described import describe
+from georeader._export.sources.in_memory import ArraySource
+from georeader._export.sources.mapped import MappedSource, droppable_mapping, is_mapped
+from georeader._export.sources.packing import PackedSource, Packing, fitting, packing_of
+from georeader._export.sources.protocol import Source
+from georeader._export.sources.rio_georeference import place_of, spatial_dims
+from georeader._export.sources.rio_metadata import band_numbers, metadata_of, nodata_of, title_of, without_encoding
+from georeader._export.sources.sliced import SlicedSource, Windows, windows_of
+from georeader._export.spool import OpenSpool
+from georeader.errors import MetadataWarning, ShapeError
+
+#: Threads that read windows of a lazy file: xarray's backends have locks where they need some.
+_CONCURRENT_READS = 4
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a DataArray says of itself, as the GeoData protocol has it."""
+
+    shape: tuple[int, int, int]
+    transform: Affine
+    crs: CRS | None
+    attrs: Mapping[str, Any]
+    fill_value_default: Any
+    fill_value_was_said: bool = True
+
+
+def open_data_array(
+    array: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+) -> Source:
+    """Open an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
+
+    Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates have
+    CF's attributes for them; bands are a third one, in any order. CRS and transform come from the grid mapping
+    coordinate (``spatial_ref``) and from the coordinates, which must be evenly spaced. Values that were decoded
+    (``encoding``) are stored again as they were in their file: with its dtype, scale, offset and fill value. Without an
+    encoding they are stored as they are, with the nodata, scale and offset of ``attrs``.
+
+    An encoding that cannot hold the values does not apply: see `packing.fitting`.
+
+    Nothing is loaded but windows, and none of them stays in the DataArray: its ``values`` are never touched.
+
+    Args:
+        array: Of numpy, of dask, or lazily opened from a file.
+        missing: Value of NaN in a file of integers, where the caller passes one; None: nothing.
+        may_read: False: no pixel is read that is not in memory, and an encoding is taken as it is.
+        open_spool: As in `sliced.windows_of`.
+
+    Raises:
+        ShapeError: More than one dimension besides rows and columns; or chunks of a size not known.
+        GeoreferenceError: It has no rows and columns, or coordinates that are not evenly spaced.
+        MetadataError: Its metadata do not fit its bands.
+        DtypeError: Its dtype is not a numpy dtype.
+    """
+    return pack(open_values(array, missing, open_spool), missing, may_read=may_read)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A raster whose values are not packed yet.
+
+    Attributes:
+        source: Has the values; its spec has nodata, scales and offsets as they are to be stored.
+        packing: How the values are stored; None: as they are, since they are not numbers.
+        bare: The spec without nodata, scales and offsets of the encoding: of values that are stored as they are.
+        parts: Bands that have one encoding.
+    """
+
+    source: Source
+    packing: Packing | None
+    bare: SourceSpec
+    parts: tuple[range, ...]
+
+
+def open_values(array: Any, missing: Any = UNSAID, open_spool: OpenSpool | None = None) -> Opened:
+    """Open a DataArray, and read how its values are to be stored; no pixel is read.
+
+    Args:
+        array: As in `open_data_array`.
+        missing: As in `open_data_array`.
+        open_spool: As in `open_data_array`.
+
+    Raises:
+        GeoreaderError: As `open_data_array`.
+    """
+    rows, columns = spatial_dims(array)
+    if not array.size:
+        raise ShapeError(f"data_save has the dimensions {dict(array.sizes)}, and no pixels")
+    band, axes = _axes(array, rows, columns)
+    count = axes.shape(array.shape)[0]
+    packing = packing_of(array.encoding, array.dtype, count, band_numbers(array, band, count))
+    if packing is not None and missing is not UNSAID and (packing.fill is not None or packing.dtype.kind in "iu"):
+        packing = replace(packing, fill=missing)
+    seen = _see(array, rows, columns, axes, metadata_of(array, band, count), None if packing is None else packing.fill)
+    source = _open_pixels(array, axes, seen, open_spool)
+    bare = replace(seen, attrs=without_encoding(seen.attrs, array), fill_value_default=nodata_of(array))
+    spec = describe(bare, dtype=array.dtype, has_mask=source.spec.has_mask)
+    return Opened(source, packing, spec, (range(count),))
+
+
+def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
+    """Return a source of what is stored: values in their encoding, or as they are where it cannot hold them.
+
+    Args:
+        opened: Has the values.
+        missing: As in `open_data_array`.
+        may_read: As in `open_data_array`.
+
+    Raises:
+        ReadError: Values that are checked cannot be read; the source is closed then.
+    """
+    try:
+        return _pack(opened, missing, may_read=may_read)
+    except BaseException:
+        opened.source.close()
+        raise
+
+
+def _pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
+    source, packing, dtype = opened.source, opened.packing, opened.source.spec.dtype
+    if packing is None or not packing.changes(dtype):
+        return source
+    source, lost = fitting(source, packing, opened.parts, may_read=may_read)
+    if lost is None:
+        is_seen = source.is_in_memory or isinstance(source, MappedSource)
+        return PackedSource(source, packing, source.spec, checks=not is_seen)
+    warn_caller(
+        f"the encoding of {source.name} ({packing}) cannot hold its values, such as {lost!s}; they are saved as "
+        f"{dtype}, without the encoding; pass array.drop_encoding() to save them so without a warning",
+        MetadataWarning,
+    )
+    own = packing.unpacked(dtype, missing)
+    fill = opened.bare.fill_value if own.fill is None else own.fill
+    return PackedSource(source, own, replace(opened.bare, fill_value=fill))
+
+
+def _see(array: Any, rows: Hashable, columns: Hashable, axes: Axes, attrs: dict[str, Any], fill: Any) -> _Seen:
+    place = place_of(array, rows, columns)
+    return _Seen(
+        shape=axes.shape(array.shape),
+        transform=place.transform,
+        crs=place.crs,
+        attrs=attrs | {"gcps": place.gcps, "rpcs": place.rpcs},
+        fill_value_default=nodata_of(array) if fill is None else fill,
+    )
+
+
+def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | None, Axes]:
+    """Give the dimension along bands, and all of them by position; those of length one may be any."""
+    others = [dim for dim in array.dims if dim not in (rows, columns)]
+    long = [dim for dim in others if array.sizes[dim] != 1]
+    if len(long) > 1:
+        raise ShapeError(
+            f"data_save has the dimensions {dict(array.sizes)}; a GeoTIFF has bands besides rows and columns, so "
+            f"select all others first, as in array.isel({{{long[0]!r}: 0}}), and save each to its own file"
+        )
+    bands = long or [dim for dim in others if dim == "band"] or others
+    band = bands[0] if bands else None
+    position = {dim: number for number, dim in enumerate(array.dims)}
+    band_axis = None if band is None else position[band]
+    return band, Axes(count=len(array.dims), band=band_axis, row=position[rows], column=position[columns])
+
+
+def _open_pixels(array: Any, axes: Axes, seen: _Seen, open_spool: OpenSpool | None) -> Source:
+    """Open the values where they are: `values` and `data` of a lazy DataArray would load it, so they are not used."""
+    name = title_of(array)
+    variable = array.variable
+    if variable._in_memory:
+        pixels = axes.arrange(np.asarray(variable.values))
+        spec: SourceSpec = describe(seen, dtype=array.dtype, has_mask=False)
+        if is_mapped(pixels):
+            return MappedSource(name, spec, pixels, None, droppable_mapping(pixels))
+        return ArraySource(name, spec, lambda: (pixels, None))
+    if hasattr(variable._data, "__array_function__"):
+        windows, has_mask = windows_of(variable._data, axes.row, open_spool)
+    else:
+        windows, has_mask = Windows(_cutter(variable), _preferred_edges(array), _CONCURRENT_READS), False
+    spec = describe(seen, dtype=array.dtype, has_mask=has_mask)
+    return SlicedSource(name, spec, array, windows, axes)
+
+
+def _cutter(variable: Any) -> Any:
+    """Give what reads a window of a lazy variable, which stays as lazy as it was: what is cut is a variable anew."""
+
+    def cut(key: Key) -> Any:
+        return variable[key].values
+
+    return cut
+
+
+def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
+    """Give the edges of the file's chunks; of a selection nobody knows where in a chunk it begins."""
+    preferred = array.encoding.get("preferred_chunks")
+    if not isinstance(preferred, Mapping):
+        return None
+    edges = []
+    for dim, size in array.sizes.items():
+        chunk = int(np.ravel(preferred.get(dim, size))[0])
+        edges.append((*range(0, size, chunk), size) if chunk > 0 else (0, size))
+    return edges

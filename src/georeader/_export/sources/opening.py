@@ -1,0 +1,104 @@
+"""Choice of the source for an object that is passed as a raster."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from typing import Any
+
+import numpy as np
+from rasterio.io import BufferedDatasetWriter, DatasetReader, DatasetWriter
+from rasterio.vrt import WarpedVRT
+
+from georeader._core.sentinels import UNSAID
+from georeader._export.sources.described import check_place
+from georeader._export.sources.in_memory import ArraySource, open_array
+from georeader._export.sources.mapped import MappedSource, droppable_mapping, is_mapped
+from georeader._export.sources.protocol import Source
+from georeader._export.sources.windowed import gives_windows, open_windowed
+from georeader._export.spool import OpenSpool
+from georeader.errors import GeoreferenceError
+from georeader.geotensor import GeoTensor
+from georeader.rasterio_reader import RasterioReader
+
+
+def open_source(
+    data: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+) -> Source:
+    """Open an object as a source; pixels are read only of one without a dtype, or of a packed DataArray.
+
+    Args:
+        data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray or
+            Dataset, or any object of the GeoData protocol.
+        missing: Value of missing pixels in the file, where the caller passes one: for sources that have NaN in place of
+            it.
+        may_read: False: no pixel of a packed DataArray is read, unless it is in memory.
+        open_spool: Opens a file for computed pixels that have no room in memory; its owner closes it. None: they all
+            wait in memory.
+
+    Raises:
+        GeoreferenceError: It has no transform or CRS attribute, or unusable ones; or it has no pixels.
+        ShapeError: It is empty, or neither (row, column) nor (band, row, column); or its mask is of another size.
+        DtypeError: Its dtype is not a numpy dtype, or its mask is not bool.
+        MetadataError: Its metadata do not fit its bands.
+        ReadError: A file can't be opened.
+    """
+    if isinstance(data, (str, bytes, os.PathLike)):
+        data = RasterioReader(os.fsdecode(data) if isinstance(data, bytes) else data)
+    if type(data) is RasterioReader:
+        from georeader._export.sources.raster_file import open_reader
+
+        return open_reader(data)
+    if isinstance(data, (DatasetReader, DatasetWriter, BufferedDatasetWriter, WarpedVRT)):
+        from georeader._export.sources.raster_file import open_dataset_source
+
+        return open_dataset_source(data)
+    xarray = sys.modules.get("xarray")
+    if xarray is not None and isinstance(data, xarray.Dataset):
+        from georeader._export.sources.xarray_dataset import open_xarray_dataset
+
+        return open_xarray_dataset(data, missing, may_read=may_read, open_spool=open_spool)
+    if xarray is not None and isinstance(data, xarray.DataArray):
+        from georeader._export.sources.data_array import open_data_array
+
+        return open_data_array(data, missing, may_read=may_read, open_spool=open_spool)
+    return _open_protocol(data, open_spool)
+
+
+def _open_protocol(data: Any, open_spool: OpenSpool | None) -> Source:
+    """Open an object of the GeoData protocol."""
+    check_place(data)
+    held = data if isinstance(data, GeoTensor) else _held_values(data)
+    if held is not None and not isinstance(held, np.ndarray):
+        if _is_sliced(held):
+            from georeader._export.sources.sliced import open_sliced
+
+            return open_sliced(data, held, open_spool)
+    elif held is not None:
+        return _open_mapped(data) if is_mapped(held) else open_array(data)
+    if gives_windows(data):
+        return open_windowed(data)
+    # The class first: a lazy reader's values are read when they are looked at.
+    if not hasattr(type(data), "values") and not hasattr(data, "load") and not hasattr(data, "values"):
+        raise GeoreferenceError(
+            f"data_save is a {type(data).__name__} without pixels: it has neither 'values' nor 'load()'"
+        )
+    return open_array(data)
+
+
+def _held_values(data: Any) -> Any:
+    """Give the pixels that an object holds as a plain attribute; None where looking at them might read them."""
+    held = inspect.getattr_static(data, "values", None)
+    return None if held is None or hasattr(type(held), "__get__") else held
+
+
+def _is_sliced(values: Any) -> bool:
+    """Tell whether something is cut by slices like an array, but is none: dask, zarr, h5py."""
+    return all(hasattr(type(values), name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def _open_mapped(data: Any) -> MappedSource:
+    whole: ArraySource = open_array(data)
+    pixels, mask = whole.load()
+    return MappedSource(whole.name, whole.spec, pixels, mask, droppable_mapping(pixels))

@@ -1,0 +1,330 @@
+"""Georeference of an xarray.DataArray by rioxarray's conventions, from attributes and coordinates alone. Pure.
+
+rioxarray keeps a CRS and a transform in the attributes of a scalar coordinate, which CF calls a grid mapping (CF
+Conventions 1.11, section 5.6), with GDAL's names: ``spatial_ref``, ``crs_wkt``, ``GeoTransform``. It need not be
+installed. The stored transform is that of the raster as it was opened: a selection moves the coordinates alone, so they
+take precedence, and the stored numbers are used where both agree. Coordinates are those of pixel centres, unless they
+lie on the pixel corners of a stored transform: stackstac writes corners, beside its transform in ``attrs``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.rpc import RPC
+
+from georeader._core.caller_warnings import warn_caller
+from georeader._export.sources.pixel_centres import Axis, Registration, axis_of_centres, registration_of, shifted
+from georeader.errors import GeoreferenceError, MetadataWarning, ShapeError
+from georeader.ground_control import GroundControlPoints
+from georeader.window_utils import normalise_crs, normalise_transform
+
+#: Names of dimensions along (rows, columns).
+_DIM_NAMES = (("y", "x"), ("latitude", "longitude"), ("lat", "lon"))
+
+#: What CF's attributes say of a coordinate along rows, and along columns (CF Conventions 1.11, sections 4.1, 4.2, 5.6).
+_AXIS_NAMES = ("Y", "X")
+_STANDARD_NAMES = (("latitude", "projection_y_coordinate"), ("longitude", "projection_x_coordinate"))
+
+_GRID_MAPPING = "spatial_ref"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a raster lies.
+
+    Attributes:
+        crs: CRS, or None.
+        transform: Pixel (column, row) to CRS (x, y).
+        gcps: Ground control points, or None.
+        rpcs: Rational polynomials, or None.
+    """
+
+    crs: CRS | None
+    transform: Affine
+    gcps: GroundControlPoints | None
+    rpcs: RPC | None
+
+
+def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
+    """Give the names of the dimensions along rows and columns.
+
+    Those that were set by ``.rio.set_spatial_dims``; else y and x, or latitude and longitude; else those whose
+    coordinates say so by CF's ``axis`` or ``standard_name``; else lat and lon; else any of these in capitals.
+
+    Raises:
+        GeoreferenceError: There are none.
+        ShapeError: There are not even two dimensions.
+    """
+    accessor = rio_accessor(array)
+    declared = array.attrs.get("spatial:dimensions") if _declares(array, "spatial:") else None
+    candidates = [
+        (getattr(accessor, "_y_dim", None), getattr(accessor, "_x_dim", None)),
+        *_DIM_NAMES[:2],
+        _cf_dims(array),
+        tuple(declared[-2:]) if isinstance(declared, (list, tuple)) and len(declared) >= 2 else (None, None),
+        *_DIM_NAMES[2:],
+    ]
+    capitals = {str(dim).lower(): dim for dim in array.dims}
+    candidates += [(capitals.get(rows), capitals.get(columns)) for rows, columns in _DIM_NAMES]
+    for rows, columns in candidates:
+        if rows in array.dims and columns in array.dims:
+            return rows, columns
+    if len(array.dims) < 2:
+        raise ShapeError(f"data_save has the dimensions {tuple(array.dims)}; a raster has rows and columns")
+    raise GeoreferenceError(
+        f"none of the dimensions {tuple(array.dims)} are known to be rows and columns; rename them, as in "
+        f"array.rename({{{array.dims[-2]!r}: 'y', {array.dims[-1]!r}: 'x'}}), or give their coordinates "
+        "attrs['axis'] = 'Y' and 'X'"
+    )
+
+
+def place_of(array: Any, rows: Hashable, columns: Hashable) -> Place:
+    """Return the place of a DataArray.
+
+    Args:
+        array: The DataArray.
+        rows: Its dimension along rows.
+        columns: Its dimension along columns.
+
+    Raises:
+        GeoreferenceError: It has no place, or its coordinates are not evenly spaced.
+    """
+    mapping = _grid_mapping(array)
+    crs = _crs(array, mapping)
+    gcps, rpcs = _control_points(mapping, crs), _rational_polynomials(mapping)
+    stored = _stored_transform(array, mapping)
+    if stored is None and (gcps is not None or rpcs is not None):
+        stored = Affine.identity()
+    if stored is not None and (stored.b or stored.d):
+        return Place(crs, _turned(array, stored, rows, columns), gcps, rpcs)
+    grids, corners = _corner_grids(array, (rows, columns), stored, is_written="GeoTransform" in mapping)
+    down, across = (
+        _axis(array, dim, grid, is_corner) for dim, grid, is_corner in zip((rows, columns), grids, corners, strict=True)
+    )
+    return Place(crs, Affine(across.step, 0.0, across.start, 0.0, down.step, down.start), gcps, rpcs)
+
+
+def _corner_grids(
+    array: Any, dims: tuple[Hashable, Hashable], stored: Affine | None, *, is_written: bool
+) -> tuple[tuple[Axis | None, Axis | None], tuple[bool, bool]]:
+    """Return the stored grid that the coordinates belong to, and whether they are corners of its pixels, by axis.
+
+    stackstac's own grid comes first. Where a transform was written since, by rioxarray from those coordinates or of a
+    raster that was resampled, it counts only for coordinates that have its pixel size and lie on its corners.
+
+    Args:
+        array: The DataArray.
+        dims: Its dimensions along rows and columns.
+        stored: First stored transform, or None.
+        is_written: It is that of the grid mapping.
+    """
+    own = _stackstac_transform(array)
+    if own is not None and not (own.b or own.d):
+        grids = _axes_of(own)
+        found = _registrations(array, dims, grids)
+        is_own = all(one is not None and (one.stride == 1 and one.point == "corner") for one in found)
+        if is_own or not is_written:
+            return grids, _are_corners(found, ambiguous=True)
+    if stored is None:
+        return (None, None), (False, False)
+    grids = _axes_of(stored)
+    return grids, _are_corners(_registrations(array, dims, grids), ambiguous=False)
+
+
+def _axes_of(transform: Affine) -> tuple[Axis, Axis]:
+    return Axis(transform.f, transform.e), Axis(transform.c, transform.a)
+
+
+def _registrations(
+    array: Any, dims: tuple[Hashable, Hashable], grids: tuple[Axis, Axis]
+) -> tuple[Registration | None, Registration | None]:
+    down, across = (
+        registration_of(values_of(array, dim), grid) if _has_coordinates(array, dim) else None
+        for dim, grid in zip(dims, grids, strict=True)
+    )
+    return down, across
+
+
+def _are_corners(found: Sequence[Registration | None], *, ambiguous: bool) -> tuple[bool, bool]:
+    """Return for rows and columns whether their coordinates are corners.
+
+    Args:
+        found: Along rows and along columns.
+        ambiguous: What those are that may be either, unless the other axis is certain.
+    """
+    certain = {one.point for one in found if one is not None} - {"either"}
+    either = certain == {"corner"} if certain else ambiguous
+    down, across = (one is not None and (one.point == "corner" or (one.point == "either" and either)) for one in found)
+    return down, across
+
+
+def rio_accessor(array: Any) -> Any:
+    """Give what the user told rioxarray's accessor alone, if there is one already; none is made."""
+    cache = getattr(array, "_cache", None)
+    return cache.get("rio") if isinstance(cache, Mapping) else None
+
+
+def _cf_dims(array: Any) -> tuple[Any, Any]:
+    found: list[Any] = [None, None]
+    for name in array.coords:
+        attrs = array.coords[name].attrs
+        if array.coords[name].dims != (name,):
+            continue
+        for position in (0, 1):
+            is_axis = str(attrs.get("axis", "")).upper() == _AXIS_NAMES[position]
+            if is_axis or str(attrs.get("standard_name", "")).lower() in _STANDARD_NAMES[position]:
+                found[position] = name
+    return found[0], found[1]
+
+
+def grid_mapping_name(array: Any) -> str:
+    """Return the name of the grid mapping coordinate, which need not be there."""
+    said = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping"))
+    return _GRID_MAPPING if said is None else str(said).partition(":")[0].strip()
+
+
+def _grid_mapping(array: Any) -> Mapping[str, Any]:
+    """Return the attributes of the grid mapping coordinate."""
+    name = grid_mapping_name(array)
+    if name in array.coords:
+        attrs: Mapping[str, Any] = array.coords[name].attrs
+        return attrs
+    if name != _GRID_MAPPING:
+        warn_caller(
+            f"the DataArray's grid mapping {name!r} is none of its coordinates, so its CRS is not known; open the file "
+            "with decode_coords='all'",
+            MetadataWarning,
+        )
+    return {}
+
+
+def _crs(array: Any, mapping: Mapping[str, Any]) -> CRS | None:
+    told = getattr(rio_accessor(array), "_crs", None)
+    if isinstance(told, CRS):
+        return told
+    said = [mapping.get("spatial_ref"), mapping.get("crs_wkt")]
+    if not any(said) and "grid_mapping_name" in mapping:
+        said.append(_crs_of_cf(mapping))
+    if _declares(array, "proj:"):
+        said += [array.attrs.get(f"proj:{name}") for name in ("wkt2", "code", "projjson")]
+    said.append(array.attrs.get("crs"))
+    first = next((crs for crs in said if crs), None)
+    return normalise_crs(getattr(first, "wkt", first))
+
+
+def _crs_of_cf(mapping: Mapping[str, Any]) -> str:
+    """Give the WKT of a grid mapping that is told parameter by parameter, which pyproj reads."""
+    advice = "give its coordinate attrs['crs_wkt'], for instance by array.rio.write_crs(...)"
+    try:
+        pyproj = import_module("pyproj")
+    except ImportError as error:
+        raise GeoreferenceError(
+            f"the grid mapping {mapping['grid_mapping_name']!r} has no WKT, and pyproj, which would read it, is not "
+            f"installed; install it, or {advice}"
+        ) from error
+    try:
+        return str(pyproj.CRS.from_cf(dict(mapping)).to_wkt())
+    except (KeyError, pyproj.exceptions.CRSError) as error:
+        raise GeoreferenceError(
+            f"the grid mapping {mapping['grid_mapping_name']!r} is no CRS that pyproj knows; {advice}"
+        ) from error
+
+
+def _stored_transform(array: Any, mapping: Mapping[str, Any]) -> Affine | None:
+    """Give the transform of the raster as it was opened."""
+    if "GeoTransform" in mapping:
+        said = mapping["GeoTransform"]
+        numbers = said.split() if isinstance(said, str) else np.ravel(said).tolist()
+        try:
+            return normalise_transform(Affine.from_gdal(*(float(number) for number in numbers)))
+        except (TypeError, ValueError) as error:
+            raise GeoreferenceError(f"GeoTransform={said!r} of the grid mapping is no six numbers") from error
+    if _declares(array, "spatial:") and array.attrs.get("spatial:transform") is not None:
+        return normalise_transform(array.attrs["spatial:transform"])
+    legacy = array.attrs.get("transform")
+    return None if legacy is None else normalise_transform(tuple(legacy)[:6])
+
+
+def _stackstac_transform(array: Any) -> Affine | None:
+    """Return the transform of the grid that stackstac made, whose coordinates are corners by default."""
+    attrs = array.attrs
+    said = attrs.get("transform")
+    if said is None or not ("resolution" in attrs or "resolution_xy" in attrs):
+        said = getattr(attrs.get("spec"), "transform", None)
+    return None if said is None else normalise_transform(tuple(said)[:6])
+
+
+def _has_coordinates(array: Any, dim: Hashable) -> bool:
+    return dim in array.coords and array.coords[dim].dims == (dim,)
+
+
+def _axis(array: Any, dim: Hashable, stored: Axis | None, is_corner: bool) -> Axis:
+    """Return where pixels lie along a dimension."""
+    if _has_coordinates(array, dim):
+        places = values_of(array, dim)
+        if is_corner and stored is not None:
+            places = places + stored.step / 2
+        return axis_of_centres(places, stored, str(dim))
+    if stored is None:
+        raise GeoreferenceError(
+            f"the DataArray has no coordinates along {dim!r} and no transform; give it some, for instance by "
+            "array.rio.write_transform(affine.Affine(...)), or resample it first where they are two-dimensional"
+        )
+    return stored
+
+
+def _turned(array: Any, stored: Affine, rows: Hashable, columns: Hashable) -> Affine:
+    """Move a rotated transform to where the first pixel is, by the two-dimensional coordinates rioxarray gives it."""
+    if any(name not in array.coords or set(array.coords[name].dims) != {rows, columns} for name in ("xc", "yc")):
+        return stored
+    corners = [{rows: row, columns: column} for row, column in ((0, 0), (0, -1), (-1, 0))]
+    centres = [[values_of(array, name, corner) for name in ("xc", "yc")] for corner in corners]
+    last_row, last_column = array.sizes[rows] - 1, array.sizes[columns] - 1
+    return shifted(stored, [(float(x), float(y)) for x, y in centres], last_row, last_column)
+
+
+def values_of(array: Any, name: Hashable, where: Mapping[Hashable, int] | None = None) -> Any:
+    """Give a coordinate's values; those of a lazy one are not kept in the array."""
+    return array.coords[name].variable.isel(where or {})[...].values
+
+
+def _declares(array: Any, convention: str) -> bool:
+    """Tell whether the attributes follow one of zarr's conventions, which declare themselves."""
+    declared = array.attrs.get("zarr_conventions")
+    entries = declared if isinstance(declared, (list, tuple)) else ()
+    return any(isinstance(entry, Mapping) and entry.get("name") == convention for entry in entries)
+
+
+def _control_points(mapping: Mapping[str, Any], crs: CRS | None) -> GroundControlPoints | None:
+    """Read ground control points, which rioxarray keeps as GeoJSON."""
+    if "gcps" not in mapping:
+        return None
+    try:
+        points = tuple(_control_point(feature) for feature in json.loads(mapping["gcps"])["features"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise GeoreferenceError("the ground control points of the grid mapping are not rioxarray's GeoJSON") from error
+    return GroundControlPoints(points, crs) if points else None
+
+
+def _control_point(feature: Mapping[str, Any]) -> GroundControlPoint:
+    x, y, *z = feature["geometry"]["coordinates"]
+    said = feature["properties"]
+    return GroundControlPoint(said["row"], said["col"], x, y, z[0] if z else None, said.get("id"), said.get("info"))
+
+
+def _rational_polynomials(mapping: Mapping[str, Any]) -> RPC | None:
+    if "rpcs" not in mapping:
+        return None
+    try:
+        return RPC(**json.loads(mapping["rpcs"]))
+    except (TypeError, ValueError) as error:
+        raise GeoreferenceError("the rational polynomials of the grid mapping are not rioxarray's JSON") from error

@@ -1,0 +1,209 @@
+"""Metadata of an xarray.DataArray by rioxarray's conventions, from its attributes alone. Pure.
+
+Differences from rioxarray's own ``to_raster``: units become those of the bands, where GDAL looks for them, and
+not a tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
+selection of bands by the band numbers that rioxarray gives; statistics of the pixels, which are others by now, are left
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from georeader._core.caller_warnings import warn_caller
+from georeader._export.plan.metadata import STATISTICS_PREFIX
+from georeader._export.sources.labels import is_dask_name, label_texts
+from georeader._export.sources.rio_georeference import rio_accessor, values_of
+from georeader._readers.file_info import warn_of_nodata
+from georeader.errors import MetadataWarning
+
+#: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
+NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
+
+#: Attributes that have a place of their own in a GeoTIFF, or in none.
+_NO_TAGS = {
+    *NODATA_ATTRS, "nodatavals", "is_tiled", "res", "crs", "transform", "grid_mapping", "coordinates", "long_name",
+    "units", "scales", "offsets", "scale_factor", "add_offset", "band_tags", "zarr_conventions",
+}  # fmt: skip
+
+#: Attributes of stackstac that describe its grid, where "spec" is an object.
+_STACKSTAC_ATTRS = ("spec", "resolution", "resolution_xy")
+
+_NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
+
+
+def title_of(array: Any) -> str:
+    """Return the subject of messages about a DataArray: its name, unless dask made it."""
+    return "DataArray" if array.name is None or is_dask_name(array.name) else f"DataArray {array.name!r}"
+
+
+def nodata_of(array: Any) -> Any:
+    """Return the value of missing pixels, as they are; None if there is none.
+
+    A value set by ``.rio.set_nodata`` alone comes first, as in rioxarray. bool arrays have none: comparisons keep the
+    attributes of the array that was compared (xarray >= 2025.11), where its nodata has no meaning.
+    """
+    if array.dtype.kind == "b":
+        return None
+    told = getattr(rio_accessor(array), "_nodata", None)
+    said = [None if told is False or array.encoding.get("_FillValue") is not None else told]
+    said += [array.attrs.get(name) for name in NODATA_ATTRS]
+    said += _nodatavals(array)[:1]
+    return next((np.ravel(value)[0] for value in said if value is not None and np.size(value)), None)
+
+
+def _nodatavals(array: Any) -> list[Any]:
+    """Return the nodata of each band in ``attrs["nodatavals"]``, following a selection by rioxarray's band numbers."""
+    told = array.attrs.get("nodatavals")
+    if not isinstance(told, (Sequence, np.ndarray)) or isinstance(told, str):
+        return []
+    band = _band_coordinate(array, "band")
+    numbers = [] if band is None or band.dtype.kind not in "iu" else band.tolist()
+    is_known = bool(numbers) and min(numbers) >= 1 and max(numbers) <= len(told)
+    return [told[number - 1] for number in numbers] if is_known else list(told)
+
+
+def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]:
+    """Return attributes under the keys of a GeoTensor.
+
+    bool arrays have neither scale nor offset nor unit: comparisons keep those of the array that was compared.
+
+    Args:
+        array: The DataArray.
+        band: Its dimension along bands, or None.
+        count: Number of bands.
+    """
+    attrs = array.attrs
+    if array.dtype.kind != "b" and (nodatavals := _nodatavals(array)):
+        warn_of_nodata(title_of(array), nodatavals)
+    numbers = band_numbers(array, band, count)
+    said = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
+    said |= {} if array.dtype.kind == "b" else _measure(array)
+    each = {name: per_band(value, count, numbers) for name, value in said.items()}
+    lost = ", ".join(name for name, value in said.items() if value is not None and each[name] is None)
+    if lost:
+        warn_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
+    labels = _labels(array, band, count)
+    is_shared = count > 1 and np.size(said["long_name"]) == 1  # by all bands, which their labels tell apart
+    own = None if is_shared and labels else _texts(each["long_name"])
+    descriptions = own or labels or _name_of_all(array, count)
+    found = {
+        "descriptions": descriptions,
+        "units": _texts(each.get("units")),
+        "scales": _numbers(each.get("scales"), neutral=1.0),
+        "offsets": _numbers(each.get("offsets"), neutral=0.0),
+        "band_tags": each["band_tags"] if isinstance(said["band_tags"], (list, tuple)) else None,
+        "tags": tags_of(attrs, also=("long_name",) if is_shared and labels else ()),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
+    """Return what `metadata_of` found without the scales and offsets that come from the array's encoding."""
+    said = {"scales": ("scales", "scale_factor"), "offsets": ("offsets", "add_offset")}
+    encoded = [key for key, names in said.items() if all(array.attrs.get(name) is None for name in names)]
+    return {key: value for key, value in found.items() if key not in encoded}
+
+
+def _measure(array: Any) -> dict[str, Any]:
+    """Return the entries of units, scales and offsets."""
+    attrs = array.attrs
+    said = {"units": attrs.get("units")}
+    for key, one in (("scales", "scale_factor"), ("offsets", "add_offset")):
+        # Those of the encoding convert these numbers to the file's, and back.
+        places = ((place, name) for name in (key, one) for place in (attrs, array.encoding))
+        said[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
+    return said
+
+
+def per_band(said: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
+    """Give one entry per band of what may be said once for all bands, for each, or for each of the bands that were.
+
+    Args:
+        said: An entry, or several.
+        count: Bands.
+        numbers: Of the bands among those that were, from 1; None: not known.
+
+    Returns:
+        A list; None: nothing is said, or there are as many entries as nobody can tell the bands of.
+
+    Example:
+        >>> per_band("m", 2, None), per_band(["red", "green", "blue"], 2, [3, 1])
+        (['m', 'm'], ['blue', 'red'])
+    """
+    if not isinstance(said, (list, tuple, np.ndarray)) or getattr(said, "ndim", 1) == 0:
+        return None if said is None else [said] * count
+    if len(said) == 1:
+        return list(said) * count
+    if len(said) == count:
+        return list(said)
+    if numbers is not None and max(numbers) <= len(said):
+        return [said[number - 1] for number in numbers]
+    return None
+
+
+def band_numbers(array: Any, band: Hashable | None, count: int) -> list[int] | None:
+    """Give the numbers that rioxarray gives bands, from 1, where the coordinate along bands has such.
+
+    Args:
+        array: The DataArray.
+        band: Its dimension along bands, or None.
+        count: Bands.
+    """
+    values = _band_coordinate(array, band)
+    if values is None or values.dtype.kind not in "iu" or len(values) != count or values.min() < 1:
+        return None
+    return [int(value) for value in values]
+
+
+def _band_coordinate(array: Any, band: Hashable | None) -> Any:
+    """Give the coordinates along bands; of a band that was selected, what it left behind."""
+    name = "band" if band is None else band
+    if name not in array.coords or array.coords[name].dims not in ((), (name,)):
+        return None
+    return np.atleast_1d(values_of(array, name))
+
+
+def _labels(array: Any, band: Hashable | None, count: int) -> list[str | None] | None:
+    """Return the labels along the bands as texts; the band numbers of rioxarray are not labels."""
+    values = _band_coordinate(array, band)
+    is_numbers = values is not None and band in (None, "band") and values.dtype.kind in "iu"
+    if values is None or is_numbers or len(values) != count:
+        return None
+    return _texts(label_texts(values))
+
+
+def _name_of_all(array: Any, count: int) -> list[str | None] | None:
+    """Return the array's name for each band; None if dask made it."""
+    return None if array.name is None or is_dask_name(array.name) else _texts([array.name] * count)
+
+
+def _texts(values: Sequence[Any] | None) -> list[str | None] | None:
+    """Give texts; None where there are none."""
+    texts = [None if value is None else str(value).strip() or None for value in values or ()]
+    return texts if any(texts) else None
+
+
+def _numbers(values: Sequence[Any] | None, *, neutral: float) -> list[float] | None:
+    """Give numbers; None where they only say that pixels are what they are."""
+    numbers = [float(np.ravel(value)[0]) for value in values or ()]
+    return numbers if set(numbers) - {neutral} else None
+
+
+def tags_of(attrs: Mapping[Any, Any], also: Sequence[str] = ()) -> dict[str, str]:
+    """Return the attributes that become tags of the file, and those of `_NO_TAGS` that are named."""
+    grid = _STACKSTAC_ATTRS if hasattr(attrs.get("spec"), "transform") else ()
+    tags = {str(key): _text(value) for key, value in attrs.items() if value is not None and key not in grid}
+    return {
+        key: value
+        for key, value in tags.items()
+        if value and (key in also or key not in _NO_TAGS) and not key.startswith(_NO_TAG_PREFIXES)
+    }
+
+
+def _text(value: Any) -> str:
+    plain = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+    return str(plain).strip() if isinstance(plain, str) else str(plain)

@@ -1,0 +1,195 @@
+"""Arrays other than numpy's that are read by slicing: of dask, zarr, h5py and others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from math import prod
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._arrays.masked_arrays import split_mask
+from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.window_edges import longest
+from georeader._export.sources.axes import Axes, Key, axes_of_shape
+from georeader._export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
+from georeader._export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment
+from georeader._export.spool import OpenSpool
+from georeader._resample.pyramid import Mask, Region
+from georeader.errors import ShapeError
+
+#: What GDAL may keep for each thread, where an array's windows come from it.
+_READER_BYTES = 8 * 2**20
+
+#: Threads that read from a store which allows for several.
+_CONCURRENT_READS = 4
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Access to windows of an array.
+
+    Attributes:
+        cut: Returns a window, (any axes), by a slice along each axis.
+        edges: Of the array's chunks along each axis, from 0 to its length; None: unknown.
+        concurrent_reads: Threads that may cut at once.
+        chunk_copies: How often a chunk is held while it is read.
+        share_work: As in `Chunks`.
+        close: Releases what was kept.
+    """
+
+    cut: Callable[[Key], Any]
+    edges: Sequence[tuple[int, ...]] | None = None
+    concurrent_reads: int = 1
+    close: Callable[[], None] = lambda: None
+    chunk_copies: int = 2
+    share_work: bool = False
+
+    @property
+    def chunk_px(self) -> int:
+        """Pixels of the largest chunk; 0: the chunks are unknown."""
+        return 0 if self.edges is None else prod(map(longest, self.edges))
+
+
+@dataclass(frozen=True)
+class SlicedSource:
+    """An array that is read in windows, and never as a whole.
+
+    Attributes:
+        name: What to call it in messages.
+        spec: What it is.
+        data: The object that has the array.
+        windows: How they are cut.
+        axes: Which of the array's axes are bands, rows and columns.
+        mask: (row, column) of the whole raster: one that ``data`` has besides that of its pixels; or None.
+        environment: GDAL's options.
+    """
+
+    name: str
+    spec: SourceSpec
+    data: Any
+    windows: Windows
+    axes: Axes
+    mask: Mask = None
+    environment: GdalEnvironment = field(default_factory=lambda: GdalEnvironment({}))
+    is_in_memory: bool = field(default=False, init=False)
+    is_lent: bool = field(default=False, init=False)
+
+    @property
+    def concurrent_reads(self) -> int:
+        """How many threads may read at once."""
+        return self.windows.concurrent_reads
+
+    @property
+    def reader_bytes(self) -> int:
+        """Memory of a read: GDAL's cache where GDAL reads the file, or a decoded chunk and its encoded bytes."""
+        return max(_READER_BYTES, self.windows.chunk_copies * self.windows.chunk_px * self.spec.dtype.itemsize)
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """Chunks of the array."""
+        if self.windows.edges is None:
+            return None
+        return replace(self.axes.chunks(self.windows.edges), share_work=self.windows.share_work)
+
+    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read a window.
+
+        Raises:
+            GeoreaderError: The window is not of the shape, dtype or kind that the array declares.
+        """
+        wanted = range(self.spec.count) if self.spec.has_mask else bands  # a mask is that of all bands
+        with self.environment.held():
+            self.environment.bound_cache(CACHE_BYTES)
+            cut = self.windows.cut(self.axes.key(region, wanted))
+        pixels, mask = split_mask(self.axes.arrange(np.asanyarray(cut)))
+        if self.mask is not None:
+            own = self.mask[region.row_start : region.row_stop, region.column_start : region.column_stop]
+            mask = own if mask is None else own & mask
+        spec = replace(self.spec, count=len(wanted))
+        pixels, mask = check_pixels(self.data, spec, pixels, mask, size=region.shape)
+        return (pixels[bands.start : bands.stop] if self.spec.has_mask else pixels), mask
+
+    def close(self) -> None:
+        """Release what was kept; the array is its owner's."""
+        self.windows.close()
+        self.environment.release()
+
+
+def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> SlicedSource:
+    """Open an object of the GeoData protocol whose ``values`` are read by slicing.
+
+    Args:
+        data: With shape, transform and crs; perhaps fill_value_default, attrs and metadata by name.
+        values: Its pixels, (row, column) or (band, row, column): an array of dask, zarr or h5py, or anything with a
+            shape, a dtype and slices. Chunks that it declares (``chunks``) are read as a whole.
+        open_spool: As in `windows_of`.
+
+    Raises:
+        GeoreaderError: As `describe` does.
+        ShapeError: The pixels are not of the object's shape, or of one that is not known.
+    """
+    check_place(data)
+    windows, masked = windows_of(values, len(values.shape) - 2, open_spool)
+    if shape_of(values.shape) != shape_of(data.shape):
+        raise ShapeError(f"{type(data).__name__} says it is {tuple(data.shape)}, but its pixels are {values.shape}")
+    mask = attrs_of(data).get("mask")
+    has_mask = masked or mask is not None or bool(getattr(data, "has_mask", False))
+    spec = describe(data, dtype=values.dtype, has_mask=has_mask)
+    return SlicedSource(type(data).__name__, spec, data, windows, axes_of_shape(values.shape), mask)
+
+
+def windows_of(values: Any, row_axis: int, open_spool: OpenSpool | None = None) -> tuple[Windows, bool]:
+    """Return the access to windows of an array, and whether they are masked.
+
+    Args:
+        values: The array.
+        row_axis: Axis along which windows come one after the other.
+        open_spool: Opens the spool for computed chunks that have no room in memory; its owner closes it. None: they
+            all wait in memory.
+
+    Raises:
+        ShapeError: An array of dask that does not know how large its chunks are.
+    """
+    if _is_from("dask.array", "Array", values):
+        from georeader._export.sources.dask_windows import DaskWindows, is_masked
+
+        windows = DaskWindows(values, row_axis, open_spool)
+        cut = Windows(
+            windows.read,
+            windows.edges,
+            windows.concurrent_reads,
+            windows.close,
+            chunk_copies=1,
+            share_work=True,
+        )
+        return cut, is_masked(values)
+    edges = _edges(values.shape, getattr(values, "chunks", None))
+    return Windows(values.__getitem__, edges, _CONCURRENT_READS if _is_from("zarr", "Array", values) else 1), False
+
+
+def _is_from(module: str, name: str, values: Any) -> bool:
+    """Tell whether something is an instance of a class, without importing what defines it."""
+    found = getattr(sys.modules.get(module), name, None)
+    return isinstance(found, type) and isinstance(values, found)
+
+
+def _edges(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]] | None:
+    """Understand chunks as arrays say them: a length along each axis, or all lengths; None where they are neither."""
+    if isinstance(chunks, Mapping) or not isinstance(chunks, Sequence) or len(chunks) != len(shape):
+        return None
+    edges = []
+    for size, chunk in zip(shape, chunks, strict=True):
+        if isinstance(chunk, Integral) and int(chunk) > 0:
+            edges.append((*range(0, size, int(chunk)), size))
+        elif isinstance(chunk, Sequence) and all(isinstance(part, Integral) for part in chunk) and sum(chunk) == size:
+            edges.append(tuple(accumulate((int(part) for part in chunk if part), initial=0)))
+        else:
+            return None
+    return edges

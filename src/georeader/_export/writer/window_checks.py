@@ -1,0 +1,188 @@
+"""Checks of a window that is passed to a writer: its bands, its place and its pixels. Pure."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from georeader._arrays.georeferenced import Georeferenced
+from georeader._core.dtypes import convert_pixels, replace_nan
+from georeader._export.plan.spec import SourceSpec
+from georeader._export.sources.described import check_mask
+from georeader._resample.pyramid import Region
+from georeader.errors import DtypeError, GeoreferenceError, IndexingError, OptionError, ShapeError
+from georeader.window_utils import compare_crs, pixel_to_crs, same_corners, whole_pixel_window, window_transform
+
+
+def band_positions(indexes: Any, count: int, name: str) -> list[int]:
+    """Return positions of bands, from 0.
+
+    Args:
+        indexes: A number from 1, or several in any order.
+        count: Bands that there are.
+        name: What the bands are of, for messages.
+
+    Raises:
+        IndexingError: They are not numbers of bands, or one comes twice.
+    """
+    there = f"there are 1 to {count}"
+    try:
+        listed = list(indexes) if isinstance(indexes, Iterable) else [indexes]
+        bands = [operator.index(index) - 1 for index in listed]
+    except TypeError as error:
+        raise IndexingError(f"{name!r}: indexes={indexes!r} are not numbers of bands; {there}") from error
+    wrong = [band + 1 for band in bands if not 0 <= band < count]
+    if wrong or not bands:
+        raise IndexingError(f"{name!r}: bands {wrong or 'none'} asked for; {there}")
+    if len(set(bands)) < len(bands):
+        raise IndexingError(f"{name!r}: indexes={indexes!r} name a band twice; {there}")
+    return bands
+
+
+@dataclass(frozen=True)
+class PieceRules:
+    """Checks the windows of one raster; each error names the file.
+
+    Attributes:
+        name: The file, as the caller named it.
+        spec: The raster, as the caller described it.
+        dtype: Of the file.
+        missing: What masked pixels become, or None: they are refused.
+        nan_to_nodata: NaN becomes ``missing``, too.
+    """
+
+    name: str
+    spec: SourceSpec
+    dtype: np.dtype[Any]
+    missing: int | float | None
+    nan_to_nodata: bool = False
+
+    def bands(self, indexes: Any) -> list[int]:
+        """Return positions of bands, from 0; `band_positions`, or for None all of them."""
+        return list(range(self.spec.count)) if indexes is None else band_positions(indexes, self.spec.count, self.name)
+
+    def region(self, array: Any, window: Window | None) -> Region:
+        """Say which pixels of the raster a piece is.
+
+        Args:
+            array: The piece.
+            window: Where it goes; None: where its transform says, or for a plain array the whole raster.
+
+        Raises:
+            IndexingError: That is no window on whole pixels within the raster.
+            GeoreferenceError: The piece lies on another grid.
+        """
+        if window is None:
+            window = self._window_of(array)
+        if not isinstance(window, Window):
+            raise IndexingError(
+                f"{self.name!r}: window={window!r} is no rasterio.windows.Window; pass Window(column, row, width, "
+                "height), and bands as indexes="
+            )
+        try:
+            whole = whole_pixel_window(window)
+        except IndexingError as error:
+            raise IndexingError(f"{self.name!r}: {error}") from error
+        row_stop, column_stop = whole.row_off + whole.height, whole.col_off + whole.width
+        is_inside = 0 <= whole.row_off <= row_stop <= self.spec.height_px
+        if not (is_inside and 0 <= whole.col_off <= column_stop <= self.spec.width_px):
+            raise IndexingError(
+                f"{self.name!r}: {whole} reaches beyond the raster of {self.spec.height_px} x {self.spec.width_px} "
+                "pixels; cut array and window at its edge"
+            )
+        return Region(whole.row_off, row_stop, whole.col_off, column_stop)
+
+    def pixels(self, array: Any, count: int, size: tuple[int, int]) -> NDArray[Any]:
+        """Convert a piece to the file's dtype and shape.
+
+        Args:
+            array: (row, column) or (band, row, column); masked or not.
+            count: Bands that it should have.
+            size: (rows, columns) that it should have.
+
+        Returns:
+            (band, row, column), of the file's dtype.
+
+        Raises:
+            ShapeError: It is of another size.
+            DtypeError: A pixel does not fit the file's dtype.
+            OptionError: Pixels are masked, and there is no nodata.
+        """
+        values = self._numbers(array)
+        if values.ndim not in (2, 3):
+            raise ShapeError(
+                f"{self.name!r}: an array of shape {values.shape}; write takes (row, column) or (band, row, column)"
+            )
+        planes = values[np.newaxis] if values.ndim == 2 else values
+        if planes.shape[1:] == size and len(planes) != count:
+            raise ShapeError(self._other_bands(values.shape, len(planes), count))
+        if planes.shape != (count, *size):
+            raise ShapeError(
+                f"{self.name!r}: an array of shape {values.shape} does not fit {count} bands of a window of "
+                f"{size[0]} x {size[1]} pixels; cut one of them"
+            )
+        hidden = self._hidden(array, planes)
+        if hidden is None:
+            return self._stored(planes)
+        if self.missing is None:
+            raise OptionError(f"{self.name!r}: a masked array, and the file has no nodata; pass nodata")
+        visible = self._stored(np.where(hidden, planes.dtype.type(0), planes))
+        return np.where(hidden, self.dtype.type(self.missing), visible)
+
+    def _other_bands(self, shape: tuple[int, ...], found: int, count: int) -> str:
+        has = f"{self.name!r}: an array of shape {shape} has {found} band{'s' if found > 1 else ''}"
+        if count != self.spec.count:
+            return f"{has}, and indexes name {count}; pass as many indexes as bands"
+        either = "write some of its bands with write(..., indexes=)" if found < count else "cut the array"
+        return f"{has}, and the file {count}; {either}, or make the file with CogWriter(..., count={found})"
+
+    def _numbers(self, array: Any) -> NDArray[Any]:
+        if isinstance(array, Georeferenced) and not hasattr(array, "__array__"):
+            raise ShapeError(f"{self.name!r}: the piece is a {type(array).__name__}; pass its pixels, .load()")
+        try:
+            values = np.asarray(array)
+        except (TypeError, ValueError) as error:  # the former by xarray, of a Dataset
+            raise ShapeError(f"{self.name!r}: the piece is not an array: {error}") from error
+        if values.dtype.kind not in "biufc":
+            raise DtypeError(f"{self.name!r}: the piece must be of numbers, got {values.dtype}; cast it first")
+        return values
+
+    def _stored(self, planes: NDArray[Any]) -> NDArray[Any]:
+        is_classes = self.spec.dtype.kind == "b" and planes.dtype.kind != "b"
+        if is_classes and not ((planes == 0) | (planes == 1)).all():
+            raise DtypeError(f"{self.name!r}: dtype bool has 0 and 1 alone, the piece others; pass array != 0, say")
+        if self.nan_to_nodata and self.missing is not None and planes.dtype.kind in "fc":
+            planes = replace_nan(planes, self.missing)
+        try:
+            return convert_pixels(planes, self.dtype)
+        except DtypeError as error:
+            raise DtypeError(f"{self.name!r}: {error}") from error
+
+    def _hidden(self, array: Any, planes: NDArray[Any]) -> NDArray[np.bool_] | None:
+        """Tell which pixels are masked; None: not one is."""
+        hidden = np.ma.getmaskarray(array).reshape(planes.shape) if isinstance(array, np.ma.MaskedArray) else None
+        attrs = getattr(array, "attrs", None)
+        valid = attrs.get("mask") if isinstance(attrs, Mapping) and isinstance(array, Georeferenced) else None
+        if valid is not None:
+            check_mask(valid, planes.shape[1:])
+            hidden = np.broadcast_to(~valid, planes.shape)
+        return hidden if hidden is not None and hidden.any() else None
+
+    def _window_of(self, array: Any) -> Window:
+        if not isinstance(array, Georeferenced):
+            return Window(0, 0, self.spec.width_px, self.spec.height_px)
+        own, place = self.spec.transform, array.transform
+        column, row = pixel_to_crs(~own, place.c, place.f)
+        window = Window(round(column), round(row), array.width, array.height)
+        is_same = same_corners(window_transform(window, own), place, (array.height, array.width))
+        if not is_same or not compare_crs(self.spec.crs, array.crs):
+            raise GeoreferenceError(
+                f"{self.name!r}: the piece lies on another grid than the file; resample it, or pass its window"
+            )
+        return window

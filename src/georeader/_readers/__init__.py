@@ -1,0 +1,1 @@
+"""Opening of raster files and reading of their pixels and metadata."""

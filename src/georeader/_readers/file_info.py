@@ -1,0 +1,510 @@
+"""Raster files opened in rasterio, and their metadata as one frozen value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.rpc import RPC
+
+from georeader._core.caller_warnings import warn_caller
+from georeader._core.dtypes import WIDE_DTYPES
+from georeader._core.recorded_resampling import RESAMPLING_TAG, recorded_resamplings
+from georeader._readers.attribute_tables import read_attribute_tables
+from georeader._readers.dataset_cache import opened
+from georeader._readers.int64_nodata import read_wide_nodata
+from georeader._readers.opening import RasterPath, raster_path
+from georeader._storage.log_redaction import redacted_logs
+from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
+from georeader.abstract_reader import same_nodata
+from georeader.errors import MetadataWarning, ReadError
+from georeader.ground_control import GroundControlPoints, regrid_rpcs
+from georeader.window_utils import regrid
+
+#: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
+RIO_ENV_OPTIONS_DEFAULT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "GDAL_HTTP_MULTIPLEX": "YES",
+}
+
+#: A GeoTIFF of a store or a server, as GDAL takes it, and not one in an archive.
+_PLAIN_TIFF = re.compile(r"^(?:[a-z0-9]+://|/vsi(?!zip|tar|gzip)[a-z0-9_]+/(?!vsi))[^?#!]*\.(tiff?)$", re.IGNORECASE)
+
+#: GDAL's metadata domains that repeat what is read elsewhere: from pixels, by other calls, or from other files.
+_OWN_DOMAINS = frozenset({
+    "IMAGE_STRUCTURE", "SUBDATASETS", "RPC", "GEOLOCATION", "LocationInfo", "xml:VRT", "vrt_sources", "rio_overview",
+    "TIFF", "FILE", "COLOR_TABLE",
+})  # fmt: skip
+
+#: A URL, or a path of GDAL's virtual filesystems, that leads over the network.
+_REMOTE = re.compile(r"(^|\+)(?!(file|zip|tar|gzip)\b)[a-z0-9]+://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\b")
+
+
+def default_options(path: str, fs: Any = None) -> dict[str, str]:
+    """Return the GDAL options for reading a raster: none where it is on this machine.
+
+    Folders of stores and servers are not listed. Beside a GeoTIFF, and beside what Python reads, GDAL asks for the
+    sidecars of `georeader._readers.opening.sidecars_to_read` by name: three requests where there are none, once in a
+    process. Other names, with a query say, have no sidecars.
+
+    Args:
+        path: Where it is.
+        fs: As `RasterioReader` takes it.
+
+    Raises:
+        ReadError: As `georeader._readers.opening.raster_path`.
+    """
+    is_remote = fs is not None or bool(_REMOTE.search(path))
+    if is_remote and raster_path(path, fs).container is not None:
+        return {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
+    if not is_remote:
+        return {}
+    plain = _PLAIN_TIFF.match(path)
+    if plain is None:
+        return dict(RIO_ENV_OPTIONS_DEFAULT)
+    read = (f".{plain[1]}", f".{plain[1]}.aux.xml", f".{plain[1]}.msk", ".tfw")
+    return RIO_ENV_OPTIONS_DEFAULT | {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+        "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(read),
+    }
+
+
+@contextmanager
+def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
+    """Open a file in rasterio, or take it from `files_kept_open`; errors are raised as ReadError, which names the file.
+
+    Args:
+        path: Where it is.
+        options: GDAL configuration options while it is open.
+        overview_level: Open this overview of it.
+
+    Raises:
+        ReadError: Opening failed, or reading while it was open.
+    """
+    settings = {**path.options, **options}
+    with named_errors(path), rasterio.Env(**settings), opened(path, settings, overview_level) as dataset:
+        yield dataset
+
+
+@contextmanager
+def named_errors(path: RasterPath | str) -> Iterator[None]:
+    """Raise errors of rasterio and of memory as a ReadError that names the file; logs of clients are redacted.
+
+    Args:
+        path: Where the file is, or the name of a dataset that the caller opened; its secrets are not shown.
+
+    Raises:
+        ReadError: See above.
+    """
+    name = redact_url(path) if isinstance(path, str) else path.name
+    redactor = Redactor(secrets_of_url(path)) if isinstance(path, str) else path.redactor
+    try:
+        with redacted_logs(redactor):
+            yield
+    except MemoryError as error:
+        raise ReadError(f"{name}: not enough memory ({error}); read a smaller window, or an overview") from error
+    except (RasterioError, CPLE_BaseError) as error:
+        caught: Exception = error
+    else:
+        unreported = None if isinstance(path, str) else path.failure()
+        if unreported is not None:
+            raise unreported  # GDAL reports an object that cannot be read as missing
+        return
+    # The message of GDAL is in the cause: "Read failed. See previous exception for details."
+    cause = caught.__cause__
+    reason = str(cause if cause and "previous exception" in str(caught) else caught)
+    unreported = None if isinstance(path, str) else path.failure()
+    if unreported is not None:
+        raise unreported
+    reason = redactor.clean(reason)
+    raise ReadError(reason if name in reason else f"{name}: {reason}") from redactor.cause(caught)
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """Metadata of a raster file; sequences have one entry per band of the file.
+
+    Attributes:
+        height_px: Rows.
+        width_px: Columns.
+        count: Bands.
+        dtypes: numpy dtype of each band.
+        crs: CRS, or None.
+        transform: Pixel (column, row) to CRS (x, y).
+        nodatavals: nodata of each band, None where there is none or none that its dtype can hold: an int
+            for integer bands, else a float.
+        descriptions: Band names, None where there is none.
+        scales: Physical value = stored value * scale + offset.
+        offsets: See ``scales``.
+        units: Unit names, None where there is none.
+        colorinterp: GDAL's names of the colour interpretations.
+        colormap: Colour table of a one-band file, or None.
+        photometric: "MINISWHITE" where the first band's smallest value is white, else None.
+        nbits: Bits of a sample where that is so and they are fewer than the dtype's, else None.
+        tags: File-level metadata, with the resampling of the overviews as OVERVIEW_RESAMPLING.
+        band_tags: Metadata of each band, without the STATISTICS_... that GDAL derives from its pixels.
+        gcps: Ground control points, or None.
+        rpcs: Rational polynomials, or None.
+        has_mask: There is a mask for the whole raster that is neither nodata nor alpha.
+        namespaces: File-level metadata of other domains of GDAL's.
+        band_namespaces: Metadata of each band in other domains.
+        attribute_tables: GDAL's XML of each band's raster attribute table or category names, or None.
+    """
+
+    height_px: int
+    width_px: int
+    count: int
+    dtypes: tuple[np.dtype[Any], ...]
+    crs: CRS | None
+    transform: Affine
+    nodatavals: tuple[int | float | None, ...]
+    descriptions: tuple[str | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    units: tuple[str | None, ...]
+    colorinterp: tuple[str, ...]
+    colormap: dict[int, tuple[int, int, int, int]] | None
+    photometric: str | None
+    nbits: int | None
+    tags: dict[str, str]
+    band_tags: tuple[dict[str, str], ...]
+    gcps: GroundControlPoints | None
+    rpcs: RPC | None
+    has_mask: bool
+    namespaces: dict[str, dict[str, str]]
+    band_namespaces: tuple[dict[str, dict[str, str]], ...]
+    attribute_tables: tuple[str | None, ...]
+
+    def attrs(self, indexes: Sequence[int]) -> dict[str, Any]:
+        """Return the metadata of some bands under the keys of `band_attrs`, empty ones and the mask left out.
+
+        Args:
+            indexes: Bands, counted from 1.
+        """
+        per_band: dict[str, tuple[Sequence[Any], Any]] = {
+            "descriptions": (self.descriptions, None),
+            "scales": (self.scales, 1.0),
+            "offsets": (self.offsets, 0.0),
+            "units": (self.units, None),
+            "colorinterp": (self.colorinterp, "undefined"),
+            "band_tags": (tuple(dict(tags) for tags in self.band_tags), {}),
+            "band_namespaces": (tuple(_copied(of_band) for of_band in self.band_namespaces), {}),
+            "attribute_tables": (self.attribute_tables, None),
+        }
+        attrs: dict[str, Any] = {}
+        for key, (values, unsaid) in per_band.items():
+            chosen = [values[index - 1] for index in indexes]
+            if any(value != unsaid for value in chosen):
+                attrs[key] = chosen
+        if self.colormap is not None and list(indexes) == [1]:
+            attrs["colormap"] = dict(self.colormap)
+        if self.photometric is not None and list(indexes)[:1] == [1]:
+            attrs["photometric"] = self.photometric
+            if self.nbits is not None:
+                attrs["nbits"] = self.nbits
+        if self.tags:
+            attrs["tags"] = dict(self.tags)
+        if self.namespaces:
+            attrs["namespaces"] = _copied(self.namespaces)
+        place = {"gcps": self.gcps, "rpcs": self.rpcs}
+        return attrs | {key: value for key, value in place.items() if value is not None}
+
+
+def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    return {domain: dict(tags) for domain, tags in namespaces.items()}
+
+
+def placed_by_world_file(info: FileInfo, path: RasterPath) -> FileInfo:
+    """Return a file's metadata with the transform of the world file beside it, where the file itself is not placed."""
+    is_placed = info.transform != Affine.identity() or info.gcps is not None
+    world = None if is_placed else path.world_file()
+    return info if world is None else replace(info, transform=world)
+
+
+def check_size(dataset: Any, info: FileInfo, name: str) -> None:
+    """Ask that a file is still as large as it was.
+
+    Raises:
+        ReadError: It was replaced by another one.
+    """
+    if (dataset.height, dataset.width) != (info.height_px, info.width_px) or dataset.count != info.count:
+        raise ReadError(
+            f"{name}: it has {dataset.count} x {dataset.height} x {dataset.width} (band, row, column) pixels now, "
+            f"and had {info.count} x {info.height_px} x {info.width_px} when this reader was made; make a new one"
+        )
+
+
+def read_file_info(dataset: Any) -> FileInfo:
+    """Read the metadata of an open rasterio dataset.
+
+    Names that are not UTF-8 are left out with a `MetadataWarning`.
+
+    Raises:
+        ReadError: It has no bands: a container of rasters.
+    """
+    if not dataset.count:
+        inner = "".join(f"\n  {name}" for name in dataset.subdatasets[:20])
+        raise ReadError(
+            f"{redact_url(dataset.name)} has no bands"
+            + (f"; it is a container, of which one raster can be opened at a time:{inner}" if inner else "")
+        )
+    dtypes = read_dtypes(dataset)
+    nothing = (None,) * dataset.count
+    return FileInfo(
+        height_px=dataset.height,
+        width_px=dataset.width,
+        count=dataset.count,
+        dtypes=dtypes,
+        crs=dataset.crs,
+        transform=dataset.transform,
+        nodatavals=_nodatavals_of(dataset, dtypes),
+        descriptions=tuple(name or None for name in _read_text(dataset, "descriptions", nothing)),
+        scales=tuple(dataset.scales),
+        offsets=tuple(dataset.offsets),
+        units=tuple(unit or None for unit in _read_text(dataset, "units", nothing)),
+        colorinterp=tuple(interp.name for interp in dataset.colorinterp),
+        colormap=_colormap_of(dataset),
+        photometric=_photometric_of(dataset),
+        nbits=_nbits_of(dataset),
+        tags=_tags_of(dataset),
+        band_tags=tuple(_band_tags_of(dataset, band) for band in dataset.indexes),
+        gcps=_control_points_of(dataset),
+        rpcs=_rational_polynomials_of(dataset),
+        has_mask=_has_mask(dataset),
+        namespaces=_namespaces_of(dataset),
+        band_namespaces=tuple(_namespaces_of(dataset, band) for band in dataset.indexes),
+        attribute_tables=read_attribute_tables(dataset),
+    )
+
+
+def read_dtypes(dataset: Any) -> tuple[np.dtype[Any], ...]:
+    """Give the numpy dtype of each band: rasterio reads complex integers, which numpy does not have, as complex64."""
+    return tuple(np.dtype("complex64" if name == "complex_int16" else name) for name in dataset.dtypes)
+
+
+def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
+    """Tell that bands have nodata of their own, where only that of the first is kept: a GeoTIFF has one for all.
+
+    Args:
+        name: Of the file.
+        nodatavals: One per band.
+    """
+    first = nodatavals[0]
+    others = [
+        f"{value} in band {band}" for band, value in enumerate(nodatavals, start=1) if not same_nodata(value, first)
+    ]
+    if others:
+        warn_caller(
+            f"{name}: nodata is {first} in band 1, but {', '.join(others[:3])}: a GeoTIFF has one for all bands, so "
+            "that the others' missing pixels become data. Give all bands one nodata first, or save them one by one",
+            MetadataWarning,
+        )
+
+
+def _tags_of(dataset: Any) -> dict[str, str]:
+    """Read the file's tags, and the resampling of its overviews where GDAL from 3.12 on records it."""
+    tags = dict(_read_text(dataset, "tags", {}))
+    noted = dataset.tags(ns="IMAGE_STRUCTURE").get(RESAMPLING_TAG)
+    if noted and not recorded_resamplings(tags, dataset.count):
+        tags[RESAMPLING_TAG] = noted
+    return tags
+
+
+def _namespaces_of(dataset: Any, *band: int) -> dict[str, dict[str, str]]:
+    """Read the tags of other domains than GDAL's default one, but for those that GDAL makes by itself."""
+    found: dict[str, dict[str, str]] = {}
+    for domain in dataset.tag_namespaces(*band):
+        if domain in _OWN_DOMAINS or domain.startswith("DERIVED_"):
+            continue
+        try:
+            tags = dict(dataset.tags(*band, ns=domain))
+        except ValueError as error:  # not UTF-8, or JSON, which rasterio takes for key=value
+            warn_caller(f"{redact_url(dataset.name)}: tags of {domain} are left out ({error})", MetadataWarning)
+            continue
+        if domain == "COLOR_PROFILE":
+            tags = {key: value for key, value in tags.items() if key == "SOURCE_ICC_PROFILE"}
+        if tags:
+            found[domain] = tags
+    return found
+
+
+def read_resamplings(dataset: Any, tags: Mapping[str, Any], indexes: Sequence[int]) -> tuple[str, ...]:
+    """Return the method of each band's overviews: by the file's tags, else by those that GDAL gives overviews.
+
+    Args:
+        dataset: The file, or one of its overviews.
+        tags: Of the file.
+        indexes: Bands, counted from 1.
+
+    Returns:
+        One per band, or nothing if none is recorded.
+    """
+    found = recorded_resamplings(tags, dataset.count)
+    if not found:
+        noted = [_noted_at_overview(dataset, band) for band in dataset.indexes]
+        found = recorded_resamplings({RESAMPLING_TAG: ",".join(noted)}, dataset.count)
+    return tuple(found[index - 1] for index in indexes) if found else ()
+
+
+def _noted_at_overview(dataset: Any, band: int) -> str:
+    """Read a band's RESAMPLING, which GDAL notes at each overview."""
+    has_overviews = bool(dataset.overviews(band))
+    noted = dataset.get_tag_item("RESAMPLING", bidx=band, ovr=0) if has_overviews else None
+    return str(noted or dataset.tags(band).get("RESAMPLING") or "")
+
+
+def _band_tags_of(dataset: Any, band: int) -> dict[str, str]:
+    tags = _read_text(dataset, "tags", {}, band)
+    return {key: value for key, value in tags.items() if not key.upper().startswith("STATISTICS_")}
+
+
+def _control_points_of(dataset: Any) -> GroundControlPoints | None:
+    points, crs = dataset.gcps
+    return GroundControlPoints(tuple(points), crs) if points else None
+
+
+def _rational_polynomials_of(dataset: Any) -> RPC | None:
+    try:
+        return dataset.rpcs
+    except (KeyError, ValueError, IndexError) as error:
+        warn_caller(
+            f"{redact_url(dataset.name)}: rational polynomials (RPCs) are left out, since they are not whole "
+            f"({error!r})",
+            MetadataWarning,
+        )
+        return None
+
+
+def _has_mask(dataset: Any) -> bool:
+    """Tell whether a dataset has a mask of its own; masks of single bands, which no GeoTIFF has, are not read."""
+    try:
+        flags = dataset.mask_flag_enums
+    except CPLE_BaseError:
+        return False  # the file is cut short: reading its pixels will tell
+    if any(not of_band for of_band in flags):
+        warn_caller(
+            f"{redact_url(dataset.name)}: masks of single bands are not read, so masked pixels come as data; "
+            "rasterio's read_masks() gives them",
+            MetadataWarning,
+        )
+    found = {flag for of_band in flags for flag in of_band}
+    return MaskFlags.per_dataset in found and MaskFlags.alpha not in found
+
+
+def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | None:
+    """Return the alpha band that a selection of bands leaves out, from 1; None if there is none.
+
+    Args:
+        colorinterp: Of all bands of the file.
+        indexes: The bands that are selected, from 1.
+
+    Example:
+        >>> alpha_left_out(["red", "green", "blue", "alpha"], [1, 2, 3])
+        4
+    """
+    alpha = colorinterp.index("alpha") + 1 if "alpha" in colorinterp else None
+    return None if alpha in indexes else alpha
+
+
+def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) -> NDArray[np.bool_]:
+    """Read where pixels are valid.
+
+    Args:
+        dataset: Open in rasterio.
+        index: A band whose mask is that of all bands, from 1.
+        alpha_index: An alpha band that takes the place of the mask, from 1, or None.
+        window: As rasterio takes it.
+
+    Returns:
+        (row, column).
+    """
+    found = (
+        dataset.read_masks(index, window=window) if alpha_index is None else dataset.read(alpha_index, window=window)
+    )
+    return np.asarray(found != 0)
+
+
+def at_overview(info: FileInfo, overview: Any) -> FileInfo:
+    """Give the metadata of a file's overview: GDAL itself tells only part of them there.
+
+    Args:
+        info: Metadata of the whole file.
+        overview: The overview, open in rasterio.
+    """
+    columns, rows = info.width_px / overview.width, info.height_px / overview.height
+    # Written out, since rasterio gives unset memory for overviews of rasters without a place.
+    transform = regrid(info.transform, 0, 0, columns, rows)
+    return replace(
+        info,
+        height_px=overview.height,
+        width_px=overview.width,
+        transform=transform,
+        gcps=None if info.gcps is None else info.gcps.regrid(0, 0, columns, rows),
+        rpcs=None if info.rpcs is None else regrid_rpcs(info.rpcs, 0, 0, columns, rows),
+    )
+
+
+def _read_text(dataset: Any, name: str, default: Any, *arguments: int) -> Any:
+    try:
+        value = getattr(dataset, name)
+        return value(*arguments) if callable(value) else value
+    except UnicodeDecodeError as error:
+        of_band = "".join(f" of band {band}" for band in arguments)
+        warn_caller(
+            f"{redact_url(dataset.name)}: {name}{of_band} are left out, since they are not UTF-8 ({error})",
+            MetadataWarning,
+        )
+        return default
+
+
+def _nodatavals_of(dataset: Any, dtypes: Sequence[np.dtype[Any]]) -> tuple[int | float | None, ...]:
+    wide = read_wide_nodata(dataset) if any(dtype.name in WIDE_DTYPES for dtype in dtypes) else None
+    return tuple(
+        wide if dtype.name in WIDE_DTYPES and nodata == _as_double(wide, dtype) else _held_by(nodata, dtype)
+        for nodata, dtype in zip(dataset.nodatavals, dtypes, strict=True)
+    )
+
+
+def _as_double(nodata: int | None, dtype: np.dtype[Any]) -> float | None:
+    """Give what rasterio makes of a 64-bit nodata: None where the double lies beyond the dtype's range."""
+    if nodata is None:
+        return None
+    limits = np.iinfo(dtype)
+    return float(nodata) if limits.min <= float(nodata) <= limits.max else None
+
+
+def _held_by(nodata: float | None, dtype: np.dtype[Any]) -> int | float | None:
+    """Give nodata as a number of the dtype; None where no pixel can have that value."""
+    if nodata is None or dtype.kind not in "iu":
+        return nodata
+    return int(nodata) if float(nodata).is_integer() else None
+
+
+def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
+    if dataset.count != 1 or dataset.colorinterp[0] is not ColorInterp.palette:
+        return None
+    return {int(value): tuple(colour) for value, colour in dataset.colormap(1).items()}
+
+
+def _photometric_of(dataset: Any) -> str | None:
+    """Return "MINISWHITE" where a grey band's smallest value is white, which colour interpretations do not show."""
+    origin = getattr(dataset, "src_dataset", dataset)  # a WarpedVRT does not report it for its source
+    return "MINISWHITE" if origin.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None
+
+
+def _nbits_of(dataset: Any) -> int | None:
+    """Return the bits of a sample, which decide how bright a MINISWHITE raster is shown."""
+    bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "")
+    return int(bits) if bits.isdigit() and _photometric_of(dataset) else None

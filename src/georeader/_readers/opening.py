@@ -1,0 +1,396 @@
+"""Access of rasterio to a raster: by GDAL's own network filesystems, or by a filesystem of Python's.
+
+GDAL reads S3, GCS, Azure, OSS and HTTP by itself. Settings that clouds' tools take from the environment, but GDAL does
+not, are passed to it as options. What the caller passes as ``fs``, and URLs that only fsspec knows, are read through a
+`RangeFile`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import rasterio
+from affine import Affine, loadsw
+from rasterio._path import SCHEMES
+from rasterio.abc import FileContainer
+
+from georeader._storage.filesystems import explain as explain_filesystem
+from georeader._storage.filesystems import filesystem_of, is_filesystem
+from georeader._storage.http_client import requoted
+from georeader._storage.log_redaction import redacted_logs
+from georeader._storage.obstores import azure_config, is_obstore, key_in, make_store
+from georeader._storage.obstores import explain as explain_obstore
+from georeader._storage.range_file import RangedObject, RangeFile
+from georeader._storage.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
+from georeader._storage.remote_errors import Failures, panics_as_errors
+from georeader._storage.s3 import PAYER, pays_requests
+from georeader._storage.urls import Address, local_path_of, parse_address
+from georeader.errors import DestinationError, ReadError
+
+
+@dataclass(frozen=True)
+class RasterPath:
+    """A raster that rasterio can open.
+
+    Attributes:
+        given: As the caller passed it.
+        fs: As the caller passed it, or None.
+        name: In messages, without secrets.
+        path: As rasterio takes it.
+        options: GDAL's configuration for it.
+        container: Opens it, or None: GDAL does.
+    """
+
+    given: str = field(repr=False)
+    fs: Any = field(repr=False)
+    name: str
+    path: str = field(repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    container: _OneFile | None = field(default=None, repr=False)
+
+    def open(self, **options: Any) -> Any:
+        """Open it in rasterio."""
+        if self.container is not None:
+            self.container.check()
+            options["opener"] = self.container
+        return rasterio.open(self.path, **options)
+
+    def failure(self) -> ReadError | None:
+        """Say why the last read failed, where GDAL was not told."""
+        return None if self.container is None else self.container.failure()
+
+    def world_file(self) -> Affine | None:
+        """Read the transform of the world file beside it, where GDAL does not; None if there is none.
+
+        Through rasterio's openers, text files are empty to GDAL (observed with 1.4.4 and 1.5.2).
+        """
+        return None if self.container is None else self.container.world_file()
+
+    @property
+    def redactor(self) -> Redactor:
+        """Takes its secrets out of what GDAL says."""
+        config = getattr(self.fs, "storage_options", None) or getattr(self.fs, "config", None)
+        return Redactor([*secrets_of_url(self.given), *secrets_of_options(config), *secrets_of_options(self.options)])
+
+
+def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
+    """Return how a raster is opened; nothing is opened.
+
+    Args:
+        path: Local path, URL, or a path of GDAL's virtual filesystems.
+        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with; or None.
+
+    Raises:
+        ReadError: A URL that names no object; or ``fs`` is not a filesystem.
+        MissingExtraError: What the URL needs is not installed.
+    """
+    text = os.fsdecode(path)
+    name = redact_url(text)
+    try:
+        address = parse_address(text)
+        if fs is not None:
+            return RasterPath(text, fs, name, *_by_fs(text, address, fs, name))
+        opened: _Opened = (_local_name(text), {}, None) if address is None else _by_url(address)
+        if not _is_utf8(opened[0]):
+            opened = _by_python(opened[0], name)
+        return RasterPath(text, None, name, *opened)
+    except DestinationError as error:
+        raise ReadError(str(error)) from error
+
+
+def _local_name(text: str) -> str:
+    """Return the name by which rasterio opens a local path: absolute if it would take ``s3:x.tif`` for a URL."""
+    return str(Path.cwd() / text) if ":" in text and Path(text).exists() else text
+
+
+#: Variables of obstore for GCS that mean nothing to GDAL: obstore then reads.
+_UNKNOWN_TO_GDAL = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
+                    "GOOGLE_BASE_URL", "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")  # fmt: skip
+
+_Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
+
+
+def _by_url(address: Address) -> _Opened:
+    if address.store == "s3":
+        is_plain = not set(address.key) & set("?#%")
+        path = f"s3://{address.bucket}/{address.key}" if is_plain else f"/vsis3/{address.bucket}/{address.key}"
+        return path, _s3_options(), None
+    if address.store == "gs":
+        if any(os.environ.get(name) for name in _UNKNOWN_TO_GDAL) and find_spec("obstore") is not None:
+            return _by_obstore(make_store(address), address.key, address.name)
+        return f"/vsigs/{address.bucket}/{address.key}", {}, None
+    if address.store == "az":
+        return f"/vsiaz/{address.bucket}/{address.key}", _azure_options(address), None
+    local = local_path_of(address)
+    if local is not None:
+        return local, {}, None
+    if address.store == "http":
+        return requoted(address.url), {}, None
+    if address.store or address.scheme.partition("+")[0] in SCHEMES:
+        return address.url, {}, None
+    if address.scheme and not _is_known_to_fsspec(address.scheme):
+        return address.url, {}, None  # rasterio says what it thinks of it
+    filesystem, path = filesystem_of(address)
+    return _by_filesystem(filesystem, path, address.name)
+
+
+def _is_known_to_fsspec(scheme: str) -> bool:
+    from fsspec.registry import known_implementations, registry
+
+    return scheme in known_implementations or scheme in registry
+
+
+def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
+    if is_obstore(fs):
+        return _by_obstore(fs, key_in(fs, text, address), name)
+    if not is_filesystem(fs):
+        raise ReadError(
+            f"{name}: fs is a {type(fs).__name__}; pass a filesystem of fsspec (fsspec.filesystem('s3', ...)) or a "
+            "store of obstore"
+        )
+    strip = getattr(fs, "_strip_protocol", None)
+    return _by_filesystem(fs, str(strip(text) if callable(strip) else text), name)
+
+
+def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
+    redactor = _redactor_of(filesystem)
+    # Filesystems that are not built on asyncio hold one connection, which threads must not share at once.
+    turn = nullcontext() if getattr(filesystem, "async_impl", False) else threading.Lock()
+
+    def open_it(path: str) -> RangedObject:
+        with turn:
+            size_bytes = int(filesystem.info(path)["size"])
+
+        def fetch(start: int, stop: int) -> bytes:
+            with turn, redacted_logs(redactor):
+                found: bytes = filesystem.cat_file(path, start=start, end=stop)
+            return found
+
+        return RangedObject(size_bytes, fetch)
+
+    container = _OneFile(path, open_it, Failures(name, redactor, explain_filesystem))
+    return container.path, {}, container
+
+
+def _is_utf8(path: str) -> bool:
+    """Return whether a path is text in UTF-8, which GDAL requires; other bytes are lone surrogates in it."""
+    return not any(0xD800 <= ord(character) < 0xE000 for character in path)
+
+
+def _by_python(path: str, name: str) -> _Opened:
+    """Read a local file whose name GDAL does not take."""
+    shown = redact_url(path)
+
+    def open_it(given: str) -> RangedObject:
+        if not given.startswith(shown):
+            raise FileNotFoundError(given)
+        real = path + given.removeprefix(shown)  # the raster, or a sidecar
+
+        def fetch(start: int, stop: int) -> bytes:
+            with open(real, "rb") as file:  # noqa: PTH123  (of the path as it is given)
+                file.seek(start)
+                return file.read(stop - start)
+
+        with open(real, "rb") as file:  # noqa: PTH123
+            return RangedObject(os.fstat(file.fileno()).st_size, fetch)
+
+    container = _OneFile(shown, open_it, Failures(name, Redactor(), explain_filesystem))
+    return container.path, {}, container
+
+
+def _by_obstore(store: Any, key: str, name: str) -> _Opened:
+    import obstore
+
+    def open_it(key: str) -> RangedObject:
+        size_bytes = int(obstore.head(store, key)["size"])
+        return RangedObject(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
+
+    container = _OneFile(key, open_it, Failures(name, _redactor_of(store), explain_obstore))
+    return container.path, {}, container
+
+
+def _redactor_of(fs: Any) -> Redactor:
+    return Redactor(secrets_of_options(getattr(fs, "storage_options", None) or getattr(fs, "config", None)))
+
+
+#: World files have six numbers.
+_WORLD_FILE_BYTES = 1024
+
+
+def sidecars_to_read(name: str) -> tuple[str, ...]:
+    """Return the names of the sidecars that are read beside a remote raster: ``.aux.xml``, mask and world file.
+
+    Args:
+        name: Of the raster, without its folder.
+
+    Example:
+        >>> sidecars_to_read("a.tif")
+        ('a.tif.aux.xml', 'a.tif.msk', 'a.tfw')
+    """
+    stem, _, extension = name.rpartition(".")
+    world = (f"{stem}.{extension[0]}{extension[-1]}w",) if stem and len(extension) > 1 else ()
+    return (f"{name}.aux.xml", f"{name}.msk", *world)
+
+
+class _OneFile(FileContainer):  # type: ignore[misc]
+    """A folder with one raster, and the sidecars that describe its pixels and its georeferencing.
+
+    A sidecar is requested when GDAL looks for it. One that cannot be opened, for whatever reason, counts as missing:
+    stores answer 403 for missing objects, too.
+    """
+
+    def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: Failures) -> None:
+        """Keep the path; nothing is opened.
+
+        Args:
+            path: Of the raster in its filesystem.
+            open_it: Opens a path of the filesystem.
+            failures: Converts errors.
+        """
+        self._folder, slash, base = path.rpartition("/")
+        self._folder += slash
+        self._given = path
+        self.path = f"/georeader/{base}"
+        self._beside: dict[str, RangedObject | None] = {}
+        self._sidecars = sidecars_to_read(base)
+        self._open_it = open_it
+        self._failures = failures
+        self._ranged: RangedObject | None = None
+
+    def check(self) -> None:
+        """Open the raster once, since GDAL does not report why it cannot be opened.
+
+        Raises:
+            ReadError: It can't be.
+        """
+        try:
+            with redacted_logs(self._failures.redactor), panics_as_errors():
+                self._ranged = self._open_it(self._given) if self._ranged is None else self._ranged
+        except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
+            caught = error
+        else:
+            return
+        raise self._failures.read_error_of(caught) from self._failures.redactor.cause(caught)
+
+    def failure(self) -> ReadError | None:
+        """Say why the last read failed; None where none did."""
+        error = None if self._ranged is None else self._ranged.error
+        if self._ranged is None or error is None:
+            return None
+        self._ranged.error = None
+        if not isinstance(error, Exception):
+            raise error
+        found = self._failures.read_error_of(error)
+        found.__cause__ = self._failures.redactor.cause(error)
+        return found
+
+    def open(self, path: str, mode: str = "r", **options: Any) -> Any:
+        """Open it."""
+        del mode, options
+        return RangeFile(self._file(path))
+
+    def _file(self, path: str) -> RangedObject:
+        name = path.rpartition("/")[2]
+        found = self._ranged if name == self.path.rpartition("/")[2] else self._sidecar(name)
+        if found is None:
+            raise FileNotFoundError(path)
+        return found
+
+    def world_file(self) -> Affine | None:
+        """Return the transform in the world file; None if there is none, or it is not one."""
+        (name,) = self._sidecars[2:] or ("",)
+        ranged = self._sidecar(name)
+        if ranged is None:
+            return None
+        try:
+            text = ranged.read_range(0, min(ranged.size_bytes, _WORLD_FILE_BYTES)).decode("ascii")
+            return loadsw(text)
+        except Exception:  # noqa: BLE001  (clients raise anything; GDAL, too, ignores what is not a world file)
+            return None
+
+    def _sidecar(self, name: str) -> RangedObject | None:
+        """Open a sidecar; None if it is not there."""
+        if name not in self._sidecars:
+            return None
+        if name not in self._beside:
+            found = None
+            try:
+                found = self._open_it(self._folder + name)
+            except BaseException as error:  # noqa: BLE001  (clients raise anything; GDAL would not survive Ctrl-C)
+                if self._ranged is not None and not isinstance(error, Exception):
+                    self._ranged.error = error
+            self._beside[name] = found
+        return self._beside[name]
+
+    def isfile(self, path: str) -> bool:
+        """Return whether a path is that of the raster or of a sidecar."""
+        name = path.rpartition("/")[2]
+        return name == self.path.rpartition("/")[2] or (name in self._sidecars[:2] and self._sidecar(name) is not None)
+
+    def isdir(self, path: str) -> bool:
+        """Tell that there are no folders."""
+        del path
+        return False
+
+    def ls(self, path: str) -> list[str]:
+        """Give all files."""
+        del path
+        return [self.path]
+
+    def mtime(self, path: str) -> int:
+        """Tell nothing of its age."""
+        del path
+        return 0
+
+    def rm(self, path: str) -> None:
+        """Remove nothing.
+
+        Raises:
+            PermissionError: Always.
+        """
+        raise PermissionError(path)
+
+    def size(self, path: str) -> int:
+        """Give its length."""
+        return self._file(path).size_bytes
+
+
+# What GDAL does not take from the environment by itself.
+
+
+def _s3_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the endpoint of AWS_ENDPOINT_URL and the value of AWS_REQUEST_PAYER as options of GDAL."""
+    endpoint = environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+    options: dict[str, Any] = {}
+    if endpoint and not environment.get("AWS_S3_ENDPOINT"):
+        parts = urlsplit(endpoint)
+        options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
+        options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
+        options["AWS_VIRTUAL_HOSTING"] = "FALSE"
+    if "AWS_REQUEST_PAYER" in environment:
+        options["AWS_REQUEST_PAYER"] = PAYER if pays_requests(environment) else ""
+    return options
+
+
+def _azure_options(address: Address) -> dict[str, Any]:
+    """Give GDAL what obstore is given, under its own names."""
+    config = azure_config(address.account)
+    if config.get("endpoint") and config.get("account_name"):
+        secret = f"AccountKey={config['account_key']}" if config.get("account_key") else ""
+        secret = secret or (f"SharedAccessSignature={config['sas_key']}" if config.get("sas_key") else "")
+        protocol = urlsplit(config["endpoint"]).scheme
+        return {
+            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol={protocol};AccountName="
+            f"{config['account_name']};{secret};BlobEndpoint={config['endpoint']}"
+        }
+    names = {"account_name": "AZURE_STORAGE_ACCOUNT", "account_key": "AZURE_STORAGE_ACCESS_KEY",
+             "sas_key": "AZURE_STORAGE_SAS_TOKEN"}  # fmt: skip
+    return {names[key]: value for key, value in config.items() if key in names}

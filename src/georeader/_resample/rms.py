@@ -1,0 +1,103 @@
+"""The root of the mean square of the valid pixels of each 2x2 block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._resample.bits import filled
+from georeader._resample.block import Block
+from georeader._resample.pairs import corners, pair_sums, valid_counts
+from georeader._resample.rounding import rounded
+
+Counts = NDArray[np.uint8] | int
+
+#: From here on roots in double precision may be wrong in the last digit before the point.
+_DOUBLE_LIMIT = 2.0**40
+
+
+def rms(block: Block) -> NDArray[Any]:
+    """Take the root mean square, rounded as GDAL rounds it, of real and imaginary parts apart.
+
+    uint8 and uint16 give the integer whose square is closest to the mean square, all other integers the one closest
+    to the root. int8 and int16 rasters without nodata and mask go through single precision in GDAL, and so here:
+    where a root lies within a few millionths of a half, that decides its last digit.
+    """
+    values, is_valid = block.whole_pairs()
+    if values.dtype.kind != "c":
+        return _real_rms(values, is_valid, block.may_miss)
+    result = np.empty((values.shape[0] // 2, values.shape[1] // 2), values.dtype)
+    result.real = _real_rms(values.real, is_valid, block.may_miss)
+    result.imag = _real_rms(values.imag, is_valid, block.may_miss)
+    return result
+
+
+def _real_rms(values: NDArray[Any], is_valid: NDArray[np.bool_] | None, may_miss: bool) -> NDArray[Any]:
+    counts: Counts = 4
+    if is_valid is not None:
+        values = filled(values, is_valid, 0)
+        counts = np.maximum(valid_counts(is_valid), 1)
+    dtype = values.dtype
+    if dtype.name in ("uint8", "uint16"):
+        return _closest_squares(values, counts).astype(dtype)
+    if dtype.name in ("int8", "int16"):
+        return rounded(_double_roots(values, counts).astype(np.float32) if may_miss else _single_roots(values), dtype)
+    if dtype == np.float64:
+        return _scaled_roots(values, counts)
+    roots = _double_roots(values, counts)
+    if dtype == np.float32:
+        return roots.astype(dtype)
+    result = rounded(roots, dtype)
+    if dtype.itemsize == 8:
+        _keep_all_digits(result, values, counts)
+    return result
+
+
+def _closest_squares(values: NDArray[Any], counts: Counts) -> NDArray[Any]:
+    # Four squares of 8 bits fit in single, of 16 bits in double precision.
+    wide = np.dtype(np.float32 if values.dtype.itemsize == 1 else np.float64)
+    squares = values.astype(wide)
+    np.square(squares, out=squares)
+    means = pair_sums(squares, wide)
+    means /= np.asarray(counts, wide)
+    roots = np.floor(np.sqrt(means))
+    roots += roots * roots + roots + wide.type(0.5) < means
+    return np.asarray(roots)
+
+
+def _double_roots(values: NDArray[Any], counts: Counts) -> NDArray[np.float64]:
+    squares = values.astype(np.float64)
+    np.square(squares, out=squares)
+    return np.sqrt(pair_sums(squares, squares.dtype) / counts)
+
+
+def _single_roots(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Follow GDAL's vector code for int8 and int16: it scales by the largest of three pixels, in single precision.
+
+    Where these three are zero GDAL 3.12 and before give zero, whatever the fourth; here it is half the fourth.
+    """
+    a, b, c, d = (np.abs(corner.astype(np.float32)) for corner in corners(values))
+    largest = np.maximum(np.maximum(a, b), c)
+    scale = 1 / np.maximum(largest, 1)
+    a, b, c, d = (np.square(corner * scale) for corner in (a, b, c, d))
+    return np.asarray(np.maximum(largest, 1) * np.sqrt(((a + b) + (c + d)) * np.float32(0.25)))
+
+
+def _scaled_roots(values: NDArray[np.float64], counts: Counts) -> NDArray[np.float64]:
+    """Scale by the largest pixel, so that no square is out of a double's range."""
+    magnitudes = [np.abs(corner) for corner in corners(values)]
+    largest = np.maximum(np.maximum(*magnitudes[:2]), np.maximum(*magnitudes[2:]))
+    largest[(largest == 0) | np.isinf(largest)] = 1
+    squares = sum(np.square(magnitude / largest) for magnitude in magnitudes)
+    return np.asarray(largest * np.sqrt(squares / counts))
+
+
+def _keep_all_digits(result: NDArray[Any], values: NDArray[Any], counts: Counts) -> None:
+    """Redo in extended precision, where the platform has it, what doubles would round."""
+    wide = np.maximum.reduce([np.abs(corner.astype(np.float64)) for corner in corners(values)]) >= _DOUBLE_LIMIT
+    if wide.any():
+        squares = sum(np.square(corner[wide].astype(np.longdouble)) for corner in corners(values))
+        count = counts if isinstance(counts, int) else counts[wide]
+        result[wide] = rounded(np.sqrt(squares / count), result.dtype)

@@ -1,0 +1,1 @@
+"""Remote storage: URLs, credentials and their redaction, clients of stores, HTTP, retries."""

@@ -1,0 +1,169 @@
+"""fsspec's filesystems: the one of a URL, how each uploads a file, and its errors."""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import Any
+
+from georeader._storage.redaction import Redactor, secrets_of_url
+from georeader._storage.remote_errors import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
+from georeader._storage.retry import PASSING
+from georeader._storage.s3 import explain as explain_s3
+from georeader._storage.s3 import is_unsigned, pays_requests
+from georeader._storage.urls import Address
+from georeader.errors import DestinationError, MissingExtraError
+
+#: Packages whose `put_file` makes an object appear whole or not at all; all others get a name that is then changed.
+ATOMIC_PACKAGES = frozenset({"s3fs", "gcsfs", "adlfs", "obstore"})
+
+#: What to install for a store, where neither obstore nor fsspec has it.
+EXTRAS = {
+    "s3": "pip install 'georeader-cog[cloud]' (or s3fs)",
+    "gs": "pip install 'georeader-cog[cloud]' (or gcsfs)",
+    "az": "pip install 'georeader-cog[cloud]' (or adlfs)",
+    "oss": "pip install ossfs",
+}
+
+_PASSING_NAMES = frozenset({
+    "ServiceRequestError", "ServiceResponseError", "ServiceRequestTimeoutError", "ServiceResponseTimeoutError",
+    "ServerDisconnectedError", "ServerTimeoutError", "ClientOSError", "ClientPayloadError", "FSTimeoutError",
+    "IncompleteReadError",
+})  # fmt: skip
+_NO_WAY = re.compile("Cannot connect to host|Name or service not known|Connect call failed|nodename nor servname")
+_CODE = re.compile(r"(?:ErrorCode:|<Code>)\s*([A-Za-z]+)")
+
+
+def is_filesystem(fs: Any) -> bool:
+    """Tell whether something is one of fsspec's filesystems, or does what they do."""
+    return all(callable(getattr(fs, name, None)) for name in ("put_file", "open", "exists"))
+
+
+def is_of(fs: Any, package: str) -> bool:
+    """Tell whether a filesystem's class, or one that it derives from, comes from a package."""
+    return any(kind.__module__ == package or kind.__module__.startswith(f"{package}.") for kind in type(fs).__mro__)
+
+
+def is_atomic(fs: Any) -> bool:
+    """Tell whether its `put_file` makes an object appear whole or not at all."""
+    return any(is_of(fs, package) for package in ATOMIC_PACKAGES)
+
+
+def filesystem_of(address: Address) -> tuple[Any, str]:
+    """Return the filesystem that fsspec has for a URL, and the path in it.
+
+    Raises:
+        MissingExtraError: Its package is not installed; the message says what to install.
+        DestinationError: fsspec does not know the protocol.
+    """
+    import fsspec
+
+    redactor = Redactor(secrets_of_url(address.url))
+    scheme = {"az": "az", "gs": "gs", "s3": "s3"}.get(address.store, address.scheme)
+    url = f"{scheme}://{address.bucket}/{address.key}" if address.bucket else address.url
+    if scheme and not address.bucket:
+        url = scheme + url[len(scheme) :]  # in lower case
+    scheme = scheme or address.name.partition("::")[0]
+    options = environment_options(url) | ({"account_name": address.account} if address.account else {})
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        install = EXTRAS.get(address.store, str(error))
+        raise MissingExtraError(f"{address.name!r}: nothing that is installed knows {scheme}://; {install}") from error
+    except ValueError as error:
+        if "rotocol" not in str(error):
+            raise DestinationError(
+                f"{address.name!r}: {ADVICE['none']}, or check the URL ({redactor.clean(str(error))[:200]})"
+            ) from redactor.cause(error)
+        raise DestinationError(
+            f"{address.name!r}: {scheme}:// is no protocol that fsspec knows; pass a filesystem by fs, or a local path"
+        ) from None
+    except Exception as error:  # noqa: BLE001  (some connect at once, and raise anything)
+        caught = error
+    else:
+        return filesystem, path
+    raise Failures(address.name, redactor, explain).error_of(caught) from redactor.cause(caught)
+
+
+def environment_options(url: str) -> dict[str, Any]:
+    """Return the options of the environment that the filesystem of a URL does not read by itself.
+
+    s3fs knows neither AWS_NO_SIGN_REQUEST nor AWS_REQUEST_PAYER.
+
+    Args:
+        url: A URL, or several that are chained by "::".
+
+    Returns:
+        Options by protocol, as ``fsspec.core.url_to_fs`` and ``fsspec.open`` take them.
+    """
+    settings = ({"anon": True} if is_unsigned() else {}) | ({"requester_pays": True} if pays_requests() else {})
+    protocols = {link.partition("://")[0].lower() for link in url.split("::")} & {"s3", "s3a"}
+    return {protocol: dict(settings) for protocol in protocols if settings and _is_by_s3fs(protocol)}
+
+
+def _is_by_s3fs(protocol: str) -> bool:
+    import fsspec
+
+    try:
+        found = fsspec.get_filesystem_class(protocol)
+    except ImportError:
+        return False
+    return any(kind.__module__.partition(".")[0] == "s3fs" for kind in found.__mro__)
+
+
+def explain(error: Exception) -> Failure:
+    """Say what an error of some filesystem means: whatever client it is built on."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        if not isinstance(cause, Exception):
+            break
+        chain.append(cause)
+    for look in (_by_answer, _by_kind):  # what a store answered says more than what was made of it
+        for step in chain:
+            found = look(step)
+            if found is not None:
+                return found
+    return Failure(str(error) or type(error).__name__)
+
+
+def _by_answer(error: Exception) -> Failure | None:
+    text = str(error) or type(error).__name__
+    status = next((value for name in ("status", "status_code", "code") if (value := _status(error, name))), 0)
+    if isinstance(getattr(error, "response", None), dict):
+        return explain_s3(error)
+    if status:
+        code = str(getattr(error, "error_code", None) or "").rpartition(".")[2]
+        found = _CODE.search(text)
+        return failure_of_answer(status, code or (found[1] if found else ""), f"{status} {text}", text=text)
+    return None
+
+
+def _by_kind(error: Exception) -> Failure | None:
+    text = str(error) or type(error).__name__
+    if _NO_WAY.search(text) or type(error).__name__ == "NoValidConnectionsError":
+        return Failure(text, "unreachable", PASSING)
+    if type(error).__name__ in _PASSING_NAMES:
+        return Failure(text, None, PASSING)
+    return failure_of_network(error) or _of_system(error, text)
+
+
+def _of_system(error: Exception, text: str) -> Failure | None:
+    if isinstance(error, FileExistsError):
+        return Failure(text, "exists")
+    if isinstance(error, PermissionError) or text.startswith("Forbidden"):
+        return Failure(text, "denied")
+    if isinstance(error, FileNotFoundError):
+        is_bucket = re.search("container|bucket", text, re.IGNORECASE)
+        return Failure(text, "bucket" if is_bucket else "folder")
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(text, "full")
+    return None
+
+
+def _status(error: Exception, name: str) -> int:
+    value = getattr(error, name, None)
+    try:
+        number = int(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return 0
+    return number if 300 <= number < 600 else 0

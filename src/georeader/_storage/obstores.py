@@ -1,0 +1,208 @@
+"""Stores of obstore: built from the environment as each cloud's tools read it, and their errors."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from georeader._core.optional_imports import import_extra
+from georeader._storage import retry
+from georeader._storage.redaction import redact_url
+from georeader._storage.remote_errors import Failure, failure_of_answer, failure_of_network
+from georeader._storage.retry import LASTING, PASSING
+from georeader._storage.s3 import is_unsigned, pays_requests, region_of
+from georeader._storage.urls import Address
+from georeader.errors import DestinationError
+
+#: How long to wait for a connection.
+CONNECT_SECONDS = 10
+
+#: A request, its body included, may take so long, and beside it a second for so many bytes.
+REQUEST_SECONDS = 60
+BYTES_PER_SECOND = 100_000
+
+#: No upload is tried for longer: credentials are not renewed in between.
+RETRY_SECONDS = 180
+
+_STATUS = re.compile(r"status(?: code)?:? (\d{3})")
+_TRIED_AGAIN = re.compile(r"after [1-9]\d* retries, max_retries")
+_CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
+_MESSAGE = re.compile(r"<Message>\s*([^<]+?)\s*</Message>", re.DOTALL)
+
+#: Azure's settings, as obstore calls them, and the variables in which its tools look for them.
+_AZURE_VARIABLES = {
+    "account_name": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"),
+    "account_key": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCESS_KEY"),
+    "sas_key": ("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"),
+    "endpoint": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+_AZURE_PAIRS = {
+    "accountname": "account_name", "accountkey": "account_key", "sharedaccesssignature": "sas_key",
+    "blobendpoint": "endpoint",
+}  # fmt: skip
+
+
+def is_obstore(store: Any) -> bool:
+    """Tell whether something is a store of obstore; it is not imported for that."""
+    return any(
+        kind.__module__.partition(".")[0] == "obstore" and kind.__name__.endswith("Store")
+        for kind in type(store).__mro__
+    ) and not hasattr(store, "put_file")
+
+
+def make_store(address: Address, size_bytes: int = 0) -> Any:
+    """Make the store of an address.
+
+    Args:
+        address: In "s3", "gs" or "az".
+        size_bytes: Of the largest body that one request will have: it is given time for it.
+
+    Raises:
+        MissingExtraError: obstore is not installed.
+    """
+    stores = import_extra("obstore.store", extra="cloud", purpose=f"{address.scheme}://")
+    make, config = {
+        "s3": (stores.S3Store, _s3_config),
+        "gs": (stores.GCSStore, dict),
+        "az": (stores.AzureStore, lambda: azure_config(address.account)),
+    }[address.store]
+    settings = config()
+    seconds = REQUEST_SECONDS + size_bytes // BYTES_PER_SECOND
+    return make(
+        address.bucket,
+        config=settings,
+        client_options={
+            "allow_http": _is_plain_http(settings),
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "timeout": timedelta(seconds=seconds),
+        },
+        retry_config=_retries(seconds),
+    )
+
+
+def key_in(store: Any, text: str, address: Address | None) -> str:
+    """Give the key that a path means in a store that the caller passed: a store is bound to its bucket.
+
+    Args:
+        store: Of obstore.
+        text: The path as given.
+        address: What it is as a URL, or None.
+
+    Raises:
+        DestinationError: It names another bucket than the store's, or no object.
+    """
+    key = text.lstrip("/")
+    if address is not None:
+        key = address.key or address.url.split("://", 1)[-1]
+        if address.store == "http":
+            key = address.url.split("://", 1)[1].partition("/")[2]
+    config = getattr(store, "config", None) or {}
+    bucket = config.get("bucket") or config.get("container_name")
+    if address is not None and address.bucket and bucket and bucket != address.bucket:
+        raise DestinationError(
+            f"{redact_url(text)!r} names the bucket {address.bucket!r}, but fs is a store of {bucket!r}; pass that "
+            "one's, or the key alone"
+        )
+    if not key or key.endswith("/"):
+        raise DestinationError(f"{redact_url(text)!r} names no object; name one, such as 'folder/out.tif'")
+    return key
+
+
+def _retries(seconds: float) -> dict[str, Any]:
+    return {
+        "max_retries": retry.ATTEMPTS - 1,
+        "retry_timeout": timedelta(seconds=max(RETRY_SECONDS, seconds)),
+        "backoff": {
+            "init_backoff": timedelta(seconds=retry.FIRST_WAIT_SECONDS),
+            "max_backoff": timedelta(seconds=retry.LONGEST_WAIT_SECONDS),
+            "base": 2,
+        },
+    }
+
+
+def _s3_config() -> dict[str, Any]:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    found: dict[str, Any] = {"region": region_of()} | ({"endpoint": endpoint} if endpoint else {})
+    if is_unsigned():
+        found["skip_signature"] = True
+    if "AWS_REQUEST_PAYER" in os.environ:  # obstore reads the variable, too, but as a bool
+        found["request_payer"] = pays_requests()
+    return found
+
+
+def azure_config(account: str | None, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Give Azure's settings, from a connection string, single variables, and the account that a URL names.
+
+    Example:
+        >>> azure_config(None, {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=me;AccountKey=c2U=;EndpointSuffix=x"})
+        {'account_name': 'me', 'account_key': 'c2U='}
+    """
+    text = environment.get("AZURE_STORAGE_CONNECTION_STRING", "")
+    pairs = (part.partition("=") for part in text.split(";"))
+    found = {
+        _AZURE_PAIRS[name.strip().lower()]: value for name, _, value in pairs if name.strip().lower() in _AZURE_PAIRS
+    }
+    for setting, names in _AZURE_VARIABLES.items():
+        value = next((environment[name] for name in names if environment.get(name)), None)
+        if value is not None:
+            found[setting] = value
+    if account is not None:
+        found["account_name"] = account
+    return found
+
+
+def _is_plain_http(settings: Mapping[str, Any]) -> bool:
+    """Tell whether the environment's endpoint is one of http, which obstore asks to be told."""
+    endpoints = [settings.get("endpoint"), *(os.environ.get(name) for name in ("GOOGLE_BASE_URL", "AWS_ENDPOINT_URL"))]
+    said = [os.environ.get(name, "").lower() for name in ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")]
+    is_emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() == "true"
+    plain = any(str(endpoint or "").lower().startswith("http://") for endpoint in endpoints)
+    return plain or is_emulator or "true" in said
+
+
+def explain(error: Exception) -> Failure:
+    """Say what an error of obstore means: it has no fields, but a text.
+
+    What obstore itself has tried as often as it may is not to be tried again. It does not do so with what begins an
+    upload, nor with what must not be there yet.
+    """
+    failure = _explain(error)
+    return replace(failure, verdict=LASTING) if _TRIED_AGAIN.search(str(error)) else failure
+
+
+def _explain(error: Exception) -> Failure:
+    text = str(error).partition("\n\nDebug source:")[0]
+    kind = type(error).__name__
+    if kind in ("AlreadyExistsError", "PreconditionError"):
+        return Failure(text, "exists")
+    if isinstance(error, ValueError) or kind == "InvalidPathError":
+        return Failure(text, "name")
+    if "Account must be specified" in text or "Invalid Access Key" in text:
+        return Failure(text, "none")
+    if "169.254.169.254" in text or "metadata.google.internal" in text:
+        return Failure(text, "none")
+    code, message, status = _CODE.search(text), _MESSAGE.search(text), _STATUS.search(text)
+    if status is not None:
+        name = code[1] if code else ""
+        detail = f"{status[1]} {name}: {message[1]}" if message else text.partition("\n")[0]
+        failure = failure_of_answer(int(status[1]), name, detail, text=text)
+        return Failure(detail, None, failure.verdict) if failure.kind == "static" else failure
+    return _without_answer(error, text)
+
+
+def _without_answer(error: Exception, text: str) -> Failure:
+    if re.search(r"kind: Connect\b", str(error)):  # "kind: ConnectionReset" is another
+        return Failure(text, "unreachable", PASSING)
+    if any(
+        sign in str(error) for sign in ("kind: Timeout", "kind: Request", "kind: Interrupted", "error sending request")
+    ):
+        return Failure(text, None, PASSING)
+    if isinstance(error, FileNotFoundError):
+        return Failure(text, "missing")
+    if isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError":
+        return Failure(text, "denied")
+    return failure_of_network(error) or Failure(text)

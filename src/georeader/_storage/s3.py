@@ -1,0 +1,207 @@
+"""S3 by botocore: its clients, built as AWS's own tools build them, and their errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Protocol
+
+from georeader._core.optional_imports import import_extra
+from georeader._storage.remote_errors import Failure, failure_of_answer, failure_of_network
+from georeader._storage.retry import PASSING
+
+#: How long to wait for a connection, and for an answer that does not come.
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
+
+#: Where neither the environment nor a profile names a region.
+REGION_DEFAULT = "us-east-1"
+
+#: The value that S3 expects where the requester pays, and its header.
+PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
+
+#: What botocore raises where there is nothing to sign with, by the names of its classes.
+_NO_CREDENTIALS = (
+    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
+    "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "NoAuthTokenError",
+)  # fmt: skip
+_PASSING = ("ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError",
+            "IncompleteReadError", "HTTPClientError", "ConnectionError")  # fmt: skip
+
+
+class Caller(Protocol):
+    """Makes requests by the names of S3's operations.
+
+    Attributes:
+        endpoint: Where they go; "" for Amazon's own.
+        tries_again: By itself, so that the answer to an earlier attempt may have been lost.
+    """
+
+    endpoint: str
+    tries_again: bool
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Do an operation, such as "put_object"."""
+        ...
+
+
+class BotoCaller:
+    """Requests by a client of botocore, or boto3."""
+
+    tries_again = False
+
+    def __init__(self, client: Any) -> None:
+        """Take a client."""
+        self._client = client
+        self.endpoint = str(client.meta.endpoint_url)
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Do an operation."""
+        return getattr(self._client, operation)(**arguments)
+
+
+class S3fsCaller:
+    """Requests by a filesystem of s3fs, with its own settings."""
+
+    tries_again = True  # s3fs, botocore and aiohttp do, each by its own rules
+
+    def __init__(self, filesystem: Any) -> None:
+        """Take an s3fs.S3FileSystem."""
+        self._filesystem = filesystem
+        named = getattr(filesystem, "endpoint_url", None) or (filesystem.client_kwargs or {}).get("endpoint_url")
+        self.endpoint = str(named or "")
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """Call an operation."""
+        # s3fs drops the parameter where an operation does not have it.
+        payer = {"RequestPayer": PAYER} if pays_requests() else {}
+        return self._filesystem.call_s3(operation, payer, **arguments)
+
+
+def is_unsigned(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether AWS_NO_SIGN_REQUEST asks for requests without a signature; values are read as GDAL does.
+
+    Example:
+        >>> is_unsigned({"AWS_NO_SIGN_REQUEST": "YES"}), is_unsigned({"AWS_NO_SIGN_REQUEST": "no"}), is_unsigned({})
+        (True, False, False)
+    """
+    return _is_true(environment.get("AWS_NO_SIGN_REQUEST", ""))
+
+
+def pays_requests(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether AWS_REQUEST_PAYER says that the requester pays, as for GDAL: "requester", or any true value.
+
+    Example:
+        >>> pays_requests({"AWS_REQUEST_PAYER": "requester"}), pays_requests({"AWS_REQUEST_PAYER": "false"})
+        (True, False)
+    """
+    return _is_true(environment.get("AWS_REQUEST_PAYER", ""))
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() not in ("", "no", "false", "off", "0")
+
+
+def _add_payer(request: Any, **_: Any) -> None:
+    request.headers[PAYER_HEADER] = PAYER
+
+
+def boto_client(connections: int) -> Any:
+    """Build a client from the environment, profiles and endpoints, as the AWS CLI does.
+
+    Args:
+        connections: Requests that may be under way at once.
+
+    Raises:
+        MissingExtraError: botocore is not installed.
+        Exception: What botocore raises on a profile that is not there.
+    """
+    sessions = import_extra("botocore.session", extra="cloud", purpose="writing to s3://")
+    botocore = import_extra("botocore", extra="cloud", purpose="writing to s3://")
+    signature = {"signature_version": botocore.UNSIGNED} if is_unsigned() else {}
+    config = import_extra("botocore.config", extra="cloud", purpose="writing to s3://").Config(
+        retries={"total_max_attempts": 1},  # they are made where uploads are, by one rule for all stores
+        max_pool_connections=connections,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=ANSWER_SECONDS,
+        **signature,
+    )
+    session = sessions.Session()
+    session.register_component("data_loader", _data_loader())
+    region = session.get_config_variable("region") or os.environ.get("AWS_REGION") or REGION_DEFAULT
+    client = session.create_client("s3", region_name=region, config=config)
+    if pays_requests():
+        client.meta.events.register("before-sign.s3", _add_payer)
+    return client
+
+
+@cache
+def _data_loader() -> Any:
+    """Give botocore's descriptions of services, which take longer to read than a small file takes to be written."""
+    return import_extra("botocore.loaders", extra="cloud", purpose="writing to s3://").create_loader()
+
+
+def explain(error: Exception) -> Failure:
+    """Say what an error of botocore, or of s3fs, means."""
+    for step in _chain(error):
+        name = type(step).__name__
+        response = getattr(step, "response", None)
+        if isinstance(response, dict):
+            return _failure_of_response(response)
+        if name in _NO_CREDENTIALS:
+            return Failure(str(step), "none")
+        if name == "SSLError":
+            return Failure(str(step), "certificate")
+        if name in ("EndpointConnectionError", "ProxyConnectionError"):
+            return Failure(str(step), "unreachable", PASSING)
+        if name in _PASSING:
+            return Failure(str(step), None, PASSING)
+        if name == "ParamValidationError":
+            return Failure(str(step), "name")
+        found = failure_of_network(step)
+        if found is not None:
+            return found
+    return Failure(str(error) or type(error).__name__)
+
+
+def status_of(error: Exception) -> int:
+    """Give the HTTP status of an error of botocore or s3fs; 0 where it has none."""
+    found = (getattr(step, "response", None) for step in _chain(error))
+    response = next((one for one in found if isinstance(one, dict)), {})
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def code_of(error: Exception) -> str:
+    """Give S3's name of an error; "" where it has none."""
+    found = (getattr(step, "response", None) for step in _chain(error))
+    response = next((one for one in found if isinstance(one, dict)), {})
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Give an error and what it was caused by; s3fs wraps what botocore raises."""
+    chain: list[BaseException] = []
+    step: BaseException | None = error
+    while step is not None and step not in chain:
+        chain.append(step)
+        step = step.__cause__ or step.__context__
+    return chain
+
+
+def _failure_of_response(response: dict[str, Any]) -> Failure:
+    said = response.get("Error", {})
+    meta = response.get("ResponseMetadata", {})
+    status = int(meta.get("HTTPStatusCode", 0))
+    code, message = str(said.get("Code", "")), str(said.get("Message", ""))
+    headers = meta.get("HTTPHeaders", {})
+    detail = f"{status} {code}: {message}" if message else f"{status} {code}"
+    failure = failure_of_answer(status, code, detail, headers.get("retry-after"))
+    if failure.kind == "static":  # of S3, that is no web page
+        return Failure(detail, None, failure.verdict)
+    return failure
+
+
+def region_of(environment: Callable[[str], str | None] = os.environ.get) -> str:
+    """Give the region that the environment names, or the default one."""
+    return environment("AWS_REGION") or environment("AWS_DEFAULT_REGION") or REGION_DEFAULT

@@ -1,0 +1,132 @@
+"""What a path is: of this machine, or in which store, bucket and key it lies. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from georeader._storage.redaction import redact_url
+from georeader.errors import DestinationError
+
+#: Stores by the schemes that lead to them.
+STORES = {
+    "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az",
+    "oss": "oss", "http": "http", "https": "http",
+}  # fmt: skip
+
+_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)$", re.DOTALL)
+
+#: Account and suffix in an Azure host, such as "me.blob.core.windows.net".
+_AZURE_HOST = re.compile(r"^(?P<account>[^.]+)\.(?:blob|dfs)\.(?P<suffix>.+)$")
+
+#: RFC 3490 and RFC 5890 do not agree on these, and a file must not go to another's host.
+_NAMES_TWO_HOSTS = frozenset("ßς\u200c\u200d")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an object lies.
+
+    Attributes:
+        url: As given, but for the host's name in ASCII; it may hold secrets, and its repr leaves it out.
+        name: What messages call it: the URL without its secrets.
+        store: "s3", "gs", "az", "oss", "http", or "" for any other.
+        scheme: In lower case.
+        bucket: Bucket or container; "" for http and others.
+        key: Of the object in it.
+        account: Azure's storage account, where the URL names it.
+    """
+
+    url: str
+    name: str
+    store: str
+    scheme: str
+    bucket: str = ""
+    key: str = ""
+    account: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Address({self.name!r})"
+
+
+def parse_address(text: str) -> Address | None:
+    """Look at a path; None for one of this machine.
+
+    Args:
+        text: A path, a URL, or a chain of URLs as fsspec takes it ("simplecache::s3://..."). Keys are taken to the
+            letter: "?", "#" and "%" are part of them, but for http(s).
+
+    Raises:
+        DestinationError: A bucket or a key is missing, or a host's name is none.
+
+    Example:
+        >>> parse_address("S3://bucket/a/b%20c.tif").key, parse_address("out.tif")
+        ('a/b%20c.tif', None)
+        >>> parse_address("abfs://data@me.dfs.core.windows.net/x.tif").account
+        'me'
+    """
+    match = _URL.match(text)
+    if match is None:
+        return Address(text, redact_url(text), "", "") if "::" in text and "://" in text else None
+    scheme, rest = match["scheme"].lower(), match["rest"]
+    store = STORES.get(scheme, "")
+    name = redact_url(text)
+    if store in ("", "http"):
+        if store and not rest.partition("/")[0]:
+            raise DestinationError(f"{name!r} names no host; such a URL reads {scheme}://host/folder/out.tif")
+        url = _with_ascii_host(text, name) if store else text
+        if store and not _has_host_and_port(url):
+            raise DestinationError(f"{name!r} is no URL: check its host and port")
+        return Address(url, name, store, scheme)
+    bucket, _, key = rest.partition("/")
+    account = None
+    if store == "az" and "@" in bucket:
+        bucket, _, host = bucket.partition("@")
+        found = _AZURE_HOST.match(host)
+        account = found["account"] if found else host
+    if not bucket or not key or key.endswith("/"):
+        kind = "container" if store == "az" else "bucket"
+        raise DestinationError(f"{name!r} names no object; such a URL reads {scheme}://{kind}/folder/out.tif")
+    return Address(text, name, store, scheme, bucket, key, account)
+
+
+def _has_host_and_port(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")  # which tells what is too long
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _with_ascii_host(url: str, name: str) -> str:
+    """Write a host's name as the network knows it (RFC 3490); other servers than HTTP's need not be of the network."""
+    scheme, _, rest = url.partition("://")
+    place, *path = re.split(r"(?=[/?#])", rest, maxsplit=1)
+    user, at, place = place.rpartition("@")
+    host, colon, port = place.partition(":")
+    if host.isascii():
+        return url
+    refused = f"{name!r}: {host!r} cannot be encoded as a host name; write it as xn--...: "
+    if set(host) & _NAMES_TWO_HOSTS:
+        raise DestinationError(refused + "it has letters that make another host by another standard")
+    try:
+        ascii_host = host.encode("idna").decode()
+    except UnicodeError as error:
+        raise DestinationError(f"{refused}{error}") from error
+    return f"{scheme}://{user}{at}{ascii_host}{colon}{port}{''.join(path)}"
+
+
+def local_path_of(address: Address) -> str | None:
+    """Give the path that a file:// URL means; None for any other.
+
+    Example:
+        >>> local_path_of(parse_address("file:///data/a%20b.tif")), local_path_of(parse_address("local:///x.tif"))
+        ('/data/a b.tif', '/x.tif')
+    """
+    if address.scheme not in ("file", "local"):
+        return None
+    rest = address.url.split("://", 1)[1]
+    path = rest[len("localhost") :] if rest.startswith("localhost/") else rest
+    return unquote(path) if address.scheme == "file" else path

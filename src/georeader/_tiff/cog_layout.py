@@ -1,0 +1,263 @@
+"""Layout of a Cloud Optimized GeoTIFF: offsets of header, directories, tag arrays and tiles. Pure.
+
+A file reads, from its first byte::
+
+    header | GDAL's ghost area | directories, full resolution first | tile arrays, smallest overview first |
+    tiles of the smallest overview | ... | tiles of the full resolution
+
+A tiled GeoTIFF that is not a COG has neither the ghost area nor frames around its tiles, which every program that
+edits it would have to keep up to date.
+
+A reader that fetches the first few kilobytes has all directories, and the arrays of every overview that it may want
+next; the long arrays of the full resolution come last in the header, since opening a file does not need them.
+
+References:
+    TIFF 6.0, sections 2 and 15; OGC 21-026 (Cloud Optimized GeoTIFF 1.0), section 7; GDAL's COG driver page, "Header
+    ghost area" and "Tile data leader and trailer".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._tiff import directories as tiff
+from georeader._tiff.directories import BIG, CLASSIC, Tag, TagNumber, TagType, Version
+from georeader.errors import OptionError
+
+#: GDAL puts the length of a tile of a COG, as four bytes, before it ...
+LEADER_BYTES = 4
+#: ... and repeats its last four bytes after it.
+TRAILER_BYTES = 4
+#: Both together.
+FRAME_BYTES = LEADER_BYTES + TRAILER_BYTES
+
+#: From this size on, IF_SAFER takes BigTIFF: some readers hold offsets in signed 32-bit integers.
+SAFE_FILE_BYTES = 2**31
+
+#: Most bytes that a codec makes of each byte, at its worst.
+_WORST_EXPANSION = {"NONE": 1.0, "DEFLATE": 1.01, "ZSTD": 1.01, "LZMA": 1.01, "PACKBITS": 1.01, "LZW": 1.51}
+_WORST_EXPANSION_OF_OTHERS = 2.0
+
+#: Room in which a tile of any size keeps its codec's own header.
+_WORST_OVERHEAD_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Directory:
+    """An image file directory that is to be written.
+
+    Attributes:
+        level: 0 for the full resolution, 1 for the overview of half its size, and so on.
+        is_mask: It is the validity mask of its level.
+        tags: All tags but the tile arrays.
+        tile_count: Number of its tiles, planes of bands included.
+    """
+
+    level: int
+    is_mask: bool
+    tags: tuple[Tag, ...]
+    tile_count: int
+
+
+@dataclass(frozen=True)
+class TileArrays:
+    """Where the tiles of one directory lie.
+
+    Attributes:
+        offsets_bytes: Of each tile's first byte; 0 for a sparse tile.
+        sizes_bytes: Length of each tile; 0 for a sparse tile.
+    """
+
+    offsets_bytes: Sequence[int] | NDArray[np.integer[Any]]
+    sizes_bytes: Sequence[int] | NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class HeaderLayout:
+    """The header of a file: its size is known before any tile is, its content once all are.
+
+    Attributes:
+        version: CLASSIC or BIG.
+        ghost: GDAL's structural metadata, as bytes; empty where the file has none.
+        directories: In the order of the file.
+        most_bytes: The file is at most so long: it decides on the width of tile offsets.
+    """
+
+    version: Version
+    ghost: bytes
+    directories: tuple[Directory, ...]
+    most_bytes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the header, up to where tiles may begin."""
+        return self._positions[2]
+
+    def pack(self, arrays: Sequence[TileArrays]) -> bytes:
+        """Give the header.
+
+        Args:
+            arrays: One for each directory, in their order.
+        """
+        starts, values, size_bytes = self._positions
+        header = bytearray(size_bytes)
+        first = tiff.pack_header(starts[0], self.version) + self.ghost
+        header[: len(first)] = first
+        for number, directory in enumerate(self.directories):
+            tags = (*directory.tags, *self._array_tags(arrays[number]))
+            entries = [(tag, values.get((number, tag.number))) for tag in tags]
+            following = starts[number + 1] if number + 1 < len(starts) else 0
+            packed = tiff.pack_directory(entries, following, self.version)
+            header[starts[number] : starts[number] + len(packed)] = packed
+            for tag, offset_bytes in entries:
+                if offset_bytes is not None:
+                    header[offset_bytes : offset_bytes + len(tag.data)] = tag.data
+        return bytes(header)
+
+    @property
+    def _array_types(self) -> dict[TagNumber, TagType]:
+        """Types of a fixed width for offsets and sizes: the header's size must not depend on the tiles."""
+        is_wide = self.version is BIG and self.most_bytes > CLASSIC.max_file_bytes
+        return {
+            TagNumber.TILE_OFFSETS: TagType.LONG8 if is_wide else TagType.LONG,
+            TagNumber.TILE_BYTE_COUNTS: TagType.LONG,
+        }
+
+    def _array_tags(self, arrays: TileArrays) -> tuple[Tag, ...]:
+        both = (arrays.offsets_bytes, arrays.sizes_bytes)
+        return tuple(
+            tiff.make_array_tag(number, tag_type, values)
+            for (number, tag_type), values in zip(self._array_types.items(), both, strict=True)
+        )
+
+    @cached_property
+    def _positions(self) -> tuple[list[int], dict[tuple[int, int], int], int]:
+        """Give where directories begin, where values lie by (directory, tag), and where the header ends."""
+        version = self.version
+        ghost_end = version.header_bytes + len(self.ghost)
+        position = ghost_end + ghost_end % 2  # where GDAL's validator expects the first directory, in BigTIFF too
+        starts: list[int] = []
+        values: dict[tuple[int, int], int] = {}
+        arrays: list[tuple[int, int, Tag]] = []
+        for number, directory in enumerate(self.directories):
+            tile_tags = [
+                Tag(tag, tag_type, bytes(directory.tile_count * tiff.type_bytes(tag_type)))
+                for tag, tag_type in self._array_types.items()
+            ]
+            starts.append(position)
+            position += tiff.directory_bytes(len(directory.tags) + len(tile_tags), version)
+            for tag in directory.tags:
+                if not tiff.is_inline(tag, version):
+                    position = _aligned(position, version)
+                    values[number, tag.number] = position
+                    position += len(tag.data)
+            position = _aligned(position, version)
+            arrays += [(directory.level, number, tag) for tag in tile_tags if not tiff.is_inline(tag, version)]
+        for _, number, tag in sorted(arrays, key=lambda item: (-item[0], item[1])):
+            values[number, tag.number] = position
+            position = _aligned(position + len(tag.data), version)
+        return starts, values, position
+
+
+def ghost_area(*, is_band_interleaved: bool, masks_follow_tiles: bool) -> bytes:
+    r"""Give GDAL's structural metadata: what tells it that tiles can be read without their arrays.
+
+    Args:
+        is_band_interleaved: Each tile holds one band, and all tiles of a band come before those of the next.
+        masks_follow_tiles: Each tile is followed by the tile of its validity mask.
+
+    Example:
+        >>> ghost_area(is_band_interleaved=False, masks_follow_tiles=False)[:43]
+        b'GDAL_STRUCTURAL_METADATA_SIZE=000140 bytes\n'
+    """
+    lines = ["LAYOUT=IFDS_BEFORE_DATA", "BLOCK_ORDER=ROW_MAJOR", "BLOCK_LEADER=SIZE_AS_UINT4"]
+    lines.append("BLOCK_TRAILER=LAST_4_BYTES_REPEATED")
+    if is_band_interleaved:
+        lines.append("INTERLEAVE=BAND")
+    # The blank leaves room for "YES": a program that spoils the layout has to say so in place.
+    lines.append("KNOWN_INCOMPATIBLE_EDITION=NO\n ")
+    text = "\n".join(lines)
+    if masks_follow_tiles:
+        text += "MASK_INTERLEAVED_WITH_IMAGERY=YES\n"
+    return f"GDAL_STRUCTURAL_METADATA_SIZE={len(text):06d} bytes\n{text}".encode("ascii")
+
+
+def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
+    r"""Give a tile with its leader and trailer; its offset is that of the middle part.
+
+    Example:
+        >>> framed(b"abcdef")
+        (b'\x06\x00\x00\x00', b'abcdef', b'cdef')
+    """
+    return struct.pack("<I", len(tile)), tile, tile[-TRAILER_BYTES:].rjust(TRAILER_BYTES, b"\0")
+
+
+def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
+    """Return a size that no encoded tile exceeds, frame included.
+
+    Args:
+        codec: One of `option_names.CODECS`.
+        raw_bytes: Size of the tile's pixels.
+    """
+    if codec == "NONE":
+        return raw_bytes + FRAME_BYTES
+    return int(raw_bytes * _WORST_EXPANSION.get(codec, _WORST_EXPANSION_OF_OTHERS)) + _WORST_OVERHEAD_BYTES
+
+
+def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[Version, ...]:
+    """Give the versions that a file of some size in a range may come to have: one, or both while it is open.
+
+    Args:
+        bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
+        least_bytes: The file is at least so long.
+        most_bytes: And at most so long.
+
+    Raises:
+        OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
+    """
+    if bigtiff == "NO":
+        check_size(bigtiff, least_bytes)
+        return (CLASSIC,)
+    if bigtiff == "YES":
+        return (BIG,)
+    return tuple(dict.fromkeys(version_for(bigtiff, size_bytes) for size_bytes in (least_bytes, most_bytes)))
+
+
+def version_for(bigtiff: str, size_bytes: int) -> Version:
+    """Give the version of a file of a known size.
+
+    Raises:
+        OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
+
+    Example:
+        >>> version_for("IF_SAFER", 3 * 2**30).name, version_for("IF_NEEDED", 3 * 2**30).name
+        ('BigTIFF', 'classic TIFF')
+    """
+    check_size(bigtiff, size_bytes)
+    limit = SAFE_FILE_BYTES if bigtiff == "IF_SAFER" else CLASSIC.max_file_bytes + 1
+    is_big = bigtiff == "YES" or (bigtiff != "NO" and size_bytes >= limit)
+    return BIG if is_big else CLASSIC
+
+
+def check_size(bigtiff: str, size_bytes: int) -> None:
+    """Refuse a file that classic TIFF can't hold, where nothing else is allowed.
+
+    Raises:
+        OptionError: BIGTIFF=NO, and the file is too long.
+    """
+    if bigtiff == "NO" and size_bytes > CLASSIC.max_file_bytes:
+        raise OptionError(
+            f"profile_arg['BIGTIFF']='NO', but the file takes more than {CLASSIC.max_file_bytes} bytes (at least "
+            f"{size_bytes}), which only BigTIFF can address; drop the option, or compress more"
+        )
+
+
+def _aligned(position: int, version: Version) -> int:
+    return -(-position // version.alignment_bytes) * version.alignment_bytes

@@ -1,0 +1,161 @@
+"""The command line: parses and prints, nothing else. Also ``rio georeader ...``, as a plugin of rasterio.
+
+Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from georeader import __version__
+from georeader._core.option_names import CODECS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
+from georeader.cli import printing
+from georeader.cli.printing import ErrorLine
+from georeader.cli.values import number_or_none, pair
+
+
+def _with_hyphens(name: str) -> str:
+    """Let options be written as Python writes them: --dir_tmpfiles."""
+    return name.replace("_", "-")
+
+
+@click.group(
+    name="georeader", context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _with_hyphens}
+)
+@click.version_option(__version__, package_name="georeader-cog")
+def main() -> None:
+    """Write rasters as Cloud Optimized GeoTIFFs, look at them, and see whether they are good.
+
+    Paths are local or URLs (s3://, gs://, az://, https://, ...), with credentials from the environment.
+    """
+
+
+def _choice(*names: str) -> dict[str, Any]:
+    """Return type and metavar of an option: names in any case, shown as Python has them, with underscores."""
+    lower = [name.lower() for name in names]
+    return {"type": click.Choice(lower, case_sensitive=False), "metavar": f"[{'|'.join(lower)}]"}
+
+
+def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what `save_cog` and `save_tiled_geotiff` take, by the names that they have there."""
+    options = [
+        click.argument("sources", metavar="SRC...", nargs=-1, required=True),
+        click.argument("destination", metavar="DST"),
+        click.option("--compress", **_choice(*CODECS), help="Codec; lzw by default."),
+        click.option("--level", type=int, help="Effort of deflate (1 to 12), zstd (1 to 22) or lzma (0 to 9)."),
+        click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100; 75 by default."),
+        click.option("--predictor", **_choice("auto", *PREDICTOR_NUMBERS, *PREDICTORS),
+                     help="Of lzw, deflate and zstd; by default what suits the pixels."),
+        click.option("--blocksize", type=int, help="Side of a tile, in pixels; 256 by default."),
+        click.option("--resampling", **_choice(*RESAMPLINGS), multiple=True,
+                     help="Method of the overviews; repeat it to give one for each band."),
+        click.option("--profile", "pairs", type=pair, metavar="KEY=VALUE", multiple=True,
+                     help="Any other entry of profile_arg, such as BIGTIFF=YES."),
+        click.option("--nodata", type=number_or_none, metavar="NUMBER", help="Of missing pixels; or none."),
+        click.option("--descriptions", multiple=True, metavar="NAME", help="A band's name; once for each band."),
+        click.option("--tags", type=pair, metavar="KEY=VALUE", multiple=True, help="Metadata of the file."),
+        click.option("--engine", **_choice("auto", "stream", "gdal"), default="auto", show_default=True),
+        click.option("--verify", is_flag=True, help="Decode each tile again."),
+        click.option("--durable", is_flag=True, help="Flush a local file to the disk."),
+        click.option("--overwrite/--no-overwrite", default=True, show_default=True),
+        click.option("--http-headers", type=pair, metavar="KEY=VALUE", multiple=True, help="For http:// and https://."),
+        click.option("--max-memory", metavar="SIZE", help="Beyond the source, such as 512MiB, the default."),
+        click.option("--dir-tmpfiles", type=click.Path(), help="Folder for temporary files."),
+        click.option("--progress/--no-progress", default=None, help="By default on a terminal."),
+        click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command(cls=ErrorLine)
+@_save_options
+def cog(sources: tuple[str, ...], destination: str, **options: Any) -> None:
+    """Save SRC as a Cloud Optimized GeoTIFF.
+
+    SRC is any raster that GDAL opens. Several of them, or a pattern such as 'in/*.tif', go to the folder DST.
+    DST may be - for standard output.
+    """
+    from georeader.save import save_cog
+
+    _save_all(save_cog, sources, destination, options)
+
+
+@main.command(cls=ErrorLine)
+@_save_options
+def tile(sources: tuple[str, ...], destination: str, **options: Any) -> None:
+    """Save SRC as a tiled GeoTIFF, without overviews.
+
+    SRC is any raster that GDAL opens. Several of them, or a pattern such as 'in/*.tif', go to the folder DST.
+    DST may be - for standard output.
+    """
+    from georeader.save import save_tiled_geotiff
+
+    _save_all(save_tiled_geotiff, sources, destination, options)
+
+
+def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: str, options: dict[str, Any]) -> None:
+    """Save each source; a failing one does not affect the others."""
+    from georeader.cli.saving import arguments_of, save_each
+    from georeader.cli.targets import pairs_of
+
+    as_json, progress = options.pop("as_json"), options.pop("progress")
+    printing.refuse_a_mixture(destination, as_json=as_json)
+    is_shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
+    arguments = arguments_of(options)
+    code = save_each(save, pairs_of(sources, destination), arguments, is_shown=is_shown, as_json=as_json)
+    click.get_current_context().exit(code)
+
+
+@main.command(cls=ErrorLine)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--strict", is_flag=True, help="Warnings are errors.")
+@click.option("--decode/--no-decode", default=True, show_default=True, help="Decode every tile.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file.")
+def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) -> None:
+    """Check whether each PATH is a good COG; exit code 1 if one is not."""
+    from georeader.cli.validate import judge_each
+
+    click.get_current_context().exit(judge_each(paths, strict=strict, decode=decode, as_json=as_json))
+
+
+@main.command(cls=ErrorLine)
+@click.argument("path", metavar="PATH")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+def info(path: str, as_json: bool) -> None:
+    """Show layout, pyramid and georeferencing of PATH."""
+    from georeader.validation import info as look
+
+    found = look(path)
+    if as_json:
+        printing.print_json(found.to_dict())
+    else:
+        printing.print_result(str(found))
+
+
+@main.command(cls=ErrorLine)
+@click.argument("path", metavar="PATH")
+@click.option("-o", "--output", required=True, metavar="PNG", help="Where the picture goes; - for standard output.")
+@click.option("--max-side-px", type=int, default=1024, show_default=True)
+@click.option("--bands", multiple=True, metavar="BAND", help="From 1, or by name; one for grey, three for colours.")
+@click.option("--percentiles", type=float, nargs=2, help="What is black, and what is white; 2 98 by default.")
+def preview(
+    path: str, output: str, max_side_px: int, bands: tuple[str, ...], percentiles: tuple[float, float] | None
+) -> None:
+    """Draw PATH as a PNG, from the smallest overview that fits."""
+    from georeader._export.sinks.source_path import check_source_stays
+    from georeader._storage.destination import Where
+    from georeader.cli.saving import save_bytes
+    from georeader.cli.targets import check_picture
+    from georeader.preview import preview as draw
+
+    printing.refuse_a_mixture(output)
+    check_picture(path, output)
+    check_source_stays(path, Where(output))
+    wanted = [int(band) if band.isdecimal() else band for band in bands]
+    save_bytes(draw(path, max_side_px=max_side_px, bands=wanted or None, percentiles=percentiles), output)

@@ -1,0 +1,176 @@
+"""Files that a command line names, and where each of them goes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import click
+
+from georeader._storage.listing import has_magic, urls_like
+from georeader._storage.local_folders import lies_in, local_path, resolved
+from georeader._storage.redaction import redact_url
+from georeader._storage.urls import local_path_of, parse_address
+from georeader.errors import DestinationError, GeoreaderError, ReadError
+
+#: The destination that is standard output.
+STANDARD_OUTPUT = "-"
+
+
+#: Suffixes of rasters: a folder of several files that would be named so is refused as a probable mistake.
+_RASTER_SUFFIXES = frozenset({
+    ".tif", ".tiff", ".gtif", ".gtiff", ".cog", ".vrt", ".img", ".jp2", ".j2k", ".jpg", ".jpeg", ".png", ".webp",
+    ".gif", ".bmp", ".nc", ".hdf", ".h5", ".grb", ".grib", ".grib2", ".asc", ".ecw", ".sid", ".ntf",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files that a command line names.
+
+    Attributes:
+        pairs: (source, destination) of each file.
+        errors: (source, error) of each that is not saved: a pattern that names nothing, or a destination that is a link
+            out of the folder.
+    """
+
+    pairs: Sequence[tuple[str, str]]
+    errors: Sequence[tuple[str, GeoreaderError]] = ()
+
+
+def pairs_of(sources: Sequence[str], destination: str) -> Found:
+    """Return source and destination of each file; nothing is made.
+
+    Args:
+        sources: Paths, URLs and patterns of them.
+        destination: A file, or for several sources and for a pattern a folder: one that is there, or any name that is
+            not a raster's; "-" for standard output.
+
+    Raises:
+        click.UsageError: Two of them would go to one place, or to that of a source; or the folder is a file; or a path
+            is empty.
+    """
+    if not destination or not all(sources):
+        raise click.UsageError("a path is empty; name a file, such as out.tif")
+    if len(sources) == 1 and not is_pattern(sources[0]) and not _is_folder(destination):
+        return Found([(sources[0], destination)])
+    _check_folder(destination)
+    names, errors = expand_each(sources)
+    pairs = [(name, _within(destination, name)) for name in names]
+    places: dict[str, str] = {}
+    read = {_same(name): name for name in names}
+    kept: list[tuple[str, str]] = []
+    for source, place in pairs:
+        if _same(place) in read:
+            raise click.UsageError(f"{redact_url(read[_same(place)])!r} would be replaced; name another folder")
+        if place in places:
+            raise click.UsageError(
+                f"{redact_url(places[place])!r} and {redact_url(source)!r} would both be {redact_url(place)!r}; "
+                "give them folders of their own"
+            )
+        places[place] = source
+        try:
+            _check_links(place, destination)
+            kept.append((source, place))
+        except DestinationError as error:
+            errors.append((source, error))
+    return Found(kept, errors)
+
+
+def _check_links(place: str, folder: str) -> None:
+    """Refuse to replace a file outside of the folder that a link in it leads to."""
+    local = local_path(place)
+    if local is not None and not lies_in(local, str(local_path(folder))):
+        raise DestinationError(
+            f"{place!r} is a link to {os.path.realpath(local)!r}, outside of the folder; name that file itself, or "
+            "remove the link"
+        )
+
+
+def _check_folder(destination: str) -> None:
+    several = "several sources, or a pattern, go to a folder"
+    if destination == STANDARD_OUTPUT:
+        raise click.UsageError(f"- is standard output, which takes one file; {several}")
+    if _is_local_file(destination):
+        raise click.UsageError(f"{destination!r} is a file; {several}")
+    suffix = PurePosixPath(_path_of(destination)).suffix.lower()
+    if suffix in _RASTER_SUFFIXES and not _is_folder(destination):
+        name = redact_url(destination)
+        raise click.UsageError(f"{name!r} is named like a file; {several}: name one, or write {name + '/'!r}")
+
+
+def check_picture(source: str, picture: str) -> None:
+    """Ask that a picture has a place, and one of its own.
+
+    Raises:
+        click.UsageError: It has none, or would replace the raster.
+    """
+    if not picture:
+        raise click.UsageError("the path of the picture is empty; name a file, such as out.png")
+    if picture != STANDARD_OUTPUT and _same(picture) == _same(source):
+        raise click.UsageError(f"{redact_url(source)!r} would be replaced by its picture; name another file")
+
+
+def expand_each(sources: Sequence[str]) -> tuple[list[str], list[tuple[str, GeoreaderError]]]:
+    """Return the paths and URLs that several sources name, and (pattern, error) of each that names none."""
+    names: list[str] = []
+    errors: list[tuple[str, GeoreaderError]] = []
+    for source in sources:
+        try:
+            names += expand(source)
+        except GeoreaderError as error:
+            errors.append((source, error))
+    return names, errors
+
+
+def expand(source: str) -> list[str]:
+    """Return the paths or URLs that a pattern names, sorted; what is not a pattern is itself.
+
+    Raises:
+        ReadError: There is none, or the store cannot be listed.
+    """
+    if not is_pattern(source):
+        return [source]
+    address = parse_address(source)
+    local = source if address is None else local_path_of(address)
+    if address is not None and local is None:
+        found = urls_like(address)
+    else:
+        found = sorted(glob.glob(str(local), recursive=True))  # noqa: PTH207  (Path's takes no absolute pattern)
+    if not found:
+        raise ReadError(f"nothing is like {redact_url(source)!r}; look at the folder, or quote the pattern")
+    return found
+
+
+def is_pattern(source: str) -> bool:
+    """Return whether a source stands for several files."""
+    if source.lower().startswith(("http://", "https://")):  # "?" begins a query
+        return "*" in source.partition("?")[0]
+    return has_magic(source) and not Path(source).exists()
+
+
+def _is_folder(destination: str) -> bool:
+    return destination.endswith(("/", os.sep)) or ("://" not in destination and Path(destination).is_dir())
+
+
+def _is_local_file(destination: str) -> bool:
+    return "://" not in destination and Path(destination).is_file()
+
+
+def _same(name: str) -> str:
+    """Return a key of a local path that is the same for all of its spellings."""
+    local = local_path(name)
+    return name if local is None else resolved(local)
+
+
+def _within(folder: str, source: str) -> str:
+    """Return the path of a file in a folder, named after its source."""
+    return f"{folder.rstrip('/') or folder}{'' if folder == '/' else '/'}{PurePosixPath(_path_of(source)).stem}.tif"
+
+
+def _path_of(name: str) -> str:
+    return re.split(r"[?#]", name, maxsplit=1)[0] if "://" in name else Path(name).as_posix()

@@ -1,5 +1,0 @@
-"""Where pixels come from: one module for each kind of source, and `open_source`, which tells them apart."""
-
-from georeader.export.sources.open import open_source
-
-__all__ = ["open_source"]

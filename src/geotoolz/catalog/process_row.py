@@ -1,0 +1,91 @@
+"""Work on one row: check whether its file exists, read, run the operator."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from georeader import GeoTensor, files_kept_open
+from georeader._storage.redaction import redact_url
+from geotoolz.catalog.exists import is_there
+from geotoolz.catalog.plan import RowPlan
+from geotoolz.catalog.result import Outcome
+from geotoolz.loading import ROW_KEY, SOURCE_KEY, is_lazy, loaded, noted
+from geotoolz.operator import Operator
+from geotoolz.run_context import Run, working_for
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done with each row; it crosses from process to process.
+
+    Attributes:
+        operator: Gets the raster, with the row in ``attrs["row"]``.
+        reader: Called with what the row names, gives a GeoTensor or a lazy reader.
+        skip_existing: Whether rows whose files are there are left alone.
+    """
+
+    operator: Operator
+    reader: Callable[[Any], Any]
+    skip_existing: bool
+
+
+def work_on(plan: RowPlan, job: Job, run: Run | None) -> Outcome:
+    """Work on a row; an error becomes part of the outcome.
+
+    Args:
+        plan: The row.
+        job: What is done with it.
+        run: That it is part of; None where nothing ends it but Ctrl-C itself.
+
+    Raises:
+        KeyboardInterrupt: The run was interrupted.
+    """
+    start = perf_counter()
+    try:
+        with working_for(run), files_kept_open():  # opened to be described, and then to be read
+            receipt, is_skipped = _finished(plan, job, run)
+    except Exception as error:  # noqa: BLE001  (whatever an operator raises is this row's result, and no other's)
+        release_frames(error)
+        return Outcome(None, error, perf_counter() - start, made_folders=_taken(run))
+    path = plan.outputs[-1].path if plan.outputs else None
+    return Outcome(path, None, perf_counter() - start, receipt, is_skipped)
+
+
+def _taken(run: Run | None) -> tuple[str, ...]:
+    """Return the folders that the row has made, and forget them."""
+    if run is None:
+        return ()
+    made = tuple(run.made_folders)
+    run.made_folders.clear()
+    return made
+
+
+def _finished(plan: RowPlan, job: Job, run: Run | None) -> tuple[Any, bool]:
+    if job.skip_existing and plan.outputs and all(map(is_there, plan.outputs)):
+        return None, True
+    raster = job.reader(plan.source)
+    if not is_lazy(raster):
+        raster = loaded(raster, "CatalogPipeline")
+    if run is not None:
+        run.check()
+    more: dict[str, Any] = {ROW_KEY: dict(plan.row)}
+    if isinstance(plan.source, str):
+        more[SOURCE_KEY] = redact_url(plan.source)
+    result = job.operator(noted(raster, more))
+    return None if isinstance(result, GeoTensor) else result, False
+
+
+def release_frames(error: BaseException) -> None:
+    """Let go of the rasters that an error's traceback holds; its lines stay."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        step = waiting.pop()
+        if step is not None and id(step) not in seen:
+            seen.add(id(step))
+            traceback.clear_frames(step.__traceback__)
+            waiting += [step.__cause__, step.__context__, *getattr(step, "exceptions", ())]
