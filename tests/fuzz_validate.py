@@ -27,7 +27,7 @@ def main() -> None:
 
     path = Path(tempfile.mkdtemp()) / "a.tif"
 
-    def look_at(data: bytes) -> None:
+    def read_summary(data: bytes) -> None:
         """Validate a file, and look at the report in every way."""
         path.write_bytes(data)
         tracemalloc.reset_peak()
@@ -42,7 +42,7 @@ def main() -> None:
             raise MemoryError(f"it took {peak_bytes} bytes")
 
     tracemalloc.start()
-    atheris.Setup(sys.argv, look_at)
+    atheris.Setup(sys.argv, read_summary)
     atheris.Fuzz()
 
 

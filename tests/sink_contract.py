@@ -103,8 +103,8 @@ class SinkContract:
         """Give a function that saves there."""
 
         def run(data: Any, name: str = "out.tif", function: Any = save_cog, **options: Any) -> Any:
-            wishes = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": place.fs} | place.options | options
-            return function(data, place.url(name), **wishes)
+            arguments = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": place.fs} | place.options | options
+            return function(data, place.url(name), **arguments)
 
         return run
 

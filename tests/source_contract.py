@@ -14,10 +14,10 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export.pipeline import Wishes, export_source
+from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
-from georeader._export.sources.protocol import Source, SourceAround
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._resample.pyramid import Mask, Region
 from georeader.errors import ReadError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
@@ -44,7 +44,7 @@ def a_raster() -> GeoTensor:
     return GeoTensor(values, TRANSFORM, CRS, fill_value_default=0, attrs=ATTRS)
 
 
-class Recording(SourceAround):
+class Recording(SourceWrapper):
     """A source that notes how often each pixel was read, how many read at once, and can fail at a window.
 
     Attributes:
@@ -83,7 +83,7 @@ class Recording(SourceAround):
 
 def export(source: Source, path: Path, **profile_arg: Any) -> None:
     """Export a source as `save_cog` does."""
-    wishes = Wishes(
+    options = SaveRequest(
         "cog",
         PROFILE_TILED_GEOTIFF_DEFAULT,
         profile_arg,
@@ -96,7 +96,7 @@ def export(source: Source, path: Path, **profile_arg: Any) -> None:
         progress=None,
     )
     with LocalSink(path) as sink:
-        export_source(source, sink, wishes)
+        export_source(source, sink, options)
 
 
 class SourceContract:

@@ -16,7 +16,7 @@ from georeader._storage import retry
 from georeader._storage.http_client import requoted
 from georeader._storage.obstores import azure_config
 from georeader._storage.redaction import Redactor
-from georeader._storage.remote_errors import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
+from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING
 from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, ReadError, WriteError
@@ -236,8 +236,8 @@ def test_what_a_network_does_not_say(error: Exception) -> None:
     assert failure_of_network(error) is None
 
 
-def failures(failure: Failure, *secrets: str) -> Failures:
-    return Failures("s3://bucket/a.tif", Redactor(secrets), lambda _: failure)
+def failures(failure: Failure, *secrets: str) -> RemoteErrors:
+    return RemoteErrors("s3://bucket/a.tif", Redactor(secrets), lambda _: failure)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def failures(failure: Failure, *secrets: str) -> Failures:
 )
 def test_a_failure_is_one_of_the_projects_errors(failure: Failure, kind: type[GeoreaderError], says: str) -> None:
     with pytest.raises(kind) as caught:
-        failures(failure).tried(lambda: int("x"))
+        failures(failure).call(lambda: int("x"))
 
     assert type(caught.value) is kind
     assert says in str(caught.value)
@@ -282,7 +282,7 @@ def test_the_projects_own_errors_pass_through() -> None:
         raise own
 
     with pytest.raises(WriteError) as caught:
-        failures(Failure("other", "denied")).tried(run)
+        failures(Failure("other", "denied")).call(run)
 
     assert caught.value is own
 
@@ -297,7 +297,7 @@ def test_what_is_passing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
             raise answer
         return answer
 
-    assert failures(Failure("busy", None, PASSING)).tried(run) == "there"
+    assert failures(Failure("busy", None, PASSING)).call(run) == "there"
 
 
 def test_a_reader_gets_a_read_error() -> None:

@@ -20,8 +20,8 @@ from conftest import CRS, TRANSFORM
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader._export.sources import open_source
 from georeader._export.sources.handles import CallersHandle
-from georeader._export.sources.protocol import SourceAround
-from georeader._export.sources.ref_counted import GuardedSource
+from georeader._export.sources.protocol import SourceWrapper
+from georeader._export.sources.ref_counted import RefCountedSource
 from georeader._resample.pyramid import Mask, Region
 from georeader.errors import DtypeError, MetadataWarning, ReadError
 
@@ -130,16 +130,16 @@ class Stub:
         self.__dict__.update(attributes)
 
 
-class Slow(SourceAround):
+class Slow(SourceWrapper):
     """A source whose reads last until they are let go on."""
 
-    def __init__(self, source: Any, *, is_lent: bool) -> None:
+    def __init__(self, source: Any, *, is_borrowed: bool) -> None:
         super().__init__(source)
-        self._is_lent = is_lent
+        self._is_lent = is_borrowed
         self.begun, self.goes_on, self.is_closed = threading.Event(), threading.Event(), False
 
     @property
-    def is_lent(self) -> bool:
+    def is_borrowed(self) -> bool:
         return self._is_lent
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
@@ -151,10 +151,10 @@ class Slow(SourceAround):
         self.is_closed = True
 
 
-@pytest.mark.parametrize("is_lent", [True, False], ids=["the caller's", "our own"])
-def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_lent: bool) -> None:
-    slow = Slow(open_source(GeoTensor(ramp(), TRANSFORM, CRS, 0)), is_lent=is_lent)
-    guarded = GuardedSource(slow)
+@pytest.mark.parametrize("is_borrowed", [True, False], ids=["the caller's", "our own"])
+def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_borrowed: bool) -> None:
+    slow = Slow(open_source(GeoTensor(ramp(), TRANSFORM, CRS, 0)), is_borrowed=is_borrowed)
+    guarded = RefCountedSource(slow)
     reader = threading.Thread(target=guarded.read, args=(Region(0, 5, 0, 5), range(1)))
     reader.start()
     slow.begun.wait(10)
@@ -163,7 +163,7 @@ def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_l
     closer.start()
     closer.join(0.2)
 
-    assert closer.is_alive() == is_lent
+    assert closer.is_alive() == is_borrowed
     assert not slow.is_closed
     slow.goes_on.set()
     closer.join(10)

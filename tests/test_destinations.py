@@ -25,7 +25,7 @@ from georeader._export.sinks.even_parts import EvenParts
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.part_upload import SENDERS
 from georeader._export.sinks.spooled import SpooledSink
-from georeader._storage.destination import Where
+from georeader._storage.destination import Destination
 from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, NotSupportedError, OptionError
 from georeader.save import REMOTE_FILE_EXTENSIONS
 from servers.azurite import AzureServer
@@ -84,7 +84,7 @@ def silent(monkeypatch: pytest.MonkeyPatch, use_env: UseEnv) -> None:
 
 def way(path: Any, **options: Any) -> str:
     """Name the sink that a destination has, and what it goes to."""
-    sink = open_sink(Where(path, **options))
+    sink = open_sink(Destination(path, **options))
     inner = getattr(sink, "_target", None) or getattr(sink, "_store", None)
     return type(sink).__name__ + (f" {type(inner).__name__}" if inner is not None else "")
 

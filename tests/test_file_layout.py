@@ -12,7 +12,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader._export.engine.offsets import Placement
+from georeader._export.engine.offsets import OffsetAllocator
 from georeader._tiff import cog_layout
 from georeader._tiff import directories as tiff
 from georeader._tiff.cog_layout import Directory, HeaderLayout, TileArrays, framed, ghost_area
@@ -142,7 +142,7 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes_and_their_order(
 ) -> None:
     directories = [directory(0, len(large)), directory(1, len(small))]
     counts = {(0, False): len(large), (1, False): len(small)}
-    placement = Placement(counts, head_start_bytes=1000, base_start_bytes=2**62)
+    placement = OffsetAllocator(counts, head_start_bytes=1000, base_start_bytes=2**62)
     if base_first:
         placement.place(0, False, np.array(large, "uint32").reshape(-1, 1))
     for size_bytes in small:
@@ -164,7 +164,7 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes_and_their_order(
 
 def test_masks_that_follow_tiles_go_to_their_own_directory() -> None:
     directories = [directory(0, 2), directory(0, 2, is_mask=True)]
-    placement = Placement({(0, False): 2, (0, True): 2}, head_start_bytes=0, base_start_bytes=0)
+    placement = OffsetAllocator({(0, False): 2, (0, True): 2}, head_start_bytes=0, base_start_bytes=0)
 
     placement.place(0, None, np.array([[10, 3], [20, 0]], "uint32"))
 

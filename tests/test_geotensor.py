@@ -94,12 +94,12 @@ def test_the_callers_attrs_stay_as_they_are() -> None:
 def test_the_fill_value_is_zero_when_nobody_says_otherwise() -> None:
     gt = GeoTensor(np.zeros((2, 2)), NORTH_UP, UTM)
 
-    assert (gt.fill_value_default, type(gt.fill_value_default), gt.fill_value_was_said) == (0, int, False)
+    assert (gt.fill_value_default, type(gt.fill_value_default), gt.fill_value_is_explicit) == (0, int, False)
 
 
 @pytest.mark.parametrize("fill", [0, 0.0, None, np.nan, -9999])
 def test_a_fill_value_that_was_given_counts_as_said(fill: Any) -> None:
-    assert GeoTensor(np.zeros((2, 2)), NORTH_UP, UTM, fill).fill_value_was_said is True
+    assert GeoTensor(np.zeros((2, 2)), NORTH_UP, UTM, fill).fill_value_is_explicit is True
 
 
 @pytest.mark.parametrize(
@@ -116,18 +116,18 @@ def test_a_fill_value_that_was_given_counts_as_said(fill: Any) -> None:
 def test_a_fill_said_of_integers_is_not_said_of_floats(before: str, after: str, said: bool) -> None:
     gt = tensor_of(np.zeros((2, 2), before), fill=0)
 
-    assert gt.astype(after).fill_value_was_said is said
+    assert gt.astype(after).fill_value_is_explicit is said
 
 
 def test_true_division_of_integers_leaves_the_fill_unsaid() -> None:
-    assert (tensor_of([[0, 2]], fill=0) / 2).fill_value_was_said is False
+    assert (tensor_of([[0, 2]], fill=0) / 2).fill_value_is_explicit is False
 
 
 def test_a_fill_value_set_afterwards_counts_as_said() -> None:
     gt = GeoTensor(np.zeros((2, 2)), NORTH_UP, UTM)
     gt.fill_value_default = 0
 
-    assert gt.fill_value_was_said is True
+    assert gt.fill_value_is_explicit is True
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_like_copies_the_attrs_it_is_given(make_tensor: MakeTensor) -> None:
 def test_like_takes_a_new_fill_value_as_said() -> None:
     gt = GeoTensor(np.zeros((4, 5)), NORTH_UP, UTM)
 
-    assert gt.like(gt.values, fill_value_default=0).fill_value_was_said is True
+    assert gt.like(gt.values, fill_value_default=0).fill_value_is_explicit is True
 
 
 def test_like_refuses_names_it_does_not_know(make_tensor: MakeTensor) -> None:
@@ -366,7 +366,7 @@ def test_copies_keep_pixels_and_metadata_and_share_neither(duplicate: Callable[[
 
     assert np.array_equal(other.values, before)
     assert (other.dtype, other.transform, other.crs) == (gt.dtype, gt.transform, gt.crs)
-    assert (other.fill_value_default, other.fill_value_was_said) == (0, False)
+    assert (other.fill_value_default, other.fill_value_is_explicit) == (0, False)
     assert other.attrs == {"scales": [1.0, 2.0]}
 
     other[:] = 0

@@ -137,12 +137,12 @@ class TestLoadBytes:
     def test_leaves_nothing_in_gdals_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         made = []
 
-        class Noted(MemoryFile):
+        class AttrsReader(MemoryFile):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
                 made.append(self.name)
 
-        monkeypatch.setattr(load_file, "MemoryFile", Noted)
+        monkeypatch.setattr(load_file, "MemoryFile", AttrsReader)
         GeoTensor.load_bytes(CONTENT)
         assert len(made) == 1
         with pytest.raises(rasterio.errors.RasterioIOError, match="No such file"):

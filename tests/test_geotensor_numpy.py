@@ -127,7 +127,7 @@ def test_metadata_come_from_the_pixels_and_not_from_the_mask(operation: Any) -> 
     result = operation(mask, gt)
 
     assert (result.fill_value_default, type(result.fill_value_default)) == (0.0, float)
-    assert (result.fill_value_was_said, result.attrs) == (True, {"mine": 1})
+    assert (result.fill_value_is_explicit, result.attrs) == (True, {"mine": 1})
 
 
 def test_a_results_attrs_are_its_own(cube: GeoTensor) -> None:

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export.pipeline import Wishes, export_source
+from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sinks.local import LocalSink
@@ -56,7 +56,7 @@ class Lazy:
 class ByBand:
     """A source that stores each band by itself, and is read band by band."""
 
-    is_in_memory, is_lent, concurrent_reads, reader_bytes, name = False, False, 2, 0, "ByBand"
+    is_in_memory, is_borrowed, concurrent_reads, reader_bytes, name = False, False, 2, 0, "ByBand"
 
     def __init__(self, raster: Lazy) -> None:
         self._raster = raster
@@ -91,12 +91,12 @@ class Holes(LocalSink):
 def export(
     data: Any, sink: LocalSink, profile_arg: dict[str, Any], *, kind: str = "cog", limit: str = "512MiB"
 ) -> None:
-    wishes = Wishes(
+    options = SaveRequest(
         kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None,
         "stream", verify=False, max_memory=limit, progress=None,
     )  # fmt: skip
     with sink:
-        export_source(data if isinstance(data, ByBand) else open_source(data), sink, wishes)
+        export_source(data if isinstance(data, ByBand) else open_source(data), sink, options)
 
 
 def test_two_hundred_and_eighty_five_bands_that_are_stored_by_themselves(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export.pipeline import Wishes, export_source
+from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.plan import part_plan
 from georeader._export.plan.part_plan import PART_BYTES, plan_parts
 from georeader._export.sinks import multipart, part_upload
@@ -295,11 +295,11 @@ class TestExports:
         attrs = {"mask": np.random.default_rng(1).random((700, 600)) > 0.1} if with_mask else {}
         raster = self.raster(**attrs)
         shelf = Shelf(min_part_bytes=5 * KIB)
-        wishes = Wishes("cog", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
+        request = SaveRequest("cog", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
                         max_memory="64MiB", progress=None)  # fmt: skip
 
         with PartedSink(shelf) as sink:
-            receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), sink, wishes)
+            receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
 
         save_cog(Lazy(raster) if is_lazy else raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -314,11 +314,11 @@ class TestExports:
         small_parts(monkeypatch)
         raster = self.raster(mask=np.random.default_rng(1).random((700, 600)) > 0.1)
         shelf = Shelf(min_part_bytes=5 * KIB)
-        wishes = Wishes("tiled", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
+        request = SaveRequest("tiled", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
                         max_memory="64MiB", progress=None)  # fmt: skip
 
         with PartedSink(shelf) as sink:
-            export_source(open_source(Lazy(raster) if is_lazy else raster), sink, wishes)
+            export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
 
         save_tiled_geotiff(raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -337,11 +337,11 @@ class TestExports:
             return spools[-1]
 
         sink.open_spool = noted  # type: ignore[method-assign]
-        wishes = Wishes("cog", PROFILE_TILED_GEOTIFF_DEFAULT, {"compress": "none"}, None, None, None, "stream",
+        request = SaveRequest("cog", PROFILE_TILED_GEOTIFF_DEFAULT, {"compress": "none"}, None, None, None, "stream",
                         verify=False, max_memory="512MiB", progress=None)  # fmt: skip
 
         with sink:
-            export_source(open_source(Lazy(raster)), sink, wishes)
+            export_source(open_source(Lazy(raster)), sink, request)
 
         assert spools == []
 

@@ -121,12 +121,12 @@ def test_gdal_is_asked_once_for_chips_of_one_kind(asked: list[ExportSpec]) -> No
         ({"attrs": {"scales": [1.0], "offsets": [0.0]}}, {"attrs": {"scales": [2.0], "offsets": [0.0]}}),
         ({"attrs": {"units": ["m"]}}, {"attrs": {"units": ["km"]}}),
     ],
-    ids=lambda wishes: "-".join(map(str, wishes)),
+    ids=lambda options: "-".join(map(str, options)),
 )
 def test_whatever_else_differs_is_asked_anew(
     first: dict[str, Any], second: dict[str, Any], asked: list[ExportSpec]
 ) -> None:
-    told = [descriptive_tags(a_spec(**wishes)) for wishes in (first, second)]
+    told = [descriptive_tags(a_spec(**options)) for options in (first, second)]
     assert len(asked) == 2
     assert told[0] != told[1]
 

@@ -64,7 +64,7 @@ class TestChecksum:
         [
             (Order.PYRAMID_FIRST, save_cog, False),
             (Order.SPOOL_BASE, save_cog, True),
-            (Order.AS_IT_COMES, save_tiled_geotiff, True),
+            (Order.IN_FILE_ORDER, save_tiled_geotiff, True),
         ],
     )
     def test_every_order_of_work_gives_that_of_the_file(

@@ -482,7 +482,7 @@ def test_nodata_is_another_name_of_the_fill_value(arguments: dict[str, Any], fil
     for made in (gt, GeoTensor(np.zeros((2, 2)), *PLACE, 9).like(np.ones((2, 2)), **arguments)):
         assert same(made.fill_value_default, fill)
         assert same(made.nodata, fill)
-        assert made.fill_value_was_said
+        assert made.fill_value_is_explicit
 
 
 @pytest.mark.parametrize(("fill", "nodata"), [(0, 5), (None, 0), (0, None), (np.nan, 0)])
@@ -498,7 +498,7 @@ def test_setting_nodata_gives_the_fill_value() -> None:
 
     gt.nodata = False
 
-    assert (gt.fill_value_default, gt.nodata, gt.fill_value_was_said) == (False, False, True)
+    assert (gt.fill_value_default, gt.nodata, gt.fill_value_is_explicit) == (False, False, True)
 
 
 @pytest.mark.parametrize("fill", [0, 255])

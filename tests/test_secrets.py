@@ -33,7 +33,7 @@ from georeader import CogWriter, RasterioReader, save_cog
 from georeader._export.sinks.opening import open_sink
 from georeader._readers.opening import raster_path
 from georeader._storage import retry
-from georeader._storage.destination import Where
+from georeader._storage.destination import Destination
 from georeader._storage.urls import parse_address
 from georeader.errors import GeoreaderError
 from range_server import Server
@@ -384,7 +384,7 @@ def test_no_object_shows_a_secret(
 
     for kind in (fsspec_put.FsspecPut, http_put.HttpPut, obstore_put.ObstorePut, s3_parts.S3Object):
         monkeypatch.setattr(kind, "check", lambda self: None)
-    where = Where(there.path, **there.options)
+    where = Destination(there.path, **there.options)
     watch(where)
     try:
         sink = open_sink(where)

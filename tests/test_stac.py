@@ -75,7 +75,7 @@ def area_of(item: pystac.Item) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:the CRS")
-@pytest.mark.parametrize("wishes", [
+@pytest.mark.parametrize("options", [
     {}, {"function": save_tiled_geotiff}, {"dtype": "float32", "nodata": np.nan},
     {"dtype": "float64", "nodata": np.inf}, {"dtype": "float32", "nodata": -np.inf},
     {"dtype": "int64", "nodata": -(2**63)}, {"dtype": "complex64"},
@@ -85,9 +85,10 @@ def area_of(item: pystac.Item) -> float:
     {"profile_arg": {"STATISTICS": "YES"}}, {"profile_arg": {"STATISTICS": "YES"}, "dtype": "int16", "nodata": 1},
     {"profile_arg": {"TILING_SCHEME": "GoogleMapsCompatible", "STATISTICS": "YES"}},
     {"attrs": {"descriptions": ["red", None], "units": [None, "K"], "scales": [0.1, 1], "offsets": [-1, 0]}},
-], ids=lambda wishes: "-".join(f"{key}={getattr(said, '__name__', said)}" for key, said in wishes.items()))  # fmt: skip
-def test_pystac_validates_it(wishes: dict[str, Any], save: Any, validator: JsonSchemaSTACValidator) -> None:
-    item = save(**wishes).to_stac()
+], ids=lambda options: "-".join(f"{key}={getattr(value, '__name__', value)}" for key, value in options.items()),
+)  # fmt: skip
+def test_pystac_validates_it(options: dict[str, Any], save: Any, validator: JsonSchemaSTACValidator) -> None:
+    item = save(**options).to_stac()
 
     used = item.validate(validator)
 

@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._export.engine import stream
-from georeader._export.engine.output_pixels import FilePixels
+from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.plan.file_plan import plan_stream
 from georeader._export.plan.order_of_work import SourceTraits, plan_work
@@ -77,7 +77,7 @@ def write(
     work = plan_work(plan, SourceTraits(is_in_memory=True), threads=threads, max_memory_bytes=2**29)
     if held_bytes is not None:
         work = replace(work, held_tiles_bytes=held_bytes)
-    return stream.write_raster(WindowReader(FilePixels(source, plan.spec), work), plan, file)
+    return stream.write_raster(WindowReader(OutputPixels(source, plan.spec), work), plan, file)
 
 
 def test_the_header_is_written_last_so_that_half_a_file_is_no_tiff(make_tensor: Any) -> None:

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from georeader import GeoTensor
-from georeader._export.pipeline import Wishes, export_source
+from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.plan.chunks import Chunks
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
-from georeader._export.sources.protocol import SourceAround
+from georeader._export.sources.protocol import SourceWrapper
 from georeader._resample.pyramid import Mask, Region
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", "gauss", "min", "or"]
 
 
-class Stored(SourceAround):
+class Stored(SourceWrapper):
     """A raster in memory that is seen as one that is stored in chunks, and notes what is read of it."""
 
     is_in_memory = False  # type: ignore[assignment]
@@ -68,10 +68,10 @@ def rasters(draw: st.DrawFn) -> GeoTensor:
 
 
 def export(source: Any, path: Path, kind: str, profile_arg: dict[str, Any], max_memory: int | str) -> bytes:
-    wishes = Wishes(kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None, "stream", verify=False,
+    options = SaveRequest(kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None, "stream", verify=False,
                     max_memory=max_memory, progress=None)  # fmt: skip
     with LocalSink(path) as sink:
-        export_source(source, sink, wishes)
+        export_source(source, sink, options)
     return path.read_bytes()
 
 

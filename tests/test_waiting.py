@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader._export.engine.pixel_buffer import Held, PixelStore
+from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
 from georeader._export.plan.memory_size import memory_bytes
 from georeader._export.spool import SpoolPlaces
 from georeader.errors import OptionError
@@ -32,22 +32,22 @@ class Disk:
         return bytes(self.content[offset_bytes : offset_bytes + size_bytes])
 
 
-def cell(number: int, *, has_mask: bool = False) -> Held:
+def block(number: int, *, has_mask: bool = False) -> BufferedBlock:
     """Give a cell of 400 bytes, or 500 with its mask."""
     mask = np.arange(100).reshape(10, 10) % 3 == number % 3 if has_mask else None
-    return Held(np.full((1, 10, 10), number, "float32"), mask, number)
+    return BufferedBlock(np.full((1, 10, 10), number, "float32"), mask, number)
 
 
 class TestCellsThatWait:
     @pytest.mark.parametrize("has_mask", [False, True])
     @pytest.mark.parametrize("limit_bytes", [0, 900, 10**6])
     def test_they_come_back_as_they_were(self, limit_bytes: int, has_mask: bool) -> None:
-        store = PixelStore(limit_bytes, Disk)
+        store = PixelBuffer(limit_bytes, Disk)
         for number in range(8):
-            store.put(number, cell(number, has_mask=has_mask))
+            store.put(number, block(number, has_mask=has_mask))
 
         for number in (5, 0, 7, 1, 6, 2, 4, 3):
-            found, expected = store.pop(number), cell(number, has_mask=has_mask)
+            found, expected = store.pop(number), block(number, has_mask=has_mask)
             np.testing.assert_array_equal(found.pixels, expected.pixels)
             assert (found.mask is None) == (expected.mask is None)
             assert found.mask is None or (found.mask == expected.mask).all()
@@ -57,9 +57,9 @@ class TestCellsThatWait:
 
     def test_memory_is_kept_within_the_limit_and_the_oldest_go_to_disk(self) -> None:
         disk = Disk()
-        store = PixelStore(1200, lambda: disk)
+        store = PixelBuffer(1200, lambda: disk)
         for number in range(5):
-            store.put(number, cell(number))
+            store.put(number, block(number))
 
         assert store.held_bytes == 1200
         assert np.frombuffer(disk.content, "float32")[::100].tolist() == [0, 1]
@@ -68,16 +68,16 @@ class TestCellsThatWait:
         def refuse() -> Any:
             raise AssertionError("a spool was opened")
 
-        store = PixelStore(2000, refuse)
+        store = PixelBuffer(2000, refuse)
         for number in range(5):
-            store.put(number, cell(number))
+            store.put(number, block(number))
 
         assert store.held_bytes == 2000
 
     def test_what_is_written_to_a_cell_that_came_back_is_kept(self) -> None:
-        store = PixelStore(400, Disk)
+        store = PixelBuffer(400, Disk)
         for number in range(4):
-            store.put(number, cell(number))
+            store.put(number, block(number))
         store.get(0).pixels[0, 3, 3] = 99
         for number in range(1, 4):
             store.get(number)
@@ -86,9 +86,9 @@ class TestCellsThatWait:
 
     def test_places_on_disk_are_used_again(self) -> None:
         disk = Disk()
-        store = PixelStore(400, lambda: disk)
+        store = PixelBuffer(400, lambda: disk)
         for number in range(100):
-            store.put(number, cell(number))
+            store.put(number, block(number))
             if number:
                 store.pop(number - 1)
 
@@ -97,10 +97,10 @@ class TestCellsThatWait:
 
     @given(st.lists(st.tuples(st.sampled_from("ptg"), st.integers(0, 9)), max_size=60), st.integers(0, 3000))
     def test_any_order_of_calls_gives_what_was_put(self, calls: list[tuple[str, int]], limit_bytes: int) -> None:
-        store, expected = PixelStore(limit_bytes, Disk), {}
+        store, expected = PixelBuffer(limit_bytes, Disk), {}
         for call, key in calls:
             if call == "p" and key not in expected:
-                store.put(key, cell(key))
+                store.put(key, block(key))
                 expected[key] = key
             elif key in expected:
                 assert (store.get(key) if call == "g" else store.pop(key)).pixels[0, 0, 0] == key

@@ -29,9 +29,9 @@ def a_plan(shape: tuple[int, int, int], dtype: str = "uint16", kind: str = "cog"
     """Plan a file; its pixels take no memory."""
     pixels = np.broadcast_to(np.zeros((), dtype), shape)
     source = open_source(GeoTensor(pixels, Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", fill_value_default=None))
-    wishes = {"predictor": 1} | profile_arg
+    request = {"predictor": 1} | profile_arg
     return plan_stream(
-        plan_export(source.spec, kind=kind, default_profile={"compress": "lzw", "BLOCKSIZE": 256}, profile_arg=wishes)
+        plan_export(source.spec, kind=kind, default_profile={"compress": "lzw", "BLOCKSIZE": 256}, profile_arg=request)
     )
 
 
@@ -55,11 +55,11 @@ class TestOrder:
             (True, True, ANY_PLACE, Order.PYRAMID_FIRST),
             (True, False, ANY_PLACE, Order.PYRAMID_FIRST),
             (False, True, ANY_PLACE, Order.SPOOL_BASE),
-            (False, False, ANY_PLACE, Order.AS_IT_COMES),
+            (False, False, ANY_PLACE, Order.IN_FILE_ORDER),
             (True, True, PARTS, Order.PYRAMID_FIRST),
             (True, False, PARTS, Order.PYRAMID_FIRST),
             (False, True, PARTS, Order.SEND_BASE),
-            (False, False, PARTS, Order.AS_IT_COMES),
+            (False, False, PARTS, Order.IN_FILE_ORDER),
         ],
     )
     def test_it_depends_on_where_pixels_are_what_stands_before_them_and_where_they_go(
@@ -71,9 +71,9 @@ class TestOrder:
         ("shape", "kind", "profile_arg", "order"),
         [
             ((1, 2000, 2000), "cog", {}, Order.SPOOL_BASE),
-            ((1, 200, 200), "cog", {}, Order.AS_IT_COMES),
-            ((1, 2000, 2000), "cog", {"OVERVIEWS": "NONE"}, Order.AS_IT_COMES),
-            ((1, 2000, 2000), "tiled", {}, Order.AS_IT_COMES),
+            ((1, 200, 200), "cog", {}, Order.IN_FILE_ORDER),
+            ((1, 2000, 2000), "cog", {"OVERVIEWS": "NONE"}, Order.IN_FILE_ORDER),
+            ((1, 2000, 2000), "tiled", {}, Order.IN_FILE_ORDER),
             ((1, 200, 200), "cog", {"STATISTICS": "YES"}, Order.SPOOL_BASE),
         ],
         ids=str,

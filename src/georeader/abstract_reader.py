@@ -69,7 +69,7 @@ def declared_nodata(data: Any, dtype: np.dtype[Any]) -> Any:
     A bool array has one only if it was given explicitly, since False is a value and 0 the usual fill value.
 
     Args:
-        data: An object of the GeoData protocol; ``fill_value_was_said`` is whether its fill value was given.
+        data: An object of the GeoData protocol; ``fill_value_is_explicit`` is whether its fill value was given.
         dtype: Of its pixels.
     """
     fill = getattr(data, "fill_value_default", None)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rasterio.windows import Window
 
 from georeader import save
-from georeader._core.sentinels import Unsaid
-from georeader._storage.destination import Where
+from georeader._core.sentinels import Unset
+from georeader._storage.destination import Destination
 from georeader.errors import WriteError
 
 if TYPE_CHECKING:
-    from georeader._export.pipeline import Wishes
+    from georeader._export.pipeline import SaveRequest
     from georeader._export.plan.spec import SourceSpec
     from georeader._export.receipt.receipt import Receipt
-    from georeader._export.writer.window_buffer import Canvas
+    from georeader._export.writer.window_buffer import WindowBuffer
     from georeader.profile_options import Engine, ProfileArg
 
 #: Of ``max_memory``, pixels that were written and wait take so much; the rest is for the export.
@@ -85,7 +85,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         durable: bool = False,
         overwrite: bool = True,
         http_headers: Mapping[str, str] | None = None,
-        max_memory: int | str = Unsaid(save.MAX_MEMORY_DEFAULT_BYTES),
+        max_memory: int | str = Unset(save.MAX_MEMORY_DEFAULT_BYTES),
         progress: bool | Callable[[int, int], Any] = False,
     ) -> None:
         """Plan the file; invalid arguments are refused here.
@@ -121,13 +121,13 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
         """
-        from georeader._export.pipeline import Wishes
+        from georeader._export.pipeline import SaveRequest
         from georeader._export.sinks.opening import open_sink
         from georeader._export.sinks.source_path import check_source_stays
         from georeader._export.writer.target_grid import Grid, blank_spec
 
         self.receipt: Receipt | None = None
-        where = Where(path, fs, dir_tmpfiles, durable, overwrite, http_headers)
+        where = Destination(path, fs, dir_tmpfiles, durable, overwrite, http_headers)
         check_source_stays(like, where)
         self._sink = open_sink(where)
         self._opened = ExitStack()
@@ -135,28 +135,28 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self._canvas_bytes, rest = _shares(max_memory)
         self._plan(
             said,
-            Wishes(
+            SaveRequest(
                 "cog", save._default_profile(), profile_arg, descriptions, tags, nodata, engine, verify, rest, progress
             ),
         )
 
-    def _plan(self, said: SourceSpec, wishes: Wishes) -> None:
+    def _plan(self, said: SourceSpec, request: SaveRequest) -> None:
         """Plan the file; `write` converts windows to its dtype and refuses values that do not fit."""
-        from georeader._export.pipeline import check_memory, check_wishes
-        from georeader._export.writer.window_checks import PieceRules
+        from georeader._export.pipeline import check_memory, check_request
+        from georeader._export.writer.window_checks import WindowRules
 
-        self._wishes = wishes
-        self._wanted = check_wishes(said, wishes)
+        self._wishes = request
+        self._wanted = check_request(said, request)
         self._spec = replace(said, dtype=self._wanted.dtype)
-        self._rules = PieceRules(
+        self._rules = WindowRules(
             self._sink.given,
             said,
             self._wanted.dtype,
             self._wanted.missing_value,
             self._wanted.encoding.nan_to_nodata,
         )
-        self._canvas: Canvas | None = None
-        check_memory(self._new_canvas(), self._wanted, self._sink, wishes)
+        self._canvas: WindowBuffer | None = None
+        check_memory(self._new_canvas(), self._wanted, self._sink, request)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -220,11 +220,11 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             with self._opened:
                 self.receipt = export_source(canvas, self._sink, self._wishes, self._wanted)
 
-    def _new_canvas(self) -> Canvas:
-        from georeader._export.writer.window_buffer import Canvas
+    def _new_canvas(self) -> WindowBuffer:
+        from georeader._export.writer.window_buffer import WindowBuffer
 
         encoding = self._wanted.encoding
-        return Canvas(
+        return WindowBuffer(
             name=f"{self._sink.given!r}, as it was written",
             spec=self._spec,
             fill=0 if self._rules.missing is None else self._rules.missing,
@@ -240,5 +240,5 @@ def _shares(max_memory: Any) -> tuple[int, int]:
 
     limit_bytes = memory_bytes(max_memory)
     canvas_bytes = int(_CANVAS_SHARE * limit_bytes)
-    kind = Unsaid if isinstance(max_memory, Unsaid) else int
+    kind = Unset if isinstance(max_memory, Unset) else int
     return canvas_bytes, kind(limit_bytes - canvas_bytes)

@@ -14,10 +14,10 @@ from rasterio.windows import Window
 from georeader import window_utils
 from georeader._arrays import indexing, numpy_functions, pixel_attrs
 from georeader._arrays.georeferenced import Georeferenced
-from georeader._arrays.masked_arrays import plain_pixels, split_mask
+from georeader._arrays.masked_arrays import split_mask, to_ndarray
 from georeader._arrays.operators import Operators
 from georeader._core import band_attrs
-from georeader._core.sentinels import UNSAID, Unsaid
+from georeader._core.sentinels import UNSET, Unset
 from georeader.abstract_reader import declared_nodata, same_nodata
 from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
 
@@ -59,10 +59,10 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         values: Any,
         transform: Affine | Sequence[float],
         crs: Any,
-        fill_value_default: Any = Unsaid(0),  # noqa: B008 - it never changes
+        fill_value_default: Any = Unset(0),  # noqa: B008 - it never changes
         attrs: Mapping[str, Any] | None = None,
         *,
-        nodata: Any = UNSAID,
+        nodata: Any = UNSET,
     ) -> GeoTensor:
         """Wrap ``values`` without copying them.
 
@@ -91,7 +91,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         tensor.transform = window_utils.normalise_transform(transform)
         tensor.crs = crs
         fill = _one_fill_value(fill_value_default, nodata)
-        said = not isinstance(fill, Unsaid)
+        said = not isinstance(fill, Unset)
         tensor.fill_value_default = fill if said else (False if array.dtype.kind == "b" else 0)
         if not said:
             tensor.fill_value_given_as = None
@@ -102,7 +102,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     fill_value_given_as: str | None
 
     @property
-    def fill_value_was_said(self) -> bool:
+    def fill_value_is_explicit(self) -> bool:
         """Whether ``fill_value_default`` was given: of integers that became floating-point numbers it was not."""
         given_as = self.fill_value_given_as
         return given_as is not None and (given_as in "fc" or self.dtype.kind not in "fc")
@@ -172,7 +172,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
             raise TypeError(f"like() takes {allowed}, not {', '.join(unknown)}")
         if "nodata" in changes:
             changes["fill_value_default"] = _one_fill_value(
-                changes.get("fill_value_default", UNSAID), changes.pop("nodata")
+                changes.get("fill_value_default", UNSET), changes.pop("nodata")
             )
         tensor._take_metadata(self)
         for name, value in changes.items():
@@ -240,7 +240,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     @values.setter
     def values(self, new_values: Any) -> None:
-        array = plain_pixels(new_values)
+        array = to_ndarray(new_values)
         what = f"values of {array.dtype} {array.shape} do not fit in place of {self.dtype} {self.shape}"
         if array.shape != self.shape:
             raise ShapeError(f"{what}; use gt.like(new_values) for a new GeoTensor")
@@ -399,9 +399,9 @@ def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:
     Raises:
         OptionError: Both are given and differ.
     """
-    if isinstance(nodata, Unsaid):
+    if isinstance(nodata, Unset):
         return fill_value_default
-    if not isinstance(fill_value_default, Unsaid) and not same_nodata(nodata, fill_value_default):
+    if not isinstance(fill_value_default, Unset) and not same_nodata(nodata, fill_value_default):
         raise OptionError(
             f"fill_value_default={fill_value_default!r} and nodata={nodata!r} contradict; they are two names of one "
             "value, so pass one"

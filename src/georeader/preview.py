@@ -6,14 +6,14 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any
 
-from georeader._render.draw import PictureWish, draw
+from georeader._render.draw import PreviewRequest, draw
 from georeader._render.png import encode_png
 from georeader._render.stretch import check_percentiles
 from georeader.errors import OptionError
 from georeader.rasterio_reader import RasterioReader
 
 if TYPE_CHECKING:
-    from georeader._render.bands import BandWish
+    from georeader._render.bands import BandSelector
 
 #: Longest side of a picture, in pixels.
 MAX_SIDE_DEFAULT_PX = 1024
@@ -26,7 +26,7 @@ def preview(
     data: Any,
     *,
     max_side_px: int = MAX_SIDE_DEFAULT_PX,
-    bands: BandWish | None = None,
+    bands: BandSelector | None = None,
     percentiles: tuple[float, float] | None = None,
     fs: Any = None,
 ) -> bytes:
@@ -82,7 +82,7 @@ def preview(
         >>> png[1:4], int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
         (b'PNG', 300, 200)
     """
-    wish = PictureWish(
+    wish = PreviewRequest(
         max_side_px=_side_px(max_side_px),
         bands=bands,
         percentiles=None if percentiles is None else check_percentiles(percentiles),

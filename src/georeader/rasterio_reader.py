@@ -62,7 +62,7 @@ class RasterioReader(Georeferenced):
     """
 
     dims = DIMS
-    fill_value_was_said = True  # by the file or by the caller; else there is none
+    fill_value_is_explicit = True  # by the file or by the caller; else there is none
 
     def __init__(
         self,

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import storage_dtype
-from georeader._core.sentinels import Unsaid
-from georeader._storage.destination import Where
+from georeader._core.sentinels import Unset
+from georeader._storage.destination import Destination
 from georeader.errors import GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from georeader.profile_options import Engine, ProfileArg, ProfileOptions
 
     # Any object with write(bytes), too.
-    Destination = str | os.PathLike[str] | Any
+    DestinationArg = str | os.PathLike[str] | Any
 
     # Includes rasterio's datasets and xarray's objects, whose types are unknown without their packages.
     Raster = GeoData | str | os.PathLike[str] | Any
@@ -57,7 +57,7 @@ _SHIPPED_BLOCKSIZE = BLOCKSIZE_DEFAULT
 
 def save_cog(  # noqa: PLR0913
     data_save: Raster,
-    path_tiff_save: Destination,
+    path_tiff_save: DestinationArg,
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
     profile_arg: ProfileArg | None = None,
@@ -71,7 +71,7 @@ def save_cog(  # noqa: PLR0913
     durable: bool = False,
     overwrite: bool = True,
     http_headers: Mapping[str, str] | None = None,
-    max_memory: int | str = Unsaid(MAX_MEMORY_DEFAULT_BYTES),
+    max_memory: int | str = Unset(MAX_MEMORY_DEFAULT_BYTES),
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
     """Save a raster as a Cloud Optimized GeoTIFF: header first, tiles, overviews 2x, 4x, 8x...
@@ -157,16 +157,16 @@ def save_cog(  # noqa: PLR0913
         >>> reader.descriptions, reader.overviews()
         (['NDVI'], [2, 4])
     """
-    where = Where(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
+    where = Destination(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
     return _export(
-        data_save, where, "cog", profile_arg, profile, Unsaid(0), descriptions, tags, nodata, engine, verify,
+        data_save, where, "cog", profile_arg, profile, Unset(0), descriptions, tags, nodata, engine, verify,
         max_memory, progress,
     )  # fmt: skip
 
 
 def save_tiled_geotiff(  # noqa: PLR0913
     data_save: Raster,
-    path_tiff_save: Destination,
+    path_tiff_save: DestinationArg,
     descriptions: Sequence[str | None] | None = None,
     tags: Mapping[str, Any] | None = None,
     profile_arg: ProfileArg | None = None,
@@ -175,13 +175,13 @@ def save_tiled_geotiff(  # noqa: PLR0913
     *,
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     profile: ProfileArg | None = None,
-    blocksize: int = Unsaid(BLOCKSIZE_DEFAULT),
+    blocksize: int = Unset(BLOCKSIZE_DEFAULT),
     engine: Engine = "auto",
     verify: bool = False,
     durable: bool = False,
     overwrite: bool = True,
     http_headers: Mapping[str, str] | None = None,
-    max_memory: int | str = Unsaid(MAX_MEMORY_DEFAULT_BYTES),
+    max_memory: int | str = Unset(MAX_MEMORY_DEFAULT_BYTES),
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
     """Save a raster as a tiled GeoTIFF, without overviews.
@@ -228,7 +228,7 @@ def save_tiled_geotiff(  # noqa: PLR0913
         ...     dataset.overviews(1)
         [2, 4]
     """
-    where = Where(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
+    where = Destination(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
     return _export(
         data_save, where, "tiled", profile_arg, profile, blocksize, descriptions, tags, nodata, engine, verify,
         max_memory, progress,
@@ -330,16 +330,16 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
 
 
 def _export(
-    data_save: Raster, where: Where, kind: str, profile_arg: Any, profile: Any, blocksize: Any, *rest: Any
+    data_save: Raster, where: Destination, kind: str, profile_arg: Any, profile: Any, blocksize: Any, *rest: Any
 ) -> Receipt:
     # Codecs, engine and sinks are imported by whoever saves, not by whoever only reads.
-    from georeader._export.pipeline import Wishes, export
+    from georeader._export.pipeline import SaveRequest, export
     from georeader._export.sinks.opening import open_sink
     from georeader._export.sinks.source_path import check_source_stays
 
     check_source_stays(data_save, where)
     asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
-    return export(data_save, open_sink(where), Wishes(kind, _default_profile(), asked, *rest))
+    return export(data_save, open_sink(where), SaveRequest(kind, _default_profile(), asked, *rest))
 
 
 def _one_profile(profile_arg: Any, profile: Any) -> Any:
@@ -350,18 +350,18 @@ def _one_profile(profile_arg: Any, profile: Any) -> Any:
 
 def _with_blocksize(profile: Any, blocksize: int) -> Any:
     """Return the profile with the blocksize argument in it, where one was passed: an option like any other."""
-    if isinstance(blocksize, Unsaid):
+    if isinstance(blocksize, Unset):
         return profile
     from georeader._export.plan.dataset_profiles import layout_of_dataset
     from georeader._export.plan.option_types import TILE_SIDE_PX
 
-    side_px = TILE_SIDE_PX.of("blocksize", blocksize)
+    side_px = TILE_SIDE_PX.parse("blocksize", blocksize)
     options = {} if profile is None else profile
     if not isinstance(options, Mapping):
         return profile  # which is refused by its own name
     for key in options.keys() - set(layout_of_dataset(options)):
         is_side = str(key).upper() in ("BLOCKSIZE", "BLOCKXSIZE", "BLOCKYSIZE")
-        if is_side and TILE_SIDE_PX.of(f"profile_arg[{key!r}]", options[key]) != side_px:
+        if is_side and TILE_SIDE_PX.parse(f"profile_arg[{key!r}]", options[key]) != side_px:
             raise OptionError(f"blocksize={blocksize} and profile_arg[{key!r}]={options[key]!r} contradict; keep one")
     return {"BLOCKSIZE": side_px} | dict(options)
 

@@ -19,7 +19,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.optional_imports import import_extra
 from georeader._export.receipt.footprint import Footprint, corners, footprint_in_wgs84, union_of
 from georeader._export.receipt.receipt import Receipt
@@ -200,7 +200,7 @@ def _when(
         return told | {"start_datetime": as_text(times[0]), "end_datetime": as_text(times[-1])}, None
     if times:
         return told, times[0]
-    warn_caller(
+    warn_at_caller(
         "the item's datetime is the time of the save, since neither tags nor attrs['acquired'] have an acquisition "
         "time; pass datetime=, or properties with start_datetime and end_datetime",
         MetadataWarning,

@@ -41,7 +41,7 @@ def loaded(raster: Any, asked_by: str) -> GeoTensor:
     return with_attrs(tensor, {SOURCE_KEY: name}) if isinstance(name, str) else tensor
 
 
-class Noted:
+class AttrsReader:
     """A lazy reader whose tensors get more in ``attrs``; everything else is the reader's own.
 
     So an operator can choose bands of it before it is read.
@@ -76,7 +76,7 @@ class Noted:
 
 def noted(raster: Any, more: dict[str, Any]) -> Any:
     """Give a raster with more in ``attrs``: a GeoTensor at once, a lazy reader when it is read."""
-    return Noted(raster, more) if is_lazy(raster) else with_attrs(raster, more)
+    return AttrsReader(raster, more) if is_lazy(raster) else with_attrs(raster, more)
 
 
 def is_lazy(raster: Any) -> bool:

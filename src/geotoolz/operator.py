@@ -12,7 +12,7 @@ from geotoolz.config import code, plain
 from geotoolz.loading import loaded
 
 #: Arguments that say by which means a file gets to its place, and may hold secrets: a configuration leaves them out.
-MEANS = ("fs", "http_headers", "progress")
+CREDENTIAL_ARGS = ("fs", "http_headers", "progress")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Operator:
         Raises:
             OptionError: An argument that can't be written in JSON.
         """
-        return {name: plain(value, name) for name, value in self._arguments().items() if name not in MEANS}
+        return {name: plain(value, name) for name, value in self._arguments().items() if name not in CREDENTIAL_ARGS}
 
     def _arguments(self) -> dict[str, Any]:
         """Give all arguments of the constructor, which are kept under their own names."""
@@ -112,7 +112,7 @@ class Operator:
         shown = []
         for name, value in self._arguments().items():
             default = parameters[name].default if name in parameters else inspect.Parameter.empty
-            if name in MEANS:
+            if name in CREDENTIAL_ARGS:
                 shown += [] if value is None else [f"{name}=..."]
             elif default is inspect.Parameter.empty or code(plain(value, name)) != code(plain(default, name)):
                 shown.append(f"{name}={code(plain(value, name))}")
@@ -121,7 +121,7 @@ class Operator:
     def _key(self) -> tuple[str, tuple[Any, ...]]:
         arguments = self._arguments()
         # As text: NaN is equal to NaN there.
-        return code(self.get_config()), tuple(arguments.get(name) for name in MEANS)
+        return code(self.get_config()), tuple(arguments.get(name) for name in CREDENTIAL_ARGS)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

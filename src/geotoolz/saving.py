@@ -9,7 +9,7 @@ from typing import Any
 from georeader import GeoTensor, save_cog
 from georeader.errors import OptionError
 from geotoolz.config import plain
-from geotoolz.operator import MEANS
+from geotoolz.operator import CREDENTIAL_ARGS
 from geotoolz.run_context import Run, current_run
 
 #: What save_cog takes beyond pixels and path.
@@ -27,7 +27,7 @@ def check_save_options(options: Mapping[str, Any], asked_by: str) -> dict[str, A
         raise OptionError(
             f"{asked_by} takes no {', '.join(unknown)}; beyond its own arguments: {', '.join(SAVE_OPTIONS)}"
         )
-    return {name: value if name in MEANS else plain(value, name) for name, value in options.items()}
+    return {name: value if name in CREDENTIAL_ARGS else plain(value, name) for name, value in options.items()}
 
 
 def save(gt: GeoTensor, path: str, options: Mapping[str, Any]) -> Any:

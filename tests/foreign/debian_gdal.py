@@ -33,7 +33,7 @@ def read_regions(dataset, rows, columns):
     return found
 
 
-def look_at(path, prefix, job):
+def read_summary(path, prefix, job):
     """Validate and read one file; gives what is said of it."""
     said = []
     report = {"faults": said}
@@ -59,4 +59,4 @@ if __name__ == "__main__":
     gdal.UseExceptions()
     job = json.load(sys.stdin)
     for number, path in enumerate(job["files"]):
-        print(json.dumps(look_at(path, Path(job["folder"]) / str(number), job)), flush=True)
+        print(json.dumps(read_summary(path, Path(job["folder"]) / str(number), job)), flush=True)

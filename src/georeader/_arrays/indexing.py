@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from georeader._arrays import pixel_attrs
 from georeader._arrays.numpy_functions import check_common_grid, has_place, holds
 from georeader._core import band_attrs
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader.abstract_reader import same_nodata
 from georeader.errors import GeoreferenceError, IndexingError, MetadataWarning, NodataError, ShapeError
 from georeader.window_utils import overlap, regrid, whole_pixel_window, window_transform
@@ -282,7 +282,7 @@ def _common_pixels(attrs: dict[str, Any], geotensors: Sequence[GeoTensor], what:
     shape = geotensors[0].shape
     if pixel_attrs.have_one_mask(said, shape):
         return kept
-    warn_caller(
+    warn_at_caller(
         f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, give its pixels "
         "fill_value_default first, as in gt[gt.invalidmask()] = gt.fill_value_default",
         MetadataWarning,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from georeader.errors import OptionError
 
 
-def plain_pixels(values: Any) -> NDArray[Any]:
+def to_ndarray(values: Any) -> NDArray[Any]:
     """Give array-like pixels as a numpy array, copying only what is none yet.
 
     Raises:

@@ -68,7 +68,7 @@ _INSTEAD = "use lzw, deflate or zstd"
 
 
 @dataclass(frozen=True)
-class _Wish:
+class CodecParams:
     """The arguments of `tile_codec`, with defaults for None."""
 
     name: str
@@ -133,7 +133,7 @@ def tile_codec(  # noqa: PLR0913
     known = name.upper() if isinstance(name, str) else name
     if known not in CODECS:
         raise OptionError(f"compress={name!r} is unknown; allowed: {', '.join(codec.lower() for codec in CODECS)}")
-    wish = _Wish(
+    wish = CodecParams(
         name=known,
         dtype=np.dtype(dtype).newbyteorder("="),
         samples=samples,
@@ -154,7 +154,7 @@ def tile_codec(  # noqa: PLR0913
     return TileCodec(known, wish.dtype, samples, CODECS[known], scheme, tags, photometric, is_lossy)
 
 
-def _check_pixels(wish: _Wish) -> None:
+def _check_pixels(wish: CodecParams) -> None:
     codec = f"compress={wish.name.lower()!r}"
     if wish.dtype.kind not in "iufc":
         raise OptionError(f"{codec} can't hold {wish.dtype}; cast to a number type, such as uint8")
@@ -170,7 +170,7 @@ def _check_pixels(wish: _Wish) -> None:
         )
 
 
-def _check_options(wish: _Wish) -> None:
+def _check_options(wish: CodecParams) -> None:
     codec = f"compress={wish.name.lower()!r}"
     if wish.predictor != NO_PREDICTOR and wish.name not in PREDICTED_CODECS:
         raise OptionError(f"predictor={wish.predictor} has no meaning with {codec}; it goes with lzw, deflate and zstd")
@@ -192,8 +192,8 @@ def _check_range(codec: str, option: str, given: float, low: float, high: float)
         raise OptionError(f"{option}={given} makes no sense with {codec}; allowed: {low:g} to {high:g}")
 
 
-def _stream_parts(make: Callable[[_Wish], Stream]) -> Callable[[_Wish], _Parts]:
-    def parts(wish: _Wish) -> _Parts:
+def _stream_parts(make: Callable[[CodecParams], Stream]) -> Callable[[CodecParams], _Parts]:
+    def parts(wish: CodecParams) -> _Parts:
         tags: tuple[TagEntry, ...] = ()
         if wish.predictor != NO_PREDICTOR:
             tags = ((int(TagNumber.PREDICTOR), int(TagType.SHORT), (wish.predictor,)),)
@@ -202,7 +202,7 @@ def _stream_parts(make: Callable[[_Wish], Stream]) -> Callable[[_Wish], _Parts]:
     return parts
 
 
-def _lerc_parts(wish: _Wish) -> _Parts:
+def _lerc_parts(wish: CodecParams) -> _Parts:
     around: dict[str, Any] = {}
     if wish.name == "LERC_DEFLATE":
         around = {"compress": lambda blob: deflated(blob, wish.level), "decompress": zlib.decompress}
@@ -217,22 +217,22 @@ def _lerc_parts(wish: _Wish) -> _Parts:
     return LercScheme(wish.max_z_error, **around), (tag,), None, is_lossy
 
 
-def _jpeg_parts(wish: _Wish) -> _Parts:
+def _jpeg_parts(wish: CodecParams) -> _Parts:
     turns = wish.is_rgb and wish.samples == 3
     scheme = jpeg_scheme(quality=wish.quality, is_rgb=turns, samples=wish.samples)
     tables = (int(TagNumber.JPEG_TABLES), int(TagType.UNDEFINED), (scheme.tables,))
     return scheme, (tables, *(YCBCR_TAGS if turns else ())), YCBCR if turns else None, True
 
 
-def _webp_parts(wish: _Wish) -> _Parts:
+def _webp_parts(wish: CodecParams) -> _Parts:
     return WebpScheme(100 if wish.lossless else wish.quality, wish.lossless), (), None, not wish.lossless
 
 
-def _jxl_parts(wish: _Wish) -> _Parts:
+def _jxl_parts(wish: CodecParams) -> _Parts:
     return JxlScheme(wish.effort, None if wish.lossless else wish.distance), (), None, not wish.lossless
 
 
-_PARTS: Mapping[str, Callable[[_Wish], _Parts]] = {
+_PARTS: Mapping[str, Callable[[CodecParams], _Parts]] = {
     "NONE": _stream_parts(lambda _: Uncompressed()),
     "LZW": _stream_parts(lambda _: Lzw()),
     "DEFLATE": _stream_parts(lambda wish: Deflate(wish.level)),

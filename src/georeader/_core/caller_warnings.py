@@ -8,7 +8,7 @@ import warnings
 _PACKAGES = ("georeader", "geotoolz")
 
 
-def warn_caller(message: str, category: type[Warning]) -> None:
+def warn_at_caller(message: str, category: type[Warning]) -> None:
     """Warn at the innermost line outside this project's packages, however many functions lie between.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Unsaid(int):
+class Unset(int):
     """The number in a signature, told apart from the same number written by a caller.
 
     Example:
@@ -15,4 +15,4 @@ class Unsaid(int):
 
 
 #: In place of an argument of which None would say something.
-UNSAID = Unsaid(0)
+UNSET = Unset(0)

@@ -20,12 +20,12 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader._core.recorded_resampling import RESAMPLING_TAG
 from georeader._export.gdal_dataset import ENVIRONMENT, describe, place_and_kind
 from georeader._export.gdal_metadata import with_items
-from georeader._export.placed_tags import place_like, placed_at
+from georeader._export.placed_tags import place_like, with_transform
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandStatistics, statistics_tags
 from georeader._tiff import directories
@@ -124,7 +124,7 @@ def _remembered(spec: ExportSpec) -> tuple[Tag, ...]:
     crs = None if spec.crs is None else spec.crs.to_wkt()
     pixels = spec.count, spec.dtype.name, spec.encoding.bits, spec.nodata
     text = repr((like, crs, pixels, metadata, overviews, _version(spec)))
-    return placed_at(_answer(_Question(text, replace(spec, transform=like))), spec.transform)
+    return with_transform(_answer(_Question(text, replace(spec, transform=like))), spec.transform)
 
 
 @lru_cache(maxsize=ANSWERS_REMEMBERED)
@@ -160,7 +160,7 @@ def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
             "reproject to one with an EPSG code"
         )
     if found != wanted and warns:
-        warn_caller(
+        warn_at_caller(
             f"the CRS {wanted.to_string()[:80]!r} comes back from a GeoTIFF as {found.to_string()[:80]!r}",
             MetadataWarning,
         )

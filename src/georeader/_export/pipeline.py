@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.progress import check_progress, telling
-from georeader._core.sentinels import UNSAID, Unsaid
+from georeader._core.sentinels import UNSET, Unset
 from georeader._core.threads import thread_count
 from georeader._export.engine.assembler import Written
-from georeader._export.engine.output_pixels import FilePixels
-from georeader._export.engine.pixel_buffer import PixelStore
+from georeader._export.engine.output_pixels import OutputPixels
+from georeader._export.engine.pixel_buffer import PixelBuffer
 from georeader._export.engine.stream import write_raster
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.geotiff_tags import descriptive_tags
@@ -35,7 +35,7 @@ from georeader._export.receipt.receipt import Receipt
 from georeader._export.sinks.protocol import Sink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source
-from georeader._export.sources.ref_counted import GuardedSource
+from georeader._export.sources.ref_counted import RefCountedSource
 from georeader._resample.pyramid import Region
 from georeader._tiff.checksum import checksum_text
 from georeader.errors import OptionError, TileError, WriteError
@@ -50,7 +50,7 @@ _GDAL_COPIES = 4
 
 
 @dataclass(frozen=True)
-class Wishes:
+class SaveRequest:
     """What a caller asks of a file, as it was passed.
 
     Attributes:
@@ -78,36 +78,36 @@ class Wishes:
     progress: Any
 
 
-def export(data: Any, sink: Sink, wishes: Wishes) -> Receipt:
+def export(data: Any, sink: Sink, request: SaveRequest) -> Receipt:
     """Write a raster to a sink.
 
     Args:
         data: Anything that `open_source` takes.
         sink: Where it goes; it is opened here, and committed or aborted.
-        wishes: The caller's options.
+        request: The caller's options.
 
     Raises:
         GeoreaderError: One of its kinds.
     """
     begun = time.perf_counter()
-    check_progress(wishes.progress)
-    memory_bytes(wishes.max_memory)
+    check_progress(request.progress)
+    memory_bytes(request.max_memory)
     with sink:
-        source = open_source(data, _said_missing(wishes), open_spool=sink.open_spool)
-        return export_source(source, sink, wishes, begun=begun)
+        source = open_source(data, _said_missing(request), open_spool=sink.open_spool)
+        return export_source(source, sink, request, begun=begun)
 
 
-def _said_missing(wishes: Wishes) -> Any:
+def _said_missing(request: SaveRequest) -> Any:
     """Give the nodata that the caller says, None for none; UNSAID where nothing is said of it."""
-    if wishes.nodata is not None or not isinstance(wishes.profile_arg, Mapping):
-        return UNSAID if wishes.nodata is None else wishes.nodata
-    return {str(key).upper(): value for key, value in wishes.profile_arg.items()}.get("NODATA", UNSAID)
+    if request.nodata is not None or not isinstance(request.profile_arg, Mapping):
+        return UNSET if request.nodata is None else request.nodata
+    return {str(key).upper(): value for key, value in request.profile_arg.items()}.get("NODATA", UNSET)
 
 
 def export_source(
     source: Source,
     sink: Sink,
-    wishes: Wishes,
+    request: SaveRequest,
     spec: ExportSpec | None = None,
     *,
     begun: float | None = None,
@@ -117,64 +117,64 @@ def export_source(
     Args:
         source: Where the pixels come from.
         sink: Where it goes; committed at the end. After an error the caller aborts it.
-        wishes: As in `export`.
-        spec: The file, where it is planned already (`check_wishes`).
+        request: As in `export`.
+        spec: The file, where it is planned already (`check_request`).
         begun: `time.perf_counter` at the beginning of the save; by default it begins now.
 
     Raises:
         GeoreaderError: One of its kinds.
     """
     begun = time.perf_counter() if begun is None else begun
-    source = GuardedSource(source)
+    source = RefCountedSource(source)
     try:
-        return _write_source(source, sink, wishes, spec, begun)
+        return _write_source(source, sink, request, spec, begun)
     finally:
         source.close()
 
 
-def _write_source(source: Source, sink: Sink, wishes: Wishes, spec: ExportSpec | None, begun: float) -> Receipt:
+def _write_source(source: Source, sink: Sink, request: SaveRequest, spec: ExportSpec | None, begun: float) -> Receipt:
     """Write a source by the engine that the options need."""
-    spec = plan_spec(source.spec, wishes) if spec is None else spec
-    engine, reasons = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
-    if reasons and wishes.engine == "auto":
+    spec = plan_spec(source.spec, request) if spec is None else spec
+    engine, reasons = choose_engine(check_engine(request.engine), spec, verify=request.verify)
+    if reasons and request.engine == "auto":
         _LOG.info("%s: written by GDAL's engine, because of %s", sink.given, ", ".join(reasons))
     if engine == "gdal":
-        _check_gdal_memory(source, spec, wishes)
-        receipt = _by_gdal(FilePixels(source, spec), sink, wishes.progress, begun)
+        _check_gdal_memory(source, spec, request)
+        receipt = _by_gdal(OutputPixels(source, spec), sink, request.progress, begun)
     else:
-        receipt = _by_us(source, spec, sink, wishes, begun)
-    if wishes.verify:
+        receipt = _by_us(source, spec, sink, request, begun)
+    if request.verify:
         _LOG.info("%s", receipt)
     return receipt
 
 
-def check_wishes(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
+def check_request(spec: SourceSpec, request: SaveRequest) -> ExportSpec:
     """Refuse what can't be done, before there are pixels; give the file that is wanted.
 
     Raises:
         GeoreaderError: One of its kinds.
     """
-    check_progress(wishes.progress)
-    memory_bytes(wishes.max_memory)
-    wanted = plan_spec(spec, wishes)
+    check_progress(request.progress)
+    memory_bytes(request.max_memory)
+    wanted = plan_spec(spec, request)
     descriptive_tags(wanted, warns=False)  # not every CRS has a place in a GeoTIFF
     return wanted
 
 
-def check_memory(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes) -> None:
+def check_memory(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
     """Refuse a limit that can't be kept; no pixel is read.
 
     Raises:
         OptionError: It is too small.
     """
-    engine, _ = choose_engine(check_engine(wishes.engine), spec, verify=wishes.verify)
+    engine, _ = choose_engine(check_engine(request.engine), spec, verify=request.verify)
     if engine == "gdal":
-        _check_gdal_memory(source, spec, wishes)
+        _check_gdal_memory(source, spec, request)
     else:
-        _work(source, plan_stream(without_predictor(spec), verify=wishes.verify), sink, wishes)
+        _work(source, plan_stream(without_predictor(spec), verify=request.verify), sink, request)
 
 
-def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
+def plan_spec(spec: SourceSpec, request: SaveRequest) -> ExportSpec:
     """Turn what a source is and what is asked for into what the file will be.
 
     Raises:
@@ -182,25 +182,25 @@ def plan_spec(spec: SourceSpec, wishes: Wishes) -> ExportSpec:
     """
     return plan_export(
         spec,
-        kind=wishes.kind,
-        default_profile=wishes.default_profile,
-        profile_arg=wishes.profile_arg,
-        descriptions=wishes.descriptions,
-        tags=wishes.tags,
-        nodata=wishes.nodata,
+        kind=request.kind,
+        default_profile=request.default_profile,
+        profile_arg=request.profile_arg,
+        descriptions=request.descriptions,
+        tags=request.tags,
+        nodata=request.nodata,
     )
 
 
-def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes, begun: float) -> Receipt:
-    max_memory_bytes = memory_bytes(wishes.max_memory)
-    plan = plan_stream(without_predictor(spec), verify=wishes.verify)
-    work, facts = _work(source, plan, sink, wishes), facts_of_spec(spec)
-    pixels = FilePixels(source, spec)
-    kept = PixelStore(int(_KEPT_SHARE * max_memory_bytes), sink.open_spool)
+def _by_us(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest, begun: float) -> Receipt:
+    max_memory_bytes = memory_bytes(request.max_memory)
+    plan = plan_stream(without_predictor(spec), verify=request.verify)
+    work, facts = _work(source, plan, sink, request), facts_of_spec(spec)
+    pixels = OutputPixels(source, spec)
+    kept = PixelBuffer(int(_KEPT_SHARE * max_memory_bytes), sink.open_spool)
     with WindowReader(pixels, work, kept) as reader:
         chosen = with_predictor(spec, reader.peek)
-        plan = plan if chosen is spec else plan_stream(chosen, verify=wishes.verify)
-        with telling(wishes.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
+        plan = plan if chosen is spec else plan_stream(chosen, verify=request.verify)
+        with telling(request.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
             written = _write(reader, plan, sink, advance)
             pixels.warn_of_nan()
             sink.commit()
@@ -208,7 +208,7 @@ def _by_us(source: Source, spec: ExportSpec, sink: Sink, wishes: Wishes, begun: 
         sink.given,
         written.size_bytes,
         "stream",
-        written.largest_errors if wishes.verify else None,
+        written.largest_errors if request.verify else None,
         levels=written.levels,
         checksum=checksum_text(written.crc32),
         seconds=time.perf_counter() - begun,
@@ -225,7 +225,7 @@ def _write(reader: WindowReader, plan: StreamPlan, sink: Sink, advance: Any) -> 
         raise TileError(f"{sink.given!r}: {error}") from error
 
 
-def _work(source: Source, plan: StreamPlan, sink: Sink, wishes: Wishes) -> Work:
+def _work(source: Source, plan: StreamPlan, sink: Sink, request: SaveRequest) -> Work:
     traits = SourceTraits(
         is_in_memory=source.is_in_memory,
         chunks=source.chunks,
@@ -234,12 +234,12 @@ def _work(source: Source, plan: StreamPlan, sink: Sink, wishes: Wishes) -> Work:
         pixel_bytes=source.spec.dtype.itemsize,
     )
     threads = thread_count(plan.spec.encoding.num_threads, _processors(), plan.task_count)
-    is_firm = not isinstance(wishes.max_memory, Unsaid)
-    limit_bytes = memory_bytes(wishes.max_memory)
+    is_firm = not isinstance(request.max_memory, Unset)
+    limit_bytes = memory_bytes(request.max_memory)
     return plan_work(plan, traits, sink.traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
 
 
-def _by_gdal(pixels: FilePixels, sink: Sink, progress: Any, begun: float) -> Receipt:
+def _by_gdal(pixels: OutputPixels, sink: Sink, progress: Any, begun: float) -> Receipt:
     from georeader._export.gdal import engine as gdal_engine
 
     tiles, tile_bytes = _gdal_tiles(pixels.spec)
@@ -253,7 +253,7 @@ def _by_gdal(pixels: FilePixels, sink: Sink, progress: Any, begun: float) -> Rec
         except WriteError as error:
             said = str(error).replace(str(sink.staging_path), "the file")
             raise (sink.room_error() or WriteError(f"{sink.given!r}: {said}")) from (error.__cause__ or error)
-        size_bytes, written = sink.size_bytes, gdal_engine.look_at(sink.staging_path, spec)
+        size_bytes, written = sink.size_bytes, gdal_engine.read_summary(sink.staging_path, spec)
         advance(tiles)  # while it is at work, GDAL doesn't say how far
         sink.commit()
     return Receipt(
@@ -283,14 +283,14 @@ def _cut(values: NDArray[Any], region: Region, bands: slice) -> tuple[NDArray[An
     return values[bands, rows, columns], None
 
 
-def _check_gdal_memory(source: Source, spec: ExportSpec, wishes: Wishes) -> None:
+def _check_gdal_memory(source: Source, spec: ExportSpec, request: SaveRequest) -> None:
     """Refuse a limit that GDAL's engine, which holds the whole raster, can't keep."""
     raster_bytes = spec.count * spec.height_px * spec.width_px * spec.dtype.itemsize
     needed_bytes = source.reader_bytes + _GDAL_COPIES * raster_bytes
-    if not isinstance(wishes.max_memory, Unsaid) and needed_bytes > memory_bytes(wishes.max_memory):
+    if not isinstance(request.max_memory, Unset) and needed_bytes > memory_bytes(request.max_memory):
         raise OptionError(
-            f"max_memory={wishes.max_memory!r}: GDAL's engine, which these options need, holds the whole raster, about "
-            f"{needed_bytes} bytes; give it that, or drop the options that only GDAL writes"
+            f"max_memory={request.max_memory!r}: GDAL's engine, which these options need, holds the whole raster, "
+            f"about {needed_bytes} bytes; give it that, or drop the options that only GDAL writes"
         )
 
 

@@ -34,7 +34,7 @@ def place_like(transform: Affine) -> Affine | None:
     return NORTH_UP if transform.b == transform.d == 0 and transform.e < 0 else OTHERWISE
 
 
-def placed_at(tags: tuple[Tag, ...], transform: Affine) -> tuple[Tag, ...]:
+def with_transform(tags: tuple[Tag, ...], transform: Affine) -> tuple[Tag, ...]:
     """Give the tags of a raster at another place.
 
     Args:

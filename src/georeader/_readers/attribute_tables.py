@@ -22,7 +22,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._tiff.directories import read_directories
 from georeader.errors import MetadataWarning
 
@@ -99,7 +99,7 @@ def _table_of(band: int, described: str) -> str | None:
         return table_of_categories(names) if any(names) else None
     lost = [name for name in names if name and f">{escape(name)}<" not in table[0]]
     if lost:
-        warn_caller(
+        warn_at_caller(
             f"category names of band {band} are left out, since it has an attribute table without them: "
             f"{', '.join(lost[:3])}",
             MetadataWarning,

@@ -18,7 +18,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.rpc import RPC
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._core.recorded_resampling import RESAMPLING_TAG, recorded_resamplings
 from georeader._readers.attribute_tables import read_attribute_tables
@@ -306,7 +306,7 @@ def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
         f"{value} in band {band}" for band, value in enumerate(nodatavals, start=1) if not same_nodata(value, first)
     ]
     if others:
-        warn_caller(
+        warn_at_caller(
             f"{name}: nodata is {first} in band 1, but {', '.join(others[:3])}: a GeoTIFF has one for all bands, so "
             "that the others' missing pixels become data. Give all bands one nodata first, or save them one by one",
             MetadataWarning,
@@ -331,7 +331,7 @@ def _namespaces_of(dataset: Any, *band: int) -> dict[str, dict[str, str]]:
         try:
             tags = dict(dataset.tags(*band, ns=domain))
         except ValueError as error:  # not UTF-8, or JSON, which rasterio takes for key=value
-            warn_caller(f"{redact_url(dataset.name)}: tags of {domain} are left out ({error})", MetadataWarning)
+            warn_at_caller(f"{redact_url(dataset.name)}: tags of {domain} are left out ({error})", MetadataWarning)
             continue
         if domain == "COLOR_PROFILE":
             tags = {key: value for key, value in tags.items() if key == "SOURCE_ICC_PROFILE"}
@@ -379,7 +379,7 @@ def _rational_polynomials_of(dataset: Any) -> RPC | None:
     try:
         return dataset.rpcs
     except (KeyError, ValueError, IndexError) as error:
-        warn_caller(
+        warn_at_caller(
             f"{redact_url(dataset.name)}: rational polynomials (RPCs) are left out, since they are not whole "
             f"({error!r})",
             MetadataWarning,
@@ -394,7 +394,7 @@ def _has_mask(dataset: Any) -> bool:
     except CPLE_BaseError:
         return False  # the file is cut short: reading its pixels will tell
     if any(not of_band for of_band in flags):
-        warn_caller(
+        warn_at_caller(
             f"{redact_url(dataset.name)}: masks of single bands are not read, so masked pixels come as data; "
             "rasterio's read_masks() gives them",
             MetadataWarning,
@@ -462,7 +462,7 @@ def _read_text(dataset: Any, name: str, default: Any, *arguments: int) -> Any:
         return value(*arguments) if callable(value) else value
     except UnicodeDecodeError as error:
         of_band = "".join(f" of band {band}" for band in arguments)
-        warn_caller(
+        warn_at_caller(
             f"{redact_url(dataset.name)}: {name}{of_band} are left out, since they are not UTF-8 ({error})",
             MetadataWarning,
         )

@@ -30,7 +30,7 @@ from georeader._storage.obstores import azure_config, is_obstore, key_in, make_s
 from georeader._storage.obstores import explain as explain_obstore
 from georeader._storage.range_file import RangedObject, RangeFile
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
-from georeader._storage.remote_errors import Failures, panics_as_errors
+from georeader._storage.remote_errors import RemoteErrors, panics_as_errors
 from georeader._storage.s3 import PAYER, pays_requests
 from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, ReadError
@@ -176,7 +176,7 @@ def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
 
         return RangedObject(size_bytes, fetch)
 
-    container = _OneFile(path, open_it, Failures(name, redactor, explain_filesystem))
+    container = _OneFile(path, open_it, RemoteErrors(name, redactor, explain_filesystem))
     return container.path, {}, container
 
 
@@ -202,7 +202,7 @@ def _by_python(path: str, name: str) -> _Opened:
         with open(real, "rb") as file:  # noqa: PTH123
             return RangedObject(os.fstat(file.fileno()).st_size, fetch)
 
-    container = _OneFile(shown, open_it, Failures(name, Redactor(), explain_filesystem))
+    container = _OneFile(shown, open_it, RemoteErrors(name, Redactor(), explain_filesystem))
     return container.path, {}, container
 
 
@@ -213,7 +213,7 @@ def _by_obstore(store: Any, key: str, name: str) -> _Opened:
         size_bytes = int(obstore.head(store, key)["size"])
         return RangedObject(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
 
-    container = _OneFile(key, open_it, Failures(name, _redactor_of(store), explain_obstore))
+    container = _OneFile(key, open_it, RemoteErrors(name, _redactor_of(store), explain_obstore))
     return container.path, {}, container
 
 
@@ -247,7 +247,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
     stores answer 403 for missing objects, too.
     """
 
-    def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: Failures) -> None:
+    def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> None:
         """Keep the path; nothing is opened.
 
         Args:

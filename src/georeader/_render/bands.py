@@ -14,7 +14,7 @@ from georeader._export.plan.metadata import Metadata
 from georeader.errors import OptionError
 
 #: What a caller may say of bands: numbers counted from 1, and names among the descriptions.
-BandWish = int | str | Sequence[int | str]
+BandSelector = int | str | Sequence[int | str]
 
 _RGB = ("red", "green", "blue")
 
@@ -43,7 +43,9 @@ class ShownBands:
     are_finished: bool
 
 
-def choose_bands(metadata: Metadata, count: int, dtype: np.dtype[Any], wished: BandWish | None = None) -> ShownBands:
+def choose_bands(
+    metadata: Metadata, count: int, dtype: np.dtype[Any], wished: BandSelector | None = None
+) -> ShownBands:
     """Choose the bands to show.
 
     Those that are wished; else those whose colour interpretation is red, green and blue; else those with such names
@@ -109,7 +111,7 @@ def _words(name: str) -> list[str]:
     return [re.sub(r"^b0+(?=\d)", "b", word) for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
 
 
-def _wished(wished: BandWish, count: int, descriptions: Sequence[str | None]) -> tuple[int, ...]:
+def _wished(wished: BandSelector, count: int, descriptions: Sequence[str | None]) -> tuple[int, ...]:
     given: Sequence[Any] = [wished] if isinstance(wished, (int, str, np.integer)) else list(wished)
     if len(given) not in (1, 3):
         raise OptionError(f"bands={wished!r}: a picture shows one band (grey), or three (red, green, blue)")

@@ -12,7 +12,7 @@ from georeader._core.dtypes import check_nodata, storage_dtype
 from georeader._export.plan.metadata import Metadata
 from georeader._export.plan.spec import SourceSpec, default_resampling
 from georeader._export.sources.protocol import Source
-from georeader._render.bands import BandWish, ShownBands, choose_bands
+from georeader._render.bands import BandSelector, ShownBands, choose_bands
 from georeader._render.colours import Colouring, colour
 from georeader._render.level import opened_level, read_level
 from georeader._render.resize import resize
@@ -26,7 +26,7 @@ _PICKING = ("NEAREST", "MODE")
 
 
 @dataclass(frozen=True)
-class PictureWish:
+class PreviewRequest:
     """What is wanted of a picture.
 
     Attributes:
@@ -37,12 +37,12 @@ class PictureWish:
     """
 
     max_side_px: int
-    bands: BandWish | None = None
+    bands: BandSelector | None = None
     percentiles: tuple[float, float] | None = None
     most_read_bytes: int | None = None
 
 
-def draw(raster: Any, wish: PictureWish) -> NDArray[np.uint8]:
+def draw(raster: Any, wish: PreviewRequest) -> NDArray[np.uint8]:
     """Draw a raster.
 
     Args:
@@ -79,7 +79,7 @@ def _method(spec: SourceSpec, shown: ShownBands, how: Colouring) -> str:
     return method if method in _PICKING else default_resampling(how.is_mask or how.colormap is not None)
 
 
-def _colouring(spec: SourceSpec, shown: ShownBands, wish: PictureWish) -> Colouring:
+def _colouring(spec: SourceSpec, shown: ShownBands, wish: PreviewRequest) -> Colouring:
     is_mask = spec.dtype.kind == "b"
     return Colouring(
         nodata=_nodata(spec),
@@ -105,7 +105,7 @@ def _nodata(spec: SourceSpec) -> int | float | None:
         return None  # no pixel has it
 
 
-def _check_cost(source: Source, bands: int, wish: PictureWish) -> None:
+def _check_cost(source: Source, bands: int, wish: PreviewRequest) -> None:
     spec = source.spec
     needed_bytes = spec.height_px * spec.width_px * bands * spec.dtype.itemsize
     if wish.most_read_bytes is None or source.is_in_memory or needed_bytes <= wish.most_read_bytes:

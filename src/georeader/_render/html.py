@@ -51,10 +51,10 @@ def html_of(raster: GeoTensor | RasterioReader) -> str:
 
 def _image(raster: GeoTensor | RasterioReader) -> str:
     # A notebook waits for this, and no one else.
-    from georeader._render.draw import PictureWish, draw
+    from georeader._render.draw import PreviewRequest, draw
     from georeader._render.png import encode_png
 
-    picture = draw(_thinned(raster), PictureWish(SIDE_PX, most_read_bytes=MOST_READ_BYTES))
+    picture = draw(_thinned(raster), PreviewRequest(SIDE_PX, most_read_bytes=MOST_READ_BYTES))
     height_px, width_px = picture.shape[:2]
     times = max(1, LEAST_SHOWN_PX // max(height_px, width_px))
     content = base64.b64encode(encode_png(picture)).decode("ascii")

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._core.dtypes import convert_pixels, storage_dtype
-from georeader._export.plan.block_grid import CellGrid
+from georeader._export.plan.block_grid import BlockGrid
 from georeader._export.sinks.scratch import Scratch
 from georeader._export.sources.opening import open_source
-from georeader._export.sources.protocol import Source, SourceAround
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.raster_file import RasterSource
 from georeader._export.spool import OpenSpool
 from georeader._render.size import Shape, best_level, halvings, picture_shape
@@ -109,7 +109,7 @@ def _dataset_at_overview(source: RasterSource, factors: Sequence[int], picture: 
     return source if level is None else _OverviewOfDataset(source, factors[level])
 
 
-class _OverviewOfDataset(SourceAround):
+class _OverviewOfDataset(SourceWrapper):
     """An overview of a dataset that the caller opened: GDAL takes it where so many pixels fewer are asked for."""
 
     source: RasterSource
@@ -173,11 +173,11 @@ def read_level(level: Level, bands: Sequence[int], reduction: Reduction) -> tupl
         pixels, mask = _read_bands(source, region, bands)
         return convert_pixels(pixels, dtype), mask
 
-    grid = CellGrid(*shapes[-1], *_cell_shape(source, len(bands) * dtype.itemsize, shapes))
+    grid = BlockGrid(*shapes[-1], *_block_shape(source, len(bands) * dtype.itemsize, shapes))
     result = np.empty((len(bands), *shapes[-1]), dtype)
     is_valid = np.ones(shapes[-1], bool) if source.spec.has_mask else None
-    for cell in grid.touched(grid.whole):
-        region = grid.region(cell)
+    for block in grid.touched(grid.whole):
+        region = grid.region(block)
         pixels, mask = reduce_block(read, reduction, shapes, region)
         rows, columns = region.within(grid.whole)
         result[:, rows, columns] = pixels
@@ -186,7 +186,7 @@ def read_level(level: Level, bands: Sequence[int], reduction: Reduction) -> tupl
     return result, is_valid
 
 
-def _cell_shape(source: Source, pixel_bytes: int, shapes: tuple[Shape, ...]) -> Shape:
+def _block_shape(source: Source, pixel_bytes: int, shapes: tuple[Shape, ...]) -> Shape:
     """Give the (rows, columns) of the result that are made at a time: whole rows where the source stores those."""
     factor = 2 ** (len(shapes) - 1)
     most_px = READ_BYTES // pixel_bytes

@@ -21,7 +21,7 @@ class PathInNewFolder:
 
 
 @dataclass(frozen=True)
-class Where:
+class Destination:
     """What a caller passed to say where a file goes.
 
     Attributes:

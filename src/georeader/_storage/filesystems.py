@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from georeader._storage.redaction import Redactor, secrets_of_url
-from georeader._storage.remote_errors import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
+from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING
 from georeader._storage.s3 import explain as explain_s3
 from georeader._storage.s3 import is_unsigned, pays_requests
@@ -82,7 +82,7 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
         caught = error
     else:
         return filesystem, path
-    raise Failures(address.name, redactor, explain).error_of(caught) from redactor.cause(caught)
+    raise RemoteErrors(address.name, redactor, explain).error_of(caught) from redactor.cause(caught)
 
 
 def environment_options(url: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from georeader._storage.filesystems import filesystem_of
 from georeader._storage.log_redaction import redacted_logs
 from georeader._storage.obstores import explain, make_store
 from georeader._storage.redaction import Redactor, secrets_of_url
-from georeader._storage.remote_errors import Failures
+from georeader._storage.remote_errors import RemoteErrors
 from georeader._storage.retry import retrying
 from georeader._storage.urls import Address
 from georeader.errors import ReadError
@@ -45,7 +45,7 @@ def urls_like(address: Address) -> list[str]:
     if address.store in ("s3", "gs", "az"):
         return _in_store(address)
     filesystem, pattern = filesystem_of(address)
-    failures = Failures(address.name, Redactor(secrets_of_url(address.url)), explain_filesystem)
+    failures = RemoteErrors(address.name, Redactor(secrets_of_url(address.url)), explain_filesystem)
     found = _listed(lambda: list(filesystem.glob(pattern)), failures)
     return sorted(filesystem.unstrip_protocol(str(name)) for name in found)
 
@@ -54,7 +54,7 @@ def _in_store(address: Address) -> list[str]:
     obstore: Any = import_extra("obstore", extra="cloud", purpose=f"listing {address.name!r}")
     from fsspec.utils import glob_translate
 
-    failures = Failures(address.name, Redactor(secrets_of_url(address.url)), explain)
+    failures = RemoteErrors(address.name, Redactor(secrets_of_url(address.url)), explain)
     folder = _MAGIC.split(address.key, maxsplit=1)[0].rpartition("/")[0]
 
     def keys() -> list[str]:
@@ -66,7 +66,7 @@ def _in_store(address: Address) -> list[str]:
     return sorted(start + key for key in _listed(keys, failures) if is_like(key))
 
 
-def _listed(run: Callable[[], list[str]], failures: Failures) -> list[str]:
+def _listed(run: Callable[[], list[str]], failures: RemoteErrors) -> list[str]:
     try:
         with redacted_logs(failures.redactor):
             return retrying(run, lambda error: failures.explain(error).verdict)

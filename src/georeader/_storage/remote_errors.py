@@ -143,7 +143,7 @@ def failure_of_network(error: BaseException) -> Failure | None:
     return None
 
 
-class Failures:
+class RemoteErrors:
     """Runs requests about one object, and converts what they raise to the project's errors."""
 
     def __init__(self, name: str, redactor: Redactor, explain: Callable[[Exception], Failure]) -> None:
@@ -158,7 +158,7 @@ class Failures:
         self.redactor = redactor
         self.explain = explain
 
-    def tried(
+    def call(
         self, run: Callable[[], Result], doing: str = "it can't be written", *, attempts: int | None = None
     ) -> Result:
         """Run a request; transient errors are retried.

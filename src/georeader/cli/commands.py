@@ -149,13 +149,13 @@ def preview(
 ) -> None:
     """Draw PATH as a PNG, from the smallest overview that fits."""
     from georeader._export.sinks.source_path import check_source_stays
-    from georeader._storage.destination import Where
+    from georeader._storage.destination import Destination
     from georeader.cli.saving import save_bytes
     from georeader.cli.targets import check_picture
     from georeader.preview import preview as draw
 
     printing.refuse_a_mixture(output)
     check_picture(path, output)
-    check_source_stays(path, Where(output))
+    check_source_stays(path, Destination(output))
     wanted = [int(band) if band.isdecimal() else band for band in bands]
     save_bytes(draw(path, max_side_px=max_side_px, bands=wanted or None, percentiles=percentiles), output)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from georeader._storage.destination import PathInNewFolder, Where
+from georeader._storage.destination import Destination, PathInNewFolder
 from georeader._storage.redaction import redact_url
 from georeader.cli import printing
 from georeader.cli.targets import STANDARD_OUTPUT, Found
@@ -141,7 +141,7 @@ def save_bytes(content: bytes, destination: str) -> None:
     from georeader._export.sinks.opening import open_sink
 
     with opened(destination) as target:
-        sink = open_sink(Where(target))
+        sink = open_sink(Destination(target))
         with sink:
             sink.expect(0, len(content))
             sink.write_at(0, content)

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 from georeader._storage.http_client import basic_authorization, connected, merged, requoted
 from georeader._storage.range_file import BLOCK_BYTES, RangedObject
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
-from georeader._storage.remote_errors import Failure, Failures, failure_of_answer, failure_of_network
+from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING, retrying
 
 #: Redirects are followed so often.
@@ -48,7 +48,7 @@ def open_ranges(url: str) -> RangedObject:
     Raises:
         ReadError: The server refuses, can't be reached, or serves no ranges.
     """
-    failures = Failures(redact_url(url), Redactor(secrets_of_url(url)), _explain)
+    failures = RemoteErrors(redact_url(url), Redactor(secrets_of_url(url)), _explain)
     first = _fetch(url, failures, 0, BLOCK_BYTES)
 
     def fetch(start: int, stop: int) -> bytes:
@@ -59,7 +59,7 @@ def open_ranges(url: str) -> RangedObject:
     return RangedObject(first.whole_bytes, fetch)
 
 
-def _fetch(url: str, failures: Failures, start: int, stop: int) -> _Part:
+def _fetch(url: str, failures: RemoteErrors, start: int, stop: int) -> _Part:
     try:
         return retrying(lambda: _get(url, start, stop), lambda error: _explain(error).verdict)
     except (OSError, http.client.HTTPException, _RefusedError) as error:

@@ -22,7 +22,7 @@ from geotoolz.catalog.process_row import Job, work_on
 from geotoolz.catalog.progress import telling
 from geotoolz.catalog.result import Outcome, RowResult
 from geotoolz.catalog.rows import read_rows
-from geotoolz.catalog.worker_pool import Crew
+from geotoolz.catalog.worker_pool import WorkerPool
 from geotoolz.catalog.workers import ProcessWorker, ThreadWorker, check_interpreter
 from geotoolz.operator import Operator
 from geotoolz.run_context import Run
@@ -177,7 +177,7 @@ class CatalogPipeline:
             return
         threads_per_save = 1 if workers > 1 else None
         open_worker = partial(self._worker, job, threads_per_save)
-        with Crew(todo, workers, open_worker, ends_with_error=self.on_row_error == RAISE) as crew:
+        with WorkerPool(todo, workers, open_worker, ends_with_error=self.on_row_error == RAISE) as crew:
             yield from crew.outcomes()
 
     def _here(self, plans: Sequence[RowPlan], job: Job) -> _Outcomes:
@@ -187,7 +187,7 @@ class CatalogPipeline:
             if outcome.error is not None and self.on_row_error == RAISE:
                 return
 
-    def _worker(self, job: Job, threads_per_save: int | None, crew: Crew) -> ThreadWorker | ProcessWorker:
+    def _worker(self, job: Job, threads_per_save: int | None, crew: WorkerPool) -> ThreadWorker | ProcessWorker:
         if self.executor == "process":
             return ProcessWorker(job, threads_per_save, lambda: crew.is_stopped)
         return ThreadWorker(job, Run(lambda: crew.is_stopped, threads_per_save))

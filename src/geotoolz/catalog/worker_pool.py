@@ -31,7 +31,7 @@ class Worker(AbstractContextManager["Worker"], Protocol):
         ...
 
 
-class Crew(AbstractContextManager["Crew"]):
+class WorkerPool(AbstractContextManager["WorkerPool"]):
     """Threads, each with a worker of its own, that take rows in order as they come free.
 
     Where the system allows for fewer threads there are fewer; without any, rows are worked on in the caller's thread.
@@ -41,7 +41,12 @@ class Crew(AbstractContextManager["Crew"]):
     """
 
     def __init__(
-        self, plans: Iterable[RowPlan], workers: int, open_worker: Callable[[Crew], Worker], *, ends_with_error: bool
+        self,
+        plans: Iterable[RowPlan],
+        workers: int,
+        open_worker: Callable[[WorkerPool], Worker],
+        *,
+        ends_with_error: bool,
     ) -> None:
         """Say who works on what; nothing begins yet.
 
@@ -94,7 +99,7 @@ class Crew(AbstractContextManager["Crew"]):
             except Empty:
                 continue
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         for number, thread in enumerate(self._threads):
             try:
                 thread.start()

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
-from georeader._export.engine.offsets import Placement
-from georeader._export.engine.tile_buffer import TileStore
+from georeader._export.engine.offsets import OffsetAllocator
+from georeader._export.engine.tile_buffer import TileBuffer
 from georeader._export.plan.file_plan import StreamPlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.ifds import make_directories
@@ -76,7 +76,7 @@ class Written:
     statistics: tuple[BandSummary, ...] | None = None
 
 
-class Assembly:
+class CogAssembler:
     """Writes the tiles of a file in its order, then the header.
 
     `lay_out` comes before the first tile; to a file that is sent in parts, the full resolution may be written before.
@@ -96,7 +96,7 @@ class Assembly:
         self._has_parts = file.traits.out_of_order_parts
         self._layouts: list[HeaderLayout] = []
         self._header_bytes = 0
-        self._placement = Placement(
+        self._placement = OffsetAllocator(
             plan.tile_counts, head_start_bytes=0, base_start_bytes=TAIL_ORIGIN_BYTES, is_framed=plan.spec.has_cog_layout
         )
         self._base_position = 0
@@ -122,7 +122,7 @@ class Assembly:
         if self._has_parts:
             self._placement.head_end_bytes = self._header_bytes
         else:
-            self._placement = Placement(
+            self._placement = OffsetAllocator(
                 plan.tile_counts,
                 head_start_bytes=self._header_bytes,
                 base_start_bytes=self._header_bytes + overview_bytes,
@@ -142,7 +142,7 @@ class Assembly:
         if pieces:
             self._file.write_at(start_bytes, *pieces)
 
-    def write_overviews(self, store: TileStore) -> None:
+    def write_overviews(self, store: TileBuffer) -> None:
         """Write the overviews, the smallest first; each tile is let go once it is written.
 
         Raises:
@@ -151,7 +151,7 @@ class Assembly:
         for level in reversed(self.plan.levels[1:]):
             self._write_level(level, store, 0)
 
-    def write_base(self, store: TileStore) -> None:
+    def write_base(self, store: TileBuffer) -> None:
         """Write the tiles of the full resolution that are there, up to the first that is not.
 
         Raises:
@@ -189,7 +189,7 @@ class Assembly:
             for factor, level, tally in zip(factors, self.plan.levels, tallies, strict=True)
         )
 
-    def _write_level(self, level: Level, store: TileStore, position: int) -> int:
+    def _write_level(self, level: Level, store: TileBuffer, position: int) -> int:
         """Write what is there of a level from a position on; give the position of what is missing."""
         plane_tiles = level.tiles_down * level.tiles_across
         stop = self.plan.positions(level)

@@ -1,4 +1,4 @@
-"""Work on cells of a level: encode, measure, reduce. Pure."""
+"""Work on blocks of a level: encode, measure, reduce. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ TileStatistics = tuple[tuple[int, int], tuple[BandStatistics, ...]]
 
 
 @dataclass(frozen=True)
-class CellPlan:
-    """What is to be done with the cells of one level.
+class BlockPlan:
+    """What is to be done with the blocks of one level.
 
     Attributes:
         plan: The file.
@@ -56,10 +56,10 @@ class CellPlan:
         return following if following < len(self.plan.levels) else None
 
     def needed(self, region: Region) -> Region:
-        """Give the pixels that a cell's work looks at, margins included.
+        """Give the pixels that a block's work looks at, margins included.
 
         Args:
-            region: Of the cell.
+            region: Of the block.
         """
         last = min(self.first + self.step, len(self.plan.levels) - 1)
         factor = 2 ** (last - self.first)
@@ -70,8 +70,8 @@ class CellPlan:
 
 
 @dataclass(frozen=True)
-class CellResult:
-    """What one cell gave.
+class BlockResult:
+    """What one block gave.
 
     Attributes:
         bands: Of the file, that these are.
@@ -86,42 +86,42 @@ class CellResult:
     statistics: tuple[TileStatistics, ...] = ()
 
 
-def work_cell(cell: CellPlan, read: ReadRegion, region: Region) -> CellResult:
-    """Make the tiles of a cell and of the next level, and the pixels of the level after.
+def process_block(block: BlockPlan, read: ReadRegion, region: Region) -> BlockResult:
+    """Make the tiles of a block and of the next level, and the pixels of the level after.
 
     Args:
-        cell: What to do.
-        read: Gives pixels of the cell's level, as far as `CellPlan.needed` says.
-        region: Of the cell; begins and ends where tiles do.
+        block: What to do.
+        read: Gives pixels of the block's level, as far as `BlockPlan.needed` says.
+        region: Of the block; begins and ends where tiles do.
     """
-    plan = cell.plan
-    levels = plan.levels[cell.first : cell.first + cell.step + 1]
+    plan = block.plan
+    levels = plan.levels[block.first : block.first + block.step + 1]
     statistics: tuple[TileStatistics, ...] = ()
     tiles: list[tuple[TileKey, EncodedTiles]] = []
-    if cell.measures or cell.encodes_first:
+    if block.measures or block.encodes_first:
         pixels, mask = read(region)
-        if cell.measures:
-            statistics = tuple(_measure(plan.levels[0], region, pixels, mask, cell.reduction))
-        if cell.encodes_first:
-            tiles += encode_block(levels[0], plan.encoders[cell.first], cell.bands, region, pixels, mask)
+        if block.measures:
+            statistics = tuple(_measure(plan.levels[0], region, pixels, mask, block.reduction))
+        if block.encodes_first:
+            tiles += encode_block(levels[0], plan.encoders[block.first], block.bands, region, pixels, mask)
     passed = None
-    for level, block in zip(levels[1:], _reduced(cell, levels, read, region), strict=False):
-        if level.number == cell.following:
-            passed = (level.number, *block)
+    for level, reduced in zip(levels[1:], _reduced(block, levels, read, region), strict=False):
+        if level.number == block.following:
+            passed = (level.number, *reduced)
         else:
-            tiles += encode_block(level, plan.encoders[level.number], cell.bands, *block)
-    return CellResult(cell.bands, tuple(tiles), passed, statistics)
+            tiles += encode_block(level, plan.encoders[level.number], block.bands, *reduced)
+    return BlockResult(block.bands, tuple(tiles), passed, statistics)
 
 
 def _reduced(
-    cell: CellPlan, levels: tuple[Level, ...], read: ReadRegion, region: Region
+    block: BlockPlan, levels: tuple[Level, ...], read: ReadRegion, region: Region
 ) -> list[tuple[Region, NDArray[Any], Mask]]:
     """Give region, pixels and mask of the next one or two levels."""
     if len(levels) == 1:
         return []
     factor = 2 ** (len(levels) - 1)
     smallest = Region(*(-(-edge // factor) for edge in region))
-    return reduce_twice(read, cell.reduction, tuple(level.shape for level in levels), smallest)
+    return reduce_twice(read, block.reduction, tuple(level.shape for level in levels), smallest)
 
 
 def encode_block(
@@ -179,7 +179,7 @@ def encode_one(encoder: TileEncoder, pixels: NDArray[Any] | None, mask: Mask, ke
 def _measure(
     level: Level, region: Region, pixels: NDArray[Any], mask: Mask, reduction: Reduction
 ) -> Iterator[TileStatistics]:
-    """Measure tile by tile, so that the digits do not depend on how large cells are."""
+    """Measure tile by tile, so that the digits do not depend on how large blocks are."""
     height_px, width_px = level.tile_height_px, level.tile_width_px
     for row in range(0, region.shape[0], height_px):
         for column in range(0, region.shape[1], width_px):

@@ -27,7 +27,7 @@ class TileTally:
     size_bytes: int
 
 
-class Placement:
+class OffsetAllocator:
     """Keeps the offset of every tile, and where the next one will lie: of the overviews, and of the full resolution.
 
     Where the full resolution begins may not be known while its tiles are placed: then they count from an origin of its

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import convert_pixels, replace_nan
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.sources.protocol import Source
@@ -17,7 +17,7 @@ from georeader.errors import DestinationError, FillValueWarning, GeoreaderError,
 
 
 @dataclass(frozen=True)
-class FilePixels:
+class OutputPixels:
     """A source's pixels, converted to the file's dtype and mask. Only requested windows are read.
 
     Attributes:
@@ -73,7 +73,7 @@ class FilePixels:
         if not self.nan_bands:
             return
         bands = ", ".join(map(str, sorted(self.nan_bands)))
-        warn_caller(
+        warn_at_caller(
             f"{self.source.name}: NaN pixels in band{'s' * (len(self.nan_bands) > 1)} {bands} beside "
             f"nodata={self.spec.missing_value}: GDAL counts them as valid. Pass nodata=numpy.nan, or "
             "profile_arg={'NAN_TO_NODATA': 'YES'} to write nodata in their place",

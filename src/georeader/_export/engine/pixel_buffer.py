@@ -1,4 +1,4 @@
-"""Pixels that wait, cell by cell: in memory, and beyond a limit in a spool on disk."""
+"""Pixels that wait, block by block: in memory, and beyond a limit in a spool on disk."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from georeader._resample.pyramid import Mask
 
 
 @dataclass
-class Held:
-    """Pixels of a cell.
+class BufferedBlock:
+    """Pixels of a block.
 
     Attributes:
         pixels: (band, row, column), contiguous.
         mask: (row, column), or None.
-        missing_px: Pixels of the cell that nobody has written yet.
+        missing_px: Pixels of the block that nobody has written yet.
     """
 
     pixels: NDArray[Any]
@@ -37,7 +37,7 @@ class Held:
 
 @dataclass(frozen=True)
 class _Spooled:
-    """Where a cell's bytes lie, and what they are."""
+    """Where a block's bytes lie, and what they are."""
 
     pixels_bytes: int
     mask_bytes: int | None
@@ -46,13 +46,13 @@ class _Spooled:
     missing_px: int
 
 
-class PixelStore:
-    """Cells by their keys; those that were touched least recently wait on disk.
+class PixelBuffer:
+    """Blocks by their keys; those that were touched least recently wait on disk.
 
     Example:
         >>> store = PixelStore(1000, lambda: None)
-        >>> store.put("cell", Held(np.ones((1, 2, 2)), None, 0))
-        >>> "cell" in store, store.held_bytes, store.pop("cell").pixels.sum()
+        >>> store.put("block", Held(np.ones((1, 2, 2)), None, 0))
+        >>> "block" in store, store.held_bytes, store.pop("block").pixels.sum()
         (True, 32, np.float64(4.0))
     """
 
@@ -60,31 +60,31 @@ class PixelStore:
         """Begin empty.
 
         Args:
-            limit_bytes: Cells may take so much memory; one of them is always held.
+            limit_bytes: Blocks may take so much memory; one of them is always held.
             open_spool: Opens the spool, when it is first needed; its owner closes it.
         """
         self.held_bytes = 0
         self._limit_bytes = limit_bytes
         self._places = SpoolPlaces(open_spool)
-        self._held: OrderedDict[Hashable, Held] = OrderedDict()
+        self._held: OrderedDict[Hashable, BufferedBlock] = OrderedDict()
         self._spooled: dict[Hashable, _Spooled] = {}
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._held or key in self._spooled
 
-    def put(self, key: Hashable, cell: Held) -> None:
-        """Take a cell that is not there yet.
+    def put(self, key: Hashable, block: BufferedBlock) -> None:
+        """Take a block that is not there yet.
 
         Raises:
             WriteError: The spool's disk is full.
         """
-        self._held[key] = cell
-        self.held_bytes += cell.size_bytes
+        self._held[key] = block
+        self.held_bytes += block.size_bytes
         while self.held_bytes > self._limit_bytes and len(self._held) > 1:
             self._spool_away(*self._held.popitem(last=False))
 
-    def get(self, key: Hashable) -> Held:
-        """Give a cell, which may be written to until the next call.
+    def get(self, key: Hashable) -> BufferedBlock:
+        """Give a block, which may be written to until the next call.
 
         Raises:
             WriteError: The spool's disk is full, or does not give it back.
@@ -95,46 +95,46 @@ class PixelStore:
             self.put(key, self._bring_back(key))
         return self._held[key]
 
-    def look(self, key: Hashable) -> Held:
-        """Give a cell to read from, which stays where it is.
+    def look(self, key: Hashable) -> BufferedBlock:
+        """Give a block to read from, which stays where it is.
 
         Raises:
             WriteError: The spool's disk does not give it back.
         """
         return self._held[key] if key in self._held else self._read(self._spooled[key])
 
-    def pop(self, key: Hashable) -> Held:
-        """Give a cell and forget it.
+    def pop(self, key: Hashable) -> BufferedBlock:
+        """Give a block and forget it.
 
         Raises:
             WriteError: The spool's disk does not give it back.
         """
         if key not in self._held:
             return self._bring_back(key)
-        cell = self._held.pop(key)
-        self.held_bytes -= cell.size_bytes
-        return cell
+        block = self._held.pop(key)
+        self.held_bytes -= block.size_bytes
+        return block
 
-    def _spool_away(self, key: Hashable, cell: Held) -> None:
-        mask = cell.mask
+    def _spool_away(self, key: Hashable, block: BufferedBlock) -> None:
+        mask = block.mask
         self._spooled[key] = _Spooled(
-            self._places.put(cell.pixels.reshape(-1).view(np.uint8).data),
+            self._places.put(block.pixels.reshape(-1).view(np.uint8).data),
             None if mask is None else self._places.put(mask.reshape(-1).view(np.uint8).data),
-            cell.pixels.shape,
-            cell.pixels.dtype,
-            cell.missing_px,
+            block.pixels.shape,
+            block.pixels.dtype,
+            block.missing_px,
         )
-        self.held_bytes -= cell.size_bytes
+        self.held_bytes -= block.size_bytes
 
-    def _bring_back(self, key: Hashable) -> Held:
+    def _bring_back(self, key: Hashable) -> BufferedBlock:
         place = self._spooled.pop(key)
-        cell = self._read(place)
-        self._places.give_back(place.pixels_bytes, cell.pixels.nbytes)
-        if place.mask_bytes is not None and cell.mask is not None:
-            self._places.give_back(place.mask_bytes, cell.mask.nbytes)
-        return cell
+        block = self._read(place)
+        self._places.give_back(place.pixels_bytes, block.pixels.nbytes)
+        if place.mask_bytes is not None and block.mask is not None:
+            self._places.give_back(place.mask_bytes, block.mask.nbytes)
+        return block
 
-    def _read(self, place: _Spooled) -> Held:
+    def _read(self, place: _Spooled) -> BufferedBlock:
         count = math.prod(place.shape)
         pixels = np.frombuffer(
             bytearray(self._places.get(place.pixels_bytes, count * place.dtype.itemsize)), place.dtype
@@ -143,4 +143,4 @@ class PixelStore:
         if place.mask_bytes is not None:
             size_px = math.prod(place.shape[1:])
             mask = np.frombuffer(bytearray(self._places.get(place.mask_bytes, size_px)), bool).reshape(place.shape[1:])
-        return Held(pixels.reshape(place.shape), mask, place.missing_px)
+        return BufferedBlock(pixels.reshape(place.shape), mask, place.missing_px)

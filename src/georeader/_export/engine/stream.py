@@ -1,6 +1,6 @@
 """The project's own writer: one pass over the pixels, each tile made once and put where it belongs.
 
-The order of work (`work_plan`) depends on the source. Pixels in memory: the pyramid is made first, cell by cell, and
+The order of work (`work_plan`) depends on the source. Pixels in memory: the pyramid is made first, block by block, and
 its encoded tiles are kept until all sizes are known; then they are written, smallest overview first, and the full
 resolution is encoded and written behind them as it comes. A source that streams: all levels are made at once, and the
 encoded full resolution waits in a spool until the overviews are written; or where the file is sent in parts, goes off
@@ -17,13 +17,13 @@ import numpy as np
 
 from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
-from georeader._export.engine.assembler import Assembly, RandomAccessFile, Written
-from georeader._export.engine.block_tasks import CellResult, encode_one, work_cell
-from georeader._export.engine.output_pixels import FilePixels
-from georeader._export.engine.pixel_buffer import PixelStore
-from georeader._export.engine.pyramid_builder import Cascade
+from georeader._export.engine.assembler import CogAssembler, RandomAccessFile, Written
+from georeader._export.engine.block_tasks import BlockResult, encode_one, process_block
+from georeader._export.engine.output_pixels import OutputPixels
+from georeader._export.engine.pixel_buffer import PixelBuffer
+from georeader._export.engine.pyramid_builder import PyramidBuilder
 from georeader._export.engine.statistics_fold import StatisticsFold
-from georeader._export.engine.tile_buffer import TileStore
+from georeader._export.engine.tile_buffer import TileBuffer
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.plan.file_plan import StreamPlan
@@ -87,8 +87,8 @@ class _Run:
     ) -> None:
         self.reader, self.plan, self.work = reader, plan, reader.work
         self.file, self.workers, self.progress = file, workers, progress
-        self.pixel_store = PixelStore(self.work.held_pixels_bytes, file.open_spool)
-        self.tile_store = TileStore(
+        self.pixel_store = PixelBuffer(self.work.held_pixels_bytes, file.open_spool)
+        self.tile_store = TileBuffer(
             [plan.positions(level) for level in plan.levels],
             plan.parts,
             limit_bytes=self.work.held_tiles_bytes,
@@ -107,11 +107,11 @@ class _Run:
         groups = self.work.band_groups if self.plan.reads_twice else ()
         for bands in groups:
             cascade, in_flight = self._cascade(bands, encodes_base=False)
-            for task in self._cell_tasks(cascade):
+            for task in self._block_tasks(cascade):
                 self._begin(task, cascade, in_flight)
             if bands == groups[-1]:
                 self._describe()
-                base = self._base()  # before the pyramid's last few cells leave threads idle
+                base = self._base()  # before the pyramid's last few blocks leave threads idle
             self._drain(cascade, in_flight)
         base = self._base() if base is None else base
         assembly = self._assembly()
@@ -136,7 +136,7 @@ class _Run:
     def send_base(self) -> Written:
         """All levels at once, the full resolution off to its parts as it comes; then the overviews."""
         self._describe()
-        assembly = Assembly(self.plan, self.file, self.workers)
+        assembly = CogAssembler(self.plan, self.file, self.workers)
         write = partial(assembly.write_base, self.tile_store)
         for bands in self.work.band_groups:
             self._stream(bands, write)
@@ -168,21 +168,21 @@ class _Run:
         self._drain(cascade, in_flight)
         then()
 
-    def _cascade(self, bands: range, *, encodes_base: bool) -> tuple[Cascade, InFlight[CellResult]]:
-        cascade = Cascade(self.plan, self.work, bands, self.pixel_store, encodes_base=encodes_base)
+    def _cascade(self, bands: range, *, encodes_base: bool) -> tuple[PyramidBuilder, InFlight[BlockResult]]:
+        cascade = PyramidBuilder(self.plan, self.work, bands, self.pixel_store, encodes_base=encodes_base)
         return cascade, InFlight(self.workers, self.work.in_flight_bytes)
 
-    def _begin(self, task: Task[CellResult], cascade: Cascade, in_flight: InFlight[CellResult]) -> None:
+    def _begin(self, task: Task[BlockResult], cascade: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
         in_flight.add(task)
         while in_flight.is_full:
             self._take(cascade, in_flight)
 
-    def _drain(self, cascade: Cascade, in_flight: InFlight[CellResult]) -> None:
+    def _drain(self, cascade: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
         while in_flight:
             self._take(cascade, in_flight)
 
-    def _take(self, cascade: Cascade, in_flight: InFlight[CellResult]) -> None:
-        """Take what one cell gave, and begin what it makes possible."""
+    def _take(self, cascade: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
+        """Take what one block gave, and begin what it makes possible."""
         result = in_flight.take()
         for (level, plane, row, column), tile in result.tiles:
             shape = self.plan.levels[level]
@@ -198,32 +198,34 @@ class _Run:
             for task in cascade.accept(level, result.bands, region, pixels, mask):
                 in_flight.add(task)
 
-    def _cell_tasks(self, cascade: Cascade) -> Iterator[Task[CellResult]]:
+    def _block_tasks(self, cascade: PyramidBuilder) -> Iterator[Task[BlockResult]]:
         """Give the work at the full resolution of pixels in memory, which need not be passed on."""
         for bands in cascade.band_groups:
-            cell_plan, grid = cascade.base(bands)
+            block_plan, grid = cascade.base(bands)
             read = partial(self.reader.pixels.read, bands=bands)
             pixel_bytes = len(bands) * self.plan.spec.dtype.itemsize
-            for cell in grid.touched(grid.whole):
-                region = grid.region(cell)
-                yield Task(partial(work_cell, cell_plan, read, region), region.shape[0] * region.shape[1] * pixel_bytes)
+            for block in grid.touched(grid.whole):
+                region = grid.region(block)
+                yield Task(
+                    partial(process_block, block_plan, read, region), region.shape[0] * region.shape[1] * pixel_bytes
+                )
 
     def _base(self) -> Iterator[tuple[int, list[EncodedTiles]]]:
         return self.workers.ordered(_base_tasks(self.plan, self.reader.pixels))
 
-    def _assembly(self) -> Assembly:
-        assembly = Assembly(self.plan, self.file, self.workers)
+    def _assembly(self) -> CogAssembler:
+        assembly = CogAssembler(self.plan, self.file, self.workers)
         self._lay_out(assembly)
         return assembly
 
-    def _lay_out(self, assembly: Assembly) -> None:
+    def _lay_out(self, assembly: CogAssembler) -> None:
         described = self._described
         if described is None or self.plan.with_statistics:
             described = descriptive_tags(self.plan.spec, self._joined())
         overview_bytes = sum(self.tile_store.size_bytes(level.number) for level in self.plan.levels[1:])
         assembly.lay_out(described, overview_bytes)
 
-    def _finish(self, assembly: Assembly) -> Written:
+    def _finish(self, assembly: CogAssembler) -> Written:
         statistics = tuple(band.summary for band in self._joined()) if self.plan.with_statistics else None
         return assembly.finish(self._largest_errors(), statistics)
 
@@ -240,7 +242,7 @@ class _Run:
         return tuple(self.errors.tolist()) if self.plan.verify else ()
 
 
-def _base_tasks(plan: StreamPlan, pixels: FilePixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
+def _base_tasks(plan: StreamPlan, pixels: OutputPixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
     """Cut the full resolution into runs of neighbouring tiles, in the order of the file."""
     level = plan.levels[0]
     run_tiles = plan.tiles_per_run(RUN_BYTES)
@@ -253,7 +255,7 @@ def _base_tasks(plan: StreamPlan, pixels: FilePixels) -> Iterator[Task[tuple[int
 
 
 def _encode_run(
-    plan: StreamPlan, pixels: FilePixels, plane: int, row: int, columns: Iterable[int]
+    plan: StreamPlan, pixels: OutputPixels, plane: int, row: int, columns: Iterable[int]
 ) -> tuple[int, list[EncodedTiles]]:
     """Encode neighbouring tiles of the full resolution; give their plane with them."""
     level, encoder = plan.levels[0], plan.encoders[0]

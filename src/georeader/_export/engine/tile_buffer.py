@@ -21,7 +21,7 @@ ENTRY_BYTES = 250
 _LOOK_AHEAD = 256
 
 
-class TileStore:
+class TileBuffer:
     """Keeps the tiles of each level by their position in the file's order until they are taken, each once.
 
     Memory, beyond the limit: 8 bytes for each tile of the file, and 4 for the size of each tile and mask.

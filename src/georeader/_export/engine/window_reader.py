@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.threads import Task, Workers
-from georeader._export.engine.output_pixels import FilePixels
-from georeader._export.engine.pixel_buffer import Held, PixelStore
+from georeader._export.engine.output_pixels import OutputPixels
+from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
 from georeader._export.plan.block_grid import common
 from georeader._export.plan.order_of_work import Work
 from georeader._export.plan.window_edges import grouped_edges
@@ -35,7 +35,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         work: The windows, and how far to read ahead.
     """
 
-    def __init__(self, pixels: FilePixels, work: Work, kept: PixelStore | None = None) -> None:
+    def __init__(self, pixels: OutputPixels, work: Work, kept: PixelBuffer | None = None) -> None:
         """Keep what is to be read; nothing is read yet.
 
         Args:
@@ -100,7 +100,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         run = partial(self.pixels.read, window, group)
         read = self._threads.submit(run).result() if self._threads.threads else run()
         if self._kept is not None:
-            self._kept.put(key, Held(*read, missing_px=0))
+            self._kept.put(key, BufferedBlock(*read, missing_px=0))
         return read
 
     def _regions(self) -> Iterator[Region]:
@@ -121,7 +121,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         held = self._take(bands, region)
         return region, *(self.pixels.read(region, bands) if held is None else (held.pixels, held.mask))
 
-    def _take(self, bands: range, region: Region) -> Held | None:
+    def _take(self, bands: range, region: Region) -> BufferedBlock | None:
         """Return a window that was kept, and forget it; None if it was not."""
         if self._kept is None:
             return None

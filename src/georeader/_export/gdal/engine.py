@@ -30,7 +30,7 @@ from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader._core.threads import startable_threads, thread_count
 from georeader._export.gdal.level_sizes import level_receipts
@@ -119,7 +119,7 @@ def _warn_of_metadata(spec: ExportSpec) -> None:
     lost = [domain for of_one in namespaces for domain, _ in of_one if domain != "COLOR_PROFILE"]
     lost += ["raster attribute tables"] * any(spec.metadata.attribute_tables)
     if lost:
-        warn_caller(
+        warn_at_caller(
             f"engine='gdal' leaves out {', '.join(dict.fromkeys(lost))}; engine='stream' writes them", MetadataWarning
         )
 
@@ -216,7 +216,7 @@ def _check_crs(path: Path, crs: CRS) -> None:
     check_crs(found, crs)
 
 
-def look_at(path: Path, spec: ExportSpec) -> Finished:
+def read_summary(path: Path, spec: ExportSpec) -> Finished:
     """Read what a receipt tells of a finished file; each byte of it once.
 
     Args:

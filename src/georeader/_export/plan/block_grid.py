@@ -1,4 +1,4 @@
-"""Cells: the pieces into which a level is cut for the work, as numbers alone."""
+"""Blocks: the pieces into which a level is cut for the work, as numbers alone."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from georeader._resample.pyramid import Region
 
-#: (row, column) of a cell in its grid.
-Cell = tuple[int, int]
+#: (row, column) of a block in its grid.
+BlockIndex = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class CellGrid:
-    """Cells that cover a level, side by side from its first pixel; the last of a row or column may be smaller.
+class BlockGrid:
+    """Blocks that cover a level, side by side from its first pixel; the last of a row or column may be smaller.
 
     Attributes:
         height_px: Rows of the level.
         width_px: Columns of the level.
-        cell_height_px: Rows of a cell.
-        cell_width_px: Columns of a cell.
+        cell_height_px: Rows of a block.
+        cell_width_px: Columns of a block.
 
     Example:
         >>> grid = CellGrid(700, 500, 512, 256)
@@ -29,37 +29,37 @@ class CellGrid:
 
     height_px: int
     width_px: int
-    cell_height_px: int
-    cell_width_px: int
+    block_height_px: int
+    block_width_px: int
 
     @property
     def whole(self) -> Region:
         """The level itself."""
         return Region(0, self.height_px, 0, self.width_px)
 
-    def region(self, cell: Cell) -> Region:
-        """Give the pixels of a cell."""
-        row, column = cell
-        top, left = row * self.cell_height_px, column * self.cell_width_px
+    def region(self, block: BlockIndex) -> Region:
+        """Give the pixels of a block."""
+        row, column = block
+        top, left = row * self.block_height_px, column * self.block_width_px
         return Region(
             top,
-            min(top + self.cell_height_px, self.height_px),
+            min(top + self.block_height_px, self.height_px),
             left,
-            min(left + self.cell_width_px, self.width_px),
+            min(left + self.block_width_px, self.width_px),
         )
 
-    def touched(self, region: Region) -> Iterator[Cell]:
-        """Give the cells that have pixels of a region, row by row."""
-        for row in range(region.row_start // self.cell_height_px, -(-region.row_stop // self.cell_height_px)):
+    def touched(self, region: Region) -> Iterator[BlockIndex]:
+        """Give the blocks that have pixels of a region, row by row."""
+        for row in range(region.row_start // self.block_height_px, -(-region.row_stop // self.block_height_px)):
             for column in range(
-                region.column_start // self.cell_width_px, -(-region.column_stop // self.cell_width_px)
+                region.column_start // self.block_width_px, -(-region.column_stop // self.block_width_px)
             ):
                 yield row, column
 
-    def neighbours(self, cell: Cell) -> Iterator[Cell]:
-        """Give a cell and the up to eight around it."""
-        row, column = cell
-        rows, columns = -(-self.height_px // self.cell_height_px), -(-self.width_px // self.cell_width_px)
+    def neighbours(self, block: BlockIndex) -> Iterator[BlockIndex]:
+        """Give a block and the up to eight around it."""
+        row, column = block
+        rows, columns = -(-self.height_px // self.block_height_px), -(-self.width_px // self.block_width_px)
         for other_row in range(max(0, row - 1), min(rows, row + 2)):
             for other_column in range(max(0, column - 1), min(columns, column + 2)):
                 yield other_row, other_column

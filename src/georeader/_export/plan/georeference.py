@@ -7,7 +7,7 @@ from dataclasses import replace
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._export.plan.metadata import Metadata
 from georeader.errors import GeoreferenceError, MetadataWarning
 from georeader.window_utils import compare_crs, counts_pixels
@@ -18,7 +18,7 @@ _IDENTITY = Affine.identity()
 MOST_CONTROL_POINTS = 65535 // 6
 
 
-def settle_place(metadata: Metadata, crs: CRS | None, transform: Affine) -> tuple[Metadata, CRS | None, Affine]:
+def choose_georeference(metadata: Metadata, crs: CRS | None, transform: Affine) -> tuple[Metadata, CRS | None, Affine]:
     """Choose between transform, ground control points and rational polynomials where a GeoTIFF cannot hold them all.
 
     A GeoTIFF has either a transform and its CRS, or ground control points and theirs (OGC 19-008r4, ModelTiepointTag).
@@ -42,13 +42,13 @@ def settle_place(metadata: Metadata, crs: CRS | None, transform: Affine) -> tupl
         only_polynomials = metadata.rpcs is not None and crs is None and is_unplaced
         return metadata, crs, _IDENTITY if only_polynomials else transform
     if not is_unplaced:
-        warn_caller(
+        warn_at_caller(
             f"the {len(gcps.points)} ground control points are left out: a GeoTIFF has them or a transform",
             MetadataWarning,
         )
         return replace(metadata, gcps=None), crs, transform
     if len(gcps.points) > MOST_CONTROL_POINTS:
-        warn_caller(
+        warn_at_caller(
             f"the {len(gcps.points)} ground control points are left out: a GeoTIFF has at most {MOST_CONTROL_POINTS}",
             MetadataWarning,
         )

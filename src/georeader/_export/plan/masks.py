@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._export.plan.metadata import pick_bands
 from georeader.errors import MetadataWarning, OptionError
 
@@ -29,7 +29,7 @@ def with_mask(spec: ExportSpec) -> ExportSpec:
     if not is_blurred or spec.nodata is None or spec.alpha_band is not None:
         return spec
     if spec.mask is not None:
-        warn_caller(
+        warn_at_caller(
             f"nodata={spec.nodata} is left out: the raster has a mask already, and {spec.encoding.codec.lower()} "
             "would blur the value",
             MetadataWarning,

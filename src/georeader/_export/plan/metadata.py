@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
 from georeader._core.band_attrs import PER_BAND_KEYS, keeps_colour_model
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.recorded_resampling import RECORDING_TAGS
 from georeader._export.plan.photometric import nbits_of_attrs, photometric_of_attrs, resolve_colours
 from georeader.errors import MetadataError, MetadataWarning
@@ -121,7 +121,7 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
             found[key] = _per_band(attrs[key], count, read, f"attrs[{key!r}]")
     if lost:
         names = ", ".join(dict.fromkeys(lost))
-        warn_caller(f"tags of the source that a GeoTIFF can't keep are left out: {names}", MetadataWarning)
+        warn_at_caller(f"tags of the source that a GeoTIFF can't keep are left out: {names}", MetadataWarning)
     return Metadata(**found, gcps=_control_points(attrs.get("gcps")), rpcs=_rational_polynomials(attrs.get("rpcs")))
 
 
@@ -175,14 +175,14 @@ def resolve_metadata(
         kept = {key: value for key, value in source.tags if key.lower() not in names}
         changes["tags"] = tuple((kept | own).items())
     if source.colormap is not None and (count != 1 or dtype.name not in ("uint8", "uint16")):
-        warn_caller(
+        warn_at_caller(
             "the colour table is left out: a TIFF has one for a single band of uint8 or uint16, "
             f"not for {count} of {dtype}",
             MetadataWarning,
         )
         changes["colormap"] = None
     elif source.colormap is None and "palette" in source.colorinterp:
-        warn_caller(
+        warn_at_caller(
             "colour tables are left out: a TIFF has one for a single band, and this raster several bands",
             MetadataWarning,
         )
@@ -313,7 +313,7 @@ def _attribute_table(table: Any, where: str) -> str | None:
         raise MetadataError(f"{where} is not GDAL's XML of a raster attribute table (<GDALRasterAttributeTable>)")
     kept, lost = _NOT_IN_XML.subn("", table.strip())
     if lost:
-        warn_caller(f"{where}: {lost} characters that XML 1.0 does not have are left out", MetadataWarning)
+        warn_at_caller(f"{where}: {lost} characters that XML 1.0 does not have are left out", MetadataWarning)
     return kept
 
 

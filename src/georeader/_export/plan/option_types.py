@@ -20,25 +20,25 @@ _BOOLEANS = {"YES": True, "TRUE": True, "ON": True, "1": True, "NO": False, "FAL
 
 
 @dataclass(frozen=True)
-class Value:
+class OptionType:
     """How an option's value is understood.
 
     Attributes:
-        parse: Gives the canonical value; raises ValueError or TypeError for what makes no sense.
+        convert: Returns the canonical value; raises ValueError or TypeError for what makes no sense.
         allowed: What to say is allowed.
     """
 
-    parse: Callable[[Any], Any]
+    convert: Callable[[Any], Any]
     allowed: str
 
-    def of(self, where: str, given: Any) -> Any:
+    def parse(self, where: str, given: Any) -> Any:
         """Parse ``given``.
 
         Raises:
             OptionError: It makes no sense; the message says where it stands and what is allowed.
         """
         try:
-            return self.parse(given)
+            return self.convert(given)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise OptionError(f"{where}={given!r} makes no sense; allowed: {self.allowed}") from error
 
@@ -56,16 +56,16 @@ def word(given: Any) -> str:
     return str(given).strip().upper()
 
 
-def choice(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> Value:
+def choice(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> OptionType:
     """One of ``names``, in any case; ``aliases`` are other spellings of them."""
     known = {name: name for name in names} | dict(aliases or {})
-    return Value(lambda given: known[word(given)], ", ".join(known))
+    return OptionType(lambda given: known[word(given)], ", ".join(known))
 
 
-def whole_number(low: int, high: int | None = None) -> Value:
+def whole_number(low: int, high: int | None = None) -> OptionType:
     """An integer in ``low`` to ``high``, as a number or as text."""
 
-    def parse(given: Any) -> int:
+    def convert(given: Any) -> int:
         if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, numbers.Integral)):
             raise TypeError(f"{given!r} is no integer")
         number = int(given)
@@ -73,13 +73,13 @@ def whole_number(low: int, high: int | None = None) -> Value:
             raise ValueError(f"{number} is out of range")
         return number
 
-    return Value(parse, f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}")
+    return OptionType(convert, f"an integer of at least {low}" if high is None else f"an integer from {low} to {high}")
 
 
-def real_number(low: float, *, above: bool = False, high: float = math.inf) -> Value:
+def real_number(low: float, *, above: bool = False, high: float = math.inf) -> OptionType:
     """A finite number of at least ``low`` (or ``above`` it) and at most ``high``."""
 
-    def parse(given: Any) -> float:
+    def convert(given: Any) -> float:
         if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, numbers.Real)):
             raise TypeError(f"{given!r} is no number")
         number = float(given)
@@ -88,65 +88,65 @@ def real_number(low: float, *, above: bool = False, high: float = math.inf) -> V
         return number
 
     limit = "" if high == math.inf else f" and at most {high:g}"
-    return Value(parse, f"a number {'above' if above else 'of at least'} {low:g}{limit}")
+    return OptionType(convert, f"a number {'above' if above else 'of at least'} {low:g}{limit}")
 
 
-def one_or_each(single: Value) -> Value:
+def one_or_each(single: OptionType) -> OptionType:
     """One value for all bands, or a sequence with one per band; gives the value, or a tuple."""
 
-    def parse(given: Any) -> Any:
+    def convert(given: Any) -> Any:
         if isinstance(given, (list, tuple)):
             if not given:
                 raise ValueError("the list is empty")
-            return tuple(single.parse(part) for part in given)
-        return single.parse(given)
+            return tuple(single.convert(part) for part in given)
+        return single.convert(given)
 
-    return Value(parse, f"{single.allowed}; or a list with one of them per band")
+    return OptionType(convert, f"{single.allowed}; or a list with one of them per band")
 
 
-def numbers_joined(count: int) -> Value:
+def numbers_joined(count: int) -> OptionType:
     """``count`` numbers, as a sequence or as text with commas; gives text."""
 
-    def parse(given: Any) -> str:
+    def convert(given: Any) -> str:
         parts = given.split(",") if isinstance(given, str) else given
         if not isinstance(parts, Sequence) or len(parts) != count:
             raise ValueError(f"{count} numbers are needed")
         return ",".join(f"{float(part):.17g}" for part in parts)
 
-    return Value(parse, f"{count} numbers, as a sequence or separated by commas")
+    return OptionType(convert, f"{count} numbers, as a sequence or separated by commas")
 
 
-def text() -> Value:
+def text() -> OptionType:
     """Any text that is not empty."""
 
-    def parse(given: Any) -> str:
+    def convert(given: Any) -> str:
         if not isinstance(given, str) or not given.strip():
             raise TypeError(f"{given!r} is no text")
         return given.strip()
 
-    return Value(parse, "text")
+    return OptionType(convert, "text")
 
 
-def crs() -> Value:
+def crs() -> OptionType:
     """Return the parser of a CRS that PROJ knows: text, or the integer of an EPSG code."""
 
-    def parse(given: Any) -> str:
-        name = f"EPSG:{operator.index(given)}" if hasattr(given, "__index__") else text().parse(given)
+    def convert(given: Any) -> str:
+        name = f"EPSG:{operator.index(given)}" if hasattr(given, "__index__") else text().convert(given)
         normalise_crs(name)
         return str(name).strip()
 
-    return Value(parse, "an EPSG code such as 'EPSG:3857', WKT, or a PROJ string")
+    return OptionType(convert, "an EPSG code such as 'EPSG:3857', WKT, or a PROJ string")
 
 
-BOOLEAN = Value(lambda given: _BOOLEANS[word(given)], "YES, NO, True, False")
+BOOLEAN = OptionType(lambda given: _BOOLEANS[word(given)], "YES, NO, True, False")
 
-TILE_SIDE_PX = Value(
-    lambda given: _multiple_of_16(whole_number(16, 16384).parse(given)),
+TILE_SIDE_PX = OptionType(
+    lambda given: _multiple_of_16(whole_number(16, 16384).convert(given)),
     "a multiple of 16 up to 16384, such as 256 or 512 (TIFF 6.0, section 15)",
 )
 
-THREADS = Value(
-    lambda given: "ALL_CPUS" if word(given) == "ALL_CPUS" else whole_number(1, 1024).parse(given),
+THREADS = OptionType(
+    lambda given: "ALL_CPUS" if word(given) == "ALL_CPUS" else whole_number(1, 1024).convert(given),
     "ALL_CPUS or an integer from 1 to 1024",
 )
 

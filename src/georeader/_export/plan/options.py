@@ -18,7 +18,7 @@ from georeader._export.plan.option_types import (
     BOOLEAN,
     THREADS,
     TILE_SIDE_PX,
-    Value,
+    OptionType,
     choice,
     crs,
     numbers_joined,
@@ -55,7 +55,7 @@ class Option:
     """
 
     field: str
-    value: Value
+    value: OptionType
     codecs: tuple[str, ...] = ()
     kinds: frozenset[str] = _BOTH
 
@@ -159,7 +159,7 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
             _set_once(raster, spelling, upper, key, given, name)
             continue
         option = _known_option(upper, key, kind, name)
-        value = option.value.of(f"{name}[{key!r}]", given)
+        value = option.value.parse(f"{name}[{key!r}]", given)
         if option.field == "driver":
             _set_once(driver_options, spelling, upper, key, _gdal_text(value), name)
         else:

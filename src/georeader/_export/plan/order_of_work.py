@@ -27,13 +27,13 @@ CELL_BYTES = 8 * 2**20
 #: And in pixels of one band: few enough to stay in a processor's cache.
 CELL_PX = 2**20
 
-#: A cell is at least so high and wide: more than any resampling method looks beyond its edge.
+#: A block is at least so high and wide: more than any resampling method looks beyond its edge.
 LEAST_CELL_SIDE_PX = 64
 
-#: A window takes at most this part of the memory, unless a cell is larger.
+#: A window takes at most this part of the memory, unless a block is larger.
 WINDOWS_IN_MEMORY = 16
 
-#: What a cell at work holds, in multiples of its pixels: the pixels, a tile of them in the file's order, the codec's
+#: What a block at work holds, in multiples of its pixels: the pixels, a tile of them in the file's order, the codec's
 #: copies and what is encoded, and what the reduction computes with.
 CELL_COPIES = 4
 
@@ -67,7 +67,7 @@ class Order(Enum):
     PYRAMID_FIRST = "overviews, then the full resolution, straight to its place; pixels are looked at twice"
     SPOOL_BASE = "all levels at once; the encoded full resolution waits until the overviews are written"
     SEND_BASE = "all levels at once; the full resolution goes off as it comes, the overviews wait and follow"
-    AS_IT_COMES = "the full resolution, straight to its place; there is nothing else"
+    IN_FILE_ORDER = "the full resolution, straight to its place; there is nothing else"
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,10 @@ class Work:
     threads: int
     readers: int
     step: int
-    cell_height_px: int
-    cell_width_px: int
+    block_height_px: int
+    block_width_px: int
     band_groups: tuple[range, ...]
-    cell_bands: int
+    block_bands: int
     row_edges_px: tuple[int, ...]
     column_edges_px: tuple[int, ...]
     read_ahead_bytes: int
@@ -126,7 +126,7 @@ class SourceTraits:
     pixel_bytes: int = 1
 
 
-class _Cell(NamedTuple):
+class _Block(NamedTuple):
     """A piece of work that may be: bands that are read together, its own, the levels that it makes, and its size."""
 
     band_groups: tuple[range, ...]
@@ -155,7 +155,7 @@ def order_of_work(*, is_in_memory: bool, reads_twice: bool, sink: SinkTraits) ->
     if is_in_memory:
         return Order.PYRAMID_FIRST
     if not reads_twice:
-        return Order.AS_IT_COMES
+        return Order.IN_FILE_ORDER
     return Order.SEND_BASE if sink.out_of_order_parts else Order.SPOOL_BASE
 
 
@@ -185,11 +185,11 @@ def plan_work(
     planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
     windows_of = cache(partial(_windows, plan, source))
-    # Windows of a cell come last: they cut chunks that are larger.
+    # Windows of a block come last: they cut chunks that are larger.
     sizes = (max_memory_bytes // WINDOWS_IN_MEMORY, 0)
-    for window_bytes, crew, cell in product(sizes, list(_crews(source, threads)), list(_cells(plan, source))):
-        windows = windows_of(window_bytes, cell)
-        work = _work(plan, source, order, crew, cell, windows)
+    for window_bytes, crew, block in product(sizes, list(_crews(source, threads)), list(_blocks(plan, source))):
+        windows = windows_of(window_bytes, block)
+        work = _work(plan, source, order, crew, block, windows)
         needed_bytes = _needed_bytes(plan, source, work, windows.most_px)
         if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
             return _with_held(work, plan, source, planned_bytes - needed_bytes)
@@ -237,8 +237,8 @@ def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
         yield 1, 0
 
 
-def _cells(plan: StreamPlan, source: SourceTraits) -> Iterator[_Cell]:
-    """Give the cells that may be, from large to small."""
+def _blocks(plan: StreamPlan, source: SourceTraits) -> Iterator[_Block]:
+    """Give the blocks that may be, from large to small."""
     level = plan.levels[0]
     groups = _band_groups(plan, source)
     bands = min(_most_bands(plan, source), max(map(len, groups)))
@@ -248,39 +248,39 @@ def _cells(plan: StreamPlan, source: SourceTraits) -> Iterator[_Cell]:
         most_px = min(CELL_PX, CELL_BYTES // pixel_bytes) // height_px
         units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
         while units:
-            yield _Cell(groups, bands, step, height_px, units * unit_px)
+            yield _Block(groups, bands, step, height_px, units * unit_px)
             units //= 2
 
 
 def _work(
-    plan: StreamPlan, source: SourceTraits, order: Order, crew: tuple[int, int], cell: _Cell, windows: _Windows
+    plan: StreamPlan, source: SourceTraits, order: Order, crew: tuple[int, int], block: _Block, windows: _Windows
 ) -> Work:
     threads, readers = crew
-    window_bytes = windows.most_px * _read_bytes(plan, source, cell.band_groups)
+    window_bytes = windows.most_px * _read_bytes(plan, source, block.band_groups)
     waiting = threads + 1 if threads > 1 else 0
     return Work(
         order=order,
         threads=threads,
         readers=readers,
-        step=cell.step,
-        cell_height_px=cell.height_px,
-        cell_width_px=cell.width_px,
-        band_groups=cell.band_groups,
-        cell_bands=cell.bands,
+        step=block.step,
+        block_height_px=block.height_px,
+        block_width_px=block.width_px,
+        band_groups=block.band_groups,
+        block_bands=block.bands,
         row_edges_px=windows.row_edges_px,
         column_edges_px=windows.column_edges_px,
         read_ahead_bytes=readers * window_bytes,
-        in_flight_bytes=(threads + waiting) * cell.height_px * cell.width_px * cell.bands * plan.spec.dtype.itemsize,
+        in_flight_bytes=(threads + waiting) * block.height_px * block.width_px * block.bands * plan.spec.dtype.itemsize,
         held_pixels_bytes=0,
         held_tiles_bytes=0,
     )
 
 
 def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work, window_px: int) -> int:
-    """Say what windows and cells take that are read, waiting and at work."""
-    cell_bytes = work.cell_height_px * work.cell_width_px * work.cell_bands * plan.spec.dtype.itemsize
-    waiting_bytes = work.in_flight_bytes - work.threads * cell_bytes
-    needed = CELL_COPIES * work.threads * cell_bytes + waiting_bytes
+    """Say what windows and blocks take that are read, waiting and at work."""
+    block_bytes = work.block_height_px * work.block_width_px * work.block_bands * plan.spec.dtype.itemsize
+    waiting_bytes = work.in_flight_bytes - work.threads * block_bytes
+    needed = CELL_COPIES * work.threads * block_bytes + waiting_bytes
     if source.is_in_memory:
         return needed
     window_bytes = window_px * _read_bytes(plan, source, work.band_groups)
@@ -298,16 +298,16 @@ def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: 
     return replace(work, held_pixels_bytes=2 * (spare_bytes // 3), held_tiles_bytes=tiles_bytes)
 
 
-def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, cell: _Cell) -> _Windows:
-    """Return the windows: whole chunks, about as large as a cell."""
+def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, block: _Block) -> _Windows:
+    """Return the windows: whole chunks, about as large as a block."""
     level = plan.levels[0]
     chunks = source.chunks
     if source.is_in_memory or chunks is None or not chunks.row_edges_px:
-        rows = even_edges(level.height_px, cell.height_px)
-        return _windows_between(rows, even_edges(level.width_px, cell.width_px))
-    most_px = max(cell.height_px * cell.width_px, most_bytes // _read_bytes(plan, source, cell.band_groups))
+        rows = even_edges(level.height_px, block.height_px)
+        return _windows_between(rows, even_edges(level.width_px, block.width_px))
+    most_px = max(block.height_px * block.width_px, most_bytes // _read_bytes(plan, source, block.band_groups))
     tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
-    width_px, height_px = cell.width_px, cell.height_px
+    width_px, height_px = block.width_px, block.height_px
     if chunks.share_work:
         width_px = max(width_px, most_px // max(height_px, longest(chunks.row_edges_px)))
     columns = merge_edges(chunks.column_edges_px, width_px, tile_width_px)
@@ -349,5 +349,5 @@ def _read_bytes(plan: StreamPlan, source: SourceTraits, groups: tuple[range, ...
 
 
 def _unit_px(tile_side_px: int) -> int:
-    """Give the least side of a cell: whole tiles."""
+    """Give the least side of a block: whole tiles."""
     return -(-LEAST_CELL_SIDE_PX // tile_side_px) * tile_side_px

@@ -43,7 +43,7 @@ def photometric_of_attrs(value: Any) -> str:
         MetadataError: There is none of the name.
     """
     try:
-        return str(PHOTOMETRIC.of("attrs['photometric']", value))
+        return str(PHOTOMETRIC.parse("attrs['photometric']", value))
     except OptionError as error:
         raise MetadataError(str(error)) from error
 
@@ -55,7 +55,7 @@ def nbits_of_attrs(value: Any) -> int:
         MetadataError: They are not those of a GeoTIFF.
     """
     try:
-        return int(_NBITS.of("attrs['nbits']", value))
+        return int(_NBITS.parse("attrs['nbits']", value))
     except OptionError as error:
         raise MetadataError(str(error)) from error
 

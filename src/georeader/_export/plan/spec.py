@@ -12,7 +12,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import check_nodata, storage_dtype
 from georeader._core.recorded_resampling import usable_resamplings
 from georeader._export.plan import grid
@@ -70,7 +70,7 @@ class SourceSpec:
     crs: CRS | None
     transform: Affine
     fill_value: Any
-    fill_value_was_said: bool
+    fill_value_is_explicit: bool
     metadata: Metadata
     has_mask: bool = False
     overview_resamplings: tuple[str, ...] = ()
@@ -239,7 +239,7 @@ def _with_source_bits(
         return encoding
     kept = with_bits(encoding, metadata.nbits, dtype=dtype, nodata=nodata)
     if kept.bits is None and metadata.colormap is None:
-        warn_caller(
+        warn_at_caller(
             f"the {metadata.nbits} bits of the MINISWHITE source are stored as {8 * dtype.itemsize}, in which they are "
             "shown almost white; lzw, deflate, zstd, lzma and none keep them in the source's dtype, with no predictor",
             MetadataWarning,
@@ -292,23 +292,23 @@ def _warn_of_place(source: SourceSpec) -> None:
     """Warn of georeferencing that is valid, but probably a mistake, such as a missing CRS."""
     shape = (source.count, source.height_px, source.width_px)
     if source.width_px <= 16 and min(source.count, source.height_px) >= 2 * source.width_px + 16:
-        warn_caller(
+        warn_at_caller(
             f"the shape {shape} is (band, row, column): {source.count} bands of {source.height_px} x {source.width_px} "
             "pixels. If the last axis is that of bands, pass numpy.moveaxis(array, -1, 0)",
             LayoutWarning,
         )
     metadata = source.metadata
     if source.crs is None and metadata.gcps is None and metadata.rpcs is None:
-        warn_caller(
+        warn_at_caller(
             "the raster has no CRS, so that maps cannot place the file; set it on the data, as in "
             "GeoTensor(values, transform, crs)",
             NotGeoreferencedWarning,
         )
     lost = check_epsg_code(source.crs)
     if lost is not None:
-        warn_caller(f"the file gets the CRS without an EPSG code, if it has one: {lost}", MetadataWarning)
+        warn_at_caller(f"the file gets the CRS without an EPSG code, if it has one: {lost}", MetadataWarning)
     if rows_run_north(source.transform) and not counts_pixels(source.crs, source.transform):
-        warn_caller(
+        warn_at_caller(
             f"rows run from south to north (transform {tuple(source.transform[:6])}): many viewers show such a file "
             "upside down or misplaced. Flip it first, as in gt.isel({'y': slice(None, None, -1)})",
             LayoutWarning,
@@ -320,7 +320,7 @@ def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
     table = metadata.colormap or ()
     lost = [value for value, (*_, alpha) in table if alpha != 255 and value not in missing]
     if lost:
-        warn_caller(
+        warn_at_caller(
             f"the transparency of {len(lost)} colour table entries, such as that of {lost[0]}, has no place in a TIFF: "
             "they come back opaque",
             MetadataWarning,
@@ -341,9 +341,9 @@ def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.d
     if "NODATA" in asked.raster:
         return held(asked.raster["NODATA"], "profile_arg['nodata']")
     resolved = held(source.fill_value, "data_save.fill_value_default")
-    if resolved == 0 and not source.fill_value_was_said:
+    if resolved == 0 and not source.fill_value_is_explicit:
         wanted = "nodata=numpy.nan, or nodata=0" if dtype.kind in "fc" else "nodata=0"
-        warn_caller(
+        warn_at_caller(
             f"nodata of this {dtype} raster is 0 only because no fill value was given: pixels of 0 will read as "
             f"missing, and overviews leave them out. Pass {wanted} if that is meant; for a raster without nodata, "
             "GeoTensor(..., fill_value_default=None) or profile_arg={'nodata': None}",
@@ -402,7 +402,7 @@ def _check_numbers(asked: Profile, source: SourceSpec) -> None:
             f"profile_arg[{asked.spelling['DTYPE']!r}]={said['DTYPE']!r}, but the data is {source.dtype}; cast the "
             "data, or drop the key"
         )
-    own = source.fill_value if source.fill_value_was_said and source.dtype.kind != "b" else None
+    own = source.fill_value if source.fill_value_is_explicit and source.dtype.kind != "b" else None
     if "NODATA" not in said or own is None:
         return
     stated = check_nodata(said["NODATA"], dtype, "profile_arg['nodata']")

@@ -16,7 +16,7 @@ from typing import Any
 from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.target import CONTENT_TYPE, Finished
 from georeader._storage.filesystems import is_atomic, is_of
-from georeader._storage.remote_errors import ADVICE, Failures
+from georeader._storage.remote_errors import ADVICE, RemoteErrors
 from georeader.errors import ExistsError, WriteError
 
 
@@ -27,7 +27,7 @@ class FsspecPut:
     of files (SFTP, FTP, SMB, HDFS, ...); object stores expire incomplete uploads.
     """
 
-    def __init__(self, filesystem: Any, path: str, failures: Failures, *, overwrite: bool = True) -> None:
+    def __init__(self, filesystem: Any, path: str, failures: RemoteErrors, *, overwrite: bool = True) -> None:
         """Say where; nothing is asked yet.
 
         Args:
@@ -49,7 +49,7 @@ class FsspecPut:
             ExistsError: It is there.
             DestinationError: The filesystem can't be asked.
         """
-        if not self._overwrite and self._failures.tried(self._exists_there, "it can't be looked at"):
+        if not self._overwrite and self._failures.call(self._exists_there, "it can't be looked at"):
             raise ExistsError(f"{self.name!r} {ADVICE['exists']}")
 
     def send(self, finished: Finished) -> None:
@@ -61,7 +61,7 @@ class FsspecPut:
         """
         if is_of(self._filesystem, "fsspec.implementations.http"):
             self.check()
-            self._failures.tried(lambda: self._put_by_http(finished))
+            self._failures.call(lambda: self._put_by_http(finished))
             self._check(finished)
             return
         if is_atomic(self._filesystem):
@@ -89,7 +89,7 @@ class FsspecPut:
 
     def _put_whole(self, finished: Finished) -> None:
         try:
-            self._failures.tried(lambda: self._put_file(finished, self._path))
+            self._failures.call(lambda: self._put_file(finished, self._path))
         except ExistsError:
             if not self._is_ours(finished):
                 raise
@@ -97,9 +97,9 @@ class FsspecPut:
     def _is_ours(self, finished: Finished) -> bool:
         """Tell whether the object is this file: after an answer was lost, the next attempt meets the first one's."""
         self._forget()
-        if not self._failures.tried(lambda: self._filesystem.exists(self._path), "it can't be looked at"):
+        if not self._failures.call(lambda: self._filesystem.exists(self._path), "it can't be looked at"):
             return False
-        info = self._failures.tried(lambda: self._filesystem.info(self._path), "it can't be looked at")
+        info = self._failures.call(lambda: self._filesystem.info(self._path), "it can't be looked at")
         return info.get("size") == finished.size_bytes and _md5_of(info) == finished.md5
 
     def _exists_there(self) -> bool:
@@ -118,10 +118,10 @@ class FsspecPut:
         folder, slash, name = self._path.rpartition("/")
         beside = f"{folder}{slash}.{name[:20]}.{secrets.token_hex(4)}.part"
         try:
-            self._failures.tried(lambda: self._filesystem.put_file(finished.path, beside))
+            self._failures.call(lambda: self._filesystem.put_file(finished.path, beside))
             self._compare(beside, finished)
             self.check()
-            self._failures.tried(lambda: self._filesystem.mv(beside, self._path), "it can't be given its name")
+            self._failures.call(lambda: self._filesystem.mv(beside, self._path), "it can't be given its name")
         except BaseException:
             with contextlib.suppress(Exception):  # what is raised already says more
                 self._filesystem.rm_file(beside)
@@ -151,7 +151,7 @@ class FsspecPut:
                 raise
             return found
 
-        info = self._failures.tried(run, "it was sent, but can't be looked at")
+        info = self._failures.call(run, "it was sent, but can't be looked at")
         if info is None:
             return
         size = info.get("size")

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 from georeader._export.sinks.target import CONTENT_TYPE, Finished
 from georeader._storage.http_client import Answer, basic_authorization, merged, request
 from georeader._storage.redaction import redact_url
-from georeader._storage.remote_errors import ADVICE, Failure, Failures, failure_of_answer, failure_of_network
+from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING
 from georeader.errors import ExistsError, WriteError
 
@@ -43,7 +43,7 @@ class HttpPut:
     """A `Target`: a URL of http or https."""
 
     def __init__(
-        self, url: str, failures: Failures, *, overwrite: bool = True, headers: Mapping[str, str] | None = None
+        self, url: str, failures: RemoteErrors, *, overwrite: bool = True, headers: Mapping[str, str] | None = None
     ) -> None:
         """Say where; nothing is asked yet.
 
@@ -70,7 +70,7 @@ class HttpPut:
         """
         if self._overwrite or self._is_signed:  # a URL that is signed for PUT is none for HEAD
             return
-        answer = self._failures.tried(lambda: request("HEAD", self._url, self._given), "it can't be looked at")
+        answer = self._failures.call(lambda: request("HEAD", self._url, self._given), "it can't be looked at")
         if 200 <= answer.status < 300:
             raise ExistsError(f"{self.name!r} {ADVICE['exists']}")
 
@@ -89,7 +89,7 @@ class HttpPut:
             return self._put(finished)
 
         try:
-            answer = self._failures.tried(put)
+            answer = self._failures.call(put)
         except ExistsError:
             if tries == 1 or not self._is_ours(finished):
                 raise
@@ -103,7 +103,7 @@ class HttpPut:
 
         It can, where the server gives a checksum, and the URL may be used for HEAD.
         """
-        answer = self._failures.tried(lambda: request("HEAD", self._url, self._given), "it can't be looked at")
+        answer = self._failures.call(lambda: request("HEAD", self._url, self._given), "it can't be looked at")
         said = answer.headers.get("content-md5") or _goog_md5(answer.headers.get("x-goog-hash", ""))
         return 200 <= answer.status < 300 and said == base64.b64encode(finished.md5).decode()
 
@@ -144,9 +144,7 @@ class HttpPut:
     def _check_size(self, finished: Finished) -> None:
         """Compare the size, where the server answers to HEAD and tells of one."""
         headers = self._given | {"Accept-Encoding": "identity"}
-        answer = self._failures.tried(
-            lambda: request("HEAD", self._url, headers), "it was sent, but can't be looked at"
-        )
+        answer = self._failures.call(lambda: request("HEAD", self._url, headers), "it was sent, but can't be looked at")
         said = answer.headers.get("content-length", "")
         if answer.status == 200 and said.isdigit() and int(said) != finished.size_bytes:
             raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the server tells of {said}")

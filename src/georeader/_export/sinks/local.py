@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._export.sinks.sidecars import names_read_beside, remove_sidecars, warn_of_kept, warn_of_sidecars
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._export.sinks.traits import SinkTraits
@@ -236,7 +236,9 @@ class LocalSink:
                 else:
                     warn_of_kept(self.given, names_read_beside(path))
             except OSError as error:
-                warn_caller(f"{self.given!r}: sidecars of the earlier file cannot be removed: {error}", MetadataWarning)
+                warn_at_caller(
+                    f"{self.given!r}: sidecars of the earlier file cannot be removed: {error}", MetadataWarning
+                )
 
 
 def _mode_of(path: Path) -> int | None:

@@ -17,7 +17,7 @@ from georeader._core.threads import Workers
 from georeader._export.plan.part_plan import plan_parts
 from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.target import CONTENT_TYPE, Finished
-from georeader._storage.remote_errors import ADVICE, Failure, Failures
+from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors
 from georeader.errors import ExistsError, WriteError
 
 #: Files up to this size go by one request, of which nothing can be left behind. In S3 and GCS it is larger: what is
@@ -43,7 +43,7 @@ class ObstorePut:
     """A `Target`: an object to be written to a store of obstore."""
 
     def __init__(
-        self, make_store: Callable[[int], Any], key: str, failures: Failures, *, overwrite: bool = True
+        self, make_store: Callable[[int], Any], key: str, failures: RemoteErrors, *, overwrite: bool = True
     ) -> None:
         """Keep the arguments; no request is sent yet.
 
@@ -69,7 +69,7 @@ class ObstorePut:
             ExistsError: It is there.
             DestinationError: The store can't be asked.
         """
-        store = self._failures.tried(lambda: self._make_store(0), "there is no such store", attempts=1)
+        store = self._failures.call(lambda: self._make_store(0), "there is no such store", attempts=1)
         if not self._overwrite and self._size_there(store) is not None:
             raise self._exists()
 
@@ -145,7 +145,7 @@ class ObstorePut:
             return False
         if type(store).__name__ != "AzureStore":
             return str(found.get("e_tag")).strip('"') == finished.md5.hex()
-        there = self._failures.tried(lambda: self._obstore.get(store, self._key, options={"head": True}))
+        there = self._failures.call(lambda: self._obstore.get(store, self._key, options={"head": True}))
         return bool(there.attributes.get(SAVE_NAME) == self._save)
 
     def _in_parts(self, finished: Finished) -> None:
@@ -173,7 +173,7 @@ class ObstorePut:
         """Put on a thread, since obstore does not hear Ctrl-C; who waits for the thread does."""
         with Workers(1, name="georeader-upload") as workers:
             try:
-                workers.submit(lambda: self._failures.tried(put)).result()
+                workers.submit(lambda: self._failures.call(put)).result()
             except BaseException:
                 if given_up is not None:
                     given_up.set()
@@ -210,7 +210,7 @@ class ObstorePut:
                     return None
                 raise
 
-        return self._failures.tried(run, "it can't be looked at")
+        return self._failures.call(run, "it can't be looked at")
 
     def _exists(self) -> ExistsError:
         return ExistsError(f"{self.name!r} {ADVICE['exists']}")

@@ -14,9 +14,9 @@ from georeader._export.sinks.local import LocalSink
 from georeader._export.sinks.protocol import Sink
 from georeader._export.sinks.spooled import SpooledSink
 from georeader._export.sinks.target import Target
-from georeader._storage.destination import PathInNewFolder, Where
+from georeader._storage.destination import Destination, PathInNewFolder
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
-from georeader._storage.remote_errors import Failures
+from georeader._storage.remote_errors import RemoteErrors
 from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, NotSupportedError, OptionError
 
@@ -24,7 +24,7 @@ from georeader.errors import DestinationError, NotSupportedError, OptionError
 _SHORTENED_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
 
 
-def open_sink(where: Where) -> Sink:
+def open_sink(where: Destination) -> Sink:
     """Return the sink for a destination; nothing is written.
 
     Raises:
@@ -49,7 +49,7 @@ def open_sink(where: Where) -> Sink:
     return _remote(address or Address(text, text, "", ""), where, scratch)
 
 
-def _with_own_filesystem(where: Where) -> Where:
+def _with_own_filesystem(where: Destination) -> Destination:
     """Look into what carries its filesystem with it: fsspec's OpenFile, universal_pathlib's UPath."""
     from georeader._storage.filesystems import is_filesystem
 
@@ -93,7 +93,7 @@ def _shown(path: Any) -> str:
     return repr(path) if path is None or isinstance(path, (int, float)) else f"a {type(path).__name__}"
 
 
-def _local(text: str, where: Where, scratch: Path | None) -> Sink:
+def _local(text: str, where: Destination, scratch: Path | None) -> Sink:
     if _SHORTENED_URL.match(text):
         raise NotSupportedError(
             f"{redact_url(text)!r} looks like a URL and is no local path; pathlib shortens '//' to '/', so pass URLs "
@@ -116,7 +116,7 @@ def _local(text: str, where: Where, scratch: Path | None) -> Sink:
 # Without fs.
 
 
-def _remote(address: Address, where: Where, scratch: Path | None) -> Sink:
+def _remote(address: Address, where: Destination, scratch: Path | None) -> Sink:
     if address.store == "http":
         return _to_http(address, where, scratch)
     if address.store == "s3" and find_spec("botocore") is not None:
@@ -126,12 +126,12 @@ def _remote(address: Address, where: Where, scratch: Path | None) -> Sink:
     return _to_fsspec_url(address, where, scratch)
 
 
-def _to_http(address: Address, where: Where, scratch: Path | None) -> Sink:
+def _to_http(address: Address, where: Destination, scratch: Path | None) -> Sink:
     from georeader._export.sinks.http_put import HttpPut, explain
 
     headers = _headers(where.http_headers)
     redactor = Redactor([*secrets_of_url(address.url), *headers.values()])
-    failures = Failures(address.name, redactor, explain)
+    failures = RemoteErrors(address.name, redactor, explain)
     return _spooled(HttpPut(address.url, failures, overwrite=where.overwrite, headers=headers), scratch)
 
 
@@ -146,16 +146,18 @@ def _headers(http_headers: Any) -> dict[str, str]:
     return dict(http_headers)
 
 
-def _to_s3(address: Address, where: Where, scratch: Path | None) -> Sink:
+def _to_s3(address: Address, where: Destination, scratch: Path | None) -> Sink:
     from georeader._export.sinks.part_upload import SENDERS
     from georeader._storage.s3 import BotoCaller, boto_client, explain
 
-    failures = Failures(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
-    client = failures.tried(lambda: boto_client(SENDERS + 1), "no client can be made", attempts=1)
+    failures = RemoteErrors(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
+    client = failures.call(lambda: boto_client(SENDERS + 1), "no client can be made", attempts=1)
     return _to_s3_by(BotoCaller(client), address.bucket, address.key, failures, where, scratch)
 
 
-def _to_s3_by(caller: Any, bucket: str, key: str, failures: Failures, where: Where, scratch: Path | None) -> Sink:
+def _to_s3_by(
+    caller: Any, bucket: str, key: str, failures: RemoteErrors, where: Destination, scratch: Path | None
+) -> Sink:
     from georeader._export.sinks.multipart import PartedSink
     from georeader._export.sinks.s3_parts import S3Object, wants_even_parts
 
@@ -167,11 +169,11 @@ def _to_s3_by(caller: Any, bucket: str, key: str, failures: Failures, where: Whe
     return PartedSink(store, dir_tmpfiles=scratch)
 
 
-def _to_obstore(address: Address, where: Where, scratch: Path | None) -> Sink:
+def _to_obstore(address: Address, where: Destination, scratch: Path | None) -> Sink:
     from georeader._export.sinks.obstore_put import ObstorePut
     from georeader._storage.obstores import explain, make_store
 
-    failures = Failures(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
+    failures = RemoteErrors(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
     return _spooled(
         ObstorePut(
             lambda size_bytes: make_store(address, size_bytes), address.key, failures, overwrite=where.overwrite
@@ -180,7 +182,7 @@ def _to_obstore(address: Address, where: Where, scratch: Path | None) -> Sink:
     )
 
 
-def _to_fsspec_url(address: Address, where: Where, scratch: Path | None) -> Sink:
+def _to_fsspec_url(address: Address, where: Destination, scratch: Path | None) -> Sink:
     from georeader._storage.filesystems import filesystem_of
 
     filesystem, path = filesystem_of(address)
@@ -190,7 +192,7 @@ def _to_fsspec_url(address: Address, where: Where, scratch: Path | None) -> Sink
 # By fs, whatever the path begins with.
 
 
-def _by_fs(text: str, address: Address | None, where: Where, scratch: Path | None) -> Sink:
+def _by_fs(text: str, address: Address | None, where: Destination, scratch: Path | None) -> Sink:
     from georeader._storage.filesystems import is_filesystem
     from georeader._storage.obstores import is_obstore
 
@@ -208,18 +210,18 @@ def _by_fs(text: str, address: Address | None, where: Where, scratch: Path | Non
     return _to_filesystem(where.fs, str(path), redact_url(text), secrets_of_url(text), where, scratch)
 
 
-def _to_given_store(text: str, address: Address | None, where: Where, scratch: Path | None) -> Sink:
+def _to_given_store(text: str, address: Address | None, where: Destination, scratch: Path | None) -> Sink:
     from georeader._export.sinks.obstore_put import ObstorePut
     from georeader._storage.obstores import explain, key_in
 
     key = key_in(where.fs, text, address)
     own = {name: getattr(where.fs, name, None) for name in ("config", "client_options")}
-    failures = Failures(redact_url(text), Redactor([*secrets_of_options(own), *secrets_of_url(text)]), explain)
+    failures = RemoteErrors(redact_url(text), Redactor([*secrets_of_options(own), *secrets_of_url(text)]), explain)
     return _spooled(ObstorePut(lambda _: where.fs, key, failures, overwrite=where.overwrite), scratch)
 
 
 def _to_filesystem(
-    filesystem: Any, path: str, name: str, secrets: tuple[str, ...], where: Where, scratch: Path | None
+    filesystem: Any, path: str, name: str, secrets: tuple[str, ...], where: Destination, scratch: Path | None
 ) -> Sink:
     from fsspec.implementations.local import LocalFileSystem
 
@@ -228,7 +230,7 @@ def _to_filesystem(
     if type(filesystem) is LocalFileSystem:
         return LocalSink(path, durable=where.durable, overwrite=where.overwrite, dir_tmpfiles=scratch)
     options = getattr(filesystem, "storage_options", None)
-    failures = Failures(name, Redactor([*secrets, *secrets_of_options(options)]), explain)
+    failures = RemoteErrors(name, Redactor([*secrets, *secrets_of_options(options)]), explain)
     if is_of(filesystem, "s3fs"):
         from georeader._storage.s3 import S3fsCaller
 
@@ -248,7 +250,7 @@ def _is_file_object(path: Any) -> bool:
     return callable(getattr(path, "write", None)) and not isinstance(path, (str, bytes, os.PathLike))
 
 
-def _to_file_object(where: Where, scratch: Path | None) -> Sink:
+def _to_file_object(where: Destination, scratch: Path | None) -> Sink:
     from georeader._export.sinks.file_object import FileObject
 
     if where.http_headers is not None:

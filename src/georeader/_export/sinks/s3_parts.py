@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.target import CONTENT_TYPE
-from georeader._storage.remote_errors import ADVICE, Failures
+from georeader._storage.remote_errors import ADVICE, RemoteErrors
 from georeader._storage.s3 import Caller, code_of, status_of
 from georeader._tiff.checksum import crc32
 from georeader.errors import DestinationError, ExistsError, WriteError
@@ -53,7 +53,9 @@ class S3Object:
     min_part_bytes = MIN_PART_BYTES
     max_parts = MAX_PARTS
 
-    def __init__(self, caller: Caller, bucket: str, key: str, failures: Failures, *, overwrite: bool = True) -> None:
+    def __init__(
+        self, caller: Caller, bucket: str, key: str, failures: RemoteErrors, *, overwrite: bool = True
+    ) -> None:
         """Keep the arguments; no request is sent yet.
 
         Args:
@@ -88,7 +90,7 @@ class S3Object:
                 if not 300 <= status_of(error) < 500:  # who may write to a bucket need not be allowed to look at it
                     raise
 
-        self._failures.tried(run, "its bucket can't be looked at")
+        self._failures.call(run, "its bucket can't be looked at")
         if not self._overwrite and self._head() is not None:
             raise self._exists()
 
@@ -195,10 +197,10 @@ class S3Object:
                 if code_of(error) != "NoSuchUpload" and status_of(error) != 404:
                     raise
 
-        self._failures.tried(run, f"its upload {upload} can't be aborted", attempts=ABORT_ATTEMPTS)
+        self._failures.call(run, f"its upload {upload} can't be aborted", attempts=ABORT_ATTEMPTS)
 
     def _call(self, operation: str, doing: str, **arguments: Any) -> Any:
-        return self._failures.tried(lambda: self._caller.call(operation, **self._place, **arguments), doing)
+        return self._failures.call(lambda: self._caller.call(operation, **self._place, **arguments), doing)
 
     def _conditionally(self, operation: str, etag: str | None, size_bytes: int, **arguments: Any) -> Mapping[str, Any]:
         """Do what makes the object appear; only where none is, unless it may be replaced.
@@ -222,7 +224,7 @@ class S3Object:
                 raise
             return answer
 
-        return self._failures.tried(run)
+        return self._failures.call(run)
 
     def _is_there(self, etag: str | None, size_bytes: int) -> bool:
         """Return whether the object is this one: an earlier attempt made it, and its answer was lost."""
@@ -251,7 +253,7 @@ class S3Object:
                 raise
             return found
 
-        return self._failures.tried(run, "it can't be looked at")
+        return self._failures.call(run, "it can't be looked at")
 
     def _check_there(self, etag: str | None, size_bytes: int) -> None:
         """Compare what the store has with what was sent; the check is skipped for write-only credentials.
@@ -274,7 +276,7 @@ class S3Object:
                 raise
             return found
 
-        found = self._failures.tried(run, "it was sent, but can't be looked at")
+        found = self._failures.call(run, "it was sent, but can't be looked at")
         if not self._overwrite and found and self._has_mark(found, etag) is False:
             raise self._exists()
         said = found.get("ContentLength")

@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 import rasterio
 from rasterio.errors import RasterioError
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader.errors import MetadataWarning
 
 #: GDAL lists the files of a folder up to this number, and looks for each name by itself in a larger one.
@@ -172,7 +172,7 @@ def remove_remote_sidecars(
         except Exception:  # noqa: BLE001  (as above; it is named below)
             stays.append(name)
     if stays:
-        warn_caller(
+        warn_at_caller(
             f"{given!r}: {', '.join(stays)} of an earlier file cannot be removed; GDAL reads it as part of the new "
             "file, so remove it by other means",
             MetadataWarning,
@@ -187,7 +187,7 @@ def warn_of_sidecars(given: str, names: Collection[str]) -> None:
         names: Of the files.
     """
     if names:
-        warn_caller(
+        warn_at_caller(
             f"{given!r}: {', '.join(names)} beside it belongs to other rasters, too, and stays; GDAL reads it as part "
             "of the new file, so save to another name or folder",
             MetadataWarning,
@@ -202,7 +202,7 @@ def warn_of_kept(given: str, names: Collection[str]) -> None:
         names: Of the files.
     """
     if names:
-        warn_caller(
+        warn_at_caller(
             f"{given!r}: {', '.join(names)} beside it stays, since overwrite=False; GDAL reads it as part of the new "
             "file, so remove it, or save to another name or folder",
             MetadataWarning,

@@ -9,13 +9,13 @@ from typing import Any, TypeGuard
 from rasterio.vrt import WarpedVRT
 
 from georeader._export.sinks.sidecars import sidecars_among
-from georeader._storage.destination import Where
+from georeader._storage.destination import Destination
 from georeader._storage.redaction import redact_url
 from georeader._storage.urls import local_path_of, parse_address
 from georeader.errors import DestinationError
 
 
-def check_source_stays(data: Any, where: Where) -> None:
+def check_source_stays(data: Any, where: Destination) -> None:
     """Check that a source is not a sidecar of its destination, as ``a.tif.ovr`` is of ``a.tif``.
 
     A save removes the sidecars of the earlier file, since GDAL reads them as part of the new one.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.sources.protocol import Source, SourceAround
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._resample.pyramid import Mask, Region
 from georeader.errors import GeoreaderError, ReadError
 
@@ -75,7 +75,7 @@ class _Held:
     unread_px: int
 
 
-class AheadSource(SourceAround):
+class AheadSource(SourceWrapper):
     """A source of which some boxes were read ahead; a box is held until all of its pixels were read again.
 
     Memory: the boxes.

@@ -10,8 +10,8 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader._core.caller_warnings import warn_caller
-from georeader._core.sentinels import UNSAID
+from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.sentinels import UNSET
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.axes import Axes, Key
 from georeader._export.sources.described import describe
@@ -38,11 +38,11 @@ class _Seen:
     crs: CRS | None
     attrs: Mapping[str, Any]
     fill_value_default: Any
-    fill_value_was_said: bool = True
+    fill_value_is_explicit: bool = True
 
 
 def open_data_array(
-    array: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+    array: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
     """Open an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
 
@@ -88,7 +88,7 @@ class Opened:
     parts: tuple[range, ...]
 
 
-def open_values(array: Any, missing: Any = UNSAID, open_spool: OpenSpool | None = None) -> Opened:
+def open_values(array: Any, missing: Any = UNSET, open_spool: OpenSpool | None = None) -> Opened:
     """Open a DataArray, and read how its values are to be stored; no pixel is read.
 
     Args:
@@ -105,7 +105,7 @@ def open_values(array: Any, missing: Any = UNSAID, open_spool: OpenSpool | None 
     band, axes = _axes(array, rows, columns)
     count = axes.shape(array.shape)[0]
     packing = packing_of(array.encoding, array.dtype, count, band_numbers(array, band, count))
-    if packing is not None and missing is not UNSAID and (packing.fill is not None or packing.dtype.kind in "iu"):
+    if packing is not None and missing is not UNSET and (packing.fill is not None or packing.dtype.kind in "iu"):
         packing = replace(packing, fill=missing)
     seen = _see(array, rows, columns, axes, metadata_of(array, band, count), None if packing is None else packing.fill)
     source = _open_pixels(array, axes, seen, open_spool)
@@ -140,7 +140,7 @@ def _pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
     if lost is None:
         is_seen = source.is_in_memory or isinstance(source, MappedSource)
         return PackedSource(source, packing, source.spec, checks=not is_seen)
-    warn_caller(
+    warn_at_caller(
         f"the encoding of {source.name} ({packing}) cannot hold its values, such as {lost!s}; they are saved as "
         f"{dtype}, without the encoding; pass array.drop_encoding() to save them so without a warning",
         MetadataWarning,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from georeader._arrays.pixel_attrs import check_bool
 from georeader._core.recorded_resampling import recorded_resamplings
-from georeader._export.plan.georeference import settle_place
+from georeader._export.plan.georeference import choose_georeference
 from georeader._export.plan.metadata import metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec
 from georeader._resample.pyramid import Mask
@@ -44,7 +44,7 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
     check_place(data)
     count, height_px, width_px = shape_of(data.shape)
     attrs = attrs_of(data)
-    metadata, crs, transform = settle_place(
+    metadata, crs, transform = choose_georeference(
         metadata_from_attrs(attrs, count), normalise_crs(data.crs), normalise_transform(data.transform)
     )
     if attrs.get("mask") is not None:
@@ -59,7 +59,7 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
         transform=transform,
         fill_value=declared_nodata(data, numbers),
         # Objects other than GeoTensor have a fill value only if they declare one.
-        fill_value_was_said=getattr(data, "fill_value_was_said", True),
+        fill_value_is_explicit=getattr(data, "fill_value_was_said", True),
         metadata=metadata,
         has_mask=has_mask,
         overview_resamplings=recorded_resamplings(attrs.get("tags"), count),

@@ -37,7 +37,7 @@ class ArraySource:
     is_in_memory: bool = field(default=True, init=False)
     concurrent_reads: int = field(default=1, init=False)
     reader_bytes: int = field(default=0, init=False)
-    is_lent: bool = field(default=False, init=False)
+    is_borrowed: bool = field(default=False, init=False)
     chunks: Chunks | None = field(default=None, init=False)
     _loaded: Loaded | None = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)

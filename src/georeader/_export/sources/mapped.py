@@ -41,7 +41,7 @@ class MappedSource:
     is_in_memory: bool = field(default=False, init=False)
     concurrent_reads: int = field(default=2, init=False)
     reader_bytes: int = field(default=0, init=False)
-    is_lent: bool = field(default=False, init=False)
+    is_borrowed: bool = field(default=False, init=False)
     chunks: Chunks | None = field(default=None, init=False)
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:

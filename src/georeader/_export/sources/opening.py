@@ -11,7 +11,7 @@ import numpy as np
 from rasterio.io import BufferedDatasetWriter, DatasetReader, DatasetWriter
 from rasterio.vrt import WarpedVRT
 
-from georeader._core.sentinels import UNSAID
+from georeader._core.sentinels import UNSET
 from georeader._export.sources.described import check_place
 from georeader._export.sources.in_memory import ArraySource, open_array
 from georeader._export.sources.mapped import MappedSource, droppable_mapping, is_mapped
@@ -24,7 +24,7 @@ from georeader.rasterio_reader import RasterioReader
 
 
 def open_source(
-    data: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+    data: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
     """Open an object as a source; pixels are read only of one without a dtype, or of a packed DataArray.
 

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels
-from georeader._core.sentinels import UNSAID
+from georeader._core.sentinels import UNSET
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.ahead import AheadSource, boxes_ahead
 from georeader._export.sources.mapped import MappedSource
-from georeader._export.sources.protocol import Source, SourceAround
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.rio_metadata import per_band
 from georeader._resample.pyramid import Mask, Region
 from georeader.errors import DtypeError, MetadataError
@@ -146,7 +146,7 @@ class Packing:
             missing: Value of NaN, where the caller passes one; else UNSAID.
         """
         own = np.nan if self.fill is not None and dtype.kind in "fc" else None
-        return Packing(dtype, fill=own if missing is UNSAID else missing)
+        return Packing(dtype, fill=own if missing is UNSET else missing)
 
     def __str__(self) -> str:
         scaled = f", scale {self.scales[0]:g}" if self.scales else ""
@@ -161,7 +161,7 @@ class Packing:
         return self.fill is not None and self.fill == self.fill
 
 
-class PackedSource(SourceAround):
+class PackedSource(SourceWrapper):
     """A source whose values are packed when they are read.
 
     Attributes:

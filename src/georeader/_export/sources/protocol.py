@@ -44,7 +44,7 @@ class Source(Protocol):
     def reader_bytes(self) -> int: ...
 
     @property
-    def is_lent(self) -> bool: ...
+    def is_borrowed(self) -> bool: ...
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window; nothing beyond it is loaded.
@@ -67,7 +67,7 @@ class Source(Protocol):
         ...
 
 
-class SourceAround:
+class SourceWrapper:
     """A source that wraps another one, and delegates everything that a subclass does not override.
 
     Attributes:
@@ -109,9 +109,9 @@ class SourceAround:
         return self.source.reader_bytes
 
     @property
-    def is_lent(self) -> bool:
+    def is_borrowed(self) -> bool:
         """Whether reads go through what the caller may close."""
-        return self.source.is_lent
+        return self.source.is_borrowed
 
     def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.

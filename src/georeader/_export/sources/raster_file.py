@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._core.dtypes import convert_pixels
-from georeader._export.plan.block_grid import CellGrid, common
+from georeader._export.plan.block_grid import BlockGrid, common
 from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import describe
@@ -57,7 +57,7 @@ class RasterSource:
     fill: Any
     chunks: Chunks
     is_computed: bool = False
-    is_lent: bool = False
+    is_borrowed: bool = False
     is_in_memory: bool = False
     alpha_index: int | None = None
 
@@ -108,9 +108,9 @@ class RasterSource:
         pixels = np.empty((len(indexes), *rows_columns), self.spec.dtype)
         mask = np.empty(rows_columns, bool) if self.spec.has_mask else None
         wanted = Region(*(edge for part in window.toslices() for edge in (part.start, part.stop)))
-        grid = CellGrid(*self.file_shape, COMPUTED_PX, COMPUTED_PX)
-        for cell in grid.touched(wanted):
-            square = grid.region(cell)
+        grid = BlockGrid(*self.file_shape, COMPUTED_PX, COMPUTED_PX)
+        for block in grid.touched(wanted):
+            square = grid.region(block)
             part = common(square, wanted)
             found, valid = self._read_window(Window.from_slices(square[:2], square[2:]), indexes)
             pixels[:, *part.within(wanted)] = found[:, *part.within(square)]
@@ -190,7 +190,7 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         crs=info.crs,
         attrs=info.attrs(indexes),
         fill_value_default=fill,
-        fill_value_was_said=True,
+        fill_value_is_explicit=True,
     )
     return RasterSource(
         name=redact_url(dataset.name),
@@ -200,7 +200,7 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         ),
         handles=handle,
         cost=cost,
-        is_lent=True,
+        is_borrowed=True,
         file_shape=(info.height_px, info.width_px),
         window=window,
         indexes=indexes,

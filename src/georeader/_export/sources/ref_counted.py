@@ -7,12 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from georeader._export.sources.protocol import Source, SourceAround
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._resample.pyramid import Mask, Region
 from georeader.errors import ReadError
 
 
-class GuardedSource(SourceAround):
+class RefCountedSource(SourceWrapper):
     """A source whose `close` may be called while a thread still reads: the last one to finish lets go of it.
 
     Who interrupts a save does not wait for a read that takes long; but for one that goes through the caller's own
@@ -55,7 +55,7 @@ class GuardedSource(SourceAround):
         with self._changed:
             is_first, self._is_closed = not self._is_closed, True
             is_unused = not self._reading
-            if self.source.is_lent:
+            if self.source.is_borrowed:
                 self._changed.wait_for(lambda: not self._reading)
         if is_first and is_unused:
             self.source.close()

@@ -21,7 +21,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.rpc import RPC
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._export.sources.pixel_centres import Axis, Registration, axis_of_centres, registration_of, shifted
 from georeader.errors import GeoreferenceError, MetadataWarning, ShapeError
 from georeader.ground_control import GroundControlPoints
@@ -199,7 +199,7 @@ def _grid_mapping(array: Any) -> Mapping[str, Any]:
         attrs: Mapping[str, Any] = array.coords[name].attrs
         return attrs
     if name != _GRID_MAPPING:
-        warn_caller(
+        warn_at_caller(
             f"the DataArray's grid mapping {name!r} is none of its coordinates, so its CRS is not known; open the file "
             "with decode_coords='all'",
             MetadataWarning,

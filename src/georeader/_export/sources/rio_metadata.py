@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from georeader._core.caller_warnings import warn_caller
+from georeader._core.caller_warnings import warn_at_caller
 from georeader._export.plan.metadata import STATISTICS_PREFIX
 from georeader._export.sources.labels import is_dask_name, label_texts
 from georeader._export.sources.rio_georeference import rio_accessor, values_of
@@ -85,7 +85,7 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     each = {name: per_band(value, count, numbers) for name, value in said.items()}
     lost = ", ".join(name for name, value in said.items() if value is not None and each[name] is None)
     if lost:
-        warn_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
+        warn_at_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
     labels = _labels(array, band, count)
     is_shared = count > 1 and np.size(said["long_name"]) == 1  # by all bands, which their labels tell apart
     own = None if is_shared and labels else _texts(each["long_name"])

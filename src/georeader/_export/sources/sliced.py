@@ -79,7 +79,7 @@ class SlicedSource:
     mask: Mask = None
     environment: GdalEnvironment = field(default_factory=lambda: GdalEnvironment({}))
     is_in_memory: bool = field(default=False, init=False)
-    is_lent: bool = field(default=False, init=False)
+    is_borrowed: bool = field(default=False, init=False)
 
     @property
     def concurrent_reads(self) -> int:

@@ -33,7 +33,7 @@ class WindowedSource:
     is_in_memory: bool = field(default=False, init=False)
     concurrent_reads: int = field(default=1, init=False)
     reader_bytes: int = field(default=0, init=False)
-    is_lent: bool = field(default=False, init=False)
+    is_borrowed: bool = field(default=False, init=False)
 
     @property
     def chunks(self) -> Chunks:

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.caller_warnings import warn_caller
-from georeader._core.sentinels import UNSAID
+from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.sentinels import UNSET
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.axes import Axes
 from georeader._export.sources.data_array import Opened, open_values, pack
 from georeader._export.sources.packing import Packing
-from georeader._export.sources.protocol import Source, SourceAround
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.rio_georeference import grid_mapping_name, spatial_dims
 from georeader._export.sources.rio_metadata import NODATA_ATTRS, per_band, tags_of
 from georeader._export.sources.sliced import SlicedSource, windows_of
@@ -77,7 +77,7 @@ class _Band:
 
 
 def open_xarray_dataset(
-    dataset: Any, missing: Any = UNSAID, *, may_read: bool = True, open_spool: OpenSpool | None = None
+    dataset: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
     """Open an xarray.Dataset as a source, whose bands are its variables along rows and columns.
 
@@ -104,11 +104,11 @@ def open_xarray_dataset(
     _check_shapes(bands)
     _check_dtypes(bands)
     _check_places(bands)
-    nodata = None if missing is not UNSAID else _common_nodata(bands)
-    packing = _common_packing(bands, nodata if missing is UNSAID else missing)
-    spec = _spec(bands, dataset, nodata if missing is UNSAID else missing)
+    nodata = None if missing is not UNSET else _common_nodata(bands)
+    packing = _common_packing(bands, nodata if missing is UNSET else missing)
+    spec = _spec(bands, dataset, nodata if missing is UNSET else missing)
     source: Source = _computed_together(bands, spec, open_spool) or _Bands([band.opened.source for band in bands], spec)
-    if missing is UNSAID and nodata is not None:
+    if missing is UNSET and nodata is not None:
         source = _with_one_nodata(source, bands, nodata)
     bare = replace(spec, metadata=_metadata(bands, dataset, [band.opened.bare.metadata for band in bands]))
     edges = accumulate((band.spec.count for band in bands), initial=0)
@@ -139,7 +139,7 @@ def _rasters(dataset: Any) -> dict[Hashable, Any]:
     bounds = {coord.attrs.get("bounds", coord.encoding.get("bounds")) for coord in dataset.coords.values()}
     lost = ", ".join(repr(name) for name in left_out if name not in bounds)
     if lost:
-        warn_caller(f"variables of the Dataset without rows and columns are left out: {lost}", MetadataWarning)
+        warn_at_caller(f"variables of the Dataset without rows and columns are left out: {lost}", MetadataWarning)
     return {
         name: array.assign_attrs(place | _said_of_all(dataset, array, number, len(found)) | array.attrs)
         for number, (name, array) in enumerate(found.items(), start=1)
@@ -330,7 +330,7 @@ class _Bands:
         self.is_in_memory = all(source.is_in_memory for source in sources)
         self.concurrent_reads = min(source.concurrent_reads for source in sources)
         self.reader_bytes = sum(source.reader_bytes for source in sources)
-        self.is_lent = any(source.is_lent for source in sources)
+        self.is_borrowed = any(source.is_borrowed for source in sources)
         self.chunks = self._find_chunks()
 
     def _find_chunks(self) -> Chunks | None:
@@ -389,7 +389,7 @@ def _computed_together(bands: Sequence[_Band], spec: SourceSpec, open_spool: Ope
     return SlicedSource("Dataset", whole, stacked, windows, Axes(count=3, band=0, row=1, column=2))
 
 
-class _OneNodata(SourceAround):
+class _OneNodata(SourceWrapper):
     """A source whose bands get one value for their missing pixels."""
 
     def __init__(self, source: Source, names: Sequence[Hashable], own: Sequence[Any], nodata: Any) -> None:

@@ -75,7 +75,7 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
     numbers = spec.dtype if grid.dtype is None else _dtype(grid.dtype)
     if (whole[0], numbers) != (spec.count, spec.dtype):
         bare = metadata_from_attrs({}, whole[0])
-        spec = replace(spec, metadata=bare, fill_value=None, fill_value_was_said=False, overview_resamplings=())
+        spec = replace(spec, metadata=bare, fill_value=None, fill_value_is_explicit=False, overview_resamplings=())
     elif grid.transform is not None:
         # They say where another raster lies.
         spec = replace(spec, metadata=replace(spec.metadata, gcps=None, rpcs=None))
@@ -105,7 +105,7 @@ def _said(grid: Grid) -> SourceSpec:
         crs=normalise_crs(grid.crs),
         transform=normalise_transform(grid.transform),
         fill_value=None,
-        fill_value_was_said=False,
+        fill_value_is_explicit=False,
         metadata=metadata_from_attrs({}, count),
     )
 

@@ -1,4 +1,4 @@
-"""A raster that is written in pieces, in any order: cells in memory, and beyond a limit in a spool on disk."""
+"""A raster that is written in pieces, in any order: blocks in memory, and beyond a limit in a spool on disk."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._export.engine.pixel_buffer import Held, PixelStore
-from georeader._export.plan.block_grid import Cell, CellGrid, common
+from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
+from georeader._export.plan.block_grid import BlockGrid, BlockIndex, common
 from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.spool import Spool
 from georeader._resample.pyramid import Mask, Region
 
-#: A cell is at least so high and wide, where all bands of a pixel fit in a cell.
+#: A block is at least so high and wide, where all bands of a pixel fit in a block.
 CELL_SIDE_PX = 512
 
-#: And so where they do not: what is written of all bands touches a cell for each of their groups.
+#: And so where they do not: what is written of all bands touches a block for each of their groups.
 CELL_SIDE_OF_MANY_BANDS_PX = 256
 
-#: Bytes of a pixel of the bands that share a cell.
+#: Bytes of a pixel of the bands that share a block.
 CELL_PIXEL_BYTES = 8
 
 
 @dataclass
-class Canvas:
+class WindowBuffer:
     """Pixels to write to from any thread, and then a source like any other.
 
     Where two pieces overlap, the one that came last wins; a piece is written as a whole, before or after any other.
@@ -38,8 +38,8 @@ class Canvas:
         name: What to call it in messages.
         spec: What it is.
         fill: Of pixels that nobody writes.
-        tile_shape: (rows, columns) of a tile of the file, which cells are made of.
-        limit_bytes: Cells may take so much memory.
+        tile_shape: (rows, columns) of a tile of the file, which blocks are made of.
+        limit_bytes: Blocks may take so much memory.
         open_spool: Opens the spool, when it is first needed; its owner closes it.
     """
 
@@ -52,22 +52,22 @@ class Canvas:
     is_in_memory: bool = field(default=False, init=False)
     concurrent_reads: int = field(default=1, init=False)
     reader_bytes: int = field(default=0, init=False)
-    is_lent: bool = field(default=False, init=False)
+    is_borrowed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Begin with nothing written."""
-        self._bands_per_cell = max(1, CELL_PIXEL_BYTES // self.spec.dtype.itemsize)
-        least_px = CELL_SIDE_PX if self.spec.count <= self._bands_per_cell else CELL_SIDE_OF_MANY_BANDS_PX
+        self._bands_per_block = max(1, CELL_PIXEL_BYTES // self.spec.dtype.itemsize)
+        least_px = CELL_SIDE_PX if self.spec.count <= self._bands_per_block else CELL_SIDE_OF_MANY_BANDS_PX
         height_px, width_px = (-(-least_px // side_px) * side_px for side_px in self.tile_shape)
-        self._grid = CellGrid(self.spec.height_px, self.spec.width_px, height_px, width_px)
-        self._store = PixelStore(self.limit_bytes, self.open_spool)
+        self._grid = BlockGrid(self.spec.height_px, self.spec.width_px, height_px, width_px)
+        self._store = PixelBuffer(self.limit_bytes, self.open_spool)
         self._lock = threading.Lock()
 
     @property
     def chunks(self) -> Chunks:
-        """The cells."""
+        """The blocks."""
         shape = (self.spec.count, self.spec.height_px, self.spec.width_px)
-        return regular_chunks(shape, (self._bands_per_cell, self._grid.cell_height_px, self._grid.cell_width_px))
+        return regular_chunks(shape, (self._bands_per_block, self._grid.block_height_px, self._grid.block_width_px))
 
     def write(self, region: Region, bands: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write some bands of a region.
@@ -81,11 +81,11 @@ class Canvas:
             WriteError: The spool's disk is full.
         """
         with self._lock:
-            for cell in self._grid.touched(region):
-                own = self._grid.region(cell)
+            for block in self._grid.touched(region):
+                own = self._grid.region(block)
                 part = common(own, region)
                 for group, places in self._groups(bands):
-                    held = self._cell(cell, group, own)
+                    held = self._block(block, group, own)
                     # One band after the other: numpy copies what a list of bands selects.
                     for place in places:
                         held.pixels[(bands[place] - group.start, *part.within(own))] = pixels[
@@ -100,12 +100,12 @@ class Canvas:
         """
         pixels = np.full((len(bands), *region.shape), self.fill, self.spec.dtype)
         with self._lock:
-            for cell in self._grid.touched(region):
-                own = self._grid.region(cell)
+            for block in self._grid.touched(region):
+                own = self._grid.region(block)
                 part = common(own, region)
                 for group, places in self._groups(bands):
-                    if (cell, group.start) in self._store:
-                        held = self._store.look((cell, group.start))
+                    if (block, group.start) in self._store:
+                        held = self._store.look((block, group.start))
                         chosen = slice(bands[places[0]] - group.start, bands[places[-1]] - group.start + 1)
                         pixels[places[0] : places[-1] + 1, *part.within(region)] = held.pixels[
                             chosen, *part.within(own)
@@ -114,19 +114,19 @@ class Canvas:
 
     def close(self) -> None:
         """Let go of the pixels; the spool is its owner's."""
-        self._store = PixelStore(0, self.open_spool)
+        self._store = PixelBuffer(0, self.open_spool)
 
     def _groups(self, bands: Sequence[int]) -> Iterator[tuple[range, list[int]]]:
-        """Give the groups of bands that share cells, and for each the places of its bands among ``bands``."""
+        """Give the groups of bands that share blocks, and for each the places of its bands among ``bands``."""
         groups: dict[int, list[int]] = {}
         for place, band in enumerate(bands):
-            groups.setdefault(band // self._bands_per_cell, []).append(place)
+            groups.setdefault(band // self._bands_per_block, []).append(place)
         for number, places in groups.items():
-            first = number * self._bands_per_cell
-            yield range(first, min(first + self._bands_per_cell, self.spec.count)), places
+            first = number * self._bands_per_block
+            yield range(first, min(first + self._bands_per_block, self.spec.count)), places
 
-    def _cell(self, cell: Cell, group: range, own: Region) -> Held:
-        key = cell, group.start
+    def _block(self, block: BlockIndex, group: range, own: Region) -> BufferedBlock:
+        key = block, group.start
         if key not in self._store:
-            self._store.put(key, Held(np.full((len(group), *own.shape), self.fill, self.spec.dtype), None, 0))
+            self._store.put(key, BufferedBlock(np.full((len(group), *own.shape), self.fill, self.spec.dtype), None, 0))
         return self._store.get(key)

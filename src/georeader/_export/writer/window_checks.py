@@ -46,7 +46,7 @@ def band_positions(indexes: Any, count: int, name: str) -> list[int]:
 
 
 @dataclass(frozen=True)
-class PieceRules:
+class WindowRules:
     """Checks the windows of one raster; each error names the file.
 
     Attributes:
