@@ -42,7 +42,6 @@ MODULES = (
     "georeader.errors",
     "georeader.geotensor",
     "georeader.ground_control",
-    "georeader.kept_open",
     "georeader.preview",
     "georeader.profile_options",
     "georeader.rasterio_reader",
