@@ -15,7 +15,7 @@ import rasterio
 from rasterio.windows import Window
 
 from benchmarks import sections, settings
-from benchmarks.checks import read_summary
+from benchmarks.checks import look_at
 from benchmarks.codec_alone import CodecAlone, CodecAndPredictor, pyramid
 from benchmarks.forms import PIECE_PX, Given, Pieces, save_tiled
 from benchmarks.inputs import INPUTS, scene
@@ -178,7 +178,7 @@ class TestForms:
         for peer in (PEERS[name] for name in peers if PEERS[name].available() is None):
             peer.write(peer.prepare(raster, PLACE, MATCHED), PLACE, MATCHED, str(path))
 
-            assert read_summary(path, lazy, PLACE, MATCHED)["problems"] == [], peer.name
+            assert look_at(path, lazy, PLACE, MATCHED)["problems"] == [], peer.name
             path.unlink()
         assert {each.name for each in tmp_path.iterdir()} == {"in.tif", "in.npy"}
 
@@ -192,7 +192,7 @@ class TestForms:
             peer, path = or_skip(name), tmp_path / f"{name}.tif"
             peer.write(peer.prepare(raster, PLACE, MATCHED), PLACE, MATCHED, str(path))
 
-            assert read_summary(path, array, PLACE, MATCHED)["problems"] == []
+            assert look_at(path, array, PLACE, MATCHED)["problems"] == []
 
     def test_a_scene_that_does_not_fit_on_the_disk_is_told(self, tmp_path: Path) -> None:
         store = Store(tmp_path, Effort(size_px=1_000_000))
@@ -211,7 +211,7 @@ class TestPeers:
 
         peer.write(peer.prepare(array, Place(nodata=0), settings), Place(nodata=0), settings, str(path))
 
-        facts = read_summary(path, array, Place(nodata=0), settings)
+        facts = look_at(path, array, Place(nodata=0), settings)
         assert facts["problems"] == []
         assert settings.tile_px in (None, *facts["tile_px"])
 
@@ -253,13 +253,13 @@ class TestChecks:
         array = scene(600)
         path = self.written(tmp_path / "a.tif", array)
 
-        assert read_summary(path, array, Place(nodata=0), MATCHED)["problems"] == ["0 overviews instead of 2"]
+        assert look_at(path, array, Place(nodata=0), MATCHED)["problems"] == ["0 overviews instead of 2"]
 
     def test_other_pixels_are_found_out(self, tmp_path: Path) -> None:
         array = scene(200)
         path = self.written(tmp_path / "a.tif", array)
 
-        assert read_summary(path, array + 1, Place(nodata=0), MATCHED)["problems"] == ["pixels differ from the array's"]
+        assert look_at(path, array + 1, Place(nodata=0), MATCHED)["problems"] == ["pixels differ from the array's"]
 
     @pytest.mark.parametrize(
         ("place", "settings", "problem"),
@@ -275,19 +275,19 @@ class TestChecks:
         array = scene(200)
         path = self.written(tmp_path / "a.tif", array)
 
-        assert read_summary(path, array, place, settings)["problems"] == [problem]
+        assert look_at(path, array, place, settings)["problems"] == [problem]
 
     def test_bigtiff_is_told_from_tiff(self, tmp_path: Path) -> None:
         array = scene(200)
         for wanted in (True, False):
             path = self.written(tmp_path / "a.tif", array, BIGTIFF="YES" if wanted else "NO")
 
-            assert read_summary(path, array, PLACE, MATCHED)["is_bigtiff"] is wanted
+            assert look_at(path, array, PLACE, MATCHED)["is_bigtiff"] is wanted
 
     def test_another_shape_is_found_out(self, tmp_path: Path) -> None:
         path = self.written(tmp_path / "a.tif", scene(200))
 
-        problems = read_summary(path, scene(300, bands=2), Place(nodata=0), MATCHED)["problems"]
+        problems = look_at(path, scene(300, bands=2), Place(nodata=0), MATCHED)["problems"]
 
         assert problems[:2] == ["200 x 200 pixels instead of (300, 300)", "1 bands instead of 2"]
 

@@ -24,7 +24,7 @@ _HOST = textwrap.dedent("""
     multiprocessing.spawn.set_executable(sys.argv[1])
     import numpy as np
     from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
-    from georeader._export import part_plan
+    from georeader._export.plan import part_plan
     from georeader.validation import info, validate
     part_plan.PART_BYTES = 5 * 2**20
     place = {"transform": (10, 0, 0, 0, -10, 0), "crs": 3857}

@@ -131,7 +131,7 @@ class TestWindows:
         found = work(a_plan((285, 9000, 9000), INTERLEAVE="BAND"), stored(free_windows(285)))
 
         assert found.band_groups == (range(285),)
-        assert found.cell_bands == 4
+        assert found.block_bands == 4
         window_px = longest(found.row_edges_px) * longest(found.column_edges_px)
         assert window_px * 285 * 2 < 200 * MIB
 
@@ -183,11 +183,11 @@ class TestMemory:
         assert found.in_flight_bytes + window_bytes * (found.readers + 1) + held_bytes <= limit_mib * MIB
         assert 1 <= found.threads <= threads
 
-    def test_with_little_memory_cells_shrink_before_threads_go(self) -> None:
+    def test_with_little_memory_blocks_shrink_before_threads_go(self) -> None:
         plan = a_plan((4, 20_000, 20_000))
         plans = [work(plan, stored(), limit) for limit in (2048, 128, 64, 24)]
 
-        areas = [each.cell_height_px * each.cell_width_px for each in plans]
+        areas = [each.block_height_px * each.block_width_px for each in plans]
         assert areas == sorted(areas, reverse=True)
         assert [each.threads for each in plans[:2]] == [4, 4]
         assert plans[-1].threads < 4

@@ -19,7 +19,7 @@ _NURSERY = textwrap.dedent("""
     from affine import Affine
     from georeader import GeoTensor, save_cog
     from georeader.errors import GeoreaderError
-    from georeader._export import part_plan
+    from georeader._export.plan import part_plan
     from georeader._export.sinks import obstore_put
 
     part_plan.PART_BYTES = obstore_put.ONE_REQUEST_BYTES = obstore_put.WITHOUT_PARTS_BYTES = 5 * 2**20

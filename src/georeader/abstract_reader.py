@@ -73,7 +73,7 @@ def declared_nodata(data: Any, dtype: np.dtype[Any]) -> Any:
         dtype: Of its pixels.
     """
     fill = getattr(data, "fill_value_default", None)
-    return None if dtype.kind == "b" and not getattr(data, "fill_value_was_said", False) else fill
+    return None if dtype.kind == "b" and not getattr(data, "fill_value_is_explicit", False) else fill
 
 
 def same_nodata(one: Any, other: Any) -> bool:

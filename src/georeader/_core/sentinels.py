@@ -7,8 +7,8 @@ class Unset(int):
     """The number in a signature, told apart from the same number written by a caller.
 
     Example:
-        >>> def tile(side: int = Unsaid(256)) -> str:
-        ...     return "default" if isinstance(side, Unsaid) else "asked for"
+        >>> def tile(side: int = Unset(256)) -> str:
+        ...     return "default" if isinstance(side, Unset) else "asked for"
         >>> tile(), tile(256)
         ('default', 'asked for')
     """

@@ -98,7 +98,7 @@ def export(data: Any, sink: Sink, request: SaveRequest) -> Receipt:
 
 
 def _said_missing(request: SaveRequest) -> Any:
-    """Give the nodata that the caller says, None for none; UNSAID where nothing is said of it."""
+    """Give the nodata that the caller says, None for none; UNSET where nothing is said of it."""
     if request.nodata is not None or not isinstance(request.profile_arg, Mapping):
         return UNSET if request.nodata is None else request.nodata
     return {str(key).upper(): value for key, value in request.profile_arg.items()}.get("NODATA", UNSET)

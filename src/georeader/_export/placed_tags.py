@@ -44,7 +44,7 @@ def with_transform(tags: tuple[Tag, ...], transform: Affine) -> tuple[Tag, ...]:
     Example:
         >>> from georeader._tiff.directories import TagType
         >>> at_reference = make_tag(TagNumber.MODEL_TIEPOINT, TagType.DOUBLE, 0, 0, 0, 1.0, -1.0, 0)
-        >>> placed_at((at_reference,), Affine(10, 0, 500000, 0, -10, 4000000))[0].values
+        >>> with_transform((at_reference,), Affine(10, 0, 500000, 0, -10, 4000000))[0].values
         (0.0, 0.0, 0.0, 500005.0, 3999995.0, 0.0)
     """
     return tuple(_LAID[tag.number](tag, transform) if tag.number in _LAID else tag for tag in tags)

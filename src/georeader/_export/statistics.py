@@ -111,7 +111,8 @@ def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) ->
         differences = valid - np.float64(centre)
         # The mean of the differences is what rounding left of the mean itself.
         correction = float(differences.mean())
-        squares = float(np.dot(differences, differences)) - valid.size * correction**2
+        # np.dot rounds by the number of processors.
+        squares = float(np.square(differences).sum()) - valid.size * correction**2
     return BandStatistics(
         minimum=low.item(),
         maximum=high.item(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -95,9 +96,18 @@ def _scaled_roots(values: NDArray[np.float64], counts: Counts) -> NDArray[np.flo
 
 
 def _keep_all_digits(result: NDArray[Any], values: NDArray[Any], counts: Counts) -> None:
-    """Redo in extended precision, where the platform has it, what doubles would round."""
+    """Compute again what doubles round: in extended precision, and in integers where that may round, too."""
     wide = np.maximum.reduce([np.abs(corner.astype(np.float64)) for corner in corners(values)]) >= _DOUBLE_LIMIT
-    if wide.any():
-        squares = sum(np.square(corner[wide].astype(np.longdouble)) for corner in corners(values))
-        count = counts if isinstance(counts, int) else counts[wide]
-        result[wide] = rounded(np.sqrt(squares / count), result.dtype)
+    if not wide.any():
+        return
+    pixels = [corner[wide] for corner in corners(values)]
+    count = np.broadcast_to(np.asarray(counts), wide.shape)[wide]
+    roots = np.sqrt(sum(np.square(pixel.astype(np.longdouble)) for pixel in pixels) / count)
+    exact = rounded(roots, result.dtype)
+    error = 4 * np.finfo(np.longdouble).eps * roots
+    for place in np.flatnonzero(np.abs(roots - np.floor(roots) - 0.5) <= error + (error > 0.25)):
+        squares = sum(int(pixel[place]) ** 2 for pixel in pixels)
+        # Half of it, rounded up, is the root rounded to an integer: it is the integer part of twice the root.
+        doubled = math.isqrt(4 * squares // int(count[place]))
+        exact[place] = min((doubled + 1) // 2, np.iinfo(result.dtype).max)
+    result[wide] = exact

@@ -34,7 +34,7 @@ class OffsetAllocator:
     own, and `arrays` gives their real offsets once the overviews, which lie before them, are placed.
 
     Example:
-        >>> placement = Placement({(0, False): 2}, head_start_bytes=0, base_start_bytes=10**9)
+        >>> placement = OffsetAllocator({(0, False): 2}, head_start_bytes=0, base_start_bytes=10**9)
         >>> placement.place(0, False, np.array([[10], [0]], "uint32"))
         1000000000
         >>> placement.head_end_bytes = 1000

@@ -50,8 +50,8 @@ class PixelBuffer:
     """Blocks by their keys; those that were touched least recently wait on disk.
 
     Example:
-        >>> store = PixelStore(1000, lambda: None)
-        >>> store.put("block", Held(np.ones((1, 2, 2)), None, 0))
+        >>> store = PixelBuffer(1000, lambda: None)
+        >>> store.put("block", BufferedBlock(np.ones((1, 2, 2)), None, 0))
         >>> "block" in store, store.held_bytes, store.pop("block").pixels.sum()
         (True, 32, np.float64(4.0))
     """

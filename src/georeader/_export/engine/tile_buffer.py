@@ -27,7 +27,7 @@ class TileBuffer:
     Memory, beyond the limit: 8 bytes for each tile of the file, and 4 for the size of each tile and mask.
 
     Example:
-        >>> store = TileStore([4], 1, limit_bytes=1000, open_spool=lambda: None)
+        >>> store = TileBuffer([4], 1, limit_bytes=1000, open_spool=lambda: None)
         >>> store.put(0, 1, EncodedTiles((b"leader", b"tile", b"trailer"), (4,)))
         >>> pieces, sizes_bytes = store.take(0, 1, 4, 1000)
         >>> store.size_bytes(0), [piece() for piece in pieces], sizes_bytes.tolist()

@@ -22,7 +22,7 @@ class BlockGrid:
         cell_width_px: Columns of a block.
 
     Example:
-        >>> grid = CellGrid(700, 500, 512, 256)
+        >>> grid = BlockGrid(700, 500, 512, 256)
         >>> grid.region((1, 0)), list(grid.touched(Region(0, 512, 200, 300)))
         (Region(row_start=512, row_stop=700, column_start=0, column_stop=256), [(0, 0), (0, 1)])
     """

@@ -57,7 +57,7 @@ class SourceSpec:
         crs: CRS, or None.
         transform: Pixel (column, row) to CRS (x, y).
         fill_value: The source's value for "no data", or None.
-        fill_value_was_said: False while ``fill_value`` is 0 only because none was given.
+        fill_value_is_explicit: False while ``fill_value`` is 0 only because none was given.
         metadata: Of the source and its bands.
         has_mask: It has a validity mask besides its pixels.
         overview_resamplings: Method of each band's overviews that the source records; empty if it records none.

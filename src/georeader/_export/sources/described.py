@@ -59,7 +59,7 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
         transform=transform,
         fill_value=declared_nodata(data, numbers),
         # Objects other than GeoTensor have a fill value only if they declare one.
-        fill_value_is_explicit=getattr(data, "fill_value_was_said", True),
+        fill_value_is_explicit=getattr(data, "fill_value_is_explicit", True),
         metadata=metadata,
         has_mask=has_mask,
         overview_resamplings=recorded_resamplings(attrs.get("tags"), count),

@@ -143,7 +143,7 @@ class Packing:
 
         Args:
             dtype: Of the values.
-            missing: Value of NaN, where the caller passes one; else UNSAID.
+            missing: Value of NaN, where the caller passes one; else UNSET.
         """
         own = np.nan if self.fill is not None and dtype.kind in "fc" else None
         return Packing(dtype, fill=own if missing is UNSET else missing)

@@ -21,7 +21,7 @@ class Source(Protocol):
         is_in_memory: Its pixels are in memory already: to read them costs nothing, and may be done twice.
         concurrent_reads: How many threads may call `read` at once.
         reader_bytes: What reading holds for each of them besides the window: decoded blocks, caches of an open file.
-        is_lent: Reads go through what the caller opened, and may close as soon as a save has ended. So no read is
+        is_borrowed: Reads go through what the caller opened, and may close as soon as a save has ended. So no read is
             running when the save ends, even by an exception.
     """
 

@@ -42,7 +42,7 @@ class RasterSource:
         fill: Of pixels beyond the file's edge.
         chunks: The file's tiles or strips, as the window cuts them.
         is_computed: GDAL computes pixels; they are always read in the same squares, so that they are the same.
-        is_lent: The caller opened the file.
+        is_borrowed: The caller opened the file.
         alpha_index: An alpha band that takes the place of the mask, counted from 1, or None.
     """
 
