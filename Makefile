@@ -28,6 +28,7 @@ lint: $(VENV)/.test  ## What CI checks before it tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 bench: $(BENCH)/.bench  ## Measure speed, size and memory beside the peers: make bench ARGS="--only uint16-lzw"
 	$(BENCH)/bin/python -m benchmarks $(ARGS)

@@ -38,7 +38,7 @@ USES = textwrap.dedent("""
     import geotoolz as gz
     from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
     from georeader.errors import GeoreaderError
-    from georeader._export.sinks.traits import TAIL_ORIGIN_BYTES
+    from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES
     from georeader._export.sinks.multipart import PartedSink
     from georeader.preview import preview
     from georeader.validation import validate

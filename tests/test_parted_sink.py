@@ -19,10 +19,10 @@ from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.plan import part_plan
 from georeader._export.plan.part_plan import PART_BYTES, plan_parts
+from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES
 from georeader._export.sinks import multipart, part_upload
 from georeader._export.sinks.multipart import PartedSink
 from georeader._export.sinks.part_upload import SENDERS, PartUpload
-from georeader._export.sinks.traits import TAIL_ORIGIN_BYTES
 from georeader._export.sources import open_source
 from georeader.errors import WriteError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT

@@ -22,8 +22,8 @@ from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.plan.file_plan import plan_stream
 from georeader._export.plan.order_of_work import SourceTraits, plan_work
+from georeader._export.plan.sink_traits import SinkTraits
 from georeader._export.plan.spec import ExportSpec, plan_export
-from georeader._export.sinks.traits import SinkTraits
 from georeader._export.sources import open_source
 from georeader._tiff import cog_layout
 from georeader._tiff.directories import BIG, CLASSIC

@@ -16,9 +16,9 @@ from georeader import GeoTensor
 from georeader._export.plan.chunks import Chunks, free_windows, regular_chunks
 from georeader._export.plan.file_plan import StreamPlan, plan_stream
 from georeader._export.plan.order_of_work import ANY_PLACE, Order, SourceTraits, Work, order_of_work, plan_work
+from georeader._export.plan.sink_traits import SinkTraits
 from georeader._export.plan.spec import plan_export
 from georeader._export.plan.window_edges import longest, merge_edges, split_edges
-from georeader._export.sinks.traits import SinkTraits
 from georeader._export.sources import open_source
 from georeader.errors import OptionError
 

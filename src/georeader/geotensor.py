@@ -13,12 +13,11 @@ from rasterio.windows import Window
 
 from georeader import window_utils
 from georeader._arrays import indexing, numpy_functions, pixel_attrs
-from georeader._arrays.georeferenced import Georeferenced
 from georeader._arrays.masked_arrays import split_mask, to_ndarray
 from georeader._arrays.operators import Operators
 from georeader._core import band_attrs
 from georeader._core.sentinels import UNSET, Unset
-from georeader.abstract_reader import declared_nodata, same_nodata
+from georeader.abstract_reader import Georeferenced, declared_nodata, same_nodata
 from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}

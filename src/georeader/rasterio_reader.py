@@ -14,7 +14,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader._arrays.georeferenced import Georeferenced
 from georeader._arrays.pixel_attrs import regrid_place
 from georeader._core.dtypes import check_nodata
 from georeader._readers.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
@@ -32,6 +31,7 @@ from georeader._readers.file_info import (
 from georeader._readers.opening import raster_path
 from georeader._readers.selection import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
 from georeader._storage.redaction import redact_url
+from georeader.abstract_reader import Georeferenced
 from georeader.errors import IndexingError, ReadError
 from georeader.geotensor import GeoTensor
 from georeader.window_utils import overlap, whole_pixel_window, window_transform

@@ -1,43 +1,17 @@
-"""STAC items of files that were saved, from their receipts. Needs the extra ``stac``.
-
-References:
-    STAC 1.1.0, Item Specification; Projection Extension 2.0.0; Raster Extension 1.1.0; Electro-Optical Extension 1.1.0;
-    File Info Extension 2.1.0;
-    multiformats' table of multicodecs (a CRC-32 is 0x0132).
-"""
+"""STAC items of files that were saved, from their receipts. Needs the extra ``stac``."""
 
 from __future__ import annotations
 
 import datetime as datetime_
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from affine import Affine
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
-
-from georeader._core.caller_warnings import warn_at_caller
-from georeader._core.optional_imports import import_extra
-from georeader._export.receipt.footprint import Footprint, corners, footprint_in_wgs84, union_of
 from georeader._export.receipt.receipt import Receipt
-from georeader._storage.redaction import MASK
-from georeader.errors import MetadataWarning, OptionError
-from georeader.window_utils import pixel_to_crs
+from georeader._export.receipt.stac import build_item, href_of, name_of
+from georeader.errors import OptionError
 
 if TYPE_CHECKING:
     import pystac
-
-#: STAC's names of numpy's complex dtypes; the others are called alike.
-_DATA_TYPES = {"complex64": "cfloat32", "complex128": "cfloat64"}
-
-#: Before the digest: multicodec's number of a CRC-32, as a varint, and the digest's length (file:checksum).
-_CRC32_MULTIHASH = "b20204"
-
-#: Mean radius of the Earth (IUGG), in metres.
-_EARTH_RADIUS_M = 6_371_008.8
 
 
 def item_of(
@@ -85,6 +59,7 @@ def item_of(
 
     Example:
         >>> import numpy as np
+        >>> from affine import Affine
         >>> from georeader import GeoTensor, save_cog
         >>> tensor = GeoTensor(np.zeros((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
         >>> tags = {"TIFFTAG_DATETIME": "2024:05:01 10:30:31"}
@@ -99,62 +74,24 @@ def item_of(
         >>> {name: asset.href for name, asset in item.assets.items()}
         {'B04': 'B04.tif', 'B08': 'B08.tif'}
     """
-    pystac = import_extra("pystac", extra="stac", purpose="Receipt.to_stac()")
-    files = _files(receipts, asset_key, href)
-    told, time = _when([file.receipt for file in files], datetime, properties)
-    footprint = union_of([footprint for file in files if (footprint := _footprint(file)) is not None])
-    item = pystac.Item(
-        id=_id(files) if id is None else id,
-        geometry=footprint.geometry if footprint else None,
-        bbox=footprint.bbox if footprint else None,
-        datetime=time,
-        properties=told,
-    )
-    for file in files:
-        media_type = pystac.MediaType.COG if file.receipt.kind == "cog" else pystac.MediaType.GEOTIFF
-        asset = pystac.Asset(file.href, media_type=media_type, roles=["data"])
-        item.add_asset(file.key, asset)
-        asset.common_metadata.created = file.receipt.finished
-        _tell_file(asset, file.receipt)
-        _tell_bands(asset, file.receipt, file.crs)
-    _tell_projection(item, files)
-    return item  # type: ignore[no-any-return]
+    named = _named(receipts, asset_key)
+    return build_item(named, id=id, datetime=datetime, href=href, properties=properties)
 
 
-@dataclass(frozen=True)
-class _File:
-    """A receipt and its place in an item."""
-
-    key: str
-    href: str
-    receipt: Receipt
-
-    @property
-    def crs(self) -> CRS | None:
-        wkt = self.receipt.crs_wkt
-        return None if wkt is None else CRS.from_wkt(wkt)
-
-
-def _files(receipts: Any, asset_key: str, href: Any) -> list[_File]:
+def _named(receipts: Any, asset_key: str) -> dict[str, Receipt]:
+    """Return receipts by the names of their assets."""
     if isinstance(receipts, Receipt):
-        named = {asset_key: receipts}
-    elif isinstance(receipts, Mapping):
-        named = dict(receipts)
-    else:
-        named = {}
-        for receipt in _checked(receipts):
-            key = _key(receipt)
-            if key in named:
-                raise OptionError(f"two assets would be called {key!r}; pass a mapping of names to receipts")
-            named[key] = receipt
-    _checked(list(named.values()))
-    if isinstance(href, str) and len(named) > 1:
-        raise OptionError(f"href={href!r} is one link for {len(named)} files; pass a mapping of assets' names to links")
-    links = href if isinstance(href, Mapping) else {} if href is None else dict.fromkeys(named, href)
-    unknown = [key for key in links if key not in named]
-    if unknown:
-        raise OptionError(f"href has links of {', '.join(map(repr, unknown))}; the assets are {', '.join(named)}")
-    return [_File(key, links[key] if key in links else _href(receipt.path), receipt) for key, receipt in named.items()]
+        return {asset_key: receipts}
+    if isinstance(receipts, Mapping):
+        _checked(list(receipts.values()))
+        return dict(receipts)
+    named: dict[str, Receipt] = {}
+    for receipt in _checked(receipts):
+        key = _key(receipt)
+        if key in named:
+            raise OptionError(f"two assets would be called {key!r}; pass a mapping of names to receipts")
+        named[key] = receipt
+    return named
 
 
 def _checked(receipts: Any) -> list[Receipt]:
@@ -171,166 +108,4 @@ def _checked(receipts: Any) -> list[Receipt]:
 def _key(receipt: Receipt) -> str:
     """Return the name of a file's only band, or else that of the file."""
     only = receipt.descriptions[0] if len(receipt.descriptions) == 1 else None
-    return only or _name(_href(receipt.path))
-
-
-def _id(files: Sequence[_File]) -> str:
-    if len(files) > 1:
-        raise OptionError(f"an item of {len(files)} files has no default id; pass id=")
-    return _name(files[0].href)
-
-
-def _footprint(file: _File) -> Footprint | None:
-    crs, receipt = file.crs, file.receipt
-    return None if crs is None else footprint_in_wgs84(receipt.shape[1:], receipt.transform, crs)
-
-
-def _when(
-    receipts: Sequence[Receipt], datetime: Any, properties: Mapping[str, Any] | None
-) -> tuple[dict[str, Any], datetime_.datetime | None]:
-    """Return the properties and the datetime, null where they hold a span."""
-    told = _properties(properties, datetime)
-    if datetime is not None:
-        return told, datetime
-    if {"start_datetime", "end_datetime"} <= told.keys():
-        return told, None
-    times = sorted({receipt.acquired for receipt in receipts if receipt.acquired is not None})
-    if len(times) > 1:
-        as_text = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str
-        return told | {"start_datetime": as_text(times[0]), "end_datetime": as_text(times[-1])}, None
-    if times:
-        return told, times[0]
-    warn_at_caller(
-        "the item's datetime is the time of the save, since neither tags nor attrs['acquired'] have an acquisition "
-        "time; pass datetime=, or properties with start_datetime and end_datetime",
-        MetadataWarning,
-    )
-    return told, max(receipt.finished for receipt in receipts)
-
-
-def _properties(given: Mapping[str, Any] | None, datetime: Any) -> dict[str, Any]:
-    """Give properties as JSON has them, and see that the time is said where it is heard."""
-    told = dict(given or {})
-    if not isinstance(datetime, (datetime_.datetime, type(None))):
-        raise OptionError(f"datetime={datetime!r} is a {type(datetime).__name__}; pass a datetime.datetime")
-    if datetime is None and "datetime" in told:
-        raise OptionError("properties has a 'datetime'; pass datetime=, a datetime.datetime, instead")
-    for name in ("start_datetime", "end_datetime"):
-        if isinstance(told.get(name), datetime_.datetime):
-            told[name] = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str(told[name])
-    return told
-
-
-def _tell_projection(item: Any, files: Sequence[_File]) -> None:
-    """Set the projection on the item where all files share it, else on each asset."""
-    module = import_extra("pystac.extensions.projection", extra="stac", purpose="Receipt.to_stac()")
-    module.ProjectionExtension.add_to(item)
-    fields = {file.key: _projection(file.receipt, file.crs) for file in files}
-    first = fields[files[0].key]
-    common = {name: first[name] for name in first if all(one.get(name) == first[name] for one in fields.values())}
-    item.properties |= common
-    for key, own in fields.items():
-        item.assets[key].extra_fields |= {name: value for name, value in own.items() if name not in common}
-
-
-def _projection(receipt: Receipt, crs: CRS | None) -> dict[str, Any]:
-    _, height_px, width_px = receipt.shape
-    fields: dict[str, Any] = {"proj:shape": [height_px, width_px]}
-    if crs is None and receipt.transform == Affine.identity():
-        return fields  # null geometry: there is no place
-    ring = corners((height_px, width_px), receipt.transform)
-    xs, ys = zip(*ring, strict=True)
-    fields["proj:transform"] = list(receipt.transform[:6])
-    bbox = [min(xs), min(ys), max(xs), max(ys)]
-    if all(map(math.isfinite, bbox)):  # corners of the largest pixels that there can be overflow
-        fields["proj:bbox"] = bbox
-        fields["proj:geometry"] = {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}
-    if crs is None:
-        return fields
-    authority = crs.to_authority(confidence_threshold=100)
-    return fields | ({"proj:wkt2": receipt.crs_wkt} if authority is None else {"proj:code": ":".join(authority)})
-
-
-def _tell_file(asset: Any, receipt: Receipt) -> None:
-    module = import_extra("pystac.extensions.file", extra="stac", purpose="Receipt.to_stac()")
-    digest = receipt.checksum.removeprefix("crc32:")
-    extension = module.FileExtension.ext(asset, add_if_missing=True)
-    extension.apply(size=receipt.size_bytes, checksum=_CRC32_MULTIHASH + digest)
-
-
-def _tell_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
-    module = import_extra("pystac.extensions.raster", extra="stac", purpose="Receipt.to_stac()")
-    resolution_m = _finite(_resolution_m(receipt, crs))
-    bands = []
-    for position in range(receipt.shape[0]):
-        scale, offset = receipt.scales[position], receipt.offsets[position]
-        bands.append(
-            module.RasterBand.create(
-                nodata=_as_json(receipt.nodata),
-                data_type=_DATA_TYPES.get(receipt.dtype, receipt.dtype),
-                spatial_resolution=resolution_m,
-                statistics=_statistics(module, receipt, position),
-                unit=receipt.units[position],
-                scale=None if (scale, offset) == (1, 0) else scale,
-                offset=None if (scale, offset) == (1, 0) else offset,
-            )
-        )
-    module.RasterExtension.ext(asset, add_if_missing=True).bands = bands
-    if any(receipt.descriptions):
-        # STAC 1.1's own list of bands, by position the same as the extension's.
-        asset.extra_fields["bands"] = [{"name": name} if name else {} for name in receipt.descriptions]
-        # And that of the EO extension 1.1, by which odc-stac finds bands; each must have a name there.
-        electro = import_extra("pystac.extensions.eo", extra="stac", purpose="Receipt.to_stac()")
-        named = [name or f"band_{number}" for number, name in enumerate(receipt.descriptions, start=1)]
-        electro.EOExtension.ext(asset, add_if_missing=True).bands = [electro.Band.create(name) for name in named]
-
-
-def _statistics(module: Any, receipt: Receipt, position: int) -> Any:
-    if receipt.statistics is None:
-        return None
-    told = receipt.statistics[position]
-    numbers = (told.minimum, told.maximum, told.mean, told.standard_deviation, told.valid_percent)
-    return module.Statistics.create(*(_finite(number) for number in numbers))
-
-
-def _finite(number: float | None) -> float | None:
-    return number if number is None or math.isfinite(number) else None
-
-
-def _as_json(nodata: int | float | None) -> int | float | str | None:
-    return nodata if _finite(nodata) is not None else None if nodata is None else str(nodata)
-
-
-def _resolution_m(receipt: Receipt, crs: CRS | None) -> float | None:
-    """Give the side of a square as large as a pixel, in metres; None where the CRS does not know metres."""
-    side = math.sqrt(abs(receipt.transform.determinant))
-    if crs is None:
-        return None
-    try:
-        if crs.is_projected:
-            return side * float(crs.linear_units_factor[1])
-        if not crs.is_geographic:
-            return None
-        radians = float(crs.units_factor[1])
-    except CRSError:
-        return None
-    _, height_px, width_px = receipt.shape
-    _, latitude = pixel_to_crs(receipt.transform, width_px / 2, height_px / 2)
-    return side * radians * _EARTH_RADIUS_M * math.sqrt(max(math.cos(latitude * radians), 0.0))
-
-
-def _href(path: str) -> str:
-    """Give a path as a link, without what stands for a secret."""
-    href = re.sub(r"[?#]\*\*\*$", "", path).replace(f"//{MASK}@", "//")
-    if href.startswith("<") or MASK in href:
-        raise OptionError(f"{path!r} is no link that readers could follow; pass href=, such as the file's public URL")
-    return href
-
-
-def _name(href: str) -> str:
-    """Give a file's name without its suffix."""
-    name = re.split(r"[/\\]", re.split(r"[?#]", href, maxsplit=1)[0])[-1]
-    stem = name.rpartition(".")[0] or name
-    if not stem:
-        raise OptionError(f"href={href!r} ends in no name; pass id=")
-    return stem
+    return only or name_of(href_of(receipt.path))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.validation.pixel_layout import PixelLayout
+from georeader.validation.pixel_layout import PHOTOMETRICS, PixelLayout
 
 
 class FaultKind(StrEnum):
@@ -226,9 +226,7 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the facts as JSON has them; of tiles, their numbers alone."""
-        from georeader.validation.measurement_dict import as_dict
-
-        return as_dict(self)
+        return _measurement_dict(self)
 
 
 class FaultLog:
@@ -273,3 +271,47 @@ class FaultLog:
             more = self._counts[key] - len(found)
             given += [*found[:-1], replace(found[-1], more=more)]
         return tuple(given)
+
+
+def _measurement_dict(measurement: Measurement) -> dict[str, Any]:
+    """Give the facts; of tiles, their numbers alone."""
+    ghost, viewer = measurement.ghost, measurement.viewer
+    return {
+        "size_bytes": measurement.size_bytes,
+        "version": measurement.version,
+        "byte_order": measurement.byte_order,
+        "structural_metadata": None if ghost is None else dict(ghost.items),
+        "directories": [_directory_dict(one) for one in measurement.directories],
+        "viewer": None if viewer is None else asdict(viewer),
+        "tiles_decoded": measurement.tiles_decoded,
+        "has_checked_frames": measurement.has_checked_frames,
+        "has_external_overviews": measurement.has_external_overviews,
+    }
+
+
+def _directory_dict(directory: Directory) -> dict[str, Any]:
+    """Give what is known of a directory."""
+    found: dict[str, Any] = {
+        "role": directory.role.kind.value,
+        "level": directory.role.level,
+        "offset_bytes": directory.extent.offset_bytes,
+        "tiles": len(directory.tile_offsets_bytes),
+        "tiles_sparse": len(directory.tile_offsets_bytes) - int(directory.present.sum()),
+        "tiles_bytes": directory.tiles_bytes,
+    }
+    layout = directory.layout
+    if layout is None:
+        return found
+    return found | {
+        "width_px": layout.width_px,
+        "height_px": layout.height_px,
+        "is_tiled": layout.is_tiled,
+        "tile_width_px": layout.tile_width_px,
+        "tile_height_px": layout.tile_height_px,
+        "samples": layout.samples,
+        "dtype": layout.kind_name,
+        "photometric": PHOTOMETRICS.get(-1 if layout.photometric is None else layout.photometric, layout.photometric),
+        "compression": layout.compression_name,
+        "predictor": layout.predictor,
+        "interleave": layout.interleave,
+    }

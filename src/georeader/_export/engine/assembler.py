@@ -17,8 +17,8 @@ from georeader._export.engine.tile_buffer import TileBuffer
 from georeader._export.plan.file_plan import StreamPlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.ifds import make_directories
+from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
 from georeader._export.receipt.receipt import LevelReceipt
-from georeader._export.sinks.traits import TAIL_ORIGIN_BYTES, SinkTraits
 from georeader._export.spool import Spool
 from georeader._export.statistics import BandSummary
 from georeader._tiff import cog_layout

@@ -171,9 +171,9 @@ class Receipt:
             >>> item.id, item.properties["proj:code"], item.assets["data"].href
             ('zeros', 'EPSG:32630', 'zeros.tif')
         """
-        from georeader.stac import item_of
+        from georeader._export.receipt.stac import build_item
 
-        return item_of({asset_key: self}, id=id, datetime=datetime, href=href, properties=properties)
+        return build_item({asset_key: self}, id=id, datetime=datetime, href=href, properties=properties)
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, Receipt) else NotImplemented

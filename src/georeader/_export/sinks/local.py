@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 
 from georeader._core.caller_warnings import warn_at_caller
+from georeader._export.plan.sink_traits import SinkTraits
 from georeader._export.sinks.sidecars import names_read_beside, remove_sidecars, warn_of_kept, warn_of_sidecars
 from georeader._export.sinks.temporary_file import TemporaryFile
-from georeader._export.sinks.traits import SinkTraits
 from georeader.errors import DestinationError, ExistsError, MetadataWarning, WriteError
 
 

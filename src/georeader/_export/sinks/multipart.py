@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 
 from georeader._export.plan.part_plan import PartPlan, plan_parts
+from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
 from georeader._export.sinks.part_store import PartStore
 from georeader._export.sinks.part_upload import PartUpload
 from georeader._export.sinks.remote import RemoteSink
 from georeader._export.sinks.target import PIECE_BYTES
 from georeader._export.sinks.temporary_file import TemporaryFile
-from georeader._export.sinks.traits import TAIL_ORIGIN_BYTES, SinkTraits
 from georeader.errors import WriteError
 
 

@@ -6,9 +6,9 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+from georeader._export.plan.sink_traits import SinkTraits
 from georeader._export.sinks.remote import RemoteSink
 from georeader._export.sinks.target import Finished, Target
-from georeader._export.sinks.traits import SinkTraits
 from georeader.errors import WriteError
 
 
