@@ -14,11 +14,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._core.windows import PixelWindow
 from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.errors import ReadError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
@@ -28,12 +29,12 @@ ATTRS = {"descriptions": ["B04", "B08", "B11"], "tags": {"mission": "S2", "AREA_
 
 #: Windows that begin and end within tiles, at their edges, and at the raster's.
 WINDOWS = [
-    Region(0, 1, 0, 1),
-    Region(0, 413, 0, 350),
-    Region(255, 257, 100, 300),
-    Region(256, 413, 256, 350),
-    Region(37, 38, 0, 350),
-    Region(412, 413, 349, 350),
+    PixelWindow(0, 1, 0, 1),
+    PixelWindow(0, 413, 0, 350),
+    PixelWindow(255, 257, 100, 300),
+    PixelWindow(256, 413, 256, 350),
+    PixelWindow(37, 38, 0, 350),
+    PixelWindow(412, 413, 349, 350),
 ]
 
 
@@ -62,7 +63,7 @@ class Recording(SourceWrapper):
         self.counts = np.zeros((self.spec.count, self.spec.height_px, self.spec.width_px), int)
         self._lock, self._reading = threading.Lock(), 0
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         with self._lock:
             self._reading += 1
             self.most_at_once = max(self.most_at_once, self._reading)
@@ -134,7 +135,7 @@ class SourceContract:
         source.close()
 
     @pytest.mark.parametrize("region", WINDOWS, ids=str)
-    def test_any_window_has_the_pixels_of_the_raster(self, region: Region, data: Any, raster: GeoTensor) -> None:
+    def test_any_window_has_the_pixels_of_the_raster(self, region: PixelWindow, data: Any, raster: GeoTensor) -> None:
         source = open_source(data)
 
         for bands in (range(3), range(1, 2), range(2)):
@@ -147,7 +148,9 @@ class SourceContract:
 
     def test_as_many_threads_as_it_says_may_read_at_once(self, data: Any, raster: GeoTensor) -> None:
         source = open_source(data)
-        regions = [Region(row, row + 59, column, column + 50) for row in range(0, 413, 59) for column in (0, 150, 300)]
+        regions = [
+            PixelWindow(row, row + 59, column, column + 50) for row in range(0, 413, 59) for column in (0, 150, 300)
+        ]
 
         with ThreadPoolExecutor(source.concurrent_reads) as pool:
             results = list(pool.map(lambda region: source.read(region, range(3))[0], regions))

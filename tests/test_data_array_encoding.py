@@ -12,9 +12,9 @@ import pytest
 from by_rioxarray import BY_RIOXARRAY
 from data_arrays import a_file, data_array, ramp, told, with_nan
 from georeader import CogWriter, save_cog, save_tiled_geotiff
+from georeader._core.windows import PixelWindow
 from georeader._export.sources.ahead import AheadSource, Box, boxes_ahead
 from georeader._export.sources.opening import open_source
-from georeader._resample.pyramid import Region
 from georeader.errors import DtypeError, MetadataWarning, ReadError
 from georeader.preview import preview
 
@@ -332,7 +332,12 @@ def test_windows_of_any_kind_are_made_of_what_was_read_ahead_and_the_rest() -> N
     box = Box(range(1, 2), range(20, 40), range(10, 30))
 
     for bands in (range(3), range(1, 2), range(1)):
-        for region in (Region(0, 60, 0, 50), Region(25, 30, 12, 20), Region(0, 25, 0, 15), Region(40, 60, 0, 50)):
+        for region in (
+            PixelWindow(0, 60, 0, 50),
+            PixelWindow(25, 30, 12, 20),
+            PixelWindow(0, 25, 0, 15),
+            PixelWindow(40, 60, 0, 50),
+        ):
             source = AheadSource(open_source(data_array(pixels)))
             source.read_ahead(box)
             rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
@@ -347,9 +352,9 @@ def test_a_box_is_released_when_all_of_it_was_read() -> None:
     source = AheadSource(open_source(data_array(ramp((3, 60, 50)))))
     source.read_ahead(Box(range(3), range(20, 40), range(50)))
 
-    source.read(Region(0, 30, 0, 50), range(3))
+    source.read(PixelWindow(0, 30, 0, 50), range(3))
     assert len(source._held) == 1
-    source.read(Region(30, 60, 0, 50), range(3))
+    source.read(PixelWindow(30, 60, 0, 50), range(3))
 
     assert source._held == []
 

@@ -18,11 +18,12 @@ from rasterio.vrt import WarpedVRT
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._core.windows import PixelWindow
 from georeader._export.sources import open_source
 from georeader._export.sources.handles import CallersHandle
 from georeader._export.sources.protocol import SourceWrapper
 from georeader._export.sources.ref_counted import RefCountedSource
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.errors import DtypeError, MetadataWarning, ReadError
 
 
@@ -142,7 +143,7 @@ class Slow(SourceWrapper):
     def is_borrowed(self) -> bool:
         return self._is_lent
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         self.begun.set()
         self.goes_on.wait(10)
         return super().read(region, bands)
@@ -155,7 +156,7 @@ class Slow(SourceWrapper):
 def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_borrowed: bool) -> None:
     slow = Slow(open_source(GeoTensor(ramp(), TRANSFORM, CRS, 0)), is_borrowed=is_borrowed)
     guarded = RefCountedSource(slow)
-    reader = threading.Thread(target=guarded.read, args=(Region(0, 5, 0, 5), range(1)))
+    reader = threading.Thread(target=guarded.read, args=(PixelWindow(0, 5, 0, 5), range(1)))
     reader.start()
     slow.begun.wait(10)
 
@@ -170,7 +171,7 @@ def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_b
     reader.join(10)
     assert slow.is_closed
     with pytest.raises(ReadError, match="closed"):
-        guarded.read(Region(0, 5, 0, 5), range(1))
+        guarded.read(PixelWindow(0, 5, 0, 5), range(1))
 
 
 class TestWhatIsComputed:
@@ -222,7 +223,7 @@ class TestUnusualFiles:
 
         rounding = replace(source, handles=CallersHandle(exact))
         with contextlib.closing(rounding), pytest.raises(DtypeError, match="can't be saved as float64 unchanged"):
-            rounding.read(Region(0, 300, 0, 280), range(2))
+            rounding.read(PixelWindow(0, 300, 0, 280), range(2))
 
     @pytest.mark.parametrize(
         "use",

@@ -15,12 +15,13 @@ from rasterio.windows import Window
 
 from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._core.windows import PixelWindow
 from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 TRANSFORM, CRS = Affine(10, 0, 0, 0, -10, 0), "EPSG:3857"
@@ -68,7 +69,7 @@ class ByBand:
     def chunks(self) -> Chunks:
         return regular_chunks(self._raster.shape, (1, 64, self._raster.shape[2]))
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         self.most_bands = max(self.most_bands, len(bands))
         rows = np.arange(region.row_start, region.row_stop)[None, :, None]
         columns = np.arange(region.column_start, region.column_stop)[None, None, :]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from conftest import CRS, TRANSFORM
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._core.windows import PixelWindow
 from georeader._export.sources import dask_windows, open_source
-from georeader._resample.pyramid import Region
 from georeader.errors import DtypeError, OptionError, ReadError, ShapeError
 
 da = pytest.importorskip("dask.array", reason="dask is not installed")
@@ -367,7 +367,7 @@ def test_any_window_of_any_chunks_has_the_pixels_of_the_array(
                 data.draw(st.integers(row + 1, pixels.shape[0])),
                 data.draw(st.integers(column + 1, pixels.shape[1])),
             )
-            found, mask = source.read(Region(row, down, column, right), range(1))
+            found, mask = source.read(PixelWindow(row, down, column, right), range(1))
             np.testing.assert_array_equal(found[0], pixels[row:down, column:right])
             assert mask is None
 

@@ -21,9 +21,9 @@ from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._core.windows import PixelWindow
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source
-from georeader._resample.pyramid import Region
 from georeader.errors import DtypeError, MetadataWarning, OptionError, ShapeError
 
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")
@@ -399,7 +399,7 @@ class Lazy:
 
 def read(source: Source) -> tuple[Any, Any]:
     """Read all pixels and the mask."""
-    return source.read(Region(0, source.spec.height_px, 0, source.spec.width_px), range(source.spec.count))
+    return source.read(PixelWindow(0, source.spec.height_px, 0, source.spec.width_px), range(source.spec.count))
 
 
 class TestSource:
@@ -408,7 +408,7 @@ class TestSource:
         source = open_source(lazy)
         assert (source.spec.has_mask, lazy.loads) == (True, 0)
 
-        parts = [source.read(Region(top, top + 100, 0, 340), range(len(PIXELS))) for top in (0, 100, 200)]
+        parts = [source.read(PixelWindow(top, top + 100, 0, 340), range(len(PIXELS))) for top in (0, 100, 200)]
 
         assert lazy.loads == 1
         np.testing.assert_array_equal(np.concatenate([pixels for pixels, _ in parts], axis=1), PIXELS)

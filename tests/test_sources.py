@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from georeader import FakeGeoData, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._core.windows import PixelWindow
 from georeader._export.sources import open_source
-from georeader._resample.pyramid import Region
 from georeader.abstract_reader import GeoData
 from georeader.errors import DtypeError, GeoreferenceError, ShapeError
 
@@ -172,4 +172,4 @@ def test_a_two_dimensional_array_is_one_band(make_tensor: Any) -> None:
     source = open_source(make_tensor((20, 30)))
 
     assert (source.spec.count, source.spec.height_px, source.spec.width_px) == (1, 20, 30)
-    assert source.read(Region(0, 20, 0, 30), range(1))[0].shape == (1, 20, 30)
+    assert source.read(PixelWindow(0, 20, 0, 30), range(1))[0].shape == (1, 20, 30)

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from georeader import GeoTensor
+from georeader._core.windows import PixelWindow
 from georeader._export.pipeline import SaveRequest, export_source
 from georeader._export.plan.chunks import Chunks
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import SourceWrapper
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", "gauss", "min", "or"]
@@ -41,7 +42,7 @@ class Stored(SourceWrapper):
     def chunks(self) -> Chunks | None:
         return self._chunks
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
         with self._lock:
             self.counts[bands.start : bands.stop, rows, columns] += 1

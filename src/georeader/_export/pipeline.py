@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from georeader._core.progress import check_progress, telling
 from georeader._core.sentinels import UNSET, Unset
 from georeader._core.threads import thread_count
+from georeader._core.windows import PixelWindow
 from georeader._export.engine.assembler import Written
 from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.pixel_buffer import PixelBuffer
@@ -36,7 +37,6 @@ from georeader._export.sinks.protocol import Sink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source
 from georeader._export.sources.ref_counted import RefCountedSource
-from georeader._resample.pyramid import Region
 from georeader._tiff.checksum import checksum_text
 from georeader.errors import OptionError, TileError, WriteError
 
@@ -278,7 +278,7 @@ def _gdal_tiles(spec: ExportSpec) -> tuple[int, int]:
     return sum(level.tile_count for level in levels), tile_bytes
 
 
-def _cut(values: NDArray[Any], region: Region, bands: slice) -> tuple[NDArray[Any], None]:
+def _cut(values: NDArray[Any], region: PixelWindow, bands: slice) -> tuple[NDArray[Any], None]:
     rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
     return values[bands, rows, columns], None
 

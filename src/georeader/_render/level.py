@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._core.dtypes import convert_pixels, storage_dtype
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.block_grid import BlockGrid
 from georeader._export.sinks.scratch import Scratch
 from georeader._export.sources.opening import open_source
@@ -22,7 +23,7 @@ from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.raster_file import RasterSource
 from georeader._export.spool import OpenSpool
 from georeader._render.size import Shape, best_level, halvings, picture_shape
-from georeader._resample.pyramid import Mask, Reduction, Region, reduce_block
+from georeader._resample.pyramid import Mask, Reduction, reduce_block
 from georeader.errors import GeoreaderError, MetadataWarning, ReadError
 from georeader.rasterio_reader import RasterioReader
 
@@ -129,7 +130,7 @@ class _OverviewOfDataset(SourceWrapper):
         """Nothing is known of how it is stored."""
         return
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of the overview.
 
         Raises:
@@ -169,7 +170,7 @@ def read_level(level: Level, bands: Sequence[int], reduction: Reduction) -> tupl
     source, shapes = level.source, level.shapes
     dtype = storage_dtype(source.spec.dtype)
 
-    def read(region: Region) -> tuple[NDArray[Any], Mask]:
+    def read(region: PixelWindow) -> tuple[NDArray[Any], Mask]:
         pixels, mask = _read_bands(source, region, bands)
         return convert_pixels(pixels, dtype), mask
 
@@ -197,7 +198,7 @@ def _block_shape(source: Source, pixel_bytes: int, shapes: tuple[Shape, ...]) ->
     return max(1, most_px // read_width_px // factor), max(1, -(-read_width_px // factor))
 
 
-def _read_bands(source: Source, region: Region, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+def _read_bands(source: Source, region: PixelWindow, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
     """Read bands in any order, those that follow one another at once."""
     wanted = sorted(set(bands))
     breaks = [at for at, (one, other) in enumerate(pairwise(wanted), start=1) if other != one + 1]

@@ -9,38 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._core.windows import PixelWindow
 from georeader._resample import Margins, halve, halve_mask, margin_px
 
 Mask = NDArray[np.bool_] | None
 
-#: Gives (band, row, column) pixels of a region and its (row, column) validity mask, where there is one.
-ReadRegion = Callable[["Region"], tuple[NDArray[Any], Mask]]
-
-
-class Region(NamedTuple):
-    """Rows and columns of a level, as half-open ranges in its own pixels."""
-
-    row_start: int
-    row_stop: int
-    column_start: int
-    column_stop: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
-        return self.row_stop - self.row_start, self.column_stop - self.column_start
-
-    def within(self, other: Region) -> tuple[slice, slice]:
-        """Give the slices that cut this region out of another one's pixels."""
-        return (
-            slice(self.row_start - other.row_start, self.row_stop - other.row_start),
-            slice(self.column_start - other.column_start, self.column_stop - other.column_start),
-        )
+#: Gives (band, row, column) pixels of a window and its (row, column) validity mask, where there is one.
+ReadWindow = Callable[[PixelWindow], tuple[NDArray[Any], Mask]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +42,7 @@ class Reduction:
         """Source pixels that a method looks at beyond a block, on each side."""
         return max(margin_px(method) for method in self.methods)
 
-    def source_region(self, region: Region, source_shape: tuple[int, int]) -> Region:
+    def source_window(self, region: PixelWindow, source_shape: tuple[int, int]) -> PixelWindow:
         """Give the region of the level before that a region is made of, margins included.
 
         Args:
@@ -70,7 +50,7 @@ class Reduction:
             source_shape: (rows, columns) of the level before.
         """
         margin = self.margin_px
-        return Region(
+        return PixelWindow(
             max(0, 2 * region.row_start - margin),
             min(source_shape[0], 2 * region.row_stop + margin),
             max(0, 2 * region.column_start - margin),
@@ -78,14 +58,14 @@ class Reduction:
         )
 
     def halve(
-        self, pixels: NDArray[Any], mask: Mask, source: Region, region: Region, source_shape: tuple[int, int]
+        self, pixels: NDArray[Any], mask: Mask, source: PixelWindow, region: PixelWindow, source_shape: tuple[int, int]
     ) -> tuple[NDArray[Any], Mask]:
         """Reduce by two.
 
         Args:
             pixels: (band, row, column) of ``source``.
             mask: (row, column) of ``source``, or None.
-            source: What `source_region` gave for ``region``.
+            source: What `source_window` gave for ``region``.
             region: Of the level that is to be made.
             source_shape: (rows, columns) of the level before.
         """
@@ -122,7 +102,7 @@ class Reduction:
 
 
 def reduce_block(
-    read: ReadRegion, reduction: Reduction, shapes: tuple[tuple[int, int], ...], region: Region
+    read: ReadWindow, reduction: Reduction, shapes: tuple[tuple[int, int], ...], region: PixelWindow
 ) -> tuple[NDArray[Any], Mask]:
     """Make a region of the last of some levels out of the first of them.
 
@@ -137,14 +117,14 @@ def reduce_block(
     """
     if len(shapes) == 1:
         return read(region)
-    source = reduction.source_region(region, shapes[-2])
+    source = reduction.source_window(region, shapes[-2])
     pixels, mask = reduce_block(read, reduction, shapes[:-1], source)
     return reduction.halve(pixels, mask, source, region, shapes[-2])
 
 
 def reduce_twice(
-    read: ReadRegion, reduction: Reduction, shapes: tuple[tuple[int, int], ...], region: Region
-) -> list[tuple[Region, NDArray[Any], Mask]]:
+    read: ReadWindow, reduction: Reduction, shapes: tuple[tuple[int, int], ...], region: PixelWindow
+) -> list[tuple[PixelWindow, NDArray[Any], Mask]]:
     """Make the blocks of the next two levels, the first of them only once.
 
     Args:
@@ -158,10 +138,10 @@ def reduce_twice(
     """
     if len(shapes) == 2:
         return [(region, *reduce_block(read, reduction, shapes, region))]
-    source = reduction.source_region(region, shapes[1])
+    source = reduction.source_window(region, shapes[1])
     pixels, mask = reduce_block(read, reduction, shapes[:2], source)
     smaller = reduction.halve(pixels, mask, source, region, shapes[1])
-    core = Region(
+    core = PixelWindow(
         2 * region.row_start,
         min(2 * region.row_stop, shapes[1][0]),
         2 * region.column_start,

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles, TileEncoder, join_tiles
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.file_plan import StreamPlan
 from georeader._export.plan.grid import Level
 from georeader._export.statistics import BandStatistics, band_statistics
-from georeader._resample.pyramid import Mask, ReadRegion, Reduction, Region, reduce_twice
+from georeader._resample.pyramid import Mask, ReadWindow, Reduction, reduce_twice
 from georeader.errors import ReadError, TileError, WriteError
 
 #: (level, plane, row of tiles, column of tiles)
@@ -55,7 +56,7 @@ class BlockPlan:
         following = self.first + self.step
         return following if following < len(self.plan.levels) else None
 
-    def needed(self, region: Region) -> Region:
+    def needed(self, region: PixelWindow) -> PixelWindow:
         """Give the pixels that a block's work looks at, margins included.
 
         Args:
@@ -63,9 +64,9 @@ class BlockPlan:
         """
         last = min(self.first + self.step, len(self.plan.levels) - 1)
         factor = 2 ** (last - self.first)
-        needed = Region(*(-(-edge // factor) for edge in region))
+        needed = PixelWindow(*(-(-edge // factor) for edge in region))
         for level in range(last - 1, self.first - 1, -1):
-            needed = self.plan.reduction.source_region(needed, self.plan.levels[level].shape)
+            needed = self.plan.reduction.source_window(needed, self.plan.levels[level].shape)
         return needed
 
 
@@ -82,11 +83,11 @@ class BlockResult:
 
     bands: range
     tiles: tuple[tuple[TileKey, EncodedTiles], ...]
-    passed: tuple[int, Region, NDArray[Any], Mask] | None
+    passed: tuple[int, PixelWindow, NDArray[Any], Mask] | None
     statistics: tuple[TileStatistics, ...] = ()
 
 
-def process_block(block: BlockPlan, read: ReadRegion, region: Region) -> BlockResult:
+def process_block(block: BlockPlan, read: ReadWindow, region: PixelWindow) -> BlockResult:
     """Make the tiles of a block and of the next level, and the pixels of the level after.
 
     Args:
@@ -114,18 +115,18 @@ def process_block(block: BlockPlan, read: ReadRegion, region: Region) -> BlockRe
 
 
 def _reduced(
-    block: BlockPlan, levels: tuple[Level, ...], read: ReadRegion, region: Region
-) -> list[tuple[Region, NDArray[Any], Mask]]:
+    block: BlockPlan, levels: tuple[Level, ...], read: ReadWindow, region: PixelWindow
+) -> list[tuple[PixelWindow, NDArray[Any], Mask]]:
     """Give region, pixels and mask of the next one or two levels."""
     if len(levels) == 1:
         return []
     factor = 2 ** (len(levels) - 1)
-    smallest = Region(*(-(-edge // factor) for edge in region))
+    smallest = PixelWindow(*(-(-edge // factor) for edge in region))
     return reduce_twice(read, block.reduction, tuple(level.shape for level in levels), smallest)
 
 
 def encode_block(
-    level: Level, encoder: TileEncoder, bands: range, region: Region, pixels: NDArray[Any], mask: Mask
+    level: Level, encoder: TileEncoder, bands: range, region: PixelWindow, pixels: NDArray[Any], mask: Mask
 ) -> Iterator[tuple[TileKey, EncodedTiles]]:
     """Encode the tiles of a region.
 
@@ -177,7 +178,7 @@ def encode_one(encoder: TileEncoder, pixels: NDArray[Any] | None, mask: Mask, ke
 
 
 def _measure(
-    level: Level, region: Region, pixels: NDArray[Any], mask: Mask, reduction: Reduction
+    level: Level, region: PixelWindow, pixels: NDArray[Any], mask: Mask, reduction: Reduction
 ) -> Iterator[TileStatistics]:
     """Measure tile by tile, so that the digits do not depend on how large blocks are."""
     height_px, width_px = level.tile_height_px, level.tile_width_px

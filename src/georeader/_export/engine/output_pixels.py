@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import convert_pixels, replace_nan
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.sources.protocol import Source
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.errors import DestinationError, FillValueWarning, GeoreaderError, ReadError, WriteError
 
 
@@ -30,7 +31,7 @@ class OutputPixels:
     spec: ExportSpec
     nan_bands: set[int] = field(default_factory=set, compare=False)
 
-    def read(self, region: Region, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
         """Return the pixels of a window, (band, row, column), and its mask, (row, column) or None.
 
         Args:
@@ -56,7 +57,7 @@ class OutputPixels:
             kind = type(error) if isinstance(error, GeoreaderError) else ReadError
             raise kind(f"{self.source.name}: {_words(region, bands)}: {_reason(error)}") from error
 
-    def read_mask(self, region: Region) -> Mask:
+    def read_mask(self, region: PixelWindow) -> Mask:
         """Give the mask of a window, (row, column); None where the file has none.
 
         Raises:
@@ -66,7 +67,7 @@ class OutputPixels:
 
     def whole(self) -> tuple[NDArray[Any], Mask]:
         """Give everything: all pixels of the file and its mask. Memory: the whole raster."""
-        return self.read(Region(0, self.spec.height_px, 0, self.spec.width_px))
+        return self.read(PixelWindow(0, self.spec.height_px, 0, self.spec.width_px))
 
     def warn_of_nan(self) -> None:
         """Warn of NaN pixels that were read and stay beside a numeric nodata."""
@@ -80,7 +81,7 @@ class OutputPixels:
             FillValueWarning,
         )
 
-    def _read_source(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def _read_source(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read pixels as the source has them; replace or note the NaN that a numeric nodata does not cover."""
         pixels, mask = self.source.read(region, bands)
         nodata = self.spec.numeric_nodata
@@ -93,7 +94,7 @@ class OutputPixels:
                 self.nan_bands.add(band + 1)
         return pixels, mask
 
-    def _read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def _read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read pixels as the source has them, and the mask that the file gets."""
         spec = self.spec
         if spec.mask is None:
@@ -117,7 +118,7 @@ def _has_nan(plane: NDArray[Any], mask: Mask) -> bool:
     return bool(hits.any() if mask is None else (hits & mask).any())
 
 
-def _words(region: Region, bands: range) -> str:
+def _words(region: PixelWindow, bands: range) -> str:
     """Name a window in words."""
     return (
         f"rows {region.row_start} to {region.row_stop}, columns {region.column_start} to {region.column_stop}, bands "

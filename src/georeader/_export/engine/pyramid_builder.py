@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.threads import Task
+from georeader._core.windows import PixelWindow
 from georeader._export.engine.block_tasks import BlockPlan, BlockResult, process_block
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
-from georeader._export.plan.block_grid import BlockGrid, BlockIndex, common
+from georeader._export.plan.block_grid import BlockGrid, BlockIndex
 from georeader._export.plan.file_plan import StreamPlan
 from georeader._export.plan.order_of_work import Work
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 
 
 class PyramidBuilder:
@@ -65,7 +66,7 @@ class PyramidBuilder:
         return self._levels[group, 0].block_plan, self._levels[group, 0].grid
 
     def accept(
-        self, level: int, bands: range, region: Region, pixels: NDArray[Any], mask: Mask
+        self, level: int, bands: range, region: PixelWindow, pixels: NDArray[Any], mask: Mask
     ) -> Iterator[Task[BlockResult]]:
         """Take pixels, and give the work that can be done now.
 
@@ -96,10 +97,10 @@ class _Canvas:
         #: Of blocks that lie in the store: how many of their neighbours were not worked at yet.
         self._users: dict[BlockIndex, int] = {}
 
-    def accept(self, region: Region, pixels: NDArray[Any], mask: Mask) -> Iterator[Task[BlockResult]]:
+    def accept(self, region: PixelWindow, pixels: NDArray[Any], mask: Mask) -> Iterator[Task[BlockResult]]:
         for block in self.grid.touched(region):
             own = self.grid.region(block)
-            part = common(own, region)
+            part = own.intersection(region)
             rows, columns = part.within(region)
             part_mask = None if mask is None else mask[rows, columns]
             if part == own and not self._looks_around:
@@ -107,7 +108,7 @@ class _Canvas:
             elif self._store_part(block, part, pixels[:, rows, columns], part_mask):
                 yield from self._completed(block)
 
-    def _store_part(self, block: BlockIndex, part: Region, pixels: NDArray[Any], mask: Mask) -> bool:
+    def _store_part(self, block: BlockIndex, part: PixelWindow, pixels: NDArray[Any], mask: Mask) -> bool:
         """Keep some pixels of a block; tell whether it is complete."""
         own, key = self.grid.region(block), self._key(block)
         if key not in self._store:
@@ -134,7 +135,7 @@ class _Canvas:
             if all(other in self._complete for other in self.grid.neighbours(target)):
                 yield self._task(target, *self._gathered(target))
 
-    def _gathered(self, target: BlockIndex) -> tuple[Region, NDArray[Any], Mask]:
+    def _gathered(self, target: BlockIndex) -> tuple[PixelWindow, NDArray[Any], Mask]:
         """Copy what a block's work looks at out of the blocks around it, and let go of those that are done with."""
         needed = self.block_plan.needed(self.grid.region(target))
         pixels: NDArray[Any] | None = None
@@ -145,7 +146,7 @@ class _Canvas:
             if pixels is None:
                 pixels = np.empty((len(held.pixels), *needed.shape), held.pixels.dtype)
                 mask = None if held.mask is None else np.empty(needed.shape, bool)
-            part = common(own, needed)
+            part = own.intersection(needed)
             if part.shape[0] > 0 and part.shape[1] > 0:
                 pixels[:, *part.within(needed)] = held.pixels[:, *part.within(own)]
                 if mask is not None and held.mask is not None:
@@ -161,11 +162,11 @@ class _Canvas:
     def _key(self, block: BlockIndex) -> tuple[int, int, BlockIndex]:
         return self.block_plan.bands.start, self.block_plan.first, block
 
-    def _task(self, block: BlockIndex, given: Region, pixels: NDArray[Any], mask: Mask) -> Task[BlockResult]:
+    def _task(self, block: BlockIndex, given: PixelWindow, pixels: NDArray[Any], mask: Mask) -> Task[BlockResult]:
         read = partial(_cut, given, pixels, mask)
         return Task(partial(process_block, self.block_plan, read, self.grid.region(block)), pixels.nbytes)
 
 
-def _cut(given: Region, pixels: NDArray[Any], mask: Mask, region: Region) -> tuple[NDArray[Any], Mask]:
+def _cut(given: PixelWindow, pixels: NDArray[Any], mask: Mask, region: PixelWindow) -> tuple[NDArray[Any], Mask]:
     rows, columns = region.within(given)
     return pixels[:, rows, columns], None if mask is None else mask[rows, columns]

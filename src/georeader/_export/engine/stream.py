@@ -261,7 +261,7 @@ def _encode_run(
     level, encoder = plan.levels[0], plan.encoders[0]
     tiles = []
     for column in columns:
-        region = plan.tile_region(row, column)
+        region = plan.tile_window(row, column)
         key = (0, plane, row, column)
         if plane == level.planes:
             tiles.append(encode_one(encoder, None, pixels.read_mask(region), key))

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.threads import Task, Workers
+from georeader._core.windows import PixelWindow
 from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
-from georeader._export.plan.block_grid import common
 from georeader._export.plan.order_of_work import Work
 from georeader._export.plan.window_edges import grouped_edges
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 
-#: Region, pixels and mask of a window.
-Window = tuple[Region, NDArray[Any], Mask]
+#: Place, pixels and mask of a window.
+Window = tuple[PixelWindow, NDArray[Any], Mask]
 
 
 class WindowReader(AbstractContextManager["WindowReader"]):
@@ -69,7 +69,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         """
         return self._threads.ordered(self._tasks(bands), self.work.read_ahead_bytes)
 
-    def peek(self, region: Region, bands: slice) -> tuple[NDArray[Any], Mask]:
+    def peek(self, region: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
         """Give the pixels of any region before their windows' time, and keep those windows: nothing is read twice.
 
         Args:
@@ -84,7 +84,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
             group = wanted
         result = np.empty((len(wanted), *region.shape), self.pixels.spec.dtype)
         for window in self._regions():
-            part = common(window, region)
+            part = window.intersection(region)
             if part.shape[0] > 0 and part.shape[1] > 0:
                 pixels, _ = self._keep(group, window)
                 shift = wanted.start - group.start
@@ -92,7 +92,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
                 result[:, *part.within(region)] = chosen[:, *part.within(window)]
         return result, None
 
-    def _keep(self, group: range, window: Region) -> tuple[NDArray[Any], Mask]:
+    def _keep(self, group: range, window: PixelWindow) -> tuple[NDArray[Any], Mask]:
         key = group, window
         if self._kept is not None and key in self._kept:
             held = self._kept.look(key)
@@ -103,25 +103,25 @@ class WindowReader(AbstractContextManager["WindowReader"]):
             self._kept.put(key, BufferedBlock(*read, missing_px=0))
         return read
 
-    def _regions(self) -> Iterator[Region]:
+    def _regions(self) -> Iterator[PixelWindow]:
         """Iterate over the windows, row by row; those that cut chunks lie one chunk after the other."""
         chunks = self.pixels.source.chunks
         row_groups = grouped_edges(self.work.row_edges_px, () if chunks is None else chunks.row_edges_px)
         column_groups = grouped_edges(self.work.column_edges_px, () if chunks is None else chunks.column_edges_px)
         for row_edges, column_edges in product(row_groups, column_groups):
             for rows, columns in product(pairwise(row_edges), pairwise(column_edges)):
-                yield Region(*rows, *columns)
+                yield PixelWindow(*rows, *columns)
 
     def _tasks(self, bands: range) -> Iterator[Task[Window]]:
         pixel_bytes = len(bands) * self.pixels.spec.dtype.itemsize
         for region in self._regions():
             yield Task(partial(self._read, bands, region), region.shape[0] * region.shape[1] * pixel_bytes)
 
-    def _read(self, bands: range, region: Region) -> Window:
+    def _read(self, bands: range, region: PixelWindow) -> Window:
         held = self._take(bands, region)
         return region, *(self.pixels.read(region, bands) if held is None else (held.pixels, held.mask))
 
-    def _take(self, bands: range, region: Region) -> BufferedBlock | None:
+    def _take(self, bands: range, region: PixelWindow) -> BufferedBlock | None:
         """Return a window that was kept, and forget it; None if it was not."""
         if self._kept is None:
             return None

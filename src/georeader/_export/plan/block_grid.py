@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from georeader._resample.pyramid import Region
+from georeader._core.windows import PixelWindow
 
 #: (row, column) of a block in its grid.
 BlockIndex = tuple[int, int]
@@ -23,8 +23,8 @@ class BlockGrid:
 
     Example:
         >>> grid = BlockGrid(700, 500, 512, 256)
-        >>> grid.region((1, 0)), list(grid.touched(Region(0, 512, 200, 300)))
-        (Region(row_start=512, row_stop=700, column_start=0, column_stop=256), [(0, 0), (0, 1)])
+        >>> grid.region((1, 0)), list(grid.touched(PixelWindow(0, 512, 200, 300)))
+        (PixelWindow(row_start=512, row_stop=700, column_start=0, column_stop=256), [(0, 0), (0, 1)])
     """
 
     height_px: int
@@ -33,22 +33,22 @@ class BlockGrid:
     block_width_px: int
 
     @property
-    def whole(self) -> Region:
+    def whole(self) -> PixelWindow:
         """The level itself."""
-        return Region(0, self.height_px, 0, self.width_px)
+        return PixelWindow(0, self.height_px, 0, self.width_px)
 
-    def region(self, block: BlockIndex) -> Region:
+    def region(self, block: BlockIndex) -> PixelWindow:
         """Give the pixels of a block."""
         row, column = block
         top, left = row * self.block_height_px, column * self.block_width_px
-        return Region(
+        return PixelWindow(
             top,
             min(top + self.block_height_px, self.height_px),
             left,
             min(left + self.block_width_px, self.width_px),
         )
 
-    def touched(self, region: Region) -> Iterator[BlockIndex]:
+    def touched(self, region: PixelWindow) -> Iterator[BlockIndex]:
         """Give the blocks that have pixels of a region, row by row."""
         for row in range(region.row_start // self.block_height_px, -(-region.row_stop // self.block_height_px)):
             for column in range(
@@ -63,18 +63,3 @@ class BlockGrid:
         for other_row in range(max(0, row - 1), min(rows, row + 2)):
             for other_column in range(max(0, column - 1), min(columns, column + 2)):
                 yield other_row, other_column
-
-
-def common(one: Region, other: Region) -> Region:
-    """Give what two regions have in common; they do.
-
-    Example:
-        >>> common(Region(0, 10, 0, 10), Region(5, 20, 8, 9))
-        Region(row_start=5, row_stop=10, column_start=8, column_stop=9)
-    """
-    return Region(
-        max(one.row_start, other.row_start),
-        min(one.row_stop, other.row_stop),
-        max(one.column_start, other.column_start),
-        min(one.column_stop, other.column_stop),
-    )

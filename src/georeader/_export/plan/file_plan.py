@@ -9,10 +9,11 @@ import numpy as np
 
 from georeader._codecs import PREDICTED_CODECS, TileCodec, tile_codec
 from georeader._codecs.tiles import TileEncoder, packed_bytes
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.encoding import DEFAULT_LEVELS, Encoding
 from georeader._export.plan.grid import Level, pyramid_levels
 from georeader._export.plan.spec import ExportSpec
-from georeader._resample.pyramid import Reduction, Region
+from georeader._resample.pyramid import Reduction
 from georeader._tiff.cog_layout import FRAME_BYTES, largest_tile_bytes
 
 #: TIFF's numbers of the predictors.
@@ -135,11 +136,11 @@ class StreamPlan:
         """Number of places for tiles in the whole file."""
         return sum(map(self.positions, self.levels))
 
-    def tile_region(self, row: int, column: int) -> Region:
+    def tile_window(self, row: int, column: int) -> PixelWindow:
         """Give the pixels that a tile of the full resolution covers."""
         level = self.levels[0]
         top, left = row * level.tile_height_px, column * level.tile_width_px
-        return Region(
+        return PixelWindow(
             top,
             min(top + level.tile_height_px, level.height_px),
             left,

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from georeader._codecs.auto_predictor import choose_predictor, predictor_candidates
 from georeader._codecs.tiles import cut_tile
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.file_plan import PREDICTOR_NUMBERS, codec_of, plan_stream
 from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 
 #: Tiles are looked at in so many places along each axis ...
 PLACES = 3
@@ -22,7 +23,7 @@ ONE_IN = 4
 
 _NAMES = {number: name for name, number in PREDICTOR_NUMBERS.items()}
 
-Read = Callable[[Region, slice], tuple[NDArray[Any], Mask]]
+Read = Callable[[PixelWindow, slice], tuple[NDArray[Any], Mask]]
 
 
 def with_predictor(spec: ExportSpec, read: Read) -> ExportSpec:
@@ -54,7 +55,7 @@ def _samples(spec: ExportSpec, read: Read) -> Iterator[NDArray[Any]]:
     level = plan.levels[0]
     planes = [slice(None)] if level.planes == 1 else [slice(band, band + 1) for band in range(level.planes)]
     for position, (row, column) in enumerate(sample_places(level)):
-        pixels, _ = read(plan.tile_region(row, column), planes[position % len(planes)])
+        pixels, _ = read(plan.tile_window(row, column), planes[position % len(planes)])
         yield cut_tile(pixels, level.tile_height_px, level.tile_width_px)
 
 

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.errors import GeoreaderError, ReadError
 
 #: Side of a box of a raster of which no chunks are known.
@@ -33,9 +34,9 @@ class Box(NamedTuple):
         return len(self.bands) * len(self.rows) * len(self.columns)
 
     @property
-    def region(self) -> Region:
+    def region(self) -> PixelWindow:
         """Its rows and columns."""
-        return Region(self.rows.start, self.rows.stop, self.columns.start, self.columns.stop)
+        return PixelWindow(self.rows.start, self.rows.stop, self.columns.start, self.columns.stop)
 
     def shared(self, other: Box) -> Box | None:
         """Return what two boxes have in common; None if nothing."""
@@ -113,7 +114,7 @@ class AheadSource(SourceWrapper):
         self._held.append(_Held(box, pixels, mask, box.size_px))
         return pixels, mask
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window; what is held of it is not read again.
 
         Raises:

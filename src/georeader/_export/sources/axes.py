@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
-from georeader._resample.pyramid import Region
 
 #: One slice for each axis of an array, of step one.
 Key = tuple[slice, ...]
@@ -25,7 +25,7 @@ class Axes:
 
     Example:
         >>> bands_last = Axes(count=3, band=2, row=0, column=1)
-        >>> bands_last.key(Region(0, 10, 20, 30), range(1, 2))
+        >>> bands_last.key(PixelWindow(0, 10, 20, 30), range(1, 2))
         (slice(0, 10, None), slice(20, 30, None), slice(1, 2, None))
     """
 
@@ -38,7 +38,7 @@ class Axes:
         """Give (bands, rows, columns) of an array's shape."""
         return (1 if self.band is None else shape[self.band]), shape[self.row], shape[self.column]
 
-    def key(self, region: Region, bands: range) -> Key:
+    def key(self, region: PixelWindow, bands: range) -> Key:
         """Give what cuts a window out of the array."""
         cuts = [slice(0, 1)] * self.count
         cuts[self.row] = slice(region.row_start, region.row_stop)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._arrays.masked_arrays import split_mask
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import attrs_of, check_mask, check_pixels, describe
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.geotensor import GeoTensor
 
 #: (band, row, column) pixels and their (row, column) mask.
@@ -42,7 +43,7 @@ class ArraySource:
     _loaded: Loaded | None = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    def read(self, region: Region, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
         """Give a view of a window.
 
         Raises:

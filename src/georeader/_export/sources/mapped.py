@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.spec import SourceSpec
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 
 #: Modes of numpy.memmap whose pages are those of the file: to drop them loses nothing.
 _SHARED_MODES = ("r", "r+", "w+")
@@ -44,7 +45,7 @@ class MappedSource:
     is_borrowed: bool = field(default=False, init=False)
     chunks: Chunks | None = field(default=None, init=False)
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Copy a window out of the mapping."""
         rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
         pixels = np.array(self.pixels[bands.start : bands.stop, rows, columns])

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels
 from georeader._core.sentinels import UNSET
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.ahead import AheadSource, boxes_ahead
 from georeader._export.sources.mapped import MappedSource
 from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.rio_metadata import per_band
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.errors import DtypeError, MetadataError
 
 #: Entries of an encoding that xarray and rioxarray set when they open a file.
@@ -187,7 +188,7 @@ class PackedSource(SourceWrapper):
         """Spec of what is stored."""
         return self._spec
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window, and pack it.
 
         Raises:
@@ -228,7 +229,7 @@ def fitting(source: Source, packing: Packing, parts: Sequence[range], *, may_rea
     if source.is_in_memory or isinstance(source, MappedSource):
         rows = max(1, _LOOKED_AT_PX // (spec.count * spec.width_px))
         for start in range(0, spec.height_px, rows):
-            region = Region(start, min(start + rows, spec.height_px), 0, spec.width_px)
+            region = PixelWindow(start, min(start + rows, spec.height_px), 0, spec.width_px)
             lost = packing.lost_value(visible(*source.read(region, range(spec.count))), range(spec.count))
             if lost is not None:
                 return source, lost

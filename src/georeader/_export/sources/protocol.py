@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.spec import SourceSpec
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 
 
 class Source(Protocol):
@@ -46,7 +47,7 @@ class Source(Protocol):
     @property
     def is_borrowed(self) -> bool: ...
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window; nothing beyond it is loaded.
 
         Args:
@@ -113,7 +114,7 @@ class SourceWrapper:
         """Whether reads go through what the caller may close."""
         return self.source.is_borrowed
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.
 
         Raises:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._core.dtypes import convert_pixels
-from georeader._export.plan.block_grid import BlockGrid, common
+from georeader._core.windows import PixelWindow
+from georeader._export.plan.block_grid import BlockGrid
 from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import describe
@@ -19,7 +20,7 @@ from georeader._export.sources.handles import CallersHandle, Handles, OwnHandles
 from georeader._export.sources.read_cost import COMPUTED_PX, ReadCost, block_shape, is_computed, read_cost
 from georeader._readers.file_info import read_file_info, read_mask, read_resamplings, warn_of_nodata
 from georeader._readers.opening import raster_path
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader._storage.redaction import redact_url
 from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
@@ -71,7 +72,7 @@ class RasterSource:
         """Memory that GDAL holds for each open file: blocks at work and blocks in its cache."""
         return self.cost.reader_bytes
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of the window.
 
         Raises:
@@ -107,11 +108,11 @@ class RasterSource:
         rows_columns = int(window.height), int(window.width)
         pixels = np.empty((len(indexes), *rows_columns), self.spec.dtype)
         mask = np.empty(rows_columns, bool) if self.spec.has_mask else None
-        wanted = Region(*(edge for part in window.toslices() for edge in (part.start, part.stop)))
+        wanted = PixelWindow(*(edge for part in window.toslices() for edge in (part.start, part.stop)))
         grid = BlockGrid(*self.file_shape, COMPUTED_PX, COMPUTED_PX)
         for block in grid.touched(wanted):
             square = grid.region(block)
-            part = common(square, wanted)
+            part = square.intersection(wanted)
             found, valid = self._read_window(Window.from_slices(square[:2], square[2:]), indexes)
             pixels[:, *part.within(wanted)] = found[:, *part.within(square)]
             if mask is not None and valid is not None:

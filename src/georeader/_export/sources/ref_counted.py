@@ -7,8 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from georeader._core.windows import PixelWindow
 from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.errors import ReadError
 
 
@@ -30,7 +31,7 @@ class RefCountedSource(SourceWrapper):
         self._reading = 0
         self._is_closed = False
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.
 
         Raises:

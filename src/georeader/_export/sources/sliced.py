@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._arrays.masked_arrays import split_mask
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.window_edges import longest
@@ -21,7 +22,7 @@ from georeader._export.sources.axes import Axes, Key, axes_of_shape
 from georeader._export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
 from georeader._export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment
 from georeader._export.spool import OpenSpool
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.errors import ShapeError
 
 #: What GDAL may keep for each thread, where an array's windows come from it.
@@ -98,7 +99,7 @@ class SlicedSource:
             return None
         return replace(self.axes.chunks(self.windows.edges), share_work=self.windows.share_work)
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.
 
         Raises:

@@ -8,11 +8,11 @@ from typing import Any
 
 from rasterio.windows import Window
 
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks, free_windows
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import check_pixels, describe
 from georeader._export.sources.in_memory import Loaded, says_it_has_a_mask, take
-from georeader._resample.pyramid import Region
 
 
 @dataclass
@@ -40,7 +40,7 @@ class WindowedSource:
         """Windows come with all bands: those that are not asked for would be read in vain."""
         return free_windows(self.spec.count)
 
-    def read(self, region: Region, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
         """Ask for a window, and load it.
 
         Raises:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.sentinels import UNSET
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec
@@ -26,7 +27,7 @@ from georeader._export.sources.rio_georeference import grid_mapping_name, spatia
 from georeader._export.sources.rio_metadata import NODATA_ATTRS, per_band, tags_of
 from georeader._export.sources.sliced import SlicedSource, windows_of
 from georeader._export.spool import OpenSpool
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 from georeader.abstract_reader import same_nodata
 from georeader.errors import DtypeError, GeoreferenceError, MetadataWarning, NodataError, ShapeError
 from georeader.window_utils import compare_crs, same_transform
@@ -341,7 +342,7 @@ class _Bands:
         edges = tuple(accumulate((source.spec.count for source in self._sources), initial=0))
         return Chunks(edges, known.row_edges_px, known.column_edges_px)
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of some bands; the mask, where there is one, is that of all sources together.
 
         Raises:
@@ -404,7 +405,7 @@ class _OneNodata(SourceWrapper):
         super().__init__(source)
         self._names, self._own, self._nodata = list(names), list(own), nodata
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.
 
         Raises:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._core.windows import PixelWindow
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
-from georeader._export.plan.block_grid import BlockGrid, BlockIndex, common
+from georeader._export.plan.block_grid import BlockGrid, BlockIndex
 from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.spool import Spool
-from georeader._resample.pyramid import Mask, Region
+from georeader._resample.pyramid import Mask
 
 #: A block is at least so high and wide, where all bands of a pixel fit in a block.
 CELL_SIDE_PX = 512
@@ -69,7 +70,7 @@ class WindowBuffer:
         shape = (self.spec.count, self.spec.height_px, self.spec.width_px)
         return regular_chunks(shape, (self._bands_per_block, self._grid.block_height_px, self._grid.block_width_px))
 
-    def write(self, region: Region, bands: Sequence[int], pixels: NDArray[Any]) -> None:
+    def write(self, region: PixelWindow, bands: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write some bands of a region.
 
         Args:
@@ -83,7 +84,7 @@ class WindowBuffer:
         with self._lock:
             for block in self._grid.touched(region):
                 own = self._grid.region(block)
-                part = common(own, region)
+                part = own.intersection(region)
                 for group, places in self._groups(bands):
                     held = self._block(block, group, own)
                     # One band after the other: numpy copies what a list of bands selects.
@@ -92,7 +93,7 @@ class WindowBuffer:
                             (place, *part.within(region))
                         ]
 
-    def read(self, region: Region, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read what was written, the fill value elsewhere.
 
         Raises:
@@ -102,7 +103,7 @@ class WindowBuffer:
         with self._lock:
             for block in self._grid.touched(region):
                 own = self._grid.region(block)
-                part = common(own, region)
+                part = own.intersection(region)
                 for group, places in self._groups(bands):
                     if (block, group.start) in self._store:
                         held = self._store.look((block, group.start))
@@ -125,7 +126,7 @@ class WindowBuffer:
             first = number * self._bands_per_block
             yield range(first, min(first + self._bands_per_block, self.spec.count)), places
 
-    def _block(self, block: BlockIndex, group: range, own: Region) -> BufferedBlock:
+    def _block(self, block: BlockIndex, group: range, own: PixelWindow) -> BufferedBlock:
         key = block, group.start
         if key not in self._store:
             self._store.put(key, BufferedBlock(np.full((len(group), *own.shape), self.fill, self.spec.dtype), None, 0))

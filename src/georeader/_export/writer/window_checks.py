@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._core.dtypes import convert_pixels, replace_nan
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import check_mask
-from georeader._resample.pyramid import Region
 from georeader.abstract_reader import Georeferenced
 from georeader.errors import DtypeError, GeoreferenceError, IndexingError, OptionError, ShapeError
 from georeader.window_utils import compare_crs, pixel_to_crs, same_corners, whole_pixel_window, window_transform
@@ -67,7 +67,7 @@ class WindowRules:
         """Return positions of bands, from 0; `band_positions`, or for None all of them."""
         return list(range(self.spec.count)) if indexes is None else band_positions(indexes, self.spec.count, self.name)
 
-    def region(self, array: Any, window: Window | None) -> Region:
+    def region(self, array: Any, window: Window | None) -> PixelWindow:
         """Say which pixels of the raster a piece is.
 
         Args:
@@ -96,7 +96,7 @@ class WindowRules:
                 f"{self.name!r}: {whole} reaches beyond the raster of {self.spec.height_px} x {self.spec.width_px} "
                 "pixels; cut array and window at its edge"
             )
-        return Region(whole.row_off, row_stop, whole.col_off, column_stop)
+        return PixelWindow(whole.row_off, row_stop, whole.col_off, column_stop)
 
     def pixels(self, array: Any, count: int, size: tuple[int, int]) -> NDArray[Any]:
         """Convert a piece to the file's dtype and shape.

@@ -1,0 +1,43 @@
+"""Windows: rectangles of whole pixels in a level's own rows and columns."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class PixelWindow(NamedTuple):
+    """A rectangle of pixels, as half-open ranges of rows and columns.
+
+    Unlike `rasterio.windows.Window` it has no offsets and sizes, and its numbers are integers.
+    """
+
+    row_start: int
+    row_stop: int
+    column_start: int
+    column_stop: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.row_stop - self.row_start, self.column_stop - self.column_start
+
+    def within(self, other: PixelWindow) -> tuple[slice, slice]:
+        """Return the slices that cut this window out of another one's pixels."""
+        return (
+            slice(self.row_start - other.row_start, self.row_stop - other.row_start),
+            slice(self.column_start - other.column_start, self.column_stop - other.column_start),
+        )
+
+    def intersection(self, other: PixelWindow) -> PixelWindow:
+        """Return the pixels that two windows share; they share at least an edge.
+
+        Example:
+            >>> PixelWindow(0, 10, 0, 10).intersection(PixelWindow(5, 20, 8, 9))
+            PixelWindow(row_start=5, row_stop=10, column_start=8, column_stop=9)
+        """
+        return PixelWindow(
+            max(self.row_start, other.row_start),
+            min(self.row_stop, other.row_stop),
+            max(self.column_start, other.column_start),
+            min(self.column_stop, other.column_stop),
+        )
