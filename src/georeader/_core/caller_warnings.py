@@ -12,7 +12,7 @@ def warn_at_caller(message: str, category: type[Warning]) -> None:
     """Warn at the innermost line outside this project's packages, however many functions lie between.
 
     Args:
-        message: What the caller should know.
+        message: The text.
         category: Of the warning.
     """
     frame, level = sys._getframe(1), 2

@@ -1,4 +1,4 @@
-"""Who is told how far something is, a bar, a function, or nobody; and how a save tells it, tile by tile."""
+"""Progress reporting: a tqdm bar, a callback, or none."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from georeader._core.optional_imports import import_extra
 from georeader.errors import OptionError
 
-#: Is told how many tiles were finished since it was last called.
+#: Called with the number of items finished since the last call.
 Advance = Callable[[int], None]
 
 
 def check_progress(progress: Any) -> None:
-    """Refuse what is neither True, False, None nor callable, and a bar that can't be shown.
+    """Check that ``progress`` is True, False, None or callable, and that a bar can be shown.
 
     Raises:
         OptionError: It is something else.
@@ -26,50 +26,60 @@ def check_progress(progress: Any) -> None:
         raise OptionError(f"progress={progress!r} is neither True nor callable; pass True, or a function (done, total)")
 
 
-def telling(progress: Any, name: str, total_tiles: int, tile_bytes: int) -> AbstractContextManager[Advance]:
-    """Tell of some tiles while the block lasts.
+def report_progress(
+    progress: Any, total: int, *, name: str, unit: str = "tiles", item_bytes: int = 0
+) -> AbstractContextManager[Advance]:
+    """Report progress while the block lasts.
 
     Args:
-        progress: True: a tqdm bar on standard error; a callable: is called with (tiles done, all tiles), in the
-            caller's thread, first with 0 and last with all; None or False: nothing is told.
-        name: Stands before the bar.
-        total_tiles: Tiles of the whole file, all levels.
-        tile_bytes: Size of a tile's pixels.
+        progress: True: a tqdm bar on standard error; a callable: is called with (items done, all items), in the
+            caller's thread, first with 0 and last with all; None or False: nothing is reported.
+        total: Number of items.
+        name: Text before the bar.
+        unit: Name of the items, in the plural.
+        item_bytes: Size of one item; the bar then shows bytes, too.
+
+    Returns:
+        A context manager; its value is called with the number of items finished since the last call.
+
+    Example:
+        >>> with report_progress(lambda done, total: print(done, total), 3, name="rows") as advance:
+        ...     advance(2)
+        ...     advance(1)
+        0 3
+        2 3
+        3 3
     """
     if progress is True:
-        return _bar(name, total_tiles, tile_bytes)
+        return _bar(total, name, unit, item_bytes)
     # Not in a generator: there a StopIteration that the callable raises would become a RuntimeError.
-    return nullcontext(_calls(progress, total_tiles) if callable(progress) else _nothing)
+    return nullcontext(_calls(progress, total) if callable(progress) else lambda _: None)
 
 
-def _nothing(tiles: int) -> None:
-    del tiles
-
-
-def _calls(progress: Callable[[int, int], Any], total_tiles: int) -> Advance:
+def _calls(progress: Callable[[int, int], Any], total: int) -> Advance:
     done = 0
 
-    def advance(tiles: int) -> None:
+    def advance(count: int) -> None:
         nonlocal done
-        if tiles:
-            done += tiles
-            progress(done, total_tiles)
+        if count:
+            done += count
+            progress(done, total)
 
-    progress(0, total_tiles)
+    progress(0, total)
     return advance
 
 
 @contextmanager
-def _bar(name: str, total_tiles: int, tile_bytes: int) -> Iterator[Advance]:
-    """Show tiles, bytes of pixels and the time left."""
+def _bar(total: int, name: str, unit: str, item_bytes: int) -> Iterator[Advance]:
     tqdm = import_extra("tqdm", extra="progress", purpose="progress=True").tqdm
-    with tqdm(total=total_tiles, desc=name, unit=" tiles", dynamic_ncols=True) as bar:
+    with tqdm(total=total, desc=name, unit=f" {unit}", dynamic_ncols=True) as bar:
         done = 0
 
-        def advance(tiles: int) -> None:
+        def advance(count: int) -> None:
             nonlocal done
-            done += tiles
-            bar.set_postfix_str(f"{tqdm.format_sizeof(done * tile_bytes, divisor=1024)}iB", refresh=False)
-            bar.update(tiles)
+            done += count
+            if item_bytes:
+                bar.set_postfix_str(f"{tqdm.format_sizeof(done * item_bytes, divisor=1024)}iB", refresh=False)
+            bar.update(count)
 
         yield advance

@@ -1,8 +1,13 @@
-"""Worker threads, with the results in order and the work ahead of them bounded in bytes."""
+"""Worker threads with results in order and pending work bounded in bytes; CPU counting.
+
+`concurrent.futures.ThreadPoolExecutor` is not used: the interpreter joins its threads at exit, so that a hanging read
+would delay Ctrl-C forever, and it fails where the system refuses to start one of its threads.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,20 +23,20 @@ _LOG = logging.getLogger("georeader")
 
 Result = TypeVar("Result")
 
-#: Results that may wait to be taken, in bytes of what they are made of.
+#: Limit of `Workers.ordered` for pending work, in bytes.
 AHEAD_BYTES = 8 * 2**20
 
-#: Who is interrupted waits so long for work that can't be: a codec in the middle of a tile, a read over the network.
+#: Longest wait after Ctrl-C for work that cannot be interrupted: a codec within a tile, a read over the network.
 PATIENCE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Task(Generic[Result]):
-    """A piece of work.
+    """A unit of work that depends on no other task.
 
     Attributes:
-        run: What to do; it depends on no other task.
-        size_bytes: What it may hold in memory.
+        run: The work.
+        size_bytes: Memory that it may hold.
     """
 
     run: Callable[[], Result]
@@ -41,9 +46,9 @@ class Task(Generic[Result]):
 class Workers(AbstractContextManager["Workers"]):
     """A pool of threads, for as long as the block lasts.
 
-    Leaving the block waits for what is running; after an exception it drops what has not begun; after Ctrl-C it waits
-    `PATIENCE_SECONDS` at most: the threads then end by themselves, and their results are dropped. Threads are not
-    shared between blocks, so that a forked process finds nothing that its parent's threads would have to do.
+    Leaving the block waits for running tasks. After an exception, tasks that have not begun are dropped. After Ctrl-C
+    the wait is limited to `PATIENCE_SECONDS`: the threads then end by themselves, and their results are dropped.
+    Threads are not shared between blocks, so that a forked process never waits for threads of its parent.
 
     Example:
         >>> with Workers(2) as workers:
@@ -52,13 +57,13 @@ class Workers(AbstractContextManager["Workers"]):
     """
 
     def __init__(self, threads: int, *, name: str = "georeader") -> None:
-        """Keep the number of threads to start.
+        """Set the number of threads, which are started when the block is entered.
 
-        Where the system allows fewer, there are fewer; ``threads`` is then their number.
+        If the system allows fewer, ``threads`` becomes the number that was started.
 
         Args:
-            threads: Number of them; 0: work is done where its result is taken.
-            name: Beginning of the threads' names.
+            threads: Number of threads; 0: tasks run in the caller's thread.
+            name: Prefix of the threads' names.
         """
         self.threads = threads
         self._name = name
@@ -67,11 +72,11 @@ class Workers(AbstractContextManager["Workers"]):
 
     def __enter__(self) -> Workers:
         for number in range(self.threads):
-            # As daemons: an interpreter that ends does not wait for a read that hangs.
+            # Daemons: the interpreter does not wait for them at exit, even if a read hangs.
             thread = threading.Thread(target=self._serve, name=f"{self._name}-{number}", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # the system allows no more: a container's limit of processes, say
+            except RuntimeError as error:  # such as a container's limit of processes
                 _LOG.info("%s: %d of %d threads could be started: %s", self._name, number, self.threads, error)
                 break
             self._threads.append(thread)
@@ -91,7 +96,7 @@ class Workers(AbstractContextManager["Workers"]):
             thread.join(max(0.0, deadline - monotonic()) if is_urgent else None)
 
     def submit(self, run: Callable[[], Result]) -> Future[Result]:
-        """Begin a piece of work as soon as a thread is free; without threads it is done at once in the caller's."""
+        """Submit work to the threads; without threads it runs at once, in the caller's."""
         future: Future[Result] = Future()
         if self._threads:
             self._queue.put((future, run))
@@ -100,14 +105,14 @@ class Workers(AbstractContextManager["Workers"]):
         return future
 
     def ordered(self, tasks: Iterable[Task[Result]], ahead_bytes: int | None = None) -> Iterator[Result]:
-        """Give the results of tasks in their order; with threads, work begins at once.
+        """Iterate over the results of tasks in their order; with threads, work begins at once.
 
-        Tasks are taken from ``tasks``, in the caller's thread, while those ahead hold less than ``ahead_bytes``
-        (`AHEAD_BYTES` by default); each thread has one task whatever it holds, and one more waits, so that a single
-        large one stops nobody.
+        Tasks are taken from ``tasks``, in the caller's thread, while pending ones hold less than ``ahead_bytes``
+        (`AHEAD_BYTES` by default). Whatever their size, each thread gets one task and one more is queued, so that a
+        single large task does not stop the others.
 
         Raises:
-            Exception: What a task raised, in its place.
+            Exception: The error of a task, in its place.
         """
         if not self.threads:
             return (task.run() for task in tasks)
@@ -131,12 +136,12 @@ def _run(future: Future[Any], run: Callable[[], Any]) -> None:
     if future.set_running_or_notify_cancel():
         try:
             future.set_result(run())
-        except BaseException as error:  # noqa: BLE001  (it is raised where the result is taken)
+        except BaseException as error:  # noqa: BLE001  (raised by the future's result)
             future.set_exception(error)
 
 
 class InFlight(Generic[Result]):
-    """Tasks that were begun, and whose results are taken in the order in which they were given.
+    """Submitted tasks, whose results are taken in the order of submission.
 
     Example:
         >>> with Workers(1) as workers:
@@ -148,11 +153,11 @@ class InFlight(Generic[Result]):
     """
 
     def __init__(self, workers: Workers, limit_bytes: int) -> None:
-        """Begin with none.
+        """Create an empty queue.
 
         Args:
-            workers: Who does them; without threads they are done when their results are taken.
-            limit_bytes: Where more should wait.
+            workers: Threads that run the tasks; without threads, a task runs when its result is taken.
+            limit_bytes: Memory of pending tasks from which on the queue is full.
         """
         self._workers = workers
         self._limit_bytes = limit_bytes
@@ -163,16 +168,16 @@ class InFlight(Generic[Result]):
         return len(self._waiting)
 
     def add(self, task: Task[Result]) -> None:
-        """Begin a task."""
+        """Submit a task."""
         take = self._workers.submit(task.run).result if self._workers.threads else task.run
         self._waiting.append((take, task.size_bytes))
         self._size_bytes += task.size_bytes
 
     def take(self) -> Result:
-        """Wait for the result of the oldest task.
+        """Return the result of the oldest task, and wait for it.
 
         Raises:
-            Exception: What the task raised.
+            Exception: The error of the task.
         """
         take, size_bytes = self._waiting.popleft()
         self._size_bytes -= size_bytes
@@ -180,17 +185,17 @@ class InFlight(Generic[Result]):
 
     @property
     def is_full(self) -> bool:
-        """Whether a result should be taken before another task is begun."""
+        """Whether a result should be taken before another task is submitted."""
         is_over = self._size_bytes > self._limit_bytes or not self._workers.threads
         return is_over and len(self._waiting) > self._workers.threads
 
     def has_room(self, size_bytes: int) -> bool:
-        """Tell whether a task of some size can be begun."""
+        """Return whether a task of some size can be submitted."""
         return len(self._waiting) <= self._workers.threads or self._size_bytes + size_bytes <= self._limit_bytes
 
 
 class _Ahead(Iterator[Result]):
-    """Results of tasks that threads work on ahead of who takes them."""
+    """Results of tasks that run ahead of the consumer."""
 
     def __init__(self, in_flight: InFlight[Result], tasks: Iterator[Task[Result]]) -> None:
         self._in_flight = in_flight
@@ -211,12 +216,19 @@ class _Ahead(Iterator[Result]):
             self._next = next(self._tasks, None)
 
 
+def usable_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def thread_count(num_threads: str | int, cpus: int, tasks: int) -> int:
-    """Give the number of threads for some tasks: never more than there are tasks.
+    """Return the number of threads for some tasks: never more than there are tasks.
 
     Args:
         num_threads: "ALL_CPUS" or a number.
-        cpus: Processors of this process.
+        cpus: Number of `usable_cpus`.
         tasks: Number of tasks.
     """
     wanted = cpus if num_threads == "ALL_CPUS" else int(num_threads)
@@ -227,7 +239,7 @@ def startable_threads(threads: int) -> int:
     """Return how many of some threads the system allows to start now.
 
     Args:
-        threads: Number of threads that are wanted.
+        threads: Requested number of threads.
     """
     with Workers(threads, name="georeader-probe") as workers:
         return workers.threads

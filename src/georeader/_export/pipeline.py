@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.progress import check_progress, telling
+from georeader._core.progress import check_progress, report_progress
 from georeader._core.sentinels import UNSET, Unset
-from georeader._core.threads import thread_count
+from georeader._core.threads import thread_count, usable_cpus
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.assembler import Written
 from georeader._export.engine.output_pixels import OutputPixels
@@ -200,7 +199,9 @@ def _by_us(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest, b
     with WindowReader(pixels, work, kept) as reader:
         chosen = with_predictor(spec, reader.peek)
         plan = plan if chosen is spec else plan_stream(chosen, verify=request.verify)
-        with telling(request.progress, sink.given, plan.place_count, plan.tile_bytes) as advance:
+        with report_progress(
+            request.progress, plan.place_count, name=sink.given, item_bytes=plan.tile_bytes
+        ) as advance:
             written = _write(reader, plan, sink, advance)
             pixels.warn_of_nan()
             sink.commit()
@@ -233,7 +234,7 @@ def _work(source: Source, plan: StreamPlan, sink: Sink, request: SaveRequest) ->
         reader_bytes=source.reader_bytes,
         pixel_bytes=source.spec.dtype.itemsize,
     )
-    threads = thread_count(plan.spec.encoding.num_threads, _processors(), plan.task_count)
+    threads = thread_count(plan.spec.encoding.num_threads, usable_cpus(), plan.task_count)
     is_firm = not isinstance(request.max_memory, Unset)
     limit_bytes = memory_bytes(request.max_memory)
     return plan_work(plan, traits, sink.traits, threads=threads, max_memory_bytes=limit_bytes, is_limit_firm=is_firm)
@@ -243,7 +244,7 @@ def _by_gdal(pixels: OutputPixels, sink: Sink, progress: Any, begun: float) -> R
     from georeader._export.gdal import engine as gdal_engine
 
     tiles, tile_bytes = _gdal_tiles(pixels.spec)
-    with telling(progress, sink.given, tiles, tile_bytes) as advance:
+    with report_progress(progress, tiles, name=sink.given, item_bytes=tile_bytes) as advance:
         values, mask = pixels.whole()
         pixels.warn_of_nan()
         values = np.ascontiguousarray(values)
@@ -292,10 +293,3 @@ def _check_gdal_memory(source: Source, spec: ExportSpec, request: SaveRequest) -
             f"max_memory={request.max_memory!r}: GDAL's engine, which these options need, holds the whole raster, "
             f"about {needed_bytes} bytes; give it that, or drop the options that only GDAL writes"
         )
-
-
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -6,6 +6,7 @@ import errno
 import re
 from typing import Any
 
+from georeader._core.error_chain import linked_errors
 from georeader._storage.redaction import Redactor, secrets_of_url
 from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING
@@ -113,11 +114,7 @@ def _is_by_s3fs(protocol: str) -> bool:
 
 def explain(error: Exception) -> Failure:
     """Say what an error of some filesystem means: whatever client it is built on."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
-        if not isinstance(cause, Exception):
-            break
-        chain.append(cause)
+    chain = [step for step in linked_errors(error) if isinstance(step, Exception)]
     for look in (_by_answer, _by_kind):  # what a store answered says more than what was made of it
         for step in chain:
             found = look(step)

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
+from georeader._core.error_chain import directly_linked, linked_errors
+
 #: What stands in the place of a secret.
 MASK = "***"
 
@@ -194,7 +196,7 @@ class Redactor:
         Args:
             error: What a client raised.
         """
-        seen = _family(error)
+        seen = linked_errors(error)
         # Clients' errors hold requests and answers, too.
         texts = [text for one in seen for text in (str(one), repr(one), repr(vars(one)))]
         if all(self.clean(text) == text for text in texts) and not _has_cycle(error):
@@ -209,23 +211,6 @@ class Redactor:
         return copied if copied is not None else RedactedError("unknown")
 
 
-def _family(error: BaseException) -> list[BaseException]:
-    """Return an error with its causes, its contexts, and the errors that are grouped in it; each once."""
-    found: dict[int, BaseException] = {}
-    waiting = [error]
-    while waiting:
-        step = waiting.pop(0)
-        if id(step) not in found:
-            found[id(step)] = step
-            waiting += _nearest(step)
-    return list(found.values())
-
-
-def _nearest(error: BaseException) -> list[BaseException]:
-    near = (error.__cause__, error.__context__, *getattr(error, "exceptions", ()))
-    return [one for one in near if isinstance(one, BaseException)]
-
-
 def _has_cycle(error: BaseException) -> bool:
     """Return whether an error of a chain is among its own causes; some clients raise an error from itself."""
     above: set[int] = set()
@@ -237,7 +222,7 @@ def _has_cycle(error: BaseException) -> bool:
         if id(one) in above:
             return True
         above.add(id(one))
-        found = any(map(leads_back, _nearest(one)))
+        found = any(map(leads_back, directly_linked(one)))
         above.remove(id(one))
         done.add(id(one))
         return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Protocol
 
+from georeader._core.error_chain import linked_errors
 from georeader._core.optional_imports import import_extra
 from georeader._storage.remote_errors import Failure, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING
@@ -144,7 +145,7 @@ def _data_loader() -> Any:
 
 def explain(error: Exception) -> Failure:
     """Say what an error of botocore, or of s3fs, means."""
-    for step in _chain(error):
+    for step in linked_errors(error):
         name = type(step).__name__
         response = getattr(step, "response", None)
         if isinstance(response, dict):
@@ -167,26 +168,16 @@ def explain(error: Exception) -> Failure:
 
 def status_of(error: Exception) -> int:
     """Give the HTTP status of an error of botocore or s3fs; 0 where it has none."""
-    found = (getattr(step, "response", None) for step in _chain(error))
+    found = (getattr(step, "response", None) for step in linked_errors(error))
     response = next((one for one in found if isinstance(one, dict)), {})
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def code_of(error: Exception) -> str:
     """Give S3's name of an error; "" where it has none."""
-    found = (getattr(step, "response", None) for step in _chain(error))
+    found = (getattr(step, "response", None) for step in linked_errors(error))
     response = next((one for one in found if isinstance(one, dict)), {})
     return str(response.get("Error", {}).get("Code", ""))
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """Give an error and what it was caused by; s3fs wraps what botocore raises."""
-    chain: list[BaseException] = []
-    step: BaseException | None = error
-    while step is not None and step not in chain:
-        chain.append(step)
-        step = step.__cause__ or step.__context__
-    return chain
 
 
 def _failure_of_response(response: dict[str, Any]) -> Failure:

@@ -6,14 +6,13 @@ References:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from georeader._core.threads import Task, Workers, thread_count
+from georeader._core.threads import Task, Workers, thread_count, usable_cpus
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader.validation.decoders import WORK_BYTES_PER_BYTE, Verdict, check_size, check_tile
 from georeader.validation.extents import TileTable
@@ -81,7 +80,7 @@ def check_tiles(
         return Checked(None, has_checked_frames=False)
     layouts = {number: one.layout for number, one in directories.items() if one.layout is not None}
     largest = max((layout.raw_bytes(layout.tile_height_px) for layout in layouts.values()), default=1)
-    most = REMOTE_THREADS if not source.is_local else _processors()
+    most = REMOTE_THREADS if not source.is_local else usable_cpus()
     most = max(1, min(most, DECODING_BYTES // min(4 * largest, DECODING_BYTES)))
     done = 0
     threads = thread_count(most, most, len(table))
@@ -215,9 +214,3 @@ class _Part:
         if self.begin <= offset and offset + length <= self.begin + len(self.data):
             return self.data[offset - self.begin : offset - self.begin + length]
         return self.source.read_at(offset, length)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

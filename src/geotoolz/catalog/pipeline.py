@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import operator
-import os
 import pickle
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -13,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from georeader import RasterioReader
-from georeader._core.progress import check_progress
+from georeader._core.progress import check_progress, report_progress
+from georeader._core.threads import usable_cpus
 from georeader._storage.local_folders import remove_empty
 from georeader._storage.redaction import Redactor, secrets_of_url
 from georeader.errors import OptionError
 from geotoolz.catalog.plan import RowPlan, check_paths, plan_row
 from geotoolz.catalog.process_row import Job, work_on
-from geotoolz.catalog.progress import telling
 from geotoolz.catalog.result import Outcome, RowResult
 from geotoolz.catalog.rows import read_rows
 from geotoolz.catalog.worker_pool import WorkerPool
@@ -151,12 +150,13 @@ class CatalogPipeline:
         # Closed at once: what progress raises, and Ctrl-C, ends the work.
         made_folders: set[str] = set()
         try:
-            with telling(self.progress, len(plans)) as tell, closing(self._outcomes(plans)) as outcomes:
+            report = report_progress(self.progress, len(plans), name="catalog", unit="rows")
+            with report as advance, closing(self._outcomes(plans)) as outcomes:
                 for plan, outcome in outcomes:
                     made_folders.update(outcome.made_folders)
                     results[plan.index] = _result(plan, outcome)
                     self._log(results[plan.index])
-                    tell(len(results))
+                    advance(1)
         finally:
             remove_empty(made_folders)
         ordered = [results[index] for index in sorted(results)]
@@ -170,7 +170,7 @@ class CatalogPipeline:
         yield from ((plan, Outcome(None, plan.error, 0.0)) for plan in plans if plan.error is not None)
         todo = [plan for plan in plans if plan.error is None]
         job = Job(self.op, self.reader, self.skip_existing)
-        wanted = usable_processors() if self.n_workers is None else self.n_workers
+        wanted = usable_cpus() if self.n_workers is None else self.n_workers
         workers = min(wanted, len(todo))
         if workers <= 1 and self.executor == "thread":
             yield from self._here(todo, job)
@@ -214,11 +214,6 @@ def _with_results(error: Exception | None, results: list[RowResult]) -> Exceptio
     if failed is not None:
         raised.add_note(f"in row {failed.index} of the catalog; this error's results tell of the others")
     return raised
-
-
-def usable_processors() -> int:
-    """Give the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _count(value: Any) -> int:

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from georeader import GeoTensor, files_kept_open
+from georeader._core.error_chain import linked_errors
 from georeader._storage.redaction import redact_url
 from geotoolz.catalog.exists import is_there
 from geotoolz.catalog.plan import RowPlan
@@ -81,11 +82,5 @@ def _finished(plan: RowPlan, job: Job, run: Run | None) -> tuple[Any, bool]:
 
 def release_frames(error: BaseException) -> None:
     """Let go of the rasters that an error's traceback holds; its lines stay."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        step = waiting.pop()
-        if step is not None and id(step) not in seen:
-            seen.add(id(step))
-            traceback.clear_frames(step.__traceback__)
-            waiting += [step.__cause__, step.__context__, *getattr(step, "exceptions", ())]
+    for step in linked_errors(error):
+        traceback.clear_frames(step.__traceback__)

@@ -32,7 +32,7 @@ from rasterio.io import MemoryFile
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
-from georeader._core.threads import startable_threads, thread_count
+from georeader._core.threads import startable_threads, thread_count, usable_cpus
 from georeader._export.gdal.level_sizes import level_receipts
 from georeader._export.gdal.options import creation_options, overview_environment
 from georeader._export.gdal.pyramid import averages, averages_are_ours, build_pyramid
@@ -129,7 +129,7 @@ def _gdal_threads(num_threads: str | int) -> str:
 
     GDAL's pool does not live on in a forked process, and its driver waits for threads that the system refused to start.
     """
-    wanted = thread_count(num_threads, os.cpu_count() or 1, sys.maxsize)
+    wanted = thread_count(num_threads, usable_cpus(), sys.maxsize)
     is_forked = os.getpid() != IMPORTED_BY_PID
     return "1" if is_forked or startable_threads(wanted) < wanted else str(num_threads)
 
