@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_MODULES := tests/foreign/node/node_modules tests/servers/node/node_modules tests/checkers/node/node_modules
-NGINX := tests/servers/debian
+NODE_MODULES := tests/support/foreign/node/node_modules tests/support/servers/node/node_modules tests/support/checkers/node/node_modules
+NGINX := tests/support/servers/debian
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements/pinned.txt
 BENCH := benchmarks/.venv
 
@@ -34,7 +34,7 @@ bench: $(BENCH)/.bench  ## Measure speed, size and memory beside the peers: make
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 bench-upload: $(VENV)/.test  ## Measure saving to S3 beside local saves, boto3 and georeader-spaceml: make bench-upload ARGS="--rounds 3"
-	PYTHONPATH=tests:. $(BIN)/python -m benchmarks.upload $(ARGS)
+	PYTHONPATH=tests/support:tests:. $(BIN)/python -m benchmarks.upload $(ARGS)
 
 bench-catalog: $(VENV)/.test  ## Measure CatalogPipeline beside a loop by hand: make bench-catalog ARGS="--rounds 3"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.catalog $(ARGS)
@@ -87,9 +87,9 @@ $(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt
 	@touch $@
 
 # A reader, a server and a type checker in the tests run under Node. Without npm they are left out, and their tests say so.
-tests/foreign/node/node_modules: NODE_PACKAGE := geotiff.js
-tests/servers/node/node_modules: NODE_PACKAGE := Azurite
-tests/checkers/node/node_modules: NODE_PACKAGE := pyright
+tests/support/foreign/node/node_modules: NODE_PACKAGE := geotiff.js
+tests/support/servers/node/node_modules: NODE_PACKAGE := Azurite
+tests/support/checkers/node/node_modules: NODE_PACKAGE := pyright
 
 $(NODE_MODULES): %/node_modules: %/package.json %/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "no npm: tests that need $(NODE_PACKAGE) are skipped"; \

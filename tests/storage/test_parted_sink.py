@@ -1,0 +1,289 @@
+"""A file in parts, of which the last go first: with a store that notes each request, and can fail at any."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._export.pipeline import SaveRequest, export_source
+from georeader._export.plan import part_plan
+from georeader._export.plan.part_plan import PART_BYTES, plan_parts
+from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES
+from georeader._export.sinks import multipart, part_upload
+from georeader._export.sinks.multipart import PartedSink
+from georeader._export.sinks.part_upload import SENDERS, PartUpload
+from georeader._export.sources import open_source
+from georeader.errors import WriteError
+from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
+from shelf import MIB, Shelf
+from sink_contract import Lazy
+
+KIB = 1024
+
+
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let parts have 8 KiB."""
+    monkeypatch.setattr(part_plan, "PART_BYTES", 8 * KIB)
+    monkeypatch.setattr(part_plan, "_STEP_BYTES", KIB)
+
+
+def write(sink: PartedSink, header: bytes, head: bytes, tail: bytes, step_bytes: int, *, tail_first: bool) -> None:
+    """Write as an export does: head and tail piece by piece, in either order, and the header at the end."""
+
+    def pieces(data: bytes, origin: int) -> None:
+        for offset in range(0, len(data), step_bytes):
+            sink.write_at(origin + offset, data[offset : offset + step_bytes])
+
+    sink.expect(len(header) + len(head), len(tail))
+    if tail_first:
+        pieces(tail, TAIL_ORIGIN_BYTES)
+    pieces(head, len(header))
+    if not tail_first:
+        pieces(tail, TAIL_ORIGIN_BYTES)
+    sink.write_at(0, header)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    header=st.integers(1, 40), head=st.integers(0, 90), tail=st.integers(0, 200), step=st.integers(1, 60),
+    tail_first=st.booleans(),
+)  # fmt: skip
+def test_the_object_is_header_head_and_tail_whatever_their_sizes(
+    header: int, head: int, tail: int, step: int, tail_first: bool
+) -> None:
+    """In kilobytes, with parts of 8."""
+    rng = np.random.default_rng(header + head + tail)
+    parts = [rng.bytes(size * KIB + 1 if size else 0) for size in (header, head, tail)]
+    shelf = Shelf(min_part_bytes=5 * KIB)
+    with pytest.MonkeyPatch.context() as patch:
+        small_parts(patch)
+        with PartedSink(shelf) as sink:
+            write(sink, *parts, step * KIB, tail_first=tail_first)
+            sink.commit()
+
+    assert shelf.content == b"".join(parts)
+    assert shelf.uploads == {}
+
+
+@pytest.mark.parametrize("most_head_mib", [0, 1, 100, 10_000, 300_000])
+@pytest.mark.parametrize("most_tail_mib", [0, 1, 1_000, 80_000, 4_000_000])
+def test_all_parts_have_numbers_and_none_is_too_small(most_head_mib: int, most_tail_mib: int) -> None:
+    plan = plan_parts(most_head_mib * MIB, most_tail_mib * MIB, min_part_bytes=5 * MIB, max_parts=10_000)
+
+    assert plan.part_bytes >= PART_BYTES
+    head_parts = -(-most_head_mib * MIB // plan.part_bytes)
+    assert head_parts + 2 <= plan.first_tail_number - 1
+    assert plan.first_tail_number - 1 + -(-most_tail_mib * MIB // plan.part_bytes) <= 10_000
+
+
+def test_a_small_file_goes_by_one_request() -> None:
+    shelf = Shelf()
+
+    with PartedSink(shelf) as sink:
+        write(sink, b"header", b"head" * 1000, b"tail" * 100_000, 50_000, tail_first=True)
+        sink.commit()
+
+    assert shelf.asked == {"check": 1, "put": 1}
+
+
+def test_the_tail_is_sent_while_it_is_made() -> None:
+    shelf = Shelf()
+
+    with PartedSink(shelf) as sink:
+        sink.expect(MIB, 100 * MIB)
+        for _ in range(100):
+            sink.write_at(TAIL_ORIGIN_BYTES, bytes(MIB))
+        assert len(shelf.numbers) >= 100 // 8 - 1 - SENDERS - 1
+        sink.write_at(0, b"header")
+        sink.commit()
+
+    assert shelf.content == b"header" + bytes(100 * MIB)
+
+
+def test_who_makes_faster_than_can_be_sent_waits() -> None:
+    shelf = Shelf()
+    shelf.slow_seconds = 0.05
+
+    with PartedSink(shelf) as sink:
+        sink.expect(MIB, 120 * MIB)
+        for sent_mib in range(0, 120, 8):
+            sink.write_at(TAIL_ORIGIN_BYTES, bytes(8 * MIB))
+            # Held back, under way, or in the making; all else has arrived.
+            assert sent_mib // 8 - len(shelf.numbers) <= 1 + SENDERS + 1
+        sink.write_at(0, b"header")
+        sink.commit()
+
+    assert shelf.most_at_once <= SENDERS
+
+
+@pytest.mark.parametrize("fails_at", ["begin 1", "send 1", "send 3", "send 9", "complete 1"])
+def test_a_store_that_fails_is_told_to_forget(fails_at: str) -> None:
+    shelf = Shelf(fails_at=fails_at)
+
+    with pytest.raises(WriteError, match="the shelf broke"), PartedSink(shelf) as sink:
+        write(sink, b"header", bytes(10 * MIB), bytes(60 * MIB), MIB, tail_first=True)
+        sink.commit()
+
+    assert shelf.content is None
+    assert shelf.uploads == {}
+
+
+def test_an_upload_that_cannot_be_aborted_is_named_with_its_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    shelf = Shelf(fails_at="abort 1")
+
+    with pytest.raises(ZeroDivisionError), PartedSink(shelf) as sink:
+        write(sink, b"header", b"", bytes(60 * MIB), MIB, tail_first=True)
+        raise ZeroDivisionError
+
+    assert "shelf://out.tif: the upload upload cannot be aborted: the shelf broke" in caplog.text
+    assert "AbortIncompleteMultipartUpload" in caplog.text
+
+
+def test_a_part_that_arrives_after_the_abort_is_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(part_upload, "URGENT_PATIENCE_SECONDS", 0.0)
+    shelf = Shelf()
+    shelf.slow_seconds = 0.3
+
+    with pytest.raises(KeyboardInterrupt), PartedSink(shelf) as sink:
+        write(sink, b"header", b"", bytes(20 * MIB), MIB, tail_first=True)
+        while not shelf.at_once:
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    deadline = time.monotonic() + 10
+    while shelf.asked["abort"] < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert shelf.asked["abort"] == 2
+    assert shelf.uploads == {}
+
+
+def test_ctrl_c_does_not_wait_for_a_store_that_says_nothing() -> None:
+    shelf = Shelf()
+    shelf.slow_seconds = 5.0
+    begun = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt), PartedSink(shelf) as sink:
+        write(sink, b"header", b"", bytes(20 * MIB), MIB, tail_first=True)
+        raise KeyboardInterrupt
+
+    assert time.monotonic() - begun < 1.0
+
+
+def test_more_head_than_was_expected_is_an_error_and_no_muddle() -> None:
+    shelf = Shelf()
+
+    with pytest.raises(WriteError, match="overviews take more than was planned for"), PartedSink(shelf) as sink:
+        sink.expect(MIB, MIB)
+        for _ in range(100):
+            sink.write_at(100, bytes(MIB))
+
+    assert shelf.uploads == {}
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda sink: sink.write_at(0, b""), lambda sink: sink.open_spool(), lambda sink: sink.commit(),
+     lambda sink: sink.staging_path],
+    ids=["write", "spool", "commit", "path"],
+)  # fmt: skip
+def test_it_is_used_in_a_with_block(use: Any) -> None:
+    with pytest.raises(WriteError, match="use it in a with block"):
+        use(PartedSink(Shelf()))
+
+
+def test_nothing_to_send_is_an_error() -> None:
+    with pytest.raises(WriteError, match="there is no file to send"), PartedSink(Shelf()) as sink:
+        sink.commit()
+
+
+class TestExports:
+    """Whole exports: the same bytes as on a disk, whatever the order of work."""
+
+    @staticmethod
+    def raster(**attrs: Any) -> GeoTensor:
+        values = np.random.default_rng(0).integers(0, 60, (3, 700, 600)).astype("uint8")
+        return GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=3, attrs=attrs)
+
+    @pytest.mark.parametrize("is_lazy", [False, True], ids=["memory", "stream"])
+    @pytest.mark.parametrize("options", [
+        {}, {"interleave": "band"}, {"OVERVIEWS": "NONE"}, {"STATISTICS": "YES"}, {"SPARSE_OK": "YES"},
+        {"compress": "none", "BIGTIFF": "YES"}, {"compress": "jpeg"}, {"BLOCKSIZE": 16, "RESAMPLING": "cubic"},
+    ], ids=str)  # fmt: skip
+    @pytest.mark.filterwarnings("ignore:nodata=3 is left out")
+    @pytest.mark.parametrize("with_mask", [False, True], ids=["no mask", "mask"])
+    def test_the_same_bytes_come_out(
+        self, options: dict[str, Any], is_lazy: bool, with_mask: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small_parts(monkeypatch)
+        attrs = {"mask": np.random.default_rng(1).random((700, 600)) > 0.1} if with_mask else {}
+        raster = self.raster(**attrs)
+        shelf = Shelf(min_part_bytes=5 * KIB)
+        request = SaveRequest("cog", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
+                        max_memory="64MiB", progress=None)  # fmt: skip
+
+        with PartedSink(shelf) as sink:
+            receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
+
+        save_cog(Lazy(raster) if is_lazy else raster, tmp_path / "out.tif", profile_arg=options)
+        assert shelf.content == (tmp_path / "out.tif").read_bytes()
+        assert receipt.size_bytes == len(shelf.content)
+        assert shelf.asked["begin"] == 1
+
+    @pytest.mark.parametrize("options", [{}, {"interleave": "band"}, {"compress": "none", "BIGTIFF": "YES"}], ids=str)
+    @pytest.mark.parametrize("is_lazy", [False, True], ids=["memory", "stream"])
+    def test_the_same_bytes_come_out_of_a_tiled_file_without_the_layout_of_a_cog(
+        self, options: dict[str, Any], is_lazy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small_parts(monkeypatch)
+        raster = self.raster(mask=np.random.default_rng(1).random((700, 600)) > 0.1)
+        shelf = Shelf(min_part_bytes=5 * KIB)
+        request = SaveRequest("tiled", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
+                        max_memory="64MiB", progress=None)  # fmt: skip
+
+        with PartedSink(shelf) as sink:
+            export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
+
+        save_tiled_geotiff(raster, tmp_path / "out.tif", profile_arg=options)
+        assert shelf.content == (tmp_path / "out.tif").read_bytes()
+        assert b"GDAL_STRUCTURAL_METADATA" not in shelf.content
+
+    def test_what_streams_needs_no_spool_for_the_full_resolution(self, tmp_path: Path) -> None:
+        """It goes off as it comes; only overviews wait, and they fit in memory."""
+        values = np.random.default_rng(0).integers(0, 60000, (1, 4000, 4000)).astype("uint16")
+        raster = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=None)
+        sink = PartedSink(Shelf(), dir_tmpfiles=tmp_path)
+        spools: list[Any] = []
+        open_spool = sink.open_spool
+
+        def noted() -> Any:
+            spools.append(open_spool())
+            return spools[-1]
+
+        sink.open_spool = noted  # type: ignore[method-assign]
+        request = SaveRequest("cog", PROFILE_TILED_GEOTIFF_DEFAULT, {"compress": "none"}, None, None, None, "stream",
+                        verify=False, max_memory="512MiB", progress=None)  # fmt: skip
+
+        with sink:
+            export_source(open_source(Lazy(raster)), sink, request)
+
+        assert spools == []
+
+
+def test_an_upload_that_was_never_begun_is_aborted_without_a_word() -> None:
+    shelf = Shelf()
+
+    PartUpload(shelf).abort()
+
+    assert shelf.asked == {}
+
+
+def test_what_is_left_in_the_file_is_no_secret() -> None:
+    assert multipart.PartedSink(Shelf()).given == "shelf://out.tif"

@@ -1,0 +1,26 @@
+"""Measurements of files that were never written, and the problems found in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from georeader.validation.judge import judge
+from georeader.validation.measurement import Directory, Extent, Measurement, Role, RoleKind
+from georeader.validation.pixel_layout import PixelLayout
+
+
+def directory(number: int, size: tuple[int, int], role: Role, **layout: Any) -> Directory:
+    made = PixelLayout(*size, True, 256, 256, **layout)
+    empty = np.zeros(made.tile_count, "uint64")
+    return Directory(number, Extent(8 + 300 * number, 100), role, 0, made, (), (), empty, empty)
+
+
+def image(level: int, size: tuple[int, int], **layout: Any) -> Directory:
+    return directory(level, size, Role(RoleKind.IMAGE, level), **layout)
+
+
+def codes_of(*directories: Directory) -> set[str]:
+    measurement = Measurement(10**6, "classic TIFF", "little-endian", 8, None, directories)
+    return {problem.code for problem in judge(measurement)}

@@ -1,0 +1,54 @@
+"""What is told of validate is what it does: its codes, and which of its parts touch the world."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import georeader.validation
+from georeader.validation.measurement import FaultKind
+from places import ROOT
+from python_source import imports
+
+FOLDER = Path(georeader.validation.__file__).parent
+DOCS = ROOT / "docs" / "validation.md"
+
+#: What reads; all else are functions from values to values.
+READS = {
+    "source.py",
+    "http_ranges.py",
+    "measure.py",
+    "tile_checks.py",
+    "isolation.py",
+    "decoder_process.py",
+    "run.py",
+    "__init__.py",
+}
+
+
+def test_the_table_of_codes_is_whole() -> None:
+    told = re.findall(r"^\| `([a-z-]+)`", DOCS.read_text(), re.MULTILINE)
+    judges = "".join(path.read_text() for path in FOLDER.glob("judge*.py"))
+    given = {kind.value for kind in FaultKind} | set(re.findall(r'(?:error|warning)\)?\(\s*"([a-z-]+)"', judges))
+    assert sorted(told) == sorted(given)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(path for path in FOLDER.glob("*.py") if path.name not in READS), ids=lambda p: p.name
+)
+def test_only_few_parts_read(path: Path) -> None:
+    reading = {f"georeader.validation.{Path(name).stem}" for name in READS} - {"georeader.validation.__init__"}
+    world = {
+        "os",
+        "io",
+        "pathlib",
+        "socket",
+        "http.client",
+        "subprocess",
+        "urllib",
+        "rasterio",
+        "georeader.rasterio_reader",
+    }
+    assert not imports(path) & (reading | world)
