@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any
 from rasterio.windows import Window
 
 from georeader import save
-from georeader._core.sentinels import Unset
 from georeader._storage.destination import Destination
 from georeader.errors import WriteError
 
 if TYPE_CHECKING:
-    from georeader._export.pipeline import SaveRequest
-    from georeader._export.plan.spec import SourceSpec
     from georeader._export.receipt.receipt import Receipt
     from georeader._export.writer.window_buffer import WindowBuffer
     from georeader.profile_options import Engine, ProfileArg
 
-#: Of ``max_memory``, pixels that were written and wait take so much; the rest is for the export.
-_CANVAS_SHARE = 0.25
+#: Share of ``max_memory`` for pixels that were written and wait; the rest is for the export.
+_BUFFER_SHARE = 0.25
 
 
 class CogWriter(AbstractContextManager["CogWriter"]):
@@ -85,7 +82,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         durable: bool = False,
         overwrite: bool = True,
         http_headers: Mapping[str, str] | None = None,
-        max_memory: int | str = Unset(save.MAX_MEMORY_DEFAULT_BYTES),
+        max_memory: int | str = save._MAX_MEMORY_UNSET,
         progress: bool | Callable[[int, int], Any] = False,
     ) -> None:
         """Plan the file; invalid arguments are refused here.
@@ -121,53 +118,57 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
         """
-        from georeader._export.pipeline import SaveRequest
+        from georeader._export.geotiff_tags import descriptive_tags
+        from georeader._export.pipeline import check_memory
+        from georeader._export.plan.spec import resolve_spec
         from georeader._export.sinks.opening import open_sink
         from georeader._export.sinks.source_path import check_source_stays
         from georeader._export.writer.target_grid import Grid, blank_spec
-
-        self.receipt: Receipt | None = None
-        where = Destination(path, fs, dir_tmpfiles, durable, overwrite, http_headers)
-        check_source_stays(like, where)
-        self._sink = open_sink(where)
-        self._opened = ExitStack()
-        said = blank_spec(like, Grid(shape, dtype, transform, crs, count, indexes))
-        self._canvas_bytes, rest = _shares(max_memory)
-        self._plan(
-            said,
-            SaveRequest(
-                "cog", save._default_profile(), profile_arg, descriptions, tags, nodata, engine, verify, rest, progress
-            ),
-        )
-
-    def _plan(self, said: SourceSpec, request: SaveRequest) -> None:
-        """Plan the file; `write` converts windows to its dtype and refuses values that do not fit."""
-        from georeader._export.pipeline import check_memory, check_request
         from georeader._export.writer.window_checks import WindowRules
 
-        self._wishes = request
-        self._wanted = check_request(said, request)
-        self._spec = replace(said, dtype=self._wanted.dtype)
+        self.receipt: Receipt | None = None
+        request = save._parse_request(
+            "cog",
+            Destination(path, fs, dir_tmpfiles, durable, overwrite, http_headers),
+            profile_arg=profile_arg,
+            descriptions=descriptions,
+            tags=tags,
+            nodata=nodata,
+            engine=engine,
+            verify=verify,
+            max_memory=max_memory,
+            progress=progress,
+        )
+        self._buffer_bytes = int(_BUFFER_SHARE * request.max_memory_bytes)
+        self._request = replace(request, max_memory_bytes=request.max_memory_bytes - self._buffer_bytes)
+        check_source_stays(like, request.destination)
+        self._sink = open_sink(request.destination)
+        self._opened = ExitStack()
+        source = blank_spec(like, Grid(shape, dtype, transform, crs, count, indexes))
+        self._spec = resolve_spec(source, request)
+        descriptive_tags(self._spec, warns=False)  # raises for a CRS that a GeoTIFF does not hold
+        #: What windows are converted to; values that do not fit are refused by `write`.
+        self._source = replace(source, dtype=self._spec.dtype)
         self._rules = WindowRules(
             self._sink.given,
-            said,
-            self._wanted.dtype,
-            self._wanted.missing_value,
-            self._wanted.encoding.nan_to_nodata,
+            source,
+            self._spec.dtype,
+            self._spec.missing_value,
+            self._spec.encoding.nan_to_nodata,
         )
-        self._canvas: WindowBuffer | None = None
-        check_memory(self._new_canvas(), self._wanted, self._sink, request)
+        self._buffer: WindowBuffer | None = None
+        check_memory(self._new_buffer(), self._spec, self._sink, self._request)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(band, row, column), in pixels."""
-        return self._spec.count, self._spec.height_px, self._spec.width_px
+        return self._source.count, self._source.height_px, self._source.width_px
 
     def __repr__(self) -> str:
         """Return one line: the destination, the raster and the state."""
-        state = "open" if self._canvas is not None else "not open" if self.receipt is None else "written"
+        state = "open" if self._buffer is not None else "not open" if self.receipt is None else "written"
         axes = " x ".join(map(str, self.shape))
-        return f"<CogWriter {self._sink.given!r}: {axes} (band, row, column) {self._wanted.dtype}, {state}>"
+        return f"<CogWriter {self._sink.given!r}: {axes} (band, row, column) {self._spec.dtype}, {state}>"
 
     def __enter__(self) -> CogWriter:
         """Begin; nothing is at the path yet.
@@ -175,10 +176,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         Raises:
             WriteError: The block has begun already.
         """
-        if self._canvas is not None:
+        if self._buffer is not None:
             raise WriteError(f"{self._sink.given!r}: the writer is open already; a with block can't be within its own")
         self._opened.enter_context(self._sink)
-        self._canvas = self._new_canvas()
+        self._buffer = self._new_buffer()
         return self
 
     def write(self, array: Any, window: Window | None = None, *, indexes: int | Sequence[int] | None = None) -> None:
@@ -200,12 +201,12 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             OptionError: The array is masked, and there is no nodata.
             WriteError: The writer is not open, or the disk is full.
         """
-        canvas = self._canvas
-        if canvas is None:
+        buffer = self._buffer
+        if buffer is None:
             raise WriteError(f"{self._sink.given!r}: the writer is not open; use it in a with block")
         bands = self._rules.bands(indexes)
         region = self._rules.region(array, window)
-        canvas.write(region, bands, self._rules.pixels(array, len(bands), region.shape))
+        buffer.write(region, bands, self._rules.pixels(array, len(bands), region.shape))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -213,32 +214,22 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         """Write the file; or after an exception, release everything."""
         from georeader._export.pipeline import export_source
 
-        canvas, self._canvas = self._canvas, None
+        buffer, self._buffer = self._buffer, None
         if kind is not None:
             self._opened.__exit__(kind, error, trace)
-        elif canvas is not None:
+        elif buffer is not None:
             with self._opened:
-                self.receipt = export_source(canvas, self._sink, self._wishes, self._wanted)
+                self.receipt = export_source(buffer, self._sink, self._request, self._spec)
 
-    def _new_canvas(self) -> WindowBuffer:
+    def _new_buffer(self) -> WindowBuffer:
         from georeader._export.writer.window_buffer import WindowBuffer
 
-        encoding = self._wanted.encoding
+        encoding = self._spec.encoding
         return WindowBuffer(
             name=f"{self._sink.given!r}, as it was written",
-            spec=self._spec,
+            spec=self._source,
             fill=0 if self._rules.missing is None else self._rules.missing,
             tile_shape=(encoding.tile_height_px, encoding.tile_width_px),
-            limit_bytes=self._canvas_bytes,
+            limit_bytes=self._buffer_bytes,
             open_spool=self._sink.open_spool,
         )
-
-
-def _shares(max_memory: Any) -> tuple[int, int]:
-    """Part a limit between pieces that wait and the export; a default stays one that gives way."""
-    from georeader._export.plan.memory_size import memory_bytes
-
-    limit_bytes = memory_bytes(max_memory)
-    canvas_bytes = int(_CANVAS_SHARE * limit_bytes)
-    kind = Unset if isinstance(max_memory, Unset) else int
-    return canvas_bytes, kind(limit_bytes - canvas_bytes)

@@ -58,7 +58,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         values: Any,
         transform: Affine | Sequence[float],
         crs: Any,
-        fill_value_default: Any = Unset(0),  # noqa: B008 - it never changes
+        fill_value_default: Any = Unset("0"),  # noqa: B008 - it never changes
         attrs: Mapping[str, Any] | None = None,
         *,
         nodata: Any = UNSET,

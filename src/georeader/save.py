@@ -16,6 +16,7 @@ from georeader.errors import GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor
 
 if TYPE_CHECKING:
+    from georeader._export.plan.request import SaveRequest
     from georeader._export.receipt.receipt import Receipt
     from georeader.abstract_reader import GeoData
     from georeader.profile_options import Engine, ProfileArg, ProfileOptions
@@ -54,6 +55,10 @@ PROFILE_TILED_GEOTIFF_DEFAULT: dict[str, Any] = {
 #: The tile side that the profile above was shipped with: two constants say it, and the changed one counts.
 _SHIPPED_BLOCKSIZE = BLOCKSIZE_DEFAULT
 
+#: Of type Any, so that the parameters keep the types of what callers pass.
+_MAX_MEMORY_UNSET: Any = Unset("512MiB")
+_BLOCKSIZE_UNSET: Any = Unset("BLOCKSIZE_DEFAULT")
+
 
 def save_cog(  # noqa: PLR0913
     data_save: Raster,
@@ -71,7 +76,7 @@ def save_cog(  # noqa: PLR0913
     durable: bool = False,
     overwrite: bool = True,
     http_headers: Mapping[str, str] | None = None,
-    max_memory: int | str = Unset(MAX_MEMORY_DEFAULT_BYTES),
+    max_memory: int | str = _MAX_MEMORY_UNSET,
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
     """Save a raster as a Cloud Optimized GeoTIFF: header first, tiles, overviews 2x, 4x, 8x...
@@ -157,11 +162,20 @@ def save_cog(  # noqa: PLR0913
         >>> reader.descriptions, reader.overviews()
         (['NDVI'], [2, 4])
     """
-    where = Destination(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
-    return _export(
-        data_save, where, "cog", profile_arg, profile, Unset(0), descriptions, tags, nodata, engine, verify,
-        max_memory, progress,
-    )  # fmt: skip
+    return _save(
+        data_save,
+        Destination(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers),
+        "cog",
+        profile_arg=profile_arg,
+        profile=profile,
+        descriptions=descriptions,
+        tags=tags,
+        nodata=nodata,
+        engine=engine,
+        verify=verify,
+        max_memory=max_memory,
+        progress=progress,
+    )
 
 
 def save_tiled_geotiff(  # noqa: PLR0913
@@ -175,13 +189,13 @@ def save_tiled_geotiff(  # noqa: PLR0913
     *,
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     profile: ProfileArg | None = None,
-    blocksize: int = Unset(BLOCKSIZE_DEFAULT),
+    blocksize: int = _BLOCKSIZE_UNSET,
     engine: Engine = "auto",
     verify: bool = False,
     durable: bool = False,
     overwrite: bool = True,
     http_headers: Mapping[str, str] | None = None,
-    max_memory: int | str = Unset(MAX_MEMORY_DEFAULT_BYTES),
+    max_memory: int | str = _MAX_MEMORY_UNSET,
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
     """Save a raster as a tiled GeoTIFF, without overviews.
@@ -228,11 +242,21 @@ def save_tiled_geotiff(  # noqa: PLR0913
         ...     dataset.overviews(1)
         [2, 4]
     """
-    where = Destination(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers)
-    return _export(
-        data_save, where, "tiled", profile_arg, profile, blocksize, descriptions, tags, nodata, engine, verify,
-        max_memory, progress,
-    )  # fmt: skip
+    return _save(
+        data_save,
+        Destination(path_tiff_save, fs, dir_tmpfiles, durable, overwrite, http_headers),
+        "tiled",
+        profile_arg=profile_arg,
+        profile=profile,
+        blocksize=blocksize,
+        descriptions=descriptions,
+        tags=tags,
+        nodata=nodata,
+        engine=engine,
+        verify=verify,
+        max_memory=max_memory,
+        progress=progress,
+    )
 
 
 def profile_from_dtype(dtype: Any) -> dict[str, Any]:
@@ -329,41 +353,24 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
             rst_out.nodata = None
 
 
-def _export(
-    data_save: Raster, where: Destination, kind: str, profile_arg: Any, profile: Any, blocksize: Any, *rest: Any
-) -> Receipt:
-    # Codecs, engine and sinks are imported by whoever saves, not by whoever only reads.
-    from georeader._export.pipeline import SaveRequest, export
-    from georeader._export.sinks.opening import open_sink
-    from georeader._export.sinks.source_path import check_source_stays
+def _save(data_save: Raster, destination: Destination, kind: str, **arguments: Any) -> Receipt:
+    # Codecs, engine and sinks are imported by a save, not by a process that only reads.
+    from georeader._export import pipeline
 
-    check_source_stays(data_save, where)
-    asked = _with_blocksize(_one_profile(profile_arg, profile), blocksize)
-    return export(data_save, open_sink(where), SaveRequest(kind, _default_profile(), asked, *rest))
+    return pipeline.save(data_save, _parse_request(kind, destination, **arguments))
 
 
-def _one_profile(profile_arg: Any, profile: Any) -> Any:
-    if profile_arg is not None and profile is not None:
-        raise OptionError("profile_arg and profile are two names of one argument; pass profile_arg alone")
-    return profile if profile_arg is None else profile_arg
+def _parse_request(kind: str, destination: Destination, **arguments: Any) -> SaveRequest:
+    """Parse the arguments of a save, with this module's defaults as they are at the call."""
+    from georeader._export.plan.request import SaveRequest
 
-
-def _with_blocksize(profile: Any, blocksize: int) -> Any:
-    """Return the profile with the blocksize argument in it, where one was passed: an option like any other."""
-    if isinstance(blocksize, Unset):
-        return profile
-    from georeader._export.plan.dataset_profiles import layout_of_dataset
-    from georeader._export.plan.option_types import TILE_SIDE_PX
-
-    side_px = TILE_SIDE_PX.parse("blocksize", blocksize)
-    options = {} if profile is None else profile
-    if not isinstance(options, Mapping):
-        return profile  # which is refused by its own name
-    for key in options.keys() - set(layout_of_dataset(options)):
-        is_side = str(key).upper() in ("BLOCKSIZE", "BLOCKXSIZE", "BLOCKYSIZE")
-        if is_side and TILE_SIDE_PX.parse(f"profile_arg[{key!r}]", options[key]) != side_px:
-            raise OptionError(f"blocksize={blocksize} and profile_arg[{key!r}]={options[key]!r} contradict; keep one")
-    return {"BLOCKSIZE": side_px} | dict(options)
+    return SaveRequest.parse(
+        kind,
+        destination,
+        default_profile=_default_profile(),
+        default_memory_bytes=MAX_MEMORY_DEFAULT_BYTES,
+        **arguments,
+    )
 
 
 def _default_profile() -> dict[str, Any]:

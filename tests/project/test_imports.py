@@ -15,6 +15,7 @@ from functools import cache
 import pytest
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._core.sentinels import Unset
 from georeader.save import _add_overviews, _save_cog
 
 WAYS = {
@@ -157,13 +158,14 @@ def test_the_signatures_are_those_that_others_call() -> None:
               "fs": None, "nodata": None}  # fmt: skip
     keyword_only = {"dir_tmpfiles": None, "profile": None}
     new = {"engine": "auto", "verify": False, "durable": False, "overwrite": True, "http_headers": None,
-           "max_memory": 512 * 2**20, "progress": False}  # fmt: skip
+           "max_memory": "512MiB", "progress": False}  # fmt: skip
 
-    for function, more in ((save_cog, {}), (save_tiled_geotiff, {"blocksize": 256})):
+    for function, more in ((save_cog, {}), (save_tiled_geotiff, {"blocksize": "BLOCKSIZE_DEFAULT"})):
         parameters = inspect.signature(function).parameters
         assert list(parameters) == [*shared, *keyword_only, *more, *new]
         assert [p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY] == [*keyword_only, *more, *new]
-        defaults = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+        given = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+        defaults = {name: repr(value) if isinstance(value, Unset) else value for name, value in given.items()}
         assert defaults == dict.fromkeys(list(shared)[2:]) | keyword_only | more | new
     assert list(inspect.signature(_save_cog).parameters)[:5] == ["out_np", "path_tiff_save", "profile", "descriptions",
                                                                 "tags"]  # fmt: skip
@@ -172,7 +174,7 @@ def test_the_signatures_are_those_that_others_call() -> None:
     )
     assert str(inspect.signature(GeoTensor)).replace("'", "") == (
         "(values: Any, transform: Affine | Sequence[float], crs: Any, fill_value_default: Any = 0, "
-        "attrs: Mapping[str, Any] | None = None, *, nodata: Any = 0) -> GeoTensor"
+        "attrs: Mapping[str, Any] | None = None, *, nodata: Any = UNSET) -> GeoTensor"
     )
 
 

@@ -31,6 +31,8 @@ from typing import Any
 import click
 import numpy as np
 
+from georeader._core.sentinels import Unset
+
 RECORD = Path(__file__).with_name("public_api.txt")
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
@@ -100,13 +102,11 @@ def public_names(module: types.ModuleType) -> list[str]:
 
 
 def default_text(value: Any) -> str:
-    """Return a default as text; of a sentinel that is a number, the number."""
+    """Return a default as text."""
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
-    if isinstance(value, int) and is_ours(type(value)):
-        return repr(int(value))
     if is_ours(type(value)):
-        return "..."
+        return repr(value) if isinstance(value, Unset) else "..."
     return getattr(value, "__name__", None) or repr(value)
 
 

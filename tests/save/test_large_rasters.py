@@ -16,12 +16,14 @@ from rasterio.windows import Window
 from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
-from georeader._export.pipeline import SaveRequest, export_source
+from georeader._export.pipeline import export_source
 from georeader._export.plan.chunks import Chunks, regular_chunks
+from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._resample.pyramid import Mask
+from georeader._storage.destination import Destination
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 TRANSFORM, CRS = Affine(10, 0, 0, 0, -10, 0), "EPSG:3857"
@@ -92,10 +94,14 @@ class Holes(LocalSink):
 def export(
     data: Any, sink: LocalSink, profile_arg: dict[str, Any], *, kind: str = "cog", limit: str = "512MiB"
 ) -> None:
-    options = SaveRequest(
-        kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None,
-        "stream", verify=False, max_memory=limit, progress=None,
-    )  # fmt: skip
+    options = SaveRequest.parse(
+        kind,
+        Destination("out.tif"),
+        default_profile=PROFILE_TILED_GEOTIFF_DEFAULT,
+        profile_arg=profile_arg,
+        engine="stream",
+        max_memory=limit,
+    )
     with sink:
         export_source(data if isinstance(data, ByBand) else open_source(data), sink, options)
 

@@ -22,9 +22,11 @@ from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.plan.file_plan import plan_stream
 from georeader._export.plan.order_of_work import SourceTraits, plan_work
+from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.sink_traits import SinkTraits
-from georeader._export.plan.spec import ExportSpec, plan_export
+from georeader._export.plan.spec import ExportSpec, resolve_spec
 from georeader._export.sources import open_source
+from georeader._storage.destination import Destination
 from georeader._tiff import cog_layout
 from georeader._tiff.directories import BIG, CLASSIC
 from georeader.errors import OptionError, WriteError
@@ -65,8 +67,13 @@ class Recorder:
 
 def a_spec(tensor: GeoTensor, kind: str = "cog", **profile_arg: Any) -> ExportSpec:
     source = open_source(tensor)
-    return plan_export(source.spec, kind=kind, default_profile={"compress": "lzw", "BLOCKSIZE": 64},
-                       profile_arg={"predictor": 1} | profile_arg)  # fmt: skip
+    request = SaveRequest.parse(
+        kind,
+        Destination("out.tif"),
+        default_profile={"compress": "lzw", "BLOCKSIZE": 64},
+        profile_arg={"predictor": 1} | profile_arg,
+    )
+    return resolve_spec(source.spec, request)
 
 
 def write(

@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from georeader import GeoTensor
 from georeader._core.windows import PixelWindow
-from georeader._export.pipeline import SaveRequest, export_source
+from georeader._export.pipeline import export_source
 from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.request import SaveRequest
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import SourceWrapper
 from georeader._resample.pyramid import Mask
+from georeader._storage.destination import Destination
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", "gauss", "min", "or"]
@@ -69,8 +71,14 @@ def rasters(draw: st.DrawFn) -> GeoTensor:
 
 
 def export(source: Any, path: Path, kind: str, profile_arg: dict[str, Any], max_memory: int | str) -> bytes:
-    options = SaveRequest(kind, PROFILE_TILED_GEOTIFF_DEFAULT, profile_arg, None, None, None, "stream", verify=False,
-                    max_memory=max_memory, progress=None)  # fmt: skip
+    options = SaveRequest.parse(
+        kind,
+        Destination(path),
+        default_profile=PROFILE_TILED_GEOTIFF_DEFAULT,
+        profile_arg=profile_arg,
+        engine="stream",
+        max_memory=max_memory,
+    )
     with LocalSink(path) as sink:
         export_source(source, sink, options)
     return path.read_bytes()

@@ -13,20 +13,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export.pipeline import SaveRequest, export_source
+from georeader._export.pipeline import export_source
 from georeader._export.plan import part_plan
 from georeader._export.plan.part_plan import PART_BYTES, plan_parts
+from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES
 from georeader._export.sinks import multipart, part_upload
 from georeader._export.sinks.multipart import PartedSink
 from georeader._export.sinks.part_upload import SENDERS, PartUpload
 from georeader._export.sources import open_source
+from georeader._storage.destination import Destination
 from georeader.errors import WriteError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 from shelf import MIB, Shelf
 from sink_contract import Lazy
 
 KIB = 1024
+
+
+def a_request(kind: str, profile_arg: dict[str, Any], max_memory: str) -> SaveRequest:
+    return SaveRequest.parse(
+        kind,
+        Destination("out.tif"),
+        default_profile=PROFILE_TILED_GEOTIFF_DEFAULT,
+        profile_arg=profile_arg,
+        engine="stream",
+        max_memory=max_memory,
+    )
 
 
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,8 +239,7 @@ class TestExports:
         attrs = {"mask": np.random.default_rng(1).random((700, 600)) > 0.1} if with_mask else {}
         raster = self.raster(**attrs)
         shelf = Shelf(min_part_bytes=5 * KIB)
-        request = SaveRequest("cog", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
-                        max_memory="64MiB", progress=None)  # fmt: skip
+        request = a_request("cog", options, "64MiB")
 
         with PartedSink(shelf) as sink:
             receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
@@ -245,8 +257,7 @@ class TestExports:
         small_parts(monkeypatch)
         raster = self.raster(mask=np.random.default_rng(1).random((700, 600)) > 0.1)
         shelf = Shelf(min_part_bytes=5 * KIB)
-        request = SaveRequest("tiled", PROFILE_TILED_GEOTIFF_DEFAULT, options, None, None, None, "stream", verify=False,
-                        max_memory="64MiB", progress=None)  # fmt: skip
+        request = a_request("tiled", options, "64MiB")
 
         with PartedSink(shelf) as sink:
             export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
@@ -268,8 +279,7 @@ class TestExports:
             return spools[-1]
 
         sink.open_spool = noted  # type: ignore[method-assign]
-        request = SaveRequest("cog", PROFILE_TILED_GEOTIFF_DEFAULT, {"compress": "none"}, None, None, None, "stream",
-                        verify=False, max_memory="512MiB", progress=None)  # fmt: skip
+        request = a_request("cog", {"compress": "none"}, "512MiB")
 
         with sink:
             export_source(open_source(Lazy(raster)), sink, request)

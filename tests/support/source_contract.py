@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
-from georeader._export.pipeline import SaveRequest, export_source
+from georeader._export.pipeline import export_source
+from georeader._export.plan.request import SaveRequest
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._resample.pyramid import Mask
+from georeader._storage.destination import Destination
 from georeader.errors import ReadError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
@@ -84,17 +86,13 @@ class Recording(SourceWrapper):
 
 def export(source: Source, path: Path, **profile_arg: Any) -> None:
     """Export a source as `save_cog` does."""
-    options = SaveRequest(
+    options = SaveRequest.parse(
         "cog",
-        PROFILE_TILED_GEOTIFF_DEFAULT,
-        profile_arg,
-        None,
-        None,
-        None,
-        "stream",
-        verify=False,
+        Destination(path),
+        default_profile=PROFILE_TILED_GEOTIFF_DEFAULT,
+        profile_arg=profile_arg,
+        engine="stream",
         max_memory="512MiB",
-        progress=None,
     )
     with LocalSink(path) as sink:
         export_source(source, sink, options)

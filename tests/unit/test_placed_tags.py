@@ -15,8 +15,10 @@ from rasterio.control import GroundControlPoint
 from georeader import GeoTensor
 from georeader._export import geotiff_tags
 from georeader._export.geotiff_tags import descriptive_tags
-from georeader._export.plan.spec import ExportSpec, plan_export
+from georeader._export.plan.request import SaveRequest
+from georeader._export.plan.spec import ExportSpec, resolve_spec
 from georeader._export.sources import open_source
+from georeader._storage.destination import Destination
 
 #: Rows from south to north are meant here.
 pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
@@ -45,12 +47,9 @@ def shifted(transform: Affine, columns: int, rows: int) -> Affine:
 def a_spec(transform: Affine = NORTH_UP, crs: Any = "EPSG:32630", nodata: Any = None, **more: Any) -> ExportSpec:
     pixels = np.zeros((1, 512, 512), more.pop("dtype", "float32"))
     tensor = GeoTensor(pixels, transform, crs, fill_value_default=None, attrs=more.pop("attrs", {}))
-    options = {
-        "kind": "cog",
-        "default_profile": {"compress": "lzw", "BLOCKSIZE": 256},
-        "profile_arg": more.pop("profile_arg", None),
-    }
-    return plan_export(open_source(tensor).spec, nodata=nodata, **options, **more)
+    defaults = {"compress": "lzw", "BLOCKSIZE": 256}
+    request = SaveRequest.parse("cog", Destination("out.tif"), default_profile=defaults, nodata=nodata, **more)
+    return resolve_spec(open_source(tensor).spec, request)
 
 
 @pytest.fixture

@@ -16,10 +16,12 @@ from georeader import GeoTensor
 from georeader._export.plan.chunks import Chunks, free_windows, regular_chunks
 from georeader._export.plan.file_plan import StreamPlan, plan_stream
 from georeader._export.plan.order_of_work import ANY_PLACE, Order, SourceTraits, Work, order_of_work, plan_work
+from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.sink_traits import SinkTraits
-from georeader._export.plan.spec import plan_export
+from georeader._export.plan.spec import resolve_spec
 from georeader._export.plan.window_edges import longest, merge_edges, split_edges
 from georeader._export.sources import open_source
+from georeader._storage.destination import Destination
 from georeader.errors import OptionError
 
 MIB = 2**20
@@ -29,10 +31,13 @@ def a_plan(shape: tuple[int, int, int], dtype: str = "uint16", kind: str = "cog"
     """Plan a file; its pixels take no memory."""
     pixels = np.broadcast_to(np.zeros((), dtype), shape)
     source = open_source(GeoTensor(pixels, Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", fill_value_default=None))
-    request = {"predictor": 1} | profile_arg
-    return plan_stream(
-        plan_export(source.spec, kind=kind, default_profile={"compress": "lzw", "BLOCKSIZE": 256}, profile_arg=request)
+    request = SaveRequest.parse(
+        kind,
+        Destination("out.tif"),
+        default_profile={"compress": "lzw", "BLOCKSIZE": 256},
+        profile_arg={"predictor": 1} | profile_arg,
     )
+    return plan_stream(resolve_spec(source.spec, request))
 
 
 def stored(chunks: Chunks | None = None, **traits: Any) -> SourceTraits:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from georeader._core.option_names import GDAL_RESAMPLINGS
+from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
 from georeader.errors import OptionError
-
-ENGINES = ("auto", "stream", "gdal")
 
 #: Creation options that the project does not write itself: they warp the raster, or pack pixels in odd bits.
 _GDAL_ONLY = (
@@ -17,39 +14,27 @@ _GDAL_ONLY = (
 )  # fmt: skip
 
 
-def check_engine(engine: Any) -> str:
-    """Give the name of an engine.
-
-    Raises:
-        OptionError: There is none of the name.
-    """
-    if engine not in ENGINES:
-        raise OptionError(f"engine={engine!r} is unknown; allowed: {', '.join(ENGINES)}")
-    return str(engine)
-
-
-def choose_engine(engine: str, spec: ExportSpec, *, verify: bool) -> tuple[str, tuple[str, ...]]:
+def choose_engine(spec: ExportSpec, request: SaveRequest) -> tuple[str, tuple[str, ...]]:
     """Choose between the engines.
 
     Args:
-        engine: One of `ENGINES`.
         spec: The file that is wanted.
-        verify: Tiles are to be decoded again and compared.
+        request: The caller's arguments, of which the engine and ``verify`` count.
 
     Returns:
         "stream" or "gdal", and the creation options that leave no other choice than GDAL.
 
     Raises:
-        OptionError: The engine that was asked for, or that an option needs, can't do the rest.
+        OptionError: The engine that is asked for, or that an option needs, cannot do the rest.
     """
     needed = tuple(name for name in _GDAL_ONLY if name in spec.encoding.options)
-    if engine == "stream" and needed:
+    if request.engine == "stream" and needed:
         raise OptionError(
             f"engine='stream' does not write profile_arg[{needed[0]!r}]; drop the option, or pass engine='gdal'"
         )
-    if engine == "stream" or (engine == "auto" and not needed):
+    if request.engine == "stream" or (request.engine == "auto" and not needed):
         return "stream", ()
-    _check_gdal_can(spec, needed, verify=verify)
+    _check_gdal_can(spec, needed, verify=request.verify)
     return "gdal", needed
 
 

@@ -155,25 +155,34 @@ def resolve_metadata(
     *,
     count: int,
     dtype: np.dtype[Any],
-    descriptions: Any = None,
-    tags: Any = None,
+    descriptions: Sequence[str | None] | None = None,
+    tags: Mapping[str, str] | None = None,
     photometric: str | None = None,
     packs_bits: bool = False,
 ) -> Metadata:
     """Return the source's metadata with the caller's descriptions, tags and colour model, as the file can hold them.
 
+    Args:
+        source: Metadata of the source.
+        count: Bands.
+        dtype: Of the file.
+        descriptions: What `parse_descriptions` returns, or None for those of the source.
+        tags: What `check_tags` returns, or None.
+        photometric: Colour model that the caller asks for, or None.
+        packs_bits: The file keeps the bits of a MINISWHITE source.
+
     Raises:
-        MetadataError: Not one description per band, or a tag that would not come back as it was.
+        MetadataError: Not one description per band.
         OptionError: The colour model contradicts the bands.
     """
     changes: dict[str, Any] = {}
     if descriptions is not None:
-        changes["descriptions"] = _per_band(descriptions, count, _name, "descriptions")
+        _check_count(descriptions, count, "descriptions")
+        changes["descriptions"] = tuple(descriptions)
     if tags is not None:
-        own = check_tags(tags)
-        names = {key.lower() for key in own}
+        names = {key.lower() for key in tags}
         kept = {key: value for key, value in source.tags if key.lower() not in names}
-        changes["tags"] = tuple((kept | own).items())
+        changes["tags"] = tuple({**kept, **tags}.items())
     if source.colormap is not None and (count != 1 or dtype.name not in ("uint8", "uint16")):
         warn_at_caller(
             "the colour table is left out: a TIFF has one for a single band of uint8 or uint16, "
@@ -189,6 +198,16 @@ def resolve_metadata(
     elif source.colormap is not None and source.colormap[-1][0] > np.iinfo(dtype).max:
         raise MetadataError(f"attrs['colormap'] has an entry for {source.colormap[-1][0]}, which {dtype} can't hold")
     return resolve_colours(replace(source, **changes), photometric, count=count, dtype=dtype, packs_bits=packs_bits)
+
+
+def parse_descriptions(descriptions: Any) -> tuple[str | None, ...]:
+    """Return band names as a tuple; an empty name is None.
+
+    Raises:
+        MetadataError: It is not a list, or an entry is neither text that GDAL's metadata keeps nor None.
+    """
+    _check_list(descriptions, "descriptions")
+    return tuple(_name(value, f"descriptions[{position}]") for position, value in enumerate(descriptions))
 
 
 def check_tags(tags: Any) -> dict[str, str]:
@@ -347,13 +366,21 @@ def _rational_polynomials(rpcs: Any) -> RPC | None:
 
 
 def _per_band(values: Any, count: int, read: Any, where: str) -> tuple[Any, ...]:
+    _check_list(values, where)
+    _check_count(values, count, where)
+    return tuple(read(value, f"{where}[{position}]") for position, value in enumerate(values))
+
+
+def _check_list(values: Any, where: str) -> None:
     if isinstance(values, (str, Mapping)) or not isinstance(values, (Sequence, np.ndarray)):
         hint = f"; pass [{values!r}]" if isinstance(values, str) else ""
         hint = "; is it meant as profile_arg?" if isinstance(values, Mapping) else hint
         raise MetadataError(f"{where} is a {type(values).__name__}, not a list with one entry per band{hint}")
+
+
+def _check_count(values: Sequence[Any], count: int, where: str) -> None:
     if len(values) != count:
         raise MetadataError(f"{where} has {len(values)} entries for {count} bands; give one per band")
-    return tuple(read(value, f"{where}[{position}]") for position, value in enumerate(values))
 
 
 def _name(value: Any, where: str) -> str | None:

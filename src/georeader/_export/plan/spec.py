@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,15 @@ from georeader._core.recorded_resampling import usable_resamplings
 from georeader._export.plan import grid
 from georeader._export.plan.dataset_profiles import is_of_dataset
 from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
-from georeader._export.plan.masks import with_mask
 from georeader._export.plan.metadata import Metadata, resolve_metadata
-from georeader._export.plan.options import Profile, parse_profile
+from georeader._export.plan.nodata import check_nan_to_nodata, resolve_nodata, with_mask
+from georeader._export.plan.options import Profile
+from georeader._export.plan.request import SaveRequest
 from georeader.abstract_reader import same_nodata
 from georeader.errors import (
-    FillValueWarning,
     GeoreferenceError,
     LayoutWarning,
     MetadataWarning,
-    NodataError,
     OptionError,
 )
 from georeader.window_utils import (
@@ -178,50 +177,45 @@ def default_resampling(is_classes: bool) -> str:
     return "NEAREST" if is_classes else "AVERAGE"
 
 
-def plan_export(
-    source: SourceSpec,
-    *,
-    kind: str,
-    default_profile: Mapping[str, Any],
-    profile_arg: Mapping[str, Any] | None,
-    descriptions: Any = None,
-    tags: Any = None,
-    nodata: Any = None,
-) -> ExportSpec:
-    """Build an `ExportSpec` from a source and the caller's options.
+def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
+    """Build an `ExportSpec` from a source and the caller's request.
 
     Raises:
-        GeoreaderError: One of its kinds, for an option that is invalid.
+        GeoreaderError: One of its kinds, for a request that does not fit the source.
     """
-    defaults, asked = _profiles(source, kind, default_profile, profile_arg, nodata)
-    dtype = _stored(asked.raster.get("DTYPE", source.dtype))
-    resolved_nodata = _resolve_nodata(nodata, asked, source, dtype)
-    encoding = resolve_encoding(defaults, asked, dtype=dtype, count=source.count)
-    encoding = _with_source_bits(encoding, source.metadata, dtype, resolved_nodata)
+    options = request.options
+    if options.ignored:
+        keys = ", ".join(f"{key}={value!r}" for key, value in options.ignored)
+        _LOG.info("profile_arg: %s ignored, which describe the file of the dataset that it was taken from", keys)
+    _check_raster_keys(options, source)
+    dtype = _stored(options.raster.get("DTYPE", request.defaults.raster.get("DTYPE", source.dtype)))
+    nodata = resolve_nodata(request, source, dtype)
+    encoding = resolve_encoding(request.defaults, options, dtype=dtype, count=source.count)
+    encoding = _with_source_bits(encoding, source.metadata, dtype, nodata)
     metadata = resolve_metadata(
         source.metadata,
         count=source.count,
         dtype=dtype,
-        descriptions=descriptions,
-        tags=tags,
+        descriptions=request.descriptions,
+        tags=request.tags,
         photometric=encoding.photometric,
         packs_bits=encoding.bits is not None,
     )
     _check_size(encoding, source)
     has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
     is_classes = source.dtype.kind == "b" or has_colours
-    _check_nan_to_nodata(encoding, resolved_nodata)
+    check_nan_to_nodata(encoding, nodata)
     _warn_of_place(source)
-    _warn_of_transparency(metadata, (resolved_nodata, source.fill_value))
+    _warn_of_transparency(metadata, (nodata, source.fill_value))
     spec = ExportSpec(
-        kind=kind,
+        kind=request.kind,
         count=source.count,
         height_px=source.height_px,
         width_px=source.width_px,
         dtype=dtype,
         crs=source.crs,
         transform=source.transform,
-        nodata=resolved_nodata,
+        nodata=nodata,
         metadata=metadata,
         encoding=encoding,
         resamplings=_resamplings(encoding, is_classes, source, dtype),
@@ -245,22 +239,6 @@ def _with_source_bits(
             MetadataWarning,
         )
     return kept
-
-
-def _profiles(
-    source: SourceSpec, kind: str, default_profile: Mapping[str, Any], profile_arg: Any, nodata: Any
-) -> tuple[Profile, Profile]:
-    """Parse the defaults and the caller's options, and add to these the defaults that describe the raster."""
-    defaults = parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT")
-    asked = parse_profile(profile_arg, kind)
-    if asked.ignored:
-        keys = ", ".join(f"{key}={value!r}" for key, value in asked.ignored)
-        _LOG.info("profile_arg: %s ignored, which describe the file of the dataset that it was taken from", keys)
-    _check_raster_keys(asked, source)
-    # A default gives way to the nodata argument; profile_arg may not contradict it.
-    usual = ("DTYPE", "NODATA") if nodata is None else ("DTYPE",)
-    said = {key: defaults.raster[key] for key in usual if key in defaults.raster} | dict(asked.raster)
-    return defaults, replace(asked, raster=said)
 
 
 def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype: np.dtype[Any]) -> tuple[str, ...]:
@@ -327,52 +305,9 @@ def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
         )
 
 
-def _resolve_nodata(nodata: Any, asked: Profile, source: SourceSpec, dtype: np.dtype[Any]) -> int | float | None:
-    def held(value: Any, where: str) -> int | float | None:
-        return _held_by_pixels(check_nodata(value, dtype, where), source.dtype, dtype)
-
-    if nodata is not None:
-        argument = held(nodata, "nodata")
-        if "NODATA" in asked.raster:
-            other = held(asked.raster["NODATA"], "profile_arg['nodata']")
-            if not same_nodata(argument, other):
-                raise OptionError(f"nodata={nodata!r} and profile_arg['nodata']={other!r} contradict; keep one")
-        return argument
-    if "NODATA" in asked.raster:
-        return held(asked.raster["NODATA"], "profile_arg['nodata']")
-    resolved = held(source.fill_value, "data_save.fill_value_default")
-    if resolved == 0 and not source.fill_value_is_explicit:
-        wanted = "nodata=numpy.nan, or nodata=0" if dtype.kind in "fc" else "nodata=0"
-        warn_at_caller(
-            f"nodata of this {dtype} raster is 0 only because no fill value was given: pixels of 0 will read as "
-            f"missing, and overviews leave them out. Pass {wanted} if that is meant; for a raster without nodata, "
-            "GeoTensor(..., fill_value_default=None) or profile_arg={'nodata': None}",
-            FillValueWarning,
-        )
-    return resolved
-
-
-def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np.dtype[Any]) -> int | float | None:
-    """Return nodata as pixels hold it that are widened: float32 for -9999.99 is -9999.990234375 in float64 too."""
-    if pixels.kind != "f" or dtype.kind not in "fc":
-        return nodata
-    try:
-        return check_nodata(nodata, storage_dtype(pixels), "nodata")
-    except NodataError:
-        return nodata  # no pixel has it, but the file can declare it
-
-
 def _stored(dtype: Any) -> np.dtype[Any]:
     """Return the dtype in the file; rasterio's profiles call complex integers so, which it reads as complex64."""
     return storage_dtype("complex64" if dtype == "complex_int16" else dtype)
-
-
-def _check_nan_to_nodata(encoding: Encoding, nodata: int | float | None) -> None:
-    if encoding.nan_to_nodata and (nodata is None or nodata != nodata):
-        raise OptionError(
-            f"profile_arg['NAN_TO_NODATA'] replaces NaN by a numeric nodata, got nodata={nodata}; pass a number, as in "
-            "nodata=-9999, or drop the key"
-        )
 
 
 def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:

@@ -1,0 +1,178 @@
+"""The arguments of a save: parsed and checked once, before the source is opened. Pure."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from georeader._core.progress import check_progress
+from georeader._core.sentinels import UNSET, Unset
+from georeader._export.plan.metadata import check_tags, parse_descriptions
+from georeader._export.plan.option_types import TILE_SIDE_PX
+from georeader._export.plan.options import Profile, parse_profile
+from georeader.errors import OptionError
+
+if TYPE_CHECKING:
+    from georeader._storage.destination import Destination
+
+ENGINES = ("auto", "stream", "gdal")
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+@dataclass(frozen=True)
+class SaveRequest:
+    """What a caller asks of a file.
+
+    Whether nodata, descriptions and options fit the raster is checked by `spec.resolve_spec`.
+
+    Attributes:
+        kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
+        destination: Where the file goes.
+        defaults: Options that apply where ``options`` has none.
+        options: The caller's creation options.
+        descriptions: One name or None per band; None: those of the source.
+        tags: File-level metadata as text, or None.
+        nodata: Value of missing pixels as passed, or None.
+        engine: One of `ENGINES`.
+        verify: Decode each tile again and compare.
+        max_memory_bytes: Memory that the save may hold beyond its source.
+        max_memory_is_explicit: The caller passed that limit; a default is exceeded where a few tiles need more.
+        progress: True for a bar, a callable (done, total), or False or None.
+    """
+
+    kind: str
+    destination: Destination
+    defaults: Profile
+    options: Profile
+    descriptions: tuple[str | None, ...] | None
+    tags: Mapping[str, str] | None
+    nodata: Any
+    engine: str
+    verify: bool
+    max_memory_bytes: int
+    max_memory_is_explicit: bool
+    progress: bool | Callable[[int, int], Any] | None
+
+    @classmethod
+    def parse(  # noqa: PLR0913
+        cls,
+        kind: str,
+        destination: Destination,
+        *,
+        default_profile: Mapping[str, Any],
+        default_memory_bytes: int = 512 * 2**20,
+        profile_arg: Any = None,
+        profile: Any = None,
+        blocksize: Any = UNSET,
+        descriptions: Any = None,
+        tags: Any = None,
+        nodata: Any = None,
+        engine: Any = "auto",
+        verify: Any = False,
+        max_memory: Any = UNSET,
+        progress: Any = False,
+    ) -> SaveRequest:
+        """Parse the arguments of `georeader.save_cog`, `georeader.save_tiled_geotiff` or `georeader.CogWriter`.
+
+        Args:
+            kind: "cog" or "tiled".
+            destination: Checked when its sink is opened.
+            default_profile: Options that apply where the caller passes none.
+            default_memory_bytes: Limit of memory where the caller passes none.
+            profile_arg: As in `georeader.save_cog`.
+            profile: Another name of ``profile_arg``.
+            blocksize: As in `georeader.save_tiled_geotiff`.
+            descriptions: As in `georeader.save_cog`.
+            tags: As in `georeader.save_cog`.
+            nodata: As in `georeader.save_cog`.
+            engine: As in `georeader.save_cog`.
+            verify: As in `georeader.save_cog`.
+            max_memory: As in `georeader.save_cog`.
+            progress: As in `georeader.save_cog`.
+
+        Raises:
+            OptionError: An option, the engine, the limit of memory or the progress is invalid.
+            MetadataError: Tags or descriptions are invalid.
+            MissingExtraError: ``progress=True`` without tqdm.
+        """
+        if profile_arg is not None and profile is not None:
+            raise OptionError("profile_arg and profile are two names of one argument; pass profile_arg alone")
+        options = parse_profile(profile if profile_arg is None else profile_arg, kind)
+        options = _with_blocksize(options, blocksize)
+        check_progress(progress)
+        is_explicit = not isinstance(max_memory, Unset)
+        max_memory_bytes = memory_bytes(max_memory) if is_explicit else default_memory_bytes
+        if engine not in ENGINES:
+            raise OptionError(f"engine={engine!r} is unknown; allowed: {', '.join(ENGINES)}")
+        return cls(
+            kind=kind,
+            destination=destination,
+            defaults=parse_profile(default_profile, kind, "PROFILE_TILED_GEOTIFF_DEFAULT"),
+            options=options,
+            descriptions=None if descriptions is None else parse_descriptions(descriptions),
+            tags=None if tags is None else check_tags(tags),
+            nodata=nodata,
+            engine=str(engine),
+            verify=bool(verify),
+            max_memory_bytes=max_memory_bytes,
+            max_memory_is_explicit=is_explicit,
+            progress=progress,
+        )
+
+    @property
+    def requested_nodata(self) -> Any:
+        """The nodata that the caller passes: None for a file without, `UNSET` where nothing is passed."""
+        return self.options.raster.get("NODATA", UNSET) if self.nodata is None else self.nodata
+
+
+def _with_blocksize(options: Profile, blocksize: Any) -> Profile:
+    """Add the argument ``blocksize`` to the options, if it is passed."""
+    if isinstance(blocksize, Unset):
+        return options
+    side_px = TILE_SIDE_PX.parse("blocksize", blocksize)
+    for name in ("tile_side_px", "tile_width_px", "tile_height_px"):
+        if options.fields.get(name, side_px) != side_px:
+            raise OptionError(
+                f"blocksize={blocksize} and profile_arg[{options.spelling[name]!r}]={options.fields[name]} contradict; "
+                "keep one"
+            )
+    return replace(
+        options,
+        fields={**options.fields, "tile_side_px": side_px},
+        spelling={"tile_side_px": "BLOCKSIZE", **options.spelling},
+    )
+
+
+def memory_bytes(size: Any) -> int:
+    """Convert ``max_memory`` to bytes.
+
+    Args:
+        size: A whole number of bytes, or text such as "512MiB" (powers of 1024) or "2GB" (powers of 1000).
+
+    Raises:
+        OptionError: It is neither, or not greater than 0.
+
+    Example:
+        >>> memory_bytes("512MiB"), memory_bytes("1.5 GB"), memory_bytes(4096)
+        (536870912, 1500000000, 4096)
+    """
+    found = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    if found is not None:
+        number, letter, binary = found.groups()
+        parsed = int(float(number) * (1024 if binary else 1000) ** _POWERS[letter.lower()])
+    else:
+        message = f"max_memory={size!r} is not a size; pass bytes, or text such as '512MiB' or '2GB'"
+        if isinstance(size, (bool, str)):
+            raise OptionError(message)
+        try:
+            parsed = operator.index(size)
+        except TypeError as error:
+            raise OptionError(message) from error
+    if parsed <= 0:
+        raise OptionError(f"max_memory must be greater than 0, got {size!r}; pass bytes, or text such as '512MiB'")
+    return parsed
