@@ -20,7 +20,7 @@ from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._export.engine import stream
 from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.window_reader import WindowReader
-from georeader._export.plan.file_plan import plan_stream
+from georeader._export.plan.file_plan import plan_file
 from georeader._export.plan.order_of_work import SourceTraits, plan_work
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.sink_traits import SinkTraits
@@ -80,8 +80,8 @@ def write(
     tensor: GeoTensor, file: Recorder, threads: int = 2, held_bytes: int | None = None, **profile_arg: Any
 ) -> stream.Written:
     """Write a tensor as if it were in memory; with ``held_bytes``, so many bytes of tiles may wait there."""
-    source, plan = open_source(tensor), plan_stream(a_spec(tensor, **profile_arg))
-    work = plan_work(plan, SourceTraits(is_in_memory=True), threads=threads, max_memory_bytes=2**29)
+    source, plan = open_source(tensor), plan_file(a_spec(tensor, **profile_arg))
+    work = plan_work(plan.spec, SourceTraits(is_in_memory=True), threads=threads, max_memory_bytes=2**29)
     if held_bytes is not None:
         work = replace(work, held_tiles_bytes=held_bytes)
     return stream.write_raster(WindowReader(OutputPixels(source, plan.spec), work), plan, file)

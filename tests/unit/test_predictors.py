@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from georeader._codecs import CODECS, TileCodec, tile_codec
-from georeader._codecs.auto_predictor import choose_predictor, predictor_candidates
+from georeader._codecs.auto_predictor import predictor_candidates, smallest_predictor
 from georeader._codecs.predictors import difference, predict, takes_predictor, unpredict
 from georeader.errors import OptionError
 
@@ -148,7 +148,7 @@ class TestChoice:
         candidates = predictor_candidates("DEFLATE", tile.dtype)
         codec_for = self.codec_for(tile.dtype.name)
 
-        chosen = choose_predictor([tile], codec_for, candidates)
+        chosen = smallest_predictor([tile], codec_for, candidates)
 
         sizes = {number: len(codec_for(number).encode(tile)) for number in candidates}
         assert chosen == best == min(sizes, key=lambda number: sizes[number])
@@ -156,15 +156,15 @@ class TestChoice:
     def test_all_tiles_count(self) -> None:
         few, many = [self.RAMP, self.CLASSES], [self.RAMP, *[self.CLASSES] * 30]
 
-        assert choose_predictor(few, self.codec_for("uint16"), (1, 2)) == 2
-        assert choose_predictor(many, self.codec_for("uint16"), (1, 2)) == 1
+        assert smallest_predictor(few, self.codec_for("uint16"), (1, 2)) == 2
+        assert smallest_predictor(many, self.codec_for("uint16"), (1, 2)) == 1
 
     @pytest.mark.parametrize("candidates", [(1, 2), (2, 1)])
     def test_of_equals_the_smallest_number_wins(self, candidates: tuple[int, ...]) -> None:
         def uncompressed(_: int) -> TileCodec:
             return tile_codec("NONE", dtype="uint16")
 
-        assert choose_predictor([self.RAMP], uncompressed, candidates) == 1
+        assert smallest_predictor([self.RAMP], uncompressed, candidates) == 1
 
     @pytest.mark.parametrize("value", [7.0, np.nan])
     def test_tiles_of_one_value_a_band_say_nothing(self, value: float) -> None:
@@ -174,15 +174,15 @@ class TestChoice:
             def encode(self, tile: Any) -> bytes:
                 raise AssertionError("a constant tile was encoded")
 
-        assert choose_predictor([empty, empty], lambda _: Refuses(), (1, 2, 3)) == 1  # type: ignore[arg-type,return-value]
+        assert smallest_predictor([empty, empty], lambda _: Refuses(), (1, 2, 3)) == 1  # type: ignore[arg-type,return-value]
 
     def test_one_candidate_wins_without_a_look_at_the_tiles(self) -> None:
         def tiles() -> Any:
             raise AssertionError("a tile was read")
             yield
 
-        assert choose_predictor(tiles(), self.codec_for("uint16"), (2,)) == 2
+        assert smallest_predictor(tiles(), self.codec_for("uint16"), (2,)) == 2
 
     def test_no_candidate_is_an_error(self) -> None:
         with pytest.raises(OptionError, match="give at least 1"):
-            choose_predictor([self.RAMP], self.codec_for("uint16"), ())
+            smallest_predictor([self.RAMP], self.codec_for("uint16"), ())

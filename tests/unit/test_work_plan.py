@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 from georeader import GeoTensor
 from georeader._export.plan.chunks import Chunks, free_windows, regular_chunks
-from georeader._export.plan.file_plan import StreamPlan, plan_stream
 from georeader._export.plan.order_of_work import ANY_PLACE, Order, SourceTraits, Work, order_of_work, plan_work
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.sink_traits import SinkTraits
-from georeader._export.plan.spec import resolve_spec
+from georeader._export.plan.spec import ExportSpec, resolve_spec
 from georeader._export.plan.window_edges import longest, merge_edges, split_edges
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination
@@ -27,8 +26,8 @@ from georeader.errors import OptionError
 MIB = 2**20
 
 
-def a_plan(shape: tuple[int, int, int], dtype: str = "uint16", kind: str = "cog", **profile_arg: Any) -> StreamPlan:
-    """Plan a file; its pixels take no memory."""
+def a_spec(shape: tuple[int, int, int], dtype: str = "uint16", kind: str = "cog", **profile_arg: Any) -> ExportSpec:
+    """Describe a file; its pixels take no memory."""
     pixels = np.broadcast_to(np.zeros((), dtype), shape)
     source = open_source(GeoTensor(pixels, Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", fill_value_default=None))
     request = SaveRequest.parse(
@@ -37,7 +36,7 @@ def a_plan(shape: tuple[int, int, int], dtype: str = "uint16", kind: str = "cog"
         default_profile={"compress": "lzw", "BLOCKSIZE": 256},
         profile_arg={"predictor": 1} | profile_arg,
     )
-    return plan_stream(resolve_spec(source.spec, request))
+    return resolve_spec(source.spec, request)
 
 
 def stored(chunks: Chunks | None = None, **traits: Any) -> SourceTraits:
@@ -45,9 +44,9 @@ def stored(chunks: Chunks | None = None, **traits: Any) -> SourceTraits:
 
 
 def work(
-    plan: StreamPlan, source: SourceTraits, limit_mib: float = 512, threads: int = 4, *, is_firm: bool = True
+    spec: ExportSpec, source: SourceTraits, limit_mib: float = 512, threads: int = 4, *, is_firm: bool = True
 ) -> Work:
-    return plan_work(plan, source, threads=threads, max_memory_bytes=int(limit_mib * MIB), is_limit_firm=is_firm)
+    return plan_work(spec, source, threads=threads, max_memory_bytes=int(limit_mib * MIB), is_limit_firm=is_firm)
 
 
 PARTS = SinkTraits(random_access=False, out_of_order_parts=True, min_part_bytes=5 * MIB, max_parts=10_000)
@@ -86,7 +85,7 @@ class TestOrder:
     def test_only_what_is_known_late_makes_the_full_resolution_wait(
         self, shape: tuple[int, int, int], kind: str, profile_arg: dict[str, Any], order: Order
     ) -> None:
-        assert work(a_plan(shape, kind=kind, **profile_arg), stored()).order is order
+        assert work(a_spec(shape, kind=kind, **profile_arg), stored()).order is order
 
 
 class TestWindows:
@@ -105,7 +104,7 @@ class TestWindows:
         self, chunk: tuple[int, int, int], rows: int, columns: int
     ) -> None:
         shape = (1, 20_000, 20_000)
-        found = work(a_plan(shape), stored(regular_chunks(shape, chunk)))
+        found = work(a_spec(shape), stored(regular_chunks(shape, chunk)))
 
         assert longest(found.row_edges_px) == rows
         assert longest(found.column_edges_px) == columns
@@ -113,7 +112,7 @@ class TestWindows:
 
     def test_a_chunk_that_memory_does_not_allow_is_read_in_parts_of_whole_tiles(self) -> None:
         shape = (1, 20_000, 20_000)
-        found = work(a_plan(shape), stored(regular_chunks(shape, shape)), limit_mib=64)
+        found = work(a_spec(shape), stored(regular_chunks(shape, shape)), limit_mib=64)
 
         assert longest(found.row_edges_px) < 20_000
         assert all(edge % 256 == 0 for edge in found.row_edges_px[:-1])
@@ -127,13 +126,13 @@ class TestWindows:
     ) -> None:
         shape = (285, 600, 600)
         source = stored(regular_chunks(shape, (chunk_bands, 64, 600)), pixel_bytes=np.dtype(dtype).itemsize)
-        found = work(a_plan(shape, dtype, INTERLEAVE="BAND"), source, 2048)
+        found = work(a_spec(shape, dtype, INTERLEAVE="BAND"), source, 2048)
 
         assert max(map(len, found.band_groups)) == groups
         assert [band for group in found.band_groups for band in group] == list(range(285))
 
     def test_bands_that_are_read_together_are_worked_at_in_several_pieces_where_tiles_hold_one_each(self) -> None:
-        found = work(a_plan((285, 9000, 9000), INTERLEAVE="BAND"), stored(free_windows(285)))
+        found = work(a_spec((285, 9000, 9000), INTERLEAVE="BAND"), stored(free_windows(285)))
 
         assert found.band_groups == (range(285),)
         assert found.block_bands == 4
@@ -141,7 +140,7 @@ class TestWindows:
         assert window_px * 285 * 2 < 200 * MIB
 
     def test_bands_that_lie_together_stay_together(self) -> None:
-        assert work(a_plan((13, 600, 600)), stored()).band_groups == (range(13),)
+        assert work(a_spec((13, 600, 600)), stored()).band_groups == (range(13),)
 
     @given(st.sets(st.integers(1, 999), max_size=30), st.integers(1, 1200), st.integers(1, 300))
     def test_merged_chunks_are_chunks_and_no_longer_than_allowed(self, inner: set[int], most: int, align: int) -> None:
@@ -176,7 +175,7 @@ class TestMemory:
         self, limit_mib: int, tile_px: int, count: int, chunk_px: int, threads: int, interleave: str
     ) -> None:
         shape = (count, 20_000, 20_000)
-        plan = a_plan(shape, BLOCKSIZE=tile_px, INTERLEAVE=interleave)
+        plan = a_spec(shape, BLOCKSIZE=tile_px, INTERLEAVE=interleave)
         try:
             found = work(plan, stored(regular_chunks(shape, (1, chunk_px, chunk_px))), limit_mib, threads)
         except OptionError:
@@ -189,7 +188,7 @@ class TestMemory:
         assert 1 <= found.threads <= threads
 
     def test_with_little_memory_blocks_shrink_before_threads_go(self) -> None:
-        plan = a_plan((4, 20_000, 20_000))
+        plan = a_spec((4, 20_000, 20_000))
         plans = [work(plan, stored(), limit) for limit in (2048, 128, 64, 24)]
 
         areas = [each.block_height_px * each.block_width_px for each in plans]
@@ -198,7 +197,7 @@ class TestMemory:
         assert plans[-1].threads < 4
 
     def test_a_limit_that_is_refused_names_one_that_is_not(self) -> None:
-        plan = a_plan((285, 9000, 9000), "float32")
+        plan = a_spec((285, 9000, 9000), "float32")
         with pytest.raises(OptionError, match="give at least") as caught:
             work(plan, stored(pixel_bytes=4), 32)
         needed_bytes = int(str(caught.value).split("give at least ")[1].split(",")[0])
@@ -210,7 +209,7 @@ class TestMemory:
     def test_a_large_machine_and_many_strips_are_planned_at_once(self) -> None:
         """160,000 strips, 64 threads and little memory: each window is thought of once, not once for each crew."""
         shape = (4, 160_000, 20_000)
-        plan, source = a_plan(shape), stored(regular_chunks(shape, (4, 1, 20_000)))
+        plan, source = a_spec(shape), stored(regular_chunks(shape, (4, 1, 20_000)))
         begun = time.process_time()
 
         found = work(plan, source, 40, threads=64)
@@ -219,6 +218,6 @@ class TestMemory:
         assert found.threads == 1
 
     def test_a_limit_that_nobody_said_gives_way(self) -> None:
-        plan = a_plan((285, 9000, 9000), "float32")
+        plan = a_spec((285, 9000, 9000), "float32")
 
         assert work(plan, stored(pixel_bytes=4), 32, is_firm=False).threads == 1

@@ -40,7 +40,7 @@ def predictor_candidates(codec_name: str, dtype: np.dtype[Any]) -> tuple[int, ..
     return tuple(number for number in known if takes_predictor(dtype, number))
 
 
-def choose_predictor(
+def smallest_predictor(
     tiles: Iterable[NDArray[Any]], codec_for: Callable[[int], TileCodec], candidates: tuple[int, ...]
 ) -> int:
     """Choose the predictor with which some rows of the tiles take the fewest bytes; of equals, the smallest number.
@@ -61,7 +61,7 @@ def choose_predictor(
     Example:
         >>> from georeader._codecs import tile_codec
         >>> ramp = np.arange(4096, dtype="uint16").reshape(64, 64, 1)
-        >>> choose_predictor([ramp], lambda n: tile_codec("LZW", dtype=ramp.dtype, predictor=n), (1, 2))
+        >>> smallest_predictor([ramp], lambda n: tile_codec("LZW", dtype=ramp.dtype, predictor=n), (1, 2))
         2
     """
     if not candidates:

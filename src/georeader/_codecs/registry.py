@@ -148,25 +148,35 @@ def tile_codec(  # noqa: PLR0913
     )
     if known == "JXL" and lossless and distance is not None:
         raise OptionError(f"compress='jxl' has both JXL_LOSSLESS=YES and JXL_DISTANCE={distance:g}; keep one")
-    _check_pixels(wish)
+    check_pixels(known, wish.dtype, samples)
     _check_options(wish)
     scheme, tags, photometric, is_lossy = _PARTS[known](wish)
     return TileCodec(known, wish.dtype, samples, CODECS[known], scheme, tags, photometric, is_lossy)
 
 
-def _check_pixels(wish: CodecParams) -> None:
-    codec = f"compress={wish.name.lower()!r}"
-    if wish.dtype.kind not in "iufc":
-        raise OptionError(f"{codec} can't hold {wish.dtype}; cast to a number type, such as uint8")
-    if wish.samples < 1:
-        raise OptionError(f"{codec} needs at least one band in a tile, not {wish.samples}")
-    dtypes, counts = _TAKES.get(wish.name, ((), None))
-    if dtypes and wish.dtype.name not in dtypes:
-        raise OptionError(f"{codec} takes {', '.join(dtypes)}, not {wish.dtype}; {_INSTEAD}")
-    if counts and wish.samples not in counts:
+def check_pixels(name: str, dtype: np.dtype[Any], samples: int) -> None:
+    """Check that a codec takes the pixels of a tile.
+
+    Args:
+        name: One of `CODECS`.
+        dtype: Of the pixels.
+        samples: Bands in one tile.
+
+    Raises:
+        OptionError: It does not.
+    """
+    codec = f"compress={name.lower()!r}"
+    if dtype.kind not in "iufc":
+        raise OptionError(f"{codec} can't hold {dtype}; cast to a number type, such as uint8")
+    if samples < 1:
+        raise OptionError(f"{codec} needs at least one band in a tile, not {samples}")
+    dtypes, counts = _TAKES.get(name, ((), None))
+    if dtypes and dtype.name not in dtypes:
+        raise OptionError(f"{codec} takes {', '.join(dtypes)}, not {dtype}; {_INSTEAD}")
+    if counts and samples not in counts:
         single = "save with INTERLEAVE=BAND, or " if 1 in counts else ""
         raise OptionError(
-            f"{codec} takes {' or '.join(map(str, counts))} bands in one tile, not {wish.samples}; {single}{_INSTEAD}"
+            f"{codec} takes {' or '.join(map(str, counts))} bands in one tile, not {samples}; {single}{_INSTEAD}"
         )
 
 

@@ -20,10 +20,9 @@ from georeader._export.engine.pixel_buffer import PixelBuffer
 from georeader._export.engine.stream import write_raster
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.plan.engine_choice import choose_engine
-from georeader._export.plan.file_plan import StreamPlan, plan_stream
-from georeader._export.plan.grid import pyramid_levels
+from georeader._export.plan.file_plan import FilePlan, plan_file
 from georeader._export.plan.order_of_work import SourceTraits, Work, plan_work
-from georeader._export.plan.predictor import with_predictor, without_predictor
+from georeader._export.plan.predictor import choose_predictor
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, resolve_spec
 from georeader._export.receipt.facts import facts_of_spec
@@ -117,19 +116,16 @@ def check_memory(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequ
     if engine == "gdal":
         _check_gdal_memory(source, spec, request)
     else:
-        _work(source, plan_stream(without_predictor(spec), verify=request.verify), sink, request)
+        _work(source, spec, sink, request)
 
 
 def _by_us(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest, begun: float) -> Receipt:
-    plan = plan_stream(without_predictor(spec), verify=request.verify)
-    work, facts = _work(source, plan, sink, request), facts_of_spec(spec)
-    pixels = OutputPixels(source, spec)
     kept = PixelBuffer(int(_KEPT_SHARE * request.max_memory_bytes), sink.open_spool)
-    with WindowReader(pixels, work, kept) as reader:
-        chosen = with_predictor(spec, reader.peek)
-        plan = plan if chosen is spec else plan_stream(chosen, verify=request.verify)
+    pixels = OutputPixels(source, spec)
+    with WindowReader(pixels, _work(source, spec, sink, request), kept) as reader:
+        plan = plan_file(choose_predictor(spec, reader.peek), verify=request.verify)
         with report_progress(
-            request.progress, plan.place_count, name=sink.given, item_bytes=plan.tile_bytes
+            request.progress, plan.place_count, name=sink.given, item_bytes=plan.spec.tile_bytes
         ) as advance:
             written = _write(reader, plan, sink, advance)
             pixels.warn_of_nan()
@@ -144,18 +140,18 @@ def _by_us(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest, b
         seconds=time.perf_counter() - begun,
         finished=datetime.now(UTC),
         statistics=written.statistics,
-        **facts,
+        **facts_of_spec(spec),
     )
 
 
-def _write(reader: WindowReader, plan: StreamPlan, sink: Sink, advance: Any) -> Written:
+def _write(reader: WindowReader, plan: FilePlan, sink: Sink, advance: Any) -> Written:
     try:
         return write_raster(reader, plan, sink, progress=advance)
     except TileError as error:
         raise TileError(f"{sink.given!r}: {error}") from error
 
 
-def _work(source: Source, plan: StreamPlan, sink: Sink, request: SaveRequest) -> Work:
+def _work(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> Work:
     traits = SourceTraits(
         is_in_memory=source.is_in_memory,
         chunks=source.chunks,
@@ -163,9 +159,9 @@ def _work(source: Source, plan: StreamPlan, sink: Sink, request: SaveRequest) ->
         reader_bytes=source.reader_bytes,
         pixel_bytes=source.spec.dtype.itemsize,
     )
-    threads = thread_count(plan.spec.encoding.num_threads, usable_cpus(), plan.task_count)
+    threads = thread_count(spec.encoding.num_threads, usable_cpus(), spec.levels[0].tile_count)
     return plan_work(
-        plan,
+        spec,
         traits,
         sink.traits,
         threads=threads,
@@ -177,12 +173,12 @@ def _work(source: Source, plan: StreamPlan, sink: Sink, request: SaveRequest) ->
 def _by_gdal(pixels: OutputPixels, sink: Sink, progress: Any, begun: float) -> Receipt:
     from georeader._export.gdal import engine as gdal_engine
 
-    tiles, tile_bytes = _gdal_tiles(pixels.spec)
-    with report_progress(progress, tiles, name=sink.given, item_bytes=tile_bytes) as advance:
+    tiles = sum(level.tile_count for level in pixels.spec.levels)  # before any warp
+    with report_progress(progress, tiles, name=sink.given, item_bytes=pixels.spec.tile_bytes) as advance:
         values, mask = pixels.whole()
         pixels.warn_of_nan()
         values = np.ascontiguousarray(values)
-        spec = with_predictor(pixels.spec, partial(_cut, values))
+        spec = choose_predictor(pixels.spec, partial(_cut, values))
         try:
             gdal_engine.write_raster(values, spec, sink.staging_path, mask=mask)
         except WriteError as error:
@@ -202,15 +198,6 @@ def _by_gdal(pixels: OutputPixels, sink: Sink, progress: Any, begun: float) -> R
         statistics=written.statistics,
         **written.facts,
     )
-
-
-def _gdal_tiles(spec: ExportSpec) -> tuple[int, int]:
-    """Give the number of tiles, before any warp, and the size of a tile's pixels in bytes."""
-    planes = spec.count if spec.encoding.interleave == "BAND" else 1
-    tile_shape = (spec.encoding.tile_height_px, spec.encoding.tile_width_px)
-    levels = pyramid_levels((spec.height_px, spec.width_px), tile_shape, planes, spec.overview_factors)
-    tile_bytes = tile_shape[0] * tile_shape[1] * spec.count * spec.dtype.itemsize // planes
-    return sum(level.tile_count for level in levels), tile_bytes
 
 
 def _cut(values: NDArray[Any], region: PixelWindow, bands: slice) -> tuple[NDArray[Any], None]:

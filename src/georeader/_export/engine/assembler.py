@@ -14,7 +14,7 @@ from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
 from georeader._export.engine.offsets import OffsetAllocator
 from georeader._export.engine.tile_buffer import TileBuffer
-from georeader._export.plan.file_plan import StreamPlan
+from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.ifds import make_directories
 from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
@@ -82,7 +82,7 @@ class CogAssembler:
     `lay_out` comes before the first tile; to a file that is sent in parts, the full resolution may be written before.
     """
 
-    def __init__(self, plan: StreamPlan, file: RandomAccessFile, workers: Workers) -> None:
+    def __init__(self, plan: FilePlan, file: RandomAccessFile, workers: Workers) -> None:
         """Prepare a file; nothing is written yet.
 
         Args:
@@ -224,7 +224,7 @@ def _copy(file: ChecksummedFile, start_bytes: int, pieces: list[Callable[[], byt
     file.write_at(start_bytes, *(piece() for piece in pieces))
 
 
-def _layouts(plan: StreamPlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
+def _layouts(plan: FilePlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
     """Return the header's layout; two while it is not known whether the file needs BigTIFF."""
     ghost = b""
     if plan.spec.has_cog_layout:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles, TileEncoder, join_tiles
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.file_plan import StreamPlan
+from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.statistics import BandStatistics, band_statistics
 from georeader._resample.pyramid import Mask, ReadWindow, Reduction, reduce_twice
@@ -37,7 +37,7 @@ class BlockPlan:
         measures: Measure this level's pixels.
     """
 
-    plan: StreamPlan
+    plan: FilePlan
     bands: range
     first: int
     step: int

@@ -20,7 +20,7 @@ from georeader._core.windows import PixelWindow
 from georeader._export.engine.block_tasks import BlockPlan, BlockResult, process_block
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
 from georeader._export.plan.block_grid import BlockGrid, BlockIndex
-from georeader._export.plan.file_plan import StreamPlan
+from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.order_of_work import Work
 from georeader._resample.pyramid import Mask
 
@@ -28,7 +28,7 @@ from georeader._resample.pyramid import Mask
 class PyramidBuilder:
     """The levels of some bands, on their way from one to the next."""
 
-    def __init__(self, plan: StreamPlan, work: Work, bands: range, store: PixelBuffer, *, encodes_base: bool) -> None:
+    def __init__(self, plan: FilePlan, work: Work, bands: range, store: PixelBuffer, *, encodes_base: bool) -> None:
         """Begin with no pixels.
 
         Args:
@@ -48,7 +48,7 @@ class PyramidBuilder:
                     level.number,
                     work.step,
                     encodes_first=encodes_base or level.number > 0,
-                    measures=level.number == 0 and plan.with_statistics,
+                    measures=level.number == 0 and plan.spec.statistics,
                 ),
                 BlockGrid(level.height_px, level.width_px, work.block_height_px, work.block_width_px),
                 store,

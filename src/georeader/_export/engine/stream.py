@@ -26,7 +26,7 @@ from georeader._export.engine.statistics_fold import StatisticsFold
 from georeader._export.engine.tile_buffer import TileBuffer
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.geotiff_tags import descriptive_tags
-from georeader._export.plan.file_plan import StreamPlan
+from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.order_of_work import Order
 from georeader._export.statistics import BandStatistics
 from georeader._tiff import cog_layout
@@ -38,7 +38,7 @@ RUN_BYTES = 2**20
 
 def write_raster(
     reader: WindowReader,
-    plan: StreamPlan,
+    plan: FilePlan,
     file: RandomAccessFile,
     *,
     progress: Callable[[int], None] = lambda _: None,
@@ -80,7 +80,7 @@ class _Run:
     def __init__(
         self,
         reader: WindowReader,
-        plan: StreamPlan,
+        plan: FilePlan,
         file: RandomAccessFile,
         workers: Workers,
         progress: Callable[[int], None],
@@ -104,7 +104,7 @@ class _Run:
     def pyramid_first(self) -> Written:
         """Overviews first; then the full resolution, straight to its place."""
         base: Iterator[tuple[int, list[EncodedTiles]]] | None = None
-        groups = self.work.band_groups if self.plan.reads_twice else ()
+        groups = self.work.band_groups if self.plan.spec.reads_twice else ()
         for bands in groups:
             cascade, in_flight = self._cascade(bands, encodes_base=False)
             for task in self._block_tasks(cascade):
@@ -220,13 +220,13 @@ class _Run:
 
     def _lay_out(self, assembly: CogAssembler) -> None:
         described = self._described
-        if described is None or self.plan.with_statistics:
+        if described is None or self.plan.spec.statistics:
             described = descriptive_tags(self.plan.spec, self._joined())
         overview_bytes = sum(self.tile_store.size_bytes(level.number) for level in self.plan.levels[1:])
         assembly.lay_out(described, overview_bytes)
 
     def _finish(self, assembly: CogAssembler) -> Written:
-        statistics = tuple(band.summary for band in self._joined()) if self.plan.with_statistics else None
+        statistics = tuple(band.summary for band in self._joined()) if self.plan.spec.statistics else None
         return assembly.finish(self._largest_errors(), statistics)
 
     def _joined(self) -> list[BandStatistics]:
@@ -242,7 +242,7 @@ class _Run:
         return tuple(self.errors.tolist()) if self.plan.verify else ()
 
 
-def _base_tasks(plan: StreamPlan, pixels: OutputPixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
+def _base_tasks(plan: FilePlan, pixels: OutputPixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
     """Cut the full resolution into runs of neighbouring tiles, in the order of the file."""
     level = plan.levels[0]
     run_tiles = plan.tiles_per_run(RUN_BYTES)
@@ -251,17 +251,17 @@ def _base_tasks(plan: StreamPlan, pixels: OutputPixels) -> Iterator[Task[tuple[i
             for column in range(0, level.tiles_across, run_tiles):
                 stop = min(column + run_tiles, level.tiles_across)
                 run = partial(_encode_run, plan, pixels, plane, row, range(column, stop))
-                yield Task(run, plan.tile_bytes * (stop - column))
+                yield Task(run, plan.spec.tile_bytes * (stop - column))
 
 
 def _encode_run(
-    plan: StreamPlan, pixels: OutputPixels, plane: int, row: int, columns: Iterable[int]
+    plan: FilePlan, pixels: OutputPixels, plane: int, row: int, columns: Iterable[int]
 ) -> tuple[int, list[EncodedTiles]]:
     """Encode neighbouring tiles of the full resolution; give their plane with them."""
     level, encoder = plan.levels[0], plan.encoders[0]
     tiles = []
     for column in columns:
-        region = plan.tile_window(row, column)
+        region = plan.spec.tile_window(row, column)
         key = (0, plane, row, column)
         if plane == level.planes:
             tiles.append(encode_one(encoder, None, pixels.read_mask(region), key))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from georeader._codecs.registry import check_pixels
 from georeader._core.option_names import GDAL_RESAMPLINGS
 from georeader._export.plan.options import OPTIONS, Profile
 from georeader.errors import OptionError
@@ -252,6 +253,8 @@ def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
         )
     if codec.startswith("LERC") and dtype.name in ("int64", "uint64", "complex64", "complex128"):
         raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
+    if codec == "JXL":
+        check_pixels(codec, dtype, 1 if encoding.interleave == "BAND" else count)
 
 
 def _check_contradictions(encoding: Encoding) -> None:

@@ -1,4 +1,4 @@
-"""Plan of the project's own writer: levels, codecs, tiles. A frozen value built from an `ExportSpec`. Pure."""
+"""Plan of a file: levels, codecs, tiles and their number. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 
 from georeader._codecs import PREDICTED_CODECS, TileCodec, tile_codec
 from georeader._codecs.tiles import TileEncoder, packed_bytes
-from georeader._core.windows import PixelWindow
 from georeader._export.plan.encoding import DEFAULT_LEVELS, Encoding
-from georeader._export.plan.grid import Level, pyramid_levels
+from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
 from georeader._resample.pyramid import Reduction
 from georeader._tiff.cog_layout import FRAME_BYTES, largest_tile_bytes
@@ -21,12 +20,11 @@ PREDICTOR_NUMBERS = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
 
 
 @dataclass(frozen=True)
-class StreamPlan:
+class FilePlan:
     """The plan of a file, made before its first pixel is read.
 
     Attributes:
         spec: The file that is wanted.
-        levels: From the full resolution to the smallest overview.
         encoders: One for each level.
         mask_codec: Of the masks; None: there are none.
         reduction: How one level becomes the next.
@@ -34,37 +32,15 @@ class StreamPlan:
     """
 
     spec: ExportSpec
-    levels: tuple[Level, ...]
     encoders: tuple[TileEncoder, ...]
     mask_codec: TileCodec | None
     reduction: Reduction
     verify: bool
 
     @property
-    def pixel_bytes(self) -> int:
-        """Size of one pixel, all bands."""
-        return self.spec.count * self.spec.dtype.itemsize
-
-    @property
-    def tile_bytes(self) -> int:
-        """Size of a tile before it is encoded."""
-        level = self.levels[0]
-        return level.tile_height_px * level.tile_width_px * self.pixel_bytes // level.planes
-
-    @property
-    def with_statistics(self) -> bool:
-        """Whether the pixels are measured."""
-        return self.spec.statistics
-
-    @property
-    def reads_twice(self) -> bool:
-        """Whether there is something to do before the full resolution can be laid down."""
-        return len(self.levels) > 1 or self.with_statistics
-
-    @property
-    def task_count(self) -> int:
-        """Pieces of work that don't wait for one another, about."""
-        return self.levels[0].tile_count
+    def levels(self) -> tuple[Level, ...]:
+        """Levels from the full resolution to the smallest overview."""
+        return self.spec.levels
 
     @property
     def masks_follow_tiles(self) -> bool:
@@ -77,7 +53,7 @@ class StreamPlan:
         is_sparse = self.encoders[0].sparse_value is not None
         if self.spec.encoding.codec != "NONE" or is_sparse:
             return 0
-        stored_bytes = self.tile_bytes
+        stored_bytes = self.spec.tile_bytes
         if self.spec.encoding.bits is not None:
             level = self.levels[0]
             stored_bytes = level.tile_height_px * packed_bytes(
@@ -89,7 +65,7 @@ class StreamPlan:
     def most_base_bytes(self) -> int:
         """And at most so many."""
         level = self.levels[0]
-        most_bytes = level.tile_count * largest_tile_bytes(self.spec.encoding.codec, self.tile_bytes)
+        most_bytes = level.tile_count * largest_tile_bytes(self.spec.encoding.codec, self.spec.tile_bytes)
         if self.spec.mask is None:
             return most_bytes
         mask_bytes = level.tile_height_px * level.tile_width_px // 8
@@ -101,7 +77,7 @@ class StreamPlan:
         codec = overview_encoding(self.spec.encoding).codec
         most_bytes = 2**20 + 24 * self.place_count * self.parts
         for level in self.levels[1:]:
-            most_bytes += level.tile_count * largest_tile_bytes(codec, self.tile_bytes)
+            most_bytes += level.tile_count * largest_tile_bytes(codec, self.spec.tile_bytes)
             if self.spec.mask is not None:
                 mask_bytes = level.tile_height_px * level.tile_width_px // 8
                 most_bytes += level.tiles_down * level.tiles_across * largest_tile_bytes("DEFLATE", mask_bytes)
@@ -119,7 +95,7 @@ class StreamPlan:
         """Give how many neighbouring tiles are worth a task; one each where there are few."""
         if self.levels[0].tile_count <= 64:
             return 1
-        return max(1, run_bytes // self.tile_bytes)
+        return max(1, run_bytes // self.spec.tile_bytes)
 
     @property
     def parts(self) -> int:
@@ -136,17 +112,6 @@ class StreamPlan:
         """Number of places for tiles in the whole file."""
         return sum(map(self.positions, self.levels))
 
-    def tile_window(self, row: int, column: int) -> PixelWindow:
-        """Give the pixels that a tile of the full resolution covers."""
-        level = self.levels[0]
-        top, left = row * level.tile_height_px, column * level.tile_width_px
-        return PixelWindow(
-            top,
-            min(top + level.tile_height_px, level.height_px),
-            left,
-            min(left + level.tile_width_px, level.width_px),
-        )
-
     def mask_turn(self, plane: int) -> bool | None:
         """Tell what a plane's tiles are: masks, none, or (None) both in turn."""
         if self.masks_follow_tiles:
@@ -154,7 +119,7 @@ class StreamPlan:
         return plane == self.levels[0].planes
 
 
-def plan_stream(spec: ExportSpec, *, verify: bool = False) -> StreamPlan:
+def plan_file(spec: ExportSpec, *, verify: bool = False) -> FilePlan:
     """Plan a file.
 
     Args:
@@ -165,14 +130,12 @@ def plan_stream(spec: ExportSpec, *, verify: bool = False) -> StreamPlan:
         OptionError: A codec can't hold the pixels.
     """
     encoding = spec.encoding
-    planes = spec.count if encoding.interleave == "BAND" else 1
-    tile_shape = (encoding.tile_height_px, encoding.tile_width_px)
-    levels = pyramid_levels((spec.height_px, spec.width_px), tile_shape, planes, spec.overview_factors)
     mask_codec = _mask_codec() if spec.mask else None
     base = _encoder(spec, encoding, mask_codec, verify)
-    overview = _encoder(spec, overview_encoding(encoding), mask_codec, verify) if len(levels) > 1 else base
+    overview = _encoder(spec, overview_encoding(encoding), mask_codec, verify) if spec.overview_factors else base
     reduction = Reduction(spec.resamplings, spec.nodata, spec.alpha_band)
-    return StreamPlan(spec, levels, (base, *(overview,) * (len(levels) - 1)), mask_codec, reduction, verify)
+    encoders = (base, *(overview for _ in spec.overview_factors))
+    return FilePlan(spec, encoders, mask_codec, reduction, verify)
 
 
 def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:

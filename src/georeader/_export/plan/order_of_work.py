@@ -16,8 +16,8 @@ from itertools import pairwise, product
 from typing import NamedTuple
 
 from georeader._export.plan.chunks import Chunks
-from georeader._export.plan.file_plan import StreamPlan
 from georeader._export.plan.sink_traits import SinkTraits
+from georeader._export.plan.spec import ExportSpec
 from georeader._export.plan.window_edges import even_edges, longest, merge_edges, split_edges
 from georeader.errors import OptionError
 
@@ -160,7 +160,7 @@ def order_of_work(*, is_in_memory: bool, reads_twice: bool, sink: SinkTraits) ->
 
 
 def plan_work(
-    plan: StreamPlan,
+    spec: ExportSpec,
     source: SourceTraits,
     sink: SinkTraits = ANY_PLACE,
     *,
@@ -171,7 +171,7 @@ def plan_work(
     """Plan the work.
 
     Args:
-        plan: The file.
+        spec: The file.
         source: Where its pixels come from.
         sink: Where the file goes.
         threads: To encode on, at most.
@@ -181,26 +181,26 @@ def plan_work(
     Raises:
         OptionError: The limit is firm, and a single tile needs more.
     """
-    order = order_of_work(is_in_memory=source.is_in_memory, reads_twice=plan.reads_twice, sink=sink)
+    order = order_of_work(is_in_memory=source.is_in_memory, reads_twice=spec.reads_twice, sink=sink)
     planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
-    windows_of = cache(partial(_windows, plan, source))
+    windows_of = cache(partial(_windows, spec, source))
     # Windows of a block come last: they cut chunks that are larger.
     sizes = (max_memory_bytes // WINDOWS_IN_MEMORY, 0)
-    for window_bytes, crew, block in product(sizes, list(_crews(source, threads)), list(_blocks(plan, source))):
+    for window_bytes, crew, block in product(sizes, list(_crews(source, threads)), list(_blocks(spec, source))):
         windows = windows_of(window_bytes, block)
-        work = _work(plan, source, order, crew, block, windows)
-        needed_bytes = _needed_bytes(plan, source, work, windows.most_px)
+        work = _work(spec, source, order, crew, block, windows)
+        needed_bytes = _needed_bytes(spec, source, work, windows.most_px)
         if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
-            return _with_held(work, plan, source, planned_bytes - needed_bytes)
+            return _with_held(work, spec, source, planned_bytes - needed_bytes)
     if is_limit_firm:
-        raise OptionError(_too_little(plan, source, max_memory_bytes, needed_bytes + 2 * LEAST_HELD_BYTES))
-    return _with_held(work, plan, source, 2 * LEAST_HELD_BYTES)
+        raise OptionError(_too_little(spec, source, max_memory_bytes, needed_bytes + 2 * LEAST_HELD_BYTES))
+    return _with_held(work, spec, source, 2 * LEAST_HELD_BYTES)
 
 
-def _too_little(plan: StreamPlan, source: SourceTraits, limit_bytes: int, needed_bytes: int) -> str:
+def _too_little(spec: ExportSpec, source: SourceTraits, limit_bytes: int, needed_bytes: int) -> str:
     """Return the message of a limit that can't be kept: what takes most of it, and what to pass."""
-    level = plan.levels[0]
+    level = spec.levels[0]
     least_bytes = _limit_bytes(needed_bytes)
     enough = f"give at least {least_bytes}, or {least_bytes / 2**20:.1f}MiB"
     if 2 * source.reader_bytes > needed_bytes:
@@ -211,7 +211,7 @@ def _too_little(plan: StreamPlan, source: SourceTraits, limit_bytes: int, needed
     reading = f", and for what reading holds, {source.reader_bytes} bytes" if source.reader_bytes else ""
     return (
         f"max_memory={limit_bytes} bytes is too little for tiles of {level.tile_height_px} x {level.tile_width_px} "
-        f"pixels, {plan.tile_bytes} bytes each{reading}; {enough}, or make tiles smaller: "
+        f"pixels, {spec.tile_bytes} bytes each{reading}; {enough}, or make tiles smaller: "
         "profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
     )
 
@@ -237,12 +237,12 @@ def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
         yield 1, 0
 
 
-def _blocks(plan: StreamPlan, source: SourceTraits) -> Iterator[_Block]:
+def _blocks(spec: ExportSpec, source: SourceTraits) -> Iterator[_Block]:
     """Give the blocks that may be, from large to small."""
-    level = plan.levels[0]
-    groups = _band_groups(plan, source)
-    bands = min(_most_bands(plan, source), max(map(len, groups)))
-    pixel_bytes = bands * plan.spec.dtype.itemsize
+    level = spec.levels[0]
+    groups = _band_groups(spec, source)
+    bands = min(_most_bands(spec, source), max(map(len, groups)))
+    pixel_bytes = bands * spec.dtype.itemsize
     for step in (2, 1):
         height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
         most_px = min(CELL_PX, CELL_BYTES // pixel_bytes) // height_px
@@ -253,10 +253,10 @@ def _blocks(plan: StreamPlan, source: SourceTraits) -> Iterator[_Block]:
 
 
 def _work(
-    plan: StreamPlan, source: SourceTraits, order: Order, crew: tuple[int, int], block: _Block, windows: _Windows
+    spec: ExportSpec, source: SourceTraits, order: Order, crew: tuple[int, int], block: _Block, windows: _Windows
 ) -> Work:
     threads, readers = crew
-    window_bytes = windows.most_px * _read_bytes(plan, source, block.band_groups)
+    window_bytes = windows.most_px * _read_bytes(spec, source, block.band_groups)
     waiting = threads + 1 if threads > 1 else 0
     return Work(
         order=order,
@@ -270,42 +270,42 @@ def _work(
         row_edges_px=windows.row_edges_px,
         column_edges_px=windows.column_edges_px,
         read_ahead_bytes=readers * window_bytes,
-        in_flight_bytes=(threads + waiting) * block.height_px * block.width_px * block.bands * plan.spec.dtype.itemsize,
+        in_flight_bytes=(threads + waiting) * block.height_px * block.width_px * block.bands * spec.dtype.itemsize,
         held_pixels_bytes=0,
         held_tiles_bytes=0,
     )
 
 
-def _needed_bytes(plan: StreamPlan, source: SourceTraits, work: Work, window_px: int) -> int:
+def _needed_bytes(spec: ExportSpec, source: SourceTraits, work: Work, window_px: int) -> int:
     """Say what windows and blocks take that are read, waiting and at work."""
-    block_bytes = work.block_height_px * work.block_width_px * work.block_bands * plan.spec.dtype.itemsize
+    block_bytes = work.block_height_px * work.block_width_px * work.block_bands * spec.dtype.itemsize
     waiting_bytes = work.in_flight_bytes - work.threads * block_bytes
     needed = CELL_COPIES * work.threads * block_bytes + waiting_bytes
     if source.is_in_memory:
         return needed
-    window_bytes = window_px * _read_bytes(plan, source, work.band_groups)
+    window_bytes = window_px * _read_bytes(spec, source, work.band_groups)
     needed += source.reader_bytes * max(1, work.readers)
     return needed + WINDOW_COPIES * window_bytes * (work.readers + 1)
 
 
-def _with_held(work: Work, plan: StreamPlan, source: SourceTraits, spare_bytes: int) -> Work:
+def _with_held(work: Work, spec: ExportSpec, source: SourceTraits, spare_bytes: int) -> Work:
     """Share what is left between pixels and encoded tiles that wait."""
     tiles_bytes = spare_bytes // 3
     if source.is_in_memory:
-        level = plan.levels[0]
-        raster_bytes = level.height_px * level.width_px * plan.pixel_bytes
+        level = spec.levels[0]
+        raster_bytes = level.height_px * level.width_px * spec.pixel_bytes
         tiles_bytes = min(tiles_bytes, max(LEAST_HELD_TILES_BYTES, int(HELD_SHARE * raster_bytes)))
     return replace(work, held_pixels_bytes=2 * (spare_bytes // 3), held_tiles_bytes=tiles_bytes)
 
 
-def _windows(plan: StreamPlan, source: SourceTraits, most_bytes: int, block: _Block) -> _Windows:
+def _windows(spec: ExportSpec, source: SourceTraits, most_bytes: int, block: _Block) -> _Windows:
     """Return the windows: whole chunks, about as large as a block."""
-    level = plan.levels[0]
+    level = spec.levels[0]
     chunks = source.chunks
     if source.is_in_memory or chunks is None or not chunks.row_edges_px:
         rows = even_edges(level.height_px, block.height_px)
         return _windows_between(rows, even_edges(level.width_px, block.width_px))
-    most_px = max(block.height_px * block.width_px, most_bytes // _read_bytes(plan, source, block.band_groups))
+    most_px = max(block.height_px * block.width_px, most_bytes // _read_bytes(spec, source, block.band_groups))
     tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
     width_px, height_px = block.width_px, block.height_px
     if chunks.share_work:
@@ -325,10 +325,10 @@ def _windows_between(rows: tuple[int, ...], columns: tuple[int, ...]) -> _Window
     return _Windows(rows, columns, longest(rows) * longest(columns))
 
 
-def _band_groups(plan: StreamPlan, source: SourceTraits) -> tuple[range, ...]:
+def _band_groups(spec: ExportSpec, source: SourceTraits) -> tuple[range, ...]:
     """Say which bands are read together."""
-    count = plan.spec.count
-    most = _most_bands(plan, source)
+    count = spec.count
+    most = _most_bands(spec, source)
     edges = tuple(range(count + 1))
     if source.chunks is not None and not source.is_in_memory:
         edges = tuple(edge for edge in source.chunks.band_edges if edge <= count)
@@ -336,16 +336,15 @@ def _band_groups(plan: StreamPlan, source: SourceTraits) -> tuple[range, ...]:
     return tuple(range(start, stop) for start, stop in pairwise(merged))
 
 
-def _most_bands(plan: StreamPlan, source: SourceTraits) -> int:
+def _most_bands(spec: ExportSpec, source: SourceTraits) -> int:
     """Say how many bands are worked at together: all, where tiles hold them all, or pixels are valid together."""
-    spec = plan.spec
-    if plan.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
+    if spec.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
         return spec.count
     return max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, source.pixel_bytes))
 
 
-def _read_bytes(plan: StreamPlan, source: SourceTraits, groups: tuple[range, ...]) -> int:
-    return max(map(len, groups)) * max(plan.spec.dtype.itemsize, source.pixel_bytes)
+def _read_bytes(spec: ExportSpec, source: SourceTraits, groups: tuple[range, ...]) -> int:
+    return max(map(len, groups)) * max(spec.dtype.itemsize, source.pixel_bytes)
 
 
 def _unit_px(tile_side_px: int) -> int:

@@ -1,4 +1,4 @@
-"""PREDICTOR=AUTO: a few tiles are encoded each way, and the smallest wins. Pure but for the pixels that it asks for."""
+"""Choice of the predictor for PREDICTOR=AUTO: a few tiles are encoded with each, and the smallest result wins."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from georeader._codecs.auto_predictor import choose_predictor, predictor_candidates
+from georeader._codecs.auto_predictor import predictor_candidates, smallest_predictor
 from georeader._codecs.tiles import cut_tile
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.file_plan import PREDICTOR_NUMBERS, codec_of, plan_stream
+from georeader._export.plan.file_plan import PREDICTOR_NUMBERS, codec_of
 from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
 from georeader._resample.pyramid import Mask
 
-#: Tiles are looked at in so many places along each axis ...
+#: Tiles are tried at this many places along each axis ...
 PLACES = 3
-#: ... but never more than one in so many of all tiles.
+#: ... but at most one in this many of all tiles.
 ONE_IN = 4
 
 _NAMES = {number: name for name, number in PREDICTOR_NUMBERS.items()}
@@ -26,41 +26,33 @@ _NAMES = {number: name for name, number in PREDICTOR_NUMBERS.items()}
 Read = Callable[[PixelWindow, slice], tuple[NDArray[Any], Mask]]
 
 
-def with_predictor(spec: ExportSpec, read: Read) -> ExportSpec:
-    """Give the spec with its predictor chosen, where it is still "AUTO".
+def choose_predictor(spec: ExportSpec, read: Read) -> ExportSpec:
+    """Return the spec with its predictor chosen, where it is still "AUTO".
 
     The same tiles are tried on every run, so the same input gives the same file.
 
     Args:
         spec: The file that is wanted.
-        read: Gives (band, row, column) pixels of a region and of some bands.
+        read: Returns (band, row, column) pixels of a window and of some bands, and their mask.
     """
     encoding = spec.encoding
     if encoding.predictor != "AUTO":
         return spec
     candidates = predictor_candidates(encoding.codec, spec.dtype)
-    chosen = choose_predictor(_samples(spec, read), lambda number: codec_of(spec, encoding, number), candidates)
+    chosen = smallest_predictor(_samples(spec, read), lambda number: codec_of(spec, encoding, number), candidates)
     return replace(spec, encoding=replace(encoding, predictor=_NAMES[chosen]))
 
 
-def without_predictor(spec: ExportSpec) -> ExportSpec:
-    """Give the spec as it is before its predictor is chosen: all that does not depend on it can be planned."""
-    if spec.encoding.predictor != "AUTO":
-        return spec
-    return replace(spec, encoding=replace(spec.encoding, predictor="NO"))
-
-
 def _samples(spec: ExportSpec, read: Read) -> Iterator[NDArray[Any]]:
-    plan = plan_stream(without_predictor(spec))
-    level = plan.levels[0]
+    level = spec.levels[0]
     planes = [slice(None)] if level.planes == 1 else [slice(band, band + 1) for band in range(level.planes)]
     for position, (row, column) in enumerate(sample_places(level)):
-        pixels, _ = read(plan.tile_window(row, column), planes[position % len(planes)])
+        pixels, _ = read(spec.tile_window(row, column), planes[position % len(planes)])
         yield cut_tile(pixels, level.tile_height_px, level.tile_width_px)
 
 
 def sample_places(level: Level) -> list[tuple[int, int]]:
-    """Give (row, column) of the tiles to try: the middle first, then others spread over the level.
+    """Return (row, column) of the tiles to try: the middle first, then others spread over the level.
 
     Example:
         >>> sample_places(Level(0, 512, 512, 256, 256, 1))

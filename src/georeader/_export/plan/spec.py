@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import check_nodata, storage_dtype
 from georeader._core.recorded_resampling import usable_resamplings
+from georeader._core.windows import PixelWindow
 from georeader._export.plan import grid
 from georeader._export.plan.dataset_profiles import is_of_dataset
 from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
@@ -132,6 +134,47 @@ class ExportSpec:
         height_px = min(encoding.tile_height_px, LARGEST_SMALLEST_OVERVIEW_PX)
         width_px = min(encoding.tile_width_px, LARGEST_SMALLEST_OVERVIEW_PX)
         return grid.overview_factors(self.height_px, self.width_px, height_px, width_px)
+
+    @property
+    def planes(self) -> int:
+        """Planes of tiles: 1 where a tile holds all bands, the number of bands where it holds one."""
+        return self.count if self.encoding.interleave == "BAND" else 1
+
+    @cached_property
+    def levels(self) -> tuple[grid.Level, ...]:
+        """Levels from the full resolution to the smallest overview, without their masks."""
+        tile_shape = (self.encoding.tile_height_px, self.encoding.tile_width_px)
+        return grid.pyramid_levels((self.height_px, self.width_px), tile_shape, self.planes, self.overview_factors)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Size of one pixel, all bands."""
+        return self.count * self.dtype.itemsize
+
+    @property
+    def tile_bytes(self) -> int:
+        """Size of a tile before it is encoded."""
+        return self.encoding.tile_height_px * self.encoding.tile_width_px * self.pixel_bytes // self.planes
+
+    @property
+    def reads_twice(self) -> bool:
+        """Whether overviews or statistics, which precede the full resolution in the file, are made of its pixels."""
+        return bool(self.overview_factors) or self.statistics
+
+    def tile_window(self, row: int, column: int) -> PixelWindow:
+        """Return the pixels that a tile of the full resolution covers.
+
+        Args:
+            row: Of the tile, in tiles.
+            column: Of the tile, in tiles.
+        """
+        level = self.levels[0]
+        top, left = row * level.tile_height_px, column * level.tile_width_px
+        bottom, right = (
+            min(top + level.tile_height_px, level.height_px),
+            min(left + level.tile_width_px, level.width_px),
+        )
+        return PixelWindow(top, bottom, left, right)
 
     @property
     def missing_value(self) -> int | float | None:
