@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader import GeoTensor
-from georeader._core.band_attrs import without_bands, without_encoding
 from georeader.errors import DtypeError, OptionError
+from georeader.toolkit import without_bands, without_encoding
 from geotoolz.bands import band_index, check_bands
 from geotoolz.loading import loaded_bands
 from geotoolz.operator import Operator

@@ -10,9 +10,9 @@ import click
 import fsspec
 import pytest
 
-from georeader._storage.local_folders import folders_made
 from georeader.cli.targets import expand, pairs_of
 from georeader.errors import DestinationError, ReadError
+from georeader.storage import make_folders, remove_empty_folders
 
 
 @pytest.fixture(autouse=True)
@@ -158,22 +158,31 @@ def test_a_store_that_is_not_there_is_an_error_without_secrets(use_env: Any) -> 
 
 
 @pytest.mark.parametrize("destination", ["new/sub/out.tif", "file://{here}/new/sub/out.tif"])
-def test_the_folder_of_a_local_file_is_made(destination: str) -> None:
-    with folders_made(destination.format(here=os.getcwd())):
-        assert Path("new/sub").is_dir()
+def test_make_folders_makes_the_missing_folders_of_a_local_file(destination: str) -> None:
+    made = make_folders(destination.format(here=os.getcwd()))
 
     assert Path("new/sub").is_dir()
+    assert sorted(made) == [f"{os.getcwd()}/new", f"{os.getcwd()}/new/sub"]
 
 
-def test_a_folder_that_cannot_be_made_is_named() -> None:
-    with pytest.raises(DestinationError, match="its folder can't be made") as caught, folders_made("taken/out.tif"):
-        pytest.fail("there is none")
+def test_remove_empty_folders_keeps_those_with_files() -> None:
+    made = make_folders("new/sub/out.tif")
+    Path("new/other.tif").touch()
+
+    remove_empty_folders(made)
+
+    assert not Path("new/sub").exists()
+    assert Path("new/other.tif").exists()
+
+
+def test_make_folders_names_a_folder_that_cannot_be_made() -> None:
+    with pytest.raises(DestinationError, match="its folder can't be made") as caught:
+        make_folders("taken/out.tif")
 
     assert "'taken/out.tif'" in str(caught.value)
 
 
-def test_stores_have_no_folders(tmp_path: Path) -> None:
-    with folders_made("s3://bucket/new/out.tif"):
-        pass
+def test_make_folders_makes_none_for_a_store(tmp_path: Path) -> None:
+    assert make_folders("s3://bucket/new/out.tif") == []
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "taken"]

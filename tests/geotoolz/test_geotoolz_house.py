@@ -1,4 +1,4 @@
-"""The rules of the house, for geotoolz too: what it imports, how large its rooms are."""
+"""Rules that the source of geotoolz keeps, and the examples of its documentation."""
 
 from __future__ import annotations
 
@@ -18,43 +18,31 @@ from places import ROOT
 SOURCE = Path(geotoolz.__file__).parent
 NAMES = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py"))]
 
-#: What of georeader is for others, and what every package of the house uses.
-PUBLIC = {
-    "georeader", "georeader._core.band_attrs", "georeader.errors", "georeader.save",
-    "georeader._core.optional_imports", "georeader._core.progress", "georeader._storage.urls",
-    "georeader._storage.filesystems",
-    "georeader._storage.local_folders", "georeader._storage.log_redaction", "georeader._storage.obstores",
-    "georeader._storage.redaction",
-}  # fmt: skip
-
-#: Brought by extras, or big: imported when they are used.
-OPTIONAL = {"pandas", "geopandas", "pyarrow", "pystac", "shapely", "tqdm", "obstore", "rasterio"}
+#: Brought by extras, or large: imported where they are used.
+OPTIONAL = {"pandas", "geopandas", "pyarrow", "pystac", "shapely", "tqdm", "obstore", "rasterio", "fsspec"}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_of_georeader_only_public_names_are_imported(name: str) -> None:
-    for node in ast.walk(ast.parse((SOURCE / name).read_text())):
+def test_optional_packages_are_imported_where_they_are_used(name: str) -> None:
+    found: set[str] = set()
+    for node in ast.parse((SOURCE / name).read_text()).body:
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        modules += [node.module] if isinstance(node, ast.ImportFrom) else []
-        assert {module for module in modules if module.split(".")[0] == "georeader"} <= PUBLIC
-        assert not {module.split(".")[0] for module in modules} & OPTIONAL
+        modules += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+        found |= {module.split(".")[0] for module in modules}
+
+    assert not found & OPTIONAL
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_from_the_package_georeader_only_listed_names_are_imported(name: str) -> None:
+    for node in ast.walk(ast.parse((SOURCE / name).read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "georeader":
             assert {alias.name for alias in node.names} <= set(georeader.__all__)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rooms_and_functions_stay_small(name: str) -> None:
-    text = (SOURCE / name).read_text()
-    too_long = []
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            docstring = ast.get_docstring(node, clean=False) or ""
-            if node.end_lineno - node.lineno - docstring.count("\n") > 40:
-                too_long.append(node.name)
-
-    assert too_long == []
-    assert text.count("\n") <= 400
-    assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(text)))
+def test_input_is_not_checked_by_assert(name: str) -> None:
+    assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse((SOURCE / name).read_text())))
 
 
 def test_the_code_of_the_documentation_runs() -> None:

@@ -174,7 +174,7 @@ def test_geojson_of_any_kind_and_lists_in_json_are_catalogs(tmp_path: Path) -> N
         ({"type": "Catalog", "id": "x"}, OptionError, "catalog is a Catalog, not a FeatureCollection"),
         ({"type": "FeatureCollection", "features": [{"type": "Point"}]}, RowError, r"features \[0\]"),
         (["a.tif"], RowError, "row 0 is a str; a row is a mapping"),
-        ("missing.csv", ReadError, "'missing.csv' can't be read"),
+        ("missing.csv", ReadError, "'missing.csv': cannot be read"),
         ("memory://nowhere/a.csv?sig=secret99", ReadError, r"a.csv\?\*\*\*"),
     ],
 )

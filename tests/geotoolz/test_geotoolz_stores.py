@@ -13,11 +13,10 @@ from s3fs import S3FileSystem
 
 from georeader import RasterioReader
 from georeader.errors import OptionError, ReadError
+from georeader.storage import exists
 from geotoolz import Sequential
-from geotoolz.catalog.exists import is_there
 from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
 from geotoolz.indices import NDVI
-from geotoolz.operator import Output
 from geotoolz_world import write_chips
 from range_server import Server
 from servers.moto_server import MotoServer
@@ -110,7 +109,7 @@ def test_a_store_that_can_not_be_reached_is_an_error() -> None:
     )  # fmt: skip
 
     with pytest.raises(ReadError, match="cannot check whether it exists"):
-        is_there(Output("a.tif", store))
+        exists("a.tif", store)
 
 
 def test_a_catalog_is_read_from_a_server_and_rasters_too(tmp_path: Path, server: Server) -> None:
@@ -126,7 +125,7 @@ def test_a_catalog_is_read_from_a_server_and_rasters_too(tmp_path: Path, server:
 def test_local_files_are_found_and_options_of_the_save_are_not_asked_for(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"")
 
-    assert is_there(Output(str(tmp_path / "a.tif")))
-    assert not is_there(Output(str(tmp_path / "b.tif")))
+    assert exists(str(tmp_path / "a.tif"))
+    assert not exists(str(tmp_path / "b.tif"))
     with pytest.raises(OptionError):
         WriteCOG("{a}.tif", exists=True)

@@ -50,6 +50,8 @@ MODULES = (
     "georeader.save",
     "georeader.save_cog",
     "georeader.stac",
+    "georeader.storage",
+    "georeader.toolkit",
     "georeader.validation",
     "georeader.window_utils",
     "geotoolz",

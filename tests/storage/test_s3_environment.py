@@ -20,10 +20,9 @@ from faults.exchange import Request
 from faults.proxy import Fault, FaultProxy
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import GeoreaderError
+from georeader.storage import exists
 from georeader.validation import validate
-from geotoolz.catalog.exists import is_there
 from geotoolz.catalog.rows import read_rows
-from geotoolz.operator import Output
 from s3_reads import READS, without
 from servers.moto_server import MotoServer
 from sink_contract import PLACE, PLAIN, small
@@ -253,7 +252,7 @@ class TestReads:
         monkeypatch.setattr(fsspec.core, "url_to_fs", not_installed)
         monkeypatch.setenv("AWS_REQUEST_PAYER" if fixture == "paying" else "AWS_NO_SIGN_REQUEST", "true")
 
-        assert is_there(Output(url, None, None))
+        assert exists(url)
 
         (asked,) = front.requests
         assert asked.headers.get(PAYER) == ("requester" if fixture == "paying" else None)

@@ -14,9 +14,8 @@ from georeader._storage.listing import urls_like
 from georeader._storage.urls import parse_address
 from georeader.cli.targets import expand
 from georeader.preview import preview
+from georeader.storage import exists
 from georeader.validation import info, source, validate
-from geotoolz.catalog.exists import is_there
-from geotoolz.operator import Output
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
@@ -46,5 +45,5 @@ READS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
     "info by s3fs": (info, ("obstore",)),
     "a pattern": (lambda url: with_key(url, urls_like), ()),
     "the command line's pattern": (lambda url: expand(url.rpartition("/")[0] + "/*.tif"), ()),
-    "skip_existing": (lambda url: is_there(Output(url, None, None)), ()),
+    "skip_existing": (exists, ()),
 }

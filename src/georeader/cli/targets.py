@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath
 import click
 
 from georeader._storage.listing import has_magic, urls_like
-from georeader._storage.local_folders import lies_in, local_path, resolved
-from georeader._storage.redaction import redact_url
 from georeader._storage.urls import local_path_of, parse_address
 from georeader.errors import DestinationError, GeoreaderError, ReadError
+from georeader.storage import canonical_path, link_target_outside, redact_url
 
 #: The destination that is standard output.
 STANDARD_OUTPUT = "-"
@@ -62,11 +61,12 @@ def pairs_of(sources: Sequence[str], destination: str) -> Found:
     names, errors = expand_each(sources)
     pairs = [(name, _within(destination, name)) for name in names]
     places: dict[str, str] = {}
-    read = {_same(name): name for name in names}
+    read = {canonical_path(name): name for name in names}
     kept: list[tuple[str, str]] = []
     for source, place in pairs:
-        if _same(place) in read:
-            raise click.UsageError(f"{redact_url(read[_same(place)])!r} would be replaced; name another folder")
+        if canonical_path(place) in read:
+            replaced = read[canonical_path(place)]
+            raise click.UsageError(f"{redact_url(replaced)!r} would be replaced; name another folder")
         if place in places:
             raise click.UsageError(
                 f"{redact_url(places[place])!r} and {redact_url(source)!r} would both be {redact_url(place)!r}; "
@@ -83,11 +83,10 @@ def pairs_of(sources: Sequence[str], destination: str) -> Found:
 
 def _check_links(place: str, folder: str) -> None:
     """Refuse to replace a file outside of the folder that a link in it leads to."""
-    local = local_path(place)
-    if local is not None and not lies_in(local, str(local_path(folder))):
+    target = link_target_outside(place, folder)
+    if target is not None:
         raise DestinationError(
-            f"{place!r} is a link to {os.path.realpath(local)!r}, outside of the folder; name that file itself, or "
-            "remove the link"
+            f"{place!r} is a link to {target!r}, outside of the folder; name that file itself, or remove the link"
         )
 
 
@@ -111,7 +110,7 @@ def check_picture(source: str, picture: str) -> None:
     """
     if not picture:
         raise click.UsageError("the path of the picture is empty; name a file, such as out.png")
-    if picture != STANDARD_OUTPUT and _same(picture) == _same(source):
+    if picture != STANDARD_OUTPUT and canonical_path(picture) == canonical_path(source):
         raise click.UsageError(f"{redact_url(source)!r} would be replaced by its picture; name another file")
 
 
@@ -159,12 +158,6 @@ def _is_folder(destination: str) -> bool:
 
 def _is_local_file(destination: str) -> bool:
     return "://" not in destination and Path(destination).is_file()
-
-
-def _same(name: str) -> str:
-    """Return a key of a local path that is the same for all of its spellings."""
-    local = local_path(name)
-    return name if local is None else resolved(local)
 
 
 def _within(folder: str, source: str) -> str:

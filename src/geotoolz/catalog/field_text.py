@@ -14,7 +14,7 @@ from uuid import UUID
 
 import numpy as np
 
-from georeader._storage.redaction import redact_url
+from georeader.storage import redact_url
 from geotoolz.errors import RowError
 
 #: Kinds of characters that nobody sees, or that end a line: controls, separators, halves of pairs.

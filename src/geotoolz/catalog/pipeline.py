@@ -12,11 +12,9 @@ from functools import partial
 from typing import Any
 
 from georeader import RasterioReader
-from georeader._core.progress import check_progress, report_progress
-from georeader._core.threads import usable_cpus
-from georeader._storage.local_folders import remove_empty
-from georeader._storage.redaction import Redactor, secrets_of_url
 from georeader.errors import OptionError
+from georeader.storage import redact_text, remove_empty_folders
+from georeader.toolkit import check_progress, report_progress, usable_cpus
 from geotoolz.catalog.plan import RowPlan, check_paths, plan_row
 from geotoolz.catalog.process_row import Job, work_on
 from geotoolz.catalog.result import Outcome, RowResult
@@ -158,7 +156,7 @@ class CatalogPipeline:
                     self._log(results[plan.index])
                     advance(1)
         finally:
-            remove_empty(made_folders)
+            remove_empty_folders(made_folders)
         ordered = [results[index] for index in sorted(results)]
         failed = next((result for result in ordered if result.error is not None), None)
         if failed is not None and self.on_row_error == RAISE:
@@ -194,9 +192,9 @@ class CatalogPipeline:
 
     def _log(self, result: RowResult) -> None:
         if result.error is not None and self.on_row_error == LOG_AND_CONTINUE:
-            secrets = secrets_of_url(result.source) if isinstance(result.source, str) else ()
+            urls = [result.source] if isinstance(result.source, str) else []
             what = f"{type(result.error).__name__}: {result.error}"
-            _LOGGER.warning("row %d: %s", result.index, Redactor(secrets).clean(what))
+            _LOGGER.warning("row %d: %s", result.index, redact_text(what, *urls))
 
 
 def _result(plan: RowPlan, outcome: Outcome) -> RowResult:

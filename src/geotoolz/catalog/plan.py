@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from georeader._storage.local_folders import local_path, resolved
-from georeader._storage.redaction import redact_url
 from georeader.errors import GeoreaderError
+from georeader.storage import canonical_path, redact_url
 from geotoolz.errors import RowError
 from geotoolz.operator import Operator, Output
 
@@ -137,7 +136,7 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
     problems: list[str] = []
     for plan in plans:
         for output in plan.outputs:
-            key = key_of(output.path, output.fs)
+            key = canonical_path(output.path, output.fs)
             if key in writers:
                 problems.append(f"rows {writers[key]} and {plan.index} to {redact_url(output.path)!r}")
             writers.setdefault(key, plan.index)
@@ -147,7 +146,7 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
         )
     for plan in plans:
         for source in plan.source if isinstance(plan.source, (list, tuple)) else [plan.source]:
-            writer = writers.get(key_of(source)) if isinstance(source, str) else None
+            writer = writers.get(canonical_path(source)) if isinstance(source, str) else None
             if writer is not None:
                 problems.append(f"row {writer} would write where row {plan.index} reads, {redact_url(source)!r}")
     if problems:
@@ -157,14 +156,3 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
 def _some(problems: Sequence[str]) -> str:
     more = len(problems) - _SHOWN
     return "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-
-
-def key_of(path: str, fs: Any = None) -> str:
-    """Return a key of a path, the same for all paths of one file."""
-    try:
-        local = local_path(path, fs)
-        if local is not None:
-            return resolved(local)
-    except (GeoreaderError, ValueError):  # not a path: the reader or the save reports it
-        pass
-    return path if fs is None else f"fs:{path}"

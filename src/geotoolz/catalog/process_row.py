@@ -9,13 +9,12 @@ from time import perf_counter
 from typing import Any
 
 from georeader import GeoTensor, files_kept_open
-from georeader._core.error_chain import linked_errors
-from georeader._storage.redaction import redact_url
-from geotoolz.catalog.exists import is_there
+from georeader.storage import exists, redact_url
+from georeader.toolkit import linked_errors
 from geotoolz.catalog.plan import RowPlan
 from geotoolz.catalog.result import Outcome
 from geotoolz.loading import ROW_KEY, SOURCE_KEY, is_lazy, loaded, noted
-from geotoolz.operator import Operator
+from geotoolz.operator import Operator, Output
 from geotoolz.run_context import Run, working_for
 
 
@@ -66,7 +65,7 @@ def _taken(run: Run | None) -> tuple[str, ...]:
 
 
 def _finished(plan: RowPlan, job: Job, run: Run | None) -> tuple[Any, bool]:
-    if job.skip_existing and plan.outputs and all(map(is_there, plan.outputs)):
+    if job.skip_existing and plan.outputs and all(map(_exists, plan.outputs)):
         return None, True
     raster = job.reader(plan.source)
     if not is_lazy(raster):
@@ -78,6 +77,10 @@ def _finished(plan: RowPlan, job: Job, run: Run | None) -> tuple[Any, bool]:
         more[SOURCE_KEY] = redact_url(plan.source)
     result = job.operator(noted(raster, more))
     return None if isinstance(result, GeoTensor) else result, False
+
+
+def _exists(output: Output) -> bool:
+    return exists(output.path, output.fs, http_headers=output.http_headers)
 
 
 def release_frames(error: BaseException) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from georeader._storage.redaction import redact_url
+from georeader.storage import redact_url
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from georeader._core.optional_imports import import_extra
-from georeader._storage.filesystems import environment_options
-from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
-from georeader.errors import OptionError, ReadError
+from georeader.errors import MissingExtraError, OptionError, ReadError
+from georeader.storage import read_bytes, redact_url
 from geotoolz.catalog.stac_rows import feature_row, is_feature, is_stac_object, object_rows
 from geotoolz.errors import RowError
 
@@ -79,20 +77,12 @@ def _read_file(path: str) -> list[Row]:
     }  # fmt: skip
     if suffix not in readers:
         raise OptionError(f"catalog={redact_url(path)!r} ends with none of {', '.join(readers)}; pass {_KINDS}")
-    import fsspec  # 30 ms, which nobody should wait for who reads no catalog
-
-    redactor = Redactor(secrets_of_url(path))
+    content = read_bytes(path)
     try:
-        with fsspec.open(path, "rb", **environment_options(path)) as file:
-            content = file.read()
         return readers[suffix](content, path)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
-        if isinstance(error, ReadError):
-            raise
-        reason = redactor.clean(str(error)) or type(error).__name__
-        if isinstance(error, csv.Error) and "limit" in reason:
-            reason += "; leave that column out, or save the catalog as Parquet"
-        raise ReadError(f"catalog {redact_url(path)!r} can't be read: {reason}") from redactor.cause(error)
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+        hint = "; leave that column out, or save the catalog as Parquet" if "limit" in str(error) else ""
+        raise ReadError(f"catalog {redact_url(path)!r} can't be read: {error}{hint}") from error
 
 
 def _csv_rows(content: bytes, path: str) -> list[Row]:
@@ -115,10 +105,15 @@ def _csv_rows(content: bytes, path: str) -> list[Row]:
 
 def _parquet_rows(content: bytes, path: str) -> list[Row]:
     """Read Parquet; a geometry (GeoParquet) stays WKB, times are in microseconds."""
-    pyarrow = import_extra("pyarrow", extra="catalog", purpose="a catalog in Parquet")
-    parquet = import_extra("pyarrow.parquet", extra="catalog", purpose="a catalog in Parquet")
     try:
-        table = parquet.read_table(io.BytesIO(content))
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(
+            "a catalog in Parquet needs pyarrow: pip install pyarrow (it comes with georeader-cog's extra 'catalog')"
+        ) from error
+    try:
+        table = pyarrow.parquet.read_table(io.BytesIO(content))
     except pyarrow.ArrowInvalid as error:
         raise ReadError(f"catalog {redact_url(path)!r} is no Parquet file: {error}") from error
     schema = pyarrow.schema([field.with_type(_in_microseconds(pyarrow, field.type)) for field in table.schema])

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from string import Formatter
 from typing import Any
 
-from georeader._storage.redaction import redact_url
 from georeader.errors import OptionError
+from georeader.storage import redact_url
 from geotoolz.catalog.field_text import as_text, check_text, check_whole
 from geotoolz.errors import RowError
 

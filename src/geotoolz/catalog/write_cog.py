@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from georeader import GeoTensor
-from georeader._storage.local_folders import folders_made, lies_in, local_path
-from georeader._storage.redaction import redact_url
+from georeader.storage import link_target_outside, make_folders, redact_url, remove_empty_folders
 from geotoolz.catalog.template import Template, read_template, template_text
 from geotoolz.errors import RowError
 from geotoolz.loading import ROW_KEY
@@ -73,8 +72,15 @@ class WriteCOG(Operator):
                 f"with; CatalogPipeline sets it, or you: gt.attrs[{ROW_KEY!r}] = {{'tile_id': ...}}"
             )
         path, run = self.path_for(row), current_run()
-        with folders_made(path, self.save_options.get("fs"), keeps=None if run is None else run.made_folders):
+        made = make_folders(path, self.save_options.get("fs"))
+        try:
             return save(gt, path, self.save_options)
+        except BaseException:
+            if run is None:
+                remove_empty_folders(made)
+            else:  # other rows may be saving into them
+                run.made_folders.extend(made)
+            raise
 
     def path_for(self, row: Mapping[str, Any]) -> str:
         """Return the path of a row's file.
@@ -89,11 +95,10 @@ class WriteCOG(Operator):
         return path
 
     def _check_links(self, path: str, root: str) -> None:
-        fs = self.save_options.get("fs")
-        local = local_path(path, fs)
-        if local is not None and not lies_in(local, str(local_path(root, fs))):
+        target = link_target_outside(path, root, self.save_options.get("fs"))
+        if target is not None:
             raise RowError(
-                f"{path!r} leads by a link to {os.path.realpath(local)!r}, outside of the template's folder {root!r}; "
+                f"{path!r} leads by a link to {target!r}, outside of the template's folder {root!r}; "
                 "name another value, or remove the link"
             )
 
