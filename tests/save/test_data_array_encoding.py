@@ -362,8 +362,8 @@ def test_a_box_is_released_when_all_of_it_was_read() -> None:
 def test_boxes_are_chunks_and_not_larger_than_allowed() -> None:
     source = open_source(data_array(counted(ramp((2, 700, 300)), 100)[0]))
 
-    assert [box.rows for box in boxes_ahead(source.spec, source.chunks, range(2), 2**20)] == [
+    assert [box.rows for box in boxes_ahead(source.spec, source.traits.chunks, range(2), 2**20)] == [
         range(100), range(300, 400), range(600, 700)
     ]  # fmt: skip
-    assert [box.size_px for box in boxes_ahead(source.spec, source.chunks, range(2), 1000)] == [600] * 3
+    assert [box.size_px for box in boxes_ahead(source.spec, source.traits.chunks, range(2), 1000)] == [600] * 3
     assert [box.rows for box in boxes_ahead(source.spec, None, range(2), 2**20)] == [range(512), range(512, 700)]

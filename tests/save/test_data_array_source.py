@@ -315,7 +315,7 @@ def test_an_array_that_was_loaded_is_in_memory(tmp_path: Path) -> None:
 
     source = open_source(array)
 
-    assert source.is_in_memory
+    assert source.traits.is_in_memory
     np.testing.assert_array_equal(saved(array, tmp_path).pixels, ramp())
 
 
@@ -348,7 +348,7 @@ def test_a_dask_array_stays_one(tmp_path: Path) -> None:
     ],
 )
 def test_the_chunks_of_a_file_are_known(preferred: Any, rows: Any) -> None:
-    found = open_source(lazily(NotAsAWhole(ramp()), encoding={"preferred_chunks": preferred})).chunks
+    found = open_source(lazily(NotAsAWhole(ramp()), encoding={"preferred_chunks": preferred})).traits.chunks
 
     assert found is None if rows is None else found.row_edges_px == rows
 
@@ -359,7 +359,7 @@ def test_a_mapped_array_is_known_as_one(tmp_path: Path) -> None:
 
     array = data_array(mapped)
 
-    assert not open_source(array).is_in_memory
+    assert not open_source(array).traits.is_in_memory
     np.testing.assert_array_equal(saved(array, tmp_path).pixels, ramp())
 
 

@@ -21,8 +21,7 @@ from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled
 from georeader._core.windows import PixelWindow
 from georeader._export.sources import open_source
 from georeader._export.sources.handles import CallersHandle
-from georeader._export.sources.protocol import SourceWrapper
-from georeader._export.sources.ref_counted import RefCountedSource
+from georeader._export.sources.protocol import RefCountedSource, SourceWrapper
 from georeader._resample.pyramid import Mask
 from georeader.errors import DtypeError, MetadataWarning, ReadError
 
@@ -135,13 +134,8 @@ class Slow(SourceWrapper):
     """A source whose reads last until they are let go on."""
 
     def __init__(self, source: Any, *, is_borrowed: bool) -> None:
-        super().__init__(source)
-        self._is_lent = is_borrowed
+        super().__init__(source, traits=replace(source.traits, is_borrowed=is_borrowed))
         self.begun, self.goes_on, self.is_closed = threading.Event(), threading.Event(), False
-
-    @property
-    def is_borrowed(self) -> bool:
-        return self._is_lent
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         self.begun.set()

@@ -110,7 +110,7 @@ def test_a_file_that_is_decoded_from_its_beginning_is_opened_once(
 def test_one_thread_reads_a_file_that_is_decoded_from_its_beginning(name: str, folder: Path) -> None:
     sequential, tiled = open_source(folder / name), open_source(folder / "tiles.tif")
 
-    assert (sequential.concurrent_reads, tiled.concurrent_reads > 1) == (1, True)
+    assert (sequential.traits.concurrent_reads, tiled.traits.concurrent_reads > 1) == (1, True)
     sequential.close()
     tiled.close()
 
@@ -121,7 +121,7 @@ def test_tiles_are_read_by_a_handle_for_each_thread(folder: Path, opens: list[st
 
     save_cog(folder / "tiles.tif", tmp_path / "out.tif", max_memory="128MiB")
 
-    assert len(opens) <= 2 + 1 + source.concurrent_reads
+    assert len(opens) <= 2 + 1 + source.traits.concurrent_reads
 
 
 class Counting(MemoryFileSystem):

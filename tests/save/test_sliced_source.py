@@ -310,7 +310,7 @@ def test_any_array_that_can_be_cut_is_read_by_windows_and_by_one_thread(tmp_path
 
     save_cog(behind_an_object(values), tmp_path / "out.tif", max_memory="48MiB")
 
-    assert open_source(behind_an_object(values)).concurrent_reads == 1
+    assert open_source(behind_an_object(values)).traits.concurrent_reads == 1
     assert max((key[1].stop - key[1].start) * (key[2].stop - key[2].start) for key in values.keys) < 1500 * 1400
     with rasterio.open(tmp_path / "out.tif") as dataset:
         np.testing.assert_array_equal(dataset.read(), values._pixels)
@@ -331,7 +331,7 @@ def test_chunks_are_known_where_an_array_says_them(chunks: Any, rows: Any, colum
     values = OnlySlices(ramp((2, 150, 130)))
     values.chunks = chunks
 
-    found = open_source(behind_an_object(values)).chunks
+    found = open_source(behind_an_object(values)).traits.chunks
 
     assert (found.row_edges_px, found.column_edges_px) == (rows, columns) if rows else found is None
 

@@ -17,6 +17,7 @@ from georeader import GeoTensor
 from georeader._core.windows import PixelWindow
 from georeader._export.pipeline import export_source
 from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.request import SaveRequest
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
@@ -31,18 +32,10 @@ METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", 
 class Stored(SourceWrapper):
     """A raster in memory that is seen as one that is stored in chunks, and notes what is read of it."""
 
-    is_in_memory = False  # type: ignore[assignment]
-    concurrent_reads = 3  # type: ignore[assignment]
-
     def __init__(self, raster: GeoTensor, chunks: Chunks | None) -> None:
-        super().__init__(open_source(raster))
-        self._chunks = chunks
+        super().__init__(open_source(raster), traits=SourceTraits(chunks=chunks, concurrent_reads=3))
         self._lock = threading.Lock()
         self.counts = np.zeros((self.spec.count, self.spec.height_px, self.spec.width_px), int)
-
-    @property
-    def chunks(self) -> Chunks | None:
-        return self._chunks
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)

@@ -497,7 +497,7 @@ def test_a_preview_of_a_dataset_is_that_of_its_bands(chunks: Any) -> None:
 def test_a_dataset_in_memory_is_not_copied_and_one_of_dask_has_its_chunks() -> None:
     pytest.importorskip("dask.array", reason="dask is not installed")
 
-    assert open_source(red_and_nir()).is_in_memory
-    chunks = open_source(red_and_nir().chunk({"y": 20})).chunks
+    assert open_source(red_and_nir()).traits.is_in_memory
+    chunks = open_source(red_and_nir().chunk({"y": 20})).traits.chunks
     assert chunks is not None
     assert (chunks.band_edges, chunks.row_edges_px) == ((0, 1, 2), (0, 20, 40, 60))

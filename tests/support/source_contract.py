@@ -128,8 +128,8 @@ class SourceContract:
         for name in ("count", "height_px", "width_px", "dtype", "crs", "transform", "fill_value", "has_mask"):
             assert getattr(source.spec, name) == getattr(expected.spec, name), name
         assert source.spec.metadata.descriptions == expected.spec.metadata.descriptions
-        assert source.is_in_memory == self.is_in_memory
-        assert source.concurrent_reads >= 1
+        assert source.traits.is_in_memory == self.is_in_memory
+        assert source.traits.concurrent_reads >= 1
         source.close()
 
     @pytest.mark.parametrize("region", WINDOWS, ids=str)
@@ -150,7 +150,7 @@ class SourceContract:
             PixelWindow(row, row + 59, column, column + 50) for row in range(0, 413, 59) for column in (0, 150, 300)
         ]
 
-        with ThreadPoolExecutor(source.concurrent_reads) as pool:
+        with ThreadPoolExecutor(source.traits.concurrent_reads) as pool:
             results = list(pool.map(lambda region: source.read(region, range(3))[0], regions))
 
         for region, pixels in zip(regions, results, strict=True):
@@ -187,7 +187,7 @@ class SourceContract:
 
         if not self.is_in_memory:
             assert (source.counts.min(), source.counts.max()) == (1, 1)
-            assert source.most_at_once <= source.concurrent_reads
+            assert source.most_at_once <= source.traits.concurrent_reads
         assert source.closed == 1
 
     @pytest.mark.parametrize("row", [0, 200, 412])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from georeader._export.engine.stream import write_raster
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.plan.engine_choice import choose_engine
 from georeader._export.plan.file_plan import FilePlan, plan_file
-from georeader._export.plan.order_of_work import SourceTraits, Work, plan_work
+from georeader._export.plan.order_of_work import Work, plan_work
 from georeader._export.plan.predictor import choose_predictor
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, resolve_spec
@@ -31,8 +32,7 @@ from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.protocol import Sink
 from georeader._export.sinks.source_path import check_source_stays
 from georeader._export.sources import open_source
-from georeader._export.sources.protocol import Source
-from georeader._export.sources.ref_counted import RefCountedSource
+from georeader._export.sources.protocol import RefCountedSource, Source
 from georeader._tiff.checksum import checksum_text
 from georeader.errors import OptionError, TileError, WriteError
 
@@ -152,13 +152,7 @@ def _write(reader: WindowReader, plan: FilePlan, sink: Sink, advance: Any) -> Wr
 
 
 def _work(source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> Work:
-    traits = SourceTraits(
-        is_in_memory=source.is_in_memory,
-        chunks=source.chunks,
-        concurrent_reads=source.concurrent_reads,
-        reader_bytes=source.reader_bytes,
-        pixel_bytes=source.spec.dtype.itemsize,
-    )
+    traits = replace(source.traits, pixel_bytes=source.spec.dtype.itemsize)
     threads = thread_count(spec.encoding.num_threads, usable_cpus(), spec.levels[0].tile_count)
     return plan_work(
         spec,
@@ -208,7 +202,7 @@ def _cut(values: NDArray[Any], region: PixelWindow, bands: slice) -> tuple[NDArr
 def _check_gdal_memory(source: Source, spec: ExportSpec, request: SaveRequest) -> None:
     """Refuse a limit that GDAL's engine, which holds the whole raster, can't keep."""
     raster_bytes = spec.count * spec.height_px * spec.width_px * spec.dtype.itemsize
-    needed_bytes = source.reader_bytes + _GDAL_COPIES * raster_bytes
+    needed_bytes = source.traits.reader_bytes + _GDAL_COPIES * raster_bytes
     if request.max_memory_is_explicit and needed_bytes > request.max_memory_bytes:
         raise OptionError(
             f"max_memory={request.max_memory_bytes} bytes: GDAL's engine, which these options need, holds the whole "

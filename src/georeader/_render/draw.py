@@ -108,7 +108,7 @@ def _nodata(spec: SourceSpec) -> int | float | None:
 def _check_cost(source: Source, bands: int, wish: PreviewRequest) -> None:
     spec = source.spec
     needed_bytes = spec.height_px * spec.width_px * bands * spec.dtype.itemsize
-    if wish.most_read_bytes is None or source.is_in_memory or needed_bytes <= wish.most_read_bytes:
+    if wish.most_read_bytes is None or source.traits.is_in_memory or needed_bytes <= wish.most_read_bytes:
         return
     raise ReadError(
         f"{source.name}: it has no overview that is small enough, so that a picture takes {needed_bytes / 2**20:.0f} "

@@ -116,19 +116,9 @@ class _OverviewOfDataset(SourceWrapper):
     source: RasterSource
 
     def __init__(self, source: RasterSource, factor: int) -> None:
-        super().__init__(source)
         whole = source.spec
-        self._spec = replace(whole, height_px=-(-whole.height_px // factor), width_px=-(-whole.width_px // factor))
-
-    @property
-    def spec(self) -> Any:
-        """What the overview is."""
-        return self._spec
-
-    @property
-    def chunks(self) -> None:
-        """Nothing is known of how it is stored."""
-        return
+        spec = replace(whole, height_px=-(-whole.height_px // factor), width_px=-(-whole.width_px // factor))
+        super().__init__(source, spec, replace(source.traits, chunks=None))  # an overview's chunks are not known
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of the overview.
@@ -141,7 +131,7 @@ class _OverviewOfDataset(SourceWrapper):
         rows, columns = region.shape
         window = Window(region.column_start * across, region.row_start * down, columns * across, rows * down)
         indexes = [self.source.indexes[band] for band in bands]
-        with self.source.handles.borrow(self.source.cost.cache_bytes) as dataset:
+        with self.source.handles.borrow(self.source.cache_bytes) as dataset:
             # One by one: rasterio does not read bands of several dtypes at once.
             pixels = np.stack([dataset.read(index, window=window, out_shape=(rows, columns)) for index in indexes])
             if not whole.has_mask:
@@ -192,7 +182,8 @@ def _block_shape(source: Source, pixel_bytes: int, shapes: tuple[Shape, ...]) ->
     factor = 2 ** (len(shapes) - 1)
     most_px = READ_BYTES // pixel_bytes
     _, width_px = shapes[0]
-    has_rows = source.chunks is not None and len(source.chunks.column_edges_px) == 2
+    chunks = source.traits.chunks
+    has_rows = chunks is not None and len(chunks.column_edges_px) == 2
     side_px = math.isqrt(most_px)
     read_width_px = width_px if has_rows or width_px <= side_px else side_px
     return max(1, most_px // read_width_px // factor), max(1, -(-read_width_px // factor))

@@ -44,10 +44,10 @@ class OutputPixels:
             WriteError: A spool of the source has no room.
         """
         bands = range(self.spec.count) if bands is None else bands
-        if self.source.is_in_memory:
+        if self.source.traits.is_in_memory:
             pixels, mask = self._read(region, bands)  # what an object raises that is loaded as a whole is no window's
         try:
-            if not self.source.is_in_memory:
+            if not self.source.traits.is_in_memory:
                 pixels, mask = self._read(region, bands)
             return convert_pixels(pixels, self.spec.dtype), mask
         except (DestinationError, WriteError):

@@ -77,7 +77,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
             bands: Of the file, all of them or of one group.
         """
         wanted = range(self.pixels.spec.count)[bands]
-        if self.pixels.source.is_in_memory:
+        if self.pixels.source.traits.is_in_memory:
             return self.pixels.read(region, wanted)
         group = next((group for group in self.work.band_groups if wanted.start in group), wanted)
         if wanted.stop > group.stop:
@@ -105,7 +105,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
 
     def _regions(self) -> Iterator[PixelWindow]:
         """Iterate over the windows, row by row; those that cut chunks lie one chunk after the other."""
-        chunks = self.pixels.source.chunks
+        chunks = self.pixels.source.traits.chunks
         row_groups = grouped_edges(self.work.row_edges_px, () if chunks is None else chunks.row_edges_px)
         column_groups = grouped_edges(self.work.column_edges_px, () if chunks is None else chunks.column_edges_px)
         for row_edges, column_edges in product(row_groups, column_groups):

@@ -109,21 +109,24 @@ class Work:
 
 @dataclass(frozen=True)
 class SourceTraits:
-    """The traits of a source that the order of work depends on.
+    """Cost of reading a source, and limits on concurrent reads.
 
     Attributes:
-        is_in_memory: To read its pixels costs nothing.
-        chunks: How they are stored, or None.
+        is_in_memory: Pixels are in memory already: reading them costs nothing, and may be done twice.
+        chunks: How pixels are stored; None: any window costs what its own pixels cost.
         concurrent_reads: Threads that may read at once.
-        reader_bytes: What reading holds for each of them besides the window: decoded blocks, caches of an open file.
-        pixel_bytes: Of one pixel of one band, as the source has it.
+        reader_bytes: Memory for each of them besides the window: decoded blocks, caches of an open file.
+        pixel_bytes: Size of one pixel of one band.
+        is_borrowed: Reads go through a dataset that the caller opened and may close as soon as a save has ended. No
+            read may then be running, even after an exception.
     """
 
-    is_in_memory: bool
+    is_in_memory: bool = False
     chunks: Chunks | None = None
     concurrent_reads: int = 1
     reader_bytes: int = 0
     pixel_bytes: int = 1
+    is_borrowed: bool = False
 
 
 class _Block(NamedTuple):

@@ -138,7 +138,7 @@ def _pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
         return source
     source, lost = fitting(source, packing, opened.parts, may_read=may_read)
     if lost is None:
-        is_seen = source.is_in_memory or isinstance(source, MappedSource)
+        is_seen = source.traits.is_in_memory or isinstance(source, MappedSource)
         return PackedSource(source, packing, source.spec, checks=not is_seen)
     warn_at_caller(
         f"the encoding of {source.name} ({packing}) cannot hold its values, such as {lost!s}; they are saved as "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from georeader._arrays.masked_arrays import split_mask
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import attrs_of, check_mask, check_pixels, describe
 from georeader._resample.pyramid import Mask
@@ -35,11 +35,7 @@ class ArraySource:
     name: str
     spec: SourceSpec
     load: Callable[[], Loaded]
-    is_in_memory: bool = field(default=True, init=False)
-    concurrent_reads: int = field(default=1, init=False)
-    reader_bytes: int = field(default=0, init=False)
-    is_borrowed: bool = field(default=False, init=False)
-    chunks: Chunks | None = field(default=None, init=False)
+    traits: SourceTraits = field(default=SourceTraits(is_in_memory=True), init=False)
     _loaded: Loaded | None = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 

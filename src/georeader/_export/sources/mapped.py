@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._resample.pyramid import Mask
 
@@ -39,11 +39,7 @@ class MappedSource:
     pixels: NDArray[Any]
     mask: Mask
     mapping: mmap.mmap | None
-    is_in_memory: bool = field(default=False, init=False)
-    concurrent_reads: int = field(default=2, init=False)
-    reader_bytes: int = field(default=0, init=False)
-    is_borrowed: bool = field(default=False, init=False)
-    chunks: Chunks | None = field(default=None, init=False)
+    traits: SourceTraits = field(default=SourceTraits(concurrent_reads=2), init=False)
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Copy a window out of the mapping."""

@@ -178,15 +178,9 @@ class PackedSource(SourceWrapper):
             spec: What is stored; its dtype is that of ``packing``.
             checks: Refuse values that the packing loses; not all were checked before.
         """
-        super().__init__(source)
+        super().__init__(source, replace(spec, dtype=packing.dtype))
         self.packing = packing
-        self._spec = replace(spec, dtype=packing.dtype)
         self._checks = checks
-
-    @property
-    def spec(self) -> SourceSpec:
-        """Spec of what is stored."""
-        return self._spec
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window, and pack it.
@@ -226,7 +220,7 @@ def fitting(source: Source, packing: Packing, parts: Sequence[range], *, may_rea
     spec = source.spec
     if not packing.may_lose(spec.dtype):
         return source, None
-    if source.is_in_memory or isinstance(source, MappedSource):
+    if source.traits.is_in_memory or isinstance(source, MappedSource):
         rows = max(1, _LOOKED_AT_PX // (spec.count * spec.width_px))
         for start in range(0, spec.height_px, rows):
             region = PixelWindow(start, min(start + rows, spec.height_px), 0, spec.width_px)
@@ -235,7 +229,7 @@ def fitting(source: Source, packing: Packing, parts: Sequence[range], *, may_rea
                 return source, lost
         return source, None
     ahead = AheadSource(source)
-    chunks = source.chunks
+    chunks = source.traits.chunks
     # Variables are read at once, since they may have tasks in common; of a single one its first chunk of bands is.
     first = spec.count if chunks is None or spec.has_mask or len(parts) > 1 else chunks.band_edges[1]
     for box in boxes_ahead(spec, chunks, range(first), _AHEAD_PX) if may_read else ():

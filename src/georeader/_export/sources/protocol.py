@@ -1,29 +1,26 @@
-"""Protocol of a source: a spec, and the pixels of any window."""
+"""Protocol of a source, and sources that wrap another one."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._resample.pyramid import Mask
+from georeader.errors import ReadError
 
 
 class Source(Protocol):
     """A raster to read from, as (band, row, column).
 
     Attributes:
-        name: What to call it in messages: the file's path, or the object's type.
-        spec: What it is, known without reading its pixels where it declares its dtype.
-        chunks: How its pixels are stored; None: any window costs what its own pixels cost.
-        is_in_memory: Its pixels are in memory already: to read them costs nothing, and may be done twice.
-        concurrent_reads: How many threads may call `read` at once.
-        reader_bytes: What reading holds for each of them besides the window: decoded blocks, caches of an open file.
-        is_borrowed: Reads go through what the caller opened, and may close as soon as a save has ended. So no read is
-            running when the save ends, even by an exception.
+        name: Subject of messages: the file's path, or the object's type.
+        spec: Description of the raster, known without reading its pixels if it declares its dtype.
+        traits: Cost of reading, and limits on concurrent reads.
     """
 
     @property
@@ -33,19 +30,7 @@ class Source(Protocol):
     def spec(self) -> SourceSpec: ...
 
     @property
-    def chunks(self) -> Chunks | None: ...
-
-    @property
-    def is_in_memory(self) -> bool: ...
-
-    @property
-    def concurrent_reads(self) -> int: ...
-
-    @property
-    def reader_bytes(self) -> int: ...
-
-    @property
-    def is_borrowed(self) -> bool: ...
+    def traits(self) -> SourceTraits: ...
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window; nothing beyond it is loaded.
@@ -55,73 +40,95 @@ class Source(Protocol):
             bands: Counted from 0, of step one.
 
         Returns:
-            (band, row, column) pixels of the spec's dtype, and the (row, column) mask, True where pixels are valid;
-            None where ``spec.has_mask`` is False. Whoever called does not change them.
+            (band, row, column) pixels of the spec's dtype, which the caller does not change, and the (row, column)
+            mask, True where pixels are valid; None if ``spec.has_mask`` is False.
 
         Raises:
-            Exception: Whatever the source raises; who called tells which window it was.
+            Exception: Any error of the source; the caller names the window.
         """
         ...
 
     def close(self) -> None:
-        """Let go of what reading needed: open files, memory. Called once, when no `read` is running."""
+        """Release open files and memory. Called once, when no `read` is running."""
         ...
 
 
 class SourceWrapper:
-    """A source that wraps another one, and delegates everything that a subclass does not override.
+    """A source that reads through another one, with its name, spec and traits unless they are replaced.
 
     Attributes:
-        source: The wrapped one; closed by this one alone.
+        source: The wrapped source, closed by this one alone.
+        name: As in `Source`.
+        spec: As in `Source`.
+        traits: As in `Source`.
     """
 
-    def __init__(self, source: Source) -> None:
-        """Take a source."""
+    def __init__(self, source: Source, spec: SourceSpec | None = None, traits: SourceTraits | None = None) -> None:
+        """Wrap a source.
+
+        Args:
+            source: Source to read from.
+            spec: Spec of what is read here; that of ``source`` by default.
+            traits: Traits of reading here; those of ``source`` by default.
+        """
         self.source = source
-
-    @property
-    def name(self) -> str:
-        """What to call it in messages."""
-        return self.source.name
-
-    @property
-    def spec(self) -> SourceSpec:
-        """What it is."""
-        return self.source.spec
-
-    @property
-    def chunks(self) -> Chunks | None:
-        """How its pixels are stored where they come from."""
-        return self.source.chunks
-
-    @property
-    def is_in_memory(self) -> bool:
-        """Whether reading costs nothing but what is done here."""
-        return self.source.is_in_memory
-
-    @property
-    def concurrent_reads(self) -> int:
-        """How many threads may read at once."""
-        return self.source.concurrent_reads
-
-    @property
-    def reader_bytes(self) -> int:
-        """Memory that reading holds for each thread."""
-        return self.source.reader_bytes
-
-    @property
-    def is_borrowed(self) -> bool:
-        """Whether reads go through what the caller may close."""
-        return self.source.is_borrowed
+        self.name = source.name
+        self.spec = source.spec if spec is None else spec
+        self.traits = source.traits if traits is None else traits
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.
 
         Raises:
-            Exception: What the source raises.
+            Exception: Any error of the source.
         """
         return self.source.read(region, bands)
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self.source.close()
+
+
+class RefCountedSource(SourceWrapper):
+    """A source whose `close` may be called while threads read: the last read to end closes the wrapped source.
+
+    An interrupted save therefore does not wait for a slow read. It does wait for reads of a borrowed dataset: closing
+    that during a read would crash the process.
+    """
+
+    def __init__(self, source: Source) -> None:
+        """Wrap a source that nothing else closes."""
+        super().__init__(source)
+        self._changed = threading.Condition()
+        self._reading = 0
+        self._is_closed = False
+
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read a window.
+
+        Raises:
+            ReadError: It is closed.
+        """
+        with self._changed:
+            if self._is_closed:
+                raise ReadError("it is closed")
+            self._reading += 1
+        try:
+            return self.source.read(region, bands)
+        finally:
+            with self._changed:
+                self._reading -= 1
+                is_last = self._is_closed and not self._reading
+                self._changed.notify_all()
+            if is_last:
+                self.source.close()
+
+    def close(self) -> None:
+        """Close the source, now or when the last read has ended."""
+        with self._changed:
+            is_first, self._is_closed = not self._is_closed, True
+            is_unused = not self._reading
+            if self.traits.is_borrowed:
+                self._changed.wait_for(lambda: not self._reading)
+        if is_first and is_unused:
+            self.source.close()

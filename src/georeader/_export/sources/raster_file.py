@@ -14,10 +14,11 @@ from georeader._core.dtypes import convert_pixels
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.block_grid import BlockGrid
 from georeader._export.plan.chunks import Chunks, regular_chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import describe
 from georeader._export.sources.handles import CallersHandle, Handles, OwnHandles
-from georeader._export.sources.read_cost import COMPUTED_PX, ReadCost, block_shape, is_computed, read_cost
+from georeader._export.sources.read_cost import COMPUTED_PX, block_shape, is_computed, read_cost
 from georeader._readers.file_info import read_file_info, read_mask, read_resamplings, warn_of_nodata
 from georeader._readers.opening import raster_path
 from georeader._resample.pyramid import Mask
@@ -35,42 +36,29 @@ class RasterSource:
         name: The file.
         spec: What window and bands are.
         handles: Provides the open file.
-        cost: How many threads may read, and what reading holds.
+        traits: The file's tiles or strips, as the window cuts them, are its chunks.
+        cache_bytes: What GDAL's block cache is to hold for each open file.
         file_shape: (rows, columns) of the file.
         window: In pixels of the file; it may reach beyond.
         indexes: Bands of the file, counted from 1.
         has_one_dtype: Bands are all of one dtype in the file.
         fill: Of pixels beyond the file's edge.
-        chunks: The file's tiles or strips, as the window cuts them.
         is_computed: GDAL computes pixels; they are always read in the same squares, so that they are the same.
-        is_borrowed: The caller opened the file.
         alpha_index: An alpha band that takes the place of the mask, counted from 1, or None.
     """
 
     name: str
     spec: SourceSpec
     handles: Handles
-    cost: ReadCost
+    traits: SourceTraits
+    cache_bytes: int
     file_shape: tuple[int, int]
     window: Window
     indexes: tuple[int, ...]
     has_one_dtype: bool
     fill: Any
-    chunks: Chunks
     is_computed: bool = False
-    is_borrowed: bool = False
-    is_in_memory: bool = False
     alpha_index: int | None = None
-
-    @property
-    def concurrent_reads(self) -> int:
-        """How many threads may read at once."""
-        return self.cost.concurrent
-
-    @property
-    def reader_bytes(self) -> int:
-        """Memory that GDAL holds for each open file: blocks at work and blocks in its cache."""
-        return self.cost.reader_bytes
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of the window.
@@ -120,7 +108,7 @@ class RasterSource:
         return pixels, mask
 
     def _read_window(self, window: Window, indexes: list[int]) -> tuple[NDArray[Any], Mask]:
-        with self.handles.borrow(self.cost.cache_bytes) as dataset:
+        with self.handles.borrow(self.cache_bytes) as dataset:
             mask = read_mask(dataset, self.indexes[0], self.alpha_index, window) if self.spec.has_mask else None
             if self.has_one_dtype:
                 return dataset.read(indexes, window=window), mask
@@ -148,13 +136,13 @@ def open_reader(reader: RasterioReader) -> RasterSource:
         name=reader.name,
         spec=replace(describe(reader, dtype=reader.dtype, has_mask=reader.has_mask), overview_resamplings=resamplings),
         handles=handles,
-        cost=cost,
+        traits=SourceTraits(chunks=chunks, concurrent_reads=cost.concurrent, reader_bytes=cost.reader_bytes),
+        cache_bytes=cost.cache_bytes,
         file_shape=file_shape,
         window=reader.window_focus,
         indexes=tuple(reader.indexes),
         has_one_dtype=has_one_dtype,
         fill=0 if fill is None else fill,
-        chunks=chunks,
         is_computed=computed,
         alpha_index=reader.alpha_index,
     )
@@ -180,7 +168,7 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         info = read_file_info(dataset)
         indexes = tuple(range(1, info.count + 1))
         window = Window(0, 0, info.width_px, info.height_px)
-        chunks, cost = _chunks(dataset, window, indexes), replace(read_cost(dataset, indexes), concurrent=1)
+        chunks, cost = _chunks(dataset, window, indexes), read_cost(dataset, indexes)
         computed = is_computed(dataset)
         resamplings = read_resamplings(dataset, info.tags, indexes)
     warn_of_nodata(redact_url(dataset.name), info.nodatavals)
@@ -200,14 +188,13 @@ def open_dataset_source(dataset: Any) -> RasterSource:
             overview_resamplings=resamplings,
         ),
         handles=handle,
-        cost=cost,
-        is_borrowed=True,
+        traits=SourceTraits(chunks=chunks, reader_bytes=cost.reader_bytes, is_borrowed=True),
+        cache_bytes=cost.cache_bytes,
         file_shape=(info.height_px, info.width_px),
         window=window,
         indexes=indexes,
         has_one_dtype=len(set(info.dtypes)) == 1,
         fill=0 if fill is None else fill,
-        chunks=chunks,
         is_computed=computed,
     )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from georeader._arrays.masked_arrays import split_mask
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.window_edges import longest
 from georeader._export.sources.axes import Axes, Key, axes_of_shape
@@ -79,25 +79,17 @@ class SlicedSource:
     axes: Axes
     mask: Mask = None
     environment: GdalEnvironment = field(default_factory=lambda: GdalEnvironment({}))
-    is_in_memory: bool = field(default=False, init=False)
-    is_borrowed: bool = field(default=False, init=False)
+    traits: SourceTraits = field(init=False)
 
-    @property
-    def concurrent_reads(self) -> int:
-        """How many threads may read at once."""
-        return self.windows.concurrent_reads
-
-    @property
-    def reader_bytes(self) -> int:
-        """Memory of a read: GDAL's cache where GDAL reads the file, or a decoded chunk and its encoded bytes."""
-        return max(_READER_BYTES, self.windows.chunk_copies * self.windows.chunk_px * self.spec.dtype.itemsize)
-
-    @property
-    def chunks(self) -> Chunks | None:
-        """Chunks of the array."""
-        if self.windows.edges is None:
-            return None
-        return replace(self.axes.chunks(self.windows.edges), share_work=self.windows.share_work)
+    def __post_init__(self) -> None:
+        windows, edges = self.windows, self.windows.edges
+        traits = SourceTraits(
+            chunks=None if edges is None else replace(self.axes.chunks(edges), share_work=windows.share_work),
+            concurrent_reads=windows.concurrent_reads,
+            # GDAL's cache where GDAL reads the file, or a decoded chunk and its encoded bytes.
+            reader_bytes=max(_READER_BYTES, windows.chunk_copies * windows.chunk_px * self.spec.dtype.itemsize),
+        )
+        object.__setattr__(self, "traits", traits)
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window.

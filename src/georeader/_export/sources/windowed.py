@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from rasterio.windows import Window
 
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks, free_windows
+from georeader._export.plan.chunks import free_windows
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import check_pixels, describe
 from georeader._export.sources.in_memory import Loaded, says_it_has_a_mask, take
@@ -25,20 +26,13 @@ class WindowedSource:
         name: What to call it in messages.
         spec: What it is.
         data: The object.
+        traits: One thread reads windows of all bands.
     """
 
     name: str
     spec: SourceSpec
     data: Any
-    is_in_memory: bool = field(default=False, init=False)
-    concurrent_reads: int = field(default=1, init=False)
-    reader_bytes: int = field(default=0, init=False)
-    is_borrowed: bool = field(default=False, init=False)
-
-    @property
-    def chunks(self) -> Chunks:
-        """Windows come with all bands: those that are not asked for would be read in vain."""
-        return free_windows(self.spec.count)
+    traits: SourceTraits
 
     def read(self, region: PixelWindow, bands: range) -> Loaded:
         """Ask for a window, and load it.
@@ -65,7 +59,8 @@ def open_windowed(data: Any) -> WindowedSource:
     if dtype is None:
         dtype = take(data.read_from_window(Window(0, 0, 1, 1)))[0].dtype
     spec = describe(data, dtype=dtype, has_mask=says_it_has_a_mask(data))
-    return WindowedSource(type(data).__name__, spec, data)
+    # Windows come with all bands: bands that are not asked for would be read in vain.
+    return WindowedSource(type(data).__name__, spec, data, SourceTraits(chunks=free_windows(spec.count)))
 
 
 def gives_windows(data: Any) -> bool:

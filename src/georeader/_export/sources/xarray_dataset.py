@@ -18,6 +18,7 @@ from georeader._core.sentinels import UNSET
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.axes import Axes
 from georeader._export.sources.data_array import Opened, open_values, pack
@@ -328,15 +329,18 @@ class _Bands:
         self._sources = list(sources)
         self.spec = spec
         self.name = "Dataset"
-        self.is_in_memory = all(source.is_in_memory for source in sources)
-        self.concurrent_reads = min(source.concurrent_reads for source in sources)
-        self.reader_bytes = sum(source.reader_bytes for source in sources)
-        self.is_borrowed = any(source.is_borrowed for source in sources)
-        self.chunks = self._find_chunks()
+        traits = [source.traits for source in sources]
+        self.traits = SourceTraits(
+            is_in_memory=all(each.is_in_memory for each in traits),
+            chunks=self._find_chunks(),
+            concurrent_reads=min(each.concurrent_reads for each in traits),
+            reader_bytes=sum(each.reader_bytes for each in traits),
+            is_borrowed=any(each.is_borrowed for each in traits),
+        )
 
     def _find_chunks(self) -> Chunks | None:
         """Return those of the first source that has some, and an edge between any two sources."""
-        known = next((source.chunks for source in self._sources if source.chunks is not None), None)
+        known = next((chunks for source in self._sources if (chunks := source.traits.chunks) is not None), None)
         if known is None or len(self._sources) == 1:
             return known
         edges = tuple(accumulate((source.spec.count for source in self._sources), initial=0))

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
 from georeader._export.plan.block_grid import BlockGrid, BlockIndex
-from georeader._export.plan.chunks import Chunks, regular_chunks
+from georeader._export.plan.chunks import regular_chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.spool import Spool
 from georeader._resample.pyramid import Mask
@@ -50,10 +51,7 @@ class WindowBuffer:
     tile_shape: tuple[int, int]
     limit_bytes: int
     open_spool: Callable[[], Spool]
-    is_in_memory: bool = field(default=False, init=False)
-    concurrent_reads: int = field(default=1, init=False)
-    reader_bytes: int = field(default=0, init=False)
-    is_borrowed: bool = field(default=False, init=False)
+    traits: SourceTraits = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin with nothing written."""
@@ -63,12 +61,8 @@ class WindowBuffer:
         self._grid = BlockGrid(self.spec.height_px, self.spec.width_px, height_px, width_px)
         self._store = PixelBuffer(self.limit_bytes, self.open_spool)
         self._lock = threading.Lock()
-
-    @property
-    def chunks(self) -> Chunks:
-        """The blocks."""
         shape = (self.spec.count, self.spec.height_px, self.spec.width_px)
-        return regular_chunks(shape, (self._bands_per_block, self._grid.block_height_px, self._grid.block_width_px))
+        self.traits = SourceTraits(chunks=regular_chunks(shape, (self._bands_per_block, height_px, width_px)))
 
     def write(self, region: PixelWindow, bands: Sequence[int], pixels: NDArray[Any]) -> None:
         """Write some bands of a region.
