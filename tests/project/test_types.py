@@ -65,8 +65,9 @@ WRONG = {
 }
 
 
-def readme() -> str:
-    return "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL))
+def code_of_the_pages() -> str:
+    pages = [(ROOT / name).read_text() for name in ("README.md", "docs/saving.md", "docs/reading.md")]
+    return "\n".join(re.findall(r"```python\n(.*?)```", "\n".join(pages), re.DOTALL))
 
 
 def by_mypy(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -92,7 +93,7 @@ each_checker = pytest.mark.parametrize("checker", CHECKERS)
 
 @each_checker
 def test_the_code_of_the_readme_passes(checker: str, tmp_path: Path) -> None:
-    done = CHECKERS[checker](readme(), tmp_path)
+    done = CHECKERS[checker](code_of_the_pages(), tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
