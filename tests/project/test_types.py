@@ -15,8 +15,8 @@ import pytest
 import rasterio
 
 from georeader import GeoTensor, ProfileOptions, profile_options, save_cog
-from georeader._export.plan.engine_choice import ENGINES
 from georeader._export.plan.options import OPTIONS, RASTER_KEYS, parse_profile
+from georeader._export.plan.request import ENGINES
 from places import ROOT, SUPPORT
 
 PYRIGHT = SUPPORT / "checkers" / "node" / "node_modules" / "pyright" / "index.js"
