@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -355,17 +356,39 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     @classmethod
     def load_file(cls, path: Any, fs: Any = None, **options: Any) -> GeoTensor:
-        """Read a whole raster file: see `load_file.load_file`."""
-        from georeader._readers.load_file import load_file
+        """Read a whole raster file.
 
-        return load_file(path, fs=fs, **options)
+        Args:
+            path: What `RasterioReader` takes; with ``fs``, a path in that filesystem.
+            fs: A filesystem of fsspec or a store of obstore to read the bytes through.
+            **options: ``load_tags=False`` leaves out ``attrs["tags"]`` and ``attrs["band_tags"]``,
+                ``load_descriptions=False`` leaves out ``attrs["descriptions"]``; ``rio_env_options`` are GDAL
+                configuration options for this reading.
+
+        Returns:
+            (band, row, column) in the file's dtype; ``fill_value_default`` is the file's nodata, or None.
+
+        Raises:
+            ReadError: The file cannot be opened or read.
+        """
+        from georeader._readers.raster_file import load_file
+
+        return GeoTensor(*load_file(path, fs=fs, **options))
 
     @classmethod
     def load_bytes(cls, bytes_read: bytes | bytearray | memoryview, **options: Any) -> GeoTensor:
-        """Read a raster file that is in memory: see `load_file.load_bytes`."""
-        from georeader._readers.load_file import load_bytes
+        """Read a raster file whose bytes are in memory.
 
-        return load_bytes(bytes_read, **options)
+        Args:
+            bytes_read: The content of the file.
+            **options: As in `load_file`.
+
+        Raises:
+            ReadError: GDAL does not know the bytes as a raster.
+        """
+        from georeader._readers.raster_file import load_bytes
+
+        return GeoTensor(*load_bytes(bytes_read, **options))
 
     @classmethod
     def stack(cls, geotensors: Sequence[GeoTensor]) -> GeoTensor:
@@ -387,9 +410,25 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        from georeader._render.html import html_of
+        if "attrs" not in self.__dict__:
+            return f"<div><pre>{html.escape(repr(self))}</pre></div>"
+        from georeader._render.page import html_of
 
-        return html_of(self)
+        return html_of(repr(self), self._draw)
+
+    def _draw(self) -> NDArray[np.uint8]:
+        """Return the picture for a notebook, of every nth row and column where there are very many."""
+        from georeader._render.bands import RasterBands
+        from georeader._render.picture import NOTEBOOK, plan_picture, render_pixels, thinning_step
+
+        every = slice(None, None, thinning_step(self.shape))
+        shown = self.isel({"y": every, "x": every})
+        bands = RasterBands.from_attrs(shown.attrs, shown.count, shown.dtype, shown.nodata)
+        crs = window_utils.normalise_crs(shown.crs)
+        plan = plan_picture(bands, shown.shape, shown.transform, crs, NOTEBOOK)
+        mask = pixel_attrs.validity_of(shown.attrs, shown.shape)
+        planes = shown.values.reshape(-1, *shown.shape[-2:])
+        return render_pixels(plan, [planes[band] for band in plan.bands], mask)
 
 
 def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import TYPE_CHECKING, Any
+import warnings
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
-from georeader._render.draw import PreviewRequest, draw
-from georeader._render.png import encode_png
-from georeader._render.stretch import check_percentiles
-from georeader.errors import OptionError
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from georeader._core.windows import PixelWindow
+from georeader._export.plan.spec import SourceSpec
+from georeader._export.sinks.scratch import Scratch
+from georeader._export.sources.opening import open_source
+from georeader._export.sources.protocol import Source, SourceWrapper
+from georeader._export.sources.raster_file import RasterSource
+from georeader._export.spool import OpenSpool
+from georeader._render.bands import BandSelector, RasterBands
+from georeader._render.colours import check_percentiles
+from georeader._render.page import encode_png
+from georeader._render.picture import PictureRequest, check_shape, plan_picture, render
+from georeader._render.sizes import Picture, best_level, picture_shape
+from georeader._resample.pyramid import Mask
+from georeader.errors import GeoreaderError, MetadataWarning, OptionError, ReadError
 from georeader.rasterio_reader import RasterioReader
-
-if TYPE_CHECKING:
-    from georeader._render.bands import BandSelector
 
 #: Longest side of a picture, in pixels.
 MAX_SIDE_DEFAULT_PX = 1024
@@ -82,12 +99,12 @@ def preview(
         >>> png[1:4], int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
         (b'PNG', 300, 200)
     """
-    wish = PreviewRequest(
+    request = PictureRequest(
         max_side_px=_side_px(max_side_px),
         bands=bands,
         percentiles=None if percentiles is None else check_percentiles(percentiles),
     )
-    return encode_png(draw(_as_raster(data, fs), wish))
+    return encode_png(_draw(_as_raster(data, fs), request))
 
 
 def _side_px(value: Any) -> int:
@@ -106,3 +123,103 @@ def _as_raster(data: Any, fs: Any) -> Any:
     if fs is not None:
         raise OptionError(f"fs goes with a path, and data is a {type(data).__name__}; leave it out")
     return data
+
+
+def _draw(raster: Any, request: PictureRequest) -> Picture:
+    shape = getattr(raster, "shape", None)
+    if isinstance(shape, tuple):
+        check_shape(shape)
+    with closing(Scratch("the picture", None)) as scratch:
+        with warnings.catch_warnings():
+            # Warnings of metadata that a GeoTIFF cannot hold do not concern a picture.
+            warnings.simplefilter("ignore", MetadataWarning)
+            source, rows_columns, transform = _open_level(raster, request.max_side_px, scratch.open_spool)
+        with closing(source):
+            spec = source.spec
+            plan = plan_picture(_describe(spec), rows_columns, transform, spec.crs, request)
+            chunks = source.traits.chunks
+            has_rows = chunks is not None and len(chunks.column_edges_px) == 2
+            level = spec.height_px, spec.width_px
+            return render(plan, lambda region: _read_bands(source, region, plan.bands), level, reads_rows=has_rows)
+
+
+def _describe(spec: SourceSpec) -> RasterBands:
+    metadata = spec.metadata
+    return RasterBands(
+        count=spec.count,
+        dtype=spec.dtype,
+        nodata=spec.fill_value,
+        colorinterp=metadata.colorinterp,
+        descriptions=metadata.descriptions,
+        colormap=metadata.colormap,
+        is_inverted=metadata.photometric == "MINISWHITE",
+        resamplings=spec.overview_resamplings,
+    )
+
+
+def _open_level(raster: Any, max_side_px: int, open_spool: OpenSpool) -> tuple[Source, tuple[int, int], Affine]:
+    """Open the smallest level of a raster that has enough pixels for its picture; no pixel is read.
+
+    Returns:
+        The level as a source, and the (rows, columns) and the transform of the raster.
+    """
+    if type(raster) is RasterioReader:
+        shape = raster.height, raster.width
+        overview = raster._overview_for(picture_shape(shape, raster.transform, max_side_px))
+        return open_source(overview), shape, raster.transform
+    source = open_source(raster, open_spool=open_spool)
+    spec = source.spec
+    shape = spec.height_px, spec.width_px
+    if isinstance(source, RasterSource):  # a dataset that the caller opened
+        with source.handles.borrow() as dataset:
+            factors = dataset.overviews(source.indexes[0])
+        level = best_level(shape, factors, picture_shape(shape, spec.transform, max_side_px))
+        source = source if level is None else _OverviewOfDataset(source, factors[level])
+    return source, shape, spec.transform
+
+
+class _OverviewOfDataset(SourceWrapper):
+    """An overview of a dataset that the caller opened: GDAL reads it where fewer pixels are requested."""
+
+    source: RasterSource
+
+    def __init__(self, source: RasterSource, factor: int) -> None:
+        whole = source.spec
+        spec = replace(whole, height_px=-(-whole.height_px // factor), width_px=-(-whole.width_px // factor))
+        super().__init__(source, spec, replace(source.traits, chunks=None))  # an overview's chunks are not known
+
+    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read a window of the overview.
+
+        Raises:
+            ReadError: The file cannot be read.
+        """
+        whole = self.source.spec
+        down, across = whole.height_px / self.spec.height_px, whole.width_px / self.spec.width_px
+        rows, columns = region.shape
+        window = Window(region.column_start * across, region.row_start * down, columns * across, rows * down)
+        indexes = [self.source.indexes[band] for band in bands]
+        with self.source.handles.borrow(self.source.cache_bytes) as dataset:
+            # One by one: rasterio does not read bands of several dtypes at once.
+            pixels = np.stack([dataset.read(index, window=window, out_shape=(rows, columns)) for index in indexes])
+            if not whole.has_mask:
+                return pixels, None
+            return pixels, dataset.read_masks(indexes[0], window=window, out_shape=(rows, columns)) != 0
+
+
+def _read_bands(source: Source, region: PixelWindow, bands: Sequence[int]) -> tuple[NDArray[Any], Mask]:
+    """Read bands in any order, adjacent ones at once."""
+    ordered = sorted(set(bands))
+    breaks = [at for at, (one, other) in enumerate(pairwise(ordered), start=1) if other != one + 1]
+    runs = [ordered[start:stop] for start, stop in pairwise([0, *breaks, len(ordered)])]
+    parts = []
+    try:
+        for run in runs:
+            pixels, mask = source.read(region, range(run[0], run[-1] + 1))
+            parts.append(pixels)
+    except GeoreaderError:
+        raise
+    except Exception as error:  # a source of the caller's may raise anything
+        raise ReadError(f"{source.name}: can't be read: {error or type(error).__name__}") from error
+    pixels = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return pixels if list(bands) == ordered else pixels[[ordered.index(band) for band in bands]], mask

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,21 +16,10 @@ from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import regrid_place
 from georeader._core.dtypes import check_nodata
-from georeader._readers.file_info import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
-from georeader._readers.file_info import (
-    FileInfo,
-    alpha_left_out,
-    at_overview,
-    check_size,
-    default_options,
-    open_dataset,
-    placed_by_world_file,
-    read_file_info,
-    read_mask,
-)
-from georeader._readers.opening import raster_path
-from georeader._readers.selection import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
-from georeader._storage.redaction import redact_url
+from georeader._readers.file_info import FileInfo, read_resamplings
+from georeader._readers.raster_file import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
+from georeader._readers.raster_file import RasterFile, alpha_left_out, default_options
+from georeader._readers.windows import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
 from georeader.abstract_reader import Georeferenced
 from georeader.errors import IndexingError, ReadError
 from georeader.geotensor import GeoTensor
@@ -97,13 +86,10 @@ class RasterioReader(Georeferenced):
         self.fs = fs
         self.rio_env_options = dict(default_options(self.path, fs) if rio_env_options is None else rio_env_options)
         self.overview_level: int | None = None
-        found = raster_path(self.path, fs)
-        with open_dataset(found, self.rio_env_options) as dataset:
-            self._info: FileInfo = placed_by_world_file(read_file_info(dataset), found)
+        self._file = RasterFile.open(self.path, fs, self.rio_env_options)
         if overview_level is not None:
             self.overview_level = self._level(overview_level, len(self.overviews()))
-            with self._open() as dataset:
-                self._info = at_overview(self._info, dataset)
+            self._file = self._file.overview(self.overview_level)
         self.crs, self.window_focus = self._info.crs, self._file_window()
         self.indexes = list(range(1, self._info.count + 1))
         if indexes is not None:
@@ -112,13 +98,14 @@ class RasterioReader(Georeferenced):
             self.set_window(window_focus, relative=False)
         self.fill_value_default = fill_value_default
 
-    def _open(self) -> AbstractContextManager[Any]:
-        return open_dataset(raster_path(self.path, self.fs), self.rio_env_options, self.overview_level)
+    @property
+    def _info(self) -> FileInfo:
+        return self._file.info
 
     @property
     def name(self) -> str:
         """The path without the secrets that a URL may hold, for messages."""
-        return redact_url(self.path)
+        return self._file.name
 
     def _level(self, wished: int, levels: int) -> int:
         if not -levels <= wished < levels:
@@ -288,40 +275,13 @@ class RasterioReader(Georeferenced):
 
     def _load(self, boundless: bool, *, with_mask: bool) -> GeoTensor:
         window = self.window_focus if boundless else self._cut(self.window_focus)
-        self._check_addressable(window)
-        source, target = overlap(window, self._info.height_px, self._info.width_px)
-        pixels, mask = self._read_inside(Window.from_slices(*source), with_mask)
-        if pixels.shape[-2:] != (window.height, window.width):
-            fill = 0 if self.fill_value_default is None else self.fill_value_default
-            padded = np.full((self.count, window.height, window.width), fill, dtype=self.dtype)
-            padded[(slice(None), *target)] = pixels
-            pixels = padded
+        fill, alpha_index = self.fill_value_default, self.alpha_index
+        pixels, mask = self._file.read(window, self.indexes, fill=fill, has_mask=with_mask, alpha_index=alpha_index)
         attrs = self._attrs_of(window)
         if mask is not None:
-            attrs["mask"] = np.zeros((window.height, window.width), dtype=bool)
-            attrs["mask"][target] = mask
+            attrs["mask"] = mask
         transform = window_transform(window, self._info.transform)
-        return GeoTensor(pixels, transform, self.crs, self.fill_value_default, attrs=attrs)
-
-    def _check_addressable(self, window: Window) -> None:
-        """Check that an array can hold a window's pixels; numpy raises ValueError for one that is too large."""
-        size_bytes = self.count * int(window.height) * int(window.width) * np.dtype(self.dtype).itemsize
-        if size_bytes > sys.maxsize:
-            raise ReadError(
-                f"{self.name}: {self.count} x {int(window.height)} x {int(window.width)} (band, row, column) pixels of "
-                f"{self.dtype} are more than an array can hold; read a smaller window, or an overview"
-            )
-
-    def _read_inside(self, window: Window, with_mask: bool) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        if 0 in (window.height, window.width):
-            nothing = np.empty((self.count, window.height, window.width), self.dtype)
-            return nothing, np.empty(nothing.shape[1:], dtype=bool) if with_mask else None
-        with self._open() as dataset:
-            check_size(dataset, self._info, self.name)
-            mask = read_mask(dataset, self.indexes[0], self.alpha_index, window) if with_mask else None
-            if len(set(self._of_bands(self._info.dtypes))) == 1:
-                return dataset.read(self.indexes, window=window), mask
-            return np.stack([dataset.read(index, window=window) for index in self.indexes]), mask
+        return GeoTensor(pixels, transform, self.crs, fill, attrs=attrs)
 
     @property
     def values(self) -> NDArray[Any]:
@@ -366,7 +326,7 @@ class RasterioReader(Georeferenced):
             IndexingError: There is no such band in the file.
         """
         self._check_bands([index], self._info.count)
-        with self._open() as dataset:
+        with self._file.dataset() as dataset:
             return list(dataset.overviews(index))
 
     def reader_overview(self, overview_level: int) -> RasterioReader:
@@ -402,7 +362,7 @@ class RasterioReader(Georeferenced):
             IndexingError: There is no such band in the file.
         """
         self._check_bands([bidx], self._info.count)
-        with self._open() as dataset:
+        with self._file.dataset() as dataset:
             return tiles_inside(self.window_focus, dataset.block_windows(bidx))
 
     def copy(self) -> RasterioReader:
@@ -421,6 +381,60 @@ class RasterioReader(Georeferenced):
         return describe_grid(self, path=self.name, bands=bands)
 
     def _repr_html_(self) -> str:
-        from georeader._render.html import html_of
+        from georeader._render.page import html_of
 
-        return html_of(self)
+        return html_of(repr(self), self._draw)
+
+    def _draw(self) -> NDArray[np.uint8]:
+        """Return the picture for a notebook, of the smallest overview that is enough.
+
+        Raises:
+            ReadError: The file cannot be read, or more of it would have to be read than a notebook should wait for.
+        """
+        from georeader._render.bands import RasterBands
+        from georeader._render.picture import NOTEBOOK, NOTEBOOK_READ_BYTES, plan_picture, render_pixels
+        from georeader._render.sizes import picture_shape
+
+        level = self._overview_for(picture_shape((self.height, self.width), self.transform, NOTEBOOK.max_side_px))
+        with level._file.dataset() as dataset:
+            resamplings = read_resamplings(dataset, self._info.tags, self.indexes)
+        bands = RasterBands.from_attrs(self.attrs, self.count, self.dtype, self.fill_value_default)
+        plan = plan_picture(replace(bands, resamplings=resamplings), self.shape, self.transform, self.crs, NOTEBOOK)
+        needed_bytes = plan.read_bytes((level.height, level.width))
+        if needed_bytes > NOTEBOOK_READ_BYTES:
+            raise ReadError(
+                f"{self.name}: it has no overview that is small enough, so that a picture takes "
+                f"{needed_bytes / 2**20:.0f} MiB of pixels; georeader.preview.preview(...) reads them"
+            )
+        indexes = [self.indexes[band] for band in plan.bands]
+        fill, has_mask, alpha_index = self.fill_value_default, self.has_mask, self.alpha_index
+        pixels, mask = level._file.read(
+            level.window_focus, indexes, fill=fill, has_mask=has_mask, alpha_index=alpha_index
+        )
+        return render_pixels(plan, list(pixels), mask)
+
+    def _overview_for(self, picture: tuple[int, int]) -> RasterioReader:
+        """Return a reader of the smallest overview that is enough for a picture, with the same window and bands.
+
+        Args:
+            picture: (rows, columns) of the picture.
+        """
+        from georeader._render.sizes import best_level
+
+        shape = self.height, self.width
+        level = best_level(shape, self.overviews(self.indexes[0]), picture)
+        if level is None or 0 in shape:
+            return self
+        whole = self.copy()
+        whole.set_window(None)
+        overview = whole.reader_overview(level)
+        if overview.height > whole.height or overview.width > whole.width:
+            return self  # its factor is that of one side alone
+        rows, columns = (
+            (math.floor(start * new / old), math.ceil(stop * new / old))
+            for (start, stop), old, new in zip(
+                self.window_focus.toranges(), whole.shape[1:], overview.shape[1:], strict=True
+            )
+        )
+        overview.set_window(Window.from_slices(rows, columns, boundless=True), relative=False)
+        return overview

@@ -37,17 +37,17 @@ PURE = [
     *(
         name
         for name in NAMES
-        if name.startswith(("_export/", "_tiff/", "_codecs/", "_resample/")) and name not in TOUCHES_THE_WORLD
+        if name.startswith(("_export/", "_tiff/", "_codecs/", "_resample/", "_render/"))
+        and name not in TOUCHES_THE_WORLD
     ),
     "_core/band_attrs.py",
     "_arrays/pixel_attrs.py",
     "ground_control.py",
-    "_readers/selection.py",
+    "_readers/windows.py",
     "errors.py",
     "_export/receipt/acquisition.py",
     "cli/typed.py",
     "cli/values.py",
-    *(f"_render/{name}.py" for name in ("bands", "colours", "resize", "size", "stretch")),
     *(name for name in NAMES if name.startswith("validation/judge")),
 ]
 

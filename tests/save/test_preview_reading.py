@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from by_rioxarray import BY_RIOXARRAY
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader._render import level
+from georeader._render import picture
 from georeader.errors import ReadError
 from georeader.preview import preview
 from pictures import read_png, read_rgba
@@ -200,7 +200,7 @@ def test_what_is_read_piece_by_piece_is_read_the_same(
     save_tiled_geotiff(data, tmp_path / "flat.tif", profile_arg={"BLOCKSIZE": 64, "compress": "zstd"})
     expected = preview(data, max_side_px=99)
 
-    monkeypatch.setattr(level, "READ_BYTES", 100_000)
+    monkeypatch.setattr(picture, "READ_BYTES", 100_000)
 
     assert preview(data, max_side_px=99) == expected
     assert preview(tmp_path / "flat.tif", max_side_px=99) == expected

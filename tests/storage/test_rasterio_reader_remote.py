@@ -19,7 +19,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader
-from georeader._readers.file_info import default_options
+from georeader._readers.raster_file import default_options
 from georeader.errors import ReadError
 from range_server import Server, beside
 

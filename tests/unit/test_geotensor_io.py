@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
 from georeader import GeoTensor
-from georeader._readers import load_file
+from georeader._readers import raster_file
 from georeader.errors import ReadError
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
@@ -142,7 +142,7 @@ class TestLoadBytes:
                 super().__init__(*args, **kwargs)
                 made.append(self.name)
 
-        monkeypatch.setattr(load_file, "MemoryFile", AttrsReader)
+        monkeypatch.setattr(raster_file, "MemoryFile", AttrsReader)
         GeoTensor.load_bytes(CONTENT)
         assert len(made) == 1
         with pytest.raises(rasterio.errors.RasterioIOError, match="No such file"):

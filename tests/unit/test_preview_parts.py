@@ -12,11 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from georeader._export.plan.metadata import Metadata
-from georeader._render.bands import choose_bands
-from georeader._render.resize import resize
-from georeader._render.size import best_level, halvings, picture_shape
-from georeader._render.stretch import GREY_OF_ONE_VALUE, stretch
+from georeader._render.bands import RasterBands, choose_bands
+from georeader._render.colours import GREY_OF_ONE_VALUE, stretch
+from georeader._render.sizes import best_level, halvings, picture_shape, resize
 
 # Which bands.
 
@@ -52,9 +50,9 @@ from georeader._render.stretch import GREY_OF_ONE_VALUE, stretch
 def test_bands_are_chosen_by_what_the_raster_says_of_them(
     interps: tuple[str, ...], descriptions: tuple[str | None, ...], count: int, expected: tuple[int, ...]
 ) -> None:
-    metadata = Metadata(colorinterp=interps, descriptions=descriptions)
+    bands = RasterBands(count, np.dtype("uint16"), colorinterp=interps, descriptions=descriptions)
 
-    assert choose_bands(metadata, count, np.dtype("uint16")).colours == expected
+    assert choose_bands(bands).colours == expected
 
 
 @pytest.mark.parametrize(
@@ -62,16 +60,21 @@ def test_bands_are_chosen_by_what_the_raster_says_of_them(
     [(2, (1,)), ([4, 3, 2], (3, 2, 1)), (np.int64(1), (0,)), ("ndvi", (2,)), (["NDVI", 1, "b"], (2, 0, 1))],
 )
 def test_bands_are_wished_by_number_or_name(wished: Any, expected: tuple[int, ...]) -> None:
-    metadata = Metadata(descriptions=("A", "B", "NDVI", None), colorinterp=("red", "green", "blue", "alpha"))
+    bands = RasterBands(
+        4,
+        np.dtype("uint8"),
+        descriptions=("A", "B", "NDVI", None),
+        colorinterp=("red", "green", "blue", "alpha"),
+    )
 
-    assert choose_bands(metadata, 4, np.dtype("uint8"), wished).colours == expected
+    assert choose_bands(bands, wished).colours == expected
 
 
 def test_an_alpha_band_goes_with_the_others_unless_it_is_shown_itself() -> None:
-    metadata = Metadata(colorinterp=("gray", "alpha"))
+    bands = RasterBands(2, np.dtype("uint8"), colorinterp=("gray", "alpha"))
 
-    assert choose_bands(metadata, 2, np.dtype("uint8")).alpha == 1
-    assert choose_bands(metadata, 2, np.dtype("uint8"), wished=2).alpha is None
+    assert choose_bands(bands).alpha == 1
+    assert choose_bands(bands, 2).alpha is None
 
 
 # How large.

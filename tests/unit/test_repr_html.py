@@ -18,7 +18,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader._render import html as shown_html
+from georeader._render import picture
 from pictures import read_png, read_rgba
 from range_server import Server
 
@@ -177,7 +177,7 @@ def test_a_large_file_without_overviews_is_not_read(tmp_path: Path, monkeypatch:
     reader = RasterioReader(tmp_path / "flat.tif")
     assert "<img" in reader._repr_html_()
 
-    monkeypatch.setattr(shown_html, "MOST_READ_BYTES", 100 * 100 * 2 - 1)
+    monkeypatch.setattr(picture, "NOTEBOOK_READ_BYTES", 100 * 100 * 2 - 1)
 
     assert "<img" not in reader._repr_html_()
     assert f"{html.escape(str(tmp_path))}/flat.tif: it has no overview" in reader._repr_html_()
@@ -187,7 +187,7 @@ def test_of_very_many_pixels_in_memory_some_rows_and_columns_are_looked_at(monke
     values = np.zeros((900, 900), "uint8")
     values[::3, ::3] = 100
     values[0, 0] = 50
-    monkeypatch.setattr(shown_html, "MOST_LOOKED_AT_PX", 300 * 300)
+    monkeypatch.setattr(picture, "NOTEBOOK_PIXELS_PX", 300 * 300)
 
     greys = read_rgba(picture_of(tensor(values)))[..., 0]
 

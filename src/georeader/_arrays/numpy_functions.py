@@ -16,6 +16,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from georeader._arrays import pixel_attrs
+from georeader._arrays.operators import Operators
 from georeader._core import band_attrs
 from georeader.errors import GeoreferenceError, IndexingError
 
@@ -139,10 +140,8 @@ def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
 
 
 def has_place(array: Any) -> bool:
-    """Tell whether this is a GeoTensor that still knows where it lies."""
-    from georeader.geotensor import GeoTensor
-
-    return isinstance(array, GeoTensor) and "attrs" in array.__dict__
+    """Return whether an object is a GeoTensor that has kept its georeference."""
+    return isinstance(array, Operators) and "attrs" in array.__dict__
 
 
 def _tensors(arguments: Iterable[Any]) -> list[GeoTensor]:
@@ -156,9 +155,7 @@ def _tensors(arguments: Iterable[Any]) -> list[GeoTensor]:
 
 
 def _unwrap(argument: Any) -> Any:
-    from georeader.geotensor import GeoTensor
-
-    if isinstance(argument, GeoTensor):
+    if isinstance(argument, Operators):
         return np.asarray(argument)
     if type(argument) in (tuple, list):
         return type(argument)(_unwrap(item) for item in argument)

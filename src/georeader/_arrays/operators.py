@@ -1,7 +1,7 @@
-"""Type annotations of operators: between a GeoTensor and anything else they return a GeoTensor.
+"""Base of GeoTensor: types of its operators, and the class by which this package recognises it.
 
-numpy's own annotations say ``ndarray`` whatever the subclass. At run time there is nothing here: numpy calls
-``__array_ufunc__``.
+Between a GeoTensor and anything else operators return a GeoTensor; numpy's own annotations say ``ndarray`` for each
+subclass. At run time the class is empty: numpy calls ``__array_ufunc__``.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ pixels: `georeader._arrays.pixel_attrs` defines what selections and arithmetic d
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,59 @@ _UNSAID = {
 }  # fmt: skip
 
 Attrs = dict[str, Any]
+
+#: A colour table, sorted by value: ((pixel value, (red, green, blue, alpha)), ...).
+Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
+
+
+def check_list(values: Any, where: str) -> None:
+    """Check that values are a sequence or an array.
+
+    Raises:
+        MetadataError: They are not; the message begins with ``where``.
+    """
+    if isinstance(values, (str, Mapping)) or not isinstance(values, (Sequence, np.ndarray)):
+        hint = f"; pass [{values!r}]" if isinstance(values, str) else ""
+        hint = "; is it meant as profile_arg?" if isinstance(values, Mapping) else hint
+        raise MetadataError(f"{where} is a {type(values).__name__}, not a list with one entry per band{hint}")
+
+
+def check_count(values: Sequence[Any], count: int, where: str) -> None:
+    """Check that there is one value per band.
+
+    Raises:
+        MetadataError: There is not; the message begins with ``where``.
+    """
+    if len(values) != count:
+        raise MetadataError(f"{where} has {len(values)} entries for {count} bands; give one per band")
+
+
+def parse_colormap(colormap: Any) -> Colormap:
+    """Parse the colour table of ``attrs["colormap"]``.
+
+    Raises:
+        MetadataError: It does not map pixel values to colours.
+
+    Example:
+        >>> parse_colormap({1: (255, 0, 0), 0: (0, 0, 0, 0)})
+        ((0, (0, 0, 0, 0)), (1, (255, 0, 0, 255)))
+    """
+    where = "attrs['colormap']"
+    if not isinstance(colormap, Mapping) or not colormap:
+        raise MetadataError(f"{where} should map pixel values to (red, green, blue, alpha)")
+    entries = []
+    for value, colour in colormap.items():
+        try:
+            red, green, blue, alpha = (*(int(channel) for channel in colour), 255)[:4]
+            entry = operator.index(value), (red, green, blue, alpha)
+        except (TypeError, ValueError) as error:
+            raise MetadataError(
+                f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255"
+            ) from error
+        if entry[0] < 0 or not all(0 <= channel <= 255 for channel in entry[1]):
+            raise MetadataError(f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255")
+        entries.append(entry)
+    return tuple(sorted(entries))
 
 
 def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] | None:

@@ -1,135 +1,34 @@
-"""Raster files opened in rasterio, and their metadata as one frozen value."""
+"""Metadata of a raster file as one frozen value, read from an open rasterio dataset."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
-from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 from rasterio.rpc import RPC
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._core.recorded_resampling import RESAMPLING_TAG, recorded_resamplings
 from georeader._readers.attribute_tables import read_attribute_tables
-from georeader._readers.dataset_cache import opened
 from georeader._readers.int64_nodata import read_wide_nodata
-from georeader._readers.opening import RasterPath, raster_path
-from georeader._storage.log_redaction import redacted_logs
-from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
+from georeader._storage.redaction import redact_url
 from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning, ReadError
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
 from georeader.window_utils import regrid
-
-#: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
-RIO_ENV_OPTIONS_DEFAULT = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-    "GDAL_HTTP_MULTIPLEX": "YES",
-}
-
-#: A GeoTIFF of a store or a server, as GDAL takes it, and not one in an archive.
-_PLAIN_TIFF = re.compile(r"^(?:[a-z0-9]+://|/vsi(?!zip|tar|gzip)[a-z0-9_]+/(?!vsi))[^?#!]*\.(tiff?)$", re.IGNORECASE)
 
 #: GDAL's metadata domains that repeat what is read elsewhere: from pixels, by other calls, or from other files.
 _OWN_DOMAINS = frozenset({
     "IMAGE_STRUCTURE", "SUBDATASETS", "RPC", "GEOLOCATION", "LocationInfo", "xml:VRT", "vrt_sources", "rio_overview",
     "TIFF", "FILE", "COLOR_TABLE",
 })  # fmt: skip
-
-#: A URL, or a path of GDAL's virtual filesystems, that leads over the network.
-_REMOTE = re.compile(r"(^|\+)(?!(file|zip|tar|gzip)\b)[a-z0-9]+://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\b")
-
-
-def default_options(path: str, fs: Any = None) -> dict[str, str]:
-    """Return the GDAL options for reading a raster: none where it is on this machine.
-
-    Folders of stores and servers are not listed. Beside a GeoTIFF, and beside what Python reads, GDAL asks for the
-    sidecars of `georeader._readers.opening.sidecars_to_read` by name: three requests where there are none, once in a
-    process. Other names, with a query say, have no sidecars.
-
-    Args:
-        path: Where it is.
-        fs: As `RasterioReader` takes it.
-
-    Raises:
-        ReadError: As `georeader._readers.opening.raster_path`.
-    """
-    is_remote = fs is not None or bool(_REMOTE.search(path))
-    if is_remote and raster_path(path, fs).container is not None:
-        return {"GDAL_DISABLE_READDIR_ON_OPEN": "TRUE"}
-    if not is_remote:
-        return {}
-    plain = _PLAIN_TIFF.match(path)
-    if plain is None:
-        return dict(RIO_ENV_OPTIONS_DEFAULT)
-    read = (f".{plain[1]}", f".{plain[1]}.aux.xml", f".{plain[1]}.msk", ".tfw")
-    return RIO_ENV_OPTIONS_DEFAULT | {
-        "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
-        "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(read),
-    }
-
-
-@contextmanager
-def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
-    """Open a file in rasterio, or take it from `files_kept_open`; errors are raised as ReadError, which names the file.
-
-    Args:
-        path: Where it is.
-        options: GDAL configuration options while it is open.
-        overview_level: Open this overview of it.
-
-    Raises:
-        ReadError: Opening failed, or reading while it was open.
-    """
-    settings = {**path.options, **options}
-    with named_errors(path), rasterio.Env(**settings), opened(path, settings, overview_level) as dataset:
-        yield dataset
-
-
-@contextmanager
-def named_errors(path: RasterPath | str) -> Iterator[None]:
-    """Raise errors of rasterio and of memory as a ReadError that names the file; logs of clients are redacted.
-
-    Args:
-        path: Where the file is, or the name of a dataset that the caller opened; its secrets are not shown.
-
-    Raises:
-        ReadError: See above.
-    """
-    name = redact_url(path) if isinstance(path, str) else path.name
-    redactor = Redactor(secrets_of_url(path)) if isinstance(path, str) else path.redactor
-    try:
-        with redacted_logs(redactor):
-            yield
-    except MemoryError as error:
-        raise ReadError(f"{name}: not enough memory ({error}); read a smaller window, or an overview") from error
-    except (RasterioError, CPLE_BaseError) as error:
-        caught: Exception = error
-    else:
-        unreported = None if isinstance(path, str) else path.failure()
-        if unreported is not None:
-            raise unreported  # GDAL reports an object that cannot be read as missing
-        return
-    # The message of GDAL is in the cause: "Read failed. See previous exception for details."
-    cause = caught.__cause__
-    reason = str(cause if cause and "previous exception" in str(caught) else caught)
-    unreported = None if isinstance(path, str) else path.failure()
-    if unreported is not None:
-        raise unreported
-    reason = redactor.clean(reason)
-    raise ReadError(reason if name in reason else f"{name}: {reason}") from redactor.cause(caught)
 
 
 @dataclass(frozen=True)
@@ -224,26 +123,6 @@ class FileInfo:
 
 def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     return {domain: dict(tags) for domain, tags in namespaces.items()}
-
-
-def placed_by_world_file(info: FileInfo, path: RasterPath) -> FileInfo:
-    """Return a file's metadata with the transform of the world file beside it, where the file itself is not placed."""
-    is_placed = info.transform != Affine.identity() or info.gcps is not None
-    world = None if is_placed else path.world_file()
-    return info if world is None else replace(info, transform=world)
-
-
-def check_size(dataset: Any, info: FileInfo, name: str) -> None:
-    """Ask that a file is still as large as it was.
-
-    Raises:
-        ReadError: It was replaced by another one.
-    """
-    if (dataset.height, dataset.width) != (info.height_px, info.width_px) or dataset.count != info.count:
-        raise ReadError(
-            f"{name}: it has {dataset.count} x {dataset.height} x {dataset.width} (band, row, column) pixels now, "
-            f"and had {info.count} x {info.height_px} x {info.width_px} when this reader was made; make a new one"
-        )
 
 
 def read_file_info(dataset: Any) -> FileInfo:
@@ -401,39 +280,6 @@ def _has_mask(dataset: Any) -> bool:
         )
     found = {flag for of_band in flags for flag in of_band}
     return MaskFlags.per_dataset in found and MaskFlags.alpha not in found
-
-
-def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | None:
-    """Return the alpha band that a selection of bands leaves out, from 1; None if there is none.
-
-    Args:
-        colorinterp: Of all bands of the file.
-        indexes: The bands that are selected, from 1.
-
-    Example:
-        >>> alpha_left_out(["red", "green", "blue", "alpha"], [1, 2, 3])
-        4
-    """
-    alpha = colorinterp.index("alpha") + 1 if "alpha" in colorinterp else None
-    return None if alpha in indexes else alpha
-
-
-def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) -> NDArray[np.bool_]:
-    """Read where pixels are valid.
-
-    Args:
-        dataset: Open in rasterio.
-        index: A band whose mask is that of all bands, from 1.
-        alpha_index: An alpha band that takes the place of the mask, from 1, or None.
-        window: As rasterio takes it.
-
-    Returns:
-        (row, column).
-    """
-    found = (
-        dataset.read_masks(index, window=window) if alpha_index is None else dataset.read(alpha_index, window=window)
-    )
-    return np.asarray(found != 0)
 
 
 def at_overview(info: FileInfo, overview: Any) -> FileInfo:

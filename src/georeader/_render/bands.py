@@ -1,31 +1,86 @@
-"""Which bands of a raster a picture shows, and whether they are colours already. Pure."""
+"""Description of a raster's bands for pictures, and the choice of the bands that a picture shows."""
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from georeader._export.plan.metadata import Metadata
+from georeader._core.band_attrs import Colormap, check_count, check_list, parse_colormap
+from georeader._core.recorded_resampling import recorded_resamplings
 from georeader.errors import OptionError
 
-#: What a caller may say of bands: numbers counted from 1, and names among the descriptions.
+#: Bands as a caller selects them: by number, counted from 1, or by description.
 BandSelector = int | str | Sequence[int | str]
 
 _RGB = ("red", "green", "blue")
 
 #: Bands 4, 3 and 2 of Sentinel-2 and of Landsat 8 and 9.
-_NUMBERS = ("b4", "b3", "b2")
+_RGB_NUMBERS = ("b4", "b3", "b2")
 
-#: Words beside "red", "green" or "blue" that make another band of it: red edge, near infra-red.
-_OTHERS = frozenset({"edge", "infra", "near", "nir", "swir"})
+#: Words beside "red", "green" or "blue" in the description of another band: red edge, near infra-red.
+_NOT_RGB = frozenset({"edge", "infra", "near", "nir", "swir"})
 
-#: Interpretations that say nothing of the colour.
-_UNTOLD = frozenset({"undefined", "gray"})
+#: Colour interpretations that state no colour.
+_NO_COLOUR = frozenset({"undefined", "gray"})
+
+
+@dataclass(frozen=True)
+class RasterBands:
+    """The bands of a raster, as far as a picture depends on them.
+
+    Attributes:
+        count: Number of bands.
+        dtype: Of the pixels.
+        nodata: Value of missing pixels, or None.
+        colorinterp: Colour interpretation of each band by GDAL's names; empty if unknown.
+        descriptions: Name of each band, or None; empty if unknown.
+        colormap: ((pixel value, (red, green, blue, alpha)), ...) of a one-band raster, or None.
+        is_inverted: The first band's smallest value is white (MINISWHITE).
+        resamplings: Recorded method of each band's overviews; empty if not recorded.
+    """
+
+    count: int
+    dtype: np.dtype[Any]
+    nodata: Any = None
+    colorinterp: tuple[str, ...] = ()
+    descriptions: tuple[str | None, ...] = ()
+    colormap: Colormap | None = None
+    is_inverted: bool = False
+    resamplings: tuple[str, ...] = ()
+
+    @classmethod
+    def from_attrs(cls, attrs: Mapping[str, Any], count: int, dtype: np.dtype[Any], nodata: Any) -> RasterBands:
+        """Read the description in a raster's metadata.
+
+        Args:
+            attrs: Under the keys of `georeader._core.band_attrs`.
+            count: Number of bands.
+            dtype: Of the pixels.
+            nodata: Value of missing pixels, or None.
+
+        Raises:
+            MetadataError: Not one entry per band, or an invalid colour table.
+        """
+        per_band = {key: attrs[key] for key in ("colorinterp", "descriptions") if attrs.get(key) is not None}
+        for key, values in per_band.items():
+            check_list(values, f"attrs[{key!r}]")
+            check_count(values, count, f"attrs[{key!r}]")
+        colormap, photometric = attrs.get("colormap"), attrs.get("photometric")
+        return cls(
+            count=count,
+            dtype=dtype,
+            nodata=nodata,
+            colorinterp=tuple(str(getattr(name, "name", name)) for name in per_band.get("colorinterp", ())),
+            descriptions=tuple(str(name) if name else None for name in per_band.get("descriptions", ())),
+            colormap=None if colormap is None else parse_colormap(colormap),
+            is_inverted=str(getattr(photometric, "value", photometric)).upper().endswith("WHITE"),
+            resamplings=recorded_resamplings(attrs.get("tags"), count),
+        )
 
 
 @dataclass(frozen=True)
@@ -34,54 +89,51 @@ class ShownBands:
 
     Attributes:
         colours: Counted from 0: one (shown as grey, or by its colour table), or those of red, green and blue.
-        alpha: The band that says where the others are visible, counted from 0; or None.
-        are_finished: They are 8-bit red, green and blue, made to be looked at.
+        alpha: Alpha band of the others, counted from 0; or None.
+        are_colours: The pixels are 8-bit red, green and blue already.
     """
 
     colours: tuple[int, ...]
     alpha: int | None
-    are_finished: bool
+    are_colours: bool
 
 
-def choose_bands(
-    metadata: Metadata, count: int, dtype: np.dtype[Any], wished: BandSelector | None = None
-) -> ShownBands:
+def choose_bands(bands: RasterBands, selected: BandSelector | None = None) -> ShownBands:
     """Choose the bands to show.
 
-    Those that are wished; else those whose colour interpretation is red, green and blue; else those with such names
+    The selected ones; else those whose colour interpretation is red, green and blue; else those with such descriptions
     ("red", "B04", ...); else all three, where there are three beside alpha; else the first.
 
     Args:
-        metadata: Of the raster.
-        count: Bands of the raster.
-        dtype: Of its pixels.
-        wished: One band or three, counted from 1, or by their descriptions in any case; None: see above.
+        bands: Of the raster.
+        selected: One band or three, counted from 1, or by their descriptions in any case; None: see above.
 
     Raises:
-        OptionError: A band that is not there, or neither one nor three.
+        OptionError: A band does not exist, or there are neither one nor three.
 
     Example:
-        >>> choose_bands(Metadata(descriptions=("B02", "B03", "B04", "B08")), 4, np.dtype("uint16")).colours
+        >>> choose_bands(RasterBands(4, np.dtype("uint16"), descriptions=("B02", "B03", "B04", "B08"))).colours
         (2, 1, 0)
-        >>> choose_bands(Metadata(), 12, np.dtype("uint16"), wished=[4, 3, 2]).colours
+        >>> choose_bands(RasterBands(12, np.dtype("uint16")), selected=[4, 3, 2]).colours
         (3, 2, 1)
     """
-    interps = metadata.colorinterp or ("undefined",) * count
+    count = bands.count
+    interps = bands.colorinterp or ("undefined",) * count
     alpha = interps.index("alpha") if "alpha" in interps and count > 1 else None
     others = [band for band in range(count) if band != alpha]
-    if wished is not None:
-        colours = _wished(wished, count, metadata.descriptions)
+    if selected is not None:
+        colours = _select(selected, count, bands.descriptions)
     else:
-        colours = _by_interpretation(interps) or _by_name(metadata.descriptions)
+        colours = _by_interpretation(interps) or _by_description(bands.descriptions)
         if not colours:
-            are_three = len(others) == 3 and _UNTOLD.issuperset(interps[band] for band in others)
+            are_three = len(others) == 3 and _NO_COLOUR.issuperset(interps[band] for band in others)
             colours = tuple(others) if are_three else (others[0],)
-    is_said = {interps[band] for band in colours} <= set(_RGB)
-    is_assumed = not metadata.colorinterp and count == 3
+    are_declared = {interps[band] for band in colours} <= set(_RGB)
+    are_assumed = not bands.colorinterp and count == 3
     return ShownBands(
         colours=colours,
         alpha=None if alpha in colours else alpha,
-        are_finished=len(colours) == 3 and dtype == np.uint8 and (is_said or is_assumed),
+        are_colours=len(colours) == 3 and bands.dtype == np.uint8 and (are_declared or are_assumed),
     )
 
 
@@ -89,32 +141,32 @@ def _by_interpretation(interps: Sequence[str]) -> tuple[int, ...]:
     return tuple(interps.index(colour) for colour in _RGB) if set(_RGB) <= set(interps) else ()
 
 
-def _by_name(descriptions: Sequence[str | None]) -> tuple[int, ...]:
-    """Give the bands that are named red, green and blue, else those numbered 4, 3 and 2; none where one is missing."""
-    for kinds in (_RGB, _NUMBERS):
-        found = [_named(kind, descriptions) for kind in kinds]
+def _by_description(descriptions: Sequence[str | None]) -> tuple[int, ...]:
+    """Return the bands named red, green and blue, else those numbered 4, 3 and 2; empty if one is missing."""
+    words = [_words(name or "") for name in descriptions]
+    for names in (_RGB, _RGB_NUMBERS):
+        found = [_find(name, words) for name in names]
         if None not in found:
             return tuple(band for band in found if band is not None)
     return ()
 
 
-def _named(kind: str, descriptions: Sequence[str | None]) -> int | None:
-    """Give the first band whose name is ``kind``, else the first that has it among its words."""
-    words = [_words(name or "") for name in descriptions]
-    exact = [band for band, some in enumerate(words) if some == [kind]]
-    among = [band for band, some in enumerate(words) if kind in some and not _OTHERS.intersection(some)]
+def _find(name: str, words: Sequence[list[str]]) -> int | None:
+    """Return the first band with this name as its only word, else the first that has it among its words."""
+    exact = [band for band, some in enumerate(words) if some == [name]]
+    among = [band for band, some in enumerate(words) if name in some and not _NOT_RGB.intersection(some)]
     return next(iter(exact + among), None)
 
 
-def _words(name: str) -> list[str]:
-    """Give the words of a name in lower case, "B04" as "b4"."""
-    return [re.sub(r"^b0+(?=\d)", "b", word) for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+def _words(description: str) -> list[str]:
+    """Return the words of a description in lower case, "B04" as "b4"."""
+    return [re.sub(r"^b0+(?=\d)", "b", word) for word in re.split(r"[^a-z0-9]+", description.lower()) if word]
 
 
-def _wished(wished: BandSelector, count: int, descriptions: Sequence[str | None]) -> tuple[int, ...]:
-    given: Sequence[Any] = [wished] if isinstance(wished, (int, str, np.integer)) else list(wished)
+def _select(selected: BandSelector, count: int, descriptions: Sequence[str | None]) -> tuple[int, ...]:
+    given: Sequence[Any] = [selected] if isinstance(selected, (int, str, np.integer)) else list(selected)
     if len(given) not in (1, 3):
-        raise OptionError(f"bands={wished!r}: a picture shows one band (grey), or three (red, green, blue)")
+        raise OptionError(f"bands={selected!r}: a picture shows one band (grey), or three (red, green, blue)")
     return tuple(_position(band, count, descriptions) for band in given)
 
 

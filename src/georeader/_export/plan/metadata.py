@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numbers
-import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,14 @@ import numpy as np
 from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 
-from georeader._core.band_attrs import PER_BAND_KEYS, keeps_colour_model
+from georeader._core.band_attrs import (
+    PER_BAND_KEYS,
+    Colormap,
+    check_count,
+    check_list,
+    keeps_colour_model,
+    parse_colormap,
+)
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.recorded_resampling import RECORDING_TAGS
 from georeader._export.plan.photometric import nbits_of_attrs, photometric_of_attrs, resolve_colours
@@ -23,7 +29,6 @@ from georeader.errors import MetadataError, MetadataWarning
 from georeader.ground_control import GroundControlPoints, as_control_points
 from georeader.window_utils import normalise_crs
 
-Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
 Tags = tuple[tuple[str, str], ...]
 Namespaces = tuple[tuple[str, Tags], ...]
 
@@ -108,7 +113,7 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
         "attribute_tables": _attribute_table,
     }
     as_a_whole: dict[str, Any] = {
-        "colormap": _colormap,
+        "colormap": parse_colormap,
         "photometric": photometric_of_attrs,
         "nbits": nbits_of_attrs,
         "tags": lambda tags: _source_tags(tags, "attrs['tags']", lost),
@@ -177,7 +182,7 @@ def resolve_metadata(
     """
     changes: dict[str, Any] = {}
     if descriptions is not None:
-        _check_count(descriptions, count, "descriptions")
+        check_count(descriptions, count, "descriptions")
         changes["descriptions"] = tuple(descriptions)
     if tags is not None:
         names = {key.lower() for key in tags}
@@ -206,7 +211,7 @@ def parse_descriptions(descriptions: Any) -> tuple[str | None, ...]:
     Raises:
         MetadataError: It is not a list, or an entry is neither text that GDAL's metadata keeps nor None.
     """
-    _check_list(descriptions, "descriptions")
+    check_list(descriptions, "descriptions")
     return tuple(_name(value, f"descriptions[{position}]") for position, value in enumerate(descriptions))
 
 
@@ -366,21 +371,9 @@ def _rational_polynomials(rpcs: Any) -> RPC | None:
 
 
 def _per_band(values: Any, count: int, read: Any, where: str) -> tuple[Any, ...]:
-    _check_list(values, where)
-    _check_count(values, count, where)
+    check_list(values, where)
+    check_count(values, count, where)
     return tuple(read(value, f"{where}[{position}]") for position, value in enumerate(values))
-
-
-def _check_list(values: Any, where: str) -> None:
-    if isinstance(values, (str, Mapping)) or not isinstance(values, (Sequence, np.ndarray)):
-        hint = f"; pass [{values!r}]" if isinstance(values, str) else ""
-        hint = "; is it meant as profile_arg?" if isinstance(values, Mapping) else hint
-        raise MetadataError(f"{where} is a {type(values).__name__}, not a list with one entry per band{hint}")
-
-
-def _check_count(values: Sequence[Any], count: int, where: str) -> None:
-    if len(values) != count:
-        raise MetadataError(f"{where} has {len(values)} entries for {count} bands; give one per band")
 
 
 def _name(value: Any, where: str) -> str | None:
@@ -407,22 +400,3 @@ def _interp(value: Any, where: str) -> str:
             f"{where}={value!r} is no colour interpretation; allowed: {', '.join(ColorInterp.__members__)}"
         )
     return str(name)
-
-
-def _colormap(colormap: Any) -> Colormap:
-    where = "attrs['colormap']"
-    if not isinstance(colormap, Mapping) or not colormap:
-        raise MetadataError(f"{where} should map pixel values to (red, green, blue, alpha)")
-    entries = []
-    for value, colour in colormap.items():
-        try:
-            red, green, blue, alpha = (*(int(channel) for channel in colour), 255)[:4]
-            entry = operator.index(value), (red, green, blue, alpha)
-        except (TypeError, ValueError) as error:
-            raise MetadataError(
-                f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255"
-            ) from error
-        if entry[0] < 0 or not all(0 <= channel <= 255 for channel in entry[1]):
-            raise MetadataError(f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255")
-        entries.append(entry)
-    return tuple(sorted(entries))

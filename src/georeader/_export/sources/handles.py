@@ -13,8 +13,8 @@ from weakref import WeakKeyDictionary
 from rasterio.vrt import WarpedVRT
 
 from georeader._export.sources.gdal_environment import GdalEnvironment
-from georeader._readers.file_info import named_errors
 from georeader._readers.opening import RasterPath
+from georeader._readers.raster_file import named_errors
 
 
 class Handles(Protocol):

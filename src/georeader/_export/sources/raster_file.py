@@ -19,8 +19,9 @@ from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import describe
 from georeader._export.sources.handles import CallersHandle, Handles, OwnHandles
 from georeader._export.sources.read_cost import COMPUTED_PX, block_shape, is_computed, read_cost
-from georeader._readers.file_info import read_file_info, read_mask, read_resamplings, warn_of_nodata
+from georeader._readers.file_info import read_file_info, read_resamplings, warn_of_nodata
 from georeader._readers.opening import raster_path
+from georeader._readers.raster_file import read_mask
 from georeader._resample.pyramid import Mask
 from georeader._storage.redaction import redact_url
 from georeader.errors import ReadError
