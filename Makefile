@@ -10,7 +10,7 @@ BENCH := benchmarks/.venv
 # Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo test test-local test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE
+.PHONY: demo test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -18,8 +18,11 @@ demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and s
 test: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Run every test
 	$(BIN)/python -m pytest --numprocesses auto
 
+test-quick: $(VENV)/.test  ## Less than a minute: units and contracts, without servers
+	$(BIN)/python -m pytest --numprocesses auto -m "not server and not slow and not fault and not fuzz" tests/unit tests/contracts tests/cli
+
 test-local: $(VENV)/.test $(NODE_MODULES)  ## The tests of a second Python, without servers: make test-local PYTHON=python3.13 VENV=.venv-3.13
-	GEOREADER_SERVERS=0 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
+	$(BIN)/python -m pytest --numprocesses auto -m "not slow and not server"
 
 test-thorough: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Every test, and more of what takes long
 	GEOREADER_THOROUGH=1 $(BIN)/python -m pytest --numprocesses auto

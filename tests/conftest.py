@@ -26,21 +26,18 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
-#: Modules that measure the machine (memory, kills, disks, time), or give files to programs that are no part of Python.
-#: What they find does not depend on the versions of GDAL, rasterio and numpy: a second Python leaves them out.
-SLOW_MODULES = frozenset({
-    "test_benchmarks", "test_cli", "test_cut_chunks", "test_few_threads", "test_foreign_pictures",
-    "test_foreign_readers", "test_fuzz_tiff", "test_geotoolz_benchmark", "test_geotoolz_catalog_ends",
-    "test_host_programs", "test_imports", "test_interrupt", "test_kill", "test_large_rasters", "test_leftovers",
-    "test_memory_limit", "test_save_safety", "test_secrets", "test_streaming_faults",
-})  # fmt: skip
+#: Fixtures that start a server in a process of its own; a test that asks for one is marked ``server``.
+SERVERS = frozenset({"azurite", "fake_gcs", "moto", "nginx", "seaweed", "sftp"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow modules."""
+    """Mark the tests that ask for a server, by a fixture or by a parameter that names one."""
     for item in items:
-        if item.path.stem in SLOW_MODULES:
-            item.add_marker("slow")
+        asked = {name.removeprefix("running_").removesuffix("_server") for name in getattr(item, "fixturenames", ())}
+        callspec = getattr(item, "callspec", None)
+        asked |= {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
+        if asked & SERVERS:
+            item.add_marker("server")
 
 
 #: A grid of 10 m pixels in UTM zone 30N.

@@ -23,6 +23,8 @@ from georeader import RasterioReader, save_cog, save_tiled_geotiff
 from georeader._core.option_names import CODECS, PREDICTORS, RESAMPLINGS
 from georeader.cli.saving import PROFILE_OPTIONS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def source(make_tensor: Any, tmp_path: Path) -> Path:

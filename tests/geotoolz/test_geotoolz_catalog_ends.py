@@ -22,6 +22,8 @@ from geotoolz.indices import NDVI
 from geotoolz_world import Fails, Names, write_chips
 from places import SUPPORT
 
+pytestmark = pytest.mark.slow
+
 #: Longer than this, and the user presses Ctrl-C again. It takes 0.2 to 0.8 s on a machine that does nothing else.
 LONGEST_SECONDS = 3.0
 

@@ -30,6 +30,8 @@ from benchmarks.settings import Place, Settings
 from benchmarks.targets import round_ratios, verdicts
 from places import ROOT
 
+pytestmark = pytest.mark.slow
+
 PLACE = Place(nodata=0)
 MATCHED = Settings("lzw", predictor=2, tile_px=256, resampling="average", threads=1)
 NO_FILE = [name for name, peer in PEERS.items() if not peer.writes_file]

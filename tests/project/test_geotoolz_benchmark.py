@@ -12,6 +12,8 @@ from benchmarks import catalog
 from georeader import save_cog
 from geotoolz_world import stack_of
 
+pytestmark = pytest.mark.slow
+
 
 def test_both_ways_write_the_same_and_a_ratio_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     catalog.main(["--chips", "3", "--rounds", "1", "--codecs", "zstd", "--folder", str(tmp_path)])

@@ -15,6 +15,8 @@ import georeader
 import geotoolz
 from servers.s3 import S3Server
 
+pytestmark = pytest.mark.slow
+
 SOURCES = [*Path(georeader.__file__).parent.rglob("*.py"), *Path(geotoolz.__file__).parent.rglob("*.py")]
 
 #: Begins a program that is embedded in a host: what would start the host is noted in a file.

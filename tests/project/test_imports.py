@@ -18,6 +18,8 @@ from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.sentinels import Unset
 from georeader.save import _add_overviews, _save_cog
 
+pytestmark = pytest.mark.slow
+
 WAYS = {
     "package": "import georeader; assert callable(georeader.save_cog)",
     "function": "from georeader import save_cog; assert save_cog.__module__ == 'georeader.save'",

@@ -27,6 +27,8 @@ from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._export.sources.dask_windows import DaskWindows
 from georeader.preview import preview
 
+pytestmark = pytest.mark.slow
+
 da = pytest.importorskip("dask.array", reason="dask is not installed")
 dask = pytest.importorskip("dask", reason="dask is not installed")
 

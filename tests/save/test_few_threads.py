@@ -13,6 +13,8 @@ import pytest
 
 from places import SUPPORT
 
+pytestmark = pytest.mark.slow
+
 #: Runs each use with and without threads, and prints how it ended.
 USES = textwrap.dedent("""
     import multiprocessing.popen_spawn_posix  # what the other user could not import

@@ -18,6 +18,8 @@ from foreign.pictures import KINDS, PICTURES, Picture
 from foreign.processes import look_by_geotiff_js, look_by_imagemagick, need
 from foreign.readers import see_by_pillow
 
+pytestmark = pytest.mark.slow
+
 Seen = np.ndarray[Any, Any] | str
 
 #: Who wrote a file: GDAL's own driver, or save_cog.

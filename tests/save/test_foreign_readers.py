@@ -20,6 +20,8 @@ from foreign.limits import limit_of
 from foreign.processes import ask_debians_gdal, ask_geotiff_js, ask_tiffinfo, need
 from foreign.readers import IN_PROCESS, Reading, read_by_rasterio
 
+pytestmark = pytest.mark.slow
+
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 

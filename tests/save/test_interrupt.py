@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
+
 #: Longer than this, and the user presses Ctrl-C again.
 LONGEST_SECONDS = 1.0
 

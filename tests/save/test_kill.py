@@ -52,7 +52,11 @@ NURSERY = textwrap.dedent("""
         print("gone", flush=True)
 """)
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files"),
+]
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from georeader._resample.pyramid import Mask
 from georeader._storage.destination import Destination
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
+pytestmark = pytest.mark.slow
+
 TRANSFORM, CRS = Affine(10, 0, 0, 0, -10, 0), "EPSG:3857"
 
 

@@ -21,7 +21,11 @@ from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._export.sinks import leftovers, temporary_file
 from georeader._export.sinks.leftovers import host_checksum, remove_abandoned, temporary_name
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows removes what is open together with its process")
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="Windows removes what is open together with its process"),
+]
 
 PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
 

@@ -27,6 +27,8 @@ from georeader.errors import GeoreaderError, ReadError
 from georeader.preview import preview
 from georeader.validation import info, validate
 
+pytestmark = pytest.mark.fuzz
+
 PIXEL_SCALE = 33550
 
 

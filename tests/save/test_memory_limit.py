@@ -107,7 +107,10 @@ GROWTH = textwrap.dedent("""
     print("grew", status("VmHWM") - before)
 """)
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system has no proc(5)")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this system has no proc(5)"),
+]
 
 
 def growth_bytes(how: str, rows: int, folder: Path) -> int:

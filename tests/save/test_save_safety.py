@@ -29,6 +29,8 @@ from georeader.errors import (
     WriteError,
 )
 
+pytestmark = pytest.mark.slow
+
 Contents = Callable[[Path], dict[str, bytes]]
 both = pytest.mark.parametrize("save_function", [save_cog, save_tiled_geotiff])
 

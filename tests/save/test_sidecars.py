@@ -258,7 +258,10 @@ def test_a_source_beside_the_destination_keeps_its_world_file(tmp_path: Path) ->
         assert copy.transform == source.transform != Affine.identity()
 
 
-@pytest.fixture(params=["memory", "obstore", "s3", "s3fs"])
+@pytest.fixture(
+    params=["memory", "obstore", *(pytest.param(kind, marks=pytest.mark.server) for kind in ("s3", "s3fs"))],
+    ids=["memory", "obstore", "s3", "s3fs"],
+)
 def store(request: pytest.FixtureRequest) -> Any:
     """(path, fs, put, names) of a store: ``put`` makes an object beside the path, ``names`` lists them."""
     kind = request.param

@@ -20,6 +20,8 @@ import forked
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import DtypeError, GeoreaderError, ReadError, ShapeError
 
+pytestmark = [pytest.mark.fault, pytest.mark.slow]
+
 Contents = Callable[[Path], dict[str, bytes]]
 both = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
 

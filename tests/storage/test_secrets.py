@@ -45,6 +45,8 @@ from servers.s3 import client as s3_client
 from servers.sftp import SftpServer
 from sink_contract import small
 
+pytestmark = pytest.mark.slow
+
 UseEnv = Callable[[dict[str, str]], None]
 
 #: With what a URL has to encode, and of a kind that no word is.

@@ -26,6 +26,8 @@ from georeader import GeoTensor, save_cog
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, WriteError
 from sink_contract import EARLIER, PLACE, PLAIN, Lazy, small
 
+pytestmark = [pytest.mark.fault, pytest.mark.server]
+
 #: The issue asks for so many.
 LEAST_FAULTS = 200
 

@@ -30,7 +30,11 @@ from georeader import GeoTensor, save_cog
 from sink_contract import EARLIER, PLACE, PLAIN
 from upload_nursery import PARTED, SMALL, Child, Nursery, running_nursery
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
+pytestmark = [
+    pytest.mark.fault,
+    pytest.mark.server,
+    pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files"),
+]
 
 #: Longer than this, and the user presses Ctrl-C again. It takes 0.2 to 0.8 s on a machine that does nothing else.
 LONGEST_SECONDS = 3.0

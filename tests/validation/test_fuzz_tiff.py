@@ -25,6 +25,8 @@ from georeader.validation.source import open_bytes
 from malformed import BASES, good, pixels
 from places import SUPPORT
 
+pytestmark = [pytest.mark.fuzz, pytest.mark.slow]
+
 MAX_BYTES = 64 * 2**20
 
 #: Atheris runs for so long.

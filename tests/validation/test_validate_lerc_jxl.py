@@ -17,6 +17,8 @@ from georeader.validation.pixel_layout import PixelLayout
 from lerc_tiles import PIXELS, lerc, with_checksum
 from places import SUPPORT
 
+pytestmark = pytest.mark.fuzz
+
 LERC = PixelLayout(16, 16, True, 16, 16, bits=16, sample_format=2, compression=34887)
 
 

@@ -11,6 +11,8 @@ import pytest
 from georeader.validation import Report, validate
 from malformed import BASES, DAMAGES, PLACES, Good, good, truncated, without_order
 
+pytestmark = pytest.mark.fuzz
+
 #: What may be taken: of memory beside what was there, and of time on a busy machine.
 MAX_BYTES, MAX_SECONDS = 64 * 2**20, 10
 

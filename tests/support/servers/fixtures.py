@@ -19,6 +19,12 @@ from servers.seaweed import running_seaweed
 from servers.sftp import SftpServer, running_sftp
 
 
+def check_marked(request: pytest.FixtureRequest) -> None:
+    """Fail a test that would run although it is deselected by ``-m "not server"``."""
+    if request.node.get_closest_marker("server") is None:
+        pytest.fail("this test starts a server: mark it with pytest.mark.server")
+
+
 @pytest.fixture
 def use_env(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
     """Give a function that sets a server's `env()` for this test, and takes away all else that names a cloud."""
@@ -32,8 +38,9 @@ def running_seaweed_server() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def seaweed(running_seaweed_server: S3Server) -> S3Server:
+def seaweed(request: pytest.FixtureRequest, running_seaweed_server: S3Server) -> S3Server:
     """S3 that checks signatures, rights, conditions and checksums."""
+    check_marked(request)
     running_seaweed_server.clear()
     return running_seaweed_server
 
@@ -45,8 +52,9 @@ def running_moto_server() -> Iterator[MotoServer]:
 
 
 @pytest.fixture
-def moto(running_moto_server: MotoServer) -> MotoServer:
+def moto(request: pytest.FixtureRequest, running_moto_server: MotoServer) -> MotoServer:
     """Another S3, and what obstore's GCSStore can write to."""
+    check_marked(request)
     running_moto_server.clear()
     return running_moto_server
 
@@ -58,8 +66,9 @@ def running_azurite_server() -> Iterator[AzureServer]:
 
 
 @pytest.fixture
-def azurite(running_azurite_server: AzureServer) -> AzureServer:
+def azurite(request: pytest.FixtureRequest, running_azurite_server: AzureServer) -> AzureServer:
     """Azure's blobs."""
+    check_marked(request)
     running_azurite_server.clear()
     return running_azurite_server
 
@@ -71,8 +80,9 @@ def running_fake_gcs_server() -> Iterator[GcsServer]:
 
 
 @pytest.fixture
-def fake_gcs(running_fake_gcs_server: GcsServer) -> GcsServer:
+def fake_gcs(request: pytest.FixtureRequest, running_fake_gcs_server: GcsServer) -> GcsServer:
     """What gcsfs writes to."""
+    check_marked(request)
     running_fake_gcs_server.clear()
     return running_fake_gcs_server
 
@@ -84,8 +94,9 @@ def running_nginx_server() -> Iterator[WebServer]:
 
 
 @pytest.fixture
-def nginx(running_nginx_server: WebServer) -> WebServer:
+def nginx(request: pytest.FixtureRequest, running_nginx_server: WebServer) -> WebServer:
     """A web server that takes PUT."""
+    check_marked(request)
     running_nginx_server.clear()
     return running_nginx_server
 
@@ -97,7 +108,8 @@ def running_sftp_server() -> Iterator[SftpServer]:
 
 
 @pytest.fixture
-def sftp(running_sftp_server: SftpServer) -> SftpServer:
+def sftp(request: pytest.FixtureRequest, running_sftp_server: SftpServer) -> SftpServer:
     """What fsspec's sftp:// writes to."""
+    check_marked(request)
     running_sftp_server.clear()
     return running_sftp_server

@@ -48,12 +48,7 @@ class Plan:
 
 
 def need(server: str, how_to_install: str | None) -> None:
-    """Skip the test where a server is not installed; fail it where all must be (GEOREADER_REQUIRE_READERS).
-
-    With GEOREADER_SERVERS=0 no server is started: every test that asks for one is skipped.
-    """
-    if os.environ.get("GEOREADER_SERVERS") == "0":
-        pytest.skip(f"{server} is not started: GEOREADER_SERVERS=0")
+    """Skip the test where a server is not installed; fail it where all must be (GEOREADER_REQUIRE_READERS)."""
     if how_to_install is None:
         return
     message = f"{server} is not on this machine: {how_to_install}"
