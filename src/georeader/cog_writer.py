@@ -122,7 +122,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader._export.pipeline import check_memory
         from georeader._export.plan.spec import resolve_spec
         from georeader._export.sinks.opening import open_sink
-        from georeader._export.sinks.source_path import check_source_stays
+        from georeader._export.sinks.sidecars import check_source_stays
         from georeader._export.writer.target_grid import Grid, blank_spec
         from georeader._export.writer.window_checks import WindowRules
 

@@ -42,7 +42,7 @@ USES = textwrap.dedent("""
     import geotoolz as gz
     from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
     from georeader.errors import GeoreaderError
-    from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES
+    from georeader._export.plan.sink_traits import SectionSizes
     from georeader._export.sinks.multipart import PartedSink
     from georeader.preview import preview
     from georeader.validation import validate
@@ -74,10 +74,10 @@ USES = textwrap.dedent("""
     def parts(out):
         shelf = Shelf()
         with PartedSink(shelf) as sink:
-            sink.expect(2**20, 40 * 2**20)
-            for _ in range(40):
-                sink.write_at(TAIL_ORIGIN_BYTES, bytes(2**20))
-            sink.write_at(0, b"header")
+            sink.begin(SectionSizes(2**20, 0, 40 * 2**20))
+            for number in range(40):
+                sink.write_full_resolution(number * 2**20, bytes(2**20))
+            sink.write_header(b"header")
             sink.commit()
         assert shelf.content == b"header" + bytes(40 * 2**20)
         assert shelf.asked["send"] > 2

@@ -86,10 +86,10 @@ class ByBand:
 class Holes(LocalSink):
     """A file on disk in which zeros are holes, which take no disk."""
 
-    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+    def write_full_resolution(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
         for piece in pieces:
             if piece != bytes(len(piece)):
-                super().write_at(offset_bytes, piece)
+                super().write_full_resolution(offset_bytes, piece)
             offset_bytes += len(piece)
 
 

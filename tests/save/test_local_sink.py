@@ -29,7 +29,7 @@ def write(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wr
         monkeypatch.setattr(temporary_file, "_open_unnamed", lambda folder: -1)
     if request.param == "path":
         return lambda sink, data: sink.staging_path.write_bytes(data)
-    return lambda sink, data: sink.write_at(0, data)
+    return lambda sink, data: sink.write_full_resolution(0, data)
 
 
 def names(folder: Path) -> list[str]:
@@ -120,7 +120,7 @@ def test_a_sidecar_that_cannot_be_removed_is_named(write: Write, tmp_path: Path)
 @pytest.mark.parametrize("use", [
     lambda sink: sink.staging_path,
     lambda sink: sink.size_bytes,
-    lambda sink: sink.write_at(0, b"x"),
+    lambda sink: sink.write_full_resolution(0, b"x"),
     lambda sink: sink.commit(),
 ])  # fmt: skip
 def test_a_sink_is_used_in_a_with_block(use: Callable[[LocalSink], object], tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_sink_is_used_in_a_with_block(use: Callable[[LocalSink], object], tmp_
 
 def test_bytes_go_where_they_are_sent_in_any_order(tmp_path: Path) -> None:
     with LocalSink(tmp_path / "out.bin") as sink:
-        sink.write_at(6, b"rear")
-        sink.write_at(0, b"front")
+        sink.write_full_resolution(6, b"rear")
+        sink.write_full_resolution(0, b"front")
         sink.commit()
 
     assert (tmp_path / "out.bin").read_bytes() == b"front\0rear"
@@ -142,7 +142,7 @@ def test_bytes_go_where_they_are_sent_in_any_order(tmp_path: Path) -> None:
 @has_unnamed_files
 def test_the_folder_holds_nothing_while_the_file_is_written(tmp_path: Path) -> None:
     with LocalSink(tmp_path / "out.tif") as sink:
-        sink.write_at(0, b"half")
+        sink.write_full_resolution(0, b"half")
 
         assert names(tmp_path) == []
 
@@ -183,7 +183,7 @@ def test_the_link_that_a_replacement_needs_is_made_among_temporary_files(
 
     monkeypatch.setattr(os, "rename", watched)
     with LocalSink(path, dir_tmpfiles=tmp_path / "temporary") as sink:
-        sink.write_at(0, b"whole")
+        sink.write_full_resolution(0, b"whole")
         sink.commit()
 
     assert seen == [(1, ["out.tif"])]
@@ -213,13 +213,13 @@ def test_the_link_of_a_process_that_was_killed_is_cleared_by_the_next_save(
         context.setattr(os, "rename", killed)
         context.setattr(os, "unlink", unlink_nothing)
         with pytest.raises(KeyboardInterrupt), LocalSink(tmp_path / "out.tif", dir_tmpfiles=elsewhere) as sink:
-            sink.write_at(0, b"killed")
+            sink.write_full_resolution(0, b"killed")
             sink.commit()
     assert len(names(tmp_path)) == 2
     assert os.rename is rename
 
     with LocalSink(tmp_path / "out.tif", dir_tmpfiles=elsewhere) as sink:
-        sink.write_at(0, b"whole")
+        sink.write_full_resolution(0, b"whole")
         sink.commit()
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"whole"}
@@ -280,7 +280,7 @@ def test_a_full_disk_is_named_with_the_destination(tmp_path: Path, monkeypatch: 
         pytest.raises(WriteError, match=r"out\.tif.*4 bytes can't be written at byte 0: No space left") as caught,
         LocalSink(tmp_path / "out.tif") as sink,
     ):
-        sink.write_at(0, b"half")
+        sink.write_full_resolution(0, b"half")
 
     assert caught.value.errno == 28
     assert names(tmp_path) == []
@@ -291,7 +291,7 @@ def test_a_system_that_writes_a_little_at_a_time_gets_it_all(tmp_path: Path, mon
     monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, bytes(data)[:3], offset))
 
     with LocalSink(tmp_path / "out.bin") as sink:
-        sink.write_at(2, b"0123456789")
+        sink.write_full_resolution(2, b"0123456789")
         sink.commit()
 
     assert (tmp_path / "out.bin").read_bytes() == b"\0\x000123456789"
@@ -306,7 +306,7 @@ def test_many_pieces_are_written_whatever_the_system_takes_at_once(
         monkeypatch.setattr(os, "pwritev", lambda fd, data, at: os.pwrite(fd, b"".join(data)[:taken_bytes], at))
 
     with LocalSink(tmp_path / "out.bin") as sink:
-        sink.write_at(5, *pieces)
+        sink.write_full_resolution(5, *pieces)
         sink.commit()
 
     assert (tmp_path / "out.bin").read_bytes() == b"\0" * 5 + b"".join(pieces)
@@ -325,7 +325,7 @@ def test_a_spool_gives_back_what_it_was_given_and_is_gone_with_the_sink(
         spool = sink.open_spool()
         spool.write_at(5, b"waits")
         spool.write_at(0, b"first")
-        sink.write_at(0, spool.read_at(0, 10))
+        sink.write_full_resolution(0, spool.read_at(0, 10))
         with pytest.raises(WriteError, match="ends at byte 10, 2 too early"):
             spool.read_at(8, 4)
         sink.commit()

@@ -23,7 +23,7 @@ from georeader._export.engine.window_reader import WindowReader
 from georeader._export.plan.file_plan import plan_file
 from georeader._export.plan.order_of_work import SourceTraits, plan_work
 from georeader._export.plan.request import SaveRequest
-from georeader._export.plan.sink_traits import SinkTraits
+from georeader._export.plan.sink_traits import SectionSizes, SinkTraits
 from georeader._export.plan.spec import ExportSpec, resolve_spec
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination
@@ -39,14 +39,22 @@ class Recorder:
     """A file in memory that remembers each write, and can fail at one."""
 
     fails_at: int | None = None
-    writes_in_parallel: bool = False
-    traits: SinkTraits = field(default_factory=SinkTraits)
+    traits: SinkTraits = field(default_factory=lambda: SinkTraits(parallel_writes=False))
     writes: list[tuple[int, int]] = field(default_factory=list)
     content: bytearray = field(default_factory=bytearray)
     spools: list[Recorder] = field(default_factory=list)
 
-    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
-        self.expected = (most_head_bytes, most_tail_bytes)
+    def begin(self, sizes: SectionSizes) -> None:
+        self.sizes = sizes
+
+    def write_header(self, *pieces: bytes) -> None:
+        self.write_at(0, *pieces)
+
+    def write_overviews(self, offset_bytes: int, *pieces: bytes) -> None:
+        self.write_at(self.sizes.header_bytes + offset_bytes, *pieces)
+
+    def write_full_resolution(self, offset_bytes: int, *pieces: bytes) -> None:
+        self.write_at(self.sizes.header_bytes + self.sizes.overviews_bytes + offset_bytes, *pieces)
 
     def open_spool(self) -> Recorder:
         self.spools.append(Recorder())

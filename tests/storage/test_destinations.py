@@ -21,9 +21,8 @@ from obstore.store import AzureStore, LocalStore, MemoryStore, S3Store
 
 from georeader import CogWriter, RasterioReader, save_cog, save_tiled_geotiff
 from georeader._export.sinks import opening
-from georeader._export.sinks.even_parts import EvenParts
+from georeader._export.sinks.multipart import SENDERS, EvenParts
 from georeader._export.sinks.opening import open_sink
-from georeader._export.sinks.part_upload import SENDERS
 from georeader._export.sinks.spooled import SpooledSink
 from georeader._storage.destination import Destination
 from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, NotSupportedError, OptionError
@@ -402,7 +401,7 @@ def test_even_parts_are_of_one_size(is_large: bool) -> None:
     shelf.send = noted  # type: ignore[method-assign]
     with SpooledSink(EvenParts(shelf)) as sink:
         content = expected("cog", is_large) + bytes(64 * 2**20 if is_large else 0)
-        sink.write_at(0, content)
+        sink.write_header(content)
         sink.commit()
 
     assert shelf.content == content
@@ -417,7 +416,7 @@ def test_an_upload_of_even_parts_that_fails_is_aborted(fails_at: str) -> None:
     shelf = Shelf(fails_at=fails_at)
 
     with pytest.raises(GeoreaderError, match="the shelf broke"), SpooledSink(EvenParts(shelf)) as sink:
-        sink.write_at(0, bytes(64 * 2**20))
+        sink.write_header(bytes(64 * 2**20))
         sink.commit()
 
     assert (shelf.uploads, shelf.content) == ({}, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ from georeader._export.pipeline import export_source
 from georeader._export.plan import part_plan
 from georeader._export.plan.part_plan import PART_BYTES, plan_parts
 from georeader._export.plan.request import SaveRequest
-from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES
-from georeader._export.sinks import multipart, part_upload
-from georeader._export.sinks.multipart import PartedSink
-from georeader._export.sinks.part_upload import SENDERS, PartUpload
+from georeader._export.plan.sink_traits import SectionSizes
+from georeader._export.sinks import multipart
+from georeader._export.sinks.multipart import SENDERS, PartedSink, PartUpload
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination
 from georeader.errors import WriteError
@@ -51,17 +51,17 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 def write(sink: PartedSink, header: bytes, head: bytes, tail: bytes, step_bytes: int, *, tail_first: bool) -> None:
     """Write as an export does: head and tail piece by piece, in either order, and the header at the end."""
 
-    def pieces(data: bytes, origin: int) -> None:
+    def pieces(data: bytes, write: Callable[..., None]) -> None:
         for offset in range(0, len(data), step_bytes):
-            sink.write_at(origin + offset, data[offset : offset + step_bytes])
+            write(offset, data[offset : offset + step_bytes])
 
-    sink.expect(len(header) + len(head), len(tail))
+    sink.begin(SectionSizes(len(header), len(head), len(tail)))
     if tail_first:
-        pieces(tail, TAIL_ORIGIN_BYTES)
-    pieces(head, len(header))
+        pieces(tail, sink.write_full_resolution)
+    pieces(head, sink.write_overviews)
     if not tail_first:
-        pieces(tail, TAIL_ORIGIN_BYTES)
-    sink.write_at(0, header)
+        pieces(tail, sink.write_full_resolution)
+    sink.write_header(header)
 
 
 @settings(max_examples=150, deadline=None)
@@ -111,11 +111,11 @@ def test_the_tail_is_sent_while_it_is_made() -> None:
     shelf = Shelf()
 
     with PartedSink(shelf) as sink:
-        sink.expect(MIB, 100 * MIB)
-        for _ in range(100):
-            sink.write_at(TAIL_ORIGIN_BYTES, bytes(MIB))
+        sink.begin(SectionSizes(MIB, 0, 100 * MIB))
+        for number in range(100):
+            sink.write_full_resolution(number * MIB, bytes(MIB))
         assert len(shelf.numbers) >= 100 // 8 - 1 - SENDERS - 1
-        sink.write_at(0, b"header")
+        sink.write_header(b"header")
         sink.commit()
 
     assert shelf.content == b"header" + bytes(100 * MIB)
@@ -126,12 +126,12 @@ def test_who_makes_faster_than_can_be_sent_waits() -> None:
     shelf.slow_seconds = 0.05
 
     with PartedSink(shelf) as sink:
-        sink.expect(MIB, 120 * MIB)
+        sink.begin(SectionSizes(MIB, 0, 120 * MIB))
         for sent_mib in range(0, 120, 8):
-            sink.write_at(TAIL_ORIGIN_BYTES, bytes(8 * MIB))
+            sink.write_full_resolution(sent_mib * MIB, bytes(8 * MIB))
             # Held back, under way, or in the making; all else has arrived.
             assert sent_mib // 8 - len(shelf.numbers) <= 1 + SENDERS + 1
-        sink.write_at(0, b"header")
+        sink.write_header(b"header")
         sink.commit()
 
     assert shelf.most_at_once <= SENDERS
@@ -161,7 +161,7 @@ def test_an_upload_that_cannot_be_aborted_is_named_with_its_remedy(caplog: pytes
 
 
 def test_a_part_that_arrives_after_the_abort_is_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part_upload, "URGENT_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(multipart, "URGENT_PATIENCE_SECONDS", 0.0)
     shelf = Shelf()
     shelf.slow_seconds = 0.3
 
@@ -190,20 +190,26 @@ def test_ctrl_c_does_not_wait_for_a_store_that_says_nothing() -> None:
     assert time.monotonic() - begun < 1.0
 
 
+def test_a_gap_in_a_section_is_refused() -> None:
+    with pytest.raises(WriteError, match="the next offset must be 0, got 8"), PartedSink(Shelf()) as sink:
+        sink.begin(SectionSizes(0, MIB, MIB))
+        sink.write_overviews(8, b"overviews")
+
+
 def test_more_head_than_was_expected_is_an_error_and_no_muddle() -> None:
     shelf = Shelf()
 
-    with pytest.raises(WriteError, match="overviews take more than was planned for"), PartedSink(shelf) as sink:
-        sink.expect(MIB, MIB)
-        for _ in range(100):
-            sink.write_at(100, bytes(MIB))
+    with pytest.raises(WriteError, match="overviews take more parts than were planned for"), PartedSink(shelf) as sink:
+        sink.begin(SectionSizes(0, MIB, MIB))
+        for number in range(100):
+            sink.write_overviews(number * MIB, bytes(MIB))
 
     assert shelf.uploads == {}
 
 
 @pytest.mark.parametrize(
     "use",
-    [lambda sink: sink.write_at(0, b""), lambda sink: sink.open_spool(), lambda sink: sink.commit(),
+    [lambda sink: sink.write_header(b""), lambda sink: sink.open_spool(), lambda sink: sink.commit(),
      lambda sink: sink.staging_path],
     ids=["write", "spool", "commit", "path"],
 )  # fmt: skip

@@ -18,7 +18,10 @@ from affine import Affine
 from rasterio.windows import Window
 
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader.errors import ExistsError, GeoreaderError, ReadError
+from georeader._export.plan.sink_traits import SectionSizes
+from georeader._export.sinks.opening import open_sink
+from georeader._storage.destination import Destination
+from georeader.errors import ExistsError, GeoreaderError, ReadError, WriteError
 
 PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
 
@@ -263,6 +266,37 @@ class SinkContract:
         save(small(), name)
 
         assert place.get(name) == expected("cog", False)
+
+    def test_sections_lie_one_after_the_other_in_whichever_order_they_are_written(
+        self, place: Place, scratch: Path
+    ) -> None:
+        sizes = SectionSizes(len(b"header"), 3 * 2**20, 8 * 2**20)
+        with open_sink(self.destination(place, scratch)) as sink:
+            sink.begin(sizes)
+            sink.write_full_resolution(0, b"F" * 2**20, b"f" * (7 * 2**20))
+            sink.write_overviews(0, b"O" * 2**20)
+            sink.write_overviews(2**20, b"o" * 2**21)
+            sink.write_header(b"head", b"er")
+            sink.commit()
+
+        content = b"header" + b"O" * 2**20 + b"o" * 2**21 + b"F" * 2**20 + b"f" * (7 * 2**20)
+        assert place.get("out.tif") == content
+
+    def test_an_abort_leaves_the_earlier_object_and_closes_the_sink(self, place: Place, scratch: Path) -> None:
+        place.put("out.tif", EARLIER)
+
+        with open_sink(self.destination(place, scratch)) as sink:
+            sink.begin(SectionSizes(6, 0, 8 * 2**20))
+            sink.write_full_resolution(0, bytes(8 * 2**20))
+            sink.abort()
+            with pytest.raises(WriteError, match="the sink is not open"):
+                sink.commit()
+
+        assert place.get("out.tif") == EARLIER
+
+    @staticmethod
+    def destination(place: Place, scratch: Path) -> Destination:
+        return Destination(place.url("out.tif"), fs=place.fs, dir_tmpfiles=scratch, **place.options)
 
     def test_the_same_place_can_be_saved_to_again(self, save: Any, place: Place) -> None:
         save(large())

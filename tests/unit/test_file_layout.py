@@ -142,7 +142,8 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes_and_their_order(
 ) -> None:
     directories = [directory(0, len(large)), directory(1, len(small))]
     counts = {(0, False): len(large), (1, False): len(small)}
-    placement = OffsetAllocator(counts, head_start_bytes=1000, base_start_bytes=2**62)
+    placement = OffsetAllocator(counts)
+    placement.header_bytes = 1000
     if base_first:
         placement.place(0, False, np.array(large, "uint32").reshape(-1, 1))
     for size_bytes in small:
@@ -164,7 +165,7 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes_and_their_order(
 
 def test_masks_that_follow_tiles_go_to_their_own_directory() -> None:
     directories = [directory(0, 2), directory(0, 2, is_mask=True)]
-    placement = OffsetAllocator({(0, False): 2, (0, True): 2}, head_start_bytes=0, base_start_bytes=0)
+    placement = OffsetAllocator({(0, False): 2, (0, True): 2})
 
     placement.place(0, None, np.array([[10, 3], [20, 0]], "uint32"))
 

@@ -30,7 +30,7 @@ from georeader._export.receipt.facts import facts_of_spec
 from georeader._export.receipt.receipt import Receipt
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.protocol import Sink
-from georeader._export.sinks.source_path import check_source_stays
+from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import RefCountedSource, Source
 from georeader._tiff.checksum import checksum_text

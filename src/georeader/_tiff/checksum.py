@@ -13,9 +13,8 @@ from __future__ import annotations
 import bisect
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import reduce
-from typing import Protocol
 
 import imagecodecs
 
@@ -75,36 +74,26 @@ def checksum_text(value: int) -> str:
     return f"crc32:{value:08x}"
 
 
-class WritableFile(Protocol):
-    """Where bytes go, in any order."""
-
-    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write bytes, one piece after the other, from an offset on; raises WriteError."""
-        ...
-
-
 class ChecksummedFile:
     """Passes bytes on to a file, each once, and keeps the CRC-32 of every run of them. Threads may write at once.
 
     Memory: one entry for each run, of which there are few: neighbours are joined as soon as they touch.
 
     Example:
-        >>> class Nowhere:
-        ...     def write_at(self, offset_bytes, *pieces): pass
-        >>> file = ChecksummedFile(Nowhere())
+        >>> file = ChecksummedFile(lambda offset_bytes, *pieces: None)
         >>> file.write_at(3, b"file")
         >>> file.write_at(0, b"a")
-        >>> file.crc32([range(0, 7)]) == crc32(b"a" + bytes(2) + b"file")
+        >>> file.crc32(7) == crc32(b"a" + bytes(2) + b"file")
         True
     """
 
-    def __init__(self, file: WritableFile) -> None:
+    def __init__(self, write: Callable[..., None]) -> None:
         """Begin with nothing written.
 
         Args:
-            file: Takes the bytes.
+            write: Writes pieces, one after the other, from an offset on.
         """
-        self._file = file
+        self._write = write
         self._lock = threading.Lock()
         self._starts: list[int] = []  # of the runs, from the first in the file to the last
         self._runs: dict[int, tuple[int, int]] = {}  # by their start: where they end, and their sum
@@ -113,7 +102,7 @@ class ChecksummedFile:
         """Write bytes, one piece after the other, from an offset on.
 
         Raises:
-            WriteError: What the file raises.
+            WriteError: What ``write`` raises.
         """
         stop_bytes = offset_bytes + sum(map(len, pieces))
         if stop_bytes == offset_bytes:
@@ -121,32 +110,27 @@ class ChecksummedFile:
         with self._lock:
             start_bytes, value = self._claim(offset_bytes)
         value = reduce(lambda so_far, piece: crc32(piece, so_far), pieces, value)
-        self._file.write_at(offset_bytes, *pieces)
+        self._write(offset_bytes, *pieces)
         with self._lock:
             self._add(start_bytes, stop_bytes, value)
 
-    def crc32(self, sections: Iterable[range]) -> int:
-        """Give the CRC-32 of sections of the file, laid end to end; what was not written is zeros.
+    def crc32(self, size_bytes: int) -> int:
+        """Return the CRC-32 of the file; what was not written is zeros.
 
         Args:
-            sections: Offsets; what was written without a gap lies in one of them as a whole.
+            size_bytes: Length of the file.
 
         Raises:
-            WriteError: It does not, or bytes were written twice: the sum is not known.
+            WriteError: Bytes were written twice, or beyond the end: the sum is not known.
         """
-        value = 0
-        for section in sections:
-            position = section.start
-            for start in self._starts[bisect.bisect_left(self._starts, section.start) :]:
-                if start >= section.stop:
-                    break
-                stop, run = self._runs[start]
-                if start < position or stop > section.stop:
-                    raise WriteError(f"bytes {start} to {stop} were written across {position} or {section.stop}")
-                value = crc32_combine(_with_zeros(value, start - position), run, stop - start)
-                position = stop
-            value = _with_zeros(value, section.stop - position)
-        return value
+        value, position = 0, 0
+        for start in self._starts:
+            stop, run = self._runs[start]
+            if start < position or stop > size_bytes:
+                raise WriteError(f"bytes {start} to {stop} were written across {position} or {size_bytes}")
+            value = crc32_combine(_with_zeros(value, start - position), run, stop - start)
+            position = stop
+        return _with_zeros(value, size_bytes - position)
 
     def _claim(self, offset: int) -> tuple[int, int]:
         """Take the run that ends where a write begins out of the table, to be continued; an empty one if there is none.

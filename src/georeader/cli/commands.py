@@ -148,7 +148,7 @@ def preview(
     path: str, output: str, max_side_px: int, bands: tuple[str, ...], percentiles: tuple[float, float] | None
 ) -> None:
     """Draw PATH as a PNG, from the smallest overview that fits."""
-    from georeader._export.sinks.source_path import check_source_stays
+    from georeader._export.sinks.sidecars import check_source_stays
     from georeader._storage.destination import Destination
     from georeader.cli.saving import save_bytes
     from georeader.cli.targets import check_picture

@@ -143,6 +143,5 @@ def save_bytes(content: bytes, destination: str) -> None:
     with opened(destination) as target:
         sink = open_sink(Destination(target))
         with sink:
-            sink.expect(0, len(content))
-            sink.write_at(0, content)
+            sink.write_header(content)
             sink.commit()

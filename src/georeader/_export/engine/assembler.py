@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,41 +16,17 @@ from georeader._export.engine.tile_buffer import TileBuffer
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.ifds import make_directories
-from georeader._export.plan.sink_traits import TAIL_ORIGIN_BYTES, SinkTraits
+from georeader._export.plan.sink_traits import SectionSizes
 from georeader._export.receipt.receipt import LevelReceipt
-from georeader._export.spool import Spool
+from georeader._export.sinks.protocol import Sink
 from georeader._export.statistics import BandSummary
 from georeader._tiff import cog_layout
-from georeader._tiff.checksum import ChecksummedFile
+from georeader._tiff.checksum import ChecksummedFile, crc32, crc32_combine
 from georeader._tiff.cog_layout import Directory, HeaderLayout
 from georeader._tiff.directories import BIG, CLASSIC, Tag, Version
 
 #: Tiles that waited are gathered until so many bytes are worth a write.
 WRITE_BYTES = 4 * 2**20
-
-
-class RandomAccessFile(Protocol):
-    """Where the bytes go, in any order.
-
-    Attributes:
-        writes_in_parallel: Threads may write to different places at once.
-        traits: What it can do.
-    """
-
-    writes_in_parallel: bool
-    traits: SinkTraits
-
-    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
-        """Be told how much there may be before the full resolution, and of it."""
-        ...
-
-    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write bytes, one piece after the other, from an offset on; raises WriteError."""
-        ...
-
-    def open_spool(self) -> Spool:
-        """Open a file for what has to wait; it is gone when this file is committed or aborted."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +57,7 @@ class CogAssembler:
     `lay_out` comes before the first tile; to a file that is sent in parts, the full resolution may be written before.
     """
 
-    def __init__(self, plan: FilePlan, file: RandomAccessFile, workers: Workers) -> None:
+    def __init__(self, plan: FilePlan, file: Sink, workers: Workers) -> None:
         """Prepare a file; nothing is written yet.
 
         Args:
@@ -91,17 +66,15 @@ class CogAssembler:
             workers: Copy tiles out of the spool.
         """
         self.plan = plan
-        self._file = ChecksummedFile(file)
-        self._writes_in_parallel = file.writes_in_parallel
-        self._has_parts = file.traits.out_of_order_parts
+        self._file = file
+        self._overviews = ChecksummedFile(file.write_overviews)
+        self._full_resolution = ChecksummedFile(file.write_full_resolution)
         self._layouts: list[HeaderLayout] = []
-        self._header_bytes = 0
-        self._placement = OffsetAllocator(
-            plan.tile_counts, head_start_bytes=0, base_start_bytes=TAIL_ORIGIN_BYTES, is_framed=plan.spec.has_cog_layout
-        )
+        self._offsets = OffsetAllocator(plan.tile_counts, is_framed=plan.spec.has_cog_layout)
         self._base_position = 0
         self._copying: InFlight[None] = InFlight(workers, 2 * WRITE_BYTES)
-        file.expect(plan.most_head_bytes, plan.most_base_bytes)
+        if file.traits.out_of_order_parts:
+            file.begin(SectionSizes(0, plan.most_head_bytes, plan.most_base_bytes))
 
     def lay_out(self, described: tuple[Tag, ...], overview_bytes: int) -> None:
         """Compute the header's layout.
@@ -118,16 +91,9 @@ class CogAssembler:
             plan.levels, [encoder.codec for encoder in plan.encoders], plan.mask_codec, described
         )
         self._layouts = _layouts(plan, directories, overview_bytes)
-        self._header_bytes = max(layout.size_bytes for layout in self._layouts)
-        if self._has_parts:
-            self._placement.head_end_bytes = self._header_bytes
-        else:
-            self._placement = OffsetAllocator(
-                plan.tile_counts,
-                head_start_bytes=self._header_bytes,
-                base_start_bytes=self._header_bytes + overview_bytes,
-                is_framed=plan.spec.has_cog_layout,
-            )
+        self._offsets.header_bytes = max(layout.size_bytes for layout in self._layouts)
+        if not self._file.traits.out_of_order_parts:
+            self._file.begin(SectionSizes(self._offsets.header_bytes, overview_bytes, plan.most_base_bytes))
 
     def write_tiles(self, plane: int, tiles: list[EncodedTiles]) -> None:
         """Write tiles of the full resolution, the next ones in the order of the file.
@@ -140,7 +106,7 @@ class CogAssembler:
         start_bytes = self._place(0, plane, sizes_bytes)
         pieces = [piece for tile in tiles for piece in tile.pieces]
         if pieces:
-            self._file.write_at(start_bytes, *pieces)
+            self._full_resolution.write_at(start_bytes, *pieces)
 
     def write_overviews(self, store: TileBuffer) -> None:
         """Write the overviews, the smallest first; each tile is let go once it is written.
@@ -172,18 +138,24 @@ class CogAssembler:
         """
         while self._copying:
             self._copying.take()
-        size_bytes = self._placement.size_bytes
+        offsets = self._offsets
+        size_bytes = offsets.size_bytes
         version = cog_layout.version_for(self.plan.spec.encoding.bigtiff, size_bytes)
         layout = next(layout for layout in self._layouts if layout.version is version)
-        header = layout.pack(self._placement.arrays(layout.directories))
         # Where room was left for a longer one, zeros fill it.
-        self._file.write_at(0, header.ljust(self._header_bytes, b"\0"))
-        crc32 = self._file.crc32(self._placement.sections)
-        return Written(size_bytes, version, largest_errors, self._level_receipts(), crc32, statistics)
+        header = layout.pack(offsets.arrays(layout.directories)).ljust(offsets.header_bytes, b"\0")
+        self._file.write_header(header)
+        checksum = crc32(header)
+        for section, section_bytes in (
+            (self._overviews, offsets.overviews_bytes),
+            (self._full_resolution, offsets.full_resolution_bytes),
+        ):
+            checksum = crc32_combine(checksum, section.crc32(section_bytes), section_bytes)
+        return Written(size_bytes, version, largest_errors, self._level_receipts(), checksum, statistics)
 
     def _level_receipts(self) -> tuple[LevelReceipt, ...]:
         factors = (1, *self.plan.spec.overview_factors)
-        tallies = [self._placement.tally(level.number) for level in self.plan.levels]
+        tallies = [self._offsets.tally(level.number) for level in self.plan.levels]
         return tuple(
             LevelReceipt(factor, level.width_px, level.height_px, tally.count, tally.sparse_count, tally.size_bytes)
             for factor, level, tally in zip(factors, self.plan.levels, tallies, strict=True)
@@ -198,21 +170,21 @@ class CogAssembler:
             pieces, sizes_bytes = store.take(level.number, position, (plane + 1) * plane_tiles, WRITE_BYTES)
             if not len(sizes_bytes):
                 break
-            self._copy(self._place(level.number, plane, sizes_bytes), pieces)
+            self._copy(level, self._place(level.number, plane, sizes_bytes), pieces)
             position += len(sizes_bytes)
         return position
 
     def _place(self, level: int, plane: int, sizes_bytes: NDArray[np.uint32]) -> int:
-        start_bytes = self._placement.place(level, self.plan.mask_turn(plane), sizes_bytes)
-        cog_layout.check_size(self.plan.spec.encoding.bigtiff, self._placement.size_bytes)
+        start_bytes = self._offsets.place(level, self.plan.mask_turn(plane), sizes_bytes)
+        cog_layout.check_size(self.plan.spec.encoding.bigtiff, self._offsets.size_bytes)
         return start_bytes
 
-    def _copy(self, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
+    def _copy(self, level: Level, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
         """Write tiles that waited; on threads, where the file can be written to from several."""
         if not pieces:
             return
-        copy = partial(_copy, self._file, start_bytes, pieces)
-        if not self._writes_in_parallel:
+        copy = partial(_copy, self._overviews if level.number else self._full_resolution, start_bytes, pieces)
+        if not self._file.traits.parallel_writes:
             copy()
             return
         self._copying.add(Task(copy, WRITE_BYTES))
@@ -220,8 +192,8 @@ class CogAssembler:
             self._copying.take()
 
 
-def _copy(file: ChecksummedFile, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
-    file.write_at(start_bytes, *(piece() for piece in pieces))
+def _copy(section: ChecksummedFile, start_bytes: int, pieces: list[Callable[[], bytes]]) -> None:
+    section.write_at(start_bytes, *(piece() for piece in pieces))
 
 
 def _layouts(plan: FilePlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:

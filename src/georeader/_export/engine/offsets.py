@@ -28,49 +28,45 @@ class TileTally:
 
 
 class OffsetAllocator:
-    """Keeps the offset of every tile, and where the next one will lie: of the overviews, and of the full resolution.
+    """Assigns offsets to tiles within two sections, the overviews and the full resolution.
 
-    Where the full resolution begins may not be known while its tiles are placed: then they count from an origin of its
-    own, and `arrays` gives their real offsets once the overviews, which lie before them, are placed.
+    Where a section begins in the file may not be known while its tiles are placed: the header lies before both, and the
+    overviews before the full resolution. `arrays` adds the beginnings once both are known.
+
+    Attributes:
+        header_bytes: Length of the header; 0 until it is known.
+        overviews_bytes: Length of the overviews that were placed.
+        full_resolution_bytes: Length of the full resolution that was placed.
 
     Example:
-        >>> placement = OffsetAllocator({(0, False): 2}, head_start_bytes=0, base_start_bytes=10**9)
-        >>> placement.place(0, False, np.array([[10], [0]], "uint32"))
-        1000000000
-        >>> placement.head_end_bytes = 1000
-        >>> placement.arrays([Directory(0, False, (), 2)])[0].offsets_bytes.tolist(), placement.size_bytes
-        ([1004, 0], 1018)
+        >>> offsets = OffsetAllocator({(0, False): 2, (1, False): 1})
+        >>> offsets.place(0, False, np.array([[10], [0]], "uint32")), offsets.place(1, False, np.array([[2]], "uint32"))
+        (0, 0)
+        >>> offsets.header_bytes = 1000
+        >>> offsets.arrays([Directory(0, False, (), 2)])[0].offsets_bytes.tolist(), offsets.size_bytes
+        ([1014, 0], 1028)
     """
 
-    def __init__(
-        self,
-        tile_counts: Mapping[tuple[int, bool], int],
-        *,
-        head_start_bytes: int,
-        base_start_bytes: int,
-        is_framed: bool = True,
-    ) -> None:
+    def __init__(self, tile_counts: Mapping[tuple[int, bool], int], *, is_framed: bool = True) -> None:
         """Prepare the offsets; nothing is placed yet.
 
         Args:
             tile_counts: Of each level, and (True) of its masks.
-            head_start_bytes: Where the first overview tile may lie.
-            base_start_bytes: Where the first tile of the full resolution lies, or its origin.
             is_framed: Each tile has a leader and a trailer.
         """
         self._leader_bytes, self._frame_bytes = LEADER_BYTES * is_framed, FRAME_BYTES * is_framed
-        self.head_end_bytes = head_start_bytes
-        self._base_start_bytes = base_start_bytes
-        self._base_end_bytes = base_start_bytes
+        self.header_bytes = 0
+        self.overviews_bytes = 0
+        self.full_resolution_bytes = 0
         self._arrays: dict[tuple[int, bool], _Growing] = {key: _Growing(count) for key, count in tile_counts.items()}
 
     @property
     def size_bytes(self) -> int:
         """Length of the file so far."""
-        return self.head_end_bytes + self._base_end_bytes - self._base_start_bytes
+        return self.header_bytes + self.overviews_bytes + self.full_resolution_bytes
 
     def place(self, level: int, is_mask: bool | None, sizes_bytes: NDArray[np.uint32]) -> int:
-        """Place tiles behind those of their kind: overviews, or the full resolution.
+        """Place tiles behind those of their section.
 
         Args:
             level: Number of their level.
@@ -79,28 +75,21 @@ class OffsetAllocator:
                 of their plane; the second part of each is its mask.
 
         Returns:
-            Where their first piece lies.
+            Offset of their first byte, from the first byte of their section.
         """
-        start_bytes = self.head_end_bytes if level else self._base_end_bytes
+        start_bytes = self.overviews_bytes if level else self.full_resolution_bytes
         steps_bytes = framed_bytes(sizes_bytes, self._frame_bytes)
         ends_bytes = start_bytes + np.cumsum(steps_bytes.ravel()).reshape(steps_bytes.shape)
-        offsets_bytes = np.where(sizes_bytes > 0, ends_bytes - steps_bytes + self._leader_bytes, 0)
+        offsets_bytes = ends_bytes - steps_bytes + self._leader_bytes
         for part in range(sizes_bytes.shape[1]):
             turn = bool(part) if is_mask is None else is_mask
             self._arrays[level, turn].add(offsets_bytes[:, part], sizes_bytes[:, part])
         end_bytes = int(ends_bytes[-1, -1]) if ends_bytes.size else start_bytes
         if level:
-            self.head_end_bytes = end_bytes
+            self.overviews_bytes = end_bytes
         else:
-            self._base_end_bytes = end_bytes
+            self.full_resolution_bytes = end_bytes
         return start_bytes
-
-    @property
-    def sections(self) -> tuple[range, ...]:
-        """The file from its first byte to its last, as offsets that `place` gave: one range, or head and base."""
-        if self.head_end_bytes == self._base_start_bytes:
-            return (range(self._base_end_bytes),)
-        return range(self.head_end_bytes), range(self._base_start_bytes, self._base_end_bytes)
 
     def tally(self, level: int) -> TileTally:
         """Count the tiles of a level that is placed, with those of its masks."""
@@ -112,13 +101,16 @@ class OffsetAllocator:
         )
 
     def arrays(self, directories: Iterable[Directory]) -> list[TileArrays]:
-        """Give the tile arrays of each directory, in their order; all overviews are placed."""
+        """Return the tile arrays of each directory, in their order, with offsets from the file's first byte.
+
+        All overviews are placed, and the header's length is known.
+        """
         return [self._array(directory) for directory in directories]
 
     def _array(self, directory: Directory) -> TileArrays:
         array = self._arrays[directory.level, directory.is_mask]
-        shift_bytes = 0 if directory.level else self.head_end_bytes - self._base_start_bytes
-        return TileArrays(np.where(array.sizes_bytes > 0, array.offsets_bytes + shift_bytes, 0), array.sizes_bytes)
+        start_bytes = self.header_bytes + (0 if directory.level else self.overviews_bytes)
+        return TileArrays(np.where(array.sizes_bytes > 0, array.offsets_bytes + start_bytes, 0), array.sizes_bytes)
 
 
 class _Growing:

@@ -17,7 +17,7 @@ import numpy as np
 
 from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
-from georeader._export.engine.assembler import CogAssembler, RandomAccessFile, Written
+from georeader._export.engine.assembler import CogAssembler, Written
 from georeader._export.engine.block_tasks import BlockResult, encode_one, process_block
 from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.pixel_buffer import PixelBuffer
@@ -28,6 +28,7 @@ from georeader._export.engine.window_reader import WindowReader
 from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.order_of_work import Order
+from georeader._export.sinks.protocol import Sink
 from georeader._export.statistics import BandStatistics
 from georeader._tiff import cog_layout
 from georeader._tiff.directories import Tag
@@ -39,7 +40,7 @@ RUN_BYTES = 2**20
 def write_raster(
     reader: WindowReader,
     plan: FilePlan,
-    file: RandomAccessFile,
+    file: Sink,
     *,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Written:
@@ -81,7 +82,7 @@ class _Run:
         self,
         reader: WindowReader,
         plan: FilePlan,
-        file: RandomAccessFile,
+        file: Sink,
         workers: Workers,
         progress: Callable[[int], None],
     ) -> None:

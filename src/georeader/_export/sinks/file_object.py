@@ -6,7 +6,7 @@ import contextlib
 import io
 from typing import Any
 
-from georeader._export.sinks.target import Finished
+from georeader._export.sinks.spooled import Finished
 from georeader.errors import DestinationError, WriteError
 
 

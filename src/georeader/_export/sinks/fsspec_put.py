@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from georeader._export.sinks.sidecars import remove_remote_sidecars
-from georeader._export.sinks.target import CONTENT_TYPE, Finished
+from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
 from georeader._storage.filesystems import is_atomic, is_of
 from georeader._storage.remote_errors import ADVICE, RemoteErrors
 from georeader.errors import ExistsError, WriteError

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
-from georeader._export.sinks.target import CONTENT_TYPE, Finished
+from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
 from georeader._storage.http_client import Answer, basic_authorization, merged, request
 from georeader._storage.redaction import redact_url
 from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 
 from georeader._core.caller_warnings import warn_at_caller
-from georeader._export.plan.sink_traits import SinkTraits
+from georeader._export.sinks.base import RandomAccessSink
 from georeader._export.sinks.sidecars import names_read_beside, remove_sidecars, warn_of_kept, warn_of_sidecars
-from georeader._export.sinks.temporary_file import TemporaryFile
+from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
 from georeader.errors import DestinationError, ExistsError, MetadataWarning, WriteError
 
 
-class LocalSink:
+class LocalSink(RandomAccessSink):
     """A local destination, as a context manager.
 
-    What is written by `write_at` goes to a file without a name (`TemporaryFile`); `commit` puts it at the destination
-    in one step: a reader sees the earlier file or the whole new one. Leaving the block without a commit, by whatever
+    What is written goes to a file without a name (`TemporaryFile`); `commit` puts it at the destination in one step: a
+    reader sees the earlier file or the whole new one. Leaving the block without a commit, by whatever
     exception or signal, leaves the earlier file as it was and nothing else. Sidecars of the earlier file (``.aux.xml``,
     ``.ovr``, ``.msk``, world files, RPCs and the like, see `sidecars`), which GDAL would read as part of the new one,
     are removed with it. A sidecar that another raster needs stays, and a `MetadataWarning` names it. A symbolic link
@@ -35,14 +33,11 @@ class LocalSink:
 
     Example:
         >>> with LocalSink("out.bin") as sink:
-        ...     sink.write_at(0, b"whole")
+        ...     sink.write_header(b"whole")
         ...     sink.commit()
         >>> Path("out.bin").read_bytes()
         b'whole'
     """
-
-    traits = SinkTraits()
-    writes_in_parallel = True
 
     def __init__(
         self,
@@ -81,10 +76,7 @@ class LocalSink:
             if isinstance(error, DestinationError):
                 raise
             raise DestinationError(f"{self.given!r} can't be a path here: {error}") from error
-        self._is_open = False
-        self._opening = threading.Lock()
-        self._file: TemporaryFile | None = None
-        self._spools: list[TemporaryFile] = []
+        super().__init__(self.given, Scratch(self.given, dir_tmpfiles or self._folder, self.path.stem))
 
     def _check(self) -> None:
         mode = _mode_of(self.path)
@@ -102,73 +94,17 @@ class LocalSink:
         if not self._overwrite:
             raise self._exists()
 
-    def __enter__(self) -> LocalSink:
-        self._is_open = True
-        return self
-
-    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
-        """Need not know."""
-
-    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write bytes, one piece after the other, from an offset on; gaps are zeros. Threads may do so at once.
-
-        Raises:
-            DestinationError: The folder takes no files.
-            WriteError: The disk is full, or the system reports another error.
-        """
-        self._opened().write_at(offset_bytes, *pieces)
+    def _open_staged(self) -> TemporaryFile:
+        folder = self._folder
+        try:
+            return TemporaryFile(folder, self.path.stem, self._dir_tmpfiles, whose=repr(self.given))
+        except OSError as error:
+            raise DestinationError(f"{self.given!r}: can't write in {str(folder)!r}: {error.strerror}") from error
 
     @property
     def _folder(self) -> Path:
         """The destination's folder, or the nearest one above that is there: on the same file system."""
         return next(one for one in self.path.parents if one.exists())
-
-    def _opened(self) -> TemporaryFile:
-        """Open the file, if it is not open yet."""
-        self._check_open()
-        with self._opening:
-            if self._file is None:
-                folder = self._folder
-                with self._named_errors(folder):
-                    self._file = TemporaryFile(folder, self.path.stem, self._dir_tmpfiles, whose=repr(self.given))
-            return self._file
-
-    def open_spool(self) -> TemporaryFile:
-        """Open an unnamed file in ``dir_tmpfiles``, or beside the destination; `commit` and `abort` remove it.
-
-        Raises:
-            DestinationError: The folder takes no files.
-        """
-        self._check_open()
-        folder = self._dir_tmpfiles or self._folder
-        with self._named_errors(folder):
-            spool = TemporaryFile.nameless(
-                folder, self.path.stem, whose=f"{self.given!r}: a temporary file in {str(folder)!r}"
-            )
-        self._spools.append(spool)
-        return spool
-
-    @contextmanager
-    def _named_errors(self, folder: Path) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DestinationError(f"{self.given!r}: can't write in {str(folder)!r}: {error.strerror}") from error
-
-    @property
-    def staging_path(self) -> Path:
-        """A path of the file for a writer that needs one, as GDAL does; the file has no name where the system can."""
-        return Path(self._opened().path)
-
-    def room_error(self) -> WriteError | None:
-        """Return why the file cannot grow, or None; see `TemporaryFile.room_error`."""
-        return None if self._file is None else self._file.room_error()
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of what was written so far."""
-        self._check_open()
-        return 0 if self._file is None else self._file.size_bytes
 
     def commit(self) -> None:
         """Put the file in its place and remove everything else.
@@ -178,17 +114,17 @@ class LocalSink:
             WriteError: The file could not be moved; the earlier one is as it was.
         """
         self._check_open()
-        if self._file is None:
+        if self._staged is None:
             raise WriteError(f"{self.given!r}: the finished file can't be put in place: there is none")
         try:
             with self._folders_made():
-                self._file.commit(self.path, durable=self.durable, overwrite=self._overwrite)
+                self._staged.commit(self.path, durable=self.durable, overwrite=self._overwrite)
         except OSError as error:
             if isinstance(error, FileExistsError) and not self._overwrite:
                 raise self._exists() from error
             raise WriteError(f"{self.given!r}: the finished file can't be put in place: {error}") from error
         self._remove_sidecars()
-        self.abort()
+        self._close()
 
     @contextmanager
     def _folders_made(self) -> Iterator[None]:
@@ -204,28 +140,10 @@ class LocalSink:
                     folder.rmdir()
             raise
 
-    def abort(self) -> None:
-        """Remove what was written; after a commit, only temporary files."""
-        self._is_open = False
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        while self._spools:
-            self._spools.pop().close()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
-
     def _exists(self) -> ExistsError:
         return ExistsError(
             f"{self.given!r} exists already, and overwrite=False; name another destination, or remove it"
         )
-
-    def _check_open(self) -> None:
-        if not self._is_open:
-            raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")
 
     def _remove_sidecars(self) -> None:
         """Remove the sidecars of the earlier file, and name those that stay although GDAL reads them."""

@@ -16,7 +16,7 @@ from georeader._core.optional_imports import import_extra
 from georeader._core.threads import Workers
 from georeader._export.plan.part_plan import plan_parts
 from georeader._export.sinks.sidecars import remove_remote_sidecars
-from georeader._export.sinks.target import CONTENT_TYPE, Finished
+from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
 from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors
 from georeader.errors import ExistsError, WriteError
 

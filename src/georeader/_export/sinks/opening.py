@@ -12,8 +12,7 @@ from typing import Any
 
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sinks.protocol import Sink
-from georeader._export.sinks.spooled import SpooledSink
-from georeader._export.sinks.target import Target
+from georeader._export.sinks.spooled import SpooledSink, Target
 from georeader._storage.destination import Destination, PathInNewFolder
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
 from georeader._storage.remote_errors import RemoteErrors
@@ -147,7 +146,7 @@ def _headers(http_headers: Any) -> dict[str, str]:
 
 
 def _to_s3(address: Address, where: Destination, scratch: Path | None) -> Sink:
-    from georeader._export.sinks.part_upload import SENDERS
+    from georeader._export.sinks.multipart import SENDERS
     from georeader._storage.s3 import BotoCaller, boto_client, explain
 
     failures = RemoteErrors(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
@@ -163,7 +162,7 @@ def _to_s3_by(
 
     store = S3Object(caller, bucket, key, failures, overwrite=where.overwrite)
     if wants_even_parts(caller.endpoint):
-        from georeader._export.sinks.even_parts import EvenParts
+        from georeader._export.sinks.multipart import EvenParts
 
         return _spooled(EvenParts(store), scratch)
     return PartedSink(store, dir_tmpfiles=scratch)

@@ -1,4 +1,4 @@
-"""Protocol of a sink, which takes an export's bytes. It states what it can do, and ends in commit or abort."""
+"""Protocol of a sink, which receives the bytes of a file."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from georeader._export.plan.sink_traits import SinkTraits
+from georeader._export.plan.sink_traits import SectionSizes, SinkTraits
 from georeader._export.spool import Spool
 from georeader.errors import WriteError
 
 
 class Sink(Protocol):
-    """The destination of an export, as a context manager: without a commit, no file is made and nothing remains.
+    """The destination of a file, as a context manager.
+
+    A file has three sections, in this order: header, overviews, full resolution. The header is written last. The block
+    ends in exactly one of `commit` and `abort`; leaving it without a commit aborts, and then no file is made.
 
     Attributes:
         given: The destination in messages and receipts, without secrets.
         traits: What it can do.
-        writes_in_parallel: Threads may write to different places at once.
     """
 
     given: str
     traits: SinkTraits
-    writes_in_parallel: bool
 
     def __enter__(self) -> Sink:
         """Open it."""
@@ -34,21 +35,43 @@ class Sink(Protocol):
         """Abort, unless it was committed."""
         ...
 
-    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
-        """Be told, before the first write, how much there may be before the full resolution, and of it."""
+    def begin(self, sizes: SectionSizes) -> None:
+        """Take the sizes of the sections, once, before the first write.
+
+        Args:
+            sizes: Upper bounds. With random access those of header and overviews are exact.
+        """
         ...
 
-    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write bytes, one piece after the other, from an offset on; raises WriteError."""
+    def write_header(self, *pieces: bytes | memoryview) -> None:
+        """Write the header, one piece after the other; raises WriteError."""
+        ...
+
+    def write_overviews(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write pieces, one after the other; raises WriteError.
+
+        Args:
+            offset_bytes: From the first byte of the overviews on. Without random access: behind what was written.
+            pieces: Bytes.
+        """
+        ...
+
+    def write_full_resolution(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write pieces, one after the other; raises WriteError.
+
+        Args:
+            offset_bytes: From the first byte of the full resolution on. Without random access: behind what was written.
+            pieces: Bytes.
+        """
         ...
 
     def open_spool(self) -> Spool:
-        """Open a file for what has to wait; it is gone when this sink is committed or aborted."""
+        """Open a temporary file; it is gone when this sink is committed or aborted."""
         ...
 
     @property
     def staging_path(self) -> Path:
-        """A path of the file for a writer that needs one, as GDAL does; it is valid in this process alone."""
+        """A path for a writer that makes the whole file itself, as GDAL does; it is valid in this process alone."""
         ...
 
     def room_error(self) -> WriteError | None:
@@ -64,6 +87,10 @@ class Sink(Protocol):
         """Make the file appear at its destination, whole; raises DestinationError or WriteError."""
         ...
 
-    def abort(self) -> None:
-        """Remove what was written; after a commit there is nothing of value left."""
+    def abort(self, *, is_urgent: bool = False) -> None:
+        """Remove what was written.
+
+        Args:
+            is_urgent: The process is about to end, so requests in flight are not waited for.
+        """
         ...

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from georeader._export.sinks.sidecars import remove_remote_sidecars
-from georeader._export.sinks.target import CONTENT_TYPE
+from georeader._export.sinks.spooled import CONTENT_TYPE
 from georeader._storage.remote_errors import ADVICE, RemoteErrors
 from georeader._storage.s3 import Caller, code_of, status_of
 from georeader._tiff.checksum import crc32

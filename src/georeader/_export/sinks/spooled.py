@@ -2,25 +2,83 @@
 
 from __future__ import annotations
 
-import threading
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from typing import Protocol
 
-from georeader._export.plan.sink_traits import SinkTraits
-from georeader._export.sinks.remote import RemoteSink
-from georeader._export.sinks.target import Finished, Target
+from georeader._export.sinks.base import RandomAccessSink
+from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
 from georeader.errors import WriteError
 
+#: A finished file is read in pieces of so many bytes.
+PIECE_BYTES = 4 * 2**20
 
-class SpooledSink(RemoteSink):
+#: Media type of the file, for destinations that store one.
+CONTENT_TYPE = "image/tiff"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A complete file in a temporary file.
+
+    Attributes:
+        file: Holds it.
+        size_bytes: Its length.
+    """
+
+    file: TemporaryFile
+    size_bytes: int
+
+    @property
+    def path(self) -> str:
+        """A path by which this process can open it."""
+        return self.file.path
+
+    def pieces(self, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
+        """Iterate over its content.
+
+        Raises:
+            WriteError: The temporary file cannot be read.
+        """
+        for offset_bytes in range(0, self.size_bytes, piece_bytes):
+            yield self.file.read_at(offset_bytes, min(piece_bytes, self.size_bytes - offset_bytes))
+
+    @cached_property
+    def md5(self) -> bytes:
+        """Its MD5; the file is read once for it."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self.pieces():
+            digest.update(piece)
+        return digest.digest()
+
+
+class Target(Protocol):
+    """A destination that takes a file as a whole.
+
+    Attributes:
+        name: Of the destination, without secrets.
+    """
+
+    name: str
+
+    def check(self) -> None:
+        """Raise DestinationError, before anything is written, if `send` is sure to fail."""
+        ...
+
+    def send(self, finished: Finished) -> None:
+        """Send the file, so that it appears whole or not at all; raises DestinationError or WriteError."""
+        ...
+
+
+class SpooledSink(RandomAccessSink):
     """A sink that sends to a `Target`, as a context manager.
 
     The temporary file lies in ``dir_tmpfiles``, by default the system's folder. It has no name where the system
     supports that, and then disappears with the process. Elsewhere it is removed on every exit but a kill, or by the
     next save.
-
-    Attributes:
-        given: The destination, without secrets.
 
     Example:
         >>> class Shelf:
@@ -28,13 +86,10 @@ class SpooledSink(RemoteSink):
         ...     def check(self): pass
         ...     def send(self, finished): print(finished.size_bytes, b"".join(finished.pieces()))
         >>> with SpooledSink(Shelf()) as sink:
-        ...     sink.write_at(0, b"whole")
+        ...     sink.write_header(b"whole")
         ...     sink.commit()
         5 b'whole'
     """
-
-    traits = SinkTraits()
-    writes_in_parallel = True
 
     def __init__(self, target: Target, *, dir_tmpfiles: Path | None = None) -> None:
         """Check whether the target can be written to; nothing is written yet.
@@ -46,56 +101,20 @@ class SpooledSink(RemoteSink):
         Raises:
             DestinationError: The target cannot be written to.
         """
-        super().__init__(target.name, dir_tmpfiles)
+        super().__init__(target.name, Scratch(target.name, dir_tmpfiles))
         self._target = target
-        self._opening = threading.Lock()
         target.check()
 
-    def __enter__(self) -> SpooledSink:
-        self._is_open = True
-        return self
-
-    def expect(self, most_head_bytes: int, most_tail_bytes: int) -> None:
-        """Need not know."""
-
-    def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write bytes, one piece after the other, from an offset on; gaps are zeros. Threads may do so at once.
-
-        Raises:
-            DestinationError: The folder for temporary files takes none.
-            WriteError: Its disk is full, or the system reports another error.
-        """
-        self._check_open()
-        with self._opening:
-            file = self._staging()
-        file.write_at(offset_bytes, *pieces)
-
-    @property
-    def size_bytes(self) -> int:
-        """Length of what was written so far."""
-        self._check_open()
-        return 0 if self._staged is None else self._staged.size_bytes
-
     def commit(self) -> None:
-        """Send the file, and remove what was temporary.
+        """Send the file, and remove the temporary files.
 
         Raises:
             DestinationError: The destination refuses it.
-            WriteError: It can't be sent; the destination is as it was.
+            WriteError: It cannot be sent; the destination is as it was.
         """
         self._check_open()
         file = self._staged
         if file is None:
             raise WriteError(f"{self.given!r}: there is no file to send")
         self._target.send(Finished(file, file.size_bytes))
-        self.abort()
-
-    def abort(self) -> None:
-        """Remove what was written; after a commit, only temporary files."""
-        self._is_open = False
-        self._close_files()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abort()
+        self._close()

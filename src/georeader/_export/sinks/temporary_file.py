@@ -13,12 +13,12 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from georeader._export.sinks.leftovers import lock, remove_abandoned, remove_if_abandoned, temporary_name
-from georeader.errors import WriteError
+from georeader.errors import DestinationError, WriteError
 
 _READ_WRITE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -260,6 +260,64 @@ class TemporaryFile:
 
     def _link_as(self, name: str, folder_fd: int) -> None:
         os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=folder_fd, follow_symlinks=True)
+
+
+class Scratch:
+    """Temporary files of one export, removed when it is closed; those without a name also when the process ends."""
+
+    def __init__(self, name: str, dir_tmpfiles: Path | None, stem: str = "georeader") -> None:
+        """Keep the arguments; no file is made yet.
+
+        Args:
+            name: Of the destination, in messages.
+            dir_tmpfiles: Their folder; the system's folder for temporary files by default.
+            stem: Beginning of their names, where they need one.
+        """
+        self._name = name
+        self._dir = dir_tmpfiles or temporary_folder()
+        self._stem = stem
+        self._files: list[TemporaryFile] = []
+
+    def open_spool(self) -> TemporaryFile:
+        """Open a file that will never have a name.
+
+        Raises:
+            DestinationError: The folder takes no files.
+        """
+        with self._named_errors():
+            return self._keep(TemporaryFile.nameless(self._dir, self._stem, whose=self._whose))
+
+    def open_file(self) -> TemporaryFile:
+        """Open a file that can be opened again by its ``path``.
+
+        Raises:
+            DestinationError: The folder takes no files.
+        """
+        with self._named_errors():
+            return self._keep(TemporaryFile(self._dir, self._stem, whose=self._whose))
+
+    def close(self) -> None:
+        """Remove all files."""
+        while self._files:
+            self._files.pop().close()
+
+    def _keep(self, file: TemporaryFile) -> TemporaryFile:
+        self._files.append(file)
+        return file
+
+    @property
+    def _whose(self) -> str:
+        return f"{self._name!r}: a temporary file in {str(self._dir)!r}"
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DestinationError(
+                f"{self._name!r}: no temporary file can be made in {str(self._dir)!r}: {error.strerror}; name another "
+                "folder by dir_tmpfiles"
+            ) from error
 
 
 def _open_unnamed(folder: Path) -> int:
