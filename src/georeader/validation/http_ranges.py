@@ -6,16 +6,19 @@ References:
 
 from __future__ import annotations
 
-import http.client
 import re
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from georeader._storage.http_client import basic_authorization, connected, merged, requoted
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from georeader._storage import http_client
+from georeader._storage.http_client import basic_authorization, merged, open_answer
 from georeader._storage.range_file import BLOCK_BYTES, RangedObject
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
-from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer, failure_of_network
-from georeader._storage.retry import PASSING, retrying
+from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer
+from georeader._storage.retry import retrying
 
 #: Redirects are followed so often.
 REDIRECTS = 5
@@ -62,15 +65,15 @@ def open_ranges(url: str) -> RangedObject:
 def _fetch(url: str, failures: RemoteErrors, start: int, stop: int) -> _Part:
     try:
         return retrying(lambda: _get(url, start, stop), lambda error: _explain(error).verdict)
-    except (OSError, http.client.HTTPException, _RefusedError) as error:
+    except (OSError, HTTPError, _RefusedError) as error:
         caught = error
     # Out here, so that the error has no context in which secrets could stand.
     raise failures.read_error_of(caught) from failures.redactor.cause(caught)
 
 
 def _get(url: str, start: int, stop: int) -> _Part:
-    headers = merged({"User-Agent": "georeader-cog", "Accept-Encoding": "identity"}, basic_authorization(url))
-    headers["Range"] = f"bytes={start}-{stop - 1}"
+    headers = merged({"Accept-Encoding": "identity", "Range": f"bytes={start}-{stop - 1}"}, basic_authorization(url))
+    url = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
     for _ in range(REDIRECTS):
         following = _ask(url, headers, stop - start)
         if isinstance(following, _Part):
@@ -86,13 +89,12 @@ def _get(url: str, start: int, stop: int) -> _Part:
 
 def _ask(url: str, headers: dict[str, str], length_bytes: int) -> _Part | str:
     """Make one request; give where it leads, if that is elsewhere."""
-    with connected(urlsplit(requoted(url))) as (connection, target, of_proxy):
-        connection.request("GET", target, headers=merged(of_proxy, headers))
-        response = connection.getresponse()
-        location = response.getheader("Location")
+    # The loop around this one covers the body, too.
+    with open_answer("GET", url, headers, attempts=1) as response:
+        location = response.headers.get("Location")
         if response.status in (301, 302, 303, 307, 308) and location:
             return location
-        found = _CONTENT_RANGE.fullmatch(response.getheader("Content-Range") or "")
+        found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
         if response.status == 416 and found:
             return _Part(b"", int(found[3]))
         if response.status == 206 and found:
@@ -100,18 +102,16 @@ def _ask(url: str, headers: dict[str, str], length_bytes: int) -> _Part | str:
         raise _RefusedError(_failure_of(response))
 
 
-def _failure_of(response: http.client.HTTPResponse) -> Failure:
+def _failure_of(response: urllib3.BaseHTTPResponse) -> Failure:
     if response.status in (200, 206):
         return Failure(
             "the server serves no ranges, so that no viewer reads parts of it; download the file, and pass that"
         )
     detail = f"HTTP {response.status} {response.reason}"
-    return failure_of_answer(response.status, "", detail, response.getheader("Retry-After"))
+    return failure_of_answer(response.status, "", detail, response.headers.get("Retry-After"))
 
 
 def _explain(error: Exception) -> Failure:
     if isinstance(error, _RefusedError):
         return error.failure
-    if isinstance(error, http.client.HTTPException):
-        return Failure(str(error) or type(error).__name__, None, PASSING)
-    return failure_of_network(error) or Failure(str(error) or type(error).__name__)
+    return http_client.explain(error)

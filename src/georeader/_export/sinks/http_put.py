@@ -8,16 +8,15 @@ References:
 from __future__ import annotations
 
 import base64
-import http.client
 import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
 from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
+from georeader._storage import http_client
 from georeader._storage.http_client import Answer, basic_authorization, merged, request
 from georeader._storage.redaction import redact_url
-from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
-from georeader._storage.retry import PASSING
+from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer
 from georeader.errors import ExistsError, WriteError
 
 #: Redirects within a host are followed so often.
@@ -59,6 +58,7 @@ class HttpPut:
         self._overwrite = overwrite
         self._given = dict(headers or {})
         query = {name.lower() for name in parse_qs(urlsplit(url).query, keep_blank_values=True)}
+        self._attempts = 0
         self._is_signed = bool(query & _SIGNATURES)
         self._is_azure = bool(_AZURE_HOST.search(urlsplit(url).hostname or "")) or {"sig", "sv"} <= query
 
@@ -70,7 +70,7 @@ class HttpPut:
         """
         if self._overwrite or self._is_signed:  # a URL that is signed for PUT is none for HEAD
             return
-        answer = self._failures.call(lambda: request("HEAD", self._url, self._given), "it can't be looked at")
+        answer = self._head(self._given, "it can't be looked at")
         if 200 <= answer.status < 300:
             raise ExistsError(f"{self.name!r} {ADVICE['exists']}")
 
@@ -81,17 +81,10 @@ class HttpPut:
             DestinationError: The server refuses it.
             WriteError: It can't be sent, or did not arrive as it was sent.
         """
-        tries = 0
-
-        def put() -> Answer:
-            nonlocal tries
-            tries += 1
-            return self._put(finished)
-
         try:
-            answer = self._failures.call(put)
+            answer = self._failures.call(lambda: self._put(finished), attempts=1)
         except ExistsError:
-            if tries == 1 or not self._is_ours(finished):
+            if self._attempts == 1 or not self._is_ours(finished):
                 raise
             return
         self._check_sum(answer, finished)
@@ -103,14 +96,16 @@ class HttpPut:
 
         It can, where the server gives a checksum, and the URL may be used for HEAD.
         """
-        answer = self._failures.call(lambda: request("HEAD", self._url, self._given), "it can't be looked at")
+        answer = self._head(self._given, "it can't be looked at")
         said = answer.headers.get("content-md5") or _goog_md5(answer.headers.get("x-goog-hash", ""))
         return 200 <= answer.status < 300 and said == base64.b64encode(finished.md5).decode()
 
     def _put(self, finished: Finished) -> Answer:
         url, headers = self._url, self._headers(finished.size_bytes)
         for _ in range(REDIRECTS):
-            answer = request("PUT", url, headers, finished.pieces)
+            with finished.open() as body:
+                answer = request("PUT", url, headers, body)
+            self._attempts = answer.attempts
             if answer.status in (307, 308) and "location" in answer.headers:
                 following = _within_host(url, answer.headers["location"])
                 if following is not None:
@@ -120,6 +115,9 @@ class HttpPut:
         if not 200 <= answer.status < 300:
             raise RefusedError(answer)
         return answer
+
+    def _head(self, headers: Mapping[str, str], doing: str) -> Answer:
+        return self._failures.call(lambda: request("HEAD", self._url, headers), doing, attempts=1)
 
     def _headers(self, size_bytes: int) -> dict[str, str]:
         headers = {"Content-Length": str(size_bytes)}
@@ -144,7 +142,7 @@ class HttpPut:
     def _check_size(self, finished: Finished) -> None:
         """Compare the size, where the server answers to HEAD and tells of one."""
         headers = self._given | {"Accept-Encoding": "identity"}
-        answer = self._failures.call(lambda: request("HEAD", self._url, headers), "it was sent, but can't be looked at")
+        answer = self._head(headers, "it was sent, but can't be looked at")
         said = answer.headers.get("content-length", "")
         if answer.status == 200 and said.isdigit() and int(said) != finished.size_bytes:
             raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the server tells of {said}")
@@ -154,9 +152,7 @@ def explain(error: Exception) -> Failure:
     """Say what an error of a request means."""
     if isinstance(error, RefusedError):
         return _failure_of_answer(error.answer)
-    if isinstance(error, (http.client.RemoteDisconnected, http.client.BadStatusLine, http.client.IncompleteRead)):
-        return Failure(str(error) or type(error).__name__, None, PASSING)
-    return failure_of_network(error) or Failure(str(error) or type(error).__name__)
+    return http_client.explain(error)
 
 
 def _failure_of_answer(answer: Answer) -> Failure:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, BinaryIO, Protocol
 
 from georeader._export.sinks.base import RandomAccessSink
 from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
@@ -37,6 +39,10 @@ class Finished:
         """A path by which this process can open it."""
         return self.file.path
 
+    def open(self) -> BinaryIO:
+        """Open it for reading."""
+        return io.BufferedReader(_FinishedReader(self), PIECE_BYTES)
+
     def pieces(self, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
         """Iterate over its content.
 
@@ -53,6 +59,36 @@ class Finished:
         for piece in self.pieces():
             digest.update(piece)
         return digest.digest()
+
+
+class _FinishedReader(io.RawIOBase):
+    """A position in a complete file."""
+
+    def __init__(self, finished: Finished) -> None:
+        super().__init__()
+        self._finished = finished
+        self._offset_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset_bytes, os.SEEK_END: self._finished.size_bytes}[whence]
+        self._offset_bytes = origin + offset
+        return self._offset_bytes
+
+    def tell(self) -> int:
+        return self._offset_bytes
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        size_bytes = min(len(view), max(0, self._finished.size_bytes - self._offset_bytes))
+        view[:size_bytes] = self._finished.file.read_at(self._offset_bytes, size_bytes)
+        self._offset_bytes += size_bytes
+        return size_bytes
 
 
 class Target(Protocol):
