@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from georeader._storage import s3
 from georeader._storage.filesystems import environment_options
 from georeader._storage.log_redaction import redacted_logs
 from georeader._storage.obstores import make_store
@@ -76,7 +77,9 @@ def _exists_in_store(path: str, fs: Any, http_headers: Mapping[str, str] | None)
                 fs, path = fsspec.core.url_to_fs(path, **environment_options(path))
         except ImportError:
             address = parse_address(path)
-            if address is None or address.store not in ("s3", "gs", "az"):
+            if address is not None and address.store == "s3":
+                return s3.exists(address)
+            if address is None or address.store not in ("gs", "az"):
                 raise
             make_store(address).head(address.key)
             return True

@@ -10,7 +10,6 @@ import fsspec
 import pytest
 from obstore.store import AzureStore, S3Store
 
-from georeader._export.sinks import opening
 from servers.azurite import AzureServer
 from servers.fake_gcs import GcsServer
 from servers.moto_server import MotoServer
@@ -66,17 +65,6 @@ class TestS3ByS3fs(SinkContract):
         fs = fsspec.filesystem("s3", key=seaweed.key, secret=seaweed.secret, endpoint_url=seaweed.endpoint,
                                client_kwargs={"region_name": seaweed.region}, skip_instance_cache=True)  # fmt: skip
         return place_on(seaweed, seaweed.url, fs=fs)
-
-
-class TestS3ByObstore(SinkContract):
-    """Where botocore is not installed."""
-
-    @pytest.fixture
-    def place(self, moto: MotoServer, use_env: UseEnv, monkeypatch: pytest.MonkeyPatch) -> Place:
-        use_env(moto.env())
-        find_spec = opening.find_spec
-        monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "botocore" else find_spec(name))
-        return place_on(moto, moto.url)
 
 
 class TestS3ByAGivenStore(SinkContract):

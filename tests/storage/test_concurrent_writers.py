@@ -17,7 +17,6 @@ from fault_places import make_small_parts
 from faults.exchange import Exchange
 from faults.proxy import Fault, FaultProxy, Match
 from georeader import GeoTensor, save_cog
-from georeader._export.sinks import opening
 from georeader.errors import ExistsError, GeoreaderError
 from servers.s3 import S3Server
 from sink_contract import PLACE, PLAIN
@@ -87,16 +86,12 @@ def test_one_of_six_writers_wins_and_its_object_is_there(
     assert server.open_uploads() == []
 
 
-@pytest.mark.parametrize("way", ["botocore", "obstore"])
 def test_the_request_that_makes_the_object_carries_the_condition(
-    way: str, seaweed: S3Server, use_env: Any, monkeypatch: pytest.MonkeyPatch
+    seaweed: S3Server, use_env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_small_parts(monkeypatch)
     with FaultProxy(seaweed.endpoint) as proxy:
         use_env(seaweed.env() | {"AWS_ENDPOINT_URL": proxy.url, "NO_PROXY": "127.0.0.1"})
-        if way == "obstore":
-            find_spec = opening.find_spec
-            monkeypatch.setattr(opening, "find_spec", lambda name: None if "boto" in name else find_spec(name))
 
         save_cog(raster(0, LARGE_PX), seaweed.url("conditional.tif"), overwrite=False, profile_arg=PLAIN)
 
@@ -124,9 +119,8 @@ class Replaced:
 
 
 @pytest.mark.parametrize("side_px", [SMALL_PX, LARGE_PX], ids=["one request", "parts"])
-@pytest.mark.parametrize("way", ["botocore", "obstore"])
 def test_an_object_that_another_replaced_at_once_is_not_taken_for_ones_own(
-    way: str, side_px: int, seaweed: S3Server, use_env: Any, monkeypatch: pytest.MonkeyPatch
+    side_px: int, seaweed: S3Server, use_env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_small_parts(monkeypatch)
     content = content_of(0, side_px)
@@ -134,9 +128,6 @@ def test_an_object_that_another_replaced_at_once_is_not_taken_for_ones_own(
     key = f"{secrets.token_hex(4)}.tif"
     with FaultProxy(seaweed.endpoint) as proxy:
         use_env(seaweed.env() | {"AWS_ENDPOINT_URL": proxy.url, "NO_PROXY": "127.0.0.1"})
-        if way == "obstore":
-            find_spec = opening.find_spec
-            monkeypatch.setattr(opening, "find_spec", lambda name: None if "boto" in name else find_spec(name))
         proxy.add(Fault(Match("HEAD", path_contains=key), Replaced(seaweed, key, others), times=None))
 
         with pytest.raises(ExistsError):

@@ -16,7 +16,6 @@ from chains import assert_no_cycle
 from faults.answers import azure_error, gcs_error, s3_error
 from faults.proxy import Fault, FaultProxy, Match, refused_url
 from georeader import RasterioReader, save_cog
-from georeader._export.sinks import opening
 from georeader._storage import retry
 from georeader._storage.remote_errors import ADVICE
 from georeader.errors import DestinationError, GeoreaderError, ReadError
@@ -75,7 +74,7 @@ def unique(name: str = "out.tif") -> str:
 # S3.
 
 
-@pytest.fixture(params=["boto", "obstore", "s3fs", "a given store"])
+@pytest.fixture(params=["boto", "s3fs", "a given store"])
 def s3_options(
     request: pytest.FixtureRequest, use_env: UseEnv, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[dict[str, str]], dict[str, Any]]:
@@ -84,10 +83,6 @@ def s3_options(
     def make(env: dict[str, str]) -> dict[str, Any]:
         use_env(env | {"NO_PROXY": "127.0.0.1"})
         if request.param == "boto":
-            return {}
-        if request.param == "obstore":
-            find_spec = opening.find_spec
-            monkeypatch.setattr(opening, "find_spec", lambda name: None if "boto" in name else find_spec(name))
             return {}
         key, secret = env.get("AWS_ACCESS_KEY_ID"), env.get("AWS_SECRET_ACCESS_KEY")
         if request.param == "s3fs":

@@ -6,23 +6,13 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from georeader import RasterioReader, save_cog
-from georeader._export.sinks import opening
 from georeader._storage.listing import urls_like
 from georeader._storage.urls import parse_address
 from georeader.cli.targets import expand
 from georeader.preview import preview
 from georeader.storage import exists
-from georeader.validation import info, source, validate
-
-
-def without(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    """Have packages be not installed, as far as the choice of a client goes."""
-    for module in (opening, source):
-        find_spec = module.find_spec
-        monkeypatch.setattr(module, "find_spec", lambda name, find=find_spec: None if name in packages else find(name))
+from georeader.validation import info, validate
 
 
 def read_by_reader(url: str) -> object:
@@ -34,16 +24,14 @@ def with_key(url: str, look: Callable[[Any], object]) -> object:
     return look(parse_address(url.rpartition("/")[0] + "/*.tif"))
 
 
-#: What reads; the packages that are missing.
-READS: dict[str, tuple[Callable[[str], Any], tuple[str, ...]]] = {
-    "RasterioReader": (read_by_reader, ()),
-    "preview": (preview, ()),
-    "save_cog from a path": (lambda url: save_cog(url, f"memory://{secrets.token_hex(4)}.tif"), ()),
-    "validate": (validate, ()),
-    "validate by s3fs": (validate, ("obstore",)),
-    "info": (info, ()),
-    "info by s3fs": (info, ("obstore",)),
-    "a pattern": (lambda url: with_key(url, urls_like), ()),
-    "the command line's pattern": (lambda url: expand(url.rpartition("/")[0] + "/*.tif"), ()),
-    "skip_existing": (exists, ()),
+#: Functions that read, by name.
+READS: dict[str, Callable[[str], Any]] = {
+    "RasterioReader": read_by_reader,
+    "preview": preview,
+    "save_cog from a path": lambda url: save_cog(url, f"memory://{secrets.token_hex(4)}.tif"),
+    "validate": validate,
+    "info": info,
+    "a pattern": lambda url: with_key(url, urls_like),
+    "the command line's pattern": lambda url: expand(url.rpartition("/")[0] + "/*.tif"),
+    "skip_existing": exists,
 }

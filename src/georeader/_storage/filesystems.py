@@ -20,7 +20,6 @@ ATOMIC_PACKAGES = frozenset({"s3fs", "gcsfs", "adlfs", "obstore"})
 
 #: What to install for a store, where neither obstore nor fsspec has it.
 EXTRAS = {
-    "s3": "pip install 'georeader-cog[cloud]' (or s3fs)",
     "gs": "pip install 'georeader-cog[cloud]' (or gcsfs)",
     "az": "pip install 'georeader-cog[cloud]' (or adlfs)",
     "oss": "pip install ossfs",
@@ -60,7 +59,7 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
     import fsspec
 
     redactor = Redactor(secrets_of_url(address.url))
-    scheme = {"az": "az", "gs": "gs", "s3": "s3"}.get(address.store, address.scheme)
+    scheme = address.store if address.store in ("az", "gs", "s3") else address.scheme
     url = f"{scheme}://{address.bucket}/{address.key}" if address.bucket else address.url
     if scheme and not address.bucket:
         url = scheme + url[len(scheme) :]  # in lower case

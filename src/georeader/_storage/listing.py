@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from importlib.util import find_spec
 
-from georeader._core.optional_imports import import_extra
-from georeader._storage.filesystems import explain as explain_filesystem
-from georeader._storage.filesystems import filesystem_of
-from georeader._storage.log_redaction import redacted_logs
-from georeader._storage.obstores import explain, make_store
-from georeader._storage.redaction import Redactor, secrets_of_url
+from georeader._storage import obstores, s3
+from georeader._storage.filesystems import explain, filesystem_of
+from georeader._storage.redaction import Redactor, secrets_of_environment, secrets_of_url
 from georeader._storage.remote_errors import RemoteErrors
-from georeader._storage.retry import retrying
 from georeader._storage.urls import Address
 from georeader.errors import ReadError
 
@@ -31,46 +26,43 @@ def has_magic(text: str) -> bool:
 
 
 def urls_like(address: Address) -> list[str]:
-    """Give the URLs that a pattern names, sorted: "*" stands for anything within a folder, a folder "**" for any.
+    """Return the URLs that match a pattern, sorted: "*" stands for anything within a folder, a folder "**" for any.
 
     Args:
         address: Whose key, or path, is the pattern.
 
     Raises:
-        ReadError: The store can't be asked; or it is a web server, which tells nobody what it has.
-        MissingExtraError: Nothing that is installed knows the store.
+        ReadError: The store cannot be listed, as web servers cannot.
+        MissingExtraError: No client of the store is installed.
     """
     if address.store == "http":
-        raise ReadError(f"{address.name!r}: a web server does not tell what it has; name each file")
-    if address.store in ("s3", "gs", "az"):
-        return _in_store(address)
+        raise ReadError(f"{address.name!r}: a web server does not list its files; name each file")
+    redactor = Redactor([*secrets_of_environment(), *secrets_of_url(address.url)])
+    if address.store == "s3" or (address.store in ("gs", "az") and find_spec("obstore") is not None):
+        from fsspec.utils import glob_translate
+
+        folder = _MAGIC.split(address.key, maxsplit=1)[0].rpartition("/")[0]
+        keys = (
+            s3.keys_below(address, folder and f"{folder}/")
+            if address.store == "s3"
+            else RemoteErrors(address.name, redactor, obstores.explain).read(lambda: _in_obstore(address, folder))
+        )
+        is_like = re.compile(glob_translate(address.key)).match
+        return sorted(_url_of(address, key) for key in keys if is_like(key))
     filesystem, pattern = filesystem_of(address)
-    failures = RemoteErrors(address.name, Redactor(secrets_of_url(address.url)), explain_filesystem)
-    found = _listed(lambda: list(filesystem.glob(pattern)), failures)
-    return sorted(filesystem.unstrip_protocol(str(name)) for name in found)
+    errors = RemoteErrors(address.name, redactor, explain)
+    found = errors.read(lambda: [str(name) for name in filesystem.glob(pattern)])
+    if address.bucket:
+        return sorted(_url_of(address, name.partition("/")[2]) for name in found)
+    return sorted(map(filesystem.unstrip_protocol, found))
 
 
-def _in_store(address: Address) -> list[str]:
-    obstore: Any = import_extra("obstore", extra="cloud", purpose=f"listing {address.name!r}")
-    from fsspec.utils import glob_translate
+def _in_obstore(address: Address, folder: str) -> list[str]:
+    import obstore
 
-    failures = RemoteErrors(address.name, Redactor(secrets_of_url(address.url)), explain)
-    folder = _MAGIC.split(address.key, maxsplit=1)[0].rpartition("/")[0]
-
-    def keys() -> list[str]:
-        store = make_store(address)
-        return [found["path"] for page in obstore.list(store, prefix=folder or None) for found in page]
-
-    is_like = re.compile(glob_translate(address.key)).match
-    start = address.url[: len(address.url) - len(address.key)]
-    return sorted(start + key for key in _listed(keys, failures) if is_like(key))
+    pages = obstore.list(obstores.make_store(address), prefix=folder or None)
+    return [found["path"] for page in pages for found in page]
 
 
-def _listed(run: Callable[[], list[str]], failures: RemoteErrors) -> list[str]:
-    try:
-        with redacted_logs(failures.redactor):
-            return retrying(run, lambda error: failures.explain(error).verdict)
-    except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
-        caught = error
-    # Out here, so that the error has no context in which secrets could stand.
-    raise failures.read_error_of(caught) from failures.redactor.cause(caught)
+def _url_of(address: Address, key: str) -> str:
+    return address.url[: len(address.url) - len(address.key)] + key

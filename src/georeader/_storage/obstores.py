@@ -14,7 +14,6 @@ from georeader._storage import retry
 from georeader._storage.redaction import redact_url
 from georeader._storage.remote_errors import Failure, failure_of_answer, failure_of_network
 from georeader._storage.retry import LASTING, PASSING
-from georeader._storage.s3 import is_unsigned, pays_requests, region_of
 from georeader._storage.urls import Address
 from georeader.errors import DestinationError
 
@@ -58,19 +57,16 @@ def make_store(address: Address, size_bytes: int = 0) -> Any:
     """Make the store of an address.
 
     Args:
-        address: In "s3", "gs" or "az".
+        address: In "gs" or "az".
         size_bytes: Of the largest body that one request will have: it is given time for it.
 
     Raises:
         MissingExtraError: obstore is not installed.
     """
     stores = import_extra("obstore.store", extra="cloud", purpose=f"{address.scheme}://")
-    make, config = {
-        "s3": (stores.S3Store, _s3_config),
-        "gs": (stores.GCSStore, dict),
-        "az": (stores.AzureStore, lambda: azure_config(address.account)),
-    }[address.store]
-    settings = config()
+    is_azure = address.store == "az"
+    make = stores.AzureStore if is_azure else stores.GCSStore
+    settings = azure_config(address.account) if is_azure else {}
     seconds = REQUEST_SECONDS + size_bytes // BYTES_PER_SECOND
     return make(
         address.bucket,
@@ -124,16 +120,6 @@ def _retries(seconds: float) -> dict[str, Any]:
     }
 
 
-def _s3_config() -> dict[str, Any]:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    found: dict[str, Any] = {"region": region_of()} | ({"endpoint": endpoint} if endpoint else {})
-    if is_unsigned():
-        found["skip_signature"] = True
-    if "AWS_REQUEST_PAYER" in os.environ:  # obstore reads the variable, too, but as a bool
-        found["request_payer"] = pays_requests()
-    return found
-
-
 def azure_config(account: str | None, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Give Azure's settings, from a connection string, single variables, and the account that a URL names.
 
@@ -157,8 +143,8 @@ def azure_config(account: str | None, environment: Mapping[str, str] = os.enviro
 
 def _is_plain_http(settings: Mapping[str, Any]) -> bool:
     """Tell whether the environment's endpoint is one of http, which obstore asks to be told."""
-    endpoints = [settings.get("endpoint"), *(os.environ.get(name) for name in ("GOOGLE_BASE_URL", "AWS_ENDPOINT_URL"))]
-    said = [os.environ.get(name, "").lower() for name in ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")]
+    endpoints = (settings.get("endpoint"), os.environ.get("GOOGLE_BASE_URL"))
+    said = [os.environ.get(name, "").lower() for name in ("AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")]
     is_emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() == "true"
     plain = any(str(endpoint or "").lower().startswith("http://") for endpoint in endpoints)
     return plain or is_emulator or "true" in said

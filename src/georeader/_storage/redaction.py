@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -157,6 +158,12 @@ def secrets_of_options(options: Any) -> tuple[str, ...]:
             pairs = (part.partition("=") for part in value.split(";")) if ";" in value else ()
             found += secrets_of_options({key: part for key, _, part in pairs})  # of a connection string
     return tuple(dict.fromkeys(text for text in found if len(text) >= LEAST_SECRET_LENGTH))
+
+
+def secrets_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the secrets that clouds' tools take from the environment: a store may repeat them."""
+    clouds = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "OSS_")
+    return secrets_of_options({name: value for name, value in environment.items() if name.startswith(clouds)})
 
 
 class Redactor:

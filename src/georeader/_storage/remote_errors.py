@@ -146,32 +146,50 @@ def failure_of_network(error: BaseException) -> Failure | None:
 class RemoteErrors:
     """Runs requests about one object, and converts what they raise to the project's errors."""
 
-    def __init__(self, name: str, redactor: Redactor, explain: Callable[[Exception], Failure]) -> None:
-        """Say whose failures they are.
+    def __init__(
+        self, name: str, redactor: Redactor, explain: Callable[[Exception], Failure], *, client_retries: bool = False
+    ) -> None:
+        """Keep the arguments.
 
         Args:
             name: Of the object, without secrets.
             redactor: Knows the secrets that a store may repeat.
-            explain: Says what an error of this store's client means.
+            explain: Returns what an error of this store's client means.
+            client_retries: The client retries requests by the project's rule, so they are not retried here.
         """
         self.name = name
         self.redactor = redactor
         self.explain = explain
+        self._client_retries = client_retries
 
     def call(
         self, run: Callable[[], Result], doing: str = "it can't be written", *, attempts: int | None = None
     ) -> Result:
-        """Run a request; transient errors are retried.
+        """Run a request that writes; transient errors are retried.
 
         Args:
             run: The request.
             doing: The message where the error says no more.
-            attempts: `retry.ATTEMPTS` by default.
+            attempts: `retry.ATTEMPTS` by default; without effect where the client retries.
 
         Raises:
             DestinationError: The store refuses it for good.
             WriteError: It failed.
         """
+        return self._run(run, lambda error: self.error_of(error, doing), attempts)
+
+    def read(self, run: Callable[[], Result]) -> Result:
+        """Run a request that reads; transient errors are retried.
+
+        Raises:
+            ReadError: It failed.
+        """
+        return self._run(run, self.read_error_of, None)
+
+    def _run(
+        self, run: Callable[[], Result], convert: Callable[[Exception], GeoreaderError], attempts: int | None
+    ) -> Result:
+        attempts = 1 if self._client_retries else attempts
         try:
             with redacted_logs(self.redactor), panics_as_errors():
                 return retrying(run, lambda error: self.explain(error).verdict, attempts=attempts)
@@ -180,7 +198,7 @@ class RemoteErrors:
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
             caught = error
         # Out here, so that the error has no context in which secrets could stand.
-        raise self.error_of(caught, doing) from self.redactor.cause(caught)
+        raise convert(caught) from self.redactor.cause(caught)
 
     def error_of(self, error: Exception, doing: str = "it can't be written") -> GeoreaderError:
         """Give the project's error for a client's."""

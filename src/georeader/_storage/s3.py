@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
 
 from georeader._core.error_chain import linked_errors
 from georeader._core.optional_imports import import_extra
-from georeader._storage.remote_errors import Failure, failure_of_answer, failure_of_network
+from georeader._storage import retry
+from georeader._storage.range_file import RangedObject
+from georeader._storage.redaction import Redactor, secrets_of_environment, secrets_of_url
+from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING
+from georeader._storage.urls import Address
 
 #: How long to wait for a connection, and for an answer that does not come.
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
+
+#: An upload is aborted so often, at most: the caller may be waiting.
+ABORT_ATTEMPTS = 3
+
+#: Connections for reading.
+READERS = 4
 
 #: Where neither the environment nor a profile names a region.
 REGION_DEFAULT = "us-east-1"
@@ -32,15 +43,13 @@ _PASSING = ("ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", 
 
 
 class Caller(Protocol):
-    """Makes requests by the names of S3's operations.
+    """A client that makes requests by the names of S3's operations; it may retry them.
 
     Attributes:
         endpoint: Where they go; "" for Amazon's own.
-        tries_again: By itself, so that the answer to an earlier attempt may have been lost.
     """
 
     endpoint: str
-    tries_again: bool
 
     def call(self, operation: str, **arguments: Any) -> Any:
         """Do an operation, such as "put_object"."""
@@ -49,8 +58,6 @@ class Caller(Protocol):
 
 class BotoCaller:
     """Requests by a client of botocore, or boto3."""
-
-    tries_again = False
 
     def __init__(self, client: Any) -> None:
         """Take a client."""
@@ -64,8 +71,6 @@ class BotoCaller:
 
 class S3fsCaller:
     """Requests by a filesystem of s3fs, with its own settings."""
-
-    tries_again = True  # s3fs, botocore and aiohttp do, each by its own rules
 
     def __init__(self, filesystem: Any) -> None:
         """Take an s3fs.S3FileSystem."""
@@ -108,21 +113,23 @@ def _add_payer(request: Any, **_: Any) -> None:
     request.headers[PAYER_HEADER] = PAYER
 
 
-def boto_client(connections: int) -> Any:
+def boto_client(name: str, connections: int) -> Any:
     """Build a client from the environment, profiles and endpoints, as the AWS CLI does.
 
     Args:
+        name: Of the object, in messages.
         connections: Requests that may be under way at once.
 
     Raises:
         MissingExtraError: botocore is not installed.
         Exception: What botocore raises on a profile that is not there.
     """
-    sessions = import_extra("botocore.session", extra="cloud", purpose="writing to s3://")
-    botocore = import_extra("botocore", extra="cloud", purpose="writing to s3://")
+    sessions = import_extra("botocore.session", extra="cloud", purpose=repr(name))
+    botocore = import_extra("botocore", extra="cloud", purpose=repr(name))
     signature = {"signature_version": botocore.UNSIGNED} if is_unsigned() else {}
-    config = import_extra("botocore.config", extra="cloud", purpose="writing to s3://").Config(
-        retries={"total_max_attempts": 1},  # they are made where uploads are, by one rule for all stores
+    config = import_extra("botocore.config", extra="cloud", purpose=repr(name)).Config(
+        # None of its own: `_seconds_to_retry` decides. The legacy mode would raise at once.
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=connections,
         connect_timeout=CONNECT_SECONDS,
         read_timeout=ANSWER_SECONDS,
@@ -132,14 +139,97 @@ def boto_client(connections: int) -> Any:
     session.register_component("data_loader", _data_loader())
     region = session.get_config_variable("region") or os.environ.get("AWS_REGION") or REGION_DEFAULT
     client = session.create_client("s3", region_name=region, config=config)
+    client.meta.events.register("needs-retry.s3", _seconds_to_retry)
     if pays_requests():
         client.meta.events.register("before-sign.s3", _add_payer)
     return client
 
 
+def _seconds_to_retry(
+    response: tuple[Any, dict[str, Any]] | None,
+    attempts: int,
+    caught_exception: Exception | None,
+    operation: Any = None,
+    **_: Any,
+) -> float | None:
+    """Return botocore's wait before the next attempt, or None for no further attempt: by the rule of `retry`.
+
+    botocore's own modes ignore Retry-After, and count attempts and waits in other ways.
+    """
+    if caught_exception is not None:
+        failure = explain(caught_exception)
+    elif response is not None and "Error" in response[1]:
+        failure = _failure_of_response(response[1])
+    else:
+        return None
+    most = ABORT_ATTEMPTS if getattr(operation, "name", "") == "AbortMultipartUpload" else retry.ATTEMPTS
+    if attempts >= most or not failure.verdict.is_transient:
+        return None
+    return retry.wait_seconds(attempts, failure.verdict, random.random())  # noqa: S311  (no secret)
+
+
+def open_ranges(address: Address) -> RangedObject:
+    """Open an object to be read in ranges.
+
+    Args:
+        address: In "s3".
+
+    Raises:
+        MissingExtraError: botocore is not installed.
+        ReadError: There is no such object, or it cannot be read.
+    """
+    client, errors = _reading(address)
+    place = {"Bucket": address.bucket, "Key": address.key}
+
+    def fetch(start: int, stop: int) -> bytes:
+        def run() -> bytes:
+            body: bytes = client.get_object(**place, Range=f"bytes={start}-{stop - 1}")["Body"].read()
+            return body
+
+        return errors.read(run)
+
+    return RangedObject(int(errors.read(lambda: client.head_object(**place))["ContentLength"]), fetch)
+
+
+def exists(address: Address) -> bool:
+    """Return whether an object exists; arguments and errors are those of `open_ranges`."""
+    client, errors = _reading(address)
+
+    def run() -> bool:
+        try:
+            client.head_object(Bucket=address.bucket, Key=address.key)
+        except Exception as error:
+            if status_of(error) == 404:
+                return False
+            raise
+        return True
+
+    return errors.read(run)
+
+
+def keys_below(address: Address, prefix: str) -> list[str]:
+    """Return the keys of a bucket that begin with a prefix; errors are those of `open_ranges`."""
+    client, errors = _reading(address)
+    pages = client.get_paginator("list_objects_v2")
+
+    def run() -> list[str]:
+        found = pages.paginate(Bucket=address.bucket, Prefix=prefix)
+        return [one["Key"] for page in found for one in page.get("Contents", ())]
+
+    return errors.read(run)
+
+
+def _reading(address: Address) -> tuple[Any, RemoteErrors]:
+    """Return a client, and the errors of an object that it reads."""
+    errors = RemoteErrors(
+        address.name, Redactor([*secrets_of_environment(), *secrets_of_url(address.url)]), explain, client_retries=True
+    )
+    return errors.read(lambda: boto_client(address.name, READERS)), errors
+
+
 @cache
 def _data_loader() -> Any:
-    """Give botocore's descriptions of services, which take longer to read than a small file takes to be written."""
+    """Return botocore's descriptions of services, which take longer to read than a small file takes to be written."""
     return import_extra("botocore.loaders", extra="cloud", purpose="writing to s3://").create_loader()
 
 
@@ -191,8 +281,3 @@ def _failure_of_response(response: dict[str, Any]) -> Failure:
     if failure.kind == "static":  # of S3, that is no web page
         return Failure(detail, None, failure.verdict)
     return failure
-
-
-def region_of(environment: Callable[[str], str | None] = os.environ.get) -> str:
-    """Give the region that the environment names, or the default one."""
-    return environment("AWS_REGION") or environment("AWS_DEFAULT_REGION") or REGION_DEFAULT

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError
 
 from georeader._storage import http_client
 from georeader._storage.http_client import basic_authorization, merged, open_answer
 from georeader._storage.range_file import BLOCK_BYTES, RangedObject
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
 from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer
-from georeader._storage.retry import retrying
 
 #: Redirects are followed so often.
 REDIRECTS = 5
@@ -62,13 +60,8 @@ def open_ranges(url: str) -> RangedObject:
     return RangedObject(first.whole_bytes, fetch)
 
 
-def _fetch(url: str, failures: RemoteErrors, start: int, stop: int) -> _Part:
-    try:
-        return retrying(lambda: _get(url, start, stop), lambda error: _explain(error).verdict)
-    except (OSError, HTTPError, _RefusedError) as error:
-        caught = error
-    # Out here, so that the error has no context in which secrets could stand.
-    raise failures.read_error_of(caught) from failures.redactor.cause(caught)
+def _fetch(url: str, errors: RemoteErrors, start: int, stop: int) -> _Part:
+    return errors.read(lambda: _get(url, start, stop))
 
 
 def _get(url: str, start: int, stop: int) -> _Part:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, BinaryIO, Protocol
 
 from georeader._readers.opening import RasterPath, raster_path
+from georeader._storage import s3
 from georeader._storage.filesystems import filesystem_of
 from georeader._storage.obstores import make_store
 from georeader._storage.range_file import RangedObject
@@ -195,7 +196,9 @@ def _open_remote(text: str, address: Address | None, fs: Any) -> ByteSource:
         return ContainedBytes(raster_path(text, fs))
     if address.store == "http":
         return RemoteBytes(open_ranges(address.url), address.name)
-    if address.store in ("s3", "gs", "az") and find_spec("obstore") is not None:
+    if address.store == "s3":
+        return RemoteBytes(s3.open_ranges(address), address.name)
+    if address.store in ("gs", "az") and find_spec("obstore") is not None:
         return ContainedBytes(raster_path(text, make_store(address)))
     return ContainedBytes(raster_path(text, filesystem_of(address)[0]))
 

@@ -82,7 +82,7 @@ class HttpPut:
             WriteError: It can't be sent, or did not arrive as it was sent.
         """
         try:
-            answer = self._failures.call(lambda: self._put(finished), attempts=1)
+            answer = self._failures.call(lambda: self._put(finished))
         except ExistsError:
             if self._attempts == 1 or not self._is_ours(finished):
                 raise
@@ -117,7 +117,7 @@ class HttpPut:
         return answer
 
     def _head(self, headers: Mapping[str, str], doing: str) -> Answer:
-        return self._failures.call(lambda: request("HEAD", self._url, headers), doing, attempts=1)
+        return self._failures.call(lambda: request("HEAD", self._url, headers), doing)
 
     def _headers(self, size_bytes: int) -> dict[str, str]:
         headers = {"Content-Length": str(size_bytes)}

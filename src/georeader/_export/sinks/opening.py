@@ -14,7 +14,13 @@ from georeader._export.sinks.local import LocalSink
 from georeader._export.sinks.protocol import Sink
 from georeader._export.sinks.spooled import SpooledSink, Target
 from georeader._storage.destination import Destination, PathInNewFolder
-from georeader._storage.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
+from georeader._storage.redaction import (
+    Redactor,
+    redact_url,
+    secrets_of_environment,
+    secrets_of_options,
+    secrets_of_url,
+)
 from georeader._storage.remote_errors import RemoteErrors
 from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, NotSupportedError, OptionError
@@ -118,9 +124,9 @@ def _local(text: str, where: Destination, scratch: Path | None) -> Sink:
 def _remote(address: Address, where: Destination, scratch: Path | None) -> Sink:
     if address.store == "http":
         return _to_http(address, where, scratch)
-    if address.store == "s3" and find_spec("botocore") is not None:
+    if address.store == "s3":
         return _to_s3(address, where, scratch)
-    if address.store in ("s3", "gs", "az") and find_spec("obstore") is not None:
+    if address.store in ("gs", "az") and find_spec("obstore") is not None:
         return _to_obstore(address, where, scratch)
     return _to_fsspec_url(address, where, scratch)
 
@@ -130,7 +136,7 @@ def _to_http(address: Address, where: Destination, scratch: Path | None) -> Sink
 
     headers = _headers(where.http_headers)
     redactor = Redactor([*secrets_of_url(address.url), *headers.values()])
-    failures = RemoteErrors(address.name, redactor, explain)
+    failures = RemoteErrors(address.name, redactor, explain, client_retries=True)
     return _spooled(HttpPut(address.url, failures, overwrite=where.overwrite, headers=headers), scratch)
 
 
@@ -149,8 +155,9 @@ def _to_s3(address: Address, where: Destination, scratch: Path | None) -> Sink:
     from georeader._export.sinks.multipart import SENDERS
     from georeader._storage.s3 import BotoCaller, boto_client, explain
 
-    failures = RemoteErrors(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
-    client = failures.call(lambda: boto_client(SENDERS + 1), "no client can be made", attempts=1)
+    redactor = Redactor([*secrets_of_environment(), *secrets_of_url(address.url)])
+    failures = RemoteErrors(address.name, redactor, explain, client_retries=True)
+    client = failures.call(lambda: boto_client(address.name, SENDERS + 1), "no client can be made")
     return _to_s3_by(BotoCaller(client), address.bucket, address.key, failures, where, scratch)
 
 
@@ -172,7 +179,7 @@ def _to_obstore(address: Address, where: Destination, scratch: Path | None) -> S
     from georeader._export.sinks.obstore_put import ObstorePut
     from georeader._storage.obstores import explain, make_store
 
-    failures = RemoteErrors(address.name, Redactor([*_secrets_of_environment(), *secrets_of_url(address.url)]), explain)
+    failures = RemoteErrors(address.name, Redactor([*secrets_of_environment(), *secrets_of_url(address.url)]), explain)
     return _spooled(
         ObstorePut(
             lambda size_bytes: make_store(address, size_bytes), address.key, failures, overwrite=where.overwrite
@@ -259,9 +266,3 @@ def _to_file_object(where: Destination, scratch: Path | None) -> Sink:
 
 def _spooled(target: Target, scratch: Path | None) -> Sink:
     return SpooledSink(target, dir_tmpfiles=scratch)
-
-
-def _secrets_of_environment() -> tuple[str, ...]:
-    """Give the secrets that clouds' tools take from the environment: a store may repeat them."""
-    clouds = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "OSS_")
-    return secrets_of_options({name: value for name, value in os.environ.items() if name.startswith(clouds)})

@@ -19,16 +19,13 @@ from urllib.parse import urlsplit
 from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.spooled import CONTENT_TYPE
 from georeader._storage.remote_errors import ADVICE, RemoteErrors
-from georeader._storage.s3 import Caller, code_of, status_of
+from georeader._storage.s3 import ABORT_ATTEMPTS, Caller, code_of, status_of
 from georeader._tiff.checksum import crc32
 from georeader.errors import DestinationError, ExistsError, WriteError
 
 #: S3's limits.
 MIN_PART_BYTES = 5 * 2**20
 MAX_PARTS = 10_000
-
-#: An upload is aborted so often, at most: somebody may be waiting.
-ABORT_ATTEMPTS = 3
 
 #: Metadata that mark a save's own object where it must not replace another's.
 SAVE_NAME = "georeader-save"
@@ -207,17 +204,14 @@ class S3Object:
 
         An answer that was lost makes the second attempt fail where the first one did it: then the object is looked at.
         """
-        tries = 0
 
         def run() -> Mapping[str, Any]:
-            nonlocal tries
-            tries += 1
             condition = {} if self._overwrite else {"IfNoneMatch": "*"}
             try:
                 answer: Mapping[str, Any] = self._caller.call(operation, **self._place, **arguments, **condition)
             except Exception as error:
                 is_gone = code_of(error) == "NoSuchUpload" or status_of(error) in (404, 412)
-                if (tries > 1 or self._caller.tries_again) and is_gone and self._is_there(etag, size_bytes):
+                if is_gone and self._is_there(etag, size_bytes):
                     return {}
                 if status_of(error) == 412:
                     raise self._exists() from None
