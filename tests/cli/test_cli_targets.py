@@ -119,7 +119,7 @@ def test_a_pattern_that_is_like_nothing_is_an_error(pattern: str) -> None:
 
 
 def test_a_web_server_does_not_tell_what_it_has() -> None:
-    with pytest.raises(ReadError, match="a web server does not tell what it has; name each file"):
+    with pytest.raises(ReadError, match="a web server does not list its files; name each file"):
         expand("https://host/*.tif")
 
 

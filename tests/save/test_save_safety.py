@@ -268,9 +268,9 @@ def test_what_is_no_filesystem_is_refused(make_tensor: Any, tmp_path: Path) -> N
         ("", "is empty; name a file"),
         ("x" * 300 + ".tif", "can't be a path here: .*File name too long"),
         ("nul\0.tif", "can't be a path here: .*null"),
-        (3, "path_tiff_save=3 is no path; pass a str, an os.PathLike, or an object open for"),
-        (None, "path_tiff_save=None is no path"),
-        ("pipe", "is no regular file"),
+        (3, "path_tiff_save=3 is not a path; pass a str, an os.PathLike, or an object open for"),
+        (None, "path_tiff_save=None is not a path"),
+        ("pipe", "is not a regular file"),
     ],
 )
 def test_a_destination_that_can_take_no_file_is_refused(
@@ -372,9 +372,9 @@ class TestTemporaryFiles:
         assert sorted(os.listdir(tmp_path)) == ["out.tif", "scratch"]
 
     def test_a_folder_that_is_missing_is_refused(self, make_tensor: Any, tmp_path: Path) -> None:
-        with pytest.raises(DestinationError, match="dir_tmpfiles=.*nowhere.* is no folder"):
+        with pytest.raises(DestinationError, match="dir_tmpfiles=.*nowhere.* is not a folder"):
             save_cog(make_tensor(), tmp_path / "out.tif", dir_tmpfiles=tmp_path / "nowhere")
-        with pytest.raises(DestinationError, match="dir_tmpfiles=5 is no folder"):
+        with pytest.raises(DestinationError, match="dir_tmpfiles=5 is not a folder"):
             save_cog(make_tensor(), tmp_path / "out.tif", dir_tmpfiles=5)
 
 
@@ -434,5 +434,5 @@ def test_a_name_of_the_longest_length_can_be_saved(make_tensor: Any, tmp_path: P
 
 
 def test_a_name_that_is_not_utf_8_is_refused(make_tensor: Any, tmp_path: Path) -> None:
-    with pytest.raises(DestinationError, match="is not UTF-8, which GDAL asks of names"):
+    with pytest.raises(DestinationError, match="is not UTF-8, which GDAL requires of names"):
         save_cog(make_tensor(), os.fsencode(tmp_path) + b"/\xff.tif")

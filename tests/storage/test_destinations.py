@@ -263,13 +263,13 @@ def test_a_path_that_brings_its_filesystem_needs_no_other(tmp_path: Path) -> Non
         (Path("https://host/out.tif"), NotSupportedError, "pass URLs as str"),
         ("/vsis3/bucket/out.tif", NotSupportedError, "pass the URL, such as s3://bucket/key.tif"),
         ("/vsicurl/http://host/out.tif", NotSupportedError, "pass the URL"),
-        ("nonsense://host/out.tif", DestinationError, "no protocol that fsspec knows; pass a filesystem by fs"),
-        ("nonsense::memory://out.tif", DestinationError, "no protocol that fsspec knows"),
+        ("nonsense://host/out.tif", DestinationError, "not a protocol of fsspec; pass a filesystem by fs"),
+        ("nonsense::memory://out.tif", DestinationError, "not a protocol of fsspec"),
         ("s3://bucket", DestinationError, "such a URL reads s3://bucket/folder/out.tif"),
         ("http://", DestinationError, "such a URL reads http://host/folder/out.tif"),
         ("", DestinationError, "is empty; name a file"),
-        (None, DestinationError, "no path; pass a str, an os.PathLike, or an object open for binary writing"),
-        (3, DestinationError, "no path; pass a str"),
+        (None, DestinationError, "not a path; pass a str, an os.PathLike, or an object open for binary writing"),
+        (3, DestinationError, "not a path; pass a str"),
         ("a\ud800.tif", DestinationError, "is not UTF-8"),
         ("a\0.tif", DestinationError, "can't be a path here"),
         ("/nowhere/at/all/out.tif", DestinationError, "is missing; create it first"),
@@ -284,7 +284,7 @@ def test_what_goes_nowhere_says_what_would(path: Any, kind: type[GeoreaderError]
 
 
 def test_a_chain_that_is_not_known_is_named() -> None:
-    with pytest.raises(DestinationError, match=r"nonsense:: is no protocol|nonsense(://)? is no protocol"):
+    with pytest.raises(DestinationError, match=r"nonsense:: is not a protocol|nonsense(://)? is not a protocol"):
         save_cog(small(), "nonsense::memory://out.tif")
 
 

@@ -183,5 +183,5 @@ def test_constants_are_read_when_it_is_tried(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("attempts", [0, -1])
 def test_no_attempt_at_all_is_a_mistake(attempts: int) -> None:
-    with pytest.raises(ValueError, match="make at least one"):
+    with pytest.raises(ValueError, match="attempts must be at least 1"):
         retrying(Flaky(0), lambda _: PASSING, attempts=attempts)

@@ -1,4 +1,4 @@
-"""A file on disk for what does not fit in memory, and the places in it that are free again."""
+"""Spool: a temporary file for data that does not fit in memory, with reuse of freed places."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Spool(Protocol):
-    """A file that nobody else sees, gone when it is closed."""
+    """An anonymous file, removed when it is closed."""
 
     def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
         """Write bytes, one piece after the other, from an offset on."""
@@ -23,7 +23,7 @@ OpenSpool = Callable[[], Spool]
 
 
 class SpoolPlaces:
-    """A spool, opened when it is first needed, in which places are given out and taken back.
+    """A spool, opened when it is first needed, with an allocator of places.
 
     Attributes:
         size_bytes: Length of the spool so far.
@@ -37,7 +37,7 @@ class SpoolPlaces:
     """
 
     def __init__(self, open_spool: Callable[[], Spool]) -> None:
-        """Begin without a spool.
+        """Keep the argument; no spool is opened yet.
 
         Args:
             open_spool: Opens it; its owner closes it.
@@ -48,7 +48,7 @@ class SpoolPlaces:
         self._free: dict[int, list[int]] = {}
 
     def take(self, size_bytes: int) -> int:
-        """Give the offset of a free place: one that was given back, or a new one at the end."""
+        """Return the offset of a free place: a freed one, or a new one at the end."""
         free = self._free.get(size_bytes)
         if free:
             return free.pop()
@@ -57,11 +57,11 @@ class SpoolPlaces:
         return offset_bytes
 
     def give_back(self, offset_bytes: int, size_bytes: int) -> None:
-        """Let a place be used again, by something of the same size."""
+        """Free a place, for later data of the same size."""
         self._free.setdefault(size_bytes, []).append(offset_bytes)
 
     def put(self, *pieces: bytes | memoryview) -> int:
-        """Write pieces to a place and give its offset.
+        """Write pieces to a free place and return its offset.
 
         Raises:
             WriteError: The spool's disk is full.
@@ -73,9 +73,9 @@ class SpoolPlaces:
         return offset_bytes
 
     def get(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Read what was put.
+        """Read a place.
 
         Raises:
-            WriteError: The system can't give it back.
+            WriteError: The spool cannot be read.
         """
         return b"" if self._spool is None else self._spool.read_at(offset_bytes, size_bytes)

@@ -35,17 +35,17 @@ _CODE = re.compile(r"(?:ErrorCode:|<Code>)\s*([A-Za-z]+)")
 
 
 def is_filesystem(fs: Any) -> bool:
-    """Tell whether something is one of fsspec's filesystems, or does what they do."""
+    """Return whether something is one of fsspec's filesystems, or does what they do."""
     return all(callable(getattr(fs, name, None)) for name in ("put_file", "open", "exists"))
 
 
 def is_of(fs: Any, package: str) -> bool:
-    """Tell whether a filesystem's class, or one that it derives from, comes from a package."""
+    """Return whether a filesystem's class, or one that it derives from, comes from a package."""
     return any(kind.__module__ == package or kind.__module__.startswith(f"{package}.") for kind in type(fs).__mro__)
 
 
 def is_atomic(fs: Any) -> bool:
-    """Tell whether its `put_file` makes an object appear whole or not at all."""
+    """Return whether its `put_file` makes an object appear whole or not at all."""
     return any(is_of(fs, package) for package in ATOMIC_PACKAGES)
 
 
@@ -76,7 +76,7 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
                 f"{address.name!r}: {ADVICE['none']}, or check the URL ({redactor.clean(str(error))[:200]})"
             ) from redactor.cause(error)
         raise DestinationError(
-            f"{address.name!r}: {scheme}:// is no protocol that fsspec knows; pass a filesystem by fs, or a local path"
+            f"{address.name!r}: {scheme}:// is not a protocol of fsspec; pass a filesystem by fs, or a local path"
         ) from None
     except Exception as error:  # noqa: BLE001  (some connect at once, and raise anything)
         caught = error
@@ -112,7 +112,7 @@ def _is_by_s3fs(protocol: str) -> bool:
 
 
 def explain(error: Exception) -> Failure:
-    """Say what an error of some filesystem means: whatever client it is built on."""
+    """Return what an error of a filesystem means, whatever client it is built on."""
     chain = [step for step in linked_errors(error) if isinstance(step, Exception)]
     for look in (_by_answer, _by_kind):  # what a store answered says more than what was made of it
         for step in chain:

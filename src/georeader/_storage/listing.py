@@ -16,7 +16,7 @@ _MAGIC = re.compile(r"[*?[]")
 
 
 def has_magic(text: str) -> bool:
-    """Tell whether a name is a pattern: "*", "?" and "[" are no part of one.
+    """Return whether a name is a pattern: names have no "*", "?" and "[".
 
     Example:
         >>> has_magic("in/*.tif"), has_magic("in/a.tif")

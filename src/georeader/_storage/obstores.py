@@ -46,7 +46,7 @@ _AZURE_PAIRS = {
 
 
 def is_obstore(store: Any) -> bool:
-    """Tell whether something is a store of obstore; it is not imported for that."""
+    """Return whether something is a store of obstore, without importing obstore."""
     return any(
         kind.__module__.partition(".")[0] == "obstore" and kind.__name__.endswith("Store")
         for kind in type(store).__mro__
@@ -54,11 +54,11 @@ def is_obstore(store: Any) -> bool:
 
 
 def make_store(address: Address, size_bytes: int = 0) -> Any:
-    """Make the store of an address.
+    """Build the store of an address.
 
     Args:
         address: In "gs" or "az".
-        size_bytes: Of the largest body that one request will have: it is given time for it.
+        size_bytes: Largest body of one request; the timeout grows with it.
 
     Raises:
         MissingExtraError: obstore is not installed.
@@ -81,7 +81,7 @@ def make_store(address: Address, size_bytes: int = 0) -> Any:
 
 
 def key_in(store: Any, text: str, address: Address | None) -> str:
-    """Give the key that a path means in a store that the caller passed: a store is bound to its bucket.
+    """Return the key of a path in a store that the caller passed; a store is bound to its bucket.
 
     Args:
         store: Of obstore.
@@ -121,7 +121,7 @@ def _retries(seconds: float) -> dict[str, Any]:
 
 
 def azure_config(account: str | None, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Give Azure's settings, from a connection string, single variables, and the account that a URL names.
+    """Return Azure's settings, from a connection string, single variables, and the account in a URL.
 
     Example:
         >>> azure_config(None, {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=me;AccountKey=c2U=;EndpointSuffix=x"})
@@ -142,7 +142,7 @@ def azure_config(account: str | None, environment: Mapping[str, str] = os.enviro
 
 
 def _is_plain_http(settings: Mapping[str, Any]) -> bool:
-    """Tell whether the environment's endpoint is one of http, which obstore asks to be told."""
+    """Return whether the environment's endpoint is plain http, which obstore has to be allowed."""
     endpoints = (settings.get("endpoint"), os.environ.get("GOOGLE_BASE_URL"))
     said = [os.environ.get(name, "").lower() for name in ("AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")]
     is_emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() == "true"
@@ -151,10 +151,10 @@ def _is_plain_http(settings: Mapping[str, Any]) -> bool:
 
 
 def explain(error: Exception) -> Failure:
-    """Say what an error of obstore means: it has no fields, but a text.
+    """Return what an error of obstore means; it has a text, but no fields.
 
-    What obstore itself has tried as often as it may is not to be tried again. It does not do so with what begins an
-    upload, nor with what must not be there yet.
+    A request that obstore has retried is not retried again. obstore does not retry conditional requests, and those that
+    begin an upload.
     """
     failure = _explain(error)
     return replace(failure, verdict=LASTING) if _TRIED_AGAIN.search(str(error)) else failure

@@ -1,4 +1,4 @@
-"""A remote object as a file: read by ranges, and what was read is kept for a while."""
+"""A remote object as a file: read by ranges, with a cache of blocks."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class RangedObject:
     """
 
     def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes]) -> None:
-        """Say what is read.
+        """Keep the arguments.
 
         Args:
             size_bytes: Of the object.
-            fetch: Gives the bytes from ``start`` to before ``stop``.
+            fetch: Returns the bytes from ``start`` to before ``stop``.
         """
         self.size_bytes = size_bytes
         self._fetch = fetch
@@ -41,7 +41,7 @@ class RangedObject:
         self._lock = threading.Lock()
 
     def read_range(self, start: int, stop: int) -> bytes:
-        """Give the bytes from ``start`` to before ``stop``; what is not kept is fetched by one request."""
+        """Return the bytes from ``start`` to before ``stop``; those that are not cached are fetched by one request."""
         if start >= stop:
             return b""
         first, last = start // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES
@@ -53,7 +53,7 @@ class RangedObject:
             end = min(self.size_bytes, (missing[-1] + 1) * BLOCK_BYTES)
             data = self._fetch(begin, end)
             if len(data) != end - begin:
-                raise OSError(f"{len(data)} bytes came of {end - begin} that were asked for, from byte {begin}")
+                raise OSError(f"{len(data)} bytes came of {end - begin} that were requested, from byte {begin}")
             for number in range(missing[0], missing[-1] + 1):
                 offset_bytes = number * BLOCK_BYTES - begin
                 found[number] = data[offset_bytes : offset_bytes + BLOCK_BYTES]
@@ -73,8 +73,7 @@ class RangedObject:
 class RangeFile(io.RawIOBase):
     """A position in a `RangedObject`: a file open for reading.
 
-    It never raises what went wrong while reading, for GDAL would not live through it: it gives nothing, and leaves the
-    error at the object.
+    An error while reading is not raised, since GDAL would crash: the read is empty, and the object keeps the error.
 
     Example:
         >>> file = RangeFile(RangedObject(10, lambda start, stop: b"0123456789"[start:stop]))
@@ -83,25 +82,25 @@ class RangeFile(io.RawIOBase):
     """
 
     def __init__(self, ranged: RangedObject) -> None:
-        """Begin at its first byte."""
+        """Start at its first byte."""
         super().__init__()
         self._ranged = ranged
         self._offset_bytes = 0
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Give the position."""
+        """Return the position."""
         return self._offset_bytes
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position."""
+        """Set the position."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset_bytes, os.SEEK_END: self._ranged.size_bytes}[whence]
         self._offset_bytes = max(0, origin + offset)
         return self._offset_bytes
@@ -113,7 +112,7 @@ class RangeFile(io.RawIOBase):
         start, self._offset_bytes = self._offset_bytes, max(self._offset_bytes, stop)
         try:
             return self._ranged.read_range(start, stop)
-        except BaseException as error:  # noqa: BLE001  (Ctrl-C too would end the process; who asked GDAL raises it)
+        except BaseException as error:  # noqa: BLE001  (Ctrl-C would crash GDAL, too; the caller of GDAL raises it)
             self._ranged.error = error
             return b""
 

@@ -12,13 +12,12 @@ from urllib.parse import unquote, unquote_plus
 
 from georeader._core.error_chain import directly_linked, linked_errors
 
-#: What stands in the place of a secret.
+#: Replaces a secret.
 MASK = "***"
 
-#: Shorter values are no secrets, and to mask them would spoil messages.
+#: Shorter values are not secrets; masking them would spoil messages.
 LEAST_SECRET_LENGTH = 4
 
-#: Of a signed URL, what messages say too and nobody need hide: "host", "3600".
 _AUTHORIZATION = re.compile(
     r"((?:authorization|x-amz-security-token)\\*['\"]?\s*[:=,]\s*b?\\*['\"]?)(?:[\w-]+ )?[^'\"\s,}\\]+", re.IGNORECASE
 )
@@ -30,6 +29,7 @@ _SIGNATURE = re.compile(
 #: Where one link of a chain of URLs ends, and the next begins.
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
 
+#: Parameters of a signed URL that are not secret, and may be in messages: "host", "3600".
 _OPEN_NAMES = re.compile(r"x-(amz|goog)-(expires|signedheaders|algorithm)$|x-id$", re.IGNORECASE)
 
 _URL = re.compile(r"\b(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"'<>`\\)\]}]+)")
@@ -89,7 +89,7 @@ def _redact(scheme: str, rest: str) -> str:
 
 
 def _split_user(rest: str) -> tuple[str, str]:
-    """Part user and password from a host; a password may hold slashes that nobody encoded."""
+    """Split user and password from a host; a password may hold slashes that are not encoded."""
     host = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if "@" in host:
         user, _, place = host.rpartition("@")
@@ -99,7 +99,7 @@ def _split_user(rest: str) -> tuple[str, str]:
 
 
 def secrets_of_url(url: str) -> tuple[str, ...]:
-    """Give what of a URL is secret, as it is written and as it is meant: query values, query, password.
+    """Return the secrets in a URL, encoded and decoded: query values, query, password.
 
     Example:
         >>> secrets_of_url("https://host/a?sv=2024-01-01&sig=ab%2Bcd%3D")
@@ -124,7 +124,7 @@ def secrets_of_url(url: str) -> tuple[str, ...]:
 
 
 def _of_query(query: str) -> tuple[str, ...]:
-    """Give what of a query is secret, of one that is encoded within another too."""
+    """Return the secrets in a query, and in a query that is encoded within it."""
     found = [query]
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
@@ -137,7 +137,7 @@ def _of_query(query: str) -> tuple[str, ...]:
 
 
 def secrets_of_options(options: Any) -> tuple[str, ...]:
-    """Give the strings in (nested) options whose names speak of keys, tokens, passwords and the like.
+    """Return the strings in (nested) options whose names mean keys, tokens, passwords and the like.
 
     Example:
         >>> secrets_of_options({"key": "AKID1", "client_kwargs": {"endpoint_url": "http://x"}, "secret": "abcd"})
@@ -167,7 +167,7 @@ def secrets_of_environment(environment: Mapping[str, str] = os.environ) -> tuple
 
 
 class Redactor:
-    """Takes secrets out of texts and errors.
+    """A set of secrets that are removed from texts and errors.
 
     Example:
         >>> redactor = Redactor(["hunter22"])
@@ -178,7 +178,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Take the secrets; they are kept out of its own repr too."""
+        """Keep the secrets; its repr does not show them."""
         self._secrets = sorted({text for text in secrets if len(text) >= LEAST_SECRET_LENGTH}, key=len, reverse=True)
 
     def __repr__(self) -> str:
@@ -190,7 +190,7 @@ class Redactor:
         return bool(self._secrets)
 
     def clean(self, text: str) -> str:
-        """Give a text without secrets: all URLs in it lose their queries and passwords, too."""
+        """Return a text without secrets, and without the queries and passwords of all URLs in it."""
         for secret in self._secrets:
             text = text.replace(secret, MASK).replace(html.escape(secret), MASK)
         text = _AUTHORIZATION.sub(lambda match: f"{match[1]}{MASK}", text)
@@ -238,4 +238,4 @@ def _has_cycle(error: BaseException) -> bool:
 
 
 class RedactedError(Exception):
-    """What a client said, without the secrets that it said too."""
+    """The text of a client's error, without secrets."""

@@ -1,4 +1,4 @@
-"""Errors of stores and networks as the project's own: one line, without secrets."""
+"""Conversion of errors of stores and networks to the project's errors: one line, without secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from georeader.errors import DestinationError, ExistsError, GeoreaderError, Read
 
 Result = TypeVar("Result")
 
-#: What is meant by a refusal, and what to do instead.
+#: Meaning of a refusal, and what to do.
 ADVICE = {
     "bucket": "the bucket (container) does not exist; create it first, or check its name and the endpoint",
     "missing": "there is no such object; check bucket, key and endpoint",
@@ -41,7 +41,7 @@ ADVICE = {
     "redirect": "the server sends elsewhere; pass the URL that it names, if you trust it",
 }
 
-#: How S3, GCS and Azure call these, in lower case.
+#: Error codes of S3, GCS and Azure, in lower case.
 _CODES = {
     "nosuchbucket": "bucket", "containernotfound": "bucket", "nosuchkey": "missing", "blobnotfound": "missing",
     "accessdenied": "denied", "allaccessdisabled": "denied", "authorizationpermissionmismatch": "denied",
@@ -60,19 +60,19 @@ _STATUS = {
     507: "full",
 }  # fmt: skip
 
-#: Codes of S3 that may pass, whatever their status.
+#: Codes of transient errors, whatever their status.
 _PASSING_CODES = frozenset({
     "slowdown", "internalerror", "requesttimeout", "throttling", "throttlingexception", "serviceunavailable",
     "requestlimitexceeded", "operationaborted", "conditionalrequestconflict", "serverbusy", "operationtimedout",
 })  # fmt: skip
 
-#: How stores say that time is up: S3 and GCS, and Azure.
+#: Texts of S3, GCS and Azure for expired credentials.
 _EXPIRED = re.compile(r"expired|- Expiry \[", re.IGNORECASE)
 
-#: How Azure says that it does not know who asks.
-_NOBODY = re.compile("failed to authenticate|AuthenticationFailed", re.IGNORECASE)
+#: Texts of Azure for credentials that it does not know.
+_NOT_AUTHENTICATED = re.compile("failed to authenticate|AuthenticationFailed", re.IGNORECASE)
 
-#: Of what a store says, so much is shown.
+#: Longest text of a store in a message.
 _DETAIL_CHARACTERS = 300
 
 _UNREACHABLE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
@@ -80,12 +80,12 @@ _UNREACHABLE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known of an error.
+    """The meaning of an error.
 
     Attributes:
-        detail: What the store said; it may hold secrets.
+        detail: Text of the store; it may hold secrets.
         kind: One of `ADVICE`, or None.
-        verdict: Whether it may pass.
+        verdict: Whether it is transient.
     """
 
     detail: str
@@ -111,18 +111,18 @@ def panics_as_errors() -> Iterator[None]:
 def failure_of_answer(
     status: int, code: str, detail: str, retry_after: str | None = None, *, text: str = ""
 ) -> Failure:
-    """Judge an answer.
+    """Return the meaning of an HTTP error.
 
     Args:
-        status: Of HTTP.
-        code: By which the store calls it; "" for none.
-        detail: To be shown.
-        retry_after: The header.
-        text: What else the store said, which is not shown.
+        status: HTTP status code.
+        code: The store's error code; "" for none.
+        detail: Text for messages.
+        retry_after: Value of the Retry-After header.
+        text: Further text of the store, which is not shown.
     """
     name = code.lower()
     kind = _CODES.get(name) or _STATUS.get(status) or ("redirect" if 300 <= status < 400 else None)
-    if kind == "denied" and _NOBODY.search(f"{detail} {text}"):
+    if kind == "denied" and _NOT_AUTHENTICATED.search(f"{detail} {text}"):
         kind = "credentials"
     if kind in ("denied", "credentials") and _EXPIRED.search(f"{detail} {text}"):
         kind = "expired"
@@ -133,7 +133,7 @@ def failure_of_answer(
 
 
 def failure_of_network(error: BaseException) -> Failure | None:
-    """Judge an error of sockets and TLS; None for any other."""
+    """Return the meaning of an error of sockets or TLS; None for any other."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return Failure(str(error), "certificate")
     if isinstance(error, (socket.gaierror, ConnectionRefusedError)) or getattr(error, "errno", None) in _UNREACHABLE:
@@ -201,7 +201,7 @@ class RemoteErrors:
         raise convert(caught) from self.redactor.cause(caught)
 
     def error_of(self, error: Exception, doing: str = "it can't be written") -> GeoreaderError:
-        """Give the project's error for a client's."""
+        """Return the project's error for a client's."""
         failure = self.explain(error)
         detail = self.redactor.clean(" ".join(failure.detail.split()))[:_DETAIL_CHARACTERS]
         if failure.kind == "exists":
@@ -211,7 +211,7 @@ class RemoteErrors:
         return DestinationError(f"{self.name!r}: {ADVICE[failure.kind]} ({detail})")
 
     def read_error_of(self, error: Exception) -> ReadError:
-        """Give the project's error for a client's that was asked to read."""
+        """Return the project's error for a client's that failed to read."""
         failure = self.explain(error)
         detail = self.redactor.clean(" ".join(failure.detail.split()))[:_DETAIL_CHARACTERS]
         said = f"{ADVICE[failure.kind]} ({detail})" if failure.kind else f"it can't be read: {detail}"

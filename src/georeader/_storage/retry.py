@@ -1,4 +1,4 @@
-"""Again, after a while: what a network or a store refuses for the moment.
+"""Retries of requests that failed by a transient error: how many, and after how long.
 
 References:
     AWS Architecture Blog, "Exponential Backoff And Jitter"; RFC 9110, section 10.2.3 (Retry-After).
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-#: How often a request is made, at most.
+#: Attempts of a request, at most.
 ATTEMPTS = 6
 
 #: Longest wait before the second attempt; it doubles with each.
@@ -25,17 +25,17 @@ FIRST_WAIT_SECONDS = 0.2
 #: Longest wait before any attempt, also where a store says Retry-After.
 LONGEST_WAIT_SECONDS = 20.0
 
-#: What may pass by itself; every other 4xx and 5xx stays as it is.
+#: Transient statuses; every other 4xx and 5xx is final.
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an error says of another attempt.
+    """Whether a request is retried after an error.
 
     Attributes:
-        is_transient: It may pass.
-        after_seconds: Wait at least so long, as the store asks.
+        is_transient: Another attempt may succeed.
+        after_seconds: Shortest wait, as the store demands.
     """
 
     is_transient: bool
@@ -47,7 +47,7 @@ PASSING = Verdict(True)
 
 
 def verdict_of_status(status: int, retry_after: str | None = None) -> Verdict:
-    """Judge an HTTP status.
+    """Return whether an HTTP status is transient.
 
     Example:
         >>> verdict_of_status(503, "2"), verdict_of_status(403).is_transient
@@ -59,7 +59,7 @@ def verdict_of_status(status: int, retry_after: str | None = None) -> Verdict:
 
 
 def retry_after_seconds(text: str | None) -> float | None:
-    """Read a Retry-After header: seconds or a date; None where it says nothing.
+    """Parse a Retry-After header, seconds or a date; None where it is neither.
 
     Example:
         >>> retry_after_seconds("120"), retry_after_seconds("soon")
@@ -79,11 +79,11 @@ def retry_after_seconds(text: str | None) -> float | None:
 
 
 def wait_seconds(attempt: int, verdict: Verdict, chance: float) -> float:
-    """Give how long to wait after an attempt: at random up to a limit that doubles; no less than the store asks.
+    """Return the wait after an attempt: at random up to a limit that doubles; not less than the store demands.
 
     Args:
         attempt: Number of the attempt that failed, from 1.
-        verdict: On what it failed.
+        verdict: Of its error.
         chance: In [0, 1).
 
     Example:
@@ -101,13 +101,13 @@ def retrying(
     attempts: int | None = None,
     wait: Callable[[float], object] = time.sleep,
 ) -> Result:
-    """Do something, and again where it failed for the moment.
+    """Call a function, and again after transient errors.
 
     Args:
-        run: What to do; it may be done twice.
-        judge: Says of an error whether it may pass.
+        run: The function.
+        judge: Returns whether an error is transient.
         attempts: `ATTEMPTS` by default.
-        wait: Waits so many seconds; what it raises ends it all.
+        wait: Waits so many seconds; an error in it ends the retries.
 
     Raises:
         Exception: The last one that ``run`` raised.
@@ -122,4 +122,4 @@ def retrying(
                 raise
             seconds = wait_seconds(attempt, verdict, random.random())  # noqa: S311  (no secret)
         wait(seconds)
-    raise ValueError(f"attempts={most}; make at least one")
+    raise ValueError(f"attempts must be at least 1, got {most}")

@@ -33,7 +33,7 @@ REGION_DEFAULT = "us-east-1"
 #: The value that S3 expects where the requester pays, and its header.
 PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
 
-#: What botocore raises where there is nothing to sign with, by the names of its classes.
+#: Classes of botocore's errors for missing credentials.
 _NO_CREDENTIALS = (
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
     "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "NoAuthTokenError",
@@ -52,7 +52,7 @@ class Caller(Protocol):
     endpoint: str
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """Do an operation, such as "put_object"."""
+        """Make a request, such as "put_object"."""
         ...
 
 
@@ -60,12 +60,12 @@ class BotoCaller:
     """Requests by a client of botocore, or boto3."""
 
     def __init__(self, client: Any) -> None:
-        """Take a client."""
+        """Keep the client."""
         self._client = client
         self.endpoint = str(client.meta.endpoint_url)
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """Do an operation."""
+        """Make a request."""
         return getattr(self._client, operation)(**arguments)
 
 
@@ -73,13 +73,13 @@ class S3fsCaller:
     """Requests by a filesystem of s3fs, with its own settings."""
 
     def __init__(self, filesystem: Any) -> None:
-        """Take an s3fs.S3FileSystem."""
+        """Keep an s3fs.S3FileSystem."""
         self._filesystem = filesystem
         named = getattr(filesystem, "endpoint_url", None) or (filesystem.client_kwargs or {}).get("endpoint_url")
         self.endpoint = str(named or "")
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """Call an operation."""
+        """Make a request."""
         # s3fs drops the parameter where an operation does not have it.
         payer = {"RequestPayer": PAYER} if pays_requests() else {}
         return self._filesystem.call_s3(operation, payer, **arguments)
@@ -234,7 +234,7 @@ def _data_loader() -> Any:
 
 
 def explain(error: Exception) -> Failure:
-    """Say what an error of botocore, or of s3fs, means."""
+    """Return what an error of botocore, or of s3fs, means."""
     for step in linked_errors(error):
         name = type(step).__name__
         response = getattr(step, "response", None)
@@ -257,14 +257,14 @@ def explain(error: Exception) -> Failure:
 
 
 def status_of(error: Exception) -> int:
-    """Give the HTTP status of an error of botocore or s3fs; 0 where it has none."""
+    """Return the HTTP status of an error of botocore or s3fs; 0 where it has none."""
     found = (getattr(step, "response", None) for step in linked_errors(error))
     response = next((one for one in found if isinstance(one, dict)), {})
     return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def code_of(error: Exception) -> str:
-    """Give S3's name of an error; "" where it has none."""
+    """Return S3's code of an error; "" where it has none."""
     found = (getattr(step, "response", None) for step in linked_errors(error))
     response = next((one for one in found if isinstance(one, dict)), {})
     return str(response.get("Error", {}).get("Code", ""))
@@ -278,6 +278,6 @@ def _failure_of_response(response: dict[str, Any]) -> Failure:
     headers = meta.get("HTTPHeaders", {})
     detail = f"{status} {code}: {message}" if message else f"{status} {code}"
     failure = failure_of_answer(status, code, detail, headers.get("retry-after"))
-    if failure.kind == "static":  # of S3, that is no web page
+    if failure.kind == "static":  # that advice is for web pages
         return Failure(detail, None, failure.verdict)
     return failure

@@ -1,4 +1,4 @@
-"""What a path is: of this machine, or in which store, bucket and key it lies. Pure."""
+"""Parsing of paths and URLs: local, or with store, bucket and key. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from georeader._storage.redaction import redact_url
 from georeader.errors import DestinationError
 
-#: Stores by the schemes that lead to them.
+#: Stores by the schemes of their URLs.
 STORES = {
     "s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az",
     "oss": "oss", "http": "http", "https": "http",
@@ -26,11 +26,11 @@ _NAMES_TWO_HOSTS = frozenset("ßς\u200c\u200d")
 
 @dataclass(frozen=True)
 class Address:
-    """Where an object lies.
+    """The place of an object.
 
     Attributes:
         url: As given, but for the host's name in ASCII; it may hold secrets, and its repr leaves it out.
-        name: What messages call it: the URL without its secrets.
+        name: In messages: the URL without its secrets.
         store: "s3", "gs", "az", "oss", "http", or "" for any other.
         scheme: In lower case.
         bucket: Bucket or container; "" for http and others.
@@ -51,14 +51,14 @@ class Address:
 
 
 def parse_address(text: str) -> Address | None:
-    """Look at a path; None for one of this machine.
+    """Parse a path or URL; None for a local path.
 
     Args:
         text: A path, a URL, or a chain of URLs as fsspec takes it ("simplecache::s3://..."). Keys are taken to the
             letter: "?", "#" and "%" are part of them, but for http(s).
 
     Raises:
-        DestinationError: A bucket or a key is missing, or a host's name is none.
+        DestinationError: A bucket or a key is missing, or a host's name is invalid.
 
     Example:
         >>> parse_address("S3://bucket/a/b%20c.tif").key, parse_address("out.tif")
@@ -77,7 +77,7 @@ def parse_address(text: str) -> Address | None:
             raise DestinationError(f"{name!r} names no host; such a URL reads {scheme}://host/folder/out.tif")
         url = _with_ascii_host(text, name) if store else text
         if store and not _has_host_and_port(url):
-            raise DestinationError(f"{name!r} is no URL: check its host and port")
+            raise DestinationError(f"{name!r} is not a valid URL; check its host and port")
         return Address(url, name, store, scheme)
     bucket, _, key = rest.partition("/")
     account = None
@@ -94,14 +94,14 @@ def parse_address(text: str) -> Address | None:
 def _has_host_and_port(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        (parts.hostname or "").encode("idna")  # which tells what is too long
+        (parts.hostname or "").encode("idna")  # which refuses names that are too long
         return bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
 
 def _with_ascii_host(url: str, name: str) -> str:
-    """Write a host's name as the network knows it (RFC 3490); other servers than HTTP's need not be of the network."""
+    """Return a URL with its host's name in ASCII (RFC 3490)."""
     scheme, _, rest = url.partition("://")
     place, *path = re.split(r"(?=[/?#])", rest, maxsplit=1)
     user, at, place = place.rpartition("@")
@@ -119,7 +119,7 @@ def _with_ascii_host(url: str, name: str) -> str:
 
 
 def local_path_of(address: Address) -> str | None:
-    """Give the path that a file:// URL means; None for any other.
+    """Return the path of a file:// URL; None for any other.
 
     Example:
         >>> local_path_of(parse_address("file:///data/a%20b.tif")), local_path_of(parse_address("local:///x.tif"))

@@ -31,7 +31,7 @@ WRITE_BYTES = 4 * 2**20
 
 @dataclass(frozen=True)
 class Written:
-    """What was made.
+    """A file that was written.
 
     Attributes:
         size_bytes: Length of the file.
@@ -40,7 +40,7 @@ class Written:
             tiles were not verified.
         levels: From the full resolution to the smallest overview.
         crc32: Of the whole file.
-        statistics: One per band, or None where nobody asked for them.
+        statistics: One per band, or None where they were not requested.
     """
 
     size_bytes: int
@@ -109,7 +109,7 @@ class CogAssembler:
             self._full_resolution.write_at(start_bytes, *pieces)
 
     def write_overviews(self, store: TileBuffer) -> None:
-        """Write the overviews, the smallest first; each tile is let go once it is written.
+        """Write the overviews, the smallest first; each tile is freed once it is written.
 
         Raises:
             WriteError: The disk is full.
@@ -118,7 +118,7 @@ class CogAssembler:
             self._write_level(level, store, 0)
 
     def write_base(self, store: TileBuffer) -> None:
-        """Write the tiles of the full resolution that are there, up to the first that is not.
+        """Write the tiles of the full resolution that exist, up to the first that does not.
 
         Raises:
             WriteError: The disk is full.
@@ -162,7 +162,7 @@ class CogAssembler:
         )
 
     def _write_level(self, level: Level, store: TileBuffer, position: int) -> int:
-        """Write what is there of a level from a position on; give the position of what is missing."""
+        """Write the tiles of a level that exist, from a position on; return the position of the first that does not."""
         plane_tiles = level.tiles_down * level.tiles_across
         stop = self.plan.positions(level)
         while position < stop:

@@ -1,4 +1,4 @@
-"""How a file is cut into the parts of a multipart upload whose last parts go first. Pure.
+"""Sizes and numbers of the parts of a multipart upload whose last parts are sent first. Pure.
 
 References:
     Amazon S3 User Guide, "Multipart upload limits": 1 to 10,000 parts, 5 MiB each but the last, 5 GiB at most. Numbers
@@ -33,7 +33,7 @@ class PartPlan:
 
 
 def plan_parts(most_head_bytes: int, most_tail_bytes: int, *, min_part_bytes: int, max_parts: int | None) -> PartPlan:
-    """Say how large parts are, and how many low numbers are kept for what is sent last.
+    """Compute the size of parts, and how many low numbers are kept for the parts that are sent last.
 
     Args:
         most_head_bytes: Header and overviews, at most.

@@ -1,4 +1,4 @@
-"""A file object that the caller opened: it gets the whole file at the end, in one go, from its position on."""
+"""Target for a file object that the caller opened: the whole file is written at the end, from its position on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FileObject:
     """
 
     def __init__(self, file: Any) -> None:
-        """Take a file object.
+        """Keep a file object.
 
         Args:
             file: Has ``write``.
@@ -28,10 +28,10 @@ class FileObject:
         self.name = name if isinstance(name, str) else f"<{type(file).__name__}>"
 
     def check(self) -> None:
-        """Refuse what can't be written to.
+        """Check that it can be written to.
 
         Raises:
-            DestinationError: It is closed, or open for reading alone, or for text.
+            DestinationError: It is closed, or open only for reading, or for text.
         """
         file = self._file
         if getattr(file, "closed", False) is True:
@@ -62,20 +62,20 @@ class FileObject:
             raise
 
     def _write_all(self, piece: bytes) -> None:
-        """Write a piece, however little an unbuffered object takes at once."""
+        """Write a piece, of which an unbuffered object may take only a part at once."""
         view = memoryview(piece)
         while view:
             written = self._file.write(view if isinstance(self._file, io.IOBase) else bytes(view))
             if written is not None and not isinstance(written, int):
-                raise WriteError(f"{self.name!r}: write() gave {written!r} in place of a number of bytes")
+                raise WriteError(f"{self.name!r}: write() must return a number of bytes, got {written!r}")
             if written == 0:
                 raise WriteError(f"{self.name!r}: it takes no more bytes")
             if written is not None and not 0 < written <= len(view):
-                raise WriteError(f"{self.name!r}: write() says that it took {written} bytes of {len(view)}")
+                raise WriteError(f"{self.name!r}: write() returned {written} for {len(view)} bytes")
             view = view[len(view) if written is None else written :]
 
     def _position(self) -> int | None:
-        """Give where it stands; None where it can't go back."""
+        """Return its position; None where it cannot seek."""
         try:
             return int(self._file.tell()) if self._file.seekable() else None
         except (AttributeError, OSError, ValueError):

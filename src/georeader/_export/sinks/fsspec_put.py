@@ -1,4 +1,4 @@
-"""A file in one of fsspec's filesystems, uploaded as a whole.
+"""Target for a path in a filesystem of fsspec, uploaded as a whole.
 
 ``with fs.open(path, "wb")`` publishes a partial file when it is left by an exception, in s3fs, adlfs and
 obstore.fsspec among others, so it is not used here. Where `put_file` itself is built on it, or writes to the final
@@ -28,7 +28,7 @@ class FsspecPut:
     """
 
     def __init__(self, filesystem: Any, path: str, failures: RemoteErrors, *, overwrite: bool = True) -> None:
-        """Say where; nothing is asked yet.
+        """Keep the arguments; no request is sent yet.
 
         Args:
             filesystem: One of fsspec's.
@@ -43,11 +43,11 @@ class FsspecPut:
         self._overwrite = overwrite
 
     def check(self) -> None:
-        """Refuse a file that is there already, where it may not be replaced.
+        """Check that no file exists, where it may not be replaced.
 
         Raises:
-            ExistsError: It is there.
-            DestinationError: The filesystem can't be asked.
+            ExistsError: A file exists.
+            DestinationError: The filesystem refuses the request.
         """
         if not self._overwrite and self._failures.call(self._exists_there, "it can't be looked at"):
             raise ExistsError(f"{self.name!r} {ADVICE['exists']}")
@@ -95,7 +95,7 @@ class FsspecPut:
                 raise
 
     def _is_ours(self, finished: Finished) -> bool:
-        """Tell whether the object is this file: after an answer was lost, the next attempt meets the first one's."""
+        """Return whether the object is this file: an earlier attempt made it, and its answer was lost."""
         self._forget()
         if not self._failures.call(lambda: self._filesystem.exists(self._path), "it can't be looked at"):
             return False
@@ -128,7 +128,7 @@ class FsspecPut:
             raise
 
     def _put_by_http(self, finished: Finished) -> None:
-        """Put by one request with its length: the default of fsspec is a POST in chunks, which few servers take."""
+        """Send one PUT with its length: fsspec's default is a POST in chunks, which few servers accept."""
         headers = getattr(self._filesystem, "kwargs", {}).get("headers") or {}
         sent = {"Content-Length": str(finished.size_bytes), "Content-Type": CONTENT_TYPE} | headers
         self._filesystem.put_file(
@@ -139,7 +139,7 @@ class FsspecPut:
         self._compare(self._path, finished)
 
     def _compare(self, path: str, finished: Finished) -> None:
-        """Compare size and MD5 with what the filesystem tells of them; who may write but not look can't."""
+        """Compare size and MD5 with what the filesystem reports; the check is skipped for write-only credentials."""
 
         def run() -> Mapping[str, Any] | None:
             self._forget()
@@ -156,26 +156,28 @@ class FsspecPut:
             return
         size = info.get("size")
         if is_of(self._filesystem, "fsspec.implementations.http") and not size:
-            return  # many a server tells of none
+            return  # many servers report none
         if size is not None and int(size) != finished.size_bytes:
-            raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the store tells of {size}")
+            raise WriteError(
+                f"{self.name!r}: size mismatch: sent {finished.size_bytes} bytes, the store reports {size}"
+            )
         said = _md5_of(info)
         if said is not None and said != finished.md5:
-            raise WriteError(f"{self.name!r}: it did not arrive as it was sent: the store tells of another MD5")
+            raise WriteError(f"{self.name!r}: it did not arrive as it was sent: the store reports another MD5")
 
     def _forget(self) -> None:
-        """Drop what the filesystem remembers of folders: it may be older than the file."""
+        """Clear the filesystem's cache of folders, which may be older than the file."""
         forget = getattr(self._filesystem, "invalidate_cache", None)
         if callable(forget):
             forget()
 
 
 def _md5_of(info: Mapping[str, Any]) -> bytes | None:
-    """Give the MD5 that GCS and Azure tell of; None where there is none."""
+    """Return the MD5 that GCS and Azure report; None where there is none."""
     if isinstance(info.get("md5Hash"), str):
         return base64.b64decode(info["md5Hash"])
     settings = info.get("content_settings")
-    get = getattr(settings, "get", None)  # Azure's is no Mapping
+    get = getattr(settings, "get", None)  # Azure's is not a Mapping
     said = get("content_md5") if callable(get) else None
     return bytes(said) if said else None
 
@@ -189,6 +191,6 @@ class RefusedError(Exception):
 
 
 async def _refuse(response: Any) -> None:
-    """Refuse what is no success to aiohttp either, and redirects, which were not followed."""
+    """Raise for errors, and for redirects, which were not followed."""
     if response.status >= 300:
         raise RefusedError(response.status, str(response.reason))

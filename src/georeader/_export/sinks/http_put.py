@@ -1,4 +1,4 @@
-"""An HTTP server: the whole file by one PUT, as WebDAV, presigned URLs of S3 and GCS, and Azure's SAS URLs take it.
+"""Target for an HTTP server: one PUT, as WebDAV, presigned URLs of S3 and GCS, and SAS URLs of Azure take it.
 
 References:
     RFC 9110, section 9.3.4 (PUT) and 13.1.2 (If-None-Match); Azure Blob Storage REST API, "Put Blob"; Amazon S3 User
@@ -19,14 +19,14 @@ from georeader._storage.redaction import redact_url
 from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer
 from georeader.errors import ExistsError, WriteError
 
-#: Redirects within a host are followed so often.
+#: Redirects within a host that are followed, at most.
 REDIRECTS = 5
 
 _AZURE_HOST = re.compile(r"\.blob\.(core\.|storage\.azure\.)", re.IGNORECASE)
 _CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
 _MESSAGE = re.compile(r"<Message>\s*([^<]+?)\s*</Message>", re.DOTALL)
 
-#: Parts of a query that make a URL a signed one; what is signed takes no headers that were not foreseen.
+#: Parameters of signed URLs; a signature may not allow further headers.
 _SIGNATURES = {"signature", "x-amz-signature", "x-goog-signature", "sig"}
 
 
@@ -44,13 +44,13 @@ class HttpPut:
     def __init__(
         self, url: str, failures: RemoteErrors, *, overwrite: bool = True, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Say where; nothing is asked yet.
+        """Keep the arguments; no request is sent yet.
 
         Args:
-            url: With all that its server wants in it.
+            url: With its query.
             failures: Of this URL.
             overwrite: False: something that is there already is an error.
-            headers: Sent with every request, in place of those of our own.
+            headers: Sent with every request; they replace the project's own.
         """
         self.name = failures.name
         self._url = url
@@ -63,10 +63,10 @@ class HttpPut:
         self._is_azure = bool(_AZURE_HOST.search(urlsplit(url).hostname or "")) or {"sig", "sv"} <= query
 
     def check(self) -> None:
-        """Refuse what is there already, where it may not be replaced and the server tells.
+        """Check that no file exists, where it may not be replaced and the server answers HEAD.
 
         Raises:
-            ExistsError: It is there.
+            ExistsError: A file exists.
         """
         if self._overwrite or self._is_signed:  # a URL that is signed for PUT is none for HEAD
             return
@@ -92,9 +92,9 @@ class HttpPut:
             self._check_size(finished)
 
     def _is_ours(self, finished: Finished) -> bool:
-        """Tell whether what is there is this file: after an answer was lost, the next attempt meets the first one's.
+        """Return whether the object is this file: an earlier attempt made it, and its answer was lost.
 
-        It can, where the server gives a checksum, and the URL may be used for HEAD.
+        Known where the server reports a checksum, and the URL may be used for HEAD.
         """
         answer = self._head(self._given, "it can't be looked at")
         said = answer.headers.get("content-md5") or _goog_md5(answer.headers.get("x-goog-hash", ""))
@@ -127,29 +127,31 @@ class HttpPut:
             headers["Content-Type"] = CONTENT_TYPE
         if not self._overwrite:
             headers["If-None-Match"] = "*"
-        return merged(headers, basic_authorization(self._url), self._given)  # the user stays who he is when redirected
+        return merged(headers, basic_authorization(self._url), self._given)  # after a redirect, too
 
     def _check_sum(self, answer: Answer, finished: Finished) -> None:
-        """Compare a checksum that the server gives: Azure's, GCS's, or S3's ETag where that is an MD5."""
+        """Compare a checksum that the server reports: Azure's, GCS's, or S3's ETag where that is an MD5."""
         said = answer.headers.get("content-md5") or _goog_md5(answer.headers.get("x-goog-hash", ""))
         etag = re.fullmatch(r'"?([0-9a-f]{32})"?', answer.headers.get("etag", ""))
         is_encrypted = any(name.startswith("x-amz-server-side-encryption") for name in answer.headers)
         if said is None and etag and "x-amz-request-id" in answer.headers and not is_encrypted:
             said = base64.b64encode(bytes.fromhex(etag[1])).decode()
         if said is not None and said != base64.b64encode(finished.md5).decode():
-            raise WriteError(f"{self.name!r}: it did not arrive as it was sent: the server gives its MD5 as {said}")
+            raise WriteError(f"{self.name!r}: it did not arrive as it was sent: the server reports the MD5 {said}")
 
     def _check_size(self, finished: Finished) -> None:
-        """Compare the size, where the server answers to HEAD and tells of one."""
+        """Compare the size, where the server answers HEAD with one."""
         headers = self._given | {"Accept-Encoding": "identity"}
         answer = self._head(headers, "it was sent, but can't be looked at")
         said = answer.headers.get("content-length", "")
         if answer.status == 200 and said.isdigit() and int(said) != finished.size_bytes:
-            raise WriteError(f"{self.name!r}: {finished.size_bytes} bytes were sent, but the server tells of {said}")
+            raise WriteError(
+                f"{self.name!r}: size mismatch: sent {finished.size_bytes} bytes, the server reports {said}"
+            )
 
 
 def explain(error: Exception) -> Failure:
-    """Say what an error of a request means."""
+    """Return what an error of a request means."""
     if isinstance(error, RefusedError):
         return _failure_of_answer(error.answer)
     return http_client.explain(error)
@@ -172,7 +174,7 @@ def _failure_of_answer(answer: Answer) -> Failure:
 
 
 def _within_host(url: str, location: str) -> str | None:
-    """Give where a redirect leads, if that is on the same host."""
+    """Return the target of a redirect within the host; None for another host."""
     try:
         following = urljoin(url, location)
         return following if _origin(urlsplit(following)) == _origin(urlsplit(url)) else None

@@ -54,7 +54,7 @@ class LocalSink(RandomAccessSink):
             path: The destination.
             durable: See above.
             overwrite: False: an earlier file is refused, now and by `commit`.
-            dir_tmpfiles: Folder for what is temporary and can't be unnamed; the system's by default.
+            dir_tmpfiles: Folder for temporary files; beside the destination by default.
             makes_folders: Folders of the path may be missing; `commit` makes them.
 
         Raises:
@@ -90,7 +90,7 @@ class LocalSink(RandomAccessSink):
                 raise DestinationError(f"{self.given!r}: the folder {folder!r} is missing; create it first")
             return
         if not stat.S_ISREG(mode):
-            raise DestinationError(f"{self.given!r} is no regular file; name another destination")
+            raise DestinationError(f"{self.given!r} is not a regular file; name another destination")
         if not self._overwrite:
             raise self._exists()
 
@@ -107,7 +107,7 @@ class LocalSink(RandomAccessSink):
         return next(one for one in self.path.parents if one.exists())
 
     def commit(self) -> None:
-        """Put the file in its place and remove everything else.
+        """Link the file to its destination, and remove temporary files and sidecars.
 
         Raises:
             DestinationError: There is an earlier file, and ``overwrite`` is False.
@@ -128,7 +128,7 @@ class LocalSink(RandomAccessSink):
 
     @contextmanager
     def _folders_made(self) -> Iterator[None]:
-        """Make folders that are missing; if the block fails, they are removed again."""
+        """Create missing folders; if the block fails, they are removed again."""
         made = [one for one in self.path.parents if self._makes_folders and not one.exists()]
         if made:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ class LocalSink(RandomAccessSink):
 
 
 def _mode_of(path: Path) -> int | None:
-    """Give the mode of what is there, or None."""
+    """Return the mode of a file, or None where there is none."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

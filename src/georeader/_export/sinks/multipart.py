@@ -52,15 +52,15 @@ class PartStore(Protocol):
     max_parts: int
 
     def check(self) -> None:
-        """Refuse, before anything is made, what is sure to be refused in the end; raises DestinationError."""
+        """Raise DestinationError, before anything is written, if the upload is sure to fail."""
         ...
 
     def put(self, body: bytes) -> None:
-        """Make the object of one piece."""
+        """Upload the object in one piece."""
         ...
 
     def begin(self) -> str:
-        """Begin an upload in parts; give its name."""
+        """Begin a multipart upload; return its id."""
         ...
 
     def send(self, upload: str, number: int, body: bytes) -> Any:
@@ -68,11 +68,11 @@ class PartStore(Protocol):
         ...
 
     def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
-        """Make the object of the parts, in the order of their numbers, and see that it has its size."""
+        """Complete the object from its parts, in the order of their numbers, and check its size."""
         ...
 
     def abort(self, upload: str) -> None:
-        """Forget the upload and its parts; raises WriteError."""
+        """Abort the upload; raises WriteError."""
         ...
 
 
@@ -121,12 +121,12 @@ class PartUpload:
             part = self._store.send(upload, number, body)
         finally:
             self._free_senders.release()
-        if self._aborted.is_set():  # it came after the abort, and would be kept for ever
+        if self._aborted.is_set():  # it arrived after the abort, and would be kept
             self._abort_upload(upload)
         return part
 
     def _land(self, *, only_arrived: bool = False) -> None:
-        """Take what the store said of parts, or raise what it refused."""
+        """Take the results of parts, or raise their errors."""
         for flight in tuple(self._flying):
             number, future = flight
             if future.done() or not only_arrived:
@@ -146,7 +146,7 @@ class PartUpload:
         self._cleanup.close()
 
     def abort(self, *, is_urgent: bool = False) -> None:
-        """Drop the parts that wait, and abort the upload in the store.
+        """Drop queued parts, and abort the upload in the store.
 
         Args:
             is_urgent: Do not wait long for parts in flight: the thread that sends the last one aborts again.
@@ -200,7 +200,7 @@ class _Section:
         return self.size_bytes >= self._part_bytes
 
     def append(self, piece: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
-        """Take a piece, without a copy; iterate over the full parts, with their numbers."""
+        """Append a piece, without a copy; iterate over the full parts, with their numbers."""
         while len(piece):
             is_first = not self.first_is_full
             room_bytes = self._part_bytes - (self.size_bytes if is_first else self._rest_bytes)
@@ -344,12 +344,12 @@ class EvenParts:
     """A `Target` before a `PartStore`. Memory: as many parts as there are senders, and one that waits."""
 
     def __init__(self, store: PartStore) -> None:
-        """Take a store."""
+        """Keep a store."""
         self.name = store.name
         self._store = store
 
     def check(self) -> None:
-        """Refuse what the store refuses."""
+        """Raise what the store's check raises."""
         self._store.check()
 
     def send(self, finished: Finished) -> None:

@@ -1,4 +1,4 @@
-"""An object in a store of obstore, sent as a whole.
+"""Target for a store of obstore, to which a file is sent as a whole.
 
 obstore's `put` is atomic: the object appears whole or not at all, and an upload in parts that fails is aborted.
 """
@@ -20,8 +20,8 @@ from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
 from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors
 from georeader.errors import ExistsError, WriteError
 
-#: Files up to this size go by one request, of which nothing can be left behind. In S3 and GCS it is larger: what is
-#: left of an upload in parts stays there until somebody removes it, while Azure forgets blocks by itself.
+#: Files up to this size go by one request, of which nothing can be left behind. In S3 and GCS it is larger: an
+#: incomplete upload stays there until a lifecycle rule removes it, while Azure removes blocks by itself.
 ONE_REQUEST_BYTES = 64 * 2**20
 WITHOUT_PARTS_BYTES = 2**30
 
@@ -29,7 +29,7 @@ WITHOUT_PARTS_BYTES = 2**30
 #: smallest, 5000 MiB).
 CONDITIONAL_BYTES = 5000 * 2**20
 
-#: Metadata by which a save knows its own blob where it may not replace another's: Azure's ETags are no checksums.
+#: Metadata by which a save knows its own blob where it may not replace another's: Azure's ETags are not checksums.
 SAVE_NAME = "georeader_save"
 
 #: Parts that are under way at once.
@@ -63,11 +63,11 @@ class ObstorePut:
         self._obstore = import_extra("obstore", extra="cloud", purpose=repr(self.name))
 
     def check(self) -> None:
-        """Refuse an object that is there already, where it may not be replaced; and a store that can't be made.
+        """Check the store, and that no object exists where it may not be replaced.
 
         Raises:
-            ExistsError: It is there.
-            DestinationError: The store can't be asked.
+            ExistsError: An object exists.
+            DestinationError: The store refuses the request.
         """
         store = self._failures.call(lambda: self._make_store(0), "there is no such store", attempts=1)
         if not self._overwrite and self._size_there(store) is not None:
@@ -129,7 +129,7 @@ class ObstorePut:
         store = self._make_store(finished.size_bytes)
         mode = "overwrite" if self._overwrite else "create"
         with Path(finished.path).open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when the last one lets go of it
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last reference
         try:
             is_azure = type(store).__name__ == "AzureStore"
             own = {SAVE_NAME: self._save} if is_azure and not self._overwrite else {}
@@ -139,7 +139,7 @@ class ObstorePut:
                 raise
 
     def _is_ours(self, store: Any, finished: Finished) -> bool:
-        """Tell whether an object is this file: after an answer was lost, the next attempt meets the first one's."""
+        """Return whether an object is this file: an earlier attempt made it, and its answer was lost."""
         found = self._head(store)
         if found is None or int(found["size"]) != finished.size_bytes:
             return False
@@ -170,7 +170,7 @@ class ObstorePut:
                 raise
 
     def _on_a_thread(self, put: Callable[[], None], given_up: threading.Event | None = None) -> None:
-        """Put on a thread, since obstore does not hear Ctrl-C; who waits for the thread does."""
+        """Upload on a thread, since Ctrl-C does not interrupt obstore, but the wait for a thread."""
         with Workers(1, name="georeader-upload") as workers:
             try:
                 workers.submit(lambda: self._failures.call(put)).result()
@@ -186,18 +186,18 @@ class ObstorePut:
 
     @staticmethod
     def _attributes(store: Any) -> dict[str, str]:
-        """Name the type, in stores that keep one."""
+        """Return the content type, for stores that keep one."""
         return (
             {} if type(store).__name__ in ("LocalStore", "MemoryStore", "HTTPStore") else {"Content-Type": CONTENT_TYPE}
         )
 
     def _size_there(self, store: Any) -> int | None:
-        """Give the size of the object that is there; None where there is none, or who may write may not look."""
+        """Return the size of the object; None where there is none, or for write-only credentials."""
         found = self._head(store)
         return None if found is None else int(found["size"])
 
     def _head(self, store: Any) -> Any:
-        """Look at the object; None where there is none, or who may write may not look."""
+        """Return the object's metadata; None where there is none, or for write-only credentials."""
 
         def run() -> Any:
             try:
@@ -217,5 +217,5 @@ class ObstorePut:
 
 
 def _version_of(found: Any) -> Any:
-    """Give what tells an object from the one that was there before."""
+    """Return what distinguishes an object from the one before it."""
     return None if found is None else (found.get("e_tag"), found.get("version"), found.get("last_modified"))

@@ -55,7 +55,7 @@ def open_sink(where: Destination) -> Sink:
 
 
 def _with_own_filesystem(where: Destination) -> Destination:
-    """Look into what carries its filesystem with it: fsspec's OpenFile, universal_pathlib's UPath."""
+    """Return the destination with the filesystem of its path: of fsspec's OpenFile, or universal_pathlib's UPath."""
     from georeader._storage.filesystems import is_filesystem
 
     own = getattr(where.path, "fs", None)
@@ -71,7 +71,7 @@ def _with_own_filesystem(where: Destination) -> Destination:
 def _scratch(dir_tmpfiles: Any) -> Path | None:
     is_path = isinstance(dir_tmpfiles, (str, os.PathLike))
     if dir_tmpfiles is not None and not (is_path and Path(dir_tmpfiles).is_dir()):
-        raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is no folder; create it first")
+        raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is not a folder; create it first")
     return None if dir_tmpfiles is None else Path(dir_tmpfiles).absolute()  # whatever the current folder later is
 
 
@@ -80,13 +80,13 @@ def _text_of(path: Any) -> str:
         text = os.fspath(path)
     except TypeError as error:
         raise DestinationError(
-            f"path_tiff_save={_shown(path)} is no path; pass a str, an os.PathLike, or an object open for binary "
+            f"path_tiff_save={_shown(path)} is not a path; pass a str, an os.PathLike, or an object open for binary "
             "writing"
         ) from error
     text = os.fsdecode(text) if isinstance(text, bytes) else text
     if any(0xD800 <= ord(character) < 0xE000 for character in text):
         raise DestinationError(
-            f"{redact_url(text)!r} is not UTF-8, which GDAL asks of names; rename the file or its folder"
+            f"{redact_url(text)!r} is not UTF-8, which GDAL requires of names; rename the file or its folder"
         )
     if not text:
         raise DestinationError("path_tiff_save='' is empty; name a file, such as 'out.tif'")
@@ -94,14 +94,14 @@ def _text_of(path: Any) -> str:
 
 
 def _shown(path: Any) -> str:
-    """Show what may stand in a message: a number or None, of whatever else its type."""
+    """Return a text for a message: of a number or None its value, of anything else its type."""
     return repr(path) if path is None or isinstance(path, (int, float)) else f"a {type(path).__name__}"
 
 
 def _local(text: str, where: Destination, scratch: Path | None) -> Sink:
     if _SHORTENED_URL.match(text):
         raise NotSupportedError(
-            f"{redact_url(text)!r} looks like a URL and is no local path; pathlib shortens '//' to '/', so pass URLs "
+            f"{redact_url(text)!r} looks like a URL, not like a local path; pathlib shortens '//' to '/', so pass URLs "
             "as str"
         )
     if text.startswith("/vsi"):
@@ -147,7 +147,7 @@ def _headers(http_headers: Any) -> dict[str, str]:
         raise OptionError(f"http_headers is a {type(http_headers).__name__}; pass a mapping of names to values")
     for name, value in http_headers.items():
         if not isinstance(name, str) or not isinstance(value, str) or re.search(r"[\r\n]", name + value):
-            raise OptionError(f"http_headers[{name!r}] is no line of text; pass str for names and values")
+            raise OptionError(f"http_headers[{name!r}] is not a line of text; pass str for names and values")
     return dict(http_headers)
 
 

@@ -30,7 +30,7 @@ MAX_PARTS = 10_000
 #: Metadata that mark a save's own object where it must not replace another's.
 SAVE_NAME = "georeader-save"
 
-#: With overwrite=False, a store that may ignore the condition is asked for the winner after so long, or after twice the
+#: With overwrite=False, a store that may ignore the condition is checked for the winner after so long, or twice the
 #: time that CompleteMultipartUpload took: writers that completed at the same moment have then finished.
 SETTLE_SECONDS = 0.5
 MAX_SETTLE_SECONDS = 10.0
@@ -38,7 +38,7 @@ MAX_SETTLE_SECONDS = 10.0
 #: Hosts of Amazon S3, which obeys the condition.
 _AMAZON_HOSTS = (".amazonaws.com", ".amazonaws.com.cn")
 
-#: Stores whose parts have to be all of one size, but for the last.
+#: Stores whose parts must be of one size, except the last.
 _EVEN_PARTS_HOSTS = ("r2.cloudflarestorage.com",)
 
 _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
@@ -71,11 +71,11 @@ class S3Object:
         self._mark: dict[str, Any] = {} if overwrite else {"Metadata": {SAVE_NAME: self._save}}
 
     def check(self) -> None:
-        """Refuse a bucket that is not there; and an object that is, where it may not be replaced.
+        """Check that the bucket exists, and that no object does where it may not be replaced.
 
         Raises:
-            ExistsError: It is there.
-            DestinationError: There is no such bucket, or the store can't be asked.
+            ExistsError: An object exists.
+            DestinationError: There is no such bucket, or the store refuses the request.
         """
 
         def run() -> None:
@@ -84,7 +84,7 @@ class S3Object:
             except Exception as error:
                 if status_of(error) == 404 or isinstance(error, FileNotFoundError):
                     raise DestinationError(f"{self.name!r}: {ADVICE['bucket']} ({self._place['Bucket']!r})") from None
-                if not 300 <= status_of(error) < 500:  # who may write to a bucket need not be allowed to look at it
+                if not 300 <= status_of(error) < 500:  # credentials may allow writing only
                     raise
 
         self._failures.call(run, "its bucket can't be looked at")
@@ -181,10 +181,10 @@ class S3Object:
         remove_remote_sidecars(self.name, name, names, remove, overwrite=self._overwrite)
 
     def abort(self, upload: str) -> None:
-        """Forget an upload; one that is gone is fine.
+        """Abort an upload; one that does not exist is not an error.
 
         Raises:
-            WriteError: The store does not.
+            WriteError: The store refuses it.
         """
 
         def run() -> None:
@@ -200,9 +200,9 @@ class S3Object:
         return self._failures.call(lambda: self._caller.call(operation, **self._place, **arguments), doing)
 
     def _conditionally(self, operation: str, etag: str | None, size_bytes: int, **arguments: Any) -> Mapping[str, Any]:
-        """Do what makes the object appear; only where none is, unless it may be replaced.
+        """Make the request that creates the object; on the condition that there is none, unless it may be replaced.
 
-        An answer that was lost makes the second attempt fail where the first one did it: then the object is looked at.
+        A client may retry it. If the first answer was lost, the second attempt fails: then the object is checked.
         """
 
         def run() -> Mapping[str, Any]:
@@ -236,7 +236,7 @@ class S3Object:
         return said == etag.strip('"') if said and etag else None
 
     def _head(self) -> dict[str, Any] | None:
-        """Look at the object; None where there is none."""
+        """Return the object's metadata; None where there is none."""
 
         def run() -> dict[str, Any] | None:
             try:
@@ -282,7 +282,7 @@ class S3Object:
 
 
 def wants_even_parts(endpoint: str) -> bool:
-    """Tell whether a store takes parts of one size only, so that they can't be sent before the file is whole.
+    """Return whether a store requires parts of one size, so that they cannot be sent before the file is complete.
 
     Example:
         >>> wants_even_parts("https://me.r2.cloudflarestorage.com"), wants_even_parts("http://127.0.0.1:9000")
@@ -306,7 +306,7 @@ def _crc32(body: bytes) -> str:
 
 
 def _etag_of(parts: list[dict[str, Any]]) -> str | None:
-    """Give the ETag that S3 makes of those of parts; None where they are no MD5."""
+    """Return the ETag that S3 computes from those of parts; None where they are not MD5."""
     matches = [_MD5.match(str(part.get("ETag", ""))) for part in parts]
     digests = [bytes.fromhex(match[1]) for match in matches if match]
     if len(digests) < len(parts):

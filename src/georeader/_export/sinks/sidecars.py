@@ -272,8 +272,8 @@ def _is_own(raster: Path, name: str, is_read: bool) -> bool:
         text = file.read(4096).decode("utf-8", "replace")
     if is_arcgis:
         return _ARCGIS_METADATA.match(text) is not None
-    told = dict(re.findall(r'\b(File|Type)\s+"([^"]*)"', text))
-    return told.get("Type") == "RASTER" and re.split(r"[/\\]", told.get("File", raster.name))[-1] == raster.name
+    fields = dict(re.findall(r'\b(File|Type)\s+"([^"]*)"', text))
+    return fields.get("Type") == "RASTER" and re.split(r"[/\\]", fields.get("File", raster.name))[-1] == raster.name
 
 
 def _is_asked(name: str, stem: str, raster: str) -> bool:

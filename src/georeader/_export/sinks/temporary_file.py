@@ -36,14 +36,14 @@ _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
 
 def temporary_folder() -> Path:
-    """Give the system's folder for temporary files, as `tempfile.gettempdir` does, but without trying it.
+    """Return the system's folder for temporary files, as `tempfile.gettempdir` does, but without a test file.
 
-    That one first writes a file to each folder that it looks at, which a process that is killed leaves behind.
+    That function writes a file to each folder that it tries, which a killed process leaves behind.
     """
     if os.name != "posix" or tempfile.tempdir is not None:
         return Path(os.fsdecode(tempfile.gettempdir()))
-    told = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    for folder in (*filter(None, told), "/tmp", "/var/tmp", "/usr/tmp"):  # noqa: S108  (tempfile's own order)
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    for folder in (*filter(None, named), "/tmp", "/var/tmp", "/usr/tmp"):  # noqa: S108  (tempfile's own order)
         if Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder).absolute()
     return Path.cwd()
@@ -173,7 +173,7 @@ class TemporaryFile:
         return f"/proc/self/fd/{self._fd}" if self._name is None else str(self._name)
 
     def commit(self, path: Path, *, durable: bool, overwrite: bool = True) -> None:
-        """Give the file its name in one step; an earlier file of the name is replaced and its permissions are kept.
+        """Link the file to its name in one step; an earlier file is replaced, and its permissions are kept.
 
         Args:
             path: Where; on the same file system.
@@ -192,7 +192,7 @@ class TemporaryFile:
         if self._name is None:
             self._link(path, overwrite)
         else:
-            os.close(self._fd)  # here some network file systems tell that the disk is full
+            os.close(self._fd)  # some network file systems report a full disk here
             self._fd = -1
             _rename(self._name, path, overwrite)
             self._name = None
@@ -200,8 +200,8 @@ class TemporaryFile:
             _flush_folder(path.parent)
 
     def close(self) -> None:
-        """Let go of the file; without a commit nothing of it is left."""
-        fd, self._fd = self._fd, -1  # first: a thread that is late must not write to another's file
+        """Close the file; without a commit it is removed."""
+        fd, self._fd = self._fd, -1  # first: a late thread must not write to a file that reuses the number
         if fd >= 0:
             os.close(fd)
         if self._name is not None:
@@ -227,7 +227,7 @@ class TemporaryFile:
             os.close(folder_fd)
 
     def _replace(self, path: Path, folder_fd: int) -> None:
-        """Put the unnamed file in the place of an earlier one.
+        """Replace an earlier file by the unnamed one.
 
         linkat(2) replaces nothing, so it takes a link elsewhere and a rename. A process that is killed between the two
         calls leaves the link: in the folder for temporary files where that is on the same file system, so that the
@@ -321,7 +321,7 @@ class Scratch:
 
 
 def _open_unnamed(folder: Path) -> int:
-    """Open an unnamed file in a folder; -1 where that can't be done."""
+    """Open an unnamed file in a folder; -1 where the system cannot."""
     flag = getattr(os, "O_TMPFILE", 0)
     if not flag:
         return -1
@@ -331,7 +331,7 @@ def _open_unnamed(folder: Path) -> int:
         if error.errno in _NO_UNNAMED_FILES:
             return -1
         raise
-    if not _has_proc():  # without it, nobody can name the file later
+    if not _has_proc():  # without it, the file cannot be linked later
         os.close(fd)
         return -1
     return fd
