@@ -117,7 +117,7 @@ def test_an_earlier_longer_content_is_gone(save: Any, kind: str) -> None:
     assert file.getvalue() == expected(kind, False)
 
 
-def test_it_begins_where_the_file_stands() -> None:
+def test_writing_starts_at_the_position_of_the_file_object() -> None:
     file = io.BytesIO(BEFORE)
     file.seek(100)
 
@@ -231,7 +231,7 @@ def test_a_socket() -> None:
 
 @pytest.mark.parametrize(("gives", "says"), [(lambda _: 0, "takes no more bytes"), (str, "in place of a number")],
                          ids=["zero", "text"])  # fmt: skip
-def test_one_whose_answer_makes_no_sense(gives: Any, says: str) -> None:
+def test_an_invalid_return_value_of_write_is_an_error(gives: Any, says: str) -> None:
     with pytest.raises(WriteError, match=f"<OnlyWrite>.*{says}"):
         save_cog(small(), OnlyWrite(gives=gives))
 
@@ -260,7 +260,7 @@ def test_one_that_fails_midway_is_cut_back(room_bytes: int, wrap: Any) -> None:
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt, SystemExit, MemoryError, TypeError], ids=lambda kind: kind.__name__
 )
-def test_so_it_is_when_another_error_comes(error: type[BaseException]) -> None:
+def test_the_file_object_is_restored_after_another_error(error: type[BaseException]) -> None:
     raw = Full(5000, EARLIER, error("oh"))
     raw.seek(0, io.SEEK_END)
 

@@ -248,9 +248,7 @@ def test_a_kill_of_the_gdal_engine_leaves_nothing(what: str, tmp_path: Path) -> 
     assert len(list((tmp_path / "temporary").iterdir())) <= 1  # between the link and the rename
 
 
-def test_what_a_kill_leaves_without_unnamed_files_goes_with_the_next_save(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_save_removes_named_files_of_a_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary_file, "_open_unnamed", lambda folder: -1)
     for name in ("out", "temporary"):
         (tmp_path / name).mkdir()

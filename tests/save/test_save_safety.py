@@ -251,7 +251,7 @@ def test_what_is_no_local_path_is_not_taken_for_one(
     assert os.listdir(tmp_path) == []
 
 
-def test_what_is_no_filesystem_is_refused(make_tensor: Any, tmp_path: Path) -> None:
+def test_an_object_that_is_not_a_filesystem_is_refused(make_tensor: Any, tmp_path: Path) -> None:
     with pytest.raises(DestinationError, match="fs is a object; pass a filesystem of fsspec"):
         save_cog(make_tensor(), tmp_path / "out.tif", fs=object())
 

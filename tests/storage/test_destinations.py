@@ -120,7 +120,7 @@ def test_a_path_has_its_way(path: Any, packages: str, expected_way: str, install
 
 
 @pytest.mark.usefixtures("silent")
-def test_so_have_file_objects() -> None:
+def test_a_file_object_has_its_sink() -> None:
     assert way(BytesIO()) == "SpooledSink FileObject"
 
 
@@ -201,7 +201,7 @@ def test_what_is_passed_is_told_apart(fs: Any, expected_way: str) -> None:
 
 @pytest.mark.parametrize("fs", ["s3", 3, BytesIO(), object, {"key": "hunter22"}],
                          ids=["text", "number", "file", "class", "options"])  # fmt: skip
-def test_what_is_no_filesystem_is_refused(fs: Any) -> None:
+def test_an_object_that_is_not_a_filesystem_is_refused(fs: Any) -> None:
     with pytest.raises(DestinationError, match=r"pass a filesystem of fsspec .* or a store of obstore") as caught:
         save_cog(small(), "out.tif", fs=fs)
 
@@ -340,7 +340,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("silent")
-def test_what_is_not_installed_is_named(
+def test_a_missing_package_is_named(
     path: str, package: str, says: str, installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed()

@@ -149,7 +149,7 @@ def save_by_writer(data: Any, path: Any, **options: Any) -> Any:
     [(save_cog, "cog"), (save_tiled_geotiff, "tiled"), (save_by_writer, "cog")],
     ids=["save_cog", "save_tiled_geotiff", "CogWriter"],
 )
-def test_it_is_one_put_with_its_length(save: Any, kind: str, recorder: Recorder) -> None:
+def test_one_put_with_its_length_is_sent(save: Any, kind: str, recorder: Recorder) -> None:
     save(small(), f"{recorder.url}/folder/out.tif", profile_arg=PLAIN)
 
     (put,) = recorder.puts()
@@ -162,7 +162,7 @@ def test_it_is_one_put_with_its_length(save: Any, kind: str, recorder: Recorder)
     assert {one.method for one in recorder.asked} <= {"PUT", "HEAD"}
 
 
-def test_it_is_nothing_before_the_file_is_whole(recorder: Recorder) -> None:
+def test_nothing_is_sent_before_the_file_is_complete(recorder: Recorder) -> None:
     with pytest.raises(ZeroDivisionError), CogWriter(f"{recorder.url}/out.tif", like=small()) as writer:
         writer.write(small())
         raise ZeroDivisionError
@@ -170,7 +170,7 @@ def test_it_is_nothing_before_the_file_is_whole(recorder: Recorder) -> None:
     assert recorder.puts() == []
 
 
-def test_of_a_large_file_too(recorder: Recorder) -> None:
+def test_one_put_is_sent_for_a_large_file(recorder: Recorder) -> None:
     save_cog(large(), f"{recorder.url}/out.tif", profile_arg=PLAIN)
 
     (put,) = recorder.puts()
@@ -201,7 +201,7 @@ def test_a_signed_url_gets_no_header_that_was_not_signed(query: str, recorder: R
         ("me.blob.example.org", "", False),
     ],
 )
-def test_azure_gets_its_type_and_nobody_else(
+def test_the_blob_type_is_sent_to_azure_only(
     host: str, query: str, is_azure: bool, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if host:  # by a proxy, who does not look it up
@@ -240,7 +240,7 @@ def test_headers_are_sent_with_every_request(recorder: Recorder) -> None:
         ("If-None-Match", '"etag"'),
     ],
 )
-def test_what_is_given_wins_over_what_is_our_own(name: str, value: str, recorder: Recorder) -> None:
+def test_given_headers_replace_the_projects_own(name: str, value: str, recorder: Recorder) -> None:
     url = recorder.url.replace("http://", "http://me:hunter22@")
 
     save_cog(small(), f"{url}/out.tif?sv=1&sig=2", http_headers={name: value}, overwrite=name != "If-None-Match")
@@ -301,7 +301,7 @@ def test_names_are_quoted_but_not_twice(written: str, target: str, recorder: Rec
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 203, 204, 205, 206, 299])
-def test_every_2xx_is_fine(status: int, recorder: Recorder) -> None:
+def test_every_2xx_status_is_a_success(status: int, recorder: Recorder) -> None:
     recorder.say(status)
 
     save_cog(small(), f"{recorder.url}/out.tif")
@@ -353,7 +353,7 @@ def test_a_condition_that_fails_is_that_it_exists(recorder: Recorder) -> None:
         save_cog(small(), f"{recorder.url}/out.tif", overwrite=False)
 
 
-def test_what_head_finds_exists(recorder: Recorder) -> None:
+def test_a_file_found_by_head_is_an_exists_error(recorder: Recorder) -> None:
     recorder.heads = (200, {"Content-Length": "5"})
 
     with pytest.raises(ExistsError, match="exists already"):
@@ -363,7 +363,7 @@ def test_what_head_finds_exists(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
-def test_what_passes_is_tried_again_with_the_whole_file(status: int, recorder: Recorder) -> None:
+def test_a_transient_status_is_retried_with_the_whole_file(status: int, recorder: Recorder) -> None:
     recorder.answers = [(status, {"Retry-After": "0"}, b""), (status, {}, b""), (201, {}, b"")]
 
     save_cog(small(), f"{recorder.url}/out.tif", profile_arg=PLAIN)
@@ -372,7 +372,7 @@ def test_what_passes_is_tried_again_with_the_whole_file(status: int, recorder: R
 
 
 @pytest.mark.parametrize("status", [201, 500, 403])
-def test_an_answers_text_may_be_long_or_binary(status: int, recorder: Recorder) -> None:
+def test_a_long_or_binary_answer_is_truncated_in_messages(status: int, recorder: Recorder) -> None:
     recorder.say(status, {"Content-Type": "application/octet-stream"}, bytes(range(256)) * 40_000)
 
     if status == 201:
@@ -390,7 +390,7 @@ def test_a_store_behind_a_url_says_more(recorder: Recorder) -> None:
         save_cog(small(), f"{recorder.url}/out.tif?X-Amz-Signature=abcdef")
 
 
-def test_a_size_that_the_server_tells_is_compared(recorder: Recorder) -> None:
+def test_another_size_reported_by_the_server_is_an_error(recorder: Recorder) -> None:
     recorder.heads = (200, {"Content-Length": "5"})
 
     with pytest.raises(WriteError, match="size mismatch: sent .* bytes, the server reports 5"):
@@ -400,7 +400,7 @@ def test_a_size_that_the_server_tells_is_compared(recorder: Recorder) -> None:
 @pytest.mark.parametrize("headers", [{"Content-MD5": "AAAA"}, {"x-goog-hash": "crc32c=AA==,md5=AAAA"},
                                      {"x-amz-request-id": "1", "ETag": f'"{"0" * 32}"'}],
                          ids=["Azure", "GCS", "S3"])  # fmt: skip
-def test_so_is_a_checksum(headers: dict[str, str], recorder: Recorder) -> None:
+def test_another_checksum_reported_by_the_server_is_an_error(headers: dict[str, str], recorder: Recorder) -> None:
     recorder.say(200, headers)
 
     with pytest.raises(WriteError, match="did not arrive as it was sent"):
@@ -411,7 +411,7 @@ def test_so_is_a_checksum(headers: dict[str, str], recorder: Recorder) -> None:
                                      {"ETag": f'"{"0" * 32}"', "x-amz-request-id": "1",
                                       "x-amz-server-side-encryption": "aws:kms"}],
                          ids=["no S3", "no MD5", "encrypted"])  # fmt: skip
-def test_what_is_no_checksum_is_not(headers: dict[str, str], recorder: Recorder) -> None:
+def test_an_etag_that_is_not_a_checksum_is_ignored(headers: dict[str, str], recorder: Recorder) -> None:
     recorder.say(200, headers)
 
     save_cog(small(), f"{recorder.url}/out.tif")
@@ -422,7 +422,7 @@ def test_what_is_no_checksum_is_not(headers: dict[str, str], recorder: Recorder)
 
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("base", ["", "{url}"], ids=["relative", "absolute"])
-def test_within_the_host_a_redirect_is_followed(status: int, base: str, recorder: Recorder) -> None:
+def test_a_redirect_within_the_host_is_followed(status: int, base: str, recorder: Recorder) -> None:
     recorder.answers = [(status, {"Location": base.format(url=recorder.url) + "/new?x=1"}, b""), (201, {}, b"")]
 
     save_cog(small(), f"{recorder.url}/out.tif", http_headers={"X-Own": "1"}, profile_arg=PLAIN)
@@ -433,7 +433,7 @@ def test_within_the_host_a_redirect_is_followed(status: int, base: str, recorder
     assert second.all("X-Own") == ["1"]
 
 
-def test_who_is_redirected_within_the_host_stays_who_he_is(recorder: Recorder) -> None:
+def test_credentials_are_sent_after_a_redirect_within_the_host(recorder: Recorder) -> None:
     recorder.answers = [(307, {"Location": f"{recorder.url}/new"}, b""), (201, {}, b"")]
 
     save_cog(small(), recorder.url.replace("http://", "http://me:secret@") + "/out.tif")
@@ -453,7 +453,7 @@ def test_other_redirects_are_not_followed(status: int, recorder: Recorder) -> No
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
-def test_nothing_is_sent_to_another_host(status: int, recorder: Recorder, other_host: Recorder) -> None:
+def test_a_redirect_to_another_host_is_refused(status: int, recorder: Recorder, other_host: Recorder) -> None:
     recorder.say(status, {"Location": f"{other_host.url}/new?token=hunter22"})
 
     with pytest.raises(DestinationError, match="the server sends elsewhere; pass the URL that it names") as caught:
@@ -475,7 +475,7 @@ def test_an_odd_location_is_refused(location: str, recorder: Recorder) -> None:
     assert len(recorder.puts()) <= 5
 
 
-def test_a_circle_of_redirects_ends(recorder: Recorder) -> None:
+def test_a_loop_of_redirects_is_an_error(recorder: Recorder) -> None:
     recorder.say(307, {"Location": "/out.tif"})
 
     with pytest.raises(DestinationError, match="sends elsewhere"):
@@ -502,7 +502,7 @@ def test_a_filesystem_of_fsspec_sends_nothing_to_another_host(
 @pytest.mark.parametrize(
     ("status", "says"), [(405, ADVICE), (403, "denied"), (404, "no such|folder"), (413, "size"), (500, "500")]
 )
-def test_by_a_filesystem_of_fsspec_answers_are_errors_too(status: int, says: str, recorder: Recorder) -> None:
+def test_error_statuses_are_errors_with_a_filesystem_of_fsspec(status: int, says: str, recorder: Recorder) -> None:
     recorder.say(status)
     fs = fsspec.filesystem("http", skip_instance_cache=True)
 
@@ -510,7 +510,7 @@ def test_by_a_filesystem_of_fsspec_answers_are_errors_too(status: int, says: str
         save_cog(small(), f"{recorder.url}/out.tif", fs=fs)
 
 
-def test_by_a_filesystem_of_fsspec_it_is_one_put_with_its_length(recorder: Recorder) -> None:
+def test_one_put_with_its_length_is_sent_with_a_filesystem_of_fsspec(recorder: Recorder) -> None:
     fs = fsspec.filesystem("http", headers={"Authorization": "Bearer abcd"}, skip_instance_cache=True)
 
     save_cog(small(), f"{recorder.url}/out.tif", fs=fs, profile_arg=PLAIN)
@@ -526,7 +526,7 @@ def test_by_a_filesystem_of_fsspec_it_is_one_put_with_its_length(recorder: Recor
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, DestinationError), (413, DestinationError), (400, WriteError)])
-def test_an_answer_that_comes_before_the_body_is_heard(
+def test_an_answer_before_the_end_of_the_body_is_reported(
     status: int, kind: type[GeoreaderError], nginx: WebServer
 ) -> None:
     with FaultProxy(nginx.base) as proxy:
@@ -547,7 +547,7 @@ def test_nginx_answers_early_to_what_is_too_large(nginx: WebServer) -> None:
 
 
 @pytest.mark.parametrize("kind", [ResetAfter(100_000), ResetBeforeAnswer()], ids=["in the body", "before the answer"])
-def test_a_connection_that_breaks_is_made_again(kind: Any, nginx: WebServer) -> None:
+def test_a_broken_connection_is_retried(kind: Any, nginx: WebServer) -> None:
     with FaultProxy(nginx.base) as proxy:
         proxy.add(Fault(when=Match(method="PUT"), do=kind, times=2))
 
@@ -557,7 +557,7 @@ def test_a_connection_that_breaks_is_made_again(kind: Any, nginx: WebServer) -> 
     assert nginx.get("out.tif") == expected("cog", True)
 
 
-def test_one_that_breaks_for_ever_leaves_the_earlier_file(nginx: WebServer) -> None:
+def test_a_connection_that_always_breaks_leaves_the_earlier_file(nginx: WebServer) -> None:
     nginx.put("out.tif", EARLIER)
     with FaultProxy(nginx.base) as proxy:
         proxy.add(Fault(when=Match(method="PUT"), do=ResetAfter(100_000), times=None))
@@ -594,7 +594,7 @@ def test_nginx_takes_it_and_gives_it_back(name: str, nginx: WebServer) -> None:
     np.testing.assert_array_equal(RasterioReader(nginx.url(name)).load().values, small().values)
 
 
-def test_nginx_knows_the_user_in_the_url(nginx: WebServer) -> None:
+def test_nginx_accepts_the_credentials_in_the_url(nginx: WebServer) -> None:
     url = nginx.locked_url("out.tif").replace("http://", "http://owner:secret%20of%20the%20owner@")
 
     save_cog(small(), url, profile_arg=PLAIN)
@@ -603,7 +603,7 @@ def test_nginx_knows_the_user_in_the_url(nginx: WebServer) -> None:
     np.testing.assert_array_equal(RasterioReader(url).load().values, small().values)
 
 
-def test_nginx_knows_the_user_in_the_url_after_a_redirect(nginx: WebServer) -> None:
+def test_nginx_accepts_the_credentials_in_the_url_after_a_redirect(nginx: WebServer) -> None:
     url = nginx.moved_url("locked/out.tif").replace("http://", "http://owner:secret%20of%20the%20owner@")
 
     save_cog(small(), url, profile_arg=PLAIN)
@@ -667,7 +667,7 @@ def test_the_environments_proxy_is_used(by_proxy: Recorder) -> None:
     assert put.body == expected("cog", False)
 
 
-def test_a_proxys_user_is_told_to_the_proxy(by_proxy: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_of_a_proxy_are_sent_to_the_proxy(by_proxy: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", by_proxy.url.replace("http://", "http://me:secret@"))
 
     save_cog(small(), "http://files.invalid/out.tif")

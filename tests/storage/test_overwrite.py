@@ -39,7 +39,7 @@ def appears(path: Path) -> Callable[[int, int], None]:
     return progress
 
 
-def test_it_is_both_a_destination_error_and_pythons_own(tmp_path: Path) -> None:
+def test_an_exists_error_is_a_file_exists_error(tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(EARLIER)
 
     with pytest.raises(ExistsError) as caught:
@@ -51,7 +51,7 @@ def test_it_is_both_a_destination_error_and_pythons_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
-def test_what_is_there_is_refused_at_once(kind_of_file: str, engine: str, tmp_path: Path) -> None:
+def test_an_existing_file_is_refused_at_once(kind_of_file: str, engine: str, tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(EARLIER)
 
     with pytest.raises(ExistsError, match=r"out\.tif' exists already, and overwrite=False"):
@@ -63,7 +63,7 @@ def test_what_is_there_is_refused_at_once(kind_of_file: str, engine: str, tmp_pa
 
 
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
-def test_what_appears_meanwhile_is_kept(kind_of_file: str, engine: str, tmp_path: Path) -> None:
+def test_a_file_that_appears_meanwhile_is_kept(kind_of_file: str, engine: str, tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
 
     with pytest.raises(ExistsError, match=r"out\.tif' exists already, and overwrite=False"):
@@ -142,7 +142,7 @@ def outcomes(writers: list[CogWriter], raster: GeoTensor) -> list[str]:
     return sorted(found)
 
 
-def test_of_some_that_write_at_once_to_a_disk_one_wins(kind_of_file: str, tmp_path: Path) -> None:
+def test_one_of_several_concurrent_local_writers_wins(kind_of_file: str, tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     writers = [CogWriter(path, like=small(), overwrite=False, profile_arg=PLAIN) for _ in range(4)]
 

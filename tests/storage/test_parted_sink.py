@@ -107,7 +107,7 @@ def test_a_small_file_goes_by_one_request() -> None:
     assert shelf.asked == {"check": 1, "put": 1}
 
 
-def test_the_tail_is_sent_while_it_is_made() -> None:
+def test_the_full_resolution_is_sent_while_it_is_written() -> None:
     shelf = Shelf()
 
     with PartedSink(shelf) as sink:
@@ -121,7 +121,7 @@ def test_the_tail_is_sent_while_it_is_made() -> None:
     assert shelf.content == b"header" + bytes(100 * MIB)
 
 
-def test_who_makes_faster_than_can_be_sent_waits() -> None:
+def test_a_writer_faster_than_the_upload_waits() -> None:
     shelf = Shelf()
     shelf.slow_seconds = 0.05
 
@@ -138,7 +138,7 @@ def test_who_makes_faster_than_can_be_sent_waits() -> None:
 
 
 @pytest.mark.parametrize("fails_at", ["begin 1", "send 1", "send 3", "send 9", "complete 1"])
-def test_a_store_that_fails_is_told_to_forget(fails_at: str) -> None:
+def test_a_failing_store_gets_an_abort(fails_at: str) -> None:
     shelf = Shelf(fails_at=fails_at)
 
     with pytest.raises(WriteError, match="the shelf broke"), PartedSink(shelf) as sink:
@@ -160,7 +160,7 @@ def test_an_upload_that_cannot_be_aborted_is_named_with_its_remedy(caplog: pytes
     assert "AbortIncompleteMultipartUpload" in caplog.text
 
 
-def test_a_part_that_arrives_after_the_abort_is_forgotten_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_arrives_after_the_abort_is_aborted_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "URGENT_PATIENCE_SECONDS", 0.0)
     shelf = Shelf()
     shelf.slow_seconds = 0.3
@@ -178,7 +178,7 @@ def test_a_part_that_arrives_after_the_abort_is_forgotten_too(monkeypatch: pytes
     assert shelf.uploads == {}
 
 
-def test_ctrl_c_does_not_wait_for_a_store_that_says_nothing() -> None:
+def test_ctrl_c_does_not_wait_for_a_store_that_does_not_answer() -> None:
     shelf = Shelf()
     shelf.slow_seconds = 5.0
     begun = time.monotonic()
@@ -196,7 +196,7 @@ def test_a_gap_in_a_section_is_refused() -> None:
         sink.write_overviews(8, b"overviews")
 
 
-def test_more_head_than_was_expected_is_an_error_and_no_muddle() -> None:
+def test_more_overviews_than_planned_is_an_error() -> None:
     shelf = Shelf()
 
     with pytest.raises(WriteError, match="overviews take more parts than were planned for"), PartedSink(shelf) as sink:
@@ -213,7 +213,7 @@ def test_more_head_than_was_expected_is_an_error_and_no_muddle() -> None:
      lambda sink: sink.staging_path],
     ids=["write", "spool", "commit", "path"],
 )  # fmt: skip
-def test_it_is_used_in_a_with_block(use: Any) -> None:
+def test_use_outside_of_a_with_block_is_an_error(use: Any) -> None:
     with pytest.raises(WriteError, match="use it in a with block"):
         use(PartedSink(Shelf()))
 
@@ -272,7 +272,7 @@ class TestExports:
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
         assert b"GDAL_STRUCTURAL_METADATA" not in shelf.content
 
-    def test_what_streams_needs_no_spool_for_the_full_resolution(self, tmp_path: Path) -> None:
+    def test_a_streaming_source_spools_no_full_resolution(self, tmp_path: Path) -> None:
         """It goes off as it comes; only overviews wait, and they fit in memory."""
         values = np.random.default_rng(0).integers(0, 60000, (1, 4000, 4000)).astype("uint16")
         raster = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=None)

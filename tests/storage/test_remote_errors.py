@@ -111,7 +111,7 @@ def test_a_bucket_that_is_missing(seaweed: S3Server, s3_options: Any) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_who_may_only_read_is_denied(seaweed: S3Server, s3_options: Any, overwrite: bool) -> None:
+def test_credentials_for_reading_are_denied(seaweed: S3Server, s3_options: Any, overwrite: bool) -> None:
     refusal(seaweed.url(unique()), "denied", overwrite=overwrite, **s3_options(seaweed.read_only_env()))
 
 
@@ -132,7 +132,9 @@ def test_wrong_credentials_are_not_accepted(seaweed: S3Server, s3_options: Any, 
         ("EntityTooLarge", 400, "large"),
     ],
 )
-def test_what_else_s3_says(seaweed: S3Server, s3_options: Any, code: str, status: int, advice: str) -> None:
+def test_other_error_codes_of_s3_have_their_advice(
+    seaweed: S3Server, s3_options: Any, code: str, status: int, advice: str
+) -> None:
     with FaultProxy(seaweed.endpoint) as proxy:
         proxy.add(Fault(when=Match(method="PUT POST"), do=s3_error(status, code, f"{code}, it says"), times=None))
 
@@ -340,7 +342,9 @@ def gcs_files(fake_gcs: GcsServer, use_env: UseEnv) -> Callable[[str], Any]:
         (413, "tooLarge", "large"),
     ],
 )
-def test_what_gcsfs_says(fake_gcs: GcsServer, gcs_files: Any, status: int, reason: str, advice: str) -> None:
+def test_errors_of_gcsfs_have_their_advice(
+    fake_gcs: GcsServer, gcs_files: Any, status: int, reason: str, advice: str
+) -> None:
     with FaultProxy(fake_gcs.endpoint) as proxy:
         proxy.add(Fault(when=Match(method="PUT POST"), do=gcs_error(status, reason), times=None))
 
@@ -361,7 +365,7 @@ def test_a_bucket_that_gcsfs_does_not_find(fake_gcs: GcsServer, gcs_files: Any) 
     ("place", "advice"),
     [("locked", "credentials"), ("refusing", "static"), ("small", "large")],
 )
-def test_what_nginx_refuses(nginx: WebServer, use_env: UseEnv, place: str, advice: str) -> None:
+def test_a_refusal_of_nginx_has_its_advice(nginx: WebServer, use_env: UseEnv, place: str, advice: str) -> None:
     use_env(nginx.env())
 
     refusal(getattr(nginx, f"{place}_url")(unique()), advice)
@@ -428,7 +432,7 @@ def test_a_server_of_files_that_is_not_there(use_env: UseEnv, scheme: str) -> No
 
 
 @pytest.mark.parametrize("wrong", ["bucket", "key", "secret", "key id", "endpoint"])
-def test_what_can_not_be_read_from_s3(seaweed: S3Server, s3_options: Any, wrong: str) -> None:
+def test_a_failed_read_from_s3_names_the_reason(seaweed: S3Server, s3_options: Any, wrong: str) -> None:
     changes = {"secret": {"AWS_SECRET_ACCESS_KEY": "wrong"}, "key id": {"AWS_ACCESS_KEY_ID": "nobody"},
                "endpoint": {"AWS_ENDPOINT_URL": refused_url()}}.get(wrong, {})  # fmt: skip
     env = {name: value for name, value in (seaweed.env() | changes).items() if name != "AWS_S3_ENDPOINT"}
@@ -440,27 +444,27 @@ def test_what_can_not_be_read_from_s3(seaweed: S3Server, s3_options: Any, wrong:
 
 
 @pytest.mark.parametrize("wrong", ["container", "blob", "key"])
-def test_what_can_not_be_read_from_azure(azurite: AzureServer, azure_options: Any, wrong: str) -> None:
+def test_a_failed_read_from_azure_names_the_reason(azurite: AzureServer, azure_options: Any, wrong: str) -> None:
     options = azure_options(connection(azurite, key="d3Jvbmc=" if wrong == "key" else ""))
 
     read_refusal(f"az://{'no-such-container' if wrong == 'container' else azurite.container}/{unique()}", **options)
 
 
 @pytest.mark.parametrize("wrong", ["bucket", "object", "token"])
-def test_what_can_not_be_read_from_google(moto: MotoServer, use_env: UseEnv, wrong: str) -> None:
+def test_a_failed_read_from_google_names_the_reason(moto: MotoServer, use_env: UseEnv, wrong: str) -> None:
     use_env(moto.gcs_wrong_token_env() if wrong == "token" else moto.gcs_env())
 
     read_refusal(f"gs://{'no-such-bucket' if wrong == 'bucket' else moto.bucket}/{unique()}")
 
 
 @pytest.mark.parametrize("place", ["", "locked_", "busy_"])
-def test_what_can_not_be_read_from_a_server(nginx: WebServer, use_env: UseEnv, place: str) -> None:
+def test_a_failed_read_from_a_server_names_the_reason(nginx: WebServer, use_env: UseEnv, place: str) -> None:
     use_env(nginx.env())
 
     read_refusal(getattr(nginx, f"{place}url")(unique()))
 
 
-def test_fs_of_a_bucket_that_is_missing_is_told_to_who_reads(seaweed: S3Server, s3_options: Any) -> None:
+def test_reading_by_fs_names_a_missing_bucket(seaweed: S3Server, s3_options: Any) -> None:
     options = s3_options(seaweed.env())
     if "fs" not in options:
         pytest.skip("GDAL tells in its own words")

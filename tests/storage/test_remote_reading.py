@@ -87,7 +87,7 @@ def test_any_reads_give_the_bytes_that_are_there(wanted: list[tuple[int, int]]) 
 @given(
     st.lists(st.tuples(st.sampled_from([os.SEEK_SET, os.SEEK_CUR, os.SEEK_END]), st.integers(-300, 300)), max_size=9)
 )
-def test_it_moves_as_files_do(moves: list[tuple[int, int]]) -> None:
+def test_seeking_matches_a_file(moves: list[tuple[int, int]]) -> None:
     ours, theirs = RangeFile(RangedObject(200, Counted(CONTENT[:200]))), io.BytesIO(CONTENT[:200])
     for whence, offset in moves:
         if whence == os.SEEK_SET and offset < 0:
@@ -117,7 +117,7 @@ def test_neighbouring_blocks_are_merged_into_one_request() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_what_is_kept_is_bounded() -> None:
+def test_the_number_of_cached_blocks_is_bounded() -> None:
     counted = Counted()
     ranged = RangedObject(len(CONTENT), counted)
     for start in range(0, 5000, 100):
@@ -200,7 +200,7 @@ def test_its_overviews_are_read_by_fs_too(remote: Any, tmp_path: Path) -> None:
     )
 
 
-def test_so_are_windows_bands_and_copies(remote: Any) -> None:
+def test_windows_bands_and_copies_are_read_by_fs(remote: Any) -> None:
     reader = RasterioReader("folder/out.tif", fs=remote, window_focus=Window(100, 50, 200, 300), indexes=[2])
 
     np.testing.assert_array_equal(reader.load().values, small().values[1:, 50:350, 100:300])
@@ -243,7 +243,7 @@ def test_threads_read_by_fs(remote: Any) -> None:
         np.testing.assert_array_equal(tensor.values, small().values[(slice(None), *window.toslices())])
 
 
-def test_what_is_read_by_fs_is_saved(remote: Any, tmp_path: Path) -> None:
+def test_a_raster_read_by_fs_is_saved(remote: Any, tmp_path: Path) -> None:
     save_cog(RasterioReader("folder/out.tif", fs=remote), tmp_path / "copy.tif", profile_arg=PLAIN)
     save_cog(RasterioReader("folder/out.tif", fs=remote), "folder/copy.tif", fs=remote, profile_arg=PLAIN)
 
@@ -275,19 +275,19 @@ def test_a_tensor_is_loaded_by_fs(remote: Any) -> None:
     np.testing.assert_array_equal(GeoTensor.load_file("folder/out.tif", fs=remote).values, small().values)
 
 
-def test_what_is_not_there_is_a_read_error_by_either(remote: Any) -> None:
+def test_a_missing_object_is_a_read_error_by_either_client(remote: Any) -> None:
     for read in (lambda: RasterioReader("none.tif", fs=remote), lambda: GeoTensor.load_file("none.tif", fs=remote)):
         with pytest.raises(ReadError, match=r"none\.tif"):
             read()
 
 
 @pytest.mark.parametrize("fs", ["s3", object()], ids=["text", "object"])
-def test_what_is_no_filesystem_is_refused(fs: Any) -> None:
+def test_an_object_that_is_not_a_filesystem_is_refused(fs: Any) -> None:
     with pytest.raises(ReadError, match="pass a filesystem of fsspec"):
         RasterioReader("out.tif", fs=fs)
 
 
-def test_what_is_there_but_no_raster_is_a_read_error(remote: Any) -> None:
+def test_an_object_that_is_not_a_raster_is_a_read_error(remote: Any) -> None:
     if isinstance(remote, MemoryStore):
         obstore.put(remote, "text.tif", b"no raster")
     else:
@@ -461,7 +461,7 @@ def test_http_by_its_url(prefix: str, nginx: WebServer, use_env: UseEnv) -> None
     np.testing.assert_array_equal(RasterioReader(url).load().values, small().values)
 
 
-def test_what_only_fsspec_knows(use_env: UseEnv) -> None:
+def test_a_url_of_fsspec_is_read(use_env: UseEnv) -> None:
     use_env({})
     memory = fsspec.filesystem("memory")
     memory.pipe("/reading/out.tif", expected("cog", False))

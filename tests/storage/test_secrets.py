@@ -334,7 +334,7 @@ def all_said(watch: Watch, caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_who_saves_tells_no_secret(
+def test_saves_show_no_secret(
     way: Callable[[str], Way], endpoint: str, use_env: UseEnv, watch: Watch, caplog: Any, capfd: Any
 ) -> None:
     there = way(endpoint)
@@ -353,7 +353,7 @@ def test_who_saves_tells_no_secret(
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way is not headers], ids=lambda way: way.__name__)
-def test_who_reads_tells_no_secret(
+def test_reads_show_no_secret(
     way: Callable[[str], Way], use_env: UseEnv, watch: Watch, caplog: Any, capfd: Any
 ) -> None:
     """Where nobody listens: GDAL asks with the interpreter's lock held, so no thread of this process can answer it."""
@@ -418,7 +418,9 @@ def test_a_presigned_url_is_shown_without_its_query(
     assert watch.knows([urlsplit(url).query]) == []
 
 
-def test_so_is_a_sas_url(azurite: AzureServer, use_env: UseEnv, watch: Watch, caplog: Any, capfd: Any) -> None:
+def test_a_sas_url_is_shown_without_its_query(
+    azurite: AzureServer, use_env: UseEnv, watch: Watch, caplog: Any, capfd: Any
+) -> None:
     use_env({"NO_PROXY": "127.0.0.1"})
     url = azurite.sas_url(unique())
     secret = [url.rpartition("sig=")[2]]
@@ -549,7 +551,7 @@ def test_a_header_that_can_not_be_sent_is_not_shown(watch: Watch, use_env: UseEn
     assert watch.knows(["hunter22"]) == []
 
 
-def test_what_is_no_path_is_not_shown(watch: Watch) -> None:
+def test_an_object_that_is_not_a_path_is_not_shown(watch: Watch) -> None:
     for path in (urlsplit("https://me:hunter22@host/a.tif"), {"secret": "hunter22"}):
         with pytest.raises(GeoreaderError) as caught:
             save_cog(small(), path)

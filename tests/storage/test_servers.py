@@ -236,7 +236,7 @@ def test_nginx_takes_files_and_serves_ranges(nginx: WebServer) -> None:
     assert (answer.status, answer.body) == (206, b"on")
 
 
-def test_nginx_refuses_as_it_is_told(nginx: WebServer) -> None:
+def test_nginx_refuses_what_its_configuration_forbids(nginx: WebServer) -> None:
     nginx.put("careful/a", b"first")
     condition = {"If-None-Match": "*"}
 

@@ -153,7 +153,7 @@ def test_there_are_as_many_faults_as_were_asked_for() -> None:
 
 @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("destination", ["s3", "s3fs", "s3-store", "azure", "sas", "adlfs", "gcs", "gcsfs", "http"])
-def test_who_is_not_there_is_a_destination_error(
+def test_an_unreachable_store_is_a_destination_error(
     destination: str, is_large: bool, front_of: Any, scratch: Path, record_property: Any
 ) -> None:
     front = front_of(destination, is_refused=True)
@@ -227,7 +227,7 @@ def test_an_upload_in_parts_that_meets_a_rival_is_an_error_and_leaves_its_object
 
 @pytest.mark.parametrize("say", [1, HttpDate(1)], ids=["seconds", "date"])
 @pytest.mark.parametrize("destination", ["s3", "s3fs", "sas", "http"])
-def test_who_is_asked_to_wait_waits(
+def test_retry_after_is_respected(
     destination: str, say: object, front_of: Any, scratch: Path, record_property: Any
 ) -> None:
     """All but obstore, which tries again by its own rule; docs/destinations.md says so."""
@@ -274,7 +274,7 @@ class TestAbort:
     """A part cannot be sent, and the store refuses the abort, too."""
 
     @pytest.mark.parametrize("destination", ["s3", "s3fs"])
-    def test_an_abort_that_is_refused_for_a_moment_is_tried_again(
+    def test_an_abort_is_retried_after_a_transient_error(
         self, destination: str, front_of: Any, scratch: Path, record_property: Any
     ) -> None:
         error, front = self.save(destination, 1, front_of, scratch)

@@ -255,7 +255,7 @@ class TestFullDisk:
 
     @pytest.mark.parametrize("limit_bytes", [1_000_000, 20_000_000])
     @pytest.mark.parametrize("destination", ["azure", "gcs", "http", "sas", "memory"])
-    def test_what_has_to_wait_as_a_whole(
+    def test_spooled_files_disappear_after_a_kill(
         self, destination: str, limit_bytes: int, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
     ) -> None:
         front = front_of(destination) if destination in DESTINATIONS else None

@@ -130,7 +130,9 @@ class SinkContract:
         assert receipt.checksum == f"crc32:{zlib.crc32(place.get('out.tif') or b''):08x}"
 
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
-    def test_so_they_are_of_what_is_read_in_windows(self, is_large: bool, save: Any, place: Place) -> None:
+    def test_the_same_bytes_are_written_from_a_source_read_in_windows(
+        self, is_large: bool, save: Any, place: Place
+    ) -> None:
         receipt = save(Lazy(large() if is_large else small()), max_memory="64MiB")
 
         assert place.get("out.tif") == expected("cog", is_large)
@@ -145,7 +147,7 @@ class SinkContract:
             np.testing.assert_array_equal(dataset.read(), small().values)
             assert dataset.descriptions == ("red", "nir")
 
-    def test_it_is_read_back_by_the_same_credentials(self, save: Any, place: Place) -> None:
+    def test_a_saved_file_is_read_by_the_same_credentials(self, save: Any, place: Place) -> None:
         if not place.can_read:
             pytest.skip("who may write there may not read")
         save(small())
@@ -156,7 +158,7 @@ class SinkContract:
         assert reader.descriptions == ["red", "nir"]
         assert reader.overviews() == [2, 4]
 
-    def test_what_is_read_there_is_saved_there(self, save: Any, place: Place) -> None:
+    def test_a_raster_read_from_the_destination_is_saved_there(self, save: Any, place: Place) -> None:
         if not place.can_read:
             pytest.skip("who may write there may not read")
         save(small())
@@ -165,7 +167,7 @@ class SinkContract:
 
         assert place.get("second.tif") == expected("cog", False)
 
-    def test_what_is_not_there_is_a_read_error(self, place: Place) -> None:
+    def test_a_missing_object_is_a_read_error(self, place: Place) -> None:
         if not place.can_read:
             pytest.skip("who may write there may not read")
 
@@ -219,7 +221,7 @@ class SinkContract:
         assert place.get("out.tif") == earlier
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeoreaderError], ids=lambda kind: kind.__name__)
-    def test_who_interrupts_leaves_all_as_it_was(self, error: type[BaseException], save: Any, place: Place) -> None:
+    def test_an_interrupt_leaves_the_earlier_object(self, error: type[BaseException], save: Any, place: Place) -> None:
         place.put("out.tif", EARLIER)
 
         def stop(done: int, total: int) -> None:

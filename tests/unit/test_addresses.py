@@ -24,7 +24,7 @@ from georeader.errors import DestinationError, ExistsError, GeoreaderError, Read
 
 @pytest.mark.parametrize("text", ["out.tif", "/data/out.tif", "a:b.tif", "C:\\x.tif", "C:/x.tif", "a::b.tif", "s3:x",
                                   "s3:/bucket/x.tif", "/vsis3/bucket/x.tif", "://x", "1s3://b/k", ""])  # fmt: skip
-def test_what_is_no_url_is_of_this_machine(text: str) -> None:
+def test_a_text_that_is_not_a_url_is_a_local_path(text: str) -> None:
     assert parse_address(text) is None
 
 
@@ -72,7 +72,7 @@ def test_a_url_leads_to_a_store(text: str, store: str, bucket: str, key: str, ac
         ("https:///a.tif", "https://host/folder/out.tif"),
     ],
 )
-def test_one_that_names_no_object_is_told_how_it_reads(text: str, advice: str) -> None:
+def test_a_url_without_an_object_is_an_error_with_an_example(text: str, advice: str) -> None:
     with pytest.raises(DestinationError, match=advice):
         parse_address(text)
 
@@ -104,7 +104,7 @@ def test_no_path_is_too_odd_to_be_looked_at(text: str) -> None:
         ("http://host/a@ü:80", "http://host/a@ü:80"),
     ],
 )
-def test_a_hosts_name_is_told_in_ascii(given: str, sent: str) -> None:
+def test_a_host_name_is_converted_to_ascii(given: str, sent: str) -> None:
     address = parse_address(given)
 
     assert address is not None
@@ -161,7 +161,7 @@ def test_a_url_is_sent_as_a_request_line_can_hold_it(url: str, sent: str) -> Non
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_what_is_quoted_once_is_not_quoted_again(path: str) -> None:
+def test_quoted_characters_are_not_quoted_again(path: str) -> None:
     once = requoted(f"http://host/{path}")
 
     assert requoted(once) == once
@@ -192,7 +192,7 @@ def test_an_answer_is_of_a_kind_that_has_advice(status: int, code: str, kind: st
 
 @pytest.mark.parametrize("detail", ["Request has expired", "Signature not valid: - Expiry [Mon, 01 Jan] is before now"])
 @pytest.mark.parametrize("code", ["AccessDenied", "AuthenticationFailed"])
-def test_what_has_expired_is_told_from_what_is_denied(code: str, detail: str) -> None:
+def test_expired_credentials_are_distinguished_from_denied_access(code: str, detail: str) -> None:
     assert failure_of_answer(403, code, detail).kind == "expired"
     assert failure_of_answer(403, code, "no", text=detail).kind == "expired"
 
@@ -202,7 +202,7 @@ def test_what_has_expired_is_told_from_what_is_denied(code: str, detail: str) ->
     [(503, "SlowDown"), (500, "InternalError"), (400, "RequestTimeout"), (409, "OperationAborted"), (429, ""),
      (409, "ConditionalRequestConflict"), (503, "ServerBusy"), (502, ""), (504, "")],
 )  # fmt: skip
-def test_what_may_pass_has_no_advice(status: int, code: str) -> None:
+def test_a_transient_error_has_no_advice(status: int, code: str) -> None:
     failure = failure_of_answer(status, code, "detail")
 
     assert (failure.kind, failure.verdict.is_transient) == (None, True)
@@ -223,7 +223,7 @@ def test_what_may_pass_has_no_advice(status: int, code: str) -> None:
     ],
     ids=["refused", "unknown host", "no route", "no network", "reset", "pipe", "time-out", "tls", "certificate"],
 )
-def test_what_a_network_says(error: Exception, kind: str | None, is_transient: bool) -> None:
+def test_network_errors_are_classified(error: Exception, kind: str | None, is_transient: bool) -> None:
     failure = failure_of_network(error)
 
     assert failure is not None
@@ -232,7 +232,7 @@ def test_what_a_network_says(error: Exception, kind: str | None, is_transient: b
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ValueError(), FileNotFoundError()], ids=repr)
-def test_what_a_network_does_not_say(error: Exception) -> None:
+def test_other_errors_are_not_network_failures(error: Exception) -> None:
     assert failure_of_network(error) is None
 
 
@@ -259,7 +259,7 @@ def test_a_failure_is_one_of_the_projects_errors(failure: Failure, kind: type[Ge
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-def test_it_is_one_line_and_no_novel() -> None:
+def test_a_message_is_one_short_line() -> None:
     error = failures(Failure("line\n  of\r\n\tseveral" + " words" * 1000)).error_of(ValueError())
 
     assert "line of several words" in str(error)
@@ -267,7 +267,7 @@ def test_it_is_one_line_and_no_novel() -> None:
     assert len(str(error)) < 600
 
 
-def test_it_holds_no_secret_even_where_it_is_cut_off() -> None:
+def test_a_truncated_message_holds_no_secret() -> None:
     detail = "x" * 495 + "hunter22"
 
     for error in (failures(Failure(detail), "hunter22").error_of(ValueError()),
@@ -287,7 +287,7 @@ def test_the_projects_own_errors_pass_through() -> None:
     assert caught.value is own
 
 
-def test_what_is_passing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transient_error_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.0)
     answers: list[Any] = [OSError(), OSError(), "there"]
 

@@ -99,7 +99,7 @@ def test_nor_do_urls_that_are_mangled_wrapped_or_chained(url: str) -> None:
         ("out.tif", ()),
     ],
 )
-def test_what_of_a_url_is_secret(url: str, secrets: tuple[str, ...]) -> None:
+def test_secrets_of_a_url_are_found(url: str, secrets: tuple[str, ...]) -> None:
     assert set(secrets) <= set(secrets_of_url(url))
     assert not secrets_of_url(url) or secrets
 
@@ -121,7 +121,7 @@ def test_what_of_a_url_is_secret(url: str, secrets: tuple[str, ...]) -> None:
         ("key=abcdef", set()),
     ],
 )
-def test_what_of_options_is_secret(options: Any, secrets: set[str]) -> None:
+def test_secrets_of_options_are_found(options: Any, secrets: set[str]) -> None:
     assert secrets <= set(secrets_of_options(options))
     assert not secrets_of_options(options) or secrets
 
@@ -163,7 +163,7 @@ def test_a_secret_of_a_query_is_known_as_it_is_written_and_as_it_is_meant(secret
 
 
 @given(secret_texts)
-def test_so_is_a_password_however_it_is_written(secret: str) -> None:
+def test_a_password_is_redacted_in_every_encoding(secret: str) -> None:
     written = quote(secret, safe="")
     as_given = f"https://me:{secret.translate(str.maketrans('', '', '/?#@%'))}@host/a.tif"
 

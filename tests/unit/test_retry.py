@@ -40,12 +40,12 @@ class Flaky:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_may_pass(status: int) -> None:
+def test_transient_statuses_are_retried(status: int) -> None:
     assert verdict_of_status(status) == PASSING
 
 
 @pytest.mark.parametrize("status", [*range(300, 429), *range(430, 500), 501, *range(505, 600)])
-def test_what_stays_as_it_is(status: int) -> None:
+def test_permanent_statuses_are_not_retried(status: int) -> None:
     assert verdict_of_status(status) == LASTING
 
 
@@ -59,7 +59,7 @@ def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | Non
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
-def test_what_is_no_number_of_seconds_is_no_answer(text: str) -> None:
+def test_an_invalid_retry_after_is_ignored(text: str) -> None:
     found = retry_after_seconds(text)
 
     assert 0 <= wait_seconds(1, Verdict(True, found), 0.5) <= LONGEST_WAIT_SECONDS
@@ -101,7 +101,7 @@ def test_whatever_a_server_says_is_no_error(text: str) -> None:
 
 
 @given(st.integers(0, 8), st.integers(1, 6))
-def test_it_is_tried_as_often_as_said(failures: int, attempts: int) -> None:
+def test_a_call_is_retried_up_to_the_number_of_attempts(failures: int, attempts: int) -> None:
     run, waits = Flaky(failures), []
 
     if failures < attempts:
@@ -114,7 +114,7 @@ def test_it_is_tried_as_often_as_said(failures: int, attempts: int) -> None:
     assert len(waits) == run.calls - 1
 
 
-def test_six_times_by_default() -> None:
+def test_the_default_is_six_attempts() -> None:
     run = Flaky(99)
 
     with pytest.raises(OSError):
@@ -123,7 +123,7 @@ def test_six_times_by_default() -> None:
     assert run.calls == ATTEMPTS == 6
 
 
-def test_what_lasts_is_tried_once() -> None:
+def test_a_permanent_error_is_not_retried() -> None:
     run = Flaky(99)
 
     with pytest.raises(OSError):
@@ -143,7 +143,7 @@ def test_a_passing_error_and_then_a_lasting_one_end_it() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_who_interrupts_is_heard_at_once(error: type[BaseException]) -> None:
+def test_an_interrupt_of_the_call_ends_the_retries(error: type[BaseException]) -> None:
     run = Flaky(99, error())
 
     with pytest.raises(error):
@@ -152,7 +152,7 @@ def test_who_interrupts_is_heard_at_once(error: type[BaseException]) -> None:
     assert run.calls == 1
 
 
-def test_who_interrupts_the_wait_is_heard_too() -> None:
+def test_an_interrupt_of_the_wait_ends_the_retries() -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
@@ -182,6 +182,6 @@ def test_constants_are_read_when_it_is_tried(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("attempts", [0, -1])
-def test_no_attempt_at_all_is_a_mistake(attempts: int) -> None:
+def test_zero_attempts_are_an_error(attempts: int) -> None:
     with pytest.raises(ValueError, match="attempts must be at least 1"):
         retrying(Flaky(0), lambda _: PASSING, attempts=attempts)
