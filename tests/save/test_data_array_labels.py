@@ -13,7 +13,7 @@ import rasterio
 from data_arrays import data_array, ramp, saved, told
 from georeader import save_cog, save_tiled_geotiff
 from georeader._export.sources import open_source
-from georeader._export.sources.labels import label_text
+from georeader._export.sources.xarray_metadata import label_text
 
 xarray = pytest.importorskip("xarray", reason="xarray is not installed")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from georeader.errors import (
     GeoreferenceError,
     MetadataError,
     MetadataWarning,
+    MissingExtraError,
     NodataError,
     ReadError,
     ShapeError,
@@ -377,23 +377,30 @@ def test_the_callers_array_is_left_as_it_was(encoding: dict[str, Any], tmp_path:
 
     xarray.testing.assert_identical(array, before)
     assert array.encoding == before.encoding
-    assert "rio" not in (getattr(array, "_cache", None) or {})
 
 
-def test_rioxarray_is_not_needed_and_not_imported(tmp_path: Path) -> None:
-    code = f"""
-import sys, numpy, xarray
-sys.modules["rioxarray"] = None
-from georeader import save_cog
-coords = {{"lat": [2.5, 1.5], "lon": [10.5, 11.5, 12.5], "spatial_ref": ((), 0, {{"crs_wkt": {WKT!r}}})}}
-array = xarray.DataArray(numpy.ones((2, 3), "uint8"), dims=("lat", "lon"), coords=coords)
-save_cog(array, {str(tmp_path / "out.tif")!r})
-assert "dask" not in sys.modules or "dask.array" in sys.modules
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+def test_a_later_save_follows_changed_attributes(tmp_path: Path) -> None:
+    array = data_array(ramp(), attrs={"nodatavals": (5, 5)})
+    assert saved(array, tmp_path).nodata == 5
 
-    assert done.returncode == 0, done.stderr
-    assert told(tmp_path / "out.tif").transform == Affine(1, 0, 10, 0, -1, 3)
+    array.attrs["_FillValue"] = 7
+    array.coords["spatial_ref"].attrs["spatial_ref"] = rasterio.CRS.from_epsg(32631).to_wkt()
+
+    found = saved(array, tmp_path)
+    assert (found.nodata, found.crs.to_epsg()) == (7, 32631)
+
+
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+def test_an_error_names_the_extra_where_rioxarray_is_missing(
+    kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "rioxarray", None)
+    array = data_array(ramp((60, 50)))
+
+    with pytest.raises(MissingExtraError, match=rf"xarray\.{kind} needs rioxarray: pip install .*extra 'xarray'"):
+        save_cog(array if kind == "DataArray" else array.to_dataset(name="red"), tmp_path / "out.tif")
+
+    assert list(tmp_path.iterdir()) == []
 
 
 # Where it lies.

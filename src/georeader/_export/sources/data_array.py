@@ -19,9 +19,16 @@ from georeader._export.sources.in_memory import ArraySource
 from georeader._export.sources.mapped import MappedSource, droppable_mapping, is_mapped
 from georeader._export.sources.packing import PackedSource, Packing, fitting, packing_of
 from georeader._export.sources.protocol import Source
-from georeader._export.sources.rio_georeference import place_of, spatial_dims
-from georeader._export.sources.rio_metadata import band_numbers, metadata_of, nodata_of, title_of, without_encoding
 from georeader._export.sources.sliced import SlicedSource, Windows, windows_of
+from georeader._export.sources.xarray_georeference import georeference_of, spatial_dims
+from georeader._export.sources.xarray_metadata import (
+    band_numbers,
+    metadata_of,
+    nodata_of,
+    title_of,
+    with_set_nodata,
+    without_encoding,
+)
 from georeader._export.spool import OpenSpool
 from georeader.errors import MetadataWarning, ShapeError
 
@@ -44,7 +51,7 @@ class _Seen:
 def open_data_array(
     array: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
-    """Open an xarray.DataArray as a source, by rioxarray's conventions; rioxarray need not be installed.
+    """Open an xarray.DataArray as a source, by rioxarray's conventions.
 
     Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates have
     CF's attributes for them; bands are a third one, in any order. CRS and transform come from the grid mapping
@@ -68,7 +75,7 @@ def open_data_array(
         MetadataError: Its metadata do not fit its bands.
         DtypeError: Its dtype is not a numpy dtype.
     """
-    return pack(open_values(array, missing, open_spool), missing, may_read=may_read)
+    return pack(open_values(with_set_nodata(array), missing, open_spool), missing, may_read=may_read)
 
 
 @dataclass(frozen=True)
@@ -151,12 +158,12 @@ def _pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
 
 
 def _see(array: Any, rows: Hashable, columns: Hashable, axes: Axes, attrs: dict[str, Any], fill: Any) -> _Seen:
-    place = place_of(array, rows, columns)
+    georeference = georeference_of(array, rows, columns)
     return _Seen(
         shape=axes.shape(array.shape),
-        transform=place.transform,
-        crs=place.crs,
-        attrs=attrs | {"gcps": place.gcps, "rpcs": place.rpcs},
+        transform=georeference.transform,
+        crs=georeference.crs,
+        attrs=attrs | {"gcps": georeference.gcps, "rpcs": georeference.rpcs},
         fill_value_default=nodata_of(array) if fill is None else fill,
     )
 
@@ -178,25 +185,34 @@ def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | Non
 
 
 def _open_pixels(array: Any, axes: Axes, seen: _Seen, open_spool: OpenSpool | None) -> Source:
-    """Open the values where they are: `values` and `data` of a lazy DataArray would load it, so they are not used."""
+    """Open the values where they are: ``data`` and ``values`` of an array that reads a file would load it."""
     name = title_of(array)
-    variable = array.variable
-    if variable._in_memory:
-        pixels = axes.arrange(np.asarray(variable.values))
+    if array.chunks is None and _is_in_memory(array):
+        pixels = axes.arrange(array.values)
         spec: SourceSpec = describe(seen, dtype=array.dtype, has_mask=False)
         if is_mapped(pixels):
             return MappedSource(name, spec, pixels, None, droppable_mapping(pixels))
         return ArraySource(name, spec, lambda: (pixels, None))
-    if hasattr(variable._data, "__array_function__"):
-        windows, has_mask = windows_of(variable._data, axes.row, open_spool)
+    if array.chunks is not None:
+        windows, has_mask = windows_of(array.data, axes.row, open_spool)
     else:
-        windows, has_mask = Windows(_cutter(variable), _preferred_edges(array), _CONCURRENT_READS), False
+        windows, has_mask = Windows(_cutter(array.variable), _preferred_edges(array), _CONCURRENT_READS), False
     spec = describe(seen, dtype=array.dtype, has_mask=has_mask)
     return SlicedSource(name, spec, array, windows, axes)
 
 
+def _is_in_memory(array: Any) -> bool:
+    """Return whether the values are in memory, without loading them; False if that is not known.
+
+    xarray tells it by its representation alone: that has values only where they are in memory. To read an empty window
+    instead fails in some backends.
+    """
+    lines = repr(array.variable).splitlines()
+    return len(lines) > 1 and lines[1].startswith("array(")
+
+
 def _cutter(variable: Any) -> Any:
-    """Give what reads a window of a lazy variable, which stays as lazy as it was: what is cut is a variable anew."""
+    """Return a function that reads a window of a lazy variable, which stays lazy: each window is a new variable."""
 
     def cut(key: Key) -> Any:
         return variable[key].values

@@ -11,6 +11,7 @@ import numpy as np
 from rasterio.io import BufferedDatasetWriter, DatasetReader, DatasetWriter
 from rasterio.vrt import WarpedVRT
 
+from georeader._core.optional_imports import import_extra
 from georeader._core.sentinels import UNSET
 from georeader._export.sources.described import check_place
 from georeader._export.sources.in_memory import ArraySource, open_array
@@ -42,7 +43,8 @@ def open_source(
         ShapeError: It is empty, or neither (row, column) nor (band, row, column); or its mask is of another size.
         DtypeError: Its dtype is not a numpy dtype, or its mask is not bool.
         MetadataError: Its metadata do not fit its bands.
-        ReadError: A file can't be opened.
+        ReadError: A file cannot be opened.
+        MissingExtraError: It is of xarray, and rioxarray is not installed.
     """
     if isinstance(data, (str, bytes, os.PathLike)):
         data = RasterioReader(os.fsdecode(data) if isinstance(data, bytes) else data)
@@ -55,31 +57,32 @@ def open_source(
 
         return open_dataset_source(data)
     xarray = sys.modules.get("xarray")
-    if xarray is not None and isinstance(data, xarray.Dataset):
+    if xarray is None or not isinstance(data, (xarray.DataArray, xarray.Dataset)):
+        return _open_geodata(data, open_spool)
+    import_extra("rioxarray", extra="xarray", purpose=f"the georeference of an xarray.{type(data).__name__}")
+    if isinstance(data, xarray.Dataset):
         from georeader._export.sources.xarray_dataset import open_xarray_dataset
 
         return open_xarray_dataset(data, missing, may_read=may_read, open_spool=open_spool)
-    if xarray is not None and isinstance(data, xarray.DataArray):
-        from georeader._export.sources.data_array import open_data_array
+    from georeader._export.sources.data_array import open_data_array
 
-        return open_data_array(data, missing, may_read=may_read, open_spool=open_spool)
-    return _open_protocol(data, open_spool)
+    return open_data_array(data, missing, may_read=may_read, open_spool=open_spool)
 
 
-def _open_protocol(data: Any, open_spool: OpenSpool | None) -> Source:
+def _open_geodata(data: Any, open_spool: OpenSpool | None) -> Source:
     """Open an object of the GeoData protocol."""
     check_place(data)
     held = data if isinstance(data, GeoTensor) else _held_values(data)
-    if held is not None and not isinstance(held, np.ndarray):
-        if _is_sliced(held):
-            from georeader._export.sources.sliced import open_sliced
-
-            return open_sliced(data, held, open_spool)
-    elif held is not None:
+    if isinstance(held, np.ndarray):
         return _open_mapped(data) if is_mapped(held) else open_array(data)
+    # Something that is cut by slices like an array: of dask, zarr or h5py.
+    if held is not None and all(hasattr(type(held), name) for name in ("shape", "dtype", "__getitem__")):
+        from georeader._export.sources.sliced import open_sliced
+
+        return open_sliced(data, held, open_spool)
     if gives_windows(data):
         return open_windowed(data)
-    # The class first: a lazy reader's values are read when they are looked at.
+    # The class first: the values of a lazy reader are read when the attribute is accessed.
     if not hasattr(type(data), "values") and not hasattr(data, "load") and not hasattr(data, "values"):
         raise GeoreferenceError(
             f"data_save is a {type(data).__name__} without pixels: it has neither 'values' nor 'load()'"
@@ -88,14 +91,9 @@ def _open_protocol(data: Any, open_spool: OpenSpool | None) -> Source:
 
 
 def _held_values(data: Any) -> Any:
-    """Give the pixels that an object holds as a plain attribute; None where looking at them might read them."""
+    """Return the pixels that an object holds as a plain attribute; None if accessing them might read them."""
     held = inspect.getattr_static(data, "values", None)
     return None if held is None or hasattr(type(held), "__get__") else held
-
-
-def _is_sliced(values: Any) -> bool:
-    """Tell whether something is cut by slices like an array, but is none: dask, zarr, h5py."""
-    return all(hasattr(type(values), name) for name in ("shape", "dtype", "__getitem__"))
 
 
 def _open_mapped(data: Any) -> MappedSource:

@@ -24,9 +24,9 @@ from georeader._export.sources.axes import Axes
 from georeader._export.sources.data_array import Opened, open_values, pack
 from georeader._export.sources.packing import Packing
 from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._export.sources.rio_georeference import grid_mapping_name, spatial_dims
-from georeader._export.sources.rio_metadata import NODATA_ATTRS, per_band, tags_of
 from georeader._export.sources.sliced import SlicedSource, windows_of
+from georeader._export.sources.xarray_georeference import grid_mapping_name, spatial_dims
+from georeader._export.sources.xarray_metadata import NODATA_ATTRS, per_band, tags_of
 from georeader._export.spool import OpenSpool
 from georeader._resample.pyramid import Mask
 from georeader.abstract_reader import same_nodata

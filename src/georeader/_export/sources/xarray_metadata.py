@@ -1,23 +1,29 @@
-"""Metadata of an xarray.DataArray by rioxarray's conventions, from its attributes alone. Pure.
+"""Metadata of an xarray.DataArray by rioxarray's conventions: nodata, band names, units, scales and tags.
 
 Differences from rioxarray's own ``to_raster``: units become those of the bands, where GDAL looks for them, and
 not a tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
 selection of bands by the band numbers that rioxarray gives; statistics of the pixels, which are others by now, are left
 out.
+
+Labels that are times have the shortest form of ISO 8601 that is exact: a date, or a date and a time without zeros at
+its end. Hours come with minutes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from rasterio.errors import RasterioIOError
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._export.plan.metadata import STATISTICS_PREFIX
-from georeader._export.sources.labels import is_dask_name, label_texts
-from georeader._export.sources.rio_georeference import rio_accessor, values_of
+from georeader._export.sources.xarray_georeference import spatial_dims, values_of
 from georeader._readers.file_info import warn_of_nodata
+from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning
 
 #: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
@@ -34,6 +40,14 @@ _STACKSTAC_ATTRS = ("spec", "resolution", "resolution_xy")
 
 _NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
 
+#: A name that dask made: of a function, and a hash of its arguments (`dask.base.tokenize`) or a UUID.
+_DASK_NAME = re.compile(r".*-([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.DOTALL)
+
+#: Nanoseconds of the units of a duration in ISO 8601, from the largest to the smallest.
+_DURATION_UNITS = (("D", 86_400 * 10**9), ("H", 3_600 * 10**9), ("M", 60 * 10**9))
+
+_NS_PER_S = 10**9
+
 
 def title_of(array: Any) -> str:
     """Return the subject of messages about a DataArray: its name, unless dask made it."""
@@ -41,18 +55,38 @@ def title_of(array: Any) -> str:
 
 
 def nodata_of(array: Any) -> Any:
-    """Return the value of missing pixels, as they are; None if there is none.
+    """Return the value of missing pixels that the attributes of an array declare; None if there is none.
 
-    A value set by ``.rio.set_nodata`` alone comes first, as in rioxarray. bool arrays have none: comparisons keep the
-    attributes of the array that was compared (xarray >= 2025.11), where its nodata has no meaning.
+    bool arrays have none: comparisons keep the attributes of the array that was compared (xarray >= 2025.11), where its
+    nodata has no meaning.
     """
     if array.dtype.kind == "b":
         return None
-    told = getattr(rio_accessor(array), "_nodata", None)
-    said = [None if told is False or array.encoding.get("_FillValue") is not None else told]
-    said += [array.attrs.get(name) for name in NODATA_ATTRS]
-    said += _nodatavals(array)[:1]
-    return next((np.ravel(value)[0] for value in said if value is not None and np.size(value)), None)
+    declared = [*(array.attrs.get(name) for name in NODATA_ATTRS), *_nodatavals(array)[:1]]
+    return next((np.ravel(value)[0] for value in declared if value is not None and np.size(value)), None)
+
+
+def with_set_nodata(array: Any) -> Any:
+    """Return an array whose attributes have the nodata that only its accessor has, set by ``.rio.set_nodata``.
+
+    Args:
+        array: DataArray of the caller; rioxarray is imported. Its accessor keeps no answer that it derived from the
+            attributes, which may change.
+    """
+    if array.dtype.kind == "b" or array.encoding.get("_FillValue") is not None:
+        return array
+    accessor = array.rio
+    # An attribute of another type or range is refused later, by name; the array's file may be gone by now.
+    with suppress(OverflowError, TypeError, ValueError, RasterioIOError):
+        found = accessor.nodata
+        derived = [nodata_of(array), *np.ravel(array.attrs.get("nodatavals", ()))[:1]]
+        if any(same_nodata(found, value) for value in derived):
+            accessor.set_nodata(None)  # forgets the answer; it removes nothing
+            return array
+        changed = array.assign_attrs(_FillValue=found)
+        rows, columns = spatial_dims(array)
+        return changed.rio.set_spatial_dims(columns, rows, inplace=True)
+    return array
 
 
 def _nodatavals(array: Any) -> list[Any]:
@@ -207,3 +241,88 @@ def tags_of(attrs: Mapping[Any, Any], also: Sequence[str] = ()) -> dict[str, str
 def _text(value: Any) -> str:
     plain = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
     return str(plain).strip() if isinstance(plain, str) else str(plain)
+
+
+def is_dask_name(name: Any) -> bool:
+    """Return whether dask made a name, which differs from one array to the next and from run to run.
+
+    Example:
+        >>> is_dask_name("ones_like-7b51f0e5a4c0d3c2b1a09f8e7d6c5b4a"), is_dask_name("ndvi-2024")
+        (True, False)
+    """
+    return isinstance(name, str) and _DASK_NAME.fullmatch(name) is not None
+
+
+def label_texts(values: Any) -> list[str | None]:
+    """Return the labels along an axis as texts.
+
+    Args:
+        values: A numpy array of one dimension: of texts, numbers, datetime64, timedelta64, or objects such as those of
+            cftime, `datetime` or tuples (xarray's MultiIndex).
+
+    Returns:
+        One text each; None for those that are missing (NaT, NaN, None).
+
+    Example:
+        >>> label_texts(np.array(["2024-01-01", "2024-01-01T10:30"], "datetime64[ns]"))
+        ['2024-01-01', '2024-01-01T10:30']
+        >>> label_texts(np.array([0.1, 2.5], "float32")), label_texts(np.array([1, 36], "timedelta64[h]"))
+        (['0.1', '2.5'], ['PT1H', 'P1DT12H'])
+    """
+    return [label_text(value) for value in values]
+
+
+def label_text(value: Any) -> str | None:
+    """Return one label as a text, as `label_texts` does."""
+    if isinstance(value, tuple):
+        return " ".join(filter(None, map(label_text, value))) or None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip() or None
+    if value is None or value != value:
+        return None
+    if hasattr(value, "to_timedelta64"):
+        value = value.to_timedelta64()
+    if isinstance(value, np.datetime64):
+        return _without_zeros(str(np.datetime_as_string(value, unit="auto")))
+    if isinstance(value, np.timedelta64):
+        return _duration(value)
+    if all(hasattr(value, name) for name in ("year", "month", "day")):
+        return _date(value)
+    return str(value).strip() or None
+
+
+def _date(value: Any) -> str:
+    """Return a date, or a date and a time, of any calendar: of `datetime`, pandas or cftime."""
+    text = f"{value.year:0{5 if value.year < 0 else 4}d}-{value.month:02d}-{value.day:02d}"
+    if not hasattr(value, "hour"):
+        return text
+    ns = value.microsecond * 1000 + getattr(value, "nanosecond", 0)
+    offset = value.isoformat()[19:].lstrip(".0123456789") if getattr(value, "tzinfo", None) is not None else ""
+    if not offset and not (value.hour or value.minute or value.second or ns):
+        return text
+    clock = f"{value.hour:02d}:{value.minute:02d}"
+    if value.second or ns:
+        clock = _without_zeros(f"{clock}:{value.second:02d}.{ns:09d}")
+    return f"{text}T{clock}{offset}"
+
+
+def _without_zeros(text: str) -> str:
+    """Return a time without zeros at the end of its fraction."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _duration(value: np.timedelta64) -> str | None:
+    """Return a duration; None for months and years, whose length varies."""
+    if np.datetime_data(value.dtype)[0] in ("Y", "M", "generic"):
+        return str(value)
+    rest = int(value.astype("timedelta64[ns]").astype(np.int64))
+    sign, rest = ("-" if rest < 0 else ""), abs(rest)
+    parts: list[str] = []
+    for unit, length in _DURATION_UNITS:
+        number, rest = divmod(rest, length)
+        parts.append(f"{number}{unit}" if number else "")
+    seconds, fraction = divmod(rest, _NS_PER_S)
+    if seconds or fraction or not any(parts):
+        parts.append(_without_zeros(f"{seconds}.{fraction:09d}") + "S")
+    clock = "".join(parts[1:])
+    return f"{sign}P{parts[0]}{'T' if clock else ''}{clock}"

@@ -1,24 +1,27 @@
-"""Georeference of an xarray.DataArray by rioxarray's conventions, from attributes and coordinates alone. Pure.
+"""Georeference of an xarray.DataArray: rioxarray's answers, and what rioxarray does not answer.
 
 rioxarray keeps a CRS and a transform in the attributes of a scalar coordinate, which CF calls a grid mapping (CF
-Conventions 1.11, section 5.6), with GDAL's names: ``spatial_ref``, ``crs_wkt``, ``GeoTransform``. It need not be
-installed. The stored transform is that of the raster as it was opened: a selection moves the coordinates alone, so they
-take precedence, and the stored numbers are used where both agree. Coordinates are those of pixel centres, unless they
-lie on the pixel corners of a stored transform: stackstac writes corners, beside its transform in ``attrs``.
+Conventions 1.11, section 5.6). Its accessor names the spatial dimensions, the CRS and the ground control points. Read
+here are the stored transform, stackstac's grid, rational polynomials, zarr's conventions and further dimension names.
+
+The stored transform is that of the raster as it was opened: a selection moves the coordinates alone, so they take
+precedence, and the stored numbers are used where both agree. Coordinates are those of pixel centres, unless they lie on
+the pixel corners of a stored transform: stackstac writes corners, beside its transform in ``attrs``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from affine import Affine
-from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.rpc import RPC
 
 from georeader._core.caller_warnings import warn_at_caller
@@ -27,19 +30,13 @@ from georeader.errors import GeoreferenceError, MetadataWarning, ShapeError
 from georeader.ground_control import GroundControlPoints
 from georeader.window_utils import normalise_crs, normalise_transform
 
-#: Names of dimensions along (rows, columns).
-_DIM_NAMES = (("y", "x"), ("latitude", "longitude"), ("lat", "lon"))
-
-#: What CF's attributes say of a coordinate along rows, and along columns (CF Conventions 1.11, sections 4.1, 4.2, 5.6).
-_AXIS_NAMES = ("Y", "X")
-_STANDARD_NAMES = (("latitude", "projection_y_coordinate"), ("longitude", "projection_x_coordinate"))
-
-_GRID_MAPPING = "spatial_ref"
+#: Names of dimensions along (rows, columns) that rioxarray does not know.
+_DIM_NAMES = (("lat", "lon"), ("y", "x"), ("latitude", "longitude"))
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a raster lies.
+class Georeference:
+    """CRS, transform and control points of a raster.
 
     Attributes:
         crs: CRS, or None.
@@ -54,32 +51,52 @@ class Place:
     rpcs: RPC | None
 
 
-def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
-    """Give the names of the dimensions along rows and columns.
+def outline_of(array: Any) -> Any:
+    """Return a DataArray with the labels, attributes and encoding of another one, without its pixels.
 
-    Those that were set by ``.rio.set_spatial_dims``; else y and x, or latitude and longitude; else those whose
-    coordinates say so by CF's ``axis`` or ``standard_name``; else lat and lon; else any of these in capitals.
+    rioxarray is asked about it instead of the caller's array, where its accessor would stay, with answers that later
+    changes of the attributes do not reach, and a reference that keeps the pixels until the next garbage collection.
+    """
+    large = [name for name, coordinate in array.coords.items() if coordinate.ndim > 1]
+    pixels = np.broadcast_to(np.zeros((), array.dtype), array.shape)
+    outline = array.drop_vars(large).copy(deep=False, data=pixels)
+    name = grid_mapping_name(array)
+    outline.encoding["grid_mapping"] = name
+    if name in outline.coords:
+        attrs = outline.coords[name].attrs
+        outline.coords[name].attrs = {key: value for key, value in attrs.items() if not _is_empty_text(value)}
+    return outline
+
+
+def _is_empty_text(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
+
+
+def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
+    """Return the names of the dimensions along rows and columns.
+
+    Those that rioxarray finds (y and x, latitude and longitude, or by CF's ``axis`` and ``standard_name``), or that
+    were set by ``.rio.set_spatial_dims``; else those of zarr's ``spatial:dimensions``; else lat and lon; else any of
+    these in capitals.
 
     Raises:
         GeoreferenceError: There are none.
-        ShapeError: There are not even two dimensions.
+        ShapeError: There are fewer than two dimensions.
     """
-    accessor = rio_accessor(array)
+    outline = outline_of(array)
+    if len(array.dims) < 2:
+        raise ShapeError(f"data_save has the dimensions {tuple(array.dims)}; a raster has rows and columns")
+    missing = import_module("rioxarray.exceptions").MissingSpatialDimensionError
+    for known in (outline, array):
+        with suppress(missing):
+            return known.rio.y_dim, known.rio.x_dim
     declared = array.attrs.get("spatial:dimensions") if _declares(array, "spatial:") else None
-    candidates = [
-        (getattr(accessor, "_y_dim", None), getattr(accessor, "_x_dim", None)),
-        *_DIM_NAMES[:2],
-        _cf_dims(array),
-        tuple(declared[-2:]) if isinstance(declared, (list, tuple)) and len(declared) >= 2 else (None, None),
-        *_DIM_NAMES[2:],
-    ]
-    capitals = {str(dim).lower(): dim for dim in array.dims}
-    candidates += [(capitals.get(rows), capitals.get(columns)) for rows, columns in _DIM_NAMES]
+    candidates = [tuple(declared[-2:])] if isinstance(declared, (list, tuple)) and len(declared) >= 2 else []
+    by_name = {str(dim).lower(): dim for dim in array.dims}
+    candidates += [(by_name.get(rows), by_name.get(columns)) for rows, columns in _DIM_NAMES]
     for rows, columns in candidates:
         if rows in array.dims and columns in array.dims:
             return rows, columns
-    if len(array.dims) < 2:
-        raise ShapeError(f"data_save has the dimensions {tuple(array.dims)}; a raster has rows and columns")
     raise GeoreferenceError(
         f"none of the dimensions {tuple(array.dims)} are known to be rows and columns; rename them, as in "
         f"array.rename({{{array.dims[-2]!r}: 'y', {array.dims[-1]!r}: 'x'}}), or give their coordinates "
@@ -87,8 +104,8 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
     )
 
 
-def place_of(array: Any, rows: Hashable, columns: Hashable) -> Place:
-    """Return the place of a DataArray.
+def georeference_of(array: Any, rows: Hashable, columns: Hashable) -> Georeference:
+    """Return the georeference of a DataArray.
 
     Args:
         array: The DataArray.
@@ -96,21 +113,22 @@ def place_of(array: Any, rows: Hashable, columns: Hashable) -> Place:
         columns: Its dimension along columns.
 
     Raises:
-        GeoreferenceError: It has no place, or its coordinates are not evenly spaced.
+        GeoreferenceError: It has none, or its coordinates are not evenly spaced.
     """
     mapping = _grid_mapping(array)
-    crs = _crs(array, mapping)
-    gcps, rpcs = _control_points(mapping, crs), _rational_polynomials(mapping)
+    outline = outline_of(array)
+    crs = _crs(outline, mapping)
+    gcps, rpcs = _control_points(outline, crs), _rational_polynomials(mapping)
     stored = _stored_transform(array, mapping)
     if stored is None and (gcps is not None or rpcs is not None):
         stored = Affine.identity()
     if stored is not None and (stored.b or stored.d):
-        return Place(crs, _turned(array, stored, rows, columns), gcps, rpcs)
+        return Georeference(crs, _turned(array, stored, rows, columns), gcps, rpcs)
     grids, corners = _corner_grids(array, (rows, columns), stored, is_written="GeoTransform" in mapping)
     down, across = (
         _axis(array, dim, grid, is_corner) for dim, grid, is_corner in zip((rows, columns), grids, corners, strict=True)
     )
-    return Place(crs, Affine(across.step, 0.0, across.start, 0.0, down.step, down.start), gcps, rpcs)
+    return Georeference(crs, Affine(across.step, 0.0, across.start, 0.0, down.step, down.start), gcps, rpcs)
 
 
 def _corner_grids(
@@ -167,29 +185,10 @@ def _are_corners(found: Sequence[Registration | None], *, ambiguous: bool) -> tu
     return down, across
 
 
-def rio_accessor(array: Any) -> Any:
-    """Give what the user told rioxarray's accessor alone, if there is one already; none is made."""
-    cache = getattr(array, "_cache", None)
-    return cache.get("rio") if isinstance(cache, Mapping) else None
-
-
-def _cf_dims(array: Any) -> tuple[Any, Any]:
-    found: list[Any] = [None, None]
-    for name in array.coords:
-        attrs = array.coords[name].attrs
-        if array.coords[name].dims != (name,):
-            continue
-        for position in (0, 1):
-            is_axis = str(attrs.get("axis", "")).upper() == _AXIS_NAMES[position]
-            if is_axis or str(attrs.get("standard_name", "")).lower() in _STANDARD_NAMES[position]:
-                found[position] = name
-    return found[0], found[1]
-
-
 def grid_mapping_name(array: Any) -> str:
     """Return the name of the grid mapping coordinate, which need not be there."""
-    said = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping"))
-    return _GRID_MAPPING if said is None else str(said).partition(":")[0].strip()
+    declared = array.encoding.get("grid_mapping", array.attrs.get("grid_mapping"))
+    return "spatial_ref" if declared is None else str(declared).partition(":")[0].strip()
 
 
 def _grid_mapping(array: Any) -> Mapping[str, Any]:
@@ -198,7 +197,7 @@ def _grid_mapping(array: Any) -> Mapping[str, Any]:
     if name in array.coords:
         attrs: Mapping[str, Any] = array.coords[name].attrs
         return attrs
-    if name != _GRID_MAPPING:
+    if name != "spatial_ref":
         warn_at_caller(
             f"the DataArray's grid mapping {name!r} is none of its coordinates, so its CRS is not known; open the file "
             "with decode_coords='all'",
@@ -207,36 +206,25 @@ def _grid_mapping(array: Any) -> Mapping[str, Any]:
     return {}
 
 
-def _crs(array: Any, mapping: Mapping[str, Any]) -> CRS | None:
-    told = getattr(rio_accessor(array), "_crs", None)
-    if isinstance(told, CRS):
-        return told
-    said = [mapping.get("spatial_ref"), mapping.get("crs_wkt")]
-    if not any(said) and "grid_mapping_name" in mapping:
-        said.append(_crs_of_cf(mapping))
-    if _declares(array, "proj:"):
-        said += [array.attrs.get(f"proj:{name}") for name in ("wkt2", "code", "projjson")]
-    said.append(array.attrs.get("crs"))
-    first = next((crs for crs in said if crs), None)
-    return normalise_crs(getattr(first, "wkt", first))
+def _crs(outline: Any, mapping: Mapping[str, Any]) -> CRS | None:
+    """Return the CRS that rioxarray finds, or that zarr's convention declares.
 
-
-def _crs_of_cf(mapping: Mapping[str, Any]) -> str:
-    """Give the WKT of a grid mapping that is told parameter by parameter, which pyproj reads."""
-    advice = "give its coordinate attrs['crs_wkt'], for instance by array.rio.write_crs(...)"
+    Raises:
+        GeoreferenceError: The CRS is not known to PROJ.
+    """
     try:
-        pyproj = import_module("pyproj")
-    except ImportError as error:
+        crs = outline.rio.crs
+    except (CRSError, import_module("pyproj.exceptions").CRSError) as error:
+        raise GeoreferenceError(f"the CRS of data_save is not a CRS that PROJ knows: {error}") from error
+    if crs is None and _declares(outline, "proj:"):
+        declared = (outline.attrs.get(f"proj:{name}") for name in ("wkt2", "code", "projjson"))
+        crs = next((value for value in declared if value), None)
+    if crs is None and "grid_mapping_name" in mapping:
         raise GeoreferenceError(
-            f"the grid mapping {mapping['grid_mapping_name']!r} has no WKT, and pyproj, which would read it, is not "
-            f"installed; install it, or {advice}"
-        ) from error
-    try:
-        return str(pyproj.CRS.from_cf(dict(mapping)).to_wkt())
-    except (KeyError, pyproj.exceptions.CRSError) as error:
-        raise GeoreferenceError(
-            f"the grid mapping {mapping['grid_mapping_name']!r} is no CRS that pyproj knows; {advice}"
-        ) from error
+            f"the grid mapping {mapping['grid_mapping_name']!r} is not a CRS that pyproj knows; give its coordinate "
+            "attrs['crs_wkt'], for instance by array.rio.write_crs(...)"
+        )
+    return normalise_crs(crs)
 
 
 def _stored_transform(array: Any, mapping: Mapping[str, Any]) -> Affine | None:
@@ -304,21 +292,13 @@ def _declares(array: Any, convention: str) -> bool:
     return any(isinstance(entry, Mapping) and entry.get("name") == convention for entry in entries)
 
 
-def _control_points(mapping: Mapping[str, Any], crs: CRS | None) -> GroundControlPoints | None:
-    """Read ground control points, which rioxarray keeps as GeoJSON."""
-    if "gcps" not in mapping:
-        return None
+def _control_points(outline: Any, crs: CRS | None) -> GroundControlPoints | None:
+    """Return the ground control points, which rioxarray keeps as GeoJSON."""
     try:
-        points = tuple(_control_point(feature) for feature in json.loads(mapping["gcps"])["features"])
+        points = outline.rio.get_gcps()
     except (KeyError, TypeError, ValueError) as error:
         raise GeoreferenceError("the ground control points of the grid mapping are not rioxarray's GeoJSON") from error
-    return GroundControlPoints(points, crs) if points else None
-
-
-def _control_point(feature: Mapping[str, Any]) -> GroundControlPoint:
-    x, y, *z = feature["geometry"]["coordinates"]
-    said = feature["properties"]
-    return GroundControlPoint(said["row"], said["col"], x, y, z[0] if z else None, said.get("id"), said.get("info"))
+    return GroundControlPoints(tuple(points), crs) if points else None
 
 
 def _rational_polynomials(mapping: Mapping[str, Any]) -> RPC | None:
