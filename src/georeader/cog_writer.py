@@ -119,7 +119,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
         """
         from georeader._export.geotiff_tags import descriptive_tags
-        from georeader._export.pipeline import check_memory
+        from georeader._export.pipeline import make_engine
+        from georeader._export.plan.engine_choice import choose_engine
         from georeader._export.plan.spec import resolve_spec
         from georeader._export.sinks.opening import open_sink
         from georeader._export.sinks.sidecars import check_source_stays
@@ -157,7 +158,9 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             self._spec.encoding.nan_to_nodata,
         )
         self._buffer: WindowBuffer | None = None
-        check_memory(self._new_buffer(), self._spec, self._sink, self._request)
+        chosen, _ = choose_engine(self._spec, self._request)
+        # Raises if max_memory is too small.
+        make_engine(chosen, self._new_buffer(), self._spec, self._sink, self._request)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -212,14 +215,14 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write the file; or after an exception, release everything."""
-        from georeader._export.pipeline import export_source
+        from georeader._export.pipeline import write_source
 
         buffer, self._buffer = self._buffer, None
         if kind is not None:
             self._opened.__exit__(kind, error, trace)
         elif buffer is not None:
             with self._opened:
-                self.receipt = export_source(buffer, self._sink, self._request, self._spec)
+                self.receipt = write_source(buffer, self._sink, self._request, self._spec)
 
     def _new_buffer(self) -> WindowBuffer:
         from georeader._export.writer.window_buffer import WindowBuffer

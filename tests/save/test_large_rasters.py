@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
-from georeader._export.pipeline import export_source
+from georeader._export.pipeline import write_source
 from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import SourceSpec
@@ -105,7 +105,7 @@ def export(
         max_memory=limit,
     )
     with sink:
-        export_source(data if isinstance(data, ByBand) else open_source(data), sink, options)
+        write_source(data if isinstance(data, ByBand) else open_source(data), sink, options)
 
 
 def test_two_hundred_and_eighty_five_bands_that_are_stored_by_themselves(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export import pipeline
+from georeader._export.engine import stream
 from georeader._export.plan.order_of_work import Order
 from georeader._export.receipt.receipt import LevelReceipt, Receipt
 from georeader._export.statistics import BandSummary
@@ -70,14 +70,14 @@ class TestChecksum:
     def test_every_order_of_work_gives_that_of_the_file(
         self, order: Order, function: Any, is_lazy: bool, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        orders, plan_work = [], pipeline.plan_work
+        orders, plan_work = [], stream.plan_work
 
         def noting(*args: Any, **kwargs: Any) -> Any:
             work = plan_work(*args, **kwargs)
             orders.append(work.order)
             return work
 
-        monkeypatch.setattr(pipeline, "plan_work", noting)
+        monkeypatch.setattr(stream, "plan_work", noting)
         profile = {"compress": "deflate", "NUM_THREADS": threads}
 
         receipt = function(Lazy(scene()) if is_lazy else scene(), tmp_path / "out.tif", profile_arg=profile)

@@ -20,7 +20,7 @@ import rasterio
 
 import forked
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
-from georeader._export.gdal.engine import check_whole
+from georeader._export.gdal.finished_file import check_whole
 from georeader.errors import (
     DestinationError,
     DtypeError,

@@ -17,18 +17,16 @@ from hypothesis import strategies as st
 from rasterio.io import MemoryFile
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export.engine import stream
-from georeader._export.engine.output_pixels import OutputPixels
-from georeader._export.engine.window_reader import WindowReader
+from georeader._export.engine.stream import StreamEngine
 from georeader._export.plan.file_plan import plan_file
-from georeader._export.plan.order_of_work import SourceTraits, plan_work
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.sink_traits import SectionSizes, SinkTraits
 from georeader._export.plan.spec import ExportSpec, resolve_spec
+from georeader._export.receipt.receipt import Written
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination
 from georeader._tiff import cog_layout
-from georeader._tiff.directories import BIG, CLASSIC
+from georeader._tiff.directories import CLASSIC
 from georeader.errors import OptionError, WriteError
 
 OWN = {"engine": "stream"}
@@ -73,26 +71,30 @@ class Recorder:
         self.content[offset_bytes:end] = data
 
 
-def a_spec(tensor: GeoTensor, kind: str = "cog", **profile_arg: Any) -> ExportSpec:
-    source = open_source(tensor)
-    request = SaveRequest.parse(
+def a_request(kind: str = "cog", **profile_arg: Any) -> SaveRequest:
+    return SaveRequest.parse(
         kind,
         Destination("out.tif"),
         default_profile={"compress": "lzw", "BLOCKSIZE": 64},
         profile_arg={"predictor": 1} | profile_arg,
     )
-    return resolve_spec(source.spec, request)
+
+
+def a_spec(tensor: GeoTensor, kind: str = "cog", **profile_arg: Any) -> ExportSpec:
+    return resolve_spec(open_source(tensor).spec, a_request(kind, **profile_arg))
 
 
 def write(
     tensor: GeoTensor, file: Recorder, threads: int = 2, held_bytes: int | None = None, **profile_arg: Any
-) -> stream.Written:
-    """Write a tensor as if it were in memory; with ``held_bytes``, so many bytes of tiles may wait there."""
-    source, plan = open_source(tensor), plan_file(a_spec(tensor, **profile_arg))
-    work = plan_work(plan.spec, SourceTraits(is_in_memory=True), threads=threads, max_memory_bytes=2**29)
+) -> Written:
+    """Write a tensor; with ``held_bytes``, so many bytes of tiles may wait in memory."""
+    request = a_request(NUM_THREADS=threads, **profile_arg)
+    source = open_source(tensor)
+    spec = resolve_spec(source.spec, request)
+    engine = StreamEngine(source, spec, file, request)
     if held_bytes is not None:
-        work = replace(work, held_tiles_bytes=held_bytes)
-    return stream.write_raster(WindowReader(OutputPixels(source, plan.spec), work), plan, file)
+        engine.reader.work = replace(engine.reader.work, held_tiles_bytes=held_bytes)
+    return engine.write(plan_file(spec), lambda _: None)
 
 
 def test_the_header_is_written_last_so_that_half_a_file_is_no_tiff(make_tensor: Any) -> None:
@@ -255,9 +257,9 @@ class TestBigTiff:
         with tifffile.TiffFile(tmp_path / "out.tif") as file:
             assert file.is_bigtiff == is_big
 
-    @pytest.mark.parametrize(("fill", "version"), [("noise", BIG), ("zeros", CLASSIC)])
+    @pytest.mark.parametrize(("fill", "magic"), [("noise", b"II+\0"), ("zeros", b"II*\0")])
     def test_where_it_is_open_the_real_size_decides(
-        self, fill: str, version: Any, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
+        self, fill: str, magic: bytes, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The limit is lowered to 200 kB; 180 kB of raw pixels may come out on either side of it."""
         monkeypatch.setattr(cog_layout, "SAFE_FILE_BYTES", 150_000)
@@ -265,10 +267,10 @@ class TestBigTiff:
         tensor.values[...] = 0 if fill == "zeros" else np.random.default_rng(0).integers(-9999, 9999, (1, 300, 300))
         file = Recorder()
 
-        written = write(tensor, file, BIGTIFF="IF_SAFER")
+        write(tensor, file, BIGTIFF="IF_SAFER")
 
-        assert written.version is version
-        assert (written.size_bytes > 150_000) == (version is BIG)
+        assert file.content[:4] == magic
+        assert (len(file.content) > 150_000) == (magic == b"II+\0")
         with MemoryFile(bytes(file.content)) as opened, opened.open() as dataset:
             assert np.array_equal(dataset.read(), tensor.values)
             assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"

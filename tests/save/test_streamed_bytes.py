@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from georeader import GeoTensor
 from georeader._core.windows import PixelWindow
-from georeader._export.pipeline import export_source
+from georeader._export.pipeline import write_source
 from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.request import SaveRequest
@@ -73,7 +73,7 @@ def export(source: Any, path: Path, kind: str, profile_arg: dict[str, Any], max_
         max_memory=max_memory,
     )
     with LocalSink(path) as sink:
-        export_source(source, sink, options)
+        write_source(source, sink, options)
     return path.read_bytes()
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export.pipeline import export_source
+from georeader._export.pipeline import write_source
 from georeader._export.plan import part_plan
 from georeader._export.plan.part_plan import PART_BYTES, plan_parts
 from georeader._export.plan.request import SaveRequest
@@ -248,7 +248,7 @@ class TestExports:
         request = a_request("cog", options, "64MiB")
 
         with PartedSink(shelf) as sink:
-            receipt = export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
+            receipt = write_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
 
         save_cog(Lazy(raster) if is_lazy else raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -266,7 +266,7 @@ class TestExports:
         request = a_request("tiled", options, "64MiB")
 
         with PartedSink(shelf) as sink:
-            export_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
+            write_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
 
         save_tiled_geotiff(raster, tmp_path / "out.tif", profile_arg=options)
         assert shelf.content == (tmp_path / "out.tif").read_bytes()
@@ -288,7 +288,7 @@ class TestExports:
         request = a_request("cog", {"compress": "none"}, "512MiB")
 
         with sink:
-            export_source(open_source(Lazy(raster)), sink, request)
+            write_source(open_source(Lazy(raster)), sink, request)
 
         assert spools == []
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
-from georeader._export.pipeline import export_source
+from georeader._export.pipeline import write_source
 from georeader._export.plan.request import SaveRequest
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
@@ -95,7 +95,7 @@ def export(source: Source, path: Path, **profile_arg: Any) -> None:
         max_memory="512MiB",
     )
     with LocalSink(path) as sink:
-        export_source(source, sink, options)
+        write_source(source, sink, options)
 
 
 class SourceContract:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from georeader._export.gdal.level_sizes import level_receipts
+from georeader._export.gdal.finished_file import level_receipts
 from georeader._export.receipt.receipt import LevelReceipt
 from georeader.errors import WriteError
 

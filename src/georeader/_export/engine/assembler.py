@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -17,38 +16,18 @@ from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.ifds import make_directories
 from georeader._export.plan.sink_traits import SectionSizes
-from georeader._export.receipt.receipt import LevelReceipt
+from georeader._export.receipt.receipt import LevelReceipt, Written
 from georeader._export.sinks.protocol import Sink
 from georeader._export.statistics import BandSummary
 from georeader._tiff import cog_layout
 from georeader._tiff.checksum import ChecksummedFile, crc32, crc32_combine
 from georeader._tiff.cog_layout import Directory, HeaderLayout
-from georeader._tiff.directories import BIG, CLASSIC, Tag, Version
+from georeader._tiff.directories import BIG, CLASSIC, Tag
 
 #: Tiles that waited are gathered until so many bytes are worth a write.
 WRITE_BYTES = 4 * 2**20
 
 
-@dataclass(frozen=True)
-class Written:
-    """A file that was written.
-
-    Attributes:
-        size_bytes: Length of the file.
-        version: CLASSIC or BIG.
-        largest_errors: Of each band, how far decoded pixels of the full resolution lie from the given ones; empty where
-            tiles were not verified.
-        levels: From the full resolution to the smallest overview.
-        crc32: Of the whole file.
-        statistics: One per band, or None where they were not requested.
-    """
-
-    size_bytes: int
-    version: Version
-    largest_errors: tuple[float, ...]
-    levels: tuple[LevelReceipt, ...]
-    crc32: int
-    statistics: tuple[BandSummary, ...] | None = None
 
 
 class CogAssembler:
@@ -126,7 +105,9 @@ class CogAssembler:
         """
         self._base_position = self._write_level(self.plan.levels[0], store, self._base_position)
 
-    def finish(self, largest_errors: tuple[float, ...], statistics: tuple[BandSummary, ...] | None = None) -> Written:
+    def finish(
+        self, largest_errors: tuple[float, ...] | None, statistics: tuple[BandSummary, ...] | None = None
+    ) -> Written:
         """Write the header: from here on it is a TIFF.
 
         Args:
@@ -151,7 +132,14 @@ class CogAssembler:
             (self._full_resolution, offsets.full_resolution_bytes),
         ):
             checksum = crc32_combine(checksum, section.crc32(section_bytes), section_bytes)
-        return Written(size_bytes, version, largest_errors, self._level_receipts(), checksum, statistics)
+        return Written(
+            engine="stream",
+            size_bytes=size_bytes,
+            crc32=checksum,
+            levels=self._level_receipts(),
+            statistics=statistics,
+            largest_errors=largest_errors,
+        )
 
     def _level_receipts(self) -> tuple[LevelReceipt, ...]:
         factors = (1, *self.plan.spec.overview_factors)

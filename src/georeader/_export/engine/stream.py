@@ -11,94 +11,152 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
+from types import TracebackType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles
-from georeader._core.threads import InFlight, Task, Workers
-from georeader._export.engine.assembler import CogAssembler, Written
+from georeader._core.progress import Advance
+from georeader._core.threads import InFlight, Task, Workers, thread_count, usable_cpus
+from georeader._core.windows import PixelWindow
+from georeader._export.engine.assembler import CogAssembler
 from georeader._export.engine.block_tasks import BlockResult, encode_one, process_block
-from georeader._export.engine.output_pixels import OutputPixels
 from georeader._export.engine.pixel_buffer import PixelBuffer
 from georeader._export.engine.pyramid_builder import PyramidBuilder
-from georeader._export.engine.statistics_fold import StatisticsFold
 from georeader._export.engine.tile_buffer import TileBuffer
 from georeader._export.engine.window_reader import WindowReader
 from georeader._export.geotiff_tags import descriptive_tags
+from georeader._export.output_pixels import OutputPixels
 from georeader._export.plan.file_plan import FilePlan
-from georeader._export.plan.order_of_work import Order
+from georeader._export.plan.order_of_work import Order, plan_work
+from georeader._export.plan.request import SaveRequest
+from georeader._export.plan.spec import ExportSpec
+from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.protocol import Sink
-from georeader._export.statistics import BandStatistics
+from georeader._export.sources.protocol import Source
+from georeader._export.statistics import BandStatistics, StatisticsFold
+from georeader._resample.pyramid import Mask
 from georeader._tiff import cog_layout
 from georeader._tiff.directories import Tag
+from georeader.errors import TileError
 
 #: Pixels that one thread encodes at a time, in bytes.
 RUN_BYTES = 2**20
 
 
-def write_raster(
-    reader: WindowReader,
-    plan: FilePlan,
-    file: Sink,
-    *,
-    progress: Callable[[int], None] = lambda _: None,
-) -> Written:
-    """Write a raster file.
+#: Share of ``max_memory`` for windows that were read to choose a predictor; beyond it they are spooled.
+_KEPT_SHARE = 0.2
 
-    Args:
-        reader: What goes into it, and how it is made; the bytes do not depend on the latter.
-        plan: What the file is.
-        file: Empty; the caller commits or removes it.
-        progress: Is told how many tiles were finished since it was last called.
 
-    Memory, beyond the source: what ``reader.work`` says.
+class StreamEngine(AbstractContextManager["StreamEngine"]):
+    """Writes a source by this project's own code, window by window.
 
-    Raises:
-        ReadError: The source can't be read; the message names the window.
-        WriteError: A codec failed, a tile did not come back as it was, or the disk is full.
-        OptionError: BIGTIFF=NO, and the file became too long.
-        DtypeError: A pixel does not fit the file's dtype.
-        GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
+    Memory, beyond the source: what ``reader.work`` plans.
+
+    Attributes:
+        reader: Reads the source in windows while the block lasts.
     """
-    work = reader.work
-    threads = work.threads if work.threads > 1 else 0  # one thread: the caller's own
-    with Workers(threads) as workers:
-        cog_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
-        run = _Run(reader, plan, file, workers, progress)
-        if work.order is Order.PYRAMID_FIRST:
-            return run.pyramid_first()
-        if work.order is Order.SPOOL_BASE:
-            return run.spool_base()
-        if work.order is Order.SEND_BASE:
-            return run.send_base()
-        return run.as_it_comes()
+
+    def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
+        """Plan the order of work; nothing is read yet.
+
+        Args:
+            source: Where the pixels come from.
+            spec: The file that is wanted.
+            sink: Where it goes.
+            request: The caller's arguments.
+
+        Raises:
+            OptionError: The limit of memory is too small.
+        """
+        work = plan_work(
+            spec,
+            replace(source.traits, pixel_bytes=source.spec.dtype.itemsize),
+            sink.traits,
+            threads=thread_count(spec.encoding.num_threads, usable_cpus(), spec.levels[0].tile_count),
+            max_memory_bytes=request.max_memory_bytes,
+            is_limit_firm=request.max_memory_is_explicit,
+        )
+        kept = PixelBuffer(int(_KEPT_SHARE * request.max_memory_bytes), sink.open_spool)
+        self.reader = WindowReader(OutputPixels(source, spec), work, kept)
+        self._sink = sink
+
+    def __enter__(self) -> StreamEngine:
+        self.reader.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.reader.__exit__(kind, error, trace)
+
+    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
+        """Return the pixels of any window before its turn; what is read for it is not read again.
+
+        Args:
+            window: At full resolution.
+            bands: Of the file, all of them or of one group.
+        """
+        return self.reader.peek(window, bands)
+
+    def write(self, plan: FilePlan, advance: Advance) -> Written:
+        """Write the file.
+
+        Args:
+            plan: The file; its bytes do not depend on the order of work.
+            advance: Called with the number of tiles finished since the last call.
+
+        Raises:
+            ReadError: The source can't be read; the message names the window.
+            WriteError: A codec failed, a tile did not come back as it was, or the disk is full.
+            OptionError: BIGTIFF=NO, and the file became too long.
+            DtypeError: A pixel does not fit the file's dtype.
+            GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
+        """
+        work = self.reader.work
+        threads = work.threads if work.threads > 1 else 0  # one thread: the caller's own
+        try:
+            with Workers(threads) as workers:
+                cog_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
+                written = _Run(self.reader, plan, self._sink, workers, advance).write()
+        except TileError as error:
+            raise TileError(f"{self._sink.given!r}: {error}") from error
+        self.reader.pixels.warn_of_nan()
+        return written
 
 
 class _Run:
     """One file in the making."""
 
-    def __init__(
-        self,
-        reader: WindowReader,
-        plan: FilePlan,
-        file: Sink,
-        workers: Workers,
-        progress: Callable[[int], None],
-    ) -> None:
+    def __init__(self, reader: WindowReader, plan: FilePlan, sink: Sink, workers: Workers, advance: Advance) -> None:
         self.reader, self.plan, self.work = reader, plan, reader.work
-        self.file, self.workers, self.progress = file, workers, progress
-        self.pixel_store = PixelBuffer(self.work.held_pixels_bytes, file.open_spool)
-        self.tile_store = TileBuffer(
+        self.sink, self.workers, self.advance = sink, workers, advance
+        self.pixel_buffer = PixelBuffer(self.work.held_pixels_bytes, sink.open_spool)
+        self.tile_buffer = TileBuffer(
             [plan.positions(level) for level in plan.levels],
             plan.parts,
             limit_bytes=self.work.held_tiles_bytes,
-            open_spool=file.open_spool,
+            open_spool=sink.open_spool,
             is_framed=plan.spec.has_cog_layout,
         )
         self.statistics: defaultdict[int, StatisticsFold] = defaultdict(StatisticsFold)
         self._described: tuple[Tag, ...] | None = None
         self.errors = np.zeros(plan.spec.count)
+
+    def write(self) -> Written:
+        """Write the file in the planned order."""
+        orders = {
+            Order.PYRAMID_FIRST: self.pyramid_first,
+            Order.SPOOL_BASE: self.spool_base,
+            Order.SEND_BASE: self.send_base,
+            Order.IN_FILE_ORDER: self.in_file_order,
+        }
+        return orders[self.work.order]()
 
     # The orders of work.
 
@@ -107,51 +165,51 @@ class _Run:
         base: Iterator[tuple[int, list[EncodedTiles]]] | None = None
         groups = self.work.band_groups if self.plan.spec.reads_twice else ()
         for bands in groups:
-            cascade, in_flight = self._cascade(bands, encodes_base=False)
-            for task in self._block_tasks(cascade):
-                self._begin(task, cascade, in_flight)
+            builder, in_flight = self._builder(bands, encodes_base=False)
+            for task in self._block_tasks(builder):
+                self._begin(task, builder, in_flight)
             if bands == groups[-1]:
                 self._describe()
                 base = self._base()  # before the pyramid's last few blocks leave threads idle
-            self._drain(cascade, in_flight)
+            self._drain(builder, in_flight)
         base = self._base() if base is None else base
-        assembly = self._assembly()
-        assembly.write_overviews(self.tile_store)
+        assembler = self._assembler()
+        assembler.write_overviews(self.tile_buffer)
         for plane, tiles in base:
-            assembly.write_tiles(plane, tiles)
+            assembler.write_tiles(plane, tiles)
             for tile in tiles:
                 self._note_errors(plane, tile)
-            self.progress(len(tiles))
-        return self._finish(assembly)
+            self.advance(len(tiles))
+        return self._finish(assembler)
 
     def spool_base(self) -> Written:
         """All levels at once, then the overviews, then the full resolution out of its spool."""
         self._describe()
         for bands in self.work.band_groups:
             self._stream(bands)
-        assembly = self._assembly()
-        assembly.write_overviews(self.tile_store)
-        assembly.write_base(self.tile_store)
-        return self._finish(assembly)
+        assembler = self._assembler()
+        assembler.write_overviews(self.tile_buffer)
+        assembler.write_base(self.tile_buffer)
+        return self._finish(assembler)
 
     def send_base(self) -> Written:
         """All levels at once, the full resolution off to its parts as it comes; then the overviews."""
         self._describe()
-        assembly = CogAssembler(self.plan, self.file, self.workers)
-        write = partial(assembly.write_base, self.tile_store)
+        assembler = CogAssembler(self.plan, self.sink, self.workers)
+        write = partial(assembler.write_base, self.tile_buffer)
         for bands in self.work.band_groups:
             self._stream(bands, write)
-        self._lay_out(assembly)
-        assembly.write_overviews(self.tile_store)
-        return self._finish(assembly)
+        self._lay_out(assembler)
+        assembler.write_overviews(self.tile_buffer)
+        return self._finish(assembler)
 
-    def as_it_comes(self) -> Written:
+    def in_file_order(self) -> Written:
         """The full resolution alone: each tile is written as soon as those before it are."""
-        assembly = self._assembly()
-        write = partial(assembly.write_base, self.tile_store)
+        assembler = self._assembler()
+        write = partial(assembler.write_base, self.tile_buffer)
         for bands in self.work.band_groups:
             self._stream(bands, write)
-        return self._finish(assembly)
+        return self._finish(assembler)
 
     # What they are made of.
 
@@ -160,49 +218,49 @@ class _Run:
         self._described = descriptive_tags(self.plan.spec)
 
     def _stream(self, bands: range, then: Callable[[], None] = lambda: None) -> None:
-        """Take all windows of some bands through the cascade."""
-        cascade, in_flight = self._cascade(bands, encodes_base=True)
+        """Take all windows of some bands through the pyramid builder."""
+        builder, in_flight = self._builder(bands, encodes_base=True)
         for window in self.reader.windows(bands):
-            for task in cascade.accept(0, bands, *window):
-                self._begin(task, cascade, in_flight)
+            for task in builder.accept(0, bands, *window):
+                self._begin(task, builder, in_flight)
                 then()
-        self._drain(cascade, in_flight)
+        self._drain(builder, in_flight)
         then()
 
-    def _cascade(self, bands: range, *, encodes_base: bool) -> tuple[PyramidBuilder, InFlight[BlockResult]]:
-        cascade = PyramidBuilder(self.plan, self.work, bands, self.pixel_store, encodes_base=encodes_base)
-        return cascade, InFlight(self.workers, self.work.in_flight_bytes)
+    def _builder(self, bands: range, *, encodes_base: bool) -> tuple[PyramidBuilder, InFlight[BlockResult]]:
+        builder = PyramidBuilder(self.plan, self.work, bands, self.pixel_buffer, encodes_base=encodes_base)
+        return builder, InFlight(self.workers, self.work.in_flight_bytes)
 
-    def _begin(self, task: Task[BlockResult], cascade: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
+    def _begin(self, task: Task[BlockResult], builder: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
         in_flight.add(task)
         while in_flight.is_full:
-            self._take(cascade, in_flight)
+            self._take(builder, in_flight)
 
-    def _drain(self, cascade: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
+    def _drain(self, builder: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
         while in_flight:
-            self._take(cascade, in_flight)
+            self._take(builder, in_flight)
 
-    def _take(self, cascade: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
+    def _take(self, builder: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
         """Take what one block gave, and begin what it makes possible."""
         result = in_flight.take()
         for (level, plane, row, column), tile in result.tiles:
             shape = self.plan.levels[level]
             position = (plane * shape.tiles_down + row) * shape.tiles_across + column
-            self.tile_store.put(level, position, tile)
+            self.tile_buffer.put(level, position, tile)
             if level == 0:
                 self._note_errors(plane, tile)
         for place, statistics in result.statistics:
             self.statistics[result.bands.start].add(place, statistics)
-        self.progress(len(result.tiles))
+        self.advance(len(result.tiles))
         if result.passed is not None:
             level, region, pixels, mask = result.passed
-            for task in cascade.accept(level, result.bands, region, pixels, mask):
+            for task in builder.accept(level, result.bands, region, pixels, mask):
                 in_flight.add(task)
 
-    def _block_tasks(self, cascade: PyramidBuilder) -> Iterator[Task[BlockResult]]:
+    def _block_tasks(self, builder: PyramidBuilder) -> Iterator[Task[BlockResult]]:
         """Give the work at the full resolution of pixels in memory, which need not be passed on."""
-        for bands in cascade.band_groups:
-            block_plan, grid = cascade.base(bands)
+        for bands in builder.band_groups:
+            block_plan, grid = builder.base(bands)
             read = partial(self.reader.pixels.read, bands=bands)
             pixel_bytes = len(bands) * self.plan.spec.dtype.itemsize
             for block in grid.touched(grid.whole):
@@ -214,21 +272,21 @@ class _Run:
     def _base(self) -> Iterator[tuple[int, list[EncodedTiles]]]:
         return self.workers.ordered(_base_tasks(self.plan, self.reader.pixels))
 
-    def _assembly(self) -> CogAssembler:
-        assembly = CogAssembler(self.plan, self.file, self.workers)
-        self._lay_out(assembly)
-        return assembly
+    def _assembler(self) -> CogAssembler:
+        assembler = CogAssembler(self.plan, self.sink, self.workers)
+        self._lay_out(assembler)
+        return assembler
 
-    def _lay_out(self, assembly: CogAssembler) -> None:
+    def _lay_out(self, assembler: CogAssembler) -> None:
         described = self._described
         if described is None or self.plan.spec.statistics:
             described = descriptive_tags(self.plan.spec, self._joined())
-        overview_bytes = sum(self.tile_store.size_bytes(level.number) for level in self.plan.levels[1:])
-        assembly.lay_out(described, overview_bytes)
+        overview_bytes = sum(self.tile_buffer.size_bytes(level.number) for level in self.plan.levels[1:])
+        assembler.lay_out(described, overview_bytes)
 
-    def _finish(self, assembly: CogAssembler) -> Written:
+    def _finish(self, assembler: CogAssembler) -> Written:
         statistics = tuple(band.summary for band in self._joined()) if self.plan.spec.statistics else None
-        return assembly.finish(self._largest_errors(), statistics)
+        return assembler.finish(self._largest_errors(), statistics)
 
     def _joined(self) -> list[BandStatistics]:
         """Give what was measured of each band."""
@@ -239,8 +297,8 @@ class _Run:
             bands = slice(None) if self.plan.levels[0].planes == 1 else slice(plane, plane + 1)
             self.errors[bands] = np.maximum(self.errors[bands], tile.largest_errors)
 
-    def _largest_errors(self) -> tuple[float, ...]:
-        return tuple(self.errors.tolist()) if self.plan.verify else ()
+    def _largest_errors(self) -> tuple[float, ...] | None:
+        return tuple(self.errors.tolist()) if self.plan.verify else None
 
 
 def _base_tasks(plan: FilePlan, pixels: OutputPixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:

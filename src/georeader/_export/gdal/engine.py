@@ -10,13 +10,12 @@ machine's memory unless set).
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -24,54 +23,112 @@ import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.crs import CRS
-from rasterio.enums import Interleaving
 from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
+from georeader._core.progress import Advance
 from georeader._core.threads import startable_threads, thread_count, usable_cpus
-from georeader._export.gdal.level_sizes import level_receipts
+from georeader._core.windows import PixelWindow
+from georeader._export.gdal.finished_file import check_file, read_facts
 from georeader._export.gdal.options import creation_options, overview_environment
 from georeader._export.gdal.pyramid import averages, averages_are_ours, build_pyramid
 from georeader._export.gdal_dataset import ENVIRONMENT, describe, place_and_kind
-from georeader._export.geotiff_tags import check_crs
-from georeader._export.plan.grid import tile_grid
+from georeader._export.output_pixels import OutputPixels
+from georeader._export.plan.file_plan import FilePlan
+from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
-from georeader._export.receipt.facts import facts_of_file, facts_of_spec
-from georeader._export.receipt.receipt import LevelReceipt
-from georeader._export.statistics import BandSummary, summary_of_tags
+from georeader._export.receipt.receipt import Written
+from georeader._export.sinks.protocol import Sink
+from georeader._export.sources.protocol import Source
 from georeader._readers.int64_nodata import nodata_sidecar
-from georeader._tiff.checksum import crc32
+from georeader._resample.pyramid import Mask
 from georeader.errors import MetadataWarning, OptionError, WriteError
 
 #: The process that imported this module; in its forks, GDAL works on one thread.
 IMPORTED_BY_PID = os.getpid()
 
-#: A finished file is read in pieces of so many bytes.
-_PIECE_BYTES = 2**20
+#: The engine holds about this many times the raster.
+_COPIES = 4
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What is told of a file that GDAL wrote.
+class GdalEngine(AbstractContextManager["GdalEngine"]):
+    """Writes a source by GDAL's drivers. The whole raster is in memory while the block lasts."""
 
-    Attributes:
-        levels: From the full resolution to the smallest overview.
-        crc32: Of the whole file.
-        statistics: One per band, or None where nobody asked for them.
-        facts: What `receipt_facts` gives.
-    """
+    def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
+        """Check the limit of memory; nothing is read yet.
 
-    levels: tuple[LevelReceipt, ...]
-    crc32: int
-    statistics: tuple[BandSummary, ...] | None
-    facts: dict[str, Any]
+        Args:
+            source: Where the pixels come from.
+            spec: The file that is wanted.
+            sink: Where it goes.
+            request: The caller's arguments.
+
+        Raises:
+            OptionError: The limit of memory is too small for the raster.
+        """
+        raster_bytes = spec.pixel_bytes * spec.height_px * spec.width_px
+        needed_bytes = source.traits.reader_bytes + _COPIES * raster_bytes
+        if request.max_memory_is_explicit and needed_bytes > request.max_memory_bytes:
+            raise OptionError(
+                f"max_memory={request.max_memory_bytes} bytes: GDAL's engine, which these options need, holds the "
+                f"whole raster, about {needed_bytes} bytes; give it that, or drop the options that only GDAL writes"
+            )
+        self._pixels = OutputPixels(source, spec)
+        self._sink = sink
+        self._values: NDArray[Any] | None = None
+        self._mask: Mask = None
+
+    def __enter__(self) -> GdalEngine:
+        values, self._mask = self._pixels.whole()
+        self._pixels.warn_of_nan()
+        self._values = np.ascontiguousarray(values)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._values = self._mask = None
+
+    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
+        """Return the pixels of any window.
+
+        Args:
+            window: At full resolution.
+            bands: Of the file.
+        """
+        rows, columns = slice(window.row_start, window.row_stop), slice(window.column_start, window.column_stop)
+        return self._raster[bands, rows, columns], None
+
+    def write(self, plan: FilePlan, advance: Advance) -> Written:
+        """Write the file; GDAL reports no progress until its end.
+
+        Raises:
+            WriteError: GDAL failed, or the file came out short (a full disk).
+            OptionError: The installed GDAL cannot do what the plan's spec asks for.
+        """
+        path = self._sink.staging_path
+        try:
+            _write_raster(self._raster, plan.spec, path, self._mask)
+        except WriteError as error:
+            reason = str(error).replace(str(path), "the file")
+            raise (self._sink.room_error() or WriteError(f"{self._sink.given!r}: {reason}")) from (
+                error.__cause__ or error
+            )
+        written = read_facts(path, plan.spec)
+        advance(plan.place_count)
+        return written
+
+    @property
+    def _raster(self) -> NDArray[Any]:
+        if self._values is None:
+            raise ValueError("the engine must be entered before it reads or writes")
+        return self._values
 
 
-def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, *, mask: NDArray[np.bool_] | None = None) -> None:
+def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask) -> None:
     """Write a raster file.
 
     Args:
@@ -108,9 +165,7 @@ def write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, *, mask: ND
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         # rasterio raises SystemError for failures that GDAL does not explain, a full disk among them.
         raise WriteError(f"GDAL's {driver} driver failed: {error} (options {options})") from error
-    check_whole(path, is_sparse=dict(spec.encoding.driver_options).get("SPARSE_OK") == "YES")
-    if spec.crs is not None and not spec.encoding.warps:
-        _check_crs(path, spec.crs)
+    check_file(path, spec)
 
 
 def _warn_of_metadata(spec: ExportSpec) -> None:
@@ -203,93 +258,3 @@ def _write_sidecars(
 def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
     layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SAFER"}
     return place_and_kind(spec) | layout | {"height": spec.height_px, "width": spec.width_px}
-
-
-def _check_crs(path: Path, crs: CRS) -> None:
-    """Compare the CRS with what GeoTIFF's keys made of it: not every CRS has a place in them.
-
-    Raises:
-        GeoreferenceError: Nothing is left of it.
-    """
-    with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
-        found = dataset.crs
-    check_crs(found, crs)
-
-
-def read_summary(path: Path, spec: ExportSpec) -> Finished:
-    """Read what a receipt tells of a finished file; each byte of it once.
-
-    Args:
-        path: The file.
-        spec: What was asked for.
-
-    Raises:
-        WriteError: It can't be read.
-    """
-    try:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
-            factors = (1, *(dataset.overviews(1) if spec.encoding.warps else spec.overview_factors))
-            found = [summary_of_tags(dataset.tags(band)) for band in dataset.indexes]
-            facts = facts_of_file(spec, dataset) if spec.encoding.warps else facts_of_spec(spec)
-        with path.open("rb") as file:
-
-            def read(offset_bytes: int, length_bytes: int) -> bytes:
-                file.seek(offset_bytes)
-                return file.read(length_bytes)
-
-            levels = level_receipts(read, factors)
-            file.seek(0)
-            value = 0
-            while piece := file.read(_PIECE_BYTES):
-                value = crc32(piece, value)
-    except (RasterioError, OSError) as error:
-        if isinstance(error, WriteError):
-            raise
-        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
-    is_asked = spec.encoding.options.get("STATISTICS") == "YES"
-    told = tuple(summary for summary in found if summary is not None) if is_asked else ()
-    return Finished(levels, value, told if len(told) == len(found) else None, facts)
-
-
-def check_whole(path: Path, *, is_sparse: bool) -> None:
-    """Look at each tile: GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing.
-
-    Args:
-        path: The finished file.
-        is_sparse: Tiles may take no bytes (SPARSE_OK).
-
-    Raises:
-        WriteError: The file can't be opened again, is too short, or a tile of it is empty.
-    """
-    try:
-        size_bytes = path.stat().st_size
-        with rasterio.open(path) as dataset:
-            for level in (None, *range(len(dataset.overviews(1)))):
-                with rasterio.open(path, **({} if level is None else {"overview_level": level})) as part:
-                    _check_tiles(dataset, level, part, size_bytes, is_sparse)
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        if isinstance(error, WriteError):
-            raise
-        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
-
-
-def _check_tiles(dataset: Any, level: int | None, part: Any, size_bytes: int, is_sparse: bool) -> None:
-    tile_height, tile_width = part.block_shapes[0]
-    bands = part.indexes if part.interleaving is Interleaving.band else [1]
-    name = "full resolution" if level is None else f"overview {level}"
-    grid = [range(count) for count in tile_grid(part.height, part.width, tile_height, tile_width)]
-    for band, row, column in itertools.product(bands, *grid):
-        items = [
-            dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band, ovr=level)
-            for what in ("OFFSET", "SIZE")
-        ]
-        offset_bytes, tile_bytes = (int(item or 0) for item in items)
-        if not tile_bytes and not is_sparse:
-            raise WriteError(
-                f"{name}: the tile at row {row}, column {column} of band {band} is empty: its encoder failed"
-            )
-        if offset_bytes + tile_bytes > size_bytes:
-            raise WriteError(
-                f"{name}: the tile at row {row}, column {column} of band {band} ends at byte "
-                f"{offset_bytes + tile_bytes}, the file at {size_bytes}; is the disk full?"
-            )

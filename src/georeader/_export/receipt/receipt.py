@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, asdict, dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, field
+from datetime import UTC, datetime
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import WktVersion
+from rasterio.errors import CRSError
 
 from georeader._core.jsonable import to_jsonable
-from georeader._export.receipt.table import as_html
+from georeader._export.plan.metadata import Metadata
+from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandSummary
+from georeader._tiff.checksum import checksum_text
 from georeader.window_utils import describe_crs
 
 if TYPE_CHECKING:
     import pystac
+
+#: Tags of the time, of which the first valid one is used: GDAL's IMAGERY domain has it in UTC, the tag of TIFF 6.0
+#: (section 8, DateTime) has no time zone and is read as UTC.
+TIME_TAGS = ("ACQUISITIONDATETIME", "TIFFTAG_DATETIME")
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,29 @@ class LevelReceipt:
     tile_count: int
     sparse_tile_count: int
     encoded_bytes: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an engine wrote.
+
+    Attributes:
+        engine: "stream" or "gdal".
+        size_bytes: Length of the file.
+        crc32: CRC-32 of the whole file.
+        levels: From the full resolution to the smallest overview.
+        statistics: One per band, or None where the request does not ask for them.
+        largest_errors: Largest difference of a decoded pixel of each band; None if tiles were not verified.
+        changes: Fields of `Receipt` in which the raster differs from the spec: GDAL warped it.
+    """
+
+    engine: str
+    size_bytes: int
+    crc32: int
+    levels: tuple[LevelReceipt, ...]
+    statistics: tuple[BandSummary, ...] | None = None
+    largest_errors: tuple[float, ...] | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +136,30 @@ class Receipt:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     acquired: datetime | None = None
+
+    @classmethod
+    def from_write(cls, spec: ExportSpec, written: Written, *, path: str, seconds: float) -> Receipt:
+        """Build the receipt of a file that is in its place.
+
+        Args:
+            spec: The file as planned.
+            written: The file as the engine wrote it.
+            path: Its destination, without secrets.
+            seconds: Duration of the save.
+        """
+        fields: dict[str, Any] = {**_raster_fields(spec), **written.changes}
+        return cls(
+            path,
+            written.size_bytes,
+            written.engine,
+            written.largest_errors,
+            levels=written.levels,
+            checksum=checksum_text(written.crc32),
+            seconds=seconds,
+            finished=datetime.now(UTC),
+            statistics=written.statistics,
+            **fields,
+        )
 
     @property
     def decoded_bytes(self) -> int:
@@ -197,4 +254,130 @@ class Receipt:
 
     def _repr_html_(self) -> str:
         """Return a table, for notebooks."""
-        return as_html(self)
+        return _as_html(self)
+
+
+def _raster_fields(spec: ExportSpec) -> dict[str, Any]:
+    """Return the fields of a `Receipt` that describe the raster as planned."""
+    metadata, count = spec.metadata, spec.count
+    return {
+        "kind": spec.kind,
+        "shape": (count, spec.height_px, spec.width_px),
+        "dtype": spec.dtype.name,
+        "transform": spec.transform,
+        "crs_wkt": wkt2_of(spec.crs),
+        "nodata": spec.nodata,
+        "descriptions": metadata.descriptions or (None,) * count,
+        "units": metadata.units or (None,) * count,
+        "scales": metadata.scales or (1.0,) * count,
+        "offsets": metadata.offsets or (0.0,) * count,
+        "acquired": _acquired(metadata),
+    }
+
+
+def _acquired(metadata: Metadata) -> datetime | None:
+    imagery = dict(dict(metadata.namespaces).get("IMAGERY", ()))
+    return metadata.acquired or acquisition_time(imagery) or acquisition_time(dict(metadata.tags))
+
+
+def wkt2_of(crs: CRS | None) -> str | None:
+    """Return a CRS in WKT 2 (ISO 19162:2019), or in WKT 1 if that cannot express it; None for none.
+
+    Example:
+        >>> wkt2_of(CRS.from_epsg(32630))[:31]
+        'PROJCRS["WGS 84 / UTM zone 30N"'
+    """
+    if crs is None:
+        return None
+    try:
+        return str(crs.to_wkt(version=WktVersion.WKT2_2019))
+    except CRSError:
+        return str(crs.to_wkt())
+
+
+def acquisition_time(tags: Mapping[str, str]) -> datetime | None:
+    """Return the acquisition time in a file's tags, in UTC; None if there is none that is valid.
+
+    Args:
+        tags: Key to text; `TIME_TAGS` in any case.
+
+    Example:
+        >>> acquisition_time({"TIFFTAG_DATETIME": "2024:05:01 10:30:31"})
+        datetime.datetime(2024, 5, 1, 10, 30, 31, tzinfo=datetime.timezone.utc)
+        >>> acquisition_time({"AcquisitionDateTime": "2024-05-01T12:30:31+02:00"}).isoformat()
+        '2024-05-01T10:30:31+00:00'
+    """
+    found = {key.upper(): value for key, value in tags.items()}
+    for name in TIME_TAGS:
+        time = _parse_time(str(found.get(name, "")).strip().rstrip("\0"))
+        if time is not None:
+            return time
+    return None
+
+
+def _parse_time(text: str) -> datetime | None:
+    day, _, rest = text.partition(" ")
+    if day.count(":") == 2:  # TIFF's form: 2024:05:01 10:30:31
+        text = f"{day.replace(':', '-')} {rest}".strip()
+    try:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):  # not a time, or beyond the years of datetime
+        return None
+
+
+def _as_html(receipt: Receipt) -> str:
+    """Return facts of the file, a table of its levels and one of its bands; every text is escaped."""
+    parts = [_table((), _facts(receipt)), _table(_LEVEL_HEADINGS, _levels(receipt))]
+    parts.append(_table(("band", "description", "unit", *_summary_headings(receipt)), _bands(receipt)))
+    return f"<div><p><b>{_text(receipt.path)}</b></p>{''.join(parts)}</div>"
+
+
+_LEVEL_HEADINGS = ("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]")
+
+
+def _facts(receipt: Receipt) -> Iterable[Sequence[Any]]:
+    count, height_px, width_px = receipt.shape
+    yield "size", f"{receipt.size_bytes:,} bytes"
+    yield "pixels", f"{count} x {height_px} x {width_px} (band, row, column) {receipt.dtype}"
+    yield "crs", receipt.crs or "none"
+    yield "no data", "none" if receipt.nodata is None else receipt.nodata
+    yield "compression ratio", f"{receipt.compression_ratio:.3g}"
+    yield "checksum", receipt.checksum
+    yield "written", f"in {receipt.seconds:.2f} s by {receipt.engine}, {receipt.finished:%Y-%m-%d %H:%M:%S} UTC"
+    if receipt.largest_errors is not None:
+        yield "verified", f"largest error {max(receipt.largest_errors):g}"
+
+
+def _levels(receipt: Receipt) -> Iterable[Sequence[Any]]:
+    for level in receipt.levels:
+        yield (
+            level.factor, f"{level.width_px:,}", f"{level.height_px:,}", f"{level.tile_count:,}",
+            f"{level.sparse_tile_count:,}", f"{level.encoded_bytes:,}",
+        )  # fmt: skip
+
+
+def _summary_headings(receipt: Receipt) -> tuple[str, ...]:
+    return () if receipt.statistics is None else ("minimum", "maximum", "mean", "standard deviation", "valid [%]")
+
+
+def _bands(receipt: Receipt) -> Iterable[Sequence[Any]]:
+    for band in range(receipt.shape[0]):
+        numbers: tuple[Any, ...] = ()
+        if receipt.statistics is not None:
+            told = receipt.statistics[band]
+            values = (told.minimum, told.maximum, told.mean, told.standard_deviation, told.valid_percent)
+            numbers = tuple("" if value is None else f"{value:.6g}" for value in values)
+        yield band + 1, receipt.descriptions[band] or "", receipt.units[band] or "", *numbers
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    head = (
+        f"<thead><tr>{''.join(f'<th>{_text(heading)}</th>' for heading in headings)}</tr></thead>" if headings else ""
+    )
+    body = "".join(f"<tr>{''.join(f'<td>{_text(value)}</td>' for value in row)}</tr>" for row in rows)
+    return f"<table>{head}<tbody>{body}</tbody></table>"
+
+
+def _text(value: Any) -> str:
+    return escape(str(value))
