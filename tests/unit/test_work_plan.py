@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georeader import GeoTensor
-from georeader._export.plan.chunks import Chunks, free_windows, regular_chunks
+from georeader._export.plan.chunks import Chunks, free_windows, longest, merge_edges, regular_chunks, split_edges
 from georeader._export.plan.order_of_work import ANY_PLACE, Order, SourceTraits, Work, order_of_work, plan_work
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.sink_traits import SinkTraits
 from georeader._export.plan.spec import ExportSpec, resolve_spec
-from georeader._export.plan.window_edges import longest, merge_edges, split_edges
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination
 from georeader.errors import OptionError

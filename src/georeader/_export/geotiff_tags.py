@@ -1,20 +1,26 @@
-"""GDAL's tags for georeferencing, bands and metadata, read from a GeoTIFF of one pixel that GDAL writes in memory.
+"""The tags that describe a raster, its bands and its georeference, as GDAL writes them.
 
-GDAL defines GeoTIFF keys, its XML, colour tables and alpha flags. So GDAL writes them all into a GeoTIFF of one pixel,
-and its tags are copied into the file that this project lays out. That takes about a millisecond, so the tags are
-cached: those of many chips differ in their transforms alone.
+GDAL defines GeoTIFF keys, its XML, colour tables and alpha flags. So GDAL writes them all into a GeoTIFF of one pixel
+in memory, and its tags are copied into the file that this project lays out. That takes about a millisecond. The tags
+are cached, and the six numbers of a transform are replaced in them: those of many chips differ in nothing else.
 
 References:
-    OGC 19-008r4 (GeoTIFF 1.1), section 7; GDAL's GTiff driver page, "Metadata" and "Georeferencing".
+    OGC 19-008r4 (GeoTIFF 1.1): section 7; section 7.4 and annex B.6 (ModelPixelScaleTag and ModelTiepointTag where rows
+    lie along x and the first row is the northernmost, ModelTransformationTag else); section 7.1.2.1
+    (GTRasterTypeGeoKey: where pixels are points, these tags locate the middle of the first pixel).
+    GDAL's GTiff driver page, "Metadata", "Georeferencing", "Internal nodata and metadata" (tag 42112) and "Raster
+    attribute table"; the XMP specification, part 3 (TIFF tag 700).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from xml.sax.saxutils import escape, quoteattr
 
 import rasterio
+from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
@@ -22,14 +28,14 @@ from rasterio.io import MemoryFile
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
+from georeader._core.option_names import GDAL_RESAMPLINGS
 from georeader._core.recorded_resampling import RESAMPLING_TAG
 from georeader._export.gdal_dataset import ENVIRONMENT, describe, place_and_kind
-from georeader._export.gdal_metadata import with_items
-from georeader._export.placed_tags import place_like, with_transform
+from georeader._export.plan.metadata import Metadata, Tags
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandStatistics, statistics_tags
 from georeader._tiff import directories
-from georeader._tiff.directories import Tag, TagNumber, TagType
+from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag
 from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 
 #: CRSs of which is remembered how they come back from a GeoTIFF.
@@ -57,6 +63,16 @@ _LAYOUT_TAGS = frozenset(
         TagNumber.TILE_BYTE_COUNTS,
     }
 )
+
+#: Transforms of cached tags: north up, and any other. GDAL takes pixels of side 1 for a missing transform.
+NORTH_UP = Affine(2, 0, 0, 0, -2, 0)
+OTHERWISE = Affine(0, 2, 0, 2, 0, 0)
+
+#: Domain that has a TIFF tag of its own.
+XMP = "xml:XMP"
+
+#: Domain that rasterio writes into TIFF tags of its own.
+COLOR_PROFILE = "COLOR_PROFILE"
 
 
 def descriptive_tags(
@@ -116,7 +132,7 @@ class _Question:
 
 def _remembered(spec: ExportSpec) -> tuple[Tag, ...]:
     """Return GDAL's tags, cached for rasters that differ in nothing but the numbers of their transforms."""
-    like = place_like(spec.transform)
+    like = reference_transform(spec.transform)
     metadata = spec.metadata
     if like is None or metadata.gcps is not None or metadata.rpcs is not None:
         return _asked(spec)
@@ -173,3 +189,113 @@ def _own_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
     return (
         directories.make_tag(TagNumber.GDAL_NODATA, TagType.ASCII, f"{nodata_text(spec.nodata)}\0".encode("ascii")),
     )
+
+
+# Items that rasterio cannot write: attribute tables, and the domains of a caller.
+
+
+def with_items(tags: Sequence[Tag], spec: ExportSpec) -> tuple[Tag, ...]:
+    """Add to a file's tags what rasterio cannot write.
+
+    Args:
+        tags: As GDAL writes them.
+        spec: The file that is wanted.
+    """
+    added = "".join(f"  {item}\n" for item in _metadata_items(spec))
+    xmp = dict(spec.metadata.namespaces).get(XMP)
+    own = () if not xmp else (make_tag(TagNumber.XMP, TagType.BYTE, *xmp[0][1].encode()),)
+    if not added:
+        return (*tags, *own)
+    if not any(tag.number == TagNumber.GDAL_METADATA for tag in tags):
+        tags = (*tags, make_tag(TagNumber.GDAL_METADATA, TagType.ASCII, b"<GDALMetadata>\n</GDALMetadata>\n\0"))
+    return (*(_with_text(tag, added) for tag in tags), *own)
+
+
+def _with_text(tag: Tag, items: str) -> Tag:
+    if tag.number != TagNumber.GDAL_METADATA:
+        return tag
+    return replace(tag, data=tag.data.replace(b"<GDALMetadata>\n", b"<GDALMetadata>\n" + items.encode(), 1))
+
+
+def _metadata_items(spec: ExportSpec) -> Iterator[str]:
+    metadata: Metadata = spec.metadata
+    if spec.overview_factors and spec.resampling in GDAL_RESAMPLINGS:  # where GDAL from 3.12 on looks for it
+        yield f'<Item name="{RESAMPLING_TAG}" domain="IMAGE_STRUCTURE">{spec.resampling}</Item>'
+    yield from _domain_items(metadata.namespaces, "")
+    for sample, namespaces in enumerate(metadata.band_namespaces):
+        yield from _domain_items(namespaces, f' sample="{sample}"')
+    for sample, table in enumerate(metadata.attribute_tables):
+        if table:
+            yield f'<Item name="DEFAULT_RASTER_ATTRIBUTE_TABLE" sample="{sample}" role="rat">{table}</Item>'
+
+
+def _domain_items(namespaces: Sequence[tuple[str, Tags]], sample: str) -> Iterator[str]:
+    for domain, tags in namespaces:
+        if domain in (XMP, COLOR_PROFILE):
+            continue
+        for key, value in tags:
+            name = "doc" if domain.startswith("xml:") else key
+            # GDAL escapes values twice, and takes them so.
+            yield f"<Item name={quoteattr(name)}{sample} domain={quoteattr(domain)}>{escape(escape(value))}</Item>"
+
+
+# Transforms.
+
+
+def reference_transform(transform: Affine) -> Affine | None:
+    """Return the transform whose tags differ from those of ``transform`` in their numbers alone; None if there is none.
+
+    Example:
+        >>> reference_transform(Affine(10, 0, 500000, 0, -10, 4000000)) == NORTH_UP
+        True
+    """
+    if transform[:6] == (1, 0, 0, 0, 1, 0):  # which GDAL takes for a missing transform
+        return None
+    return NORTH_UP if transform.b == transform.d == 0 and transform.e < 0 else OTHERWISE
+
+
+def with_transform(tags: tuple[Tag, ...], transform: Affine) -> tuple[Tag, ...]:
+    """Return the tags of a raster with another transform.
+
+    Args:
+        tags: What GDAL writes for the raster with `reference_transform` of the transform.
+        transform: Pixel (column, row) to CRS (x, y).
+
+    Example:
+        >>> from georeader._tiff.directories import TagType
+        >>> at_reference = make_tag(TagNumber.MODEL_TIEPOINT, TagType.DOUBLE, 0, 0, 0, 1.0, -1.0, 0)
+        >>> with_transform((at_reference,), Affine(10, 0, 500000, 0, -10, 4000000))[0].values
+        (0.0, 0.0, 0.0, 500005.0, 3999995.0, 0.0)
+    """
+    return tuple(_WITH_NUMBERS[tag.number](tag, transform) if tag.number in _WITH_NUMBERS else tag for tag in tags)
+
+
+def _scale_tag(tag: Tag, transform: Affine) -> Tag:
+    return _with_numbers(tag, {0: transform.a, 1: abs(transform.e)})
+
+
+def _tiepoint_tag(tag: Tag, transform: Affine) -> Tag:
+    is_middle = tag.values[3] != NORTH_UP.c
+    return _with_numbers(tag, dict(zip((3, 4), _origin(transform, is_middle=is_middle), strict=True)))
+
+
+def _transformation_tag(tag: Tag, transform: Affine) -> Tag:
+    x, y = _origin(transform, is_middle=tag.values[3] != OTHERWISE.c)
+    return _with_numbers(tag, {0: transform.a, 1: transform.b, 3: x, 4: transform.d, 5: transform.e, 7: y})
+
+
+def _origin(transform: Affine, *, is_middle: bool) -> tuple[float, float]:
+    """Return x and y of the first pixel's corner, or of its middle, summed in GDAL's order."""
+    a, b, c, d, e, f = transform[:6]
+    return (c + (a * 0.5 + b * 0.5), f + (d * 0.5 + e * 0.5)) if is_middle else (c, f)
+
+
+def _with_numbers(tag: Tag, numbers: dict[int, float]) -> Tag:
+    return make_tag(tag.number, tag.type, *(numbers.get(place, old) for place, old in enumerate(tag.values)))
+
+
+_WITH_NUMBERS: Mapping[int, Callable[[Tag, Affine], Tag]] = {
+    TagNumber.MODEL_PIXEL_SCALE: _scale_tag,
+    TagNumber.MODEL_TIEPOINT: _tiepoint_tag,
+    TagNumber.MODEL_TRANSFORMATION: _transformation_tag,
+}

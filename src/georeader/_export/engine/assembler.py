@@ -12,9 +12,8 @@ from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
 from georeader._export.engine.offsets import OffsetAllocator
 from georeader._export.engine.tile_buffer import TileBuffer
-from georeader._export.plan.file_plan import FilePlan
+from georeader._export.plan.file_plan import FilePlan, make_directories
 from georeader._export.plan.grid import Level
-from georeader._export.plan.ifds import make_directories
 from georeader._export.plan.sink_traits import SectionSizes
 from georeader._export.receipt.receipt import LevelReceipt, Written
 from georeader._export.sinks.protocol import Sink

@@ -19,8 +19,8 @@ from georeader._core.threads import Task
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.block_tasks import BlockPlan, BlockResult, process_block
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
-from georeader._export.plan.block_grid import BlockGrid, BlockIndex
 from georeader._export.plan.file_plan import FilePlan
+from georeader._export.plan.grid import BlockGrid, BlockIndex
 from georeader._export.plan.order_of_work import Work
 from georeader._resample.pyramid import Mask
 

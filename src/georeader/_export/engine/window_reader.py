@@ -17,8 +17,8 @@ from georeader._core.threads import Task, Workers
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
 from georeader._export.output_pixels import OutputPixels
+from georeader._export.plan.chunks import grouped_edges
 from georeader._export.plan.order_of_work import Work
-from georeader._export.plan.window_edges import grouped_edges
 from georeader._resample.pyramid import Mask
 
 #: Place, pixels and mask of a window.

@@ -1,8 +1,11 @@
-"""Parser of profile_arg: options in GDAL's and rasterio's spellings, read once into an `Encoding`.
+"""Parser of profile_arg: options in GDAL's and rasterio's spellings, read once into a `Profile`. Pure.
 
-GDAL's COG and GTiff drivers and rasterio's profiles spell the same option in different ways (BLOCKSIZE and
-blockxsize, LEVEL and ZLEVEL, YES and 2). All spellings are accepted, in any case. Unknown options are refused, and
-so are those that one of the drivers would ignore without a message.
+GDAL's COG and GTiff drivers and rasterio's profiles spell the same option in different ways (BLOCKSIZE and blockxsize,
+LEVEL and ZLEVEL, YES and 2). All spellings are accepted, in any case. Unknown options are refused, and so are those
+that one of the drivers would ignore without a message.
+
+A profile that was taken from a dataset, as ``rasterio.open(path).profile``, describes the dataset's own file. Its codec
+and its tiles are options of a new file; strips, the driver of another format, and what only that format has, are not.
 """
 
 from __future__ import annotations
@@ -10,10 +13,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
+import rasterio
+
 from georeader._core.option_names import CODECS, GDAL_RESAMPLINGS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
-from georeader._export.plan.dataset_profiles import RASTER_KEYS, layout_of_dataset
 from georeader._export.plan.option_types import (
     BOOLEAN,
     THREADS,
@@ -41,6 +46,23 @@ _PERCENT = whole_number(1, 100)
 _LEVEL = whole_number(0, 22)
 _BOTH = frozenset({"cog", "tiled"})
 _COG = frozenset({"cog"})
+
+#: Keys of a rasterio profile that describe the raster. They are allowed in profile_arg.
+RASTER_KEYS = ("NODATA", "DTYPE", "CRS", "TRANSFORM", "COUNT", "HEIGHT", "WIDTH", "DRIVER")
+
+#: Drivers of the files that this project writes.
+DRIVERS = ("COG", "GTIFF")
+
+_SHAPE_KEYS = frozenset({"COUNT", "HEIGHT", "WIDTH"})
+_BLOCK_KEYS = frozenset({"TILED", "BLOCKXSIZE", "BLOCKYSIZE"})
+_FALSE = ("FALSE", "NO", "OFF", "0")
+
+#: Codecs and colour models of datasets that are not options: pixels are converted, or the codec is not written.
+_FOREIGN_VALUES = {
+    "INTERLEAVE": ("LINE", "TILE"),
+    "COMPRESS": ("CCITTRLE", "CCITTFAX3", "CCITTFAX4", "JPEG2000", "OJPEG", "JBIG", "SGILOG", "SGILOG24", "PNG"),
+    "PHOTOMETRIC": ("CMYK", "CIELAB", "ICCLAB", "ITULAB", "LOGL", "LOGLUV"),
+}
 
 
 @dataclass(frozen=True)
@@ -196,3 +218,51 @@ def _gdal_text(value: Any) -> str:
     if isinstance(value, bool):
         return "YES" if value else "NO"
     return f"{value:.17g}" if isinstance(value, float) else str(value)
+
+
+# Profiles that were taken from a dataset.
+
+
+def is_of_dataset(profile: Mapping[str, Any]) -> bool:
+    """Return whether a profile, with upper-case keys, has the size of a dataset."""
+    return profile.keys() >= _SHAPE_KEYS
+
+
+def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """Return the keys of a profile that describe the layout of a dataset's file, and are not options of a new one.
+
+    They are block sizes in strips or in a file of another format; the driver of that format; and codecs, interleaves
+    and colour models that no file of this project has.
+
+    Args:
+        profile: A caller's profile_arg, its keys as they are spelt.
+
+    Example:
+        >>> layout_of_dataset({"driver": "PNG", "dtype": "uint8", "tiled": False, "blockysize": 1, "compress": "lzw"})
+        ('driver', 'tiled', 'blockysize')
+        >>> layout_of_dataset({"tiled": False}), layout_of_dataset({"driver": "PNG"})
+        ((), ())
+    """
+    spelling = {key.upper(): key for key in profile if isinstance(key, str)}
+    if len(spelling.keys() & set(RASTER_KEYS)) < 2:
+        return ()  # written by hand: what is not supported is refused
+    words = {upper: _word(profile[key]) for upper, key in spelling.items()}
+    is_foreign = words.get("DRIVER", "GTIFF") not in DRIVERS and is_format(words["DRIVER"])
+    ignored = {name for name, values in _FOREIGN_VALUES.items() if words.get(name) in values}
+    if is_foreign:
+        ignored |= {"DRIVER", "PHOTOMETRIC", *_BLOCK_KEYS}
+    if words.get("TILED") in _FALSE:
+        ignored |= _BLOCK_KEYS
+    if words.get("PHOTOMETRIC") == "YCBCR" and words.get("COMPRESS") != "JPEG":
+        ignored.add("PHOTOMETRIC")
+    return tuple(key for upper, key in spelling.items() if upper in ignored)
+
+
+def is_format(driver: str) -> bool:
+    """Return whether GDAL has a driver of this name, in any case."""
+    with rasterio.Env() as environment:
+        return driver in {name.upper() for name in environment.drivers()}
+
+
+def _word(value: Any) -> str:
+    return str(value.value if isinstance(value, Enum) else value).strip().upper()

@@ -15,10 +15,9 @@ from functools import cache, partial
 from itertools import pairwise, product
 from typing import NamedTuple
 
-from georeader._export.plan.chunks import Chunks
+from georeader._export.plan.chunks import Chunks, even_edges, longest, merge_edges, split_edges
 from georeader._export.plan.sink_traits import SinkTraits
 from georeader._export.plan.spec import ExportSpec
-from georeader._export.plan.window_edges import even_edges, longest, merge_edges, split_edges
 from georeader.errors import OptionError
 
 #: Pixels of one piece of work, all bands, in bytes: enough to be worth a thread's while.

@@ -18,11 +18,10 @@ from georeader._core.dtypes import check_nodata, storage_dtype
 from georeader._core.recorded_resampling import usable_resamplings
 from georeader._core.windows import PixelWindow
 from georeader._export.plan import grid
-from georeader._export.plan.dataset_profiles import is_of_dataset
 from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
 from georeader._export.plan.metadata import Metadata, resolve_metadata
 from georeader._export.plan.nodata import check_nan_to_nodata, resolve_nodata, with_mask
-from georeader._export.plan.options import Profile
+from georeader._export.plan.options import Profile, is_of_dataset
 from georeader._export.plan.request import SaveRequest
 from georeader.abstract_reader import same_nodata
 from georeader.errors import (

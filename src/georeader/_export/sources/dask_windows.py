@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels
-from georeader._export.plan.window_edges import longest
+from georeader._export.plan.chunks import longest
 from georeader._export.sources.axes import Key
 from georeader._export.sources.cut_chunks import Cut, CutChunks, Place
 from georeader._export.spool import OpenSpool

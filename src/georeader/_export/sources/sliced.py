@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from georeader._arrays.masked_arrays import split_mask
 from georeader._core.windows import PixelWindow
+from georeader._export.plan.chunks import longest
 from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.plan.window_edges import longest
 from georeader._export.sources.axes import Axes, Key, axes_of_shape
 from georeader._export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
 from georeader._export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
-from georeader._export.plan.block_grid import BlockGrid, BlockIndex
 from georeader._export.plan.chunks import regular_chunks
+from georeader._export.plan.grid import BlockGrid, BlockIndex
 from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.spool import Spool
