@@ -17,7 +17,7 @@ from georeader._export.plan.file_plan import FilePlan, plan_file
 from georeader._export.plan.predictor import choose_predictor
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, resolve_spec
-from georeader._export.receipt.receipt import Receipt, Written
+from georeader._export.receipt.receipt import Receipt, Written, receipt_from_write
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.protocol import Sink
 from georeader._export.sinks.sidecars import check_source_stays
@@ -98,7 +98,7 @@ def write_source(
             ) as advance:
                 written = engine.write(plan, advance)
                 sink.commit()
-        receipt = Receipt.from_write(spec, written, path=sink.given, seconds=time.perf_counter() - begun)
+        receipt = receipt_from_write(spec, written, path=sink.given, seconds=time.perf_counter() - begun)
     finally:
         source.close()
     if request.verify:

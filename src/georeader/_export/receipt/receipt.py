@@ -137,30 +137,6 @@ class Receipt:
     offsets: tuple[float, ...]
     acquired: datetime | None = None
 
-    @classmethod
-    def from_write(cls, spec: ExportSpec, written: Written, *, path: str, seconds: float) -> Receipt:
-        """Build the receipt of a file that is in its place.
-
-        Args:
-            spec: The file as planned.
-            written: The file as the engine wrote it.
-            path: Its destination, without secrets.
-            seconds: Duration of the save.
-        """
-        fields: dict[str, Any] = {**_raster_fields(spec), **written.changes}
-        return cls(
-            path,
-            written.size_bytes,
-            written.engine,
-            written.largest_errors,
-            levels=written.levels,
-            checksum=checksum_text(written.crc32),
-            seconds=seconds,
-            finished=datetime.now(UTC),
-            statistics=written.statistics,
-            **fields,
-        )
-
     @property
     def decoded_bytes(self) -> int:
         """What the pixels of all levels take as arrays; without the padding of tiles, and without masks."""
@@ -255,6 +231,30 @@ class Receipt:
     def _repr_html_(self) -> str:
         """Return a table, for notebooks."""
         return _as_html(self)
+
+
+def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds: float) -> Receipt:
+    """Build the receipt of a file that is in its place.
+
+    Args:
+        spec: The file as planned.
+        written: The file as the engine wrote it.
+        path: Its destination, without secrets.
+        seconds: Duration of the save.
+    """
+    fields: dict[str, Any] = {**_raster_fields(spec), **written.changes}
+    return Receipt(
+        path,
+        written.size_bytes,
+        written.engine,
+        written.largest_errors,
+        levels=written.levels,
+        checksum=checksum_text(written.crc32),
+        seconds=seconds,
+        finished=datetime.now(UTC),
+        statistics=written.statistics,
+        **fields,
+    )
 
 
 def _raster_fields(spec: ExportSpec) -> dict[str, Any]:
