@@ -1,4 +1,4 @@
-"""CogWriter: a Cloud Optimized GeoTIFF from results that arrive in pieces."""
+"""CogWriter: a Cloud Optimized GeoTIFF from results that arrive in windows."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ _BUFFER_SHARE = 0.25
 
 
 class CogWriter(AbstractContextManager["CogWriter"]):
-    """Writes a COG from windows that come in any order, from one thread or several.
+    """Writes a COG from windows that arrive in any order, from one thread or several.
 
-    It takes the place of a loop over ``rasterio.open(path, "w")`` and ``build_overviews``: tiled inference, mosaics.
-    Windows need not follow tiles. Where they overlap, the one that was written last wins; pixels that were not written
-    are nodata (0 where there is none). The file is made when the block ends: it appears at its path whole, as by
-    `georeader.save_cog`, and the same bytes come out. When the block ends by an exception, nothing appears.
+    For tiled inference and mosaics, in place of ``rasterio.open(path, "w")`` and ``build_overviews``. Windows need not
+    follow tiles. Where they overlap, the last one written wins; pixels that are not written are nodata (0 if there is
+    none). The file is made when the block ends, with the same bytes as by `georeader.save_cog`, and appears at its path
+    whole. After an exception in the block there is no file. See docs/saving.md.
 
-    Memory: ``max_memory``. What was written and does not fit waits in a spool in ``dir_tmpfiles``, uncompressed; it is
-    gone when the block ends, or with the process.
+    Memory: ``max_memory``. Windows beyond it are spooled to an anonymous file in ``dir_tmpfiles``.
 
     Attributes:
-        receipt: A `Receipt` of what was written, once the block has ended; None before.
+        receipt: A `Receipt` once the block has ended; None before.
 
     Example:
         >>> import numpy as np
@@ -49,7 +48,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         >>> RasterioReader("classes.tif").values[0, ::200, 0].tolist(), w.receipt.size_bytes > 0
         ([0, 1, 2], True)
 
-        A file of one band on the grid of a raster of several, and one that has the second of its bands:
+        A file of one band on the grid of a raster of several, and a file of its second band:
 
         >>> scene = GeoTensor(np.ones((4, 60, 70), "uint8"), **place, fill_value_default=0)
         >>> with CogWriter("mask.tif", like=scene, count=1) as w:
@@ -85,35 +84,33 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         max_memory: int | str = save._MAX_MEMORY_UNSET,
         progress: bool | Callable[[int, int], Any] = False,
     ) -> None:
-        """Plan the file; invalid arguments are refused here.
+        """Resolve the file's spec; invalid arguments are refused here.
 
         Args:
             path: As in `georeader.save_cog`.
-            like: A GeoTensor, reader, path, DataArray, Dataset or anything else that `georeader.save_cog` takes, whose
-                grid the file gets: shape, dtype, transform and CRS, unless they are passed too. Its nodata, band
-                descriptions, tags and other metadata are taken over only if dtype and number of bands are its own: a
-                mask computed from a scene is not a scene. Only pixels in memory are read.
+            like: Anything that `georeader.save_cog` takes, whose shape, dtype, transform and CRS the file gets unless
+                they are passed. Its nodata and metadata are taken over only if dtype and number of bands are the same.
+                Its pixels are read only if they are in memory.
             shape: (row, column) or (band, row, column), in pixels.
-            dtype: numpy dtype; the file's is what `georeader.profile_from_dtype` gives for it.
+            dtype: numpy dtype, stored as `georeader.profile_from_dtype` returns.
             transform: Pixel (column, row) to CRS (x, y).
-            crs: Any CRS input; None: that of ``like``, or none.
-            count: Number of bands; by default that of ``shape`` or of ``like``. Where it is not that of ``like``, no
-                metadata are taken over.
-            indexes: Bands of ``like``, counted from 1, that the file has, in their order: a number or several. Their
-                names, scales, tags and nodata are taken over unless the dtype is another.
+            crs: Any CRS input; None for that of ``like``, or none.
+            count: Number of bands; by default that of ``shape`` or of ``like``.
+            indexes: Bands of ``like`` that the file has, counted from 1, in this order: a number or several. Their
+                nodata and metadata are taken over unless the dtype differs.
             nodata: Value of missing pixels, and of those that are not written.
             descriptions: One name, or None, per band.
             tags: File-level metadata.
             profile_arg: As in `georeader.save_cog`.
             fs: As in `georeader.save_cog`.
-            dir_tmpfiles: Folder for the spool; by default beside a local destination, else the system's.
+            dir_tmpfiles: As in `georeader.save_cog`.
             engine: As in `georeader.save_cog`.
             verify: As in `georeader.save_cog`.
             durable: As in `georeader.save_cog`.
             overwrite: As in `georeader.save_cog`.
             http_headers: As in `georeader.save_cog`.
-            max_memory: As in `georeader.save_cog`: of pixels that wait and, at the end, of the export.
-            progress: As in `georeader.save_cog`; it reports the export at the end.
+            max_memory: As in `georeader.save_cog`; a quarter of it is for windows that wait.
+            progress: As in `georeader.save_cog`, from the end of the block on.
 
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
@@ -174,33 +171,32 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         return f"<CogWriter {self._sink.given!r}: {axes} (band, row, column) {self._spec.dtype}, {state}>"
 
     def __enter__(self) -> CogWriter:
-        """Begin; nothing is at the path yet.
+        """Open the destination; nothing is at the path yet.
 
         Raises:
-            WriteError: The block has begun already.
+            WriteError: The writer is open already.
         """
         if self._buffer is not None:
-            raise WriteError(f"{self._sink.given!r}: the writer is open already; a with block can't be within its own")
+            raise WriteError(f"{self._sink.given!r}: the writer is open already; leave its with block first")
         self._opened.enter_context(self._sink)
         self._buffer = self._new_buffer()
         return self
 
     def write(self, array: Any, window: Window | None = None, *, indexes: int | Sequence[int] | None = None) -> None:
-        """Write some pixels; may be called from several threads at once.
+        """Write the pixels of a window; may be called from several threads at once.
 
         Args:
-            array: (row, column) or (band, row, column), of the window's size; numbers that the dtype can't hold are an
-                error, what is masked becomes nodata. It is copied.
-            window: In pixels of the file, within it. None: where a GeoTensor's transform says, or for a plain array
-                the whole raster.
+            array: (row, column) or (band, row, column), of the window's size; masked pixels become nodata. Copied.
+            window: In pixels of the file, within it. None: located by a GeoTensor's transform; the whole raster for a
+                plain array.
             indexes: Bands of the file, counted from 1, in the order of the array's: a number or several. By default
                 all.
 
         Raises:
-            IndexingError: The window does not lie on whole pixels of the file; or a band is not there.
-            ShapeError: The array is of another size than the window, or has another number of bands.
+            IndexingError: The window is not on whole pixels of the file, or a band does not exist.
+            ShapeError: The array's size or number of bands differs from the window's.
             DtypeError: A pixel does not fit the dtype.
-            GeoreferenceError: A GeoTensor without ``window`` lies on another grid.
+            GeoreferenceError: A GeoTensor passed without ``window`` is on another grid.
             OptionError: The array is masked, and there is no nodata.
             WriteError: The writer is not open, or the disk is full.
         """
@@ -214,7 +210,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write the file; or after an exception, release everything."""
+        """Write the file, or after an exception release everything."""
         from georeader._export.pipeline import write_source
 
         buffer, self._buffer = self._buffer, None

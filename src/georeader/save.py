@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     # Includes rasterio's datasets and xarray's objects, whose types are unknown without their packages.
     Raster = GeoData | str | os.PathLike[str] | Any
 
-#: How a path to a remote destination begins; whatever else fsspec knows is one too.
+#: Schemes of remote destinations; those of fsspec are remote, too.
 REMOTE_FILE_EXTENSIONS = [
     "gs://",
     "s3://",
@@ -41,10 +41,10 @@ REMOTE_FILE_EXTENSIONS = [
 #: Side of a tile, in pixels.
 BLOCKSIZE_DEFAULT = 256
 
-#: What an export may hold in memory beyond its source.
+#: Memory that a save may hold beyond its source, unless ``max_memory`` is passed.
 MAX_MEMORY_DEFAULT_BYTES = 512 * 2**20
 
-#: What a file is like where profile_arg says nothing.
+#: Creation options that apply where profile_arg has none.
 PROFILE_TILED_GEOTIFF_DEFAULT: dict[str, Any] = {
     "compress": "lzw",
     "BIGTIFF": "IF_SAFER",
@@ -52,7 +52,7 @@ PROFILE_TILED_GEOTIFF_DEFAULT: dict[str, Any] = {
     "blockysize": BLOCKSIZE_DEFAULT,
 }
 
-#: The tile side that the profile above was shipped with: two constants say it, and the changed one counts.
+#: Tile side of the profile above as shipped: of the two constants, the changed one applies.
 _SHIPPED_BLOCKSIZE = BLOCKSIZE_DEFAULT
 
 #: Of type Any, so that the parameters keep the types of what callers pass.
@@ -79,77 +79,48 @@ def save_cog(  # noqa: PLR0913
     max_memory: int | str = _MAX_MEMORY_UNSET,
     progress: bool | Callable[[int, int], Any] = False,
 ) -> Receipt:
-    """Save a raster as a Cloud Optimized GeoTIFF: header first, tiles, overviews 2x, 4x, 8x...
+    """Save a raster as a Cloud Optimized GeoTIFF.
 
-    The file appears at its path whole or not at all: it has no name while it is written (where the system has unnamed
-    files) and gets it in one step. A save that fails leaves an earlier file as it was and nothing else behind. A
-    process that is killed leaves no more than a hidden ``.part`` file where the system has no unnamed files, which the
-    next save removes, or the parts of an incomplete upload to S3 or GCS, which a lifecycle rule of the bucket removes.
-
-    What the source knows of its bands (descriptions, scales, offsets, units, tags, colour table, colour
-    interpretation), its mask, its ground control points and RPCs, and its tags are kept unless overridden.
-
-    Overviews halve the raster until both sides fit in one tile. They are averages that leave out nodata, NaN and masked
-    pixels. Classes, that is bool arrays and rasters with a colour table, are picked (nearest), so that no value is
-    invented; for other class rasters pass ``profile_arg={"RESAMPLING": "mode"}``.
+    The file appears at its path whole or not at all. Descriptions, scales, offsets, units, tags, colours, masks, ground
+    control points and RPCs of the source are kept unless overridden. Overviews halve the raster until both sides fit in
+    one tile; they are averages without nodata, NaN and masked pixels, or nearest pixels of classes (bool, or with a
+    colour table). Invalid arguments are refused before anything is written. See docs/saving.md.
 
     Args:
         data_save: GeoTensor, RasterioReader, path, open rasterio dataset or WarpedVRT, xarray.DataArray or Dataset, or
-            any object of the GeoData protocol (`georeader.abstract_reader.GeoData`): (row, column) or (band, row,
-            column), of a dtype that `profile_from_dtype` takes. Never changed. Whatever is not in memory is read in
-            windows, each pixel once, on threads ahead of the encoding; an object that has only ``load()`` is loaded as
-            a whole.
-        path_tiff_save: Local path; URL of a store (s3://, gs://, az://, abfs://, oss://), of a server that takes PUT
-            (https://, presigned or not), or of any filesystem that fsspec knows (memory://, sftp://, ...); or an object
-            open for binary writing, which gets the file at the end, from its position on.
+            any object of the GeoData protocol, (row, column) or (band, row, column). What is not in memory is read in
+            windows, each pixel once. Never changed.
+        path_tiff_save: Local path, URL (s3://, gs://, az://, https://, any filesystem of fsspec), or an object open for
+            binary writing. See docs/destinations.md.
         descriptions: One name, or None, per band.
         tags: File-level metadata; scalars of any type, written as text.
-        profile_arg: Creation options in GDAL's or rasterio's spelling, in any case: compress (lzw by default, deflate,
-            zstd, lzma, packbits, jpeg, webp, jxl, lerc, none), LEVEL (zstd: 3), QUALITY, predictor (AUTO: what makes a
-            few tiles smallest), BLOCKSIZE (256), BIGTIFF, INTERLEAVE, photometric, RESAMPLING (one, or one per band),
-            OVERVIEWS, SPARSE_OK, STATISTICS, NUM_THREADS, nodata, dtype, NAN_TO_NODATA (YES: NaN is written as nodata),
-            and the rest of GDAL's COG driver. Never changed.
-        fs: A filesystem of fsspec or a store of obstore; taken whatever the path begins with. By default botocore,
-            obstore (extra ``cloud``) or fsspec with credentials from the environment, as each cloud's tools read them.
-        nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. To save without any,
-            pass ``profile_arg={"nodata": None}``. In a lossy codec (jpeg, webp, jxl) it becomes a mask.
-        dir_tmpfiles: Folder for what does not fit in memory, or has to wait before it is sent, up to twice the file's
-            size, in files without a name where the system has those. By default beside a local destination, else the
-            system's.
-        profile: The name that earlier releases gave ``profile_arg``.
+        profile_arg: Creation options in GDAL's or rasterio's spelling, such as compress (default lzw), predictor,
+            BLOCKSIZE (256), INTERLEAVE, RESAMPLING, STATISTICS, nodata, dtype: see `ProfileOptions` and
+            docs/codecs.md. Never changed.
+        fs: A filesystem of fsspec or a store of obstore for the path.
+        nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. For a file without nodata pass
+            ``profile_arg={"nodata": None}``. A lossy codec (jpeg, webp, jxl) stores it as a mask.
+        dir_tmpfiles: Folder for temporary files; by default beside a local destination, else the system's.
+        profile: Another name of ``profile_arg``.
         engine: "stream", the project's own writer; "gdal", GDAL's drivers; "auto": the first, but the second for what
-            only GDAL can do, which the logger ``georeader`` records at level INFO.
-        verify: Decode each tile again after it is encoded: with a lossless codec any difference is an error, with a
-            lossy one the receipt has the largest of each band.
-        durable: Flush file and folder to the disk before returning; without it a power cut may lose the file. It has
-            no effect on stores and servers.
-        overwrite: False: what is there already is refused, by a conditional write where the store has one.
-        http_headers: Sent with requests to http(s)://, such as ``{"Authorization": "Bearer ..."}``.
-        max_memory: What the export may hold beyond its source, in bytes or as text: "512MiB" (the default), "2GB".
-            It changes no byte of the file. The default gives way where a few tiles need more; a limit that is passed
-            does not, but is refused.
-        progress: True: a tqdm bar on standard error (extra ``progress``); a callable: is called with (tiles done, all
-            tiles) in the caller's thread. What it raises ends the save, and nothing is left behind. The GDAL engine
-            reports its beginning and its end alone.
+            only GDAL can do. See docs/engine.md.
+        verify: Decode each tile again after it is encoded. With a lossless codec any difference is an error; with a
+            lossy one the receipt has the largest error of each band.
+        durable: Flush file and folder to the disk before returning.
+        overwrite: False: an existing file is an error.
+        http_headers: Headers of requests to http(s)://, such as ``{"Authorization": "Bearer ..."}``.
+        max_memory: Memory that the save may hold beyond its source, in bytes or as text such as "2GB". It changes no
+            byte of the file. The default is exceeded where a few tiles need more; a limit that is passed is an error
+            then.
+        progress: True for a tqdm bar (extra ``progress``), or a callable (tiles done, all tiles), called in the
+            caller's thread; an exception that it raises ends the save.
 
     Returns:
-        A `Receipt`: path, size in bytes, tiles and bytes of each level, compression ratio,
-        seconds, CRC-32 of the file, statistics with ``profile_arg={"STATISTICS": "YES"}``, with ``verify`` the largest
-        error of each band. It prints as one line; ``to_stac()`` makes a STAC item of it (extra ``stac``).
+        A `Receipt`: path, size, levels, CRC-32, and on request statistics and errors. It prints as one line;
+        ``to_stac()`` builds a STAC item.
 
     Raises:
-        GeoreaderError: One of its kinds (`georeader.errors`), before anything is written: OptionError,
-            DtypeError, NodataError, ShapeError, GeoreferenceError, MetadataError, DestinationError (ExistsError),
-            NotSupportedError, MissingExtraError. WriteError when writing itself fails, and DestinationError when a
-            store refuses it. No message holds a key, a signature or a password.
-
-    Memory, beyond the source: ``max_memory`` at most, whatever the raster's size, and for each tile some 20 bytes; for
-    pixels in memory a tenth of them and some 50 MiB, if that is less. For s3:// up to 100 MB of parts that are sent
-    meanwhile. The GDAL engine holds the raster two to four times, and its block cache.
-
-    References:
-        OGC 21-026 (Cloud Optimized GeoTIFF 1.0); OGC 19-008r4 (GeoTIFF 1.1); TIFF 6.0, section 15 (tiles); GDAL's COG
-        driver page (ghost area, tile leader and trailer).
+        GeoreaderError: One of its kinds (`georeader.errors`). Messages contain no secrets.
 
     Example:
         >>> import numpy as np
@@ -158,9 +129,8 @@ def save_cog(  # noqa: PLR0913
         >>> ndvi = np.random.default_rng(0).random((600, 700), dtype="float32")
         >>> gt = GeoTensor(ndvi, Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", fill_value_default=np.nan)
         >>> receipt = save_cog(gt, "ndvi.tif", descriptions=["NDVI"], profile_arg={"compress": "zstd", "predictor": 3})
-        >>> reader = RasterioReader("ndvi.tif")
-        >>> reader.descriptions, reader.overviews()
-        (['NDVI'], [2, 4])
+        >>> RasterioReader("ndvi.tif").overviews()
+        [2, 4]
     """
     return _save(
         data_save,
@@ -214,7 +184,7 @@ def save_tiled_geotiff(  # noqa: PLR0913
         nodata: As in `save_cog`.
         dir_tmpfiles: As in `save_cog`.
         profile: As in `save_cog`.
-        blocksize: Side of a tile in pixels, a multiple of 16; ``BLOCKSIZE_DEFAULT``, as it is at the call, by default.
+        blocksize: Side of a tile in pixels, a multiple of 16; by default ``BLOCKSIZE_DEFAULT``, as it is at the call.
         engine: As in `save_cog`.
         verify: As in `save_cog`.
         durable: As in `save_cog`.
@@ -228,8 +198,6 @@ def save_tiled_geotiff(  # noqa: PLR0913
 
     Raises:
         GeoreaderError: As in `save_cog`.
-
-    Memory, beyond the source: as in `save_cog`; without overviews nothing waits, so that little of it is used.
 
     Example:
         >>> import numpy as np
@@ -260,7 +228,7 @@ def save_tiled_geotiff(  # noqa: PLR0913
 
 
 def profile_from_dtype(dtype: Any) -> dict[str, Any]:
-    """Give the rasterio profile in which a numpy dtype is saved.
+    """Return the rasterio profile in which a numpy dtype is saved.
 
     uint8, uint16, int16, uint32, int32, float32, float64 and complex64 keep their names, and so do int8, int64,
     uint64 and complex128 where the installed GDAL has them. bool becomes uint8 {0, 1}. float16 is widened to
@@ -273,7 +241,7 @@ def profile_from_dtype(dtype: Any) -> dict[str, Any]:
         A new dict: driver, dtype, tiled and the defaults of ``PROFILE_TILED_GEOTIFF_DEFAULT``.
 
     Raises:
-        DtypeError: There is no counterpart; the message names what to cast to.
+        DtypeError: A GeoTIFF does not hold the dtype; the message names one to cast to.
 
     Example:
         >>> profile_from_dtype(bool)["dtype"]
@@ -291,12 +259,12 @@ def _save_cog(
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     fs: Any = None,
 ) -> None:
-    """Write a ready array by a full profile: the write step of `save_cog`, for callers that have both.
+    """Save an array by a profile that has its georeference.
 
     Args:
         out_np: (band, row, column). Never changed.
         path_tiff_save: As in `save_cog`.
-        profile: What profile_arg takes, with "crs" and "transform" in it. Never changed.
+        profile: Creation options, "crs" and "transform". Never changed.
         descriptions: One name, or None, per band.
         tags: File-level metadata.
         dir_tmpfiles: As in `georeader.save_cog`.
@@ -310,7 +278,7 @@ def _save_cog(
     keys = {str(key).lower(): key for key in profile}
     missing = [name for name in ("crs", "transform") if name not in keys]
     if missing:
-        raise GeoreferenceError(f"profile has no {' and no '.join(missing)}; say where the pixels lie")
+        raise GeoreferenceError(f"profile has no {' and no '.join(missing)}; add them")
     pixels = np.asanyarray(out_np)
     if pixels.ndim != 3:
         raise ShapeError(f"out_np is of shape {pixels.shape}; _save_cog takes (band, row, column)")
@@ -374,7 +342,7 @@ def _parse_request(kind: str, destination: Destination, **arguments: Any) -> Sav
 
 
 def _default_profile() -> dict[str, Any]:
-    """Give the module's default profile; its tile side is whichever constant was changed."""
+    """Return the module's default profile; its tile side is that of the constant that was changed."""
     defaults = dict(PROFILE_TILED_GEOTIFF_DEFAULT)
     for key in ("blockxsize", "blockysize"):
         if defaults.get(key, _SHIPPED_BLOCKSIZE) == _SHIPPED_BLOCKSIZE:
