@@ -204,8 +204,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         if buffer is None:
             raise WriteError(f"{self._sink.given!r}: the writer is not open; use it in a with block")
         bands = self._rules.bands(indexes)
-        region = self._rules.region(array, window)
-        buffer.write(region, bands, self._rules.pixels(array, len(bands), region.shape))
+        checked = self._rules.window(array, window)
+        buffer.write(checked, bands, self._rules.pixels(array, len(bands), checked.shape))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -29,7 +29,7 @@ class GeoreaderError(Exception):
 
 
 class OptionError(GeoreaderError, ValueError):
-    """An argument or a ``profile_arg`` entry is unknown, makes no sense or contradicts another."""
+    """An argument or a ``profile_arg`` entry is unknown, invalid or contradicts another."""
 
 
 class DtypeError(GeoreaderError, TypeError):

@@ -56,9 +56,9 @@ def a_spec(transform: Affine = NORTH_UP, crs: Any = "EPSG:32630", nodata: Any = 
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExportSpec]:
     """What GDAL is asked of, beginning with no memory of before."""
     seen: list[ExportSpec] = []
-    ask = geotiff_tags._asked
-    monkeypatch.setattr(geotiff_tags, "_asked", lambda spec, *rest: seen.append(spec) or ask(spec, *rest))
-    geotiff_tags._answer.cache_clear()
+    ask = geotiff_tags._tags_by_gdal
+    monkeypatch.setattr(geotiff_tags, "_tags_by_gdal", lambda spec, *rest: seen.append(spec) or ask(spec, *rest))
+    geotiff_tags._tags_of.cache_clear()
     return seen
 
 
@@ -69,13 +69,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExportSpec]:
 def test_tags_are_those_that_gdal_gives_for_the_raster(transform: Affine, crs: Any, tags: dict[str, str]) -> None:
     for place in (transform, shifted(transform, 7, 11)):
         spec = a_spec(place, crs, tags=tags)
-        assert descriptive_tags(spec) == geotiff_tags._asked(spec)
+        assert descriptive_tags(spec) == geotiff_tags._tags_by_gdal(spec)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_height_in_scale_and_offset_stays_with_a_vertical_crs() -> None:
     spec = a_spec(crs="EPSG:5972", attrs={"scales": [0.5], "offsets": [100.0]})
-    assert descriptive_tags(spec) == geotiff_tags._asked(spec)
+    assert descriptive_tags(spec) == geotiff_tags._tags_by_gdal(spec)
 
 
 NUMBERS = st.floats(-1e7, 1e7).filter(lambda number: abs(number) > 1e-6)
@@ -95,7 +95,7 @@ def test_any_place_is_told_as_gdal_tells_it(
     if transform.is_degenerate:
         return
     spec = a_spec(transform, tags={"AREA_OR_POINT": "Point" if is_point else "Area"})
-    assert descriptive_tags(spec) == geotiff_tags._asked(spec)
+    assert descriptive_tags(spec) == geotiff_tags._tags_by_gdal(spec)
 
 
 def test_gdal_is_asked_once_for_chips_of_one_kind(asked: list[ExportSpec]) -> None:

@@ -73,8 +73,8 @@ def test_a_picture_is_the_same_wherever_blocks_end(
     from georeader._export.plan import order_of_work as module
 
     values = rng.integers(0, 10_000, (1, 1100, 900)).astype("uint16")
-    for name, cell_px in (("small.tif", 64 * 64), ("large.tif", 2**22)):
-        monkeypatch.setattr(module, "CELL_PX", cell_px)
+    for name, block_px in (("small.tif", 64 * 64), ("large.tif", 2**22)):
+        monkeypatch.setattr(module, "BLOCK_PX", block_px)
         save_cog(tensor(values, fill_value_default=0), tmp_path / name,
                  profile_arg={"RESAMPLING": method, "BLOCKSIZE": 16, "predictor": 2})  # fmt: skip
 
@@ -95,8 +95,8 @@ def test_alpha_decides_for_the_other_bands(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("dtype", "method", "message"), [
     ("uint8", ["average", "mode"], "lists 2 methods for 3 bands; give one per band"),
-    ("uint8", [], "makes no sense; allowed: NEAREST.*or a list with one of them per band"),
-    ("uint8", ["average", "mode", "best"], "makes no sense; allowed: NEAREST"),
+    ("uint8", [], "is invalid; allowed: NEAREST.*or a list with one of them per band"),
+    ("uint8", ["average", "mode", "best"], "is invalid; allowed: NEAREST"),
     ("float32", "or", "RESAMPLING=OR joins the bits of integers, which float32 does not have"),
     ("complex64", "max", "RESAMPLING=MAX is not for complex64"),
 ])  # fmt: skip

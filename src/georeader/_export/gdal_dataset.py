@@ -1,6 +1,6 @@
 """Georeferencing, bands and tags of a file, passed to GDAL through rasterio.
 
-A dataset is created with `place_and_kind`, then `describe` writes the rest, both in the `ENVIRONMENT`.
+A dataset is created with `creation_profile`, then `describe` writes the rest, both in the `ENVIRONMENT`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from georeader._core.dtypes import is_nodata_for_rasterio
 from georeader._export.plan.metadata import Metadata
 from georeader._export.plan.spec import ExportSpec
 
-#: GDAL configuration that would change the dataset, at its defaults: a caller's own wishes are for other files.
+#: Defaults of GDAL configuration that would change the dataset: the caller's own is for other files.
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
         "COMPRESS_OVERVIEW": "NONE",
@@ -38,10 +38,10 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
 _UNCLAIMED = frozenset({"gray", "undefined"})
 
 
-def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
-    """Return rasterio's creation profile of a GeoTIFF with the place, the bands and the dtype of ``spec``.
+def creation_profile(spec: ExportSpec) -> dict[str, Any]:
+    """Return rasterio's creation profile of a GeoTIFF with the georeference, the bands and the dtype of ``spec``.
 
-    Height, width and layout are the caller's to add. The place belongs here, since rasterio warns of datasets that are
+    The caller adds height, width and layout. The georeference is included, since rasterio warns of datasets that are
     created without one.
     """
     profile: dict[str, Any] = {
@@ -60,7 +60,7 @@ def place_and_kind(spec: ExportSpec) -> dict[str, Any]:
     if gcps is not None:
         # rasterio gives GDAL the CRS of the raster for that of the points.
         profile |= {"gcps": _points_for_gdal(spec), "crs": CRS() if gcps.crs is None else gcps.crs}
-    elif spec.transform[:6] != (1, 0, 0, 0, 1, 0):  # which GDAL can't tell from none
+    elif spec.transform[:6] != (1, 0, 0, 0, 1, 0):  # which GDAL takes for none
         profile["transform"] = spec.transform
     if spec.metadata.rpcs is not None:
         profile["rpcs"] = spec.metadata.rpcs
@@ -71,7 +71,7 @@ def describe(dataset: Any, spec: ExportSpec) -> None:
     """Write the metadata of ``spec`` to an open dataset.
 
     Args:
-        dataset: Just created with `place_and_kind`: GDAL takes colours only before the first pixel is written.
+        dataset: Just created with `creation_profile`: GDAL takes colours only before the first pixel is written.
         spec: The file that is wanted.
     """
     metadata = spec.metadata
@@ -112,7 +112,7 @@ def _update_rpc_errors(dataset: Any, metadata: Metadata) -> None:
 
 
 def _points_for_gdal(spec: ExportSpec) -> list[GroundControlPoint]:
-    """Give the ground control points such that they come back as they are said."""
+    """Return the ground control points such that GDAL reads them back unchanged."""
     gcps = spec.metadata.gcps
     if gcps is None:
         return []
@@ -124,10 +124,10 @@ def _points_for_gdal(spec: ExportSpec) -> list[GroundControlPoint]:
 
 @functools.cache
 def _shift_of_points_px() -> float:
-    """How far GDAL moves the ground control points of a new GeoTIFF whose AREA_OR_POINT is "Point".
+    """Return by how much GDAL shifts the ground control points of a new GeoTIFF whose AREA_OR_POINT is "Point".
 
-    Counted from a pixel's middle they are half a pixel less (OGC 19-008r4, GTRasterTypeGeoKey). GDAL adds the half to
-    what it reads, as it should; in new files, though not in copies, releases up to 3.12 add it to what they write, too.
+    Counted from a pixel's middle they are half a pixel less (OGC 19-008r4, GTRasterTypeGeoKey). GDAL adds the half
+    when it reads, as it should; releases up to 3.12 add it when they write a new file, too, though not a copy.
     """
     point = GroundControlPoint(row=0, col=0, x=0, y=0)
     with rasterio.Env(**ENVIRONMENT), MemoryFile(filename="points.tif") as file:

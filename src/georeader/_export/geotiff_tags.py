@@ -30,7 +30,7 @@ from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader._core.option_names import GDAL_RESAMPLINGS
 from georeader._core.recorded_resampling import RESAMPLING_TAG
-from georeader._export.gdal_dataset import ENVIRONMENT, describe, place_and_kind
+from georeader._export.gdal_dataset import ENVIRONMENT, creation_profile, describe
 from georeader._export.plan.metadata import Metadata, Tags
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandStatistics, statistics_tags
@@ -38,15 +38,15 @@ from georeader._tiff import directories
 from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag
 from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 
-#: CRSs of which is remembered how they come back from a GeoTIFF.
-CRS_REMEMBERED = 64
+#: Largest number of cached CRSs as they are read back from a GeoTIFF.
+CACHED_CRS = 64
 
-#: Questions to GDAL of which is remembered what it said.
-ANSWERS_REMEMBERED = 64
+#: Largest number of cached tags.
+CACHED_TAGS = 64
 
 _ENVIRONMENT = {**ENVIRONMENT, "GDAL_PAM_ENABLED": "NO", "GDAL_TIFF_ENDIANNESS": "LITTLE"}
 
-#: Tags that say how the tiny file itself is laid out.
+#: Tags of the layout of the one-pixel file itself.
 _LAYOUT_TAGS = frozenset(
     {
         TagNumber.NEW_SUBFILE_TYPE,
@@ -78,31 +78,31 @@ COLOR_PROFILE = "COLOR_PROFILE"
 def descriptive_tags(
     spec: ExportSpec, statistics: Sequence[BandStatistics] = (), *, warns: bool = True
 ) -> tuple[Tag, ...]:
-    """Give the tags that describe a raster and its bands, as GDAL writes them.
+    """Return the tags that describe a raster and its bands, as GDAL writes them.
 
     Args:
         spec: The file that is wanted.
-        statistics: One per band, or empty: then the file says nothing of them.
-        warns: Of a CRS that comes back as another one; False for a look beforehand.
+        statistics: One per band, or empty for a file without.
+        warns: Warn of a CRS that is read back as another one.
 
     Raises:
         GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
         WriteError: GDAL failed.
     """
     try:
-        tags = _asked(spec, statistics) if statistics else _remembered(spec)
-        found = None if spec.crs is None else _crs_that_comes_back(spec.crs.to_wkt(), *_version(spec).values())
+        tags = _tags_by_gdal(spec, statistics) if statistics else _cached_tags(spec)
+        found = None if spec.crs is None else _crs_read_back(spec.crs.to_wkt(), *_version(spec).values())
     except (RasterioError, CPLE_BaseError, SystemError) as error:
-        raise WriteError(f"GDAL can't tell this raster's place and metadata in a GeoTIFF: {error}") from error
+        raise WriteError(f"GDAL cannot write this raster's georeference and metadata to a GeoTIFF: {error}") from error
     if spec.crs is not None:
         check_crs(found, spec.crs, warns=warns)
     return tags
 
 
-def _asked(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple[Tag, ...]:
-    """Return the tags of a GeoTIFF of one pixel that GDAL writes."""
+def _tags_by_gdal(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -> tuple[Tag, ...]:
+    """Write a GeoTIFF of one pixel by GDAL, and return its tags."""
     with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="tags.tif") as file:
-        with file.open(height=1, width=1, **place_and_kind(spec), **_version(spec)) as dataset:
+        with file.open(height=1, width=1, **creation_profile(spec), **_version(spec)) as dataset:
             describe(dataset, spec)
             if spec.overview_factors:
                 dataset.update_tags(**{RESAMPLING_TAG: spec.resampling})
@@ -118,44 +118,41 @@ def _version(spec: ExportSpec) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What GDAL is asked, but for the numbers of the transform.
+class _CacheKey:
+    """Everything that tags depend on, save for the numbers of the transform.
 
     Attributes:
-        text: All that its answer depends on, in words that tell 0 from -0, and 1 from 1.0.
-        spec: The same at a place like that of the raster.
+        text: The key: text in which 0 and -0, and 1 and 1.0, differ.
+        spec: The file with the `reference_transform`.
     """
 
     text: str
     spec: ExportSpec = field(compare=False)
 
 
-def _remembered(spec: ExportSpec) -> tuple[Tag, ...]:
-    """Return GDAL's tags, cached for rasters that differ in nothing but the numbers of their transforms."""
+def _cached_tags(spec: ExportSpec) -> tuple[Tag, ...]:
+    """Return GDAL's tags, cached for rasters that differ in the numbers of their transforms alone."""
     like = reference_transform(spec.transform)
     metadata = spec.metadata
     if like is None or metadata.gcps is not None or metadata.rpcs is not None:
-        return _asked(spec)
+        return _tags_by_gdal(spec)
     overviews = spec.resampling if spec.overview_factors else None
     crs = None if spec.crs is None else spec.crs.to_wkt()
     pixels = spec.count, spec.dtype.name, spec.encoding.bits, spec.nodata
     text = repr((like, crs, pixels, metadata, overviews, _version(spec)))
-    return with_transform(_answer(_Question(text, replace(spec, transform=like))), spec.transform)
+    return with_transform(_tags_of(_CacheKey(text, replace(spec, transform=like))), spec.transform)
 
 
-@lru_cache(maxsize=ANSWERS_REMEMBERED)
-def _answer(question: _Question) -> tuple[Tag, ...]:
-    return _asked(question.spec)
+@lru_cache(maxsize=CACHED_TAGS)
+def _tags_of(key: _CacheKey) -> tuple[Tag, ...]:
+    return _tags_by_gdal(key.spec)
 
 
-@lru_cache(maxsize=CRS_REMEMBERED)
-def _crs_that_comes_back(wkt: str, geotiff_version: str = "AUTO") -> CRS | None:
-    """Write a CRS into a GeoTIFF and read it again.
-
-    What came of one is remembered: a catalog's chips are in few of them, and each takes a millisecond.
-    """
+@lru_cache(maxsize=CACHED_CRS)
+def _crs_read_back(wkt: str, geotiff_version: str = "AUTO") -> CRS | None:
+    """Write a CRS into a GeoTIFF and read it back; cached, since each takes a millisecond."""
     place = {"height": 1, "width": 1, "count": 1, "dtype": "uint8", "crs": CRS.from_wkt(wkt)}
-    shifted = rasterio.Affine(1, 0, 1, 0, -1, 0)  # rasterio warns of a dataset that lies nowhere
+    shifted = rasterio.Affine(1, 0, 1, 0, -1, 0)  # rasterio warns of a dataset without georeference
     with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="crs.tif") as file:
         with file.open(driver="GTiff", transform=shifted, GEOTIFF_VERSION=geotiff_version, **place):
             pass
@@ -165,10 +162,10 @@ def _crs_that_comes_back(wkt: str, geotiff_version: str = "AUTO") -> CRS | None:
 
 
 def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
-    """Compare a CRS with what GeoTIFF's keys made of it: not every CRS has a place in them.
+    """Compare a CRS with the one that is read back from a GeoTIFF: its keys do not hold every CRS.
 
     Raises:
-        GeoreferenceError: Nothing is left of it.
+        GeoreferenceError: The keys do not hold it.
     """
     if found is None:
         raise GeoreferenceError(
@@ -183,7 +180,7 @@ def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
 
 
 def _own_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
-    """Build the nodata tag where rasterio does not take the value."""
+    """Build the nodata tag if rasterio does not take the value."""
     if spec.nodata is None or is_nodata_for_rasterio(spec.nodata, spec.dtype):
         return ()
     return (
@@ -195,7 +192,7 @@ def _own_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
 
 
 def with_items(tags: Sequence[Tag], spec: ExportSpec) -> tuple[Tag, ...]:
-    """Add to a file's tags what rasterio cannot write.
+    """Return a file's tags with the items that rasterio cannot write.
 
     Args:
         tags: As GDAL writes them.
@@ -219,7 +216,7 @@ def _with_text(tag: Tag, items: str) -> Tag:
 
 def _metadata_items(spec: ExportSpec) -> Iterator[str]:
     metadata: Metadata = spec.metadata
-    if spec.overview_factors and spec.resampling in GDAL_RESAMPLINGS:  # where GDAL from 3.12 on looks for it
+    if spec.overview_factors and spec.resampling in GDAL_RESAMPLINGS:  # where GDAL reads it from 3.12 on
         yield f'<Item name="{RESAMPLING_TAG}" domain="IMAGE_STRUCTURE">{spec.resampling}</Item>'
     yield from _domain_items(metadata.namespaces, "")
     for sample, namespaces in enumerate(metadata.band_namespaces):
@@ -235,7 +232,7 @@ def _domain_items(namespaces: Sequence[tuple[str, Tags]], sample: str) -> Iterat
             continue
         for key, value in tags:
             name = "doc" if domain.startswith("xml:") else key
-            # GDAL escapes values twice, and takes them so.
+            # GDAL escapes values twice.
             yield f"<Item name={quoteattr(name)}{sample} domain={quoteattr(domain)}>{escape(escape(value))}</Item>"
 
 

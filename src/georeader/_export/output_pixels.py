@@ -1,4 +1,4 @@
-"""Pixels of a file, window by window: the source's, in the file's dtype, with the file's mask."""
+"""Source pixels converted to the file's dtype and mask, window by window."""
 
 from __future__ import annotations
 
@@ -22,51 +22,53 @@ class OutputPixels:
     """A source's pixels, converted to the file's dtype and mask. Only requested windows are read.
 
     Attributes:
-        source: Where they come from; its bands may include an alpha band that becomes the mask.
+        source: The source, whose bands may include an alpha band that becomes the mask.
         spec: The file that is wanted.
-        nan_bands: Bands, counted from 1, in which NaN was read that stays beside a numeric nodata.
+        nan_bands: Bands, counted from 1, in which NaN was read beside a numeric nodata.
     """
 
     source: Source
     spec: ExportSpec
     nan_bands: set[int] = field(default_factory=set, compare=False)
 
-    def read(self, region: PixelWindow, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: PixelWindow, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
         """Return the pixels of a window, (band, row, column), and its mask, (row, column) or None.
 
         Args:
-            region: At full resolution.
+            window: At full resolution.
             bands: Of the file, counted from 0; all by default.
 
         Raises:
-            ReadError: The source can't be read; the message names the window.
+            ReadError: The source cannot be read; the message names the window.
             DtypeError: A pixel does not fit the file's dtype.
             WriteError: A spool of the source has no room.
         """
         bands = range(self.spec.count) if bands is None else bands
         if self.source.traits.is_in_memory:
-            pixels, mask = self._read(region, bands)  # what an object raises that is loaded as a whole is no window's
+            pixels, mask = self._read(
+                window, bands
+            )  # errors of an object that is loaded as a whole do not belong to a window
         try:
             if not self.source.traits.is_in_memory:
-                pixels, mask = self._read(region, bands)
+                pixels, mask = self._read(window, bands)
             return convert_pixels(pixels, self.spec.dtype), mask
         except (DestinationError, WriteError):
             raise  # of a spool, whose message names its folder
         except Exception as error:
-            # A lazy source may raise anything; what it was is in the cause.
+            # A lazy source may raise any error; it is kept as the cause.
             kind = type(error) if isinstance(error, GeoreaderError) else ReadError
-            raise kind(f"{self.source.name}: {_words(region, bands)}: {_reason(error)}") from error
+            raise kind(f"{self.source.name}: {_words(window, bands)}: {_reason(error)}") from error
 
-    def read_mask(self, region: PixelWindow) -> Mask:
-        """Give the mask of a window, (row, column); None where the file has none.
+    def read_mask(self, window: PixelWindow) -> Mask:
+        """Return the mask of a window, (row, column); None where the file has none.
 
         Raises:
             ReadError: As `read`.
         """
-        return None if self.spec.mask is None else self.read(region)[1]
+        return None if self.spec.mask is None else self.read(window)[1]
 
     def whole(self) -> tuple[NDArray[Any], Mask]:
-        """Give everything: all pixels of the file and its mask. Memory: the whole raster."""
+        """Return all pixels of the file and its mask. Memory: the whole raster."""
         return self.read(PixelWindow(0, self.spec.height_px, 0, self.spec.width_px))
 
     def warn_of_nan(self) -> None:
@@ -81,9 +83,9 @@ class OutputPixels:
             FillValueWarning,
         )
 
-    def _read_source(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read pixels as the source has them; replace or note the NaN that a numeric nodata does not cover."""
-        pixels, mask = self.source.read(region, bands)
+    def _read_source(self, window: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read pixels of the source; replace or record NaN beside a numeric nodata."""
+        pixels, mask = self.source.read(window, bands)
         nodata = self.spec.numeric_nodata
         if nodata is None or pixels.dtype.kind not in "fc":
             return pixels, mask
@@ -94,18 +96,18 @@ class OutputPixels:
                 self.nan_bands.add(band + 1)
         return pixels, mask
 
-    def _read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read pixels as the source has them, and the mask that the file gets."""
+    def _read(self, window: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
+        """Read pixels of the source, and the mask of the file."""
         spec = self.spec
         if spec.mask is None:
-            return self._read_source(region, bands)[0], None
+            return self._read_source(window, bands)[0], None
         if spec.mask == "dataset":
-            pixels, mask = self._read_source(region, bands)
+            pixels, mask = self._read_source(window, bands)
         else:
-            # Whether a pixel is valid is up to all bands, or to one that is not in the file.
-            everything, mask = self._read_source(region, range(spec.count + (spec.mask == "alpha")))
+            # The mask depends on all bands, or on one that is not in the file.
+            everything, mask = self._read_source(window, range(spec.count + (spec.mask == "alpha")))
             pixels = everything[bands.start : bands.stop]
-        valid = np.ones(region.shape, bool) if mask is None else mask
+        valid = np.ones(window.shape, bool) if mask is None else mask
         if spec.mask == "alpha":
             valid = valid & (everything[spec.count] != 0)
         elif spec.mask == "nodata":
@@ -118,10 +120,10 @@ def _has_nan(plane: NDArray[Any], mask: Mask) -> bool:
     return bool(hits.any() if mask is None else (hits & mask).any())
 
 
-def _words(region: PixelWindow, bands: range) -> str:
-    """Name a window in words."""
+def _words(window: PixelWindow, bands: range) -> str:
+    """Return the words for a window in messages."""
     return (
-        f"rows {region.row_start} to {region.row_stop}, columns {region.column_start} to {region.column_stop}, bands "
+        f"rows {window.row_start} to {window.row_stop}, columns {window.column_start} to {window.column_stop}, bands "
         f"{bands.start + 1} to {bands.stop}"
     )
 

@@ -36,7 +36,7 @@ class BandSummary:
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """What is known of some pixels of one band.
+    """Statistics of some pixels of one band, which can be added up.
 
     Attributes:
         minimum: Smallest valid value.
@@ -56,12 +56,12 @@ class BandStatistics:
 
     @property
     def standard_deviation(self) -> float:
-        """Of the valid pixels; there is one at least."""
+        """Of the valid pixels, of which there is at least one."""
         return math.sqrt(self.squares / self.valid_count)
 
     @property
     def summary(self) -> BandSummary:
-        """What is told of them.
+        """The statistics as a receipt states them.
 
         Example:
             >>> band_statistics(np.array([[1, 3]]), None).summary
@@ -73,7 +73,7 @@ class BandStatistics:
         return BandSummary(self.minimum, self.maximum, self.mean, self.standard_deviation, percent)
 
     def __add__(self, other: BandStatistics) -> BandStatistics:
-        """Join with the statistics of other pixels of the band."""
+        """Return the statistics of both sets of pixels of the band."""
         count = self.count + other.count
         valid_count = self.valid_count + other.valid_count
         if not valid_count:
@@ -92,7 +92,7 @@ class BandStatistics:
 
 
 def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) -> BandStatistics:
-    """Measure some pixels of one band.
+    """Compute the statistics of some pixels of one band.
 
     Args:
         values: (row, column), of real numbers.
@@ -106,10 +106,10 @@ def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) ->
     if not valid.size:
         return BandStatistics(count=values.size)
     low, high = valid.min(), valid.max()
-    with np.errstate(invalid="ignore", over="ignore"):  # infinities have no mean; that is what is told then
+    with np.errstate(invalid="ignore", over="ignore"):  # infinities have no mean
         centre = _mean(valid)
         differences = valid - np.float64(centre)
-        # The mean of the differences is what rounding left of the mean itself.
+        # The mean of the differences is the rounding error of the mean.
         correction = float(differences.mean())
         # np.dot rounds by the number of processors.
         squares = float(np.square(differences).sum()) - valid.size * correction**2
@@ -124,7 +124,7 @@ def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) ->
 
 
 def statistics_tags(statistics: BandStatistics) -> dict[str, str]:
-    """Give the metadata items in which GDAL keeps a band's statistics; none where no pixel is valid.
+    """Return the metadata items in which GDAL keeps a band's statistics; none of its numbers if no pixel is valid.
 
     Example:
         >>> statistics_tags(band_statistics(np.array([[1, 3]]), None))["STATISTICS_STDDEV"]
@@ -154,12 +154,12 @@ def summary_of_tags(tags: Mapping[str, str]) -> BandSummary | None:
         >>> summary_of_tags({}) is None
         True
     """
-    told = {name: tags.get(f"STATISTICS_{name}") for name in ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV", "VALID_PERCENT")}
-    if told["MEAN"] is None and told["VALID_PERCENT"] is None:
+    found = {name: tags.get(f"STATISTICS_{name}") for name in ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV", "VALID_PERCENT")}
+    if found["MEAN"] is None and found["VALID_PERCENT"] is None:
         return None
-    minimum, maximum = (None if text is None else _told(text) for text in (told["MINIMUM"], told["MAXIMUM"]))
-    mean, deviation = (None if text is None else float(text) for text in (told["MEAN"], told["STDDEV"]))
-    return BandSummary(minimum, maximum, mean, deviation, float(told["VALID_PERCENT"] or 100))
+    minimum, maximum = (None if text is None else _number_of(text) for text in (found["MINIMUM"], found["MAXIMUM"]))
+    mean, deviation = (None if text is None else float(text) for text in (found["MEAN"], found["STDDEV"]))
+    return BandSummary(minimum, maximum, mean, deviation, float(found["VALID_PERCENT"] or 100))
 
 
 def _mean(valid: NDArray[Any]) -> float:
@@ -170,13 +170,13 @@ def _number(value: float) -> str:
     return repr(value).removesuffix(".0")  # the shortest digits that come back as the same number
 
 
-def _told(text: str) -> int | float:
+def _number_of(text: str) -> int | float:
     """Read a number; whole ones of 64 bits keep their digits."""
     return int(text) if text.lstrip("-").isdecimal() else float(text)
 
 
 def _percent(percent: float, *, is_all: bool) -> str:
-    """As GDAL writes it, with four digits; never 100 while a pixel is missing."""
+    """Return a percentage as GDAL writes it, with four digits, and below 100 if a pixel is missing."""
     text = f"{percent:.4g}"
     return "99.99" if text == "100" and not is_all else text
 
@@ -185,7 +185,9 @@ _Bands = tuple[BandStatistics, ...]
 
 
 class StatisticsFold:
-    """Joins the tiles of a row from left to right, then the rows from top to bottom.
+    """Adds up statistics of tiles in one order: each row from left to right, then the rows from top to bottom.
+
+    The result has the same digits in whatever order the tiles come.
 
     Memory: one entry for each row of tiles, and for each tile that came before its left neighbour.
 
@@ -204,7 +206,7 @@ class StatisticsFold:
         self._waiting: dict[tuple[int, int], _Bands] = {}
 
     def add(self, place: tuple[int, int], statistics: _Bands) -> None:
-        """Take the statistics of a tile.
+        """Add the statistics of a tile.
 
         Args:
             place: (row, column) of the tile.
@@ -219,7 +221,7 @@ class StatisticsFold:
         self._rows[row] = (following, joined)
 
     def joined(self) -> _Bands:
-        """Give the statistics of all tiles, one per band."""
+        """Return the statistics of all tiles, one per band."""
         whole: _Bands = ()
         for row in sorted(self._rows):
             whole = _join(whole, self._rows[row][1])

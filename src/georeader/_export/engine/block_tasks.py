@@ -1,4 +1,4 @@
-"""Work on blocks of a level: encode, measure, reduce. Pure."""
+"""Tasks on blocks of a level: encode, compute statistics, reduce. Pure."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ TileStatistics = tuple[tuple[int, int], tuple[BandStatistics, ...]]
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """What is to be done with the blocks of one level.
+    """The task for blocks of one level.
 
     Attributes:
         plan: The file.
-        bands: Of the file, that go through the engine together.
+        bands: Bands of the file in a block.
         first: Number of the level.
         step: Levels to encode: this one, and the next where it is 2.
         encodes_first: Encode this level too; False: only those made of it.
-        measures: Measure this level's pixels.
+        measures: Compute statistics of this level's pixels.
     """
 
     plan: FilePlan
@@ -46,25 +46,25 @@ class BlockPlan:
 
     @property
     def reduction(self) -> Reduction:
-        """How pixels of these bands are reduced."""
+        """Reduction of these bands."""
         whole = self.plan.reduction
         return replace(whole, methods=whole.methods[self.bands.start : self.bands.stop])
 
     @property
     def following(self) -> int | None:
-        """The level that the pixels are passed on to, or None."""
+        """Number of the level to which reduced pixels are passed on, or None."""
         following = self.first + self.step
         return following if following < len(self.plan.levels) else None
 
-    def needed(self, region: PixelWindow) -> PixelWindow:
-        """Give the pixels that a block's work looks at, margins included.
+    def needed(self, window: PixelWindow) -> PixelWindow:
+        """Return the window of the pixels that a block needs, margins included.
 
         Args:
-            region: Of the block.
+            window: Window of the block.
         """
         last = min(self.first + self.step, len(self.plan.levels) - 1)
         factor = 2 ** (last - self.first)
-        needed = PixelWindow(*(-(-edge // factor) for edge in region))
+        needed = PixelWindow(*(-(-edge // factor) for edge in window))
         for level in range(last - 1, self.first - 1, -1):
             needed = self.plan.reduction.source_window(needed, self.plan.levels[level].shape)
         return needed
@@ -72,13 +72,13 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What one block gave.
+    """The result of one block.
 
     Attributes:
-        bands: Of the file, that these are.
-        tiles: The tiles as they lie in the file, by their places.
-        passed: Level, region, pixels and mask of what the next levels are made of, or None: there are none.
-        statistics: Of the tiles' pixels, where they are measured.
+        bands: Bands of the file in the block.
+        tiles: Encoded tiles by their keys.
+        passed: Level, window, pixels and mask of which the next levels are made; None if there are no more.
+        statistics: Statistics of the tiles, if they are computed.
     """
 
     bands: range
@@ -87,26 +87,26 @@ class BlockResult:
     statistics: tuple[TileStatistics, ...] = ()
 
 
-def process_block(block: BlockPlan, read: ReadWindow, region: PixelWindow) -> BlockResult:
-    """Make the tiles of a block and of the next level, and the pixels of the level after.
+def process_block(block: BlockPlan, read: ReadWindow, window: PixelWindow) -> BlockResult:
+    """Encode the tiles of a block and of the next level, and reduce its pixels to those of the level after.
 
     Args:
-        block: What to do.
-        read: Gives pixels of the block's level, as far as `BlockPlan.needed` says.
-        region: Of the block; begins and ends where tiles do.
+        block: The task.
+        read: Returns pixels of the block's level within `BlockPlan.needed`.
+        window: Window of the block, whose edges are those of tiles.
     """
     plan = block.plan
     levels = plan.levels[block.first : block.first + block.step + 1]
     statistics: tuple[TileStatistics, ...] = ()
     tiles: list[tuple[TileKey, EncodedTiles]] = []
     if block.measures or block.encodes_first:
-        pixels, mask = read(region)
+        pixels, mask = read(window)
         if block.measures:
-            statistics = tuple(_measure(plan.levels[0], region, pixels, mask, block.reduction))
+            statistics = tuple(_measure(plan.levels[0], window, pixels, mask, block.reduction))
         if block.encodes_first:
-            tiles += encode_block(levels[0], plan.encoders[block.first], block.bands, region, pixels, mask)
+            tiles += encode_block(levels[0], plan.encoders[block.first], block.bands, window, pixels, mask)
     passed = None
-    for level, reduced in zip(levels[1:], _reduced(block, levels, read, region), strict=False):
+    for level, reduced in zip(levels[1:], _reduced(block, levels, read, window), strict=False):
         if level.number == block.following:
             passed = (level.number, *reduced)
         else:
@@ -115,28 +115,28 @@ def process_block(block: BlockPlan, read: ReadWindow, region: PixelWindow) -> Bl
 
 
 def _reduced(
-    block: BlockPlan, levels: tuple[Level, ...], read: ReadWindow, region: PixelWindow
+    block: BlockPlan, levels: tuple[Level, ...], read: ReadWindow, window: PixelWindow
 ) -> list[tuple[PixelWindow, NDArray[Any], Mask]]:
-    """Give region, pixels and mask of the next one or two levels."""
+    """Return window, pixels and mask of the next one or two levels."""
     if len(levels) == 1:
         return []
     factor = 2 ** (len(levels) - 1)
-    smallest = PixelWindow(*(-(-edge // factor) for edge in region))
+    smallest = PixelWindow(*(-(-edge // factor) for edge in window))
     return reduce_twice(read, block.reduction, tuple(level.shape for level in levels), smallest)
 
 
 def encode_block(
-    level: Level, encoder: TileEncoder, bands: range, region: PixelWindow, pixels: NDArray[Any], mask: Mask
+    level: Level, encoder: TileEncoder, bands: range, window: PixelWindow, pixels: NDArray[Any], mask: Mask
 ) -> Iterator[tuple[TileKey, EncodedTiles]]:
-    """Encode the tiles of a region.
+    """Encode the tiles of a window.
 
     Args:
         level: The level.
         encoder: Of its tiles.
         bands: Of the file, which the pixels are of.
-        region: Of the level; begins where a tile begins.
-        pixels: (band, row, column) of the region.
-        mask: (row, column) of the region, or None.
+        window: Of the level; begins where a tile begins.
+        pixels: (band, row, column) of the window.
+        mask: (row, column) of the window, or None.
 
     Returns:
         (place, tile). A tile is followed by its mask, or where tiles hold one band each, the masks are a plane of their
@@ -144,10 +144,10 @@ def encode_block(
     """
     height_px, width_px = level.tile_height_px, level.tile_width_px
     planes = [(0, slice(None))] if level.planes == 1 else [(band, slice(at, at + 1)) for at, band in enumerate(bands)]
-    for row in range(0, region.shape[0], height_px):
-        for column in range(0, region.shape[1], width_px):
+    for row in range(0, window.shape[0], height_px):
+        for column in range(0, window.shape[1], width_px):
             rows, columns = slice(row, row + height_px), slice(column, column + width_px)
-            place = ((region.row_start + row) // height_px, (region.column_start + column) // width_px)
+            place = ((window.row_start + row) // height_px, (window.column_start + column) // width_px)
             part = None if mask is None else mask[rows, columns]
             for plane, chosen in planes:
                 tile_mask = part if level.planes == 1 else None
@@ -162,7 +162,7 @@ def encode_one(encoder: TileEncoder, pixels: NDArray[Any] | None, mask: Mask, ke
     """Encode one tile, its mask behind it; either may be missing.
 
     Raises:
-        TileError: It can't be done; the message names level, plane and tile.
+        TileError: It fails; the message names level, plane and tile.
     """
     parts = []
     try:
@@ -178,21 +178,21 @@ def encode_one(encoder: TileEncoder, pixels: NDArray[Any] | None, mask: Mask, ke
 
 
 def _measure(
-    level: Level, region: PixelWindow, pixels: NDArray[Any], mask: Mask, reduction: Reduction
+    level: Level, window: PixelWindow, pixels: NDArray[Any], mask: Mask, reduction: Reduction
 ) -> Iterator[TileStatistics]:
-    """Measure tile by tile, so that the digits do not depend on how large blocks are."""
+    """Iterate over statistics of tiles, whose digits do not depend on the size of blocks."""
     height_px, width_px = level.tile_height_px, level.tile_width_px
-    for row in range(0, region.shape[0], height_px):
-        for column in range(0, region.shape[1], width_px):
+    for row in range(0, window.shape[0], height_px):
+        for column in range(0, window.shape[1], width_px):
             rows, columns = slice(row, row + height_px), slice(column, column + width_px)
             tile, part = pixels[:, rows, columns], None if mask is None else mask[rows, columns]
-            place = ((region.row_start + row) // height_px, (region.column_start + column) // width_px)
+            place = ((window.row_start + row) // height_px, (window.column_start + column) // width_px)
             valid = [_valid(tile, part, reduction, band) for band in range(len(tile))]
             yield place, tuple(map(band_statistics, tile, valid))
 
 
 def _valid(pixels: NDArray[Any], mask: Mask, reduction: Reduction, band: int) -> Mask:
-    """Where a band's pixels count: as in the overviews; None: everywhere."""
+    """Return where pixels of a band are valid, as for overviews; None: everywhere."""
     is_valid, nodata = reduction.validity(pixels, mask, band)
     parts = [is_valid] if is_valid is not None else []
     if pixels.dtype.kind in "fc":

@@ -1,4 +1,4 @@
-"""Pixels that wait, block by block: in memory, and beyond a limit in a spool on disk."""
+"""Buffer of pixels by block: in memory, and beyond a limit in a spool on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BufferedBlock:
     Attributes:
         pixels: (band, row, column), contiguous.
         mask: (row, column), or None.
-        missing_px: Pixels of the block that nobody has written yet.
+        missing_px: Pixels of the block that are not written yet.
     """
 
     pixels: NDArray[Any]
@@ -31,13 +31,13 @@ class BufferedBlock:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes."""
+        """Memory of pixels and mask."""
         return self.pixels.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
 
 @dataclass(frozen=True)
 class _Spooled:
-    """Where a block's bytes lie, and what they are."""
+    """Offsets, shape and dtype of a spooled block."""
 
     pixels_bytes: int
     mask_bytes: int | None
@@ -47,7 +47,7 @@ class _Spooled:
 
 
 class PixelBuffer:
-    """Blocks by their keys; those that were touched least recently wait on disk.
+    """Blocks by their keys; the least recently used are spooled.
 
     Example:
         >>> store = PixelBuffer(1000, lambda: None)
@@ -57,11 +57,11 @@ class PixelBuffer:
     """
 
     def __init__(self, limit_bytes: int, open_spool: Callable[[], Spool]) -> None:
-        """Begin empty.
+        """Begin without blocks.
 
         Args:
-            limit_bytes: Blocks may take so much memory; one of them is always held.
-            open_spool: Opens the spool, when it is first needed; its owner closes it.
+            limit_bytes: Memory for blocks; one block is always held.
+            open_spool: Opens the spool when it is first needed; its owner closes it.
         """
         self.held_bytes = 0
         self._limit_bytes = limit_bytes
@@ -73,7 +73,7 @@ class PixelBuffer:
         return key in self._held or key in self._spooled
 
     def put(self, key: Hashable, block: BufferedBlock) -> None:
-        """Take a block that is not there yet.
+        """Add a block that is not there yet.
 
         Raises:
             WriteError: The spool's disk is full.
@@ -81,41 +81,41 @@ class PixelBuffer:
         self._held[key] = block
         self.held_bytes += block.size_bytes
         while self.held_bytes > self._limit_bytes and len(self._held) > 1:
-            self._spool_away(*self._held.popitem(last=False))
+            self._spool(*self._held.popitem(last=False))
 
     def get(self, key: Hashable) -> BufferedBlock:
-        """Give a block, which may be written to until the next call.
+        """Return a block, which may be written to until the next call.
 
         Raises:
-            WriteError: The spool's disk is full, or does not give it back.
+            WriteError: The spool's disk is full, or cannot be read.
         """
         if key in self._held:
             self._held.move_to_end(key)
         else:
-            self.put(key, self._bring_back(key))
+            self.put(key, self._unspool(key))
         return self._held[key]
 
     def look(self, key: Hashable) -> BufferedBlock:
-        """Give a block to read from, which stays where it is.
+        """Return a block to read from, which stays where it is.
 
         Raises:
-            WriteError: The spool's disk does not give it back.
+            WriteError: The spool cannot be read.
         """
         return self._held[key] if key in self._held else self._read(self._spooled[key])
 
     def pop(self, key: Hashable) -> BufferedBlock:
-        """Give a block and forget it.
+        """Remove and return a block.
 
         Raises:
-            WriteError: The spool's disk does not give it back.
+            WriteError: The spool cannot be read.
         """
         if key not in self._held:
-            return self._bring_back(key)
+            return self._unspool(key)
         block = self._held.pop(key)
         self.held_bytes -= block.size_bytes
         return block
 
-    def _spool_away(self, key: Hashable, block: BufferedBlock) -> None:
+    def _spool(self, key: Hashable, block: BufferedBlock) -> None:
         mask = block.mask
         self._spooled[key] = _Spooled(
             self._places.put(block.pixels.reshape(-1).view(np.uint8).data),
@@ -126,7 +126,7 @@ class PixelBuffer:
         )
         self.held_bytes -= block.size_bytes
 
-    def _bring_back(self, key: Hashable) -> BufferedBlock:
+    def _unspool(self, key: Hashable) -> BufferedBlock:
         place = self._spooled.pop(key)
         block = self._read(place)
         self._places.give_back(place.pixels_bytes, block.pixels.nbytes)

@@ -1,9 +1,9 @@
-"""From pixels of the full resolution, as they come, to those of every overview: which block can be worked at, and when.
+"""Pyramid builder: turns pixels of the full resolution, as they come, into tasks on the blocks of all levels.
 
-Each level that pixels are passed on to is cut into blocks. A block is worked at once its pixels are there, and those of
-its neighbours where the resampling method looks at them; its work gives pixels of the level after next, which complete
-other blocks, and so on to the smallest overview. Pixels wait in memory for a few rows of blocks a level, and on disk
-beyond the memory that they are given.
+Each level to which pixels are passed is divided into blocks. A block can be processed once its pixels are complete, and
+those of its neighbours if the resampling method needs a margin. Its result has pixels of the level after next, which
+complete other blocks, and so on to the smallest overview. The pixels that wait are those of a few rows of blocks per
+level; beyond a limit of memory they are spooled.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from georeader._resample.pyramid import Mask
 
 
 class PyramidBuilder:
-    """The levels of some bands, on their way from one to the next."""
+    """Builds the pyramid of some bands."""
 
     def __init__(self, plan: FilePlan, work: Work, bands: range, store: PixelBuffer, *, encodes_base: bool) -> None:
-        """Begin with no pixels.
+        """Prepare the levels; there are no pixels yet.
 
         Args:
             plan: The file.
-            work: How it is made.
-            bands: Of the file, that are read together.
-            store: Keeps pixels that wait.
+            work: Size of blocks, bands of a block.
+            bands: Bands of the file that are read together.
+            store: Buffer of pixels that wait.
             encodes_base: Encode the full resolution too.
         """
         firsts = range(bands.start, bands.stop, work.block_bands)
         self.band_groups = tuple(range(first, min(first + work.block_bands, bands.stop)) for first in firsts)
         self._levels = {
-            (group, level.number): _Canvas(
+            (group, level.number): _BlockLevel(
                 BlockPlan(
                     plan,
                     group,
@@ -58,59 +58,59 @@ class PyramidBuilder:
         }
 
     def base(self, group: range) -> tuple[BlockPlan, BlockGrid]:
-        """Give what is to be done with the full resolution, and how it is cut.
+        """Return the task of the full resolution, and its blocks.
 
         Args:
-            group: One of ``band_groups``: bands that are worked at together.
+            group: One of ``band_groups``: bands of a block.
         """
         return self._levels[group, 0].block_plan, self._levels[group, 0].grid
 
     def accept(
-        self, level: int, bands: range, region: PixelWindow, pixels: NDArray[Any], mask: Mask
+        self, level: int, bands: range, window: PixelWindow, pixels: NDArray[Any], mask: Mask
     ) -> Iterator[Task[BlockResult]]:
-        """Take pixels, and give the work that can be done now.
+        """Store pixels, and iterate over the tasks that they complete.
 
         Args:
             level: Number of their level.
             bands: Of the file: all that are read together, or one of ``band_groups``.
-            region: Where they lie; no pixel comes twice.
+            window: Their window; no pixel is passed twice.
             pixels: (band, row, column).
             mask: (row, column), or None.
         """
         for group in self.band_groups:
             if group.start in bands:
                 chosen = pixels[group.start - bands.start : group.stop - bands.start]
-                yield from self._levels[group, level].accept(region, chosen, mask)
+                yield from self._levels[group, level].accept(window, chosen, mask)
 
 
-class _Canvas:
-    """One level."""
+class _BlockLevel:
+    """The blocks of one level and of one group of bands."""
 
     def __init__(self, block_plan: BlockPlan, grid: BlockGrid, store: PixelBuffer) -> None:
         self.block_plan = block_plan
         self.grid = grid
         self._store = store
-        self._looks_around = block_plan.plan.reduction.margin_px > 0 and block_plan.first + 1 < len(
+        self._needs_margin = block_plan.plan.reduction.margin_px > 0 and block_plan.first + 1 < len(
             block_plan.plan.levels
         )
         self._complete: set[BlockIndex] = set()
-        #: Of blocks that lie in the store: how many of their neighbours were not worked at yet.
+        #: Blocks in the buffer, with the number of their neighbours that are not processed yet.
         self._users: dict[BlockIndex, int] = {}
 
-    def accept(self, region: PixelWindow, pixels: NDArray[Any], mask: Mask) -> Iterator[Task[BlockResult]]:
-        for block in self.grid.touched(region):
-            own = self.grid.region(block)
-            part = own.intersection(region)
-            rows, columns = part.within(region)
+    def accept(self, window: PixelWindow, pixels: NDArray[Any], mask: Mask) -> Iterator[Task[BlockResult]]:
+        for block in self.grid.touched(window):
+            own = self.grid.window(block)
+            part = own.intersection(window)
+            rows, columns = part.within(window)
             part_mask = None if mask is None else mask[rows, columns]
-            if part == own and not self._looks_around:
+            if part == own and not self._needs_margin:
                 yield self._task(block, own, pixels[:, rows, columns], part_mask)
             elif self._store_part(block, part, pixels[:, rows, columns], part_mask):
                 yield from self._completed(block)
 
     def _store_part(self, block: BlockIndex, part: PixelWindow, pixels: NDArray[Any], mask: Mask) -> bool:
-        """Keep some pixels of a block; tell whether it is complete."""
-        own, key = self.grid.region(block), self._key(block)
+        """Store some pixels of a block; return whether it is complete."""
+        own, key = self.grid.window(block), self._key(block)
         if key not in self._store:
             size_px = own.shape[0] * own.shape[1]
             empty = np.empty((len(pixels), *own.shape), pixels.dtype)
@@ -124,9 +124,9 @@ class _Canvas:
         return held.missing_px == 0
 
     def _completed(self, block: BlockIndex) -> Iterator[Task[BlockResult]]:
-        if not self._looks_around:
+        if not self._needs_margin:
             held = self._store.pop(self._key(block))
-            yield self._task(block, self.grid.region(block), held.pixels, held.mask)
+            yield self._task(block, self.grid.window(block), held.pixels, held.mask)
             return
         self._complete.add(block)
         around = list(self.grid.neighbours(block))
@@ -136,12 +136,12 @@ class _Canvas:
                 yield self._task(target, *self._gathered(target))
 
     def _gathered(self, target: BlockIndex) -> tuple[PixelWindow, NDArray[Any], Mask]:
-        """Copy what a block's work looks at out of the blocks around it, and let go of those that are done with."""
-        needed = self.block_plan.needed(self.grid.region(target))
+        """Copy the pixels that a block needs from the blocks around it, and remove those that no other block needs."""
+        needed = self.block_plan.needed(self.grid.window(target))
         pixels: NDArray[Any] | None = None
         mask: Mask = None
         for block in self.grid.neighbours(target):
-            own = self.grid.region(block)
+            own = self.grid.window(block)
             held = self._store.get(self._key(block))
             if pixels is None:
                 pixels = np.empty((len(held.pixels), *needed.shape), held.pixels.dtype)
@@ -164,9 +164,9 @@ class _Canvas:
 
     def _task(self, block: BlockIndex, given: PixelWindow, pixels: NDArray[Any], mask: Mask) -> Task[BlockResult]:
         read = partial(_cut, given, pixels, mask)
-        return Task(partial(process_block, self.block_plan, read, self.grid.region(block)), pixels.nbytes)
+        return Task(partial(process_block, self.block_plan, read, self.grid.window(block)), pixels.nbytes)
 
 
-def _cut(given: PixelWindow, pixels: NDArray[Any], mask: Mask, region: PixelWindow) -> tuple[NDArray[Any], Mask]:
-    rows, columns = region.within(given)
+def _cut(given: PixelWindow, pixels: NDArray[Any], mask: Mask, window: PixelWindow) -> tuple[NDArray[Any], Mask]:
+    rows, columns = window.within(given)
     return pixels[:, rows, columns], None if mask is None else mask[rows, columns]

@@ -1,10 +1,11 @@
-"""The project's own writer: one pass over the pixels, each tile made once and put where it belongs.
+"""The streaming engine: one pass over the pixels, each tile encoded once.
 
-The order of work (`work_plan`) depends on the source. Pixels in memory: the pyramid is made first, block by block, and
-its encoded tiles are kept until all sizes are known; then they are written, smallest overview first, and the full
-resolution is encoded and written behind them as it comes. A source that streams: all levels are made at once, and the
-encoded full resolution waits in a spool until the overviews are written; or where the file is sent in parts, goes off
-at once. Either way the same bytes come out, and the header is written at the very end: until then it is no TIFF at all.
+The order of the levels (`order_of_work`) depends on source and sink. Of pixels in memory, the pyramid is made first,
+block by block, and its encoded tiles are kept until all sizes are known. Then they are written, smallest overview
+first, and the full resolution is encoded and written behind them. Of a source that streams, all levels are made at
+once, and the encoded full resolution waits in a spool until the overviews are written. If the file is sent in parts,
+the full resolution is sent at once. The bytes are the same. The header is written last: until then the file is not a
+TIFF.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from georeader._tiff import cog_layout
 from georeader._tiff.directories import Tag
 from georeader.errors import TileError
 
-#: Pixels that one thread encodes at a time, in bytes.
+#: Pixels of neighbouring tiles that one task encodes, in bytes.
 RUN_BYTES = 2**20
 
 
@@ -131,7 +132,7 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
 
 
 class _Run:
-    """One file in the making."""
+    """The write of one file."""
 
     def __init__(self, reader: WindowReader, plan: FilePlan, sink: Sink, workers: Workers, advance: Advance) -> None:
         self.reader, self.plan, self.work = reader, plan, reader.work
@@ -158,10 +159,10 @@ class _Run:
         }
         return orders[self.work.order]()
 
-    # The orders of work.
+    # The orders of the levels.
 
     def pyramid_first(self) -> Written:
-        """Overviews first; then the full resolution, straight to its place."""
+        """Write the overviews first, then the full resolution straight to its place."""
         base: Iterator[tuple[int, list[EncodedTiles]]] | None = None
         groups = self.work.band_groups if self.plan.spec.reads_twice else ()
         for bands in groups:
@@ -170,7 +171,7 @@ class _Run:
                 self._begin(task, builder, in_flight)
             if bands == groups[-1]:
                 self._describe()
-                base = self._base()  # before the pyramid's last few blocks leave threads idle
+                base = self._base()  # before the last blocks of the pyramid leave threads idle
             self._drain(builder, in_flight)
         base = self._base() if base is None else base
         assembler = self._assembler()
@@ -183,7 +184,7 @@ class _Run:
         return self._finish(assembler)
 
     def spool_base(self) -> Written:
-        """All levels at once, then the overviews, then the full resolution out of its spool."""
+        """Encode all levels at once; write the overviews, then the full resolution from its spool."""
         self._describe()
         for bands in self.work.band_groups:
             self._stream(bands)
@@ -193,7 +194,7 @@ class _Run:
         return self._finish(assembler)
 
     def send_base(self) -> Written:
-        """All levels at once, the full resolution off to its parts as it comes; then the overviews."""
+        """Encode all levels at once; write the full resolution as it comes, then the overviews."""
         self._describe()
         assembler = CogAssembler(self.plan, self.sink, self.workers)
         write = partial(assembler.write_base, self.tile_buffer)
@@ -204,21 +205,21 @@ class _Run:
         return self._finish(assembler)
 
     def in_file_order(self) -> Written:
-        """The full resolution alone: each tile is written as soon as those before it are."""
+        """Write the full resolution alone: each tile as soon as those before it are written."""
         assembler = self._assembler()
         write = partial(assembler.write_base, self.tile_buffer)
         for bands in self.work.band_groups:
             self._stream(bands, write)
         return self._finish(assembler)
 
-    # What they are made of.
+    # Their steps.
 
     def _describe(self) -> None:
-        """Ask GDAL while threads are busy, and before much is read: it may refuse the CRS."""
+        """Read the tags from GDAL while threads are busy, and before much is read: it may refuse the CRS."""
         self._described = descriptive_tags(self.plan.spec)
 
     def _stream(self, bands: range, then: Callable[[], None] = lambda: None) -> None:
-        """Take all windows of some bands through the pyramid builder."""
+        """Read all windows of some bands into the pyramid builder."""
         builder, in_flight = self._builder(bands, encodes_base=True)
         for window in self.reader.windows(bands):
             for task in builder.accept(0, bands, *window):
@@ -241,7 +242,7 @@ class _Run:
             self._take(builder, in_flight)
 
     def _take(self, builder: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
-        """Take what one block gave, and begin what it makes possible."""
+        """Store the result of one block, and start the blocks that it completes."""
         result = in_flight.take()
         for (level, plane, row, column), tile in result.tiles:
             shape = self.plan.levels[level]
@@ -253,20 +254,20 @@ class _Run:
             self.statistics[result.bands.start].add(place, statistics)
         self.advance(len(result.tiles))
         if result.passed is not None:
-            level, region, pixels, mask = result.passed
-            for task in builder.accept(level, result.bands, region, pixels, mask):
+            level, window, pixels, mask = result.passed
+            for task in builder.accept(level, result.bands, window, pixels, mask):
                 in_flight.add(task)
 
     def _block_tasks(self, builder: PyramidBuilder) -> Iterator[Task[BlockResult]]:
-        """Give the work at the full resolution of pixels in memory, which need not be passed on."""
+        """Iterate over the blocks of the full resolution of pixels in memory, which are not stored."""
         for bands in builder.band_groups:
             block_plan, grid = builder.base(bands)
             read = partial(self.reader.pixels.read, bands=bands)
             pixel_bytes = len(bands) * self.plan.spec.dtype.itemsize
             for block in grid.touched(grid.whole):
-                region = grid.region(block)
+                window = grid.window(block)
                 yield Task(
-                    partial(process_block, block_plan, read, region), region.shape[0] * region.shape[1] * pixel_bytes
+                    partial(process_block, block_plan, read, window), window.shape[0] * window.shape[1] * pixel_bytes
                 )
 
     def _base(self) -> Iterator[tuple[int, list[EncodedTiles]]]:
@@ -289,7 +290,7 @@ class _Run:
         return assembler.finish(self._largest_errors(), statistics)
 
     def _joined(self) -> list[BandStatistics]:
-        """Give what was measured of each band."""
+        """Return the statistics of each band."""
         return [band for first in sorted(self.statistics) for band in self.statistics[first].joined()]
 
     def _note_errors(self, plane: int, tile: EncodedTiles) -> None:
@@ -302,7 +303,7 @@ class _Run:
 
 
 def _base_tasks(plan: FilePlan, pixels: OutputPixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
-    """Cut the full resolution into runs of neighbouring tiles, in the order of the file."""
+    """Iterate over runs of neighbouring tiles of the full resolution, in the order of the file."""
     level = plan.levels[0]
     run_tiles = plan.tiles_per_run(RUN_BYTES)
     for plane in range(plan.positions(level) // (level.tiles_down * level.tiles_across)):
@@ -316,16 +317,16 @@ def _base_tasks(plan: FilePlan, pixels: OutputPixels) -> Iterator[Task[tuple[int
 def _encode_run(
     plan: FilePlan, pixels: OutputPixels, plane: int, row: int, columns: Iterable[int]
 ) -> tuple[int, list[EncodedTiles]]:
-    """Encode neighbouring tiles of the full resolution; give their plane with them."""
+    """Encode neighbouring tiles of the full resolution; return their plane, too."""
     level, encoder = plan.levels[0], plan.encoders[0]
     tiles = []
     for column in columns:
-        region = plan.spec.tile_window(row, column)
+        window = plan.spec.tile_window(row, column)
         key = (0, plane, row, column)
         if plane == level.planes:
-            tiles.append(encode_one(encoder, None, pixels.read_mask(region), key))
+            tiles.append(encode_one(encoder, None, pixels.read_mask(window), key))
             continue
         bands = None if level.planes == 1 else range(plane, plane + 1)
-        window, mask = pixels.read(region, bands)
-        tiles.append(encode_one(encoder, window, mask if level.planes == 1 else None, key))
+        values, mask = pixels.read(window, bands)
+        tiles.append(encode_one(encoder, values, mask if level.planes == 1 else None, key))
     return plane, tiles

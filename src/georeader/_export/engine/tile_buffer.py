@@ -1,4 +1,4 @@
-"""Encoded tiles that wait for their place in the file: in memory, and beyond a limit in a spool on disk."""
+"""Buffer of encoded tiles: in memory, and beyond a limit in a spool on disk."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from georeader._tiff.cog_layout import FRAME_BYTES
 
 _ABSENT, _HELD = -1, -2
 
-#: What Python takes for a tile that is held, beside its bytes: the objects around them, and their entry in a table.
+#: Memory of a buffered tile beside its bytes: Python objects, and an entry in a table.
 ENTRY_BYTES = 250
 
-#: Tiles that are looked at together while neighbours are gathered.
+#: Tiles that are examined at once when neighbours are collected.
 _LOOK_AHEAD = 256
 
 
 class TileBuffer:
-    """Keeps the tiles of each level by their position in the file's order until they are taken, each once.
+    """Tiles of each level by their position in the file's order, until each is taken once.
 
     Memory, beyond the limit: 8 bytes for each tile of the file, and 4 for the size of each tile and mask.
 
@@ -43,13 +43,13 @@ class TileBuffer:
         open_spool: Callable[[], Spool],
         is_framed: bool = True,
     ) -> None:
-        """Begin empty.
+        """Begin without tiles.
 
         Args:
             tile_counts: Of each level; a tile and the mask that follows it count as one.
             parts: 2 where masks follow tiles, else 1.
-            limit_bytes: Tiles may take so much memory, `ENTRY_BYTES` for each of them included.
-            open_spool: Opens the spool, when it is first needed; its owner closes it.
+            limit_bytes: Memory for tiles, `ENTRY_BYTES` for each of them included.
+            open_spool: Opens the spool when it is first needed; its owner closes it.
             is_framed: Each tile has a leader and a trailer.
         """
         self._frame_bytes = FRAME_BYTES * is_framed
@@ -62,7 +62,7 @@ class TileBuffer:
         self._level_bytes = [0] * len(tile_counts)
 
     def put(self, level: int, position: int, tiles: EncodedTiles) -> None:
-        """Take a tile, with its mask where masks follow tiles.
+        """Add a tile, with its mask where masks follow tiles.
 
         Raises:
             WriteError: The spool's disk is full.
@@ -79,19 +79,19 @@ class TileBuffer:
             self._held[level, position] = b"".join(tiles.pieces)
 
     def size_bytes(self, level: int) -> int:
-        """Give the length of all tiles of a level that were put in, frames included."""
+        """Return the length of all tiles of a level that were added, frames included."""
         return self._level_bytes[level]
 
     def take(
         self, level: int, first: int, stop: int, most_bytes: int
     ) -> tuple[list[Callable[[], bytes]], NDArray[np.uint32]]:
-        """Return neighbouring tiles and forget them: from a position on, up to the first that is not there.
+        """Remove and return neighbouring tiles: from a position on, up to the first that is missing.
 
         Args:
             level: Number of the level.
             first: Position of the first tile.
             stop: Position before which to end.
-            most_bytes: No tile after so many bytes.
+            most_bytes: No further tile after so many bytes.
 
         Returns:
             Functions that return the tiles as they lie in the file, piece by piece, on any thread; they raise

@@ -1,4 +1,4 @@
-"""Reading of a source's windows ahead on threads, each once."""
+"""Reader of a source's windows, ahead on threads, each once."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Window = tuple[PixelWindow, NDArray[Any], Mask]
 class WindowReader(AbstractContextManager["WindowReader"]):
     """Reads a source in windows that suit it, on threads of its own for as long as the block lasts.
 
-    The caller's thread only waits for them: it can be interrupted whatever a source is busy with.
+    The caller's thread only waits for them, so that it can be interrupted during a read.
 
     Attributes:
-        pixels: The source, as the file takes it.
-        work: The windows, and how far to read ahead.
+        pixels: Pixels of the file.
+        work: Windows, and how far to read ahead.
     """
 
     def __init__(self, pixels: OutputPixels, work: Work, kept: PixelBuffer | None = None) -> None:
-        """Keep what is to be read; nothing is read yet.
+        """Prepare the reads; nothing is read yet.
 
         Args:
-            pixels: The source, as the file takes it.
-            work: The windows, and how far to read ahead.
-            kept: Holds windows that `peek` reads until it is their turn; None: they are read again.
+            pixels: Pixels of the file.
+            work: Windows, and how far to read ahead.
+            kept: Buffer of windows that `peek` reads, until it is their turn; None: they are read again.
         """
         self.pixels = pixels
         self.work = work
@@ -59,18 +59,18 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         self._threads.__exit__(kind, error, trace)
 
     def windows(self, bands: range) -> Iterator[Window]:
-        """Give all windows of some bands, row by row.
+        """Iterate over all windows of some bands, row by row.
 
         Args:
             bands: One of ``work.band_groups``.
 
         Raises:
-            ReadError: The source can't be read; the message names the window.
+            ReadError: The source cannot be read; the message names the window.
         """
         return self._threads.ordered(self._tasks(bands), self.work.read_ahead_bytes)
 
     def peek(self, region: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
-        """Give the pixels of any region before their windows' time, and keep those windows: nothing is read twice.
+        """Return the pixels of any window before its turn, and keep the windows that are read for it.
 
         Args:
             region: At full resolution.
@@ -104,7 +104,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         return read
 
     def _regions(self) -> Iterator[PixelWindow]:
-        """Iterate over the windows, row by row; those that cut chunks lie one chunk after the other."""
+        """Iterate over the windows, row by row; those that cut chunks follow chunk by chunk."""
         chunks = self.pixels.source.traits.chunks
         row_groups = grouped_edges(self.work.row_edges_px, () if chunks is None else chunks.row_edges_px)
         column_groups = grouped_edges(self.work.column_edges_px, () if chunks is None else chunks.column_edges_px)
@@ -122,8 +122,8 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         return region, *(self.pixels.read(region, bands) if held is None else (held.pixels, held.mask))
 
     def _take(self, bands: range, region: PixelWindow) -> BufferedBlock | None:
-        """Return a window that was kept, and forget it; None if it was not."""
+        """Remove and return a window that was kept; None if it was not."""
         if self._kept is None:
             return None
-        with self._lock:  # several threads read, and a store is for one at a time
+        with self._lock:  # several threads read, and the buffer is for one at a time
             return self._kept.pop((bands, region)) if (bands, region) in self._kept else None

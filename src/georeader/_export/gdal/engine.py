@@ -1,11 +1,11 @@
 """The export through GDAL's own drivers, by rasterio: write, build overviews, copy into COG order.
 
-Pixels are laid into a GeoTIFF in memory, overviews are built on it, and GDAL's COG driver copies both into the
-file, overviews and header first (GDAL's COG driver page; OGC 21-026). What that driver can't do, oblong tiles
-and, before GDAL 3.11, band interleave, goes through the GTiff driver with COPY_SRC_OVERVIEWS, on which the
-COG driver itself is built. Memory, beyond the array: GDAL's copy of it, a third of it for overviews, what GDAL makes
-for a while (a warped raster, overviews of a mask, both compressed), and GDAL's block cache (GDAL_CACHEMAX, 5% of the
-machine's memory unless set).
+Pixels are written to a GeoTIFF in memory, overviews are built on it, and GDAL's COG driver copies both into the file,
+overviews and header first (GDAL's COG driver page; OGC 21-026). The COG driver writes neither oblong tiles nor, before
+GDAL 3.11, band interleave: these are written by the GTiff driver with COPY_SRC_OVERVIEWS, on which the COG driver is
+built. Memory, beyond the array: GDAL's copy of it, a third of it for overviews, temporary files of GDAL (a warped
+raster, overviews of a mask, both compressed), and GDAL's block cache (GDAL_CACHEMAX, 5% of the machine's memory unless
+set).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from georeader._core.windows import PixelWindow
 from georeader._export.gdal.finished_file import check_file, read_facts
 from georeader._export.gdal.options import creation_options, overview_environment
 from georeader._export.gdal.pyramid import averages, averages_are_ours, build_pyramid
-from georeader._export.gdal_dataset import ENVIRONMENT, describe, place_and_kind
+from georeader._export.gdal_dataset import ENVIRONMENT, creation_profile, describe
 from georeader._export.output_pixels import OutputPixels
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.request import SaveRequest
@@ -47,7 +47,7 @@ from georeader._readers.int64_nodata import nodata_sidecar
 from georeader._resample.pyramid import Mask
 from georeader.errors import MetadataWarning, OptionError, WriteError
 
-#: The process that imported this module; in its forks, GDAL works on one thread.
+#: The process that imported this module; in its forks, GDAL uses one thread.
 IMPORTED_BY_PID = os.getpid()
 
 #: The engine holds about this many times the raster.
@@ -107,7 +107,7 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
 
         Raises:
             WriteError: GDAL failed, or the file came out short (a full disk).
-            OptionError: The installed GDAL cannot do what the plan's spec asks for.
+            OptionError: The installed GDAL cannot write the file.
         """
         path = self._sink.staging_path
         try:
@@ -134,12 +134,12 @@ def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask
     Args:
         pixels: (band, row, column), of ``spec``'s shape and dtype.
         spec: The file that is wanted.
-        path: An empty file, which may have no name (``/proc/self/fd/7``); the caller moves or removes it.
+        path: An empty file, which may be anonymous (``/proc/self/fd/7``); the caller moves or removes it.
         mask: (row, column), True where the pixels are valid; it becomes the file's internal mask. None: no mask.
 
     Raises:
         WriteError: GDAL failed, or the file came out short (a full disk).
-        OptionError: The installed GDAL can't do what ``spec`` asks for.
+        OptionError: The installed GDAL cannot write the file.
     """
     _warn_of_metadata(spec)
     driver, options = creation_options(spec, GDALVersion.runtime())
@@ -149,17 +149,17 @@ def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask
     environment = {"GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
     environment |= overview_environment(spec)
     if driver == "COG" and mask is not None and averages_are_ours(spec, has_mask=True):
-        # It takes overviews in sidecars as they are, but makes those of the mask itself: as we would, and without a
-        # predictor, which single bits can't have.
+        # It copies overviews in sidecars, but builds those of the mask itself: by the same method, and without a
+        # predictor, which single bits do not take.
         options["OVERVIEW_RESAMPLING"] = spec.resampling
         environment["PREDICTOR_OVERVIEW"] = "1"
     try:
         with rasterio.Env(**ENVIRONMENT, GDAL_NUM_THREADS=threads), _staging(pixels, spec, mask) as staged:
             build_pyramid(staged, pixels, spec, has_mask=mask is not None)
             if spec.statistics:
-                staged.stats(approx=False)  # which notes them as the bands' STATISTICS_... tags
-            # What GDAL needs for a while, a warped raster or the overviews of a mask, lies beside the staging file in
-            # memory: nothing of it can outlive the process.
+                staged.stats(approx=False)  # which sets the bands' STATISTICS_... tags
+            # Temporary files of GDAL, a warped raster or the overviews of a mask, are in memory beside the staging
+            # file, so that none of them outlives the process.
             with rasterio.Env(**environment, CPL_TMPDIR=str(PurePosixPath(staged.name).parent)):
                 rasterio.shutil.copy(staged, str(path), driver=driver, **options)
     except (RasterioError, CPLE_BaseError, SystemError) as error:
@@ -180,9 +180,9 @@ def _warn_of_metadata(spec: ExportSpec) -> None:
 
 
 def _gdal_threads(num_threads: str | int) -> str:
-    """Return GDAL's number of threads: one, where a pool of them would make it wait forever.
+    """Return GDAL's number of threads: one where its pool would wait forever.
 
-    GDAL's pool does not live on in a forked process, and its driver waits for threads that the system refused to start.
+    GDAL's pool does not survive a fork, and its driver waits for threads that the system refused to start.
     """
     wanted = thread_count(num_threads, usable_cpus(), sys.maxsize)
     is_forked = os.getpid() != IMPORTED_BY_PID
@@ -206,8 +206,8 @@ def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
 def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None) -> Iterator[Any]:
     """Open a rasterio dataset in memory that holds pixels and metadata.
 
-    A GeoTIFF, not GDAL's MEM format: a named file can have sidecars. They pass on what rasterio has no call for: nodata
-    that it does not take, and overviews that are not GDAL's.
+    A GeoTIFF, not GDAL's MEM format: a named file can have sidecars, for nodata that rasterio does not take and for
+    overviews that GDAL did not build.
     """
     profile = _staging_profile(spec)
     with MemoryFile(filename="staging.tif") as file, ExitStack() as sidecars:
@@ -217,7 +217,7 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | N
             if mask is not None:
                 dataset.write_mask(mask)
         _write_sidecars(file.name, pixels, spec, mask, sidecars)
-        # Whatever the caller's own GDAL configuration says: here the sidecars are to be read.
+        # The sidecars must be read whatever the caller's GDAL configuration is.
         with (
             rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_DISABLE_READDIR_ON_OPEN="FALSE"),
             rasterio.open(file.name, "r+") as dataset,
@@ -228,14 +228,14 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | N
 def _write_sidecars(
     path: str, pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None, sidecars: ExitStack
 ) -> None:
-    """Write ``.aux.xml`` for a nodata that rasterio does not take, and ``.ovr``, ``.ovr.ovr``, ... for own overviews.
+    """Write ``.aux.xml`` for a nodata that rasterio does not take, and ``.ovr``, ``.ovr.ovr``, ... for overviews.
 
     Args:
         path: The staging file, in GDAL's memory.
         pixels: (band, row, column) at full resolution.
         spec: The file that is wanted.
         mask: (row, column), True where the pixels are valid, or None.
-        sidecars: Keeps the files until the staging file is done with.
+        sidecars: Keeps the files until the staging file is closed.
     """
     name = PurePosixPath(path)
     if spec.nodata is not None and not is_nodata_for_rasterio(spec.nodata, spec.dtype):
@@ -257,4 +257,4 @@ def _write_sidecars(
 
 def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
     layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SAFER"}
-    return place_and_kind(spec) | layout | {"height": spec.height_px, "width": spec.width_px}
+    return creation_profile(spec) | layout | {"height": spec.height_px, "width": spec.width_px}

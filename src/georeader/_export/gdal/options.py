@@ -11,13 +11,13 @@ from georeader._export.plan.photometric import RGB
 from georeader._export.plan.spec import ExportSpec
 from georeader.errors import OptionError
 
-#: Driver options that GDAL's COG driver has and its GTiff driver lacks, so far as `options.OPTIONS` takes them.
+#: Options of `options.OPTIONS` that GDAL's COG driver has and its GTiff driver lacks.
 _COG_ONLY = (
     "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT",
     "ADD_ALPHA", "WARP_RESAMPLING", "OVERVIEW_COMPRESS", "OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "STATISTICS",
 )  # fmt: skip
 
-#: Side of the smallest tile that GDAL's COG driver takes without complaint, in pixels.
+#: Side of the smallest tile that GDAL's COG driver takes without a warning, in pixels.
 _COG_SMALLEST_TILE_PX = 128
 
 #: The GTiff driver's name of each codec's level.
@@ -59,7 +59,9 @@ def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str
         return "COG", _cog_options(spec)
     for name, _ in encoding.driver_options:
         if name in _COG_ONLY:
-            raise OptionError(f"profile_arg[{name!r}] needs GDAL's COG driver, which can't do {' or '.join(reasons)}")
+            raise OptionError(
+                f"profile_arg[{name!r}] needs GDAL's COG driver, which does not write {' or '.join(reasons)}"
+            )
     return "GTiff", {**_gtiff_options(spec), "COPY_SRC_OVERVIEWS": "YES"}
 
 
@@ -74,7 +76,7 @@ def _photometric_of_cog(spec: ExportSpec) -> str:
 
 
 def overview_environment(spec: ExportSpec) -> dict[str, str]:
-    """Say in GDAL's configuration what the options say of overviews: there a caller's own would go before them."""
+    """Return GDAL configuration with the options of overviews, which the caller's configuration would override."""
     options = dict(spec.encoding.driver_options)
     predictor = options.get("OVERVIEW_PREDICTOR", spec.encoding.predictor)
     return {
@@ -93,7 +95,7 @@ def _cog_options(spec: ExportSpec) -> dict[str, Any]:
         **dict(encoding.driver_options),
     }
     if spec.statistics:
-        # They are on the source already: asked to take them itself, GDAL 3.10 loses the smallest overview.
+        # The source has them already: if GDAL 3.10 computes them itself, it loses the smallest overview.
         options["STATISTICS"] = "AUTO"
     if encoding.level is not None:
         options["LEVEL"] = encoding.level
@@ -111,7 +113,7 @@ def _cog_options(spec: ExportSpec) -> dict[str, Any]:
 
 
 def _pyramid_options(spec: ExportSpec) -> dict[str, Any]:
-    """Overviews lie on the source already, unless GDAL warps it first and has to build them itself."""
+    """Return the options of overviews, which the source has already unless GDAL warps it first."""
     encoding = spec.encoding
     if not encoding.warps:
         return {"OVERVIEWS": "AUTO" if spec.overview_factors else "NONE"}

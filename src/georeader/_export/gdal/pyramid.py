@@ -39,10 +39,10 @@ def record_resampling(dataset: Any, resampling: str) -> None:
 
 
 def averages_are_ours(spec: ExportSpec, *, has_mask: bool = False) -> bool:
-    """Whether overviews come from `averages`.
+    """Return whether overviews come from `averages`.
 
-    GDAL's average of complex numbers leaves out nothing, that of 64-bit integers goes through doubles, and where there
-    is a mask it leaves out what is masked, but neither nodata nor NaN.
+    GDAL averages complex numbers with nodata, 64-bit integers as doubles, and rasters with a mask without masked
+    pixels, but with nodata and NaN.
     """
     is_average = bool(spec.overview_factors) and spec.resampling == "AVERAGE"
     is_ours = spec.dtype.kind == "c" or spec.dtype.name in WIDE_DTYPES
@@ -53,9 +53,9 @@ def averages_are_ours(spec: ExportSpec, *, has_mask: bool = False) -> bool:
 def averages(
     pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None = None
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-    """Give the overviews of a raster, from large to small, leaving out NaN, nodata and what is masked.
+    """Compute the overviews of a raster, from large to small, without NaN, nodata and masked pixels.
 
-    A valid average that happens to be nodata is moved to the number beside it, as GDAL does.
+    A valid average that equals nodata is replaced by the next number, as in GDAL.
 
     Args:
         pixels: (band, row, column) at full resolution.
@@ -73,10 +73,10 @@ def averages(
 
 
 def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, *, has_mask: bool = False) -> None:
-    """Build the overviews that ``spec`` asks for, counting NaN as missing whatever the nodata is.
+    """Build the overviews of a file, with NaN as missing whatever the nodata is.
 
-    GDAL leaves out only what equals nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
-    while overviews are built, and the true pixels and nodata come back after.
+    GDAL leaves out only pixels that equal nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
+    while overviews are built, and pixels and nodata are restored afterwards.
 
     Args:
         dataset: Open for update; has ``pixels`` and, where `averages_are_ours`, its overviews already.
@@ -107,7 +107,7 @@ def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, *, has_m
 
 
 def _prepare_warp(dataset: Any, spec: ExportSpec) -> None:
-    """GDAL builds the overviews itself, after the warp: tell it that NaN is missing, and note the method."""
+    """Set NaN as nodata and record the method for overviews that GDAL builds after the warp."""
     if spec.dtype.kind == "f" and spec.nodata is None:
         dataset.nodata = float("nan")
     if spec.encoding.overviews != "NONE":

@@ -14,7 +14,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True)
 class Chunks:
-    """The edges of what a source stores, decodes or computes as one piece: tiles, strips, dask's chunks.
+    """The edges of a source's chunks: what it stores, decodes or computes as one piece (tiles, strips, dask's chunks).
 
     Each sequence begins with 0 and ends with the raster's size along its axis.
 
@@ -22,8 +22,8 @@ class Chunks:
         band_edges: Along bands.
         row_edges_px: Along rows; empty, as those along columns, where any window costs what its own pixels cost.
         column_edges_px: Along columns.
-        share_work: Neighbouring chunks may share the work that makes them, which is done once for each window: the
-            larger windows are, the less of it is repeated.
+        share_work: Neighbouring chunks share some of the work that computes them, which is done once per window: larger
+            windows repeat less of it.
     """
 
     band_edges: tuple[int, ...]
@@ -51,7 +51,7 @@ def regular_chunks(
 
 
 def free_windows(count: int) -> Chunks:
-    """Give the chunks of a raster of which any window can be had, with all bands at once.
+    """Return the chunks of a raster of which any window can be read, with all bands at once.
 
     Args:
         count: Bands.
@@ -65,12 +65,12 @@ def _chunk_edges(size: int, chunk: int, offset: int) -> tuple[int, ...]:
 
 
 def merge_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple[int, ...]:
-    """Join neighbouring chunks along an axis.
+    """Return edges with neighbouring chunks joined along an axis.
 
     Args:
         edges_px: From 0 to the raster's size.
-        most_px: Joined ones are at most so long; a chunk that is longer stays one.
-        align_px: They end at a multiple of this where one of the chunks does.
+        most_px: Largest length of joined chunks; a longer chunk stays as it is.
+        align_px: Joined chunks end at a multiple of this where one of the chunks does.
 
     Example:
         >>> merge_edges((0, 100, 200, 300, 400, 500, 512), 256, 200)
@@ -88,12 +88,12 @@ def merge_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple
 
 
 def split_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple[int, ...]:
-    """Cut what is too long, at multiples of a length counted from the raster's beginning.
+    """Return edges with long parts split at multiples of a length, counted from the raster's beginning.
 
     Args:
         edges_px: From 0 to the raster's size.
-        most_px: Nothing is longer afterwards.
-        align_px: Cuts lie at multiples of this where ``most_px`` allows.
+        most_px: Largest length of a part.
+        align_px: Parts are split at multiples of this where ``most_px`` allows.
 
     Example:
         >>> split_edges((0, 1000), 512, 256)
@@ -110,7 +110,7 @@ def split_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple
 
 
 def grouped_edges(edges_px: tuple[int, ...], chunk_edges_px: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Group the windows along an axis that lie in one chunk.
+    """Return the edges of the windows along an axis, grouped by chunk.
 
     Args:
         edges_px: Of the windows, from 0 to the raster's size.
@@ -130,7 +130,7 @@ def grouped_edges(edges_px: tuple[int, ...], chunk_edges_px: tuple[int, ...]) ->
 
 
 def longest(edges_px: tuple[int, ...]) -> int:
-    """Give the length of the longest part between two edges.
+    """Return the length of the longest part between two edges.
 
     Example:
         >>> longest((0, 156, 412, 500))
@@ -140,7 +140,7 @@ def longest(edges_px: tuple[int, ...]) -> int:
 
 
 def even_edges(size_px: int, part_px: int) -> tuple[int, ...]:
-    """Cut an axis evenly.
+    """Return the edges of even parts of an axis.
 
     Example:
         >>> even_edges(700, 256)

@@ -13,7 +13,7 @@ from georeader._core.option_names import GDAL_RESAMPLINGS
 from georeader._export.plan.options import OPTIONS, Profile
 from georeader.errors import OptionError
 
-#: Levels that each codec knows, from fastest to smallest.
+#: Levels of each codec, from fastest to smallest.
 _LEVELS = {
     "DEFLATE": (1, 12),
     "LERC_DEFLATE": (1, 12),
@@ -22,7 +22,7 @@ _LEVELS = {
     "LZMA": (0, 9),
 }
 
-#: Codecs that a predictor can stand before (TIFF 6.0, section 14, and GDAL's GTiff driver).
+#: Codecs that take a predictor (TIFF 6.0, section 14, and GDAL's GTiff driver).
 _PREDICTED_CODECS = ("LZW", "DEFLATE", "ZSTD")
 
 #: Bits a pixel that NBITS may ask for, by dtype.
@@ -34,7 +34,7 @@ _PACKING_CODECS = ("LZW", "DEFLATE", "ZSTD", "LZMA", "NONE")
 #: Options that make GDAL warp the raster onto another grid.
 _WARPS = ("TILING_SCHEME", "TARGET_SRS")
 
-#: Options that GDAL ignores unless one of the others stands beside them.
+#: Options that GDAL ignores without one of the others.
 _PARTNERS = {
     "ZOOM_LEVEL": ("TILING_SCHEME",),
     "ZOOM_LEVEL_STRATEGY": ("TILING_SCHEME",),
@@ -48,8 +48,8 @@ _PARTNERS = {
 #: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
 _CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "distance", "predictor")
 
-#: Effort of each codec where nobody says: GDAL's own, but for zstd. There 3 is zstd's own default, and GDAL's 9 takes
-#: some two to five times the time for a few percent of the bytes (docs/codecs.md has the measurements).
+#: Default level of each codec: GDAL's, save for zstd. zstd's own default of 3 takes a half to a fifth of the time of
+#: GDAL's 9, for a few percent more bytes (docs/codecs.md has the measurements).
 DEFAULT_LEVELS = {"DEFLATE": 6, "LERC_DEFLATE": 6, "ZSTD": 3, "LERC_ZSTD": 3, "LZMA": 6}
 
 
@@ -66,11 +66,11 @@ class Encoding:
         lossless: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does).
         max_z_error: Largest error that lerc may make, or None for none.
         effort: 1 to 9 for jxl, or None for GDAL's 5.
-        distance: How far lossy jxl may go, 1 being hardly visible; None for that.
-        predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until it is chosen by the pixels.
+        distance: Butteraugli distance of lossy jxl, 1 being hardly visible; None for 1.
+        predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until `choose_predictor`.
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
         interleave: "PIXEL" or "BAND".
-        photometric: Colour model that was asked for, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
+        photometric: Requested colour model, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
         bits: Bits of a sample, where the file keeps those of its source; None: all of the dtype's.
         resampling: Of the overviews: one of `option_names.RESAMPLINGS`, a tuple of them with one per band, or None for
             the default that suits the raster.
@@ -79,7 +79,7 @@ class Encoding:
         overview_count: Number of overviews, or None for as many as it takes to fit one tile.
         num_threads: "ALL_CPUS" or a number.
         nan_to_nodata: NaN pixels become nodata.
-        driver_options: (name, value) of options that only GDAL knows.
+        driver_options: (name, value) of options that only GDAL has.
     """
 
     codec: str
@@ -106,12 +106,12 @@ class Encoding:
 
     @property
     def square_tiles(self) -> bool:
-        """Whether tiles are as wide as high, as GDAL's COG driver wants them."""
+        """Whether tiles are as wide as high, as GDAL's COG driver requires."""
         return self.tile_width_px == self.tile_height_px
 
     @property
     def is_lossless(self) -> bool:
-        """Whether every pixel comes back as it was."""
+        """Whether every pixel is decoded without loss."""
         if self.codec == "WEBP":
             return bool(self.lossless) or self.quality == 100
         if self.codec == "JXL":
@@ -125,12 +125,12 @@ class Encoding:
 
     @property
     def warps(self) -> bool:
-        """Whether GDAL is asked to bring the raster onto another grid."""
+        """Whether GDAL warps the raster onto another grid."""
         return any(name in _effective(self.driver_options) for name in _WARPS)
 
 
 def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
-    """Lay what the caller asks for over the defaults, and check the whole.
+    """Return the encoding that the caller's options and the defaults describe, checked as a whole.
 
     Args:
         defaults: The module constants, parsed.
@@ -139,15 +139,14 @@ def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any],
         count: Number of bands.
 
     Raises:
-        OptionError: Options that contradict each other, the dtype or the number of bands, or that would
-            be ignored.
+        OptionError: Options that contradict each other, the dtype or the number of bands, or that would be ignored.
     """
-    base, wish = _with_sides(defaults), _with_sides(asked)
-    codec = wish.get("codec", base.get("codec", "LZW"))
+    base, own = _with_sides(defaults), _with_sides(asked)
+    codec = own.get("codec", base.get("codec", "LZW"))
     _check_codec_options(codec, asked)
     if codec != base.get("codec"):
         base = {name: value for name, value in base.items() if name not in _CODEC_FIELDS}
-    merged = {**base, **wish, "codec": codec}
+    merged = {**base, **own, "codec": codec}
     if not merged.pop("tiled", True):
         raise OptionError("profile_arg asks for TILED=NO; what georeader writes is always tiled, so drop the key")
     merged.pop("ignored", None)
@@ -185,7 +184,7 @@ def with_bits(encoding: Encoding, bits: int, *, dtype: np.dtype[Any], nodata: in
 
 
 def _with_sides(profile: Profile) -> dict[str, Any]:
-    """Spell BLOCKSIZE out as width and height."""
+    """Return the fields with BLOCKSIZE as width and height."""
     fields = dict(profile.fields)
     side = fields.pop("tile_side_px", None)
     if side is None:
@@ -212,13 +211,13 @@ def _check_codec_options(codec: str, asked: Profile) -> None:
     low, high = _LEVELS.get(codec, (0, 0))
     if level is not None and not low <= level <= high:
         raise OptionError(
-            f"profile_arg[{asked.spelling['level']!r}]={level} makes no sense with compress={codec.lower()!r}; "
+            f"profile_arg[{asked.spelling['level']!r}]={level} is invalid with compress={codec.lower()!r}; "
             f"allowed: {low} to {high}"
         )
 
 
 def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
-    """Give "NO", "STANDARD" or "FLOATING_POINT" for what was asked, or "AUTO" while there is a choice."""
+    """Return "NO", "STANDARD" or "FLOATING_POINT", or "AUTO" if the pixels decide."""
     if predictor == "AUTO":
         return "AUTO" if codec in _PREDICTED_CODECS and dtype.kind != "c" else "NO"
     if predictor == "NO":
@@ -286,13 +285,13 @@ def _check_resampling(encoding: Encoding, dtype: np.dtype[Any], count: int) -> N
             raise OptionError(f"RESAMPLING=OR joins the bits of integers, which {dtype} does not have; use MAX or MODE")
     if encoding.warps and not (encoding.warp_resampling is None or encoding.warp_resampling in GDAL_RESAMPLINGS):
         raise OptionError(
-            f"RESAMPLING={encoding.warp_resampling} is no method that GDAL warps by; allowed with TILING_SCHEME and "
+            f"RESAMPLING={encoding.warp_resampling} is not a warp method of GDAL; allowed with TILING_SCHEME and "
             f"TARGET_SRS: {', '.join(GDAL_RESAMPLINGS)}"
         )
 
 
 def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
-    """Overviews that GDAL can't encode would come out empty: ask of their codec what is asked of the main one."""
+    """Check the codec of the overviews like the main one: GDAL writes empty tiles where it cannot encode them."""
     options = dict(encoding.driver_options)
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if codec.startswith("LERC") != encoding.codec.startswith("LERC"):
@@ -303,7 +302,7 @@ def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) 
 
 
 def _effective(driver_options: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """TILING_SCHEME=CUSTOM is GDAL's way to say that there is none."""
+    """Return the options without TILING_SCHEME=CUSTOM, which means none in GDAL."""
     return {name: value for name, value in driver_options if (name, value.upper()) != ("TILING_SCHEME", "CUSTOM")}
 
 
@@ -323,6 +322,6 @@ def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
         low, high = _NBITS.get(dtype.name, (0, -1))
         if not low <= int(options["NBITS"]) <= high:
             known = "; ".join(f"{name}: {a} to {b}" for name, (a, b) in _NBITS.items())
-            raise OptionError(f"profile_arg['NBITS']={options['NBITS']} makes no sense with {dtype}; allowed: {known}")
+            raise OptionError(f"profile_arg['NBITS']={options['NBITS']} is invalid with {dtype}; allowed: {known}")
         if encoding.codec not in _PACKING_CODECS or encoding.predictor != "NO":
             raise OptionError("profile_arg['NBITS'] goes with lzw, deflate, zstd, lzma and none, without a predictor")

@@ -7,7 +7,7 @@ from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
 from georeader.errors import OptionError
 
-#: Creation options that the project does not write itself: they warp the raster, or pack pixels in odd bits.
+#: Creation options that only GDAL's engine writes: they warp the raster, or pack pixels in fewer bits.
 _GDAL_ONLY = (
     "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT", "ADD_ALPHA",
     "WARP_RESAMPLING", "NBITS",
@@ -39,15 +39,15 @@ def choose_engine(spec: ExportSpec, request: SaveRequest) -> tuple[str, tuple[st
 
 
 def _check_gdal_can(spec: ExportSpec, needed: tuple[str, ...], *, verify: bool) -> None:
-    who = f"profile_arg[{needed[0]!r}] is written by GDAL, which" if needed else "engine='gdal'"
+    subject = f"profile_arg[{needed[0]!r}] is written by GDAL, which" if needed else "engine='gdal'"
     own = sorted(set(spec.resamplings) - set(GDAL_RESAMPLINGS))
     if spec.overview_factors and own:
-        raise OptionError(f"{who} has no RESAMPLING={own[0]}; allowed there: {', '.join(GDAL_RESAMPLINGS)}")
+        raise OptionError(f"{subject} has no RESAMPLING={own[0]}; allowed there: {', '.join(GDAL_RESAMPLINGS)}")
     if spec.overview_factors and len(set(spec.resamplings)) > 1:
-        raise OptionError(f"{who} has one RESAMPLING for all bands, not {spec.resampling}; name one")
+        raise OptionError(f"{subject} has one RESAMPLING for all bands, not {spec.resampling}; name one")
     if spec.encoding.codec == "JXL":
-        raise OptionError(f"{who} is built without JPEG XL in rasterio; use engine='stream' or another codec")
+        raise OptionError(f"{subject} is built without JPEG XL in rasterio; use engine='stream' or another codec")
     if spec.photometric == "MINISWHITE" and spec.count > 1 and (spec.count, spec.alpha_band) != (2, 1):
-        raise OptionError(f"{who} has MINISWHITE for one band, with alpha or without; use engine='stream'")
+        raise OptionError(f"{subject} has MINISWHITE for one band, with alpha or without; use engine='stream'")
     if verify:
-        raise OptionError(f"{who} can't verify tiles while it writes; drop verify, or use engine='stream'")
+        raise OptionError(f"{subject} can't verify tiles while it writes; drop verify, or use engine='stream'")

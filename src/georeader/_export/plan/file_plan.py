@@ -33,7 +33,7 @@ _REDUCED, _IS_MASK = 1, 4
 #: PhotometricInterpretation of a mask.
 _PHOTOMETRIC_MASK = 4
 
-#: What an overview says of its pixels: as much as it takes to read them.
+#: Tags that overviews have, too: those that describe pixels.
 _PIXEL_TAGS = frozenset(
     {
         TagNumber.BITS_PER_SAMPLE,
@@ -49,14 +49,14 @@ _PIXEL_TAGS = frozenset(
 
 @dataclass(frozen=True)
 class FilePlan:
-    """The plan of a file, made before its first pixel is read.
+    """The plan of a file.
 
     Attributes:
         spec: The file that is wanted.
         encoders: One for each level.
         mask_codec: Of the masks; None: there are none.
-        reduction: How one level becomes the next.
-        verify: Tiles are decoded again and compared.
+        reduction: Reduction of one level to the next.
+        verify: Decode tiles again and compare.
     """
 
     spec: ExportSpec
@@ -77,7 +77,7 @@ class FilePlan:
 
     @property
     def least_base_bytes(self) -> int:
-        """Bytes that the full resolution takes at least."""
+        """Lower bound of the bytes of the full resolution."""
         is_sparse = self.encoders[0].sparse_value is not None
         if self.spec.encoding.codec != "NONE" or is_sparse:
             return 0
@@ -91,7 +91,7 @@ class FilePlan:
 
     @property
     def most_base_bytes(self) -> int:
-        """And at most so many."""
+        """Upper bound of the bytes of the full resolution."""
         level = self.levels[0]
         most_bytes = level.tile_count * largest_tile_bytes(self.spec.encoding.codec, self.spec.tile_bytes)
         if self.spec.mask is None:
@@ -101,7 +101,7 @@ class FilePlan:
 
     @property
     def most_head_bytes(self) -> int:
-        """What lies before the full resolution, the overviews and the header, takes at most about so many."""
+        """Approximate upper bound of the bytes of header and overviews."""
         codec = overview_encoding(self.spec.encoding).codec
         most_bytes = 2**20 + 24 * self.place_count * self.parts
         for level in self.levels[1:]:
@@ -120,42 +120,42 @@ class FilePlan:
         return counts
 
     def tiles_per_run(self, run_bytes: int) -> int:
-        """Give how many neighbouring tiles are worth a task; one each where there are few."""
+        """Return the number of neighbouring tiles in one task: 1 for a small file."""
         if self.levels[0].tile_count <= 64:
             return 1
         return max(1, run_bytes // self.spec.tile_bytes)
 
     @property
     def parts(self) -> int:
-        """Tiles in one place: 2 where each is followed by that of its mask."""
+        """Tiles at one position: 2 where each tile is followed by that of its mask."""
         return 2 if self.masks_follow_tiles else 1
 
     def positions(self, level: Level) -> int:
-        """Give the number of places for tiles in a level: planes of bands, and that of the masks where it has one."""
+        """Return the number of tile positions in a level: those of its bands, and of its masks if they are separate."""
         mask_planes = 1 if self.spec.mask is not None and level.planes > 1 else 0
         return (level.planes + mask_planes) * level.tiles_down * level.tiles_across
 
     @property
     def place_count(self) -> int:
-        """Number of places for tiles in the whole file."""
+        """Number of tile positions in the whole file."""
         return sum(map(self.positions, self.levels))
 
     def mask_turn(self, plane: int) -> bool | None:
-        """Tell what a plane's tiles are: masks, none, or (None) both in turn."""
+        """Return whether the tiles of a plane are masks; None: tiles and masks in turn."""
         if self.masks_follow_tiles:
             return None
         return plane == self.levels[0].planes
 
 
 def plan_file(spec: ExportSpec, *, verify: bool = False) -> FilePlan:
-    """Plan a file.
+    """Plan a file from its spec alone.
 
     Args:
         spec: The file that is wanted; its predictor is resolved.
         verify: Decode each tile again and compare.
 
     Raises:
-        OptionError: A codec can't hold the pixels.
+        OptionError: A codec does not take the pixels.
     """
     encoding = spec.encoding
     mask_codec = _mask_codec() if spec.mask else None
@@ -174,7 +174,7 @@ def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
         encoding: Its own, or that of its overviews.
         predictor: TIFF's number of it.
     """
-    packs_bits = encoding.bits is not None  # into bytes, which are what is compressed
+    packs_bits = encoding.bits is not None  # into bytes, which are then compressed
     return tile_codec(
         encoding.codec,
         dtype=np.dtype("uint8") if packs_bits else spec.dtype,
@@ -191,7 +191,7 @@ def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
 
 
 def overview_encoding(encoding: Encoding) -> Encoding:
-    """Give the encoding of the overviews: the file's own, but for what OVERVIEW_... and ..._OVERVIEW say."""
+    """Return the encoding of the overviews: the file's own, changed by the options OVERVIEW_... and ..._OVERVIEW."""
     options = encoding.options
     changes: dict[str, Any] = {}
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
@@ -223,7 +223,7 @@ def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None,
 
 
 def _mask_codec() -> TileCodec:
-    """Masks are bits in deflate, as GDAL writes them, whatever the pixels are in."""
+    """Return the codec of masks: bits in deflate, as GDAL writes them with any codec of the pixels."""
     return tile_codec("DEFLATE", dtype=np.dtype("uint8"), samples=1, predictor=1, level=DEFAULT_LEVELS["DEFLATE"])
 
 
@@ -233,13 +233,13 @@ def make_directories(
     mask_codec: TileCodec | None,
     described: Sequence[Tag],
 ) -> tuple[Directory, ...]:
-    """Give the directories of a file.
+    """Return the directories of a file.
 
     Args:
         levels: From the full resolution to the smallest overview.
         codecs: One for each level.
         mask_codec: Of the masks; None: there are none.
-        described: What `geotags.descriptive_tags` gives.
+        described: What `geotiff_tags.descriptive_tags` returns.
     """
     images = [
         Directory(level.number, False, _image_tags(level, codec, described), level.tile_count)
@@ -274,7 +274,7 @@ def _mask_tags(level: Level, codec: TileCodec) -> tuple[Tag, ...]:
 
 
 def _tile_tags(level: Level, codec: TileCodec, subfile_type: int) -> list[Tag]:
-    """Size of image and tiles, compression, and what the codec adds."""
+    """Return the tags of the size of image and tiles, the compression, and those that the codec adds."""
     tags = [
         directories.size_tag(TagNumber.IMAGE_WIDTH, level.width_px),
         directories.size_tag(TagNumber.IMAGE_LENGTH, level.height_px),

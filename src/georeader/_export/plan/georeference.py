@@ -14,7 +14,7 @@ from georeader.window_utils import compare_crs, counts_pixels
 
 _IDENTITY = Affine.identity()
 
-#: Ground control points that a TIFF has room for: six numbers each, of which GDAL writes as many as 16 bits count.
+#: Largest number of ground control points in a TIFF: six numbers each, of which GDAL writes at most 65535.
 MOST_CONTROL_POINTS = 65535 // 6
 
 
@@ -22,8 +22,8 @@ def choose_georeference(metadata: Metadata, crs: CRS | None, transform: Affine) 
     """Choose between transform, ground control points and rational polynomials where a GeoTIFF cannot hold them all.
 
     A GeoTIFF has either a transform and its CRS, or ground control points and theirs (OGC 19-008r4, ModelTiepointTag).
-    The transform comes first, as in GDAL. A transform that only counts pixels, as that of a raster without a place or
-    of a window of it, is dropped for the points or polynomials.
+    The transform comes first, as in GDAL. A transform that only counts pixels, as that of a raster without georeference
+    or of a window of it, is dropped for the points or polynomials.
 
     Args:
         metadata: Of the source.

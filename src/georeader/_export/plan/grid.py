@@ -53,7 +53,7 @@ class Level:
 def pyramid_levels(
     shape: tuple[int, int], tile_shape: tuple[int, int], planes: int, factors: tuple[int, ...]
 ) -> tuple[Level, ...]:
-    """Give the levels of a file, from the full resolution to the smallest overview.
+    """Return the levels of a file, from the full resolution to the smallest overview.
 
     Args:
         shape: (rows, columns) at full resolution.
@@ -72,7 +72,7 @@ def pyramid_levels(
 
 
 def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, ...]:
-    """Give the decimation factors 2, 4, 8, ... down to the first level that fits in one tile.
+    """Return the decimation factors 2, 4, 8, ... down to the first level that fits in one tile.
 
     Both sides count, so a strip of 16 x 5000 pixels gets a pyramid too. A raster that fits in one tile has none.
 
@@ -97,7 +97,7 @@ def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_wi
 
 
 def overview_shape(height_px: int, width_px: int, factor: int) -> tuple[int, int]:
-    """Give an overview's (rows, columns): the last pixel of an odd side counts as a whole one.
+    """Return an overview's (rows, columns): the last pixel of an odd side counts as a whole one.
 
     Example:
         >>> overview_shape(257, 3, 2)
@@ -107,7 +107,7 @@ def overview_shape(height_px: int, width_px: int, factor: int) -> tuple[int, int
 
 
 def tile_grid(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, int]:
-    """Give the number of tiles (down, across) that cover a level.
+    """Return the number of tiles (down, across) that cover a level.
 
     Example:
         >>> tile_grid(1000, 777, 256, 256)
@@ -127,12 +127,12 @@ class BlockGrid:
     Attributes:
         height_px: Rows of the level.
         width_px: Columns of the level.
-        cell_height_px: Rows of a block.
-        cell_width_px: Columns of a block.
+        block_height_px: Rows of a block.
+        block_width_px: Columns of a block.
 
     Example:
         >>> grid = BlockGrid(700, 500, 512, 256)
-        >>> grid.region((1, 0)), list(grid.touched(PixelWindow(0, 512, 200, 300)))
+        >>> grid.window((1, 0)), list(grid.touched(PixelWindow(0, 512, 200, 300)))
         (PixelWindow(row_start=512, row_stop=700, column_start=0, column_stop=256), [(0, 0), (0, 1)])
     """
 
@@ -143,11 +143,11 @@ class BlockGrid:
 
     @property
     def whole(self) -> PixelWindow:
-        """The level itself."""
+        """The window of the whole level."""
         return PixelWindow(0, self.height_px, 0, self.width_px)
 
-    def region(self, block: BlockIndex) -> PixelWindow:
-        """Give the pixels of a block."""
+    def window(self, block: BlockIndex) -> PixelWindow:
+        """Return the pixels of a block."""
         row, column = block
         top, left = row * self.block_height_px, column * self.block_width_px
         return PixelWindow(
@@ -157,16 +157,16 @@ class BlockGrid:
             min(left + self.block_width_px, self.width_px),
         )
 
-    def touched(self, region: PixelWindow) -> Iterator[BlockIndex]:
-        """Give the blocks that have pixels of a region, row by row."""
-        for row in range(region.row_start // self.block_height_px, -(-region.row_stop // self.block_height_px)):
+    def touched(self, window: PixelWindow) -> Iterator[BlockIndex]:
+        """Iterate over the blocks that share pixels with a window, row by row."""
+        for row in range(window.row_start // self.block_height_px, -(-window.row_stop // self.block_height_px)):
             for column in range(
-                region.column_start // self.block_width_px, -(-region.column_stop // self.block_width_px)
+                window.column_start // self.block_width_px, -(-window.column_stop // self.block_width_px)
             ):
                 yield row, column
 
     def neighbours(self, block: BlockIndex) -> Iterator[BlockIndex]:
-        """Give a block and the up to eight around it."""
+        """Iterate over a block and the up to eight around it."""
         row, column = block
         rows, columns = -(-self.height_px // self.block_height_px), -(-self.width_px // self.block_width_px)
         for other_row in range(max(0, row - 1), min(rows, row + 2)):

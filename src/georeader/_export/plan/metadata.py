@@ -32,13 +32,13 @@ from georeader.window_utils import normalise_crs
 Tags = tuple[tuple[str, str], ...]
 Namespaces = tuple[tuple[str, Tags], ...]
 
-#: What the tags of a band that GDAL derives from its pixels begin with.
+#: Prefix of the tags of a band that GDAL derives from its pixels.
 STATISTICS_PREFIX = "STATISTICS_"
 
-#: What XML 1.0 does not have (section 2.2, Char).
+#: Characters outside XML 1.0 (section 2.2, Char).
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-#: Tags that GDAL derives from the file itself: copied from another file they would say what is not so.
+#: Tags that GDAL derives from the file itself: in a copy they would be wrong.
 _DERIVED_TAGS = RECORDING_TAGS
 
 _TIFF_TEXT_TAGS = tuple(
@@ -68,7 +68,7 @@ class Metadata:
         namespaces: ((domain, ((key, value), ...)), ...): tags of the file in other domains of GDAL's.
         band_namespaces: The same of each band.
         attribute_tables: GDAL's XML of a raster attribute table, or None, per band.
-        gcps: Ground control points, which stand for the transform and the CRS of the raster; or None.
+        gcps: Ground control points, in place of the raster's transform and CRS; or None.
         rpcs: Rational polynomials, or None.
         acquired: When the pixels were taken, or None; the receipt has it, the file has it where it is a tag.
     """
@@ -99,7 +99,7 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
         count: Bands of the source.
 
     Raises:
-        MetadataError: Not one entry per band, or an entry of the wrong type.
+        MetadataError: The number of entries is not that of the bands, or an entry has the wrong type.
     """
     lost: list[str] = []
     per_band: dict[str, Any] = {
@@ -131,14 +131,14 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
 
 
 def _time(acquired: object) -> datetime | None:
-    """Return a time in UTC; anything else under that key is the user's own."""
+    """Return a time in UTC; None for any other value under that key."""
     if not isinstance(acquired, datetime) or acquired != acquired:  # pandas' NaT is a datetime, too
         return None
     return acquired.replace(tzinfo=UTC) if acquired.tzinfo is None else acquired.astimezone(UTC)
 
 
 def pick_bands(metadata: Metadata, bands: Sequence[int]) -> Metadata:
-    """Return the metadata of some bands, in their order; a colour model stays with the bands that it is of.
+    """Return the metadata of some bands, in their order; a colour model is kept with its own bands only.
 
     Args:
         metadata: Of a raster.
@@ -216,10 +216,10 @@ def parse_descriptions(descriptions: Any) -> tuple[str | None, ...]:
 
 
 def check_tags(tags: Any) -> dict[str, str]:
-    """Give tags as text.
+    """Return tags as text.
 
     Raises:
-        MetadataError: A key or value that GDAL's metadata would not give back as it was.
+        MetadataError: GDAL's metadata would change a key or value.
     """
     if not isinstance(tags, Mapping):
         raise MetadataError(f"tags is a {type(tags).__name__}; pass a mapping such as {{'source': 'Sentinel-2'}}")
@@ -237,7 +237,7 @@ def check_tags(tags: Any) -> dict[str, str]:
 
 
 def tag_text(key: Any, value: Any) -> str:
-    """Give a scalar as text, as ``str`` does."""
+    """Return a scalar as text, as ``str`` does."""
     scalar = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0 else value
     is_text = isinstance(scalar, str)
     is_container = isinstance(scalar, (Mapping, Sequence, set, frozenset, np.ndarray, bytearray))
@@ -285,7 +285,7 @@ def _tiff_tag_problem(key: str, value: str) -> str | None:
 
 
 def _source_tags(tags: Any, where: str, lost: list[str], *, is_band: bool = False) -> Tags:
-    """Keep what a GeoTIFF can; the names of the others are added to ``lost``."""
+    """Return the tags that a GeoTIFF keeps; the names of the others are added to ``lost``."""
     if not isinstance(tags, Mapping):
         raise MetadataError(f"{where} is a {type(tags).__name__}; it should be a mapping of text to text")
     kept: dict[str, str] = {}
@@ -301,7 +301,7 @@ def _source_tags(tags: Any, where: str, lost: list[str], *, is_band: bool = Fals
 
 
 def is_derived(key: str, *, is_band: bool) -> bool:
-    """Tell whether GDAL makes this tag out of the file itself: copied to another file it would say what is not so."""
+    """Return whether GDAL derives a tag from the file itself, so that it must not be copied."""
     return key.upper().startswith(STATISTICS_PREFIX) if is_band else key.upper() in _DERIVED_TAGS
 
 
@@ -310,7 +310,7 @@ def _band_tags(tags: Any, where: str, lost: list[str]) -> Tags:
 
 
 def _namespaces(namespaces: Any, where: str, lost: list[str]) -> Namespaces:
-    """Keep the tags of other domains that a GeoTIFF can hold; the names of the others are added to ``lost``."""
+    """Return the tags of other domains that a GeoTIFF keeps; the names of the others are added to ``lost``."""
     if namespaces is None:
         return ()
     if not isinstance(namespaces, Mapping):
@@ -397,6 +397,6 @@ def _interp(value: Any, where: str) -> str:
     name = value.name if isinstance(value, ColorInterp) else value
     if not isinstance(name, str) or name not in ColorInterp.__members__:
         raise MetadataError(
-            f"{where}={value!r} is no colour interpretation; allowed: {', '.join(ColorInterp.__members__)}"
+            f"{where}={value!r} is not a colour interpretation; allowed: {', '.join(ColorInterp.__members__)}"
         )
     return str(name)

@@ -1,4 +1,4 @@
-"""Parsers of option values: each returns one canonical value, or raises an error that lists what is allowed."""
+"""Parsers of option values: each returns a canonical value, or raises an error that lists the allowed ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import numpy as np
 from georeader.errors import OptionError
 from georeader.window_utils import normalise_crs
 
-#: GDAL's creation options are words; these are the ways to say yes and no.
+#: Spellings of booleans in GDAL's creation options.
 _BOOLEANS = {"YES": True, "TRUE": True, "ON": True, "1": True, "NO": False, "FALSE": False, "OFF": False, "0": False}
 
 
 @dataclass(frozen=True)
 class OptionType:
-    """How an option's value is understood.
+    """The parser of an option's value.
 
     Attributes:
-        convert: Returns the canonical value; raises ValueError or TypeError for what makes no sense.
-        allowed: What to say is allowed.
+        convert: Returns the canonical value; raises ValueError or TypeError for an invalid one.
+        allowed: Allowed values, for messages.
     """
 
     convert: Callable[[Any], Any]
@@ -35,16 +35,16 @@ class OptionType:
         """Parse ``given``.
 
         Raises:
-            OptionError: It makes no sense; the message says where it stands and what is allowed.
+            OptionError: The value is invalid; the message names the option and the allowed values.
         """
         try:
             return self.convert(given)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
-            raise OptionError(f"{where}={given!r} makes no sense; allowed: {self.allowed}") from error
+            raise OptionError(f"{where}={given!r} is invalid; allowed: {self.allowed}") from error
 
 
 def word(given: Any) -> str:
-    """Give a word as GDAL spells it: upper case; enum members by their names, True and False as YES and NO."""
+    """Return a word as GDAL spells it: upper case; enum members by their names, True and False as YES and NO."""
     if isinstance(given, Enum):
         return str(given.name).upper()
     if isinstance(given, (bool, np.bool_)):
@@ -52,22 +52,22 @@ def word(given: Any) -> str:
     if given is None:
         return "NONE"
     if not isinstance(given, (str, numbers.Integral)):
-        raise TypeError(f"{given!r} is no word")
+        raise TypeError(f"{given!r} is not a word")
     return str(given).strip().upper()
 
 
 def choice(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> OptionType:
-    """One of ``names``, in any case; ``aliases`` are other spellings of them."""
+    """Return the parser of one of ``names``, in any case; ``aliases`` are other spellings of them."""
     known = {name: name for name in names} | dict(aliases or {})
     return OptionType(lambda given: known[word(given)], ", ".join(known))
 
 
 def whole_number(low: int, high: int | None = None) -> OptionType:
-    """An integer in ``low`` to ``high``, as a number or as text."""
+    """Return the parser of an integer in ``low`` to ``high``, as a number or as text."""
 
     def convert(given: Any) -> int:
         if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, numbers.Integral)):
-            raise TypeError(f"{given!r} is no integer")
+            raise TypeError(f"{given!r} is not an integer")
         number = int(given)
         if number < low or (high is not None and number > high):
             raise ValueError(f"{number} is out of range")
@@ -77,11 +77,11 @@ def whole_number(low: int, high: int | None = None) -> OptionType:
 
 
 def real_number(low: float, *, above: bool = False, high: float = math.inf) -> OptionType:
-    """A finite number of at least ``low`` (or ``above`` it) and at most ``high``."""
+    """Return the parser of a finite number of at least ``low`` (or ``above`` it) and at most ``high``."""
 
     def convert(given: Any) -> float:
         if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, numbers.Real)):
-            raise TypeError(f"{given!r} is no number")
+            raise TypeError(f"{given!r} is not a number")
         number = float(given)
         if not math.isfinite(number) or not low <= number <= high or (above and number == low):
             raise ValueError(f"{number} is out of range")
@@ -92,7 +92,7 @@ def real_number(low: float, *, above: bool = False, high: float = math.inf) -> O
 
 
 def one_or_each(single: OptionType) -> OptionType:
-    """One value for all bands, or a sequence with one per band; gives the value, or a tuple."""
+    """Return the parser of one value for all bands, or of a sequence with one per band, which becomes a tuple."""
 
     def convert(given: Any) -> Any:
         if isinstance(given, (list, tuple)):
@@ -105,7 +105,7 @@ def one_or_each(single: OptionType) -> OptionType:
 
 
 def numbers_joined(count: int) -> OptionType:
-    """``count`` numbers, as a sequence or as text with commas; gives text."""
+    """Return the parser of ``count`` numbers, as a sequence or as text with commas, which become text."""
 
     def convert(given: Any) -> str:
         parts = given.split(",") if isinstance(given, str) else given
@@ -117,11 +117,11 @@ def numbers_joined(count: int) -> OptionType:
 
 
 def text() -> OptionType:
-    """Any text that is not empty."""
+    """Return the parser of any text that is not empty."""
 
     def convert(given: Any) -> str:
         if not isinstance(given, str) or not given.strip():
-            raise TypeError(f"{given!r} is no text")
+            raise TypeError(f"{given!r} is not text")
         return given.strip()
 
     return OptionType(convert, "text")
@@ -153,5 +153,5 @@ THREADS = OptionType(
 
 def _multiple_of_16(number: int) -> int:
     if number % 16:
-        raise ValueError(f"{number} is no multiple of 16")
+        raise ValueError(f"{number} is not a multiple of 16")
     return number

@@ -70,9 +70,9 @@ class Option:
     """One key of profile_arg.
 
     Attributes:
-        field: The field of `Encoding` that it sets; "driver" for an option that only GDAL knows.
-        value: How its value is understood.
-        codecs: Codecs it has a meaning with; empty: all.
+        field: The field of `Encoding` that it sets; "driver" for an option that only GDAL has.
+        value: Parser of its value.
+        codecs: Codecs that it applies to; empty: all.
         kinds: Whether save_cog ("cog"), save_tiled_geotiff ("tiled") or both take it.
     """
 
@@ -113,7 +113,7 @@ OPTIONS: Mapping[str, Option] = {
     "NAN_TO_NODATA": Option("nan_to_nodata", BOOLEAN),
     "TILED": Option("tiled", BOOLEAN),
     "COPY_SRC_OVERVIEWS": Option("ignored", BOOLEAN),
-    # Options that only GDAL knows: handed to its driver as they are.
+    # Options that only GDAL has: passed to its driver as they are.
     "TILING_SCHEME": Option("driver", text(), kinds=_COG),
     "ZOOM_LEVEL": Option("driver", whole_number(0, 30), kinds=_COG),
     "ZOOM_LEVEL_STRATEGY": Option("driver", choice(("AUTO", "LOWER", "UPPER")), kinds=_COG),
@@ -140,10 +140,10 @@ class Profile:
 
     Attributes:
         fields: Field of `Encoding` to canonical value.
-        driver_options: (name, value) of options that only GDAL knows.
+        driver_options: (name, value) of options that only GDAL has.
         raster: Keys of `RASTER_KEYS` to their values, as given.
-        spelling: Field to the key it was given by, for messages.
-        ignored: (key, value) of what describes a dataset's own file and is not an option.
+        spelling: Field to the key by which it was passed, for messages.
+        ignored: (key, value) of keys that describe a dataset's own file and are not options.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -159,7 +159,7 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
     Args:
         profile_arg: Mapping of option to value, or None.
         kind: "cog" or "tiled".
-        name: What to call the mapping in messages.
+        name: Name of the mapping in messages.
 
     Raises:
         OptionError: An unknown key, an invalid value, or two keys that contradict.
@@ -235,7 +235,7 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     and colour models that no file of this project has.
 
     Args:
-        profile: A caller's profile_arg, its keys as they are spelt.
+        profile: A caller's profile_arg, with its keys as passed.
 
     Example:
         >>> layout_of_dataset({"driver": "PNG", "dtype": "uint8", "tiled": False, "blockysize": 1, "compress": "lzw"})
@@ -245,7 +245,7 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     """
     spelling = {key.upper(): key for key in profile if isinstance(key, str)}
     if len(spelling.keys() & set(RASTER_KEYS)) < 2:
-        return ()  # written by hand: what is not supported is refused
+        return ()  # not of a dataset: unsupported values are refused
     words = {upper: _word(profile[key]) for upper, key in spelling.items()}
     is_foreign = words.get("DRIVER", "GTIFF") not in DRIVERS and is_format(words["DRIVER"])
     ignored = {name for name, values in _FOREIGN_VALUES.items() if words.get(name) in values}

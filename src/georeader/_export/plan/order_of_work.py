@@ -1,9 +1,9 @@
 """Order of the work and its memory: a pure function of the file, the source and the limit.
 
-A COG's full resolution lies last, and overviews are made of it. Where pixels are in memory, they are looked at twice:
-the pyramid comes first, and the full resolution is encoded straight to its place. A source that streams is read once:
-its encoded full resolution waits in a spool until the overviews are known; or where the sink takes parts in any order,
-it is sent at once, and the overviews wait. A file without overviews is written as its pixels come.
+A COG's full resolution comes last in the file, and overviews are made of it. Pixels in memory are read twice: the
+pyramid comes first, then the full resolution is encoded straight to its place. A source that streams is read once: its
+encoded full resolution waits in a spool until the overviews are known. Where the sink takes parts in any order, the
+full resolution is sent at once instead, and the overviews wait. A file without overviews is written in its order.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from georeader._export.plan.sink_traits import SinkTraits
 from georeader._export.plan.spec import ExportSpec
 from georeader.errors import OptionError
 
-#: Pixels of one piece of work, all bands, in bytes: enough to be worth a thread's while.
-CELL_BYTES = 8 * 2**20
+#: Pixels of one block, all bands, in bytes: enough to outweigh the cost of a task.
+BLOCK_BYTES = 8 * 2**20
 
-#: And in pixels of one band: few enough to stay in a processor's cache.
-CELL_PX = 2**20
+#: Pixels of one block, one band: few enough for a processor's cache.
+BLOCK_PX = 2**20
 
-#: A block is at least so high and wide: more than any resampling method looks beyond its edge.
-LEAST_CELL_SIDE_PX = 64
+#: Smallest height and width of a block: more than the margin of any resampling method.
+LEAST_BLOCK_SIDE_PX = 64
 
-#: A window takes at most this part of the memory, unless a block is larger.
+#: A window takes at most one in this many parts of the memory, unless a block is larger.
 WINDOWS_IN_MEMORY = 16
 
-#: What a block at work holds, in multiples of its pixels: the pixels, a tile of them in the file's order, the codec's
-#: copies and what is encoded, and what the reduction computes with.
-CELL_COPIES = 4
+#: Memory of a block at work, in multiples of its pixels: the pixels, a tile in the file's order, the codec's copies,
+#: the encoded tile, and arrays of the reduction.
+BLOCK_COPIES = 4
 
-#: A window in memory, in multiples of its pixels: as the source makes them, and as it gives them.
+#: Memory of a window, in multiples of its pixels: as the source computes them, and as it returns them.
 WINDOW_COPIES = 2
 
-#: Of the memory, this much is planned with, less what every thread's allocator keeps of what it gave back: so many
-#: bytes, or a quarter of a small limit. The rest is for gaps between what is held, and for the tiles' places.
+#: Share of the limit that is planned, less freed memory that the threads' allocators keep: so many bytes, or a quarter
+#: of a small limit. The rest is for fragmentation and for the tiles' offsets.
 PLANNED_SHARE = 0.75
 ALLOCATOR_BYTES = 16 * 2**20
 
-#: Encoded tiles and pixels that wait get at least so much.
+#: Least memory for encoded tiles, and for pixels, that wait.
 LEAST_HELD_BYTES = 2**20
 
-#: Encoded overviews of pixels in memory take so much of the pixels' size; what is beyond waits on disk, which costs
-#: about as much time as to copy it.
+#: Encoded overviews of pixels in memory take at most this share of the pixels' size. More is spooled, which takes about
+#: as long as a copy.
 HELD_SHARE = 0.1
 LEAST_HELD_TILES_BYTES = 16 * 2**20
 
-#: Bytes of a pixel of the bands that are worked at together, where tiles hold one band each.
+#: Bytes of a pixel of the bands that form a block, where tiles hold one band each.
 GROUP_PIXEL_BYTES = 8
 
 
@@ -61,33 +61,33 @@ ANY_PLACE = SinkTraits()
 
 
 class Order(Enum):
-    """In which order things are done."""
+    """The order in which levels are encoded and written."""
 
-    PYRAMID_FIRST = "overviews, then the full resolution, straight to its place; pixels are looked at twice"
+    PYRAMID_FIRST = "overviews, then the full resolution, straight to its place; pixels are read twice"
     SPOOL_BASE = "all levels at once; the encoded full resolution waits until the overviews are written"
-    SEND_BASE = "all levels at once; the full resolution goes off as it comes, the overviews wait and follow"
-    IN_FILE_ORDER = "the full resolution, straight to its place; there is nothing else"
+    SEND_BASE = "all levels at once; the full resolution is sent as it comes, the overviews wait and follow"
+    IN_FILE_ORDER = "the full resolution alone, straight to its place"
 
 
 @dataclass(frozen=True)
 class Work:
-    """How a file is made.
+    """Order, threads, blocks, windows and memory of one save.
 
     Attributes:
-        order: In which order.
-        threads: To encode on.
-        readers: Threads to read on; 0: windows are read where they are needed.
-        step: Levels that one piece of work makes: its own, and the next one where this is 2.
-        cell_height_px: Rows of a piece of work, at each level; a multiple of ``step`` tiles.
-        cell_width_px: Columns of it.
-        band_groups: Bands that are read together; the raster is gone through once for each group.
-        cell_bands: Bands of a piece of work; a group of more is worked at in several.
+        order: Order of the levels.
+        threads: Threads that encode.
+        readers: Threads that read; 0: windows are read where they are needed.
+        step: Levels that one block encodes: its own, and the next one where this is 2.
+        block_height_px: Rows of a block, at each level; a multiple of ``step`` tiles.
+        block_width_px: Columns of a block.
+        band_groups: Bands that are read together; the raster is read once for each group.
+        block_bands: Bands of a block; a larger group is divided into several.
         row_edges_px: Of the windows in which the source is read.
         column_edges_px: Of the windows in which the source is read.
-        read_ahead_bytes: Windows that were read may wait while they hold less than this.
-        in_flight_bytes: Pieces of work may be begun while they hold less than this.
-        held_pixels_bytes: Pixels that wait for their neighbours may take so much memory; others wait on disk.
-        held_tiles_bytes: The same for encoded tiles.
+        read_ahead_bytes: Memory below which further windows are read ahead.
+        in_flight_bytes: Memory below which further blocks are started.
+        held_pixels_bytes: Memory for pixels that wait for their neighbours; others are spooled.
+        held_tiles_bytes: Memory for encoded tiles that wait; others are spooled.
     """
 
     order: Order
@@ -129,7 +129,7 @@ class SourceTraits:
 
 
 class _Block(NamedTuple):
-    """A piece of work that may be: bands that are read together, its own, the levels that it makes, and its size."""
+    """A possible size of blocks, with the bands that are read together and the levels that a block encodes."""
 
     band_groups: tuple[range, ...]
     bands: int
@@ -139,7 +139,7 @@ class _Block(NamedTuple):
 
 
 class _Windows(NamedTuple):
-    """The edges of the windows in which a source is read, and the pixels of the largest, one band."""
+    """Edges of the windows in which a source is read, and the number of pixels of the largest, one band."""
 
     row_edges_px: tuple[int, ...]
     column_edges_px: tuple[int, ...]
@@ -150,9 +150,9 @@ def order_of_work(*, is_in_memory: bool, reads_twice: bool, sink: SinkTraits) ->
     """Choose the order of work.
 
     Args:
-        is_in_memory: To read the source again costs nothing.
-        reads_twice: There are overviews or statistics, which stand before the full resolution in the file.
-        sink: What the sink can do.
+        is_in_memory: Reading the source again costs nothing.
+        reads_twice: There are overviews or statistics, which precede the full resolution in the file.
+        sink: Traits of the sink.
     """
     if is_in_memory:
         return Order.PYRAMID_FIRST
@@ -170,15 +170,15 @@ def plan_work(
     max_memory_bytes: int,
     is_limit_firm: bool = True,
 ) -> Work:
-    """Plan the work.
+    """Plan order, threads, blocks, windows and memory.
 
     Args:
         spec: The file.
-        source: Where its pixels come from.
-        sink: Where the file goes.
-        threads: To encode on, at most.
-        max_memory_bytes: What may be held beyond the source.
-        is_limit_firm: False: where a single tile needs more than the limit, the limit gives way.
+        source: Traits of the source.
+        sink: Traits of the sink.
+        threads: Largest number of threads that encode.
+        max_memory_bytes: Memory that may be held beyond the source.
+        is_limit_firm: False: the limit is exceeded where a single tile needs more.
 
     Raises:
         OptionError: The limit is firm, and a single tile needs more.
@@ -187,11 +187,13 @@ def plan_work(
     planned_bytes = _planned_bytes(max_memory_bytes)
     needed_bytes = 0
     windows_of = cache(partial(_windows, spec, source))
-    # Windows of a block come last: they cut chunks that are larger.
+    # Windows as large as a block come last: they split larger chunks.
     sizes = (max_memory_bytes // WINDOWS_IN_MEMORY, 0)
-    for window_bytes, crew, block in product(sizes, list(_crews(source, threads)), list(_blocks(spec, source))):
+    for window_bytes, counts, block in product(
+        sizes, list(_thread_counts(source, threads)), list(_blocks(spec, source))
+    ):
         windows = windows_of(window_bytes, block)
-        work = _work(spec, source, order, crew, block, windows)
+        work = _work(spec, source, order, counts, block, windows)
         needed_bytes = _needed_bytes(spec, source, work, windows.most_px)
         if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
             return _with_held(work, spec, source, planned_bytes - needed_bytes)
@@ -201,7 +203,7 @@ def plan_work(
 
 
 def _too_little(spec: ExportSpec, source: SourceTraits, limit_bytes: int, needed_bytes: int) -> str:
-    """Return the message of a limit that can't be kept: what takes most of it, and what to pass."""
+    """Return the message for a limit that is too small: what takes most of it, and what to pass."""
     level = spec.levels[0]
     least_bytes = _limit_bytes(needed_bytes)
     enough = f"give at least {least_bytes}, or {least_bytes / 2**20:.1f}MiB"
@@ -223,31 +225,31 @@ def _planned_bytes(limit_bytes: int) -> int:
 
 
 def _limit_bytes(planned_bytes: int) -> int:
-    """Give a limit of which so much is planned with."""
+    """Return the limit of which a number of bytes is planned."""
     if planned_bytes <= _planned_bytes(4 * ALLOCATOR_BYTES):
         return int(planned_bytes / (PLANNED_SHARE - 0.25)) + 4
     return int((planned_bytes + ALLOCATOR_BYTES) / PLANNED_SHARE) + 4
 
 
-def _crews(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
-    """Return (threads to encode on, threads to read on), from many to none but the caller's own."""
+def _thread_counts(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
+    """Iterate over (threads that encode, threads that read), from many to the caller's own alone."""
     for count in range(threads, 0, -1):
         yield count, 0 if source.is_in_memory else min(source.concurrent_reads, max(2, count))
     if not source.is_in_memory:
-        # Where decoded blocks are large, what reading holds counts more than what encoding does.
+        # Where decoded chunks are large, reading needs more memory than encoding.
         yield from ((count, 1) for count in range(threads, 0, -1))
         yield 1, 0
 
 
 def _blocks(spec: ExportSpec, source: SourceTraits) -> Iterator[_Block]:
-    """Give the blocks that may be, from large to small."""
+    """Iterate over the possible sizes of blocks, from large to small."""
     level = spec.levels[0]
     groups = _band_groups(spec, source)
     bands = min(_most_bands(spec, source), max(map(len, groups)))
     pixel_bytes = bands * spec.dtype.itemsize
     for step in (2, 1):
         height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
-        most_px = min(CELL_PX, CELL_BYTES // pixel_bytes) // height_px
+        most_px = min(BLOCK_PX, BLOCK_BYTES // pixel_bytes) // height_px
         units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
         while units:
             yield _Block(groups, bands, step, height_px, units * unit_px)
@@ -255,9 +257,9 @@ def _blocks(spec: ExportSpec, source: SourceTraits) -> Iterator[_Block]:
 
 
 def _work(
-    spec: ExportSpec, source: SourceTraits, order: Order, crew: tuple[int, int], block: _Block, windows: _Windows
+    spec: ExportSpec, source: SourceTraits, order: Order, counts: tuple[int, int], block: _Block, windows: _Windows
 ) -> Work:
-    threads, readers = crew
+    threads, readers = counts
     window_bytes = windows.most_px * _read_bytes(spec, source, block.band_groups)
     waiting = threads + 1 if threads > 1 else 0
     return Work(
@@ -279,10 +281,10 @@ def _work(
 
 
 def _needed_bytes(spec: ExportSpec, source: SourceTraits, work: Work, window_px: int) -> int:
-    """Say what windows and blocks take that are read, waiting and at work."""
+    """Return the memory of windows and blocks that are read, waiting and at work."""
     block_bytes = work.block_height_px * work.block_width_px * work.block_bands * spec.dtype.itemsize
     waiting_bytes = work.in_flight_bytes - work.threads * block_bytes
-    needed = CELL_COPIES * work.threads * block_bytes + waiting_bytes
+    needed = BLOCK_COPIES * work.threads * block_bytes + waiting_bytes
     if source.is_in_memory:
         return needed
     window_bytes = window_px * _read_bytes(spec, source, work.band_groups)
@@ -291,7 +293,7 @@ def _needed_bytes(spec: ExportSpec, source: SourceTraits, work: Work, window_px:
 
 
 def _with_held(work: Work, spec: ExportSpec, source: SourceTraits, spare_bytes: int) -> Work:
-    """Share what is left between pixels and encoded tiles that wait."""
+    """Divide the remaining memory between pixels and encoded tiles that wait."""
     tiles_bytes = spare_bytes // 3
     if source.is_in_memory:
         level = spec.levels[0]
@@ -318,7 +320,7 @@ def _windows(spec: ExportSpec, source: SourceTraits, most_bytes: int, block: _Bl
     while height_px > 1 and height_px * longest(columns) > most_px:
         height_px //= 2
     rows = merge_edges(chunks.row_edges_px, height_px, tile_height_px)
-    # A chunk that is larger than that is read in parts, at the cost of decoding it as often.
+    # A larger chunk is read in parts, and decoded once for each.
     rows = split_edges(rows, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
     return _windows_between(rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px))
 
@@ -328,7 +330,7 @@ def _windows_between(rows: tuple[int, ...], columns: tuple[int, ...]) -> _Window
 
 
 def _band_groups(spec: ExportSpec, source: SourceTraits) -> tuple[range, ...]:
-    """Say which bands are read together."""
+    """Return the groups of bands that are read together."""
     count = spec.count
     most = _most_bands(spec, source)
     edges = tuple(range(count + 1))
@@ -339,7 +341,7 @@ def _band_groups(spec: ExportSpec, source: SourceTraits) -> tuple[range, ...]:
 
 
 def _most_bands(spec: ExportSpec, source: SourceTraits) -> int:
-    """Say how many bands are worked at together: all, where tiles hold them all, or pixels are valid together."""
+    """Return the number of bands in a block: all, where tiles hold them all or a mask is common to them."""
     if spec.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
         return spec.count
     return max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, source.pixel_bytes))
@@ -350,5 +352,5 @@ def _read_bytes(spec: ExportSpec, source: SourceTraits, groups: tuple[range, ...
 
 
 def _unit_px(tile_side_px: int) -> int:
-    """Give the least side of a block: whole tiles."""
-    return -(-LEAST_CELL_SIDE_PX // tile_side_px) * tile_side_px
+    """Return the smallest side of a block: whole tiles."""
+    return -(-LEAST_BLOCK_SIDE_PX // tile_side_px) * tile_side_px

@@ -1,6 +1,6 @@
 """PhotometricInterpretation: the colour model that a file declares, and the interpretations that go with it. Pure.
 
-Readers that are not built on GDAL know colours by this tag and by ExtraSamples alone. GDAL derives both, and the
+Readers that are not built on GDAL find colours by this tag and by ExtraSamples alone. GDAL derives both, and the
 colour interpretation that it reads back, from the creation option PHOTOMETRIC and the bands' colour interpretations.
 
 References:
@@ -32,7 +32,7 @@ PHOTOMETRIC = choice(
 
 _NBITS = whole_number(1, 31)
 
-#: Colour interpretations that claim nothing which a colour model could contradict.
+#: Colour interpretations that go with any colour model.
 _UNCLAIMED = frozenset({"undefined", "gray"})
 
 
@@ -40,7 +40,7 @@ def photometric_of_attrs(value: Any) -> str:
     """Return the colour model that a source's ``attrs`` name.
 
     Raises:
-        MetadataError: There is none of the name.
+        MetadataError: The name is unknown.
     """
     try:
         return str(PHOTOMETRIC.parse("attrs['photometric']", value))
@@ -52,7 +52,7 @@ def nbits_of_attrs(value: Any) -> int:
     """Return the bits of a sample that a source's ``attrs`` name.
 
     Raises:
-        MetadataError: They are not those of a GeoTIFF.
+        MetadataError: A GeoTIFF does not have samples of so many bits.
     """
     try:
         return int(_NBITS.parse("attrs['nbits']", value))

@@ -53,14 +53,14 @@ class SourceSpec:
         count: Bands.
         height_px: Rows.
         width_px: Columns.
-        dtype: numpy dtype of the pixels, as they come.
+        dtype: numpy dtype of the pixels as read.
         crs: CRS, or None.
         transform: Pixel (column, row) to CRS (x, y).
         fill_value: The source's value for "no data", or None.
         fill_value_is_explicit: False while ``fill_value`` is 0 only because none was given.
         metadata: Of the source and its bands.
-        has_mask: It has a validity mask besides its pixels.
-        overview_resamplings: Method of each band's overviews that the source records; empty if it records none.
+        has_mask: A validity mask goes with its pixels.
+        overview_resamplings: Method of each band's overviews that the source records, or empty.
     """
 
     count: int
@@ -92,9 +92,9 @@ class ExportSpec:
         metadata: Descriptions, scales, tags and the like.
         encoding: Codec, tiles and the like.
         resamplings: Of the overviews, one of `option_names.RESAMPLINGS` per band.
-        is_classes: The values are classes, which must never be mixed.
-        mask: Where the file's validity mask comes from: the "dataset" (the source has one), its "alpha" band (which is
-            then no band of the file), its "nodata" (which a lossy codec would blur); None: the file has none.
+        is_classes: The values are classes, which must not be averaged.
+        mask: Origin of the file's validity mask: the "dataset" (the source has one), its "alpha" band (which is then
+            not a band of the file), its "nodata" (which a lossy codec would blur); None: the file has no mask.
         nodata_as_mask: The value that the mask stands for, where ``mask`` is "nodata".
     """
 
@@ -115,7 +115,7 @@ class ExportSpec:
 
     @property
     def has_cog_layout(self) -> bool:
-        """Whether the file claims GDAL's layout of a COG: a ghost area, and a leader and a trailer around each tile.
+        """Whether the file has GDAL's layout of a COG: a ghost area, and a leader and a trailer around each tile.
 
         GDAL opens such a file for update only with the open option that breaks the layout.
         """
@@ -129,7 +129,7 @@ class ExportSpec:
             return ()
         if encoding.overview_count is not None:
             return tuple(2 ** (level + 1) for level in range(encoding.overview_count))
-        # Viewers show a screen's worth of pixels: tiles beyond that do not make the pyramid shallower.
+        # Viewers show about a screen of pixels, so larger tiles do not make the pyramid shallower.
         height_px = min(encoding.tile_height_px, LARGEST_SMALLEST_OVERVIEW_PX)
         width_px = min(encoding.tile_width_px, LARGEST_SMALLEST_OVERVIEW_PX)
         return grid.overview_factors(self.height_px, self.width_px, height_px, width_px)
@@ -177,7 +177,7 @@ class ExportSpec:
 
     @property
     def missing_value(self) -> int | float | None:
-        """What missing pixels are on their way into the file, whether its nodata says so or its mask."""
+        """Value of missing pixels before they are encoded, whether the file has it as nodata or as a mask."""
         return self.nodata if self.nodata_as_mask is None else self.nodata_as_mask
 
     @property
@@ -199,23 +199,23 @@ class ExportSpec:
 
     @property
     def turns_colours(self) -> bool:
-        """Whether JPEG stores the bands as YCbCr, which takes half the bytes: a picture, unless RGB was asked for."""
+        """Whether JPEG stores the bands as YCbCr, in half the bytes: a picture, unless RGB is requested."""
         return self.metadata.photometric == "RGB" and self.encoding.photometric != "RGB"
 
     @property
     def alpha_band(self) -> int | None:
-        """Position of the band that says where the others are visible, or None."""
+        """Position of the alpha band, or None."""
         names = self.metadata.colorinterp
         return names.index("alpha") if "alpha" in names else None
 
     @property
     def statistics(self) -> bool:
-        """Whether exact statistics of the full resolution go into the file."""
+        """Whether exact statistics of the full resolution are written to the file."""
         return self.encoding.options.get("STATISTICS") == "YES" and not self.encoding.warps
 
 
 def default_resampling(is_classes: bool) -> str:
-    """Classes are picked, measurements are averaged."""
+    """Return the default method of overviews: nearest for classes, else average."""
     return "NEAREST" if is_classes else "AVERAGE"
 
 
@@ -270,7 +270,7 @@ def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
 def _with_source_bits(
     encoding: Encoding, metadata: Metadata, dtype: np.dtype[Any], nodata: int | float | None
 ) -> Encoding:
-    """Keep the bits of a MINISWHITE source: white is 0, and black is the largest value of so many bits."""
+    """Return the encoding with the bits of a MINISWHITE source, in which black is the largest value of so many bits."""
     if metadata.nbits is None or (encoding.photometric or metadata.photometric) != "MINISWHITE":
         return encoding
     kept = with_bits(encoding, metadata.nbits, dtype=dtype, nodata=nodata)
@@ -284,7 +284,7 @@ def _with_source_bits(
 
 
 def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype: np.dtype[Any]) -> tuple[str, ...]:
-    """Return the methods of the overviews: what the caller asks for, else what the source records, else the default."""
+    """Return the methods of the overviews: the requested ones, else those that the source records, else the default."""
     if isinstance(encoding.resampling, tuple):
         return encoding.resampling
     if encoding.resampling is not None:
@@ -295,7 +295,7 @@ def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype
 
 
 def _check_size(encoding: Encoding, source: SourceSpec) -> None:
-    """Refuse a pyramid deeper than the raster, and a warp from nowhere."""
+    """Check that the pyramid is not deeper than the raster, and that a raster to be warped has a CRS."""
     deepest = (max(source.height_px, source.width_px) - 1).bit_length()
     if encoding.overview_count is not None and encoding.overview_count > deepest:
         raise OptionError(
@@ -336,7 +336,7 @@ def _warn_of_place(source: SourceSpec) -> None:
 
 
 def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
-    """TIFF's colour tables are opaque (TIFF 6.0, section 5); GDAL shows nodata as transparent by itself."""
+    """Warn of lost transparency: TIFF's colour tables are opaque (TIFF 6.0, section 5), save for GDAL's nodata."""
     table = metadata.colormap or ()
     lost = [value for value, (*_, alpha) in table if alpha != 255 and value not in missing]
     if lost:
@@ -348,62 +348,62 @@ def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
 
 
 def _stored(dtype: Any) -> np.dtype[Any]:
-    """Return the dtype in the file; rasterio's profiles call complex integers so, which it reads as complex64."""
+    """Return the dtype in the file; rasterio's profiles call complex integers so, and it reads them as complex64."""
     return storage_dtype("complex64" if dtype == "complex_int16" else dtype)
 
 
 def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
-    """Refuse a profile that describes another raster than the data."""
-    said = asked.raster
+    """Check that a profile does not describe another raster than the data."""
+    given = asked.raster
     sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
     for key, size in sizes.items():
-        if key in said and str(said[key]).strip() != str(size) and not np.array_equal(said[key], size):
+        if key in given and str(given[key]).strip() != str(size) and not np.array_equal(given[key], size):
             raise OptionError(
-                f"profile_arg[{asked.spelling[key]!r}]={said[key]!r}, but the data has {size}; drop the key"
+                f"profile_arg[{asked.spelling[key]!r}]={given[key]!r}, but the data has {size}; drop the key"
             )
-    if "DRIVER" in said and str(said["DRIVER"]).upper() not in ("COG", "GTIFF"):
-        raise OptionError(f"profile_arg['driver']={said['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
-    _check_place(said, source)
-    if is_of_dataset(said):
+    if "DRIVER" in given and str(given["DRIVER"]).upper() not in ("COG", "GTIFF"):
+        raise OptionError(f"profile_arg['driver']={given['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
+    _check_place(given, source)
+    if is_of_dataset(given):
         _check_numbers(asked, source)
 
 
 def _check_numbers(asked: Profile, source: SourceSpec) -> None:
-    """Refuse dtype and nodata of a dataset that are not those of the data.
+    """Check that dtype and nodata of a dataset are those of the data.
 
-    In a profile that was written by hand they are options: to cast the data, and to set its nodata.
+    In any other profile they are options: to cast the data, and to set its nodata.
     """
-    said, dtype = asked.raster, storage_dtype(source.dtype)
-    if "DTYPE" in said and _stored(said["DTYPE"]) != dtype:
+    given, dtype = asked.raster, storage_dtype(source.dtype)
+    if "DTYPE" in given and _stored(given["DTYPE"]) != dtype:
         raise OptionError(
-            f"profile_arg[{asked.spelling['DTYPE']!r}]={said['DTYPE']!r}, but the data is {source.dtype}; cast the "
+            f"profile_arg[{asked.spelling['DTYPE']!r}]={given['DTYPE']!r}, but the data is {source.dtype}; cast the "
             "data, or drop the key"
         )
     own = source.fill_value if source.fill_value_is_explicit and source.dtype.kind != "b" else None
-    if "NODATA" not in said or own is None:
+    if "NODATA" not in given or own is None:
         return
-    stated = check_nodata(said["NODATA"], dtype, "profile_arg['nodata']")
+    stated = check_nodata(given["NODATA"], dtype, "profile_arg['nodata']")
     of_data = check_nodata(own, dtype, "data_save.fill_value_default")
     if not same_nodata(stated, of_data):
         raise OptionError(
-            f"profile_arg[{asked.spelling['NODATA']!r}]={said['NODATA']!r}, but the data's nodata is {own!r}; drop the "
-            "key, or pass nodata= without it"
+            f"profile_arg[{asked.spelling['NODATA']!r}]={given['NODATA']!r}, but the data's nodata is {own!r}; drop "
+            "the key, or pass nodata= without it"
         )
 
 
-def _check_place(said: Mapping[str, Any], source: SourceSpec) -> None:
+def _check_place(given: Mapping[str, Any], source: SourceSpec) -> None:
     try:
-        same_crs = "CRS" not in said or compare_crs(said["CRS"], source.crs)
-        same_grid = "TRANSFORM" not in said or same_transform(normalise_transform(said["TRANSFORM"]), source.transform)
+        same_crs = "CRS" not in given or compare_crs(given["CRS"], source.crs)
+        transform = normalise_transform(given.get("TRANSFORM", source.transform))
     except GeoreferenceError as error:
-        raise OptionError(f"profile_arg: {error}; or drop the key, since the data says where it lies") from error
+        raise OptionError(f"profile_arg: {error}; or drop the key, since the data has its own") from error
     if not same_crs:
         raise OptionError(
-            f"profile_arg['crs']={said['CRS']!r} is not the data's CRS ({source.crs}); set it on the data, "
+            f"profile_arg['crs']={given['CRS']!r} is not the data's CRS ({source.crs}); set it on the data, "
             "or drop the key"
         )
-    if not same_grid:
+    if not same_transform(transform, source.transform):
         raise OptionError(
-            f"profile_arg['transform']={said['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; "
+            f"profile_arg['transform']={given['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; "
             "set it on the data, or drop the key"
         )

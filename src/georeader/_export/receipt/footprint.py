@@ -23,13 +23,13 @@ from georeader.window_utils import pixel_to_crs
 #: Points on each side of the outline: straight lines of one CRS are curves in another.
 _SIDE_POINTS = 64
 
-#: What a point may lie beside a straight line before the outline is bent there, in pixels.
+#: Distance of a point from a straight line beyond which the outline gets a vertex there, in pixels.
 _TOLERANCE_PX = 0.25
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """The place of a grid in WGS 84.
+    """The outline of a grid in WGS 84.
 
     Attributes:
         geometry: GeoJSON Polygon or MultiPolygon.
@@ -41,7 +41,7 @@ class Footprint:
 
 
 def corners(shape: tuple[int, int], transform: Affine, side_points: int = 1) -> list[tuple[float, float]]:
-    """Give the outline of a grid in its CRS, closed and counterclockwise.
+    """Return the outline of a grid in its CRS, closed and counterclockwise.
 
     Args:
         shape: (row, column), in pixels.
@@ -65,7 +65,7 @@ def corners(shape: tuple[int, int], transform: Affine, side_points: int = 1) -> 
 
 
 def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> Footprint | None:
-    """Return the outline of a grid in WGS 84; None where it has no place on Earth.
+    """Return the outline of a grid in WGS 84; None if it is not on Earth.
 
     Args:
         shape: (row, column), in pixels.
@@ -124,7 +124,7 @@ def _widest(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _in_wgs84(ring: list[tuple[float, float]], crs: CRS) -> list[tuple[float, float]] | None:
-    """Give points as (longitude, latitude); None where one of them has none."""
+    """Return points as (longitude, latitude); None if one of them cannot be transformed."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
     from rasterio.warp import transform

@@ -40,7 +40,7 @@ class LevelReceipt:
         height_px: Rows.
         tile_count: Tiles, those of its validity mask included, if it has one.
         sparse_tile_count: How many of them take no bytes (SPARSE_OK).
-        encoded_bytes: Length of all of them, as TIFF's TileByteCounts tell it; without the eight bytes around each.
+        encoded_bytes: Length of all of them, as in TIFF's TileByteCounts, without the eight bytes around each.
     """
 
     factor: int
@@ -76,23 +76,23 @@ class Written:
 
 @dataclass(frozen=True, eq=False)
 class Receipt:
-    """A file that was written. It has plain values alone, so it can be pickled, compared and hashed.
+    """A file that was written. It has plain values alone, so that it can be pickled, compared and hashed.
 
     ``str`` and ``repr`` are one line, and notebooks show a table. Attributes and `to_dict` hold everything.
 
     Attributes:
-        path: Its destination, as it was given; without secrets.
+        path: Its destination as passed, without secrets.
         size_bytes: Its length.
         engine: "stream", the project's own writer, or "gdal".
-        largest_errors: With ``verify=True``: of each band, how far a decoded pixel lies from the one that was saved, 0
+        largest_errors: With ``verify=True``: largest difference of a decoded pixel of each band from the saved one, 0
             for lossless codecs; else None.
         kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
         levels: From the full resolution to the smallest overview.
-        checksum: CRC-32 of all bytes of the file, such as "crc32:0a1b2c3d"; taken of what was sent, not read back.
-        seconds: How long it took, from the opening of the source to the file being in its place. Of a CogWriter: how
-            long the end of its block took, when the file is made.
-        finished: When it was in its place, in UTC.
-        statistics: One per band, of the full resolution, where ``STATISTICS=YES`` was asked for; else None.
+        checksum: CRC-32 of all bytes of the file as sent, such as "crc32:0a1b2c3d".
+        seconds: Duration from the opening of the source until the file was in its place; of a CogWriter, of the end of
+            its block, when the file is made.
+        finished: Time at which it was in its place, in UTC.
+        statistics: One per band, of the full resolution, with ``STATISTICS=YES``; else None.
         shape: (band, row, column).
         dtype: Name of the pixels' dtype.
         transform: Pixel (column, row) to CRS (x, y).
@@ -102,7 +102,7 @@ class Receipt:
         units: One unit name or None per band.
         scales: One factor per band; 1 where none is set.
         offsets: One summand per band; 0 where none is set.
-        acquired: When the pixels were taken, in UTC, or None: ``attrs["acquired"]`` of the data, ACQUISITIONDATETIME of
+        acquired: Acquisition time in UTC, or None: ``attrs["acquired"]`` of the data, ACQUISITIONDATETIME of
             GDAL's IMAGERY domain, or the file's tag ACQUISITIONDATETIME or TIFFTAG_DATETIME, in this order.
 
     Example:
@@ -139,29 +139,29 @@ class Receipt:
 
     @property
     def decoded_bytes(self) -> int:
-        """What the pixels of all levels take as arrays; without the padding of tiles, and without masks."""
+        """Size of the pixels of all levels as arrays, without the padding of tiles and without masks."""
         pixels = sum(level.width_px * level.height_px for level in self.levels)
         return pixels * self.shape[0] * np.dtype(self.dtype).itemsize
 
     @property
     def compression_ratio(self) -> float:
-        """How many times less the tiles take in the file than the pixels of all levels as arrays (`decoded_bytes`).
+        """Ratio of `decoded_bytes` to the bytes of the tiles in the file.
 
-        Tiles are padded at the right and at the bottom, and those of masks count too: of small rasters, and of those
-        that are not compressed, it is less than 1. Infinite where all tiles are sparse.
+        Tiles are padded at the right and at the bottom, and those of masks count, too: for small or uncompressed
+        rasters it is less than 1. Infinite if all tiles are sparse.
         """
         encoded_bytes = sum(level.encoded_bytes for level in self.levels)
         return self.decoded_bytes / encoded_bytes if encoded_bytes else math.inf
 
     @property
     def crs(self) -> str | None:
-        """The CRS in a word, such as "EPSG:32630"; by its name where it has no such code; None where there is none."""
+        """Code of the CRS, such as "EPSG:32630", or its name if it has no code; None if there is no CRS."""
         return None if self.crs_wkt is None else describe_crs(self.crs_wkt)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert everything to types of JSON: dicts, lists, text, numbers and None.
 
-        Numbers that JSON does not have are text: "nan", "inf", "-inf". Besides the attributes there are `crs` and
+        Numbers that JSON lacks are text: "nan", "inf", "-inf". Besides the attributes there are `crs` and
         `compression_ratio`; ``transform`` is six numbers, ``finished`` and ``acquired`` are times in ISO 8601.
         """
         values = asdict(self) | {
@@ -186,15 +186,15 @@ class Receipt:
 
         Args:
             id: By default the file's name without its suffix.
-            datetime: When the pixels were taken; by default `acquired`. Where that is None, too, it is when the file
-                was finished, with a MetadataWarning.
+            datetime: Acquisition time; by default `acquired`, or if that is None the time of the save, with a
+                MetadataWarning.
             asset_key: Name of the file among the item's assets.
-            href: Where readers find the file; by default ``path``, without what hides a secret.
+            href: Link to the file; by default ``path``.
             properties: Further properties, such as ``{"eo:cloud_cover": 3}``; copied.
 
         Raises:
             MissingExtraError: The extra ``stac`` is not installed.
-            OptionError: There is no default for ``id`` or ``href``: the file went to an object without a name.
+            OptionError: There is no default for ``id`` or ``href``: the destination is an object without a name.
 
         Example:
             >>> from datetime import UTC, datetime
@@ -365,8 +365,8 @@ def _bands(receipt: Receipt) -> Iterable[Sequence[Any]]:
     for band in range(receipt.shape[0]):
         numbers: tuple[Any, ...] = ()
         if receipt.statistics is not None:
-            told = receipt.statistics[band]
-            values = (told.minimum, told.maximum, told.mean, told.standard_deviation, told.valid_percent)
+            summary = receipt.statistics[band]
+            values = (summary.minimum, summary.maximum, summary.mean, summary.standard_deviation, summary.valid_percent)
             numbers = tuple("" if value is None else f"{value:.6g}" for value in values)
         yield band + 1, receipt.descriptions[band] or "", receipt.units[band] or "", *numbers
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from georeader._export.receipt.receipt import Receipt
 
-#: STAC's names of numpy's complex dtypes; the others are called alike.
+#: STAC's names of numpy's complex dtypes; those of other dtypes are equal.
 _DATA_TYPES = {"complex64": "cfloat32", "complex128": "cfloat64"}
 
 #: Before the digest: multicodec's number of a CRC-32, as a varint, and the digest's length (file:checksum).
@@ -56,23 +56,23 @@ def build_item(
     """
     pystac = import_extra("pystac", extra="stac", purpose="Receipt.to_stac()")
     files = _files(receipts, href)
-    told, time = _when([file.receipt for file in files], datetime, properties)
+    fields, time = _when([file.receipt for file in files], datetime, properties)
     footprint = union_of([footprint for file in files if (footprint := _footprint(file)) is not None])
     item = pystac.Item(
         id=_id(files) if id is None else id,
         geometry=footprint.geometry if footprint else None,
         bbox=footprint.bbox if footprint else None,
         datetime=time,
-        properties=told,
+        properties=fields,
     )
     for file in files:
         media_type = pystac.MediaType.COG if file.receipt.kind == "cog" else pystac.MediaType.GEOTIFF
         asset = pystac.Asset(file.href, media_type=media_type, roles=["data"])
         item.add_asset(file.key, asset)
         asset.common_metadata.created = file.receipt.finished
-        _tell_file(asset, file.receipt)
-        _tell_bands(asset, file.receipt, file.crs)
-    _tell_projection(item, files)
+        _add_file_info(asset, file.receipt)
+        _add_bands(asset, file.receipt, file.crs)
+    _add_projection(item, files)
     return item  # type: ignore[no-any-return]
 
 
@@ -117,39 +117,39 @@ def _when(
     receipts: Sequence[Receipt], datetime: Any, properties: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], datetime_.datetime | None]:
     """Return the properties and the datetime, null where they hold a span."""
-    told = _properties(properties, datetime)
+    fields = _properties(properties, datetime)
     if datetime is not None:
-        return told, datetime
-    if {"start_datetime", "end_datetime"} <= told.keys():
-        return told, None
+        return fields, datetime
+    if {"start_datetime", "end_datetime"} <= fields.keys():
+        return fields, None
     times = sorted({receipt.acquired for receipt in receipts if receipt.acquired is not None})
     if len(times) > 1:
         as_text = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str
-        return told | {"start_datetime": as_text(times[0]), "end_datetime": as_text(times[-1])}, None
+        return fields | {"start_datetime": as_text(times[0]), "end_datetime": as_text(times[-1])}, None
     if times:
-        return told, times[0]
+        return fields, times[0]
     warn_at_caller(
         "the item's datetime is the time of the save, since neither tags nor attrs['acquired'] have an acquisition "
         "time; pass datetime=, or properties with start_datetime and end_datetime",
         MetadataWarning,
     )
-    return told, max(receipt.finished for receipt in receipts)
+    return fields, max(receipt.finished for receipt in receipts)
 
 
 def _properties(given: Mapping[str, Any] | None, datetime: Any) -> dict[str, Any]:
-    """Give properties as JSON has them, and see that the time is said where it is heard."""
-    told = dict(given or {})
+    """Return properties with times as text; check that the time is passed as ``datetime``."""
+    fields = dict(given or {})
     if not isinstance(datetime, (datetime_.datetime, type(None))):
         raise OptionError(f"datetime={datetime!r} is a {type(datetime).__name__}; pass a datetime.datetime")
-    if datetime is None and "datetime" in told:
+    if datetime is None and "datetime" in fields:
         raise OptionError("properties has a 'datetime'; pass datetime=, a datetime.datetime, instead")
     for name in ("start_datetime", "end_datetime"):
-        if isinstance(told.get(name), datetime_.datetime):
-            told[name] = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str(told[name])
-    return told
+        if isinstance(fields.get(name), datetime_.datetime):
+            fields[name] = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str(fields[name])
+    return fields
 
 
-def _tell_projection(item: Any, files: Sequence[_File]) -> None:
+def _add_projection(item: Any, files: Sequence[_File]) -> None:
     """Set the projection on the item where all files share it, else on each asset."""
     module = import_extra("pystac.extensions.projection", extra="stac", purpose="Receipt.to_stac()")
     module.ProjectionExtension.add_to(item)
@@ -165,12 +165,12 @@ def _projection(receipt: Receipt, crs: CRS | None) -> dict[str, Any]:
     _, height_px, width_px = receipt.shape
     fields: dict[str, Any] = {"proj:shape": [height_px, width_px]}
     if crs is None and receipt.transform == Affine.identity():
-        return fields  # null geometry: there is no place
+        return fields  # the geometry is null
     ring = corners((height_px, width_px), receipt.transform)
     xs, ys = zip(*ring, strict=True)
     fields["proj:transform"] = list(receipt.transform[:6])
     bbox = [min(xs), min(ys), max(xs), max(ys)]
-    if all(map(math.isfinite, bbox)):  # corners of the largest pixels that there can be overflow
+    if all(map(math.isfinite, bbox)):  # corners of the largest possible pixels overflow
         fields["proj:bbox"] = bbox
         fields["proj:geometry"] = {"type": "Polygon", "coordinates": [[list(point) for point in ring]]}
     if crs is None:
@@ -179,14 +179,14 @@ def _projection(receipt: Receipt, crs: CRS | None) -> dict[str, Any]:
     return fields | ({"proj:wkt2": receipt.crs_wkt} if authority is None else {"proj:code": ":".join(authority)})
 
 
-def _tell_file(asset: Any, receipt: Receipt) -> None:
+def _add_file_info(asset: Any, receipt: Receipt) -> None:
     module = import_extra("pystac.extensions.file", extra="stac", purpose="Receipt.to_stac()")
     digest = receipt.checksum.removeprefix("crc32:")
     extension = module.FileExtension.ext(asset, add_if_missing=True)
     extension.apply(size=receipt.size_bytes, checksum=_CRC32_MULTIHASH + digest)
 
 
-def _tell_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
+def _add_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
     module = import_extra("pystac.extensions.raster", extra="stac", purpose="Receipt.to_stac()")
     resolution_m = _finite(_resolution_m(receipt, crs))
     bands = []
@@ -216,8 +216,8 @@ def _tell_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
 def _statistics(module: Any, receipt: Receipt, position: int) -> Any:
     if receipt.statistics is None:
         return None
-    told = receipt.statistics[position]
-    numbers = (told.minimum, told.maximum, told.mean, told.standard_deviation, told.valid_percent)
+    summary = receipt.statistics[position]
+    numbers = (summary.minimum, summary.maximum, summary.mean, summary.standard_deviation, summary.valid_percent)
     return module.Statistics.create(*(_finite(number) for number in numbers))
 
 
@@ -230,7 +230,7 @@ def _as_json(nodata: int | float | None) -> int | float | str | None:
 
 
 def _resolution_m(receipt: Receipt, crs: CRS | None) -> float | None:
-    """Give the side of a square as large as a pixel, in metres; None where the CRS does not know metres."""
+    """Return the side of a square as large as a pixel, in metres; None if the CRS has no length unit."""
     side = math.sqrt(abs(receipt.transform.determinant))
     if crs is None:
         return None
@@ -248,15 +248,15 @@ def _resolution_m(receipt: Receipt, crs: CRS | None) -> float | None:
 
 
 def href_of(path: str) -> str:
-    """Give a path as a link, without what stands for a secret."""
+    """Return a path as a link, without the mask of a secret."""
     href = re.sub(r"[?#]\*\*\*$", "", path).replace(f"//{MASK}@", "//")
     if href.startswith("<") or MASK in href:
-        raise OptionError(f"{path!r} is no link that readers could follow; pass href=, such as the file's public URL")
+        raise OptionError(f"{path!r} is not a link that readers can follow; pass href=, such as the file's public URL")
     return href
 
 
 def name_of(href: str) -> str:
-    """Give a file's name without its suffix."""
+    """Return a file's name without its suffix."""
     name = re.split(r"[/\\]", re.split(r"[?#]", href, maxsplit=1)[0])[-1]
     stem = name.rpartition(".")[0] or name
     if not stem:

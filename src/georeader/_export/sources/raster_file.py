@@ -100,7 +100,7 @@ class RasterSource:
         wanted = PixelWindow(*(edge for part in window.toslices() for edge in (part.start, part.stop)))
         grid = BlockGrid(*self.file_shape, COMPUTED_PX, COMPUTED_PX)
         for block in grid.touched(wanted):
-            square = grid.region(block)
+            square = grid.window(block)
             part = square.intersection(wanted)
             found, valid = self._read_window(Window.from_slices(square[:2], square[2:]), indexes)
             pixels[:, *part.within(wanted)] = found[:, *part.within(square)]

@@ -1,1 +1,1 @@
-"""What CogWriter adds to an export: a buffer for windows, checks of windows, the grid of the file."""
+"""Parts of CogWriter: buffer of windows, checks of windows, grid of the file."""

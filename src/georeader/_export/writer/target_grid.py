@@ -1,4 +1,4 @@
-"""Spec of a raster that has no pixels yet: its grid, as passed or as taken from another raster."""
+"""Target grid: spec of a raster without pixels, from arguments or from another raster."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
         problem = "require like; pass count=" if like is None else "set the number of bands; drop count="
         raise OptionError(f"indexes={grid.indexes!r} {problem}")
     if like is None:
-        return _said(grid)
+        return _from_arguments(grid)
     source = open_source(like, may_read=False)
     try:
-        # The bits that its own values take do not limit other values.
+        # Its bits do not limit other values.
         spec = replace(source.spec, has_mask=False, metadata=replace(source.spec.metadata, nbits=None))
     finally:
         source.close()
@@ -77,7 +77,7 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
         bare = metadata_from_attrs({}, whole[0])
         spec = replace(spec, metadata=bare, fill_value=None, fill_value_is_explicit=False, overview_resamplings=())
     elif grid.transform is not None:
-        # They say where another raster lies.
+        # They locate another raster.
         spec = replace(spec, metadata=replace(spec.metadata, gcps=None, rpcs=None))
     return replace(
         spec,
@@ -90,12 +90,12 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
     )
 
 
-def _said(grid: Grid) -> SourceSpec:
+def _from_arguments(grid: Grid) -> SourceSpec:
     for name, value, kind in (("shape", grid.shape, ShapeError), ("dtype", grid.dtype, DtypeError)):
         if value is None:
-            raise kind(f"neither like nor {name} says what the raster is; pass {name}=")
+            raise kind(f"neither like nor {name} is passed; pass {name}=")
     if grid.transform is None:
-        raise GeoreferenceError("neither like nor transform says where the raster lies; pass transform=")
+        raise GeoreferenceError("neither like nor transform is passed; pass transform=")
     count, height_px, width_px = _shape(grid, None)
     return SourceSpec(
         count=count,
@@ -147,6 +147,6 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         numbers: np.dtype[Any] = np.dtype(dtype)
     except (TypeError, ValueError) as error:
-        raise DtypeError(f"dtype={dtype!r} is no numpy dtype") from error
+        raise DtypeError(f"dtype={dtype!r} is not a numpy dtype") from error
     storage_dtype(numbers)
     return numbers

@@ -1,4 +1,4 @@
-"""A raster that is written in pieces, in any order: blocks in memory, and beyond a limit in a spool on disk."""
+"""Buffer of windows that are written in any order: blocks in memory, and beyond a limit in a spool on disk."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from georeader._export.plan.spec import SourceSpec
 from georeader._export.spool import Spool
 from georeader._resample.pyramid import Mask
 
-#: A block is at least so high and wide, where all bands of a pixel fit in a block.
-CELL_SIDE_PX = 512
+#: Smallest height and width of a block, if it holds all bands.
+BLOCK_SIDE_PX = 512
 
-#: And so where they do not: what is written of all bands touches a block for each of their groups.
-CELL_SIDE_OF_MANY_BANDS_PX = 256
+#: The same if it does not: a window of all bands touches a block for each of their groups.
+MANY_BANDS_BLOCK_SIDE_PX = 256
 
 #: Bytes of a pixel of the bands that share a block.
-CELL_PIXEL_BYTES = 8
+BLOCK_PIXEL_BYTES = 8
 
 
 @dataclass
 class WindowBuffer:
-    """Pixels to write to from any thread, and then a source like any other.
+    """A source whose pixels are written before it is read, from any thread.
 
-    Where two pieces overlap, the one that came last wins; a piece is written as a whole, before or after any other.
-    Pixels that nobody writes have the fill value, and take neither memory nor disk.
+    Where two windows overlap, the last one written wins; each window is written as a whole, before or after any other.
+    Blocks without written pixels have the fill value, and take neither memory nor disk.
 
     Attributes:
-        name: What to call it in messages.
-        spec: What it is.
-        fill: Of pixels that nobody writes.
-        tile_shape: (rows, columns) of a tile of the file, which blocks are made of.
-        limit_bytes: Blocks may take so much memory.
-        open_spool: Opens the spool, when it is first needed; its owner closes it.
+        name: Subject of messages.
+        spec: Description of the raster.
+        fill: Value of pixels that are not written.
+        tile_shape: (rows, columns) of a tile of the file; blocks are whole tiles.
+        limit_bytes: Memory for blocks.
+        open_spool: Opens the spool when it is first needed; its owner closes it.
     """
 
     name: str
@@ -54,9 +54,9 @@ class WindowBuffer:
     traits: SourceTraits = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin with nothing written."""
-        self._bands_per_block = max(1, CELL_PIXEL_BYTES // self.spec.dtype.itemsize)
-        least_px = CELL_SIDE_PX if self.spec.count <= self._bands_per_block else CELL_SIDE_OF_MANY_BANDS_PX
+        """Divide the raster into blocks; nothing is written yet."""
+        self._bands_per_block = max(1, BLOCK_PIXEL_BYTES // self.spec.dtype.itemsize)
+        least_px = BLOCK_SIDE_PX if self.spec.count <= self._bands_per_block else MANY_BANDS_BLOCK_SIDE_PX
         height_px, width_px = (-(-least_px // side_px) * side_px for side_px in self.tile_shape)
         self._grid = BlockGrid(self.spec.height_px, self.spec.width_px, height_px, width_px)
         self._store = PixelBuffer(self.limit_bytes, self.open_spool)
@@ -64,11 +64,11 @@ class WindowBuffer:
         shape = (self.spec.count, self.spec.height_px, self.spec.width_px)
         self.traits = SourceTraits(chunks=regular_chunks(shape, (self._bands_per_block, height_px, width_px)))
 
-    def write(self, region: PixelWindow, bands: Sequence[int], pixels: NDArray[Any]) -> None:
-        """Write some bands of a region.
+    def write(self, window: PixelWindow, bands: Sequence[int], pixels: NDArray[Any]) -> None:
+        """Write some bands of a window.
 
         Args:
-            region: Within the raster.
+            window: Within the raster.
             bands: Counted from 0, in any order.
             pixels: (band, row, column), of the spec's dtype; they are copied.
 
@@ -76,43 +76,43 @@ class WindowBuffer:
             WriteError: The spool's disk is full.
         """
         with self._lock:
-            for block in self._grid.touched(region):
-                own = self._grid.region(block)
-                part = own.intersection(region)
+            for block in self._grid.touched(window):
+                own = self._grid.window(block)
+                part = own.intersection(window)
                 for group, places in self._groups(bands):
                     held = self._block(block, group, own)
                     # One band after the other: numpy copies what a list of bands selects.
                     for place in places:
                         held.pixels[(bands[place] - group.start, *part.within(own))] = pixels[
-                            (place, *part.within(region))
+                            (place, *part.within(window))
                         ]
 
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
+    def read(self, window: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read what was written, the fill value elsewhere.
 
         Raises:
-            WriteError: The spool's disk does not give it back.
+            WriteError: The spool cannot be read.
         """
-        pixels = np.full((len(bands), *region.shape), self.fill, self.spec.dtype)
+        pixels = np.full((len(bands), *window.shape), self.fill, self.spec.dtype)
         with self._lock:
-            for block in self._grid.touched(region):
-                own = self._grid.region(block)
-                part = own.intersection(region)
+            for block in self._grid.touched(window):
+                own = self._grid.window(block)
+                part = own.intersection(window)
                 for group, places in self._groups(bands):
                     if (block, group.start) in self._store:
                         held = self._store.look((block, group.start))
                         chosen = slice(bands[places[0]] - group.start, bands[places[-1]] - group.start + 1)
-                        pixels[places[0] : places[-1] + 1, *part.within(region)] = held.pixels[
+                        pixels[places[0] : places[-1] + 1, *part.within(window)] = held.pixels[
                             chosen, *part.within(own)
                         ]
         return pixels, None
 
     def close(self) -> None:
-        """Let go of the pixels; the spool is its owner's."""
+        """Release the pixels; the owner of the spool closes it."""
         self._store = PixelBuffer(0, self.open_spool)
 
     def _groups(self, bands: Sequence[int]) -> Iterator[tuple[range, list[int]]]:
-        """Give the groups of bands that share blocks, and for each the places of its bands among ``bands``."""
+        """Iterate over groups of bands that share blocks, each with the positions of its bands among ``bands``."""
         groups: dict[int, list[int]] = {}
         for place, band in enumerate(bands):
             groups.setdefault(band // self._bands_per_block, []).append(place)

@@ -53,7 +53,7 @@ class WindowRules:
         name: The file, as the caller named it.
         spec: The raster, as the caller described it.
         dtype: Of the file.
-        missing: What masked pixels become, or None: they are refused.
+        missing: Value for masked pixels; None: they are refused.
         nan_to_nodata: NaN becomes ``missing``, too.
     """
 
@@ -67,22 +67,22 @@ class WindowRules:
         """Return positions of bands, from 0; `band_positions`, or for None all of them."""
         return list(range(self.spec.count)) if indexes is None else band_positions(indexes, self.spec.count, self.name)
 
-    def region(self, array: Any, window: Window | None) -> PixelWindow:
-        """Say which pixels of the raster a piece is.
+    def window(self, array: Any, window: Window | None) -> PixelWindow:
+        """Return the window of an array, checked.
 
         Args:
-            array: The piece.
-            window: Where it goes; None: where its transform says, or for a plain array the whole raster.
+            array: The pixels.
+            window: Their window; None: located by the array's transform, or the whole raster for a plain array.
 
         Raises:
-            IndexingError: That is no window on whole pixels within the raster.
-            GeoreferenceError: The piece lies on another grid.
+            IndexingError: It is not a window on whole pixels within the raster.
+            GeoreferenceError: The array is on another grid.
         """
         if window is None:
             window = self._window_of(array)
         if not isinstance(window, Window):
             raise IndexingError(
-                f"{self.name!r}: window={window!r} is no rasterio.windows.Window; pass Window(column, row, width, "
+                f"{self.name!r}: window={window!r} is not a rasterio.windows.Window; pass Window(column, row, width, "
                 "height), and bands as indexes="
             )
         try:
@@ -99,7 +99,7 @@ class WindowRules:
         return PixelWindow(whole.row_off, row_stop, whole.col_off, column_stop)
 
     def pixels(self, array: Any, count: int, size: tuple[int, int]) -> NDArray[Any]:
-        """Convert a piece to the file's dtype and shape.
+        """Convert an array to the file's dtype and shape.
 
         Args:
             array: (row, column) or (band, row, column); masked or not.
@@ -144,19 +144,19 @@ class WindowRules:
 
     def _numbers(self, array: Any) -> NDArray[Any]:
         if isinstance(array, Georeferenced) and not hasattr(array, "__array__"):
-            raise ShapeError(f"{self.name!r}: the piece is a {type(array).__name__}; pass its pixels, .load()")
+            raise ShapeError(f"{self.name!r}: the array is a {type(array).__name__}; pass its pixels, .load()")
         try:
             values = np.asarray(array)
         except (TypeError, ValueError) as error:  # the former by xarray, of a Dataset
-            raise ShapeError(f"{self.name!r}: the piece is not an array: {error}") from error
+            raise ShapeError(f"{self.name!r}: array is not an array: {error}") from error
         if values.dtype.kind not in "biufc":
-            raise DtypeError(f"{self.name!r}: the piece must be of numbers, got {values.dtype}; cast it first")
+            raise DtypeError(f"{self.name!r}: the array must be of numbers, got {values.dtype}; cast it first")
         return values
 
     def _stored(self, planes: NDArray[Any]) -> NDArray[Any]:
         is_classes = self.spec.dtype.kind == "b" and planes.dtype.kind != "b"
         if is_classes and not ((planes == 0) | (planes == 1)).all():
-            raise DtypeError(f"{self.name!r}: dtype bool has 0 and 1 alone, the piece others; pass array != 0, say")
+            raise DtypeError(f"{self.name!r}: dtype bool has only 0 and 1, the array other values; pass array != 0")
         if self.nan_to_nodata and self.missing is not None and planes.dtype.kind in "fc":
             planes = replace_nan(planes, self.missing)
         try:
@@ -165,7 +165,7 @@ class WindowRules:
             raise DtypeError(f"{self.name!r}: {error}") from error
 
     def _hidden(self, array: Any, planes: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Tell which pixels are masked; None: not one is."""
+        """Return which pixels are masked; None if none is."""
         hidden = np.ma.getmaskarray(array).reshape(planes.shape) if isinstance(array, np.ma.MaskedArray) else None
         attrs = getattr(array, "attrs", None)
         valid = attrs.get("mask") if isinstance(attrs, Mapping) and isinstance(array, Georeferenced) else None
@@ -183,6 +183,6 @@ class WindowRules:
         is_same = same_corners(window_transform(window, own), place, (array.height, array.width))
         if not is_same or not compare_crs(self.spec.crs, array.crs):
             raise GeoreferenceError(
-                f"{self.name!r}: the piece lies on another grid than the file; resample it, or pass its window"
+                f"{self.name!r}: the array is on another grid than the file; resample it, or pass its window"
             )
         return window
