@@ -27,8 +27,6 @@ from georeader._tiff.directories import BIG, CLASSIC, Tag
 WRITE_BYTES = 4 * 2**20
 
 
-
-
 class CogAssembler:
     """Writes the tiles of a file in its order, then the header.
 

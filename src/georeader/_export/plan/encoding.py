@@ -129,21 +129,21 @@ class Encoding:
         return any(name in _effective(self.driver_options) for name in _WARPS)
 
 
-def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
+def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
     """Return the encoding that the caller's options and the defaults describe, checked as a whole.
 
     Args:
         defaults: The module constants, parsed.
-        asked: The caller's profile_arg, parsed.
+        options: The caller's profile_arg, parsed.
         dtype: Of the file.
         count: Number of bands.
 
     Raises:
         OptionError: Options that contradict each other, the dtype or the number of bands, or that would be ignored.
     """
-    base, own = _with_sides(defaults), _with_sides(asked)
+    base, own = _with_sides(defaults), _with_sides(options)
     codec = own.get("codec", base.get("codec", "LZW"))
-    _check_codec_options(codec, asked)
+    _check_codec_options(codec, options)
     if codec != base.get("codec"):
         base = {name: value for name, value in base.items() if name not in _CODEC_FIELDS}
     merged = {**base, **own, "codec": codec}
@@ -152,10 +152,10 @@ def resolve_encoding(defaults: Profile, asked: Profile, *, dtype: np.dtype[Any],
     merged.pop("ignored", None)
     merged["warp_resampling"] = merged.get("resampling")
     merged["resampling"] = merged.pop("overview_resampling", None) or merged.get("resampling")
-    packs_bits = any(name == "NBITS" for name, _ in (*defaults.driver_options, *asked.driver_options))
+    packs_bits = any(name == "NBITS" for name, _ in (*defaults.driver_options, *options.driver_options))
     merged["predictor"] = _predictor(merged.get("predictor", "NO" if packs_bits else "AUTO"), codec, dtype)
     merged.setdefault("level", DEFAULT_LEVELS.get(codec))
-    driver_options = {**dict(defaults.driver_options), **dict(asked.driver_options)}
+    driver_options = {**dict(defaults.driver_options), **dict(options.driver_options)}
     encoding = Encoding(**merged, driver_options=tuple(sorted(driver_options.items())))
     _check_codec(encoding, dtype, count)
     _check_contradictions(encoding)
@@ -198,8 +198,8 @@ def _with_sides(profile: Profile) -> dict[str, Any]:
     return fields
 
 
-def _check_codec_options(codec: str, asked: Profile) -> None:
-    keys = [asked.spelling[name] for name in asked.fields] + [name for name, _ in asked.driver_options]
+def _check_codec_options(codec: str, options: Profile) -> None:
+    keys = [options.spelling[name] for name in options.fields] + [name for name, _ in options.driver_options]
     for key in keys:
         codecs = OPTIONS[key.upper()].codecs
         if codecs and codec not in codecs:
@@ -207,11 +207,11 @@ def _check_codec_options(codec: str, asked: Profile) -> None:
                 f"profile_arg[{key!r}] has no meaning with compress={codec.lower()!r}; it goes with "
                 f"{', '.join(name.lower() for name in codecs)}"
             )
-    level = asked.fields.get("level")
+    level = options.fields.get("level")
     low, high = _LEVELS.get(codec, (0, 0))
     if level is not None and not low <= level <= high:
         raise OptionError(
-            f"profile_arg[{asked.spelling['level']!r}]={level} is invalid with compress={codec.lower()!r}; "
+            f"profile_arg[{options.spelling['level']!r}]={level} is invalid with compress={codec.lower()!r}; "
             f"allowed: {low} to {high}"
         )
 

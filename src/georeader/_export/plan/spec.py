@@ -352,31 +352,31 @@ def _stored(dtype: Any) -> np.dtype[Any]:
     return storage_dtype("complex64" if dtype == "complex_int16" else dtype)
 
 
-def _check_raster_keys(asked: Profile, source: SourceSpec) -> None:
+def _check_raster_keys(options: Profile, source: SourceSpec) -> None:
     """Check that a profile does not describe another raster than the data."""
-    given = asked.raster
+    given = options.raster
     sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
     for key, size in sizes.items():
         if key in given and str(given[key]).strip() != str(size) and not np.array_equal(given[key], size):
             raise OptionError(
-                f"profile_arg[{asked.spelling[key]!r}]={given[key]!r}, but the data has {size}; drop the key"
+                f"profile_arg[{options.spelling[key]!r}]={given[key]!r}, but the data has {size}; drop the key"
             )
     if "DRIVER" in given and str(given["DRIVER"]).upper() not in ("COG", "GTIFF"):
         raise OptionError(f"profile_arg['driver']={given['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
     _check_place(given, source)
     if is_of_dataset(given):
-        _check_numbers(asked, source)
+        _check_numbers(options, source)
 
 
-def _check_numbers(asked: Profile, source: SourceSpec) -> None:
+def _check_numbers(options: Profile, source: SourceSpec) -> None:
     """Check that dtype and nodata of a dataset are those of the data.
 
     In any other profile they are options: to cast the data, and to set its nodata.
     """
-    given, dtype = asked.raster, storage_dtype(source.dtype)
+    given, dtype = options.raster, storage_dtype(source.dtype)
     if "DTYPE" in given and _stored(given["DTYPE"]) != dtype:
         raise OptionError(
-            f"profile_arg[{asked.spelling['DTYPE']!r}]={given['DTYPE']!r}, but the data is {source.dtype}; cast the "
+            f"profile_arg[{options.spelling['DTYPE']!r}]={given['DTYPE']!r}, but the data is {source.dtype}; cast the "
             "data, or drop the key"
         )
     own = source.fill_value if source.fill_value_is_explicit and source.dtype.kind != "b" else None
@@ -386,7 +386,7 @@ def _check_numbers(asked: Profile, source: SourceSpec) -> None:
     of_data = check_nodata(own, dtype, "data_save.fill_value_default")
     if not same_nodata(stated, of_data):
         raise OptionError(
-            f"profile_arg[{asked.spelling['NODATA']!r}]={given['NODATA']!r}, but the data's nodata is {own!r}; drop "
+            f"profile_arg[{options.spelling['NODATA']!r}]={given['NODATA']!r}, but the data's nodata is {own!r}; drop "
             "the key, or pass nodata= without it"
         )
 
