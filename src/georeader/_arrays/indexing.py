@@ -14,6 +14,7 @@ from georeader._arrays import pixel_attrs
 from georeader._arrays.numpy_functions import check_common_grid, has_place, holds
 from georeader._core import band_attrs
 from georeader._core.caller_warnings import warn_at_caller
+from georeader._readers.windows import pad
 from georeader.abstract_reader import same_nodata
 from georeader.errors import GeoreferenceError, IndexingError, MetadataWarning, NodataError, ShapeError
 from georeader.window_utils import overlap, regrid, whole_pixel_window, window_transform
@@ -157,7 +158,7 @@ def _masked(tensor: GeoTensor, mask: NDArray[np.bool_]) -> NDArray[Any]:
 def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoTensor:
     """Give the pixels of a window; see `GeoTensor.read_from_window`."""
     window = whole_pixel_window(window)
-    source, target = overlap(window, tensor.height, tensor.width)
+    source, _ = overlap(window, tensor.height, tensor.width)
     transform = window_transform(window, tensor.transform)
     inside = tensor.values[(..., *source)]
     attrs = pixel_attrs.select_window(tensor.attrs, window, tensor.shape)
@@ -173,9 +174,8 @@ def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoT
             f"{window} reaches outside the raster, where the pixels would be fill_value_default={fill}, which "
             f"{tensor.dtype} can't hold; set another fill_value_default, or pass boundless=False"
         )
-    padded = np.full((*tensor.shape[:-2], window.height, window.width), fill, dtype=tensor.dtype)
-    padded[(..., *target)] = inside
-    return tensor.like(padded, transform=transform, attrs=attrs)
+    values = pad(inside, window, (tensor.height, tensor.width), fill)
+    return tensor.like(values, transform=transform, attrs=attrs)
 
 
 def _not_spatial(axis: int, ndim: int, what: str) -> int:

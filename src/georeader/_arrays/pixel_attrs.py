@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rasterio.rpc import RPC
 from rasterio.windows import Window
 
+from georeader._readers.windows import pad
 from georeader.errors import DtypeError
 from georeader.ground_control import as_control_points, regrid_rpcs
 from georeader.window_utils import overlap
@@ -128,13 +129,9 @@ def select_window(attrs: Mapping[str, Any], window: Window, shape: tuple[int, ..
     mask = mask_of(attrs, shape)
     if mask is None:
         return moved
-    source, target = overlap(window, *shape[-2:])
-    inside = mask[source]
-    if inside.shape != (window.height, window.width):
-        padded = np.zeros((window.height, window.width), dtype=bool)
-        padded[target] = inside
-        inside = padded
-    return with_mask(moved, inside)
+    rows, columns = shape[-2:]
+    source, _ = overlap(window, rows, columns)
+    return with_mask(moved, pad(mask[source], window, (rows, columns), fill=False))
 
 
 def join(attrs: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Attrs:

@@ -25,13 +25,12 @@ from rasterio.windows import Window
 from georeader._readers.dataset_cache import opened
 from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
-from georeader._readers.windows import pad
+from georeader._readers.windows import read_padded
 from georeader._storage.log_redaction import redacted_logs
 from georeader._storage.obstores import is_obstore, key_in
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
 from georeader._storage.urls import parse_address
 from georeader.errors import ReadError
-from georeader.window_utils import overlap
 
 #: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
 RIO_ENV_OPTIONS_DEFAULT = {
@@ -236,21 +235,24 @@ class RasterFile:
         dtypes = [self.info.dtypes[index - 1] for index in indexes]
         dtype = np.result_type(*dtypes)
         self._check_addressable((len(indexes), int(window.height), int(window.width)), dtype)
-        shape = self.info.height_px, self.info.width_px
-        inside = Window.from_slices(*overlap(window, *shape)[0])
-        if 0 in (inside.height, inside.width):
-            pixels = np.empty((len(indexes), inside.height, inside.width), dtype)
-            mask = np.empty(pixels.shape[1:], bool) if has_mask else None
-        else:
+
+        def read_inside(inside: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
             with self.dataset() as dataset:
                 self._check_size(dataset)
                 mask = read_mask(dataset, indexes[0], alpha_index, inside) if has_mask else None
                 if len(set(dtypes)) == 1:
-                    pixels = dataset.read(list(indexes), window=inside)
-                else:
-                    pixels = np.stack([dataset.read(index, window=inside) for index in indexes])
-        padded = pad(pixels, window, shape, 0 if fill is None else fill)
-        return padded, None if mask is None else pad(mask, window, shape, fill=False)
+                    return dataset.read(list(indexes), window=inside), mask
+                return np.stack([dataset.read(index, window=inside) for index in indexes]), mask
+
+        return read_padded(
+            window,
+            (self.info.height_px, self.info.width_px),
+            read_inside,
+            count=len(indexes),
+            dtype=dtype,
+            fill=0 if fill is None else fill,
+            has_mask=has_mask,
+        )
 
     def _check_addressable(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
         """Check that an array can hold a window's pixels; numpy raises ValueError for one that is too large."""

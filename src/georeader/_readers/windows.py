@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,39 @@ def pad(inside: NDArray[Any], window: Window, shape: tuple[int, int], fill: Any)
     padded = np.full((*inside.shape[:-2], *size), fill, inside.dtype)
     padded[(..., *target)] = inside
     return padded
+
+
+def read_padded(
+    window: Window,
+    shape: tuple[int, int],
+    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_] | None]],
+    *,
+    count: int,
+    dtype: np.dtype[Any],
+    fill: Any,
+    has_mask: bool,
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read a window that may reach beyond the edge of a raster.
+
+    Args:
+        window: On whole pixels.
+        shape: (rows, columns) of the raster.
+        read: Reads (band, row, column) pixels and the (row, column) mask, or None, of a window inside the raster. Not
+            called where window and raster do not meet.
+        count: Number of bands.
+        dtype: Of the pixels.
+        fill: Value of pixels beyond the edge.
+        has_mask: ``read`` returns a mask.
+
+    Returns:
+        (band, row, column) pixels, and the (row, column) mask, False beyond the edge; or None.
+    """
+    inside = Window.from_slices(*overlap(window, *shape)[0])
+    if 0 in (inside.height, inside.width):
+        size = int(window.height), int(window.width)
+        return np.full((count, *size), fill, dtype), np.zeros(size, bool) if has_mask else None
+    pixels, mask = read(inside)
+    return pad(pixels, window, shape, fill), None if mask is None else pad(mask, window, shape, fill=False)
 
 
 def check_axes(sel: Mapping[str, Any]) -> None:

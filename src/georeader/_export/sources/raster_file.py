@@ -22,11 +22,11 @@ from georeader._export.sources.read_cost import COMPUTED_PX, block_shape, is_com
 from georeader._readers.file_info import read_file_info, read_resamplings, warn_of_nodata
 from georeader._readers.opening import raster_path
 from georeader._readers.raster_file import read_mask
+from georeader._readers.windows import read_padded
 from georeader._resample.pyramid import Mask
 from georeader._storage.redaction import redact_url
 from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
-from georeader.window_utils import overlap
 
 
 @dataclass(frozen=True)
@@ -69,22 +69,16 @@ class RasterSource:
         """
         rows_px, columns_px = region.shape
         row, column = self.window.row_off + region.row_start, self.window.col_off + region.column_start
-        source, target = overlap(Window(column, row, columns_px, rows_px), *self.file_shape)
-        indexes = self.indexes[bands.start : bands.stop]
-        inside = Window.from_slices(*source)
-        if 0 in (inside.height, inside.width):
-            pixels = np.full((len(indexes), *region.shape), self.fill, self.spec.dtype)
-            return pixels, np.zeros(region.shape, bool) if self.spec.has_mask else None
-        pixels, mask = self._read_inside(inside, list(indexes))
-        if (inside.height, inside.width) == region.shape:
-            return pixels, mask
-        padded = np.full((len(indexes), *region.shape), self.fill, self.spec.dtype)
-        padded[(slice(None), *target)] = pixels
-        if mask is None:
-            return padded, None
-        padded_mask = np.zeros(region.shape, bool)
-        padded_mask[target] = mask
-        return padded, padded_mask
+        indexes = list(self.indexes[bands.start : bands.stop])
+        return read_padded(
+            Window(column, row, columns_px, rows_px),
+            self.file_shape,
+            lambda inside: self._read_inside(inside, indexes),
+            count=len(indexes),
+            dtype=self.spec.dtype,
+            fill=self.fill,
+            has_mask=self.spec.has_mask,
+        )
 
     def close(self) -> None:
         """Close the handles that are our own."""
