@@ -14,8 +14,8 @@ from rasterio.windows import Window
 
 from georeader import window_utils
 from georeader._arrays import indexing, numpy_functions, pixel_attrs
-from georeader._arrays.masked_arrays import split_mask, to_ndarray
-from georeader._arrays.operators import Operators
+from georeader._arrays.numpy_functions import Operators
+from georeader._arrays.pixel_attrs import split_mask, to_ndarray
 from georeader._core import band_attrs
 from georeader._core.sentinels import UNSET, Unset
 from georeader.abstract_reader import Georeferenced, declared_nodata, same_nodata

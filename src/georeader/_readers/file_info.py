@@ -16,8 +16,7 @@ from rasterio.rpc import RPC
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._core.recorded_resampling import RESAMPLING_TAG, recorded_resamplings
-from georeader._readers.attribute_tables import read_attribute_tables
-from georeader._readers.int64_nodata import read_wide_nodata
+from georeader._readers.gdal_xml import read_attribute_tables, read_int64_nodata
 from georeader._storage.redaction import redact_url
 from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning, ReadError
@@ -316,7 +315,7 @@ def _read_text(dataset: Any, name: str, default: Any, *arguments: int) -> Any:
 
 
 def _nodatavals_of(dataset: Any, dtypes: Sequence[np.dtype[Any]]) -> tuple[int | float | None, ...]:
-    wide = read_wide_nodata(dataset) if any(dtype.name in WIDE_DTYPES for dtype in dtypes) else None
+    wide = read_int64_nodata(dataset) if any(dtype.name in WIDE_DTYPES for dtype in dtypes) else None
     return tuple(
         wide if dtype.name in WIDE_DTYPES and nodata == _as_double(wide, dtype) else _held_by(nodata, dtype)
         for nodata, dtype in zip(dataset.nodatavals, dtypes, strict=True)

@@ -43,7 +43,7 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.protocol import Sink
 from georeader._export.sources.protocol import Source
-from georeader._readers.int64_nodata import nodata_sidecar
+from georeader._readers.gdal_xml import nodata_sidecar
 from georeader._resample.pyramid import Mask
 from georeader.errors import MetadataWarning, OptionError, WriteError
 

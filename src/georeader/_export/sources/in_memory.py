@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._arrays.masked_arrays import split_mask
+from georeader._arrays.pixel_attrs import split_mask
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec

@@ -1,7 +1,8 @@
-"""Raster attribute tables of an open dataset, as GDAL's XML; rasterio has no call for them.
+"""Metadata that rasterio has no call for, as GDAL's XML: raster attribute tables, and the nodata of 64-bit integers.
 
-Category names become such a table, since a GeoTIFF has no place for them: GDAL from 3.12 on reads and writes attribute
-tables inside a GeoTIFF, earlier releases in ``.aux.xml``.
+They are read from GDAL's description of a dataset as a virtual raster (VRT). Category names become an attribute table,
+since a GeoTIFF has no place for them: GDAL from 3.12 on reads and writes attribute tables inside a GeoTIFF, earlier
+releases in ``.aux.xml``. rasterio passes nodata as a double, which rounds 64-bit integers.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _TABLE = re.compile(r"<GDALRasterAttributeTable\b.*?</GDALRasterAttributeTable>"
 _CATEGORIES = re.compile(r"<CategoryNames>(.*?)</CategoryNames>", re.DOTALL)
 _CATEGORY = re.compile(r"<Category>(.*?)</Category>|<Category\s*/>", re.DOTALL)
 _ITEM = re.compile(r'<Item\b[^>]*\bsample="(\d+)"[^>]*\brole="rat"[^>]*>(.*?)</Item>', re.DOTALL)
+
+_NODATA = re.compile(rb"<NoDataValue>\s*(-?\d+)\s*</NoDataValue>")
 
 #: GDAL from this release on reads attribute tables inside a GeoTIFF.
 _GDAL_READS_TABLES = (3, 12)
@@ -125,3 +128,20 @@ def _metadata_text(path: Path) -> str:
             return "" if entry is None else entry.data().rstrip(b"\0").decode("utf-8", "replace")
     except (OSError, ValueError, struct.error):
         return ""
+
+
+def nodata_sidecar(nodata: str, count: int) -> bytes:
+    """Return the content of an ``.aux.xml`` file that declares ``nodata`` for all bands."""
+    bands = "".join(
+        f'<PAMRasterBand band="{band}"><NoDataValue>{nodata}</NoDataValue></PAMRasterBand>'
+        for band in range(1, count + 1)
+    )
+    return f"<PAMDataset>{bands}</PAMDataset>".encode()
+
+
+def read_int64_nodata(dataset: Any) -> int | None:
+    """Return the first band's nodata of an open rasterio dataset of 64-bit integers, or None."""
+    with MemoryFile(ext=".vrt") as description:
+        rasterio.shutil.copy(dataset, description.name, driver="VRT")
+        found = _NODATA.search(description.read())
+    return int(found.group(1)) if found else None
