@@ -29,16 +29,15 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     The axes are (row, column), (band, row, column) or (time, band, row, column). Arithmetic, slicing,
     ``astype``, ``copy`` and pickling keep the metadata; a spatial slice moves the transform with it.
-    What no longer lies on the grid (a reduction over rows or columns, ``ravel``, ``reshape``, a
-    boolean mask) comes back as a plain numpy array. Arithmetic between two GeoTensors requires the
-    same grid. Memory: a view of ``values``; nothing is copied.
+    Results that have left the grid (a reduction over rows or columns, ``ravel``, ``reshape``, a boolean mask) are plain
+    numpy arrays. Arithmetic between two GeoTensors requires the same grid. Memory: a view of ``values``, no copy.
 
     Attributes:
         transform: Affine from pixel (column, row) to CRS (x, y), at the pixel's outer corner.
         crs: Any CRS input (EPSG code, WKT, rasterio or pyproj CRS), or None.
-        fill_value_default: The value that stands for "no data", or None when every pixel is data. A bool array made
-            without one has False, which only fills windows beyond the edge: all of its own pixels are data.
-        attrs: Metadata; the keys that georeader knows are in `band_attrs`.
+        fill_value_default: Value of missing pixels, or None if every pixel is data. A bool array made without one has
+            False, which only fills windows beyond the edge: all of its own pixels are data.
+        attrs: Metadata; `georeader._core.band_attrs` lists the keys that have a meaning.
 
     Example:
         >>> import numpy as np
@@ -64,20 +63,20 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         *,
         nodata: Any = UNSET,
     ) -> GeoTensor:
-        """Wrap ``values`` without copying them.
+        """Build a GeoTensor on ``values``, which are not copied.
 
         Args:
             values: Array-like of 2 to 4 dimensions. The mask of a masked array becomes ``attrs["mask"]``.
             transform: Affine, or its six numbers (width, 0, x, 0, -height, y); not in GDAL's order.
             crs: Any CRS input, or None.
-            fill_value_default: Value for "no data"; None if every pixel is data. By default 0, and `save_cog` warns
+            fill_value_default: Value of missing pixels; None if every pixel is data. By default 0, and `save_cog` warns
                 before that becomes the file's nodata; a bool array has no nodata by default.
-            attrs: Metadata; copied, so that the caller's mapping stays as it is.
+            attrs: Metadata; copied, so that the caller's mapping stays unchanged.
             nodata: Another name for ``fill_value_default``.
 
         Raises:
-            ShapeError: Not 2 to 4 dimensions.
-            OptionError: A masked array whose bands are masked at different pixels; or ``fill_value_default`` and
+            ShapeError: ``values`` do not have 2 to 4 dimensions.
+            OptionError: The bands of a masked array are masked at different pixels; or ``fill_value_default`` and
                 ``nodata`` are both given and differ.
             GeoreferenceError: ``transform`` is not an affine transform, or is in GDAL's order.
         """
@@ -91,28 +90,27 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         tensor.transform = window_utils.normalise_transform(transform)
         tensor.crs = crs
         fill = _one_fill_value(fill_value_default, nodata)
-        said = not isinstance(fill, Unset)
-        tensor.fill_value_default = fill if said else (False if array.dtype.kind == "b" else 0)
-        if not said:
+        is_explicit = not isinstance(fill, Unset)
+        tensor.fill_value_default = fill if is_explicit else (False if array.dtype.kind == "b" else 0)
+        if not is_explicit:
             tensor.fill_value_given_as = None
         tensor.attrs = pixel_attrs.hide_more(attrs or {}, mask, array.shape)
         return tensor
 
-    #: numpy's kind of the dtype for which ``fill_value_default`` was given; None: it is the default.
+    #: numpy's kind of the dtype for which ``fill_value_default`` was passed; None: it is the default.
     fill_value_given_as: str | None
 
     @property
     def fill_value_is_explicit(self) -> bool:
-        """Whether ``fill_value_default`` was given: of integers that became floating-point numbers it was not."""
+        """Whether ``fill_value_default`` was passed; not so for integers that became floating-point numbers."""
         given_as = self.fill_value_given_as
         return given_as is not None and (given_as in "fc" or self.dtype.kind not in "fc")
 
     def __array_finalize__(self, obj: NDArray[Any] | None) -> None:
-        """Inherit the metadata in views and copies, unless the grid got lost on the way."""
+        """Copy the metadata to views and copies that are still on the grid."""
         if not isinstance(obj, GeoTensor) or "attrs" not in obj.__dict__:
             return
-        keeps_place = self.ndim in _DIMS and self.shape[-2:] == obj.shape[-2:]
-        if keeps_place:
+        if self.ndim in _DIMS and self.shape[-2:] == obj.shape[-2:]:
             self._take_metadata(obj)
 
     def _take_metadata(self, other: GeoTensor) -> None:
@@ -125,18 +123,18 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
             del self.attrs["mask"]  # it is of the other's pixels
 
     def _take_fill_value(self, other: GeoTensor) -> None:
-        """Copy another tensor's fill value, as far as it has a meaning in this dtype."""
+        """Copy another tensor's fill value if it has a meaning in this dtype."""
         fill, given_as = other.fill_value_default, other.fill_value_given_as
         was_bool, is_bool = other.dtype.kind == "b", self.dtype.kind == "b"
         if is_bool and not was_bool:
-            fill, given_as = False, None  # a comparison has an answer for every pixel
+            fill, given_as = False, None  # a comparison has a result for every pixel
         elif was_bool and not is_bool and given_as is None:
             fill = None
         self.fill_value_default = fill
         self.fill_value_given_as = given_as
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check a transform, note that a fill value was given, and drop the georeferencing with another shape."""
+        """Set an attribute: check a transform, note a fill value, drop the georeference if the shape changes."""
         grid = self.shape[-2:]
         if name == "transform":
             value = window_utils.normalise_transform(value)
@@ -147,7 +145,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
             self.fill_value_given_as = self.dtype.kind
 
     def __getattr__(self, name: str) -> Any:
-        """Say what happened to an array that lost its place inside numpy."""
+        """Raise an error that explains why an array has lost its georeference in numpy."""
         if name in GeoTensor.__annotations__:
             raise LostPlaceError(
                 f"this array of shape {self.shape} has no {name}: the numpy operation that made it left the grid; "
@@ -156,11 +154,15 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def like(self, values: Any, **changes: Any) -> GeoTensor:
-        """Return a GeoTensor of other ``values`` at the same place.
+        """Return a GeoTensor of other ``values`` with the same georeference.
 
         Args:
-            values: Array whose last two axes lie on this grid; the mask of a masked array is added to this one's.
+            values: Array whose last two axes lie on this grid; the mask of a masked array is combined with this one's.
             **changes: ``transform``, ``crs``, ``fill_value_default`` (or ``nodata``) or ``attrs`` to replace.
+
+        Raises:
+            ShapeError: ``values`` do not have 2 to 4 dimensions.
+            TypeError: Another keyword argument.
         """
         array, mask = split_mask(values)
         tensor = array.view(GeoTensor)
@@ -180,7 +182,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         tensor.attrs = pixel_attrs.hide_more(tensor.attrs, mask, tensor.shape)
         return tensor
 
-    # numpy's protocols: what an operation keeps is decided in one place, geotensor_numpy.
+    # numpy's protocols: `georeader._arrays.numpy_functions` decides what an operation keeps.
 
     def __array_ufunc__(self, ufunc: Any, method: Any, *inputs: Any, **kwargs: Any) -> Any:
         return numpy_functions.apply_ufunc(ufunc, method, inputs, kwargs)
@@ -205,7 +207,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return self.like(self.values.copy(), crs=copy.deepcopy(self.crs, memo), attrs=copy.deepcopy(self.attrs, memo))
 
     def copy(self, order: Any = "C") -> Any:
-        """Copy pixels and metadata."""
+        """Return a copy of pixels and metadata."""
         copied = self.values.copy(order)
         if not numpy_functions.has_place(self):
             return copied
@@ -213,7 +215,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return self.like(copied, attrs=self.attrs if mask is None else {**self.attrs, "mask": mask.copy()})
 
     def view(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a view, as ``ndarray.view``; a plain array where another dtype changes the number of columns."""
+        """Return a view, as ``ndarray.view``; a plain array if another dtype changes the number of columns."""
         viewed = super().view(*args, **kwargs)
         if not isinstance(viewed, GeoTensor):
             return viewed
@@ -224,11 +226,11 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return viewed
 
     def resize(self, *_: Any, **__: Any) -> None:
-        """Refuse: in place, the pixels would move on the grid."""
+        """Raise IndexingError: in place, the pixels would move on the grid."""
         raise IndexingError("resize() in place would move pixels on the grid; use np.resize(gt, ...) for a plain array")
 
     def round(self, decimals: Any = 0, out: Any = None) -> Any:
-        """Round each pixel."""
+        """Return the pixels rounded, as ``ndarray.round``."""
         return np.round(self, decimals, out=out)
 
     # The GeoData protocol.
@@ -250,7 +252,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     @property
     def nodata(self) -> Any:
-        """The nodata of a file made of it: ``fill_value_default``, but None for a bool array that was given none."""
+        """The nodata of a file of this raster: ``fill_value_default``, but None for a bool array made without one."""
         return declared_nodata(self, self.dtype)
 
     @nodata.setter
@@ -258,7 +260,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         self.fill_value_default = value
 
     def load(self) -> GeoTensor:
-        """Give this GeoTensor: it is in memory already. Readers have the same method."""
+        """Return this GeoTensor, which is in memory already. Readers have the same method."""
         return self
 
     @property
@@ -272,7 +274,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return _DIMS[self.ndim]
 
     def invalidmask(self) -> GeoTensor:
-        """Where the pixels are ``nodata`` or masked by ``attrs["mask"]``: bool, of the same shape.
+        """Return where the pixels are ``nodata`` or masked by ``attrs["mask"]``: bool, of the same shape.
 
         Raises:
             DtypeError: The mask is not bool.
@@ -288,20 +290,24 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return answers
 
     def validmask(self) -> GeoTensor:
-        """Where the pixels are data, neither ``nodata`` nor masked: bool, of the same shape."""
+        """Return where the pixels are data, neither ``nodata`` nor masked: bool, of the same shape.
+
+        Raises:
+            DtypeError: The mask is not bool.
+        """
         invalid = self.invalidmask()
         return invalid.like(~invalid.values)
 
-    # Selections: geotensor_select.
+    # Selections.
 
     def isel(self, sel: Mapping[str, Any]) -> GeoTensor:
-        """Select by axis name, as in xarray: ``gt.isel({"band": [0, 2], "y": slice(10, 20)})``.
+        """Return a selection by axis name, as in xarray: ``gt.isel({"band": [0, 2], "y": slice(10, 20)})``.
 
         Args:
             sel: Axis name to index. "x" and "y" take slices; "band" and "time" also integers and lists.
 
         Raises:
-            IndexingError: An axis that is not there, or a spatial index that is not a slice.
+            IndexingError: The axis does not exist, or a spatial index is not a slice.
         """
         return indexing.isel(self, sel)
 
@@ -309,7 +315,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return indexing.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        # Any index will do, since the array stays where it is; ndarray's own would ask __getitem__ for a view.
+        # Any index is possible, since the shape stays; ndarray's own method would call __getitem__ for a view.
         self.values[indexing.plain_index(key)] = np.asarray(value)
 
     def __iter__(self) -> Iterator[Any]:
@@ -318,33 +324,46 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return (self[index] for index in range(len(self)))
 
     def read_from_window(self, window: Window, boundless: bool = True) -> GeoTensor:
-        """Give the pixels of a window.
+        """Return the pixels of a window.
 
         Args:
-            window: In pixels, on whole pixels, relative to this array.
-            boundless: True: always the window's size, ``fill_value_default`` (0 when that is None)
-                outside the raster. False: the window is cut at the raster's edge.
+            window: On whole pixels, relative to this array.
+            boundless: True: the result has the window's size, with ``fill_value_default`` (0 if that is None) outside
+                the raster. False: the window is cut at the raster's edge.
 
         Raises:
             IndexingError: The window lies between pixels, or (``boundless=False``) outside the raster.
+            NodataError: The dtype cannot hold ``fill_value_default``, and the window reaches outside the raster.
         """
         return indexing.read_from_window(self, window, boundless)
 
     def squeeze(self, axis: Any = None) -> GeoTensor:
-        """Drop axes of length one before the spatial ones."""
+        """Return a tensor without axes of length one before the spatial ones.
+
+        Args:
+            axis: One or several of them; all by default.
+        """
         return indexing.squeeze(self, axis)
 
     def expand_dims(self, axis: int | tuple[int, ...] = 0) -> GeoTensor:
-        """Add axes of length one before the spatial ones."""
+        """Return a tensor with axes of length one added before the spatial ones.
+
+        Args:
+            axis: Positions of the new axes in the result.
+        """
         return indexing.expand_dims(self, axis)
 
     def transpose(self, *axes: Any) -> GeoTensor:
-        """Reorder the axes before the spatial ones, which stay last; reversed by default."""
+        """Return a tensor with the axes before the spatial ones reordered, or reversed by default.
+
+        Args:
+            *axes: As for ``ndarray.transpose``; the last two axes stay (row, column).
+        """
         return indexing.transpose(self, axes)
 
     @property
     def T(self) -> GeoTensor:  # noqa: N802 - numpy's name
-        """``transpose()``: rows and columns keep their places."""
+        """``transpose()``, which keeps rows and columns."""
         return self.transpose()
 
     @property
@@ -392,12 +411,29 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     @classmethod
     def stack(cls, geotensors: Sequence[GeoTensor]) -> GeoTensor:
-        """Stack tensors of one shape and grid along a new first axis."""
+        """Return tensors of one shape and grid stacked along a new first axis.
+
+        Args:
+            geotensors: (row, column) tensors become bands, (band, row, column) tensors become times.
+
+        Raises:
+            GeoreferenceError: Grids or fill values differ.
+            ShapeError: Shapes differ, or the list is empty.
+        """
         return indexing.stack(geotensors)
 
     @classmethod
     def concatenate(cls, geotensors: Sequence[GeoTensor], axis: int = 0) -> GeoTensor:
-        """Join tensors of one grid along an axis that is not spatial."""
+        """Return tensors of one grid joined along an axis that is not spatial.
+
+        Args:
+            geotensors: Tensors that differ in the length of that axis at most.
+            axis: Position of the axis.
+
+        Raises:
+            GeoreferenceError: Grids or fill values differ.
+            ShapeError: Shapes differ along another axis, or the list is empty.
+        """
         return indexing.concatenate(geotensors, axis)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Selections from GeoTensors, and stacks of them: each result's transform follows its pixels."""
+"""Selections and stacks of GeoTensors, whose transform and metadata follow their pixels."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 
 def slice_transform(transform: Affine, rows: slice, columns: slice, shape: tuple[int, int]) -> Affine:
-    """Give the transform of ``array[rows, columns]``, steps and negative steps included.
+    """Return the transform of ``array[rows, columns]``, steps and negative steps included.
 
-    A step of n makes pixels n times as large, each beginning where the picked one does; a step of -1
-    mirrors the axis.
+    A step of n makes pixels n times as large, each with the origin of the picked one; a step of -1 mirrors the axis.
 
     Args:
         transform: Transform of the whole array.
@@ -41,7 +40,7 @@ def slice_transform(transform: Affine, rows: slice, columns: slice, shape: tuple
 
 
 def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
-    """Select by axis name; see `GeoTensor.isel`."""
+    """Return a selection by axis name; see `GeoTensor.isel`."""
     for name in sel:
         if name not in tensor.dims:
             raise IndexingError(f"axis {name!r} is not there; this GeoTensor has {', '.join(tensor.dims)}")
@@ -68,15 +67,15 @@ def _alpha_left_out(tensor: GeoTensor, planes: NDArray[Any]) -> NDArray[np.bool_
 
 
 def _planes(tensor: GeoTensor) -> NDArray[Any]:
-    """Give the band number of each (row, column) plane, in the shape of the axes before the spatial ones."""
+    """Return the band number of each (row, column) plane, in the shape of the axes before the spatial ones."""
     bands = np.arange(tensor.count) if tensor.ndim > 2 else np.zeros((), dtype=int)
     return np.broadcast_to(bands, tensor.shape[:-2])
 
 
 def _attrs_of(tensor: GeoTensor, planes: NDArray[Any]) -> dict[str, Any]:
-    """Give the metadata of a selection or rearrangement of a tensor's planes: each band's entries follow it.
+    """Return the metadata of a selection or rearrangement of a tensor's planes, with the entries of its bands.
 
-    Where the new band axis is not one of bands (a time axis beside several bands), they can't.
+    Entries of bands are dropped if the new band axis is not one of bands (a time axis beside several bands).
     """
     planes = np.atleast_1d(planes)
     if planes.ndim == 2 and (len(planes) == 0 or (planes != planes[0]).any()):
@@ -86,7 +85,7 @@ def _attrs_of(tensor: GeoTensor, planes: NDArray[Any]) -> dict[str, Any]:
 
 
 def _plane_index(name: str, index: Any) -> Any:
-    """Check an index of the axis "band" or "time": what it leaves has at most that axis."""
+    """Check an index of the axis "band" or "time", whose result has at most that axis, and return it."""
     if isinstance(index, slice):
         return index
     array = np.asarray(index)
@@ -118,14 +117,14 @@ def _spatial_slice(name: str, index: Any) -> slice:
 
 
 def plain_index(key: Any) -> Any:
-    """Give an index without GeoTensors in it (masks are), for plain arrays."""
+    """Return an index for plain arrays, without the GeoTensors that masks are."""
     if isinstance(key, tuple):
         return tuple(plain_index(one) for one in key)
     return np.asarray(key) if isinstance(key, np.ndarray) else key
 
 
 def getitem(tensor: GeoTensor, key: Any) -> Any:
-    """``tensor[key]``: slices keep the place; a mask of the tensor's shape gives a plain array.
+    """Return ``tensor[key]``: slices keep the georeference; a mask of the tensor's shape selects a plain array.
 
     Raises:
         IndexingError: ``None`` or ``...`` in the key, a spatial index that is not a slice, or a mask of another shape.
@@ -156,7 +155,7 @@ def _masked(tensor: GeoTensor, mask: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoTensor:
-    """Give the pixels of a window; see `GeoTensor.read_from_window`."""
+    """Return the pixels of a window; see `GeoTensor.read_from_window`."""
     window = whole_pixel_window(window)
     source, _ = overlap(window, tensor.height, tensor.width)
     transform = window_transform(window, tensor.transform)
@@ -186,7 +185,7 @@ def _not_spatial(axis: int, ndim: int, what: str) -> int:
 
 
 def squeeze(tensor: GeoTensor, axis: Any) -> GeoTensor:
-    """Drop axes of length one before the spatial ones."""
+    """Return a tensor without axes of length one before the spatial ones."""
     if axis is None:
         axes = tuple(one for one in range(tensor.ndim - 2) if tensor.shape[one] == 1)
     else:
@@ -197,7 +196,7 @@ def squeeze(tensor: GeoTensor, axis: Any) -> GeoTensor:
 
 
 def expand_dims(tensor: GeoTensor, axis: int | tuple[int, ...]) -> GeoTensor:
-    """Add axes of length one before the spatial ones."""
+    """Return a tensor with axes of length one added before the spatial ones."""
     given = axis if isinstance(axis, tuple) else (axis,)
     axes = tuple(_not_spatial(one, tensor.ndim + len(given), "expand_dims") for one in given)
     values = np.expand_dims(tensor.values, axes)
@@ -207,7 +206,7 @@ def expand_dims(tensor: GeoTensor, axis: int | tuple[int, ...]) -> GeoTensor:
 
 
 def transpose(tensor: GeoTensor, axes: tuple[Any, ...]) -> GeoTensor:
-    """Reorder the axes before the spatial ones."""
+    """Return a tensor with the axes before the spatial ones reordered."""
     ndim = tensor.ndim
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], Sequence)):
         axes = tuple(axes[0] or ())
@@ -238,7 +237,7 @@ def _check_alike(geotensors: Sequence[GeoTensor], what: str) -> None:
 
 
 def stack(geotensors: Sequence[GeoTensor]) -> GeoTensor:
-    """Stack along a new first axis: (row, column) tensors become bands, (band, row, column) ones times."""
+    """Return tensors stacked along a new first axis: (row, column) become bands, (band, row, column) become times."""
     geotensors = list(geotensors)
     _check_alike(geotensors, "stack")
     first = geotensors[0]
@@ -251,7 +250,7 @@ def stack(geotensors: Sequence[GeoTensor]) -> GeoTensor:
 
 
 def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
-    """Join along an axis that is not spatial."""
+    """Return tensors joined along an axis that is not spatial."""
     geotensors = list(geotensors)
     _check_alike(geotensors, "concatenate")
     first = geotensors[0]
@@ -267,7 +266,7 @@ def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
 
 
 def _joined(values: NDArray[Any], geotensors: Sequence[GeoTensor], attrs: dict[str, Any]) -> GeoTensor:
-    """Return the pixels of several tensors as one; its fill value was given if that of each was."""
+    """Return the pixels of several tensors as one, whose fill value is explicit if that of each is."""
     numbers = [tensor for tensor in geotensors if tensor.dtype.kind != "b"] or geotensors
     result = numbers[0].like(values, attrs=attrs)
     if any(tensor.fill_value_given_as is None for tensor in numbers):
@@ -276,11 +275,11 @@ def _joined(values: NDArray[Any], geotensors: Sequence[GeoTensor], attrs: dict[s
 
 
 def _common_pixels(attrs: dict[str, Any], geotensors: Sequence[GeoTensor], what: str) -> dict[str, Any]:
-    """Keep what is said of pixels where all tensors of a stack agree; a mask has no bands and no times."""
-    said = [tensor.attrs for tensor in geotensors]
-    kept = pixel_attrs.without_contradictions(attrs, said)
+    """Return metadata with the entries of pixels on which all tensors agree: a mask has no bands and no times."""
+    parts = [tensor.attrs for tensor in geotensors]
+    kept = pixel_attrs.without_contradictions(attrs, parts)
     shape = geotensors[0].shape
-    if pixel_attrs.have_one_mask(said, shape):
+    if pixel_attrs.have_one_mask(parts, shape):
         return kept
     warn_at_caller(
         f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, give its pixels "

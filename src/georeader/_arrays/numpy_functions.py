@@ -1,8 +1,7 @@
 """Georeferencing of the results of numpy operations on GeoTensors.
 
-numpy hands ufuncs and functions over through NEP 13 (``__array_ufunc__``) and NEP 18
-(``__array_function__``). The operation runs on plain arrays; its result becomes a GeoTensor again where
-each of its pixels still is the pixel of the same row and column.
+numpy passes ufuncs and functions on by NEP 13 (``__array_ufunc__``) and NEP 18 (``__array_function__``). The operation
+runs on plain arrays. Its result becomes a GeoTensor again if each of its pixels still has its row and column.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from georeader.geotensor import GeoTensor
 
-#: Functions that give one value a pixel, where it was.
+#: Functions whose result has one value per pixel, in the same row and column.
 _ELEMENTWISE = frozenset(
     {
         np.where, np.nan_to_num, np.round, np.around, np.real, np.imag, np.angle, np.isclose, np.interp,
@@ -46,7 +45,7 @@ _METHODS = {np.squeeze: "squeeze", np.expand_dims: "expand_dims", np.transpose: 
 if hasattr(np, "astype"):  # numpy 2.1
     _METHODS[np.astype] = "astype"
 
-#: ndarray's methods that move, merge or pick pixels: they give plain arrays.
+#: ndarray's methods that move, merge or pick pixels: they return plain arrays.
 _PLAIN_METHODS = (
     "ravel", "flatten", "reshape", "swapaxes", "take", "repeat", "compress", "diagonal", "choose",
     "argsort", "argpartition", "cumsum", "cumprod", "trace", "dot", "nonzero", "searchsorted",
@@ -58,7 +57,7 @@ _SORTS = {"sort": 0, "partition": 1}
 
 
 def give_plain_arrays(cls: type) -> None:
-    """Give a GeoTensor class the array methods that numpy would run without asking about the place."""
+    """Add to a GeoTensor class the array methods that numpy would run without regard to the georeference."""
     for name in _PLAIN_METHODS:
         setattr(cls, name, _plain_method(name))
     for name, position in _SORTS.items():
@@ -74,11 +73,11 @@ def give_plain_arrays(cls: type) -> None:
 
 def _plain_method(name: str) -> Any:
     def method(self: GeoTensor, *args: Any, **kwargs: Any) -> Any:
-        _refuse_output(kwargs.get("out"), name)
+        _check_output(kwargs.get("out"), name)
         return getattr(self.values, name)(*_unwrap(args), **_unwrap(kwargs))
 
     method.__name__ = name
-    method.__doc__ = f"``ndarray.{name}``, as a plain numpy array: its pixels no longer lie on the grid."
+    method.__doc__ = f"``ndarray.{name}``, as a plain numpy array: its pixels have left the grid."
     return method
 
 
@@ -109,7 +108,7 @@ def _reduction_method(name: str, function: Any) -> Any:
 
 
 def holds(dtype: np.dtype[Any], number: Any) -> bool:
-    """Tell whether an array of this dtype can hold the number; a float may round it, but not make it infinite."""
+    """Return whether a dtype can hold a number; a float may round it, but not make it infinite."""
     if dtype.kind not in "biuf":
         return True
     if isinstance(number, complex):
@@ -124,7 +123,7 @@ def holds(dtype: np.dtype[Any], number: Any) -> bool:
 
 
 def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
-    """Tell where ``values`` are the fill value; NaN equals NaN, and a fill that the dtype can't hold is nowhere.
+    """Return where ``values`` equal the fill value; NaN equals NaN, and a fill that the dtype cannot hold equals none.
 
     Args:
         values: Any numeric or boolean array.
@@ -166,7 +165,7 @@ def _unwrap(argument: Any) -> Any:
 
 
 def check_common_grid(tensors: list[GeoTensor], what: str) -> None:
-    """Ask that GeoTensors lie on one grid.
+    """Check that GeoTensors lie on one grid.
 
     Raises:
         GeoreferenceError: They do not; the message begins with ``what``.
@@ -183,7 +182,7 @@ def check_common_grid(tensors: list[GeoTensor], what: str) -> None:
 
 
 def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[GeoTensor]) -> Any:
-    """Return the result at the template's place, with the metadata of its bands while they are the same bands.
+    """Return the result with the template's georeference, and its metadata of bands if they are the same bands.
 
     Its pixels are valid where those of all ``sources`` are. Arrays of other types, such as masked arrays, are returned
     unchanged.
@@ -201,13 +200,13 @@ def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[Geo
 
 
 def _with_common_names(attrs: dict[str, Any], sources: list[GeoTensor]) -> dict[str, Any]:
-    """Keep the names of bands only where all tensors agree; a bool mask among numbers is not compared."""
+    """Return metadata with the names of bands on which all tensors agree; a bool mask among numbers is not compared."""
     named = [source for source in sources if source.dtype.kind != "b"] or sources
     return band_attrs.without_other_names(attrs, [(source.attrs, source.count) for source in named])
 
 
 def _touches(axis: Any, ndim: int, first: int) -> bool:
-    """Tell whether any of the axes is ``first``, counted from the end, or lies behind it; None means all axes."""
+    """Return whether any of the axes is ``first``, counted from the end, or lies behind it; None means all axes."""
     if axis is None:
         return True
     if isinstance(axis, list):
@@ -224,18 +223,18 @@ def _touches_bands(axis: Any, ndim: int) -> bool:
 
 
 def _template(tensors: list[GeoTensor]) -> GeoTensor:
-    """Pick the tensor whose metadata the result has: rather pixels than a mask, rather more bands than fewer."""
+    """Return the tensor whose metadata the result has: pixels before masks, more bands before fewer."""
     return max(tensors, key=lambda tensor: (tensor.dtype.kind != "b", tensor.ndim))
 
 
-def _refuse_output(out: Any, what: str) -> None:
-    """Keep numbers that leave the grid out of a GeoTensor, which would say that they lie on it."""
+def _check_output(out: Any, what: str) -> None:
+    """Raise an error if numbers that leave the grid would be written into a GeoTensor."""
     if _tensors([out]):
         raise GeoreferenceError(f"{what}: the result leaves the grid; give a plain array as out=, not a GeoTensor")
 
 
 def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:
-    """Update the metadata after in-place arithmetic: no old scale and colours; valid where all sources are."""
+    """Return an output whose metadata follow in-place arithmetic: no scale, no colours, valid where all sources are."""
     if has_place(target):
         attrs = band_attrs.without_encoding(target.attrs)
         if any(source is target for source in sources):
@@ -245,7 +244,7 @@ def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a ufunc and give its result its place back (NEP 13).
+    """Return the result of a ufunc, with its georeference where it has one (NEP 13).
 
     Raises:
         GeoreferenceError: The GeoTensors lie on different grids, or the result does.
@@ -259,7 +258,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     stays = method == "__call__" or (along_axis and not _touches_space(axis, ndim))
     # A generalised ufunc, such as matmul, mixes the pixels of its core axes.
     if ufunc.signature is not None or not stays:
-        _refuse_output(out, what)
+        _check_output(out, what)
         return getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
     tensors = _tensors((*inputs, *out, kwargs.get("where")))
     check_common_grid(tensors, what)
@@ -288,7 +287,7 @@ def _on_grid(result: Any, template: GeoTensor, keeps_bands: bool, what: str, sou
 
 
 def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Run a numpy function and give its result its place back where it has one (NEP 18).
+    """Return the result of a numpy function, with its georeference where it has one (NEP 18).
 
     Raises:
         GeoreferenceError: The GeoTensors of an elementwise function lie on different grids, or ``out``
@@ -307,7 +306,7 @@ def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if stays:
         check_common_grid(tensors, f"np.{func.__name__}")
     else:
-        _refuse_output(out, f"np.{func.__name__}")
+        _check_output(out, f"np.{func.__name__}")
     result = func(*_unwrap(args), **_unwrap(kwargs))
     if out is not None:
         return _finish_output(out, _tensors([value for name, value in kwargs.items() if name != "out"] + [*args]))
@@ -321,7 +320,7 @@ def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _with_chosen_mask(result: GeoTensor, condition: Any, *choices: Any) -> GeoTensor:
-    """``np.where``: a pixel is valid where its condition is known and what was chosen is valid, in each band."""
+    """Return the result of ``np.where``, valid where the condition and the chosen value are, in each band."""
     known, *masks = [
         pixel_attrs.mask_of(one.attrs, result.shape) if has_place(one) else None for one in (condition, *choices)
     ]

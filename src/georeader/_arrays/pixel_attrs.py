@@ -1,6 +1,7 @@
-"""The entries of ``attrs`` that speak of pixels by row and column (mask, gcps, rpcs), and how they follow the grid.
+"""Masks of pixels, and the entries of ``attrs`` that refer to rows and columns (mask, gcps, rpcs).
 
-What is not of its kind, a ``mask`` of another shape, say, is the user's own and stays as it is. All functions are pure.
+An entry of another kind, such as a ``mask`` of another shape, is the caller's own and stays unchanged. All functions
+are pure.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Attrs = dict[str, Any]
 
 
 def mask_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Give the mask of a raster, True where its pixels are valid; None: it has none.
+    """Return the mask of a raster, True where its pixels are valid; None if it has none.
 
     Args:
         attrs: Metadata of the raster.
@@ -33,10 +34,10 @@ def mask_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool
 
 
 def validity_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Give the mask of a raster, as `mask_of` does, to calculate with.
+    """Return the mask of a raster, as `mask_of` does, for calculations.
 
     Raises:
-        DtypeError: It is not bool: what its numbers mean, it does not say.
+        DtypeError: It is not bool, so that the meaning of its numbers is unknown.
     """
     mask = mask_of(attrs, shape)
     if mask is not None:
@@ -45,10 +46,10 @@ def validity_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.
 
 
 def check_bool(mask: NDArray[Any]) -> None:
-    """Refuse a mask of another dtype than bool.
+    """Check that a mask is bool.
 
     Raises:
-        DtypeError: See above.
+        DtypeError: It is not.
     """
     if mask.dtype != bool:
         raise DtypeError(
@@ -58,21 +59,21 @@ def check_bool(mask: NDArray[Any]) -> None:
 
 
 def with_mask(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None) -> Attrs:
-    """Put a mask in the place of the one that is there; None: there is none now."""
+    """Return metadata with another mask; None: without a mask."""
     others = {key: value for key, value in attrs.items() if key != "mask"}
     return others if mask is None else {**others, "mask": mask}
 
 
 def hide_more(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> Attrs:
-    """Hide the pixels that a second mask hides too.
+    """Return metadata whose mask also hides the pixels that a second mask hides.
 
     Args:
         attrs: Metadata of a raster.
-        mask: (row, column), True where the pixels are valid; None: all are.
+        mask: The second mask, (row, column), True where the pixels are valid; None: everywhere.
         shape: Of the raster, the last two (rows, columns).
 
     Raises:
-        DtypeError: The first one is not bool.
+        DtypeError: The first mask is not bool.
     """
     if mask is None:
         return dict(attrs)
@@ -83,14 +84,14 @@ def hide_more(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None, shape: t
 def regrid_place(
     attrs: Mapping[str, Any], column: float, row: float, column_step: float = 1, row_step: float = 1
 ) -> Attrs:
-    """Give ground control points and rational polynomials in pixels of a grid laid over another one.
+    """Return metadata with ground control points and rational polynomials in pixels of a new grid over the raster's.
 
     Args:
-        attrs: Metadata of a raster on the first grid.
-        column: Where the new grid's origin lies, in columns of the first.
-        row: The same, in rows.
-        column_step: Width of a new pixel in columns of the first; negative mirrors.
-        row_step: Height of a new pixel in rows of the first.
+        attrs: Metadata of the raster.
+        column: Origin of the new grid, in columns of the raster.
+        row: Origin of the new grid, in rows of the raster.
+        column_step: Width of a new pixel in columns of the raster; negative mirrors.
+        row_step: Height of a new pixel in rows of the raster.
     """
     moved = dict(attrs)
     gcps, rpcs = as_control_points(attrs.get("gcps")), attrs.get("rpcs")
@@ -102,7 +103,7 @@ def regrid_place(
 
 
 def select_pixels(attrs: Mapping[str, Any], rows: slice, columns: slice, shape: tuple[int, ...]) -> Attrs:
-    """Give the metadata of ``array[..., rows, columns]``, steps and negative steps included.
+    """Return the metadata of ``array[..., rows, columns]``, steps and negative steps included.
 
     Args:
         attrs: Metadata of the array.
@@ -118,7 +119,7 @@ def select_pixels(attrs: Mapping[str, Any], rows: slice, columns: slice, shape: 
 
 
 def select_window(attrs: Mapping[str, Any], window: Window, shape: tuple[int, ...]) -> Attrs:
-    """Give the metadata of a window, in which what lies outside the raster is masked where the raster has a mask.
+    """Return the metadata of a window; if the raster has a mask, pixels beyond its edge are masked.
 
     Args:
         attrs: Metadata of the raster.
@@ -135,12 +136,12 @@ def select_window(attrs: Mapping[str, Any], window: Window, shape: tuple[int, ..
 
 
 def join(attrs: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Attrs:
-    """Give the metadata of numbers made of several rasters' pixels: valid where all of them are.
+    """Return the metadata of numbers computed from several rasters: valid where the pixels of all rasters are.
 
-    Ground control points and rational polynomials of rasters that contradict each other are dropped.
+    Contradicting ground control points and rational polynomials are dropped.
 
     Args:
-        attrs: What the result has otherwise.
+        attrs: Other metadata of the result.
         parts: Metadata of the rasters, which lie on one grid.
         shape: Of the result, the last two (rows, columns).
     """
@@ -155,11 +156,11 @@ def join(attrs: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], shape: tu
 
 
 def without_contradictions(attrs: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> Attrs:
-    """Drop ground control points and rational polynomials where rasters on one grid say different ones."""
+    """Return metadata without the ground control points and rational polynomials that differ between rasters."""
     kept = dict(attrs)
     for key in ("gcps", "rpcs"):
-        said = [part[key] for part in parts if part.get(key) is not None]
-        if any(_differ(said[0], other) for other in said[1:]):
+        values = [part[key] for part in parts if part.get(key) is not None]
+        if any(_differ(values[0], other) for other in values[1:]):
             kept.pop(key, None)
     return kept
 
@@ -172,7 +173,7 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def have_one_mask(parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> bool:
-    """Tell whether rasters on one grid all have the same mask, or none.
+    """Return whether rasters on one grid all have the same mask, or none.
 
     Args:
         parts: Metadata of the rasters.
@@ -185,10 +186,10 @@ def have_one_mask(parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) ->
 
 
 def to_ndarray(values: Any) -> NDArray[Any]:
-    """Give array-like pixels as a numpy array, copying only what is none yet.
+    """Return array-like pixels as a numpy array; an array is not copied.
 
     Raises:
-        OptionError: A masked array with masked pixels: numpy would drop the mask without a word.
+        OptionError: A masked array with masked pixels, whose mask numpy would drop silently.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         hidden = int(np.ma.getmaskarray(values).sum())
@@ -200,13 +201,13 @@ def to_ndarray(values: Any) -> NDArray[Any]:
 
 
 def split_mask(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Part array-like pixels into a numpy array and the mask that all bands share, copying only what is none yet.
+    """Return array-like pixels as a numpy array, and the mask that all bands share; an array is not copied.
 
     Args:
-        values: Array-like, the last two axes (row, column). Of masked arrays, the numbers below the mask are kept.
+        values: Array-like, the last two axes (row, column). The numbers below the mask of a masked array are kept.
 
     Returns:
-        The pixels, and a (row, column) array that is True where they are valid; None where nothing is masked.
+        The pixels, and a (row, column) array that is True where they are valid; None if no pixel is masked.
 
     Raises:
         OptionError: The bands are masked at different pixels.

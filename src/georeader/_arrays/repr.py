@@ -14,7 +14,7 @@ from georeader.window_utils import describe_crs
 
 
 def describe_pixel_attrs(raster: Any) -> dict[str, str]:
-    """Give a fact each on the mask, the ground control points and the rational polynomials that a raster has."""
+    """Return a line each about the mask, the ground control points and the rational polynomials of a raster."""
     attrs = raster.attrs
     mask, gcps = mask_of(attrs, raster.shape), as_control_points(attrs.get("gcps"))
     facts: dict[str, str] = {}
