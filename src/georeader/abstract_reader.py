@@ -59,11 +59,11 @@ class Georeferenced:
         return window_utils.ring_to_polygon(ring, self.crs, crs)
 
     def same_extent(self, other: Any, precision: float = 1e-3) -> bool:
-        """Tell whether ``other`` lies on the same grid: CRS, rows and columns, and transform.
+        """Return whether ``other`` lies on the same grid: CRS, rows and columns, and transform.
 
         Args:
-            other: Anything with ``transform``, ``crs`` and ``shape``.
-            precision: How far from each other pixels may lie, in pixels; everywhere in the raster.
+            other: An object with ``transform``, ``crs`` and ``shape``.
+            precision: Largest distance between corresponding pixels, in pixels.
         """
         rows_columns = tuple(self.shape[-2:])
         return (
@@ -79,7 +79,7 @@ class Georeferenced:
 
 @runtime_checkable
 class GeoDataBase(Protocol):
-    """A grid with a place: affine transform, CRS and shape, the last two axes (row, column)."""
+    """A georeferenced grid: affine transform, CRS and shape, the last two axes (row, column)."""
 
     @property
     def transform(self) -> Affine:
@@ -99,22 +99,22 @@ class GeoDataBase(Protocol):
 
 @runtime_checkable
 class GeoData(GeoDataBase, Protocol):
-    """An object that ``save_cog`` accepts: a grid with pixels and the value of missing ones.
+    """An object that ``save_cog`` accepts: a georeferenced grid with pixels and the value of missing ones.
 
     ``values`` is (row, column) or (band, row, column). An object with ``read_from_window(window)`` is read in windows,
     which it returns as objects of this protocol or as arrays; its ``values`` are not accessed. An object whose
     ``values`` can be sliced but are not a numpy array (dask, zarr, h5py) is read in windows, too. An object with
-    ``load()`` in place of ``values`` is accepted too: it is loaded as a whole, and ``load().values`` is taken. One with
-    a ``dtype`` is not read before all options are checked. Where the object also has ``descriptions``,
+    ``load()`` in place of ``values`` is accepted too: it is loaded as a whole, and ``load().values`` is used. An object
+    with a ``dtype`` is not read before all options are checked. If the object also has ``descriptions``,
     ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``, ``photometric``, ``nbits``, ``tags`` (a
     mapping or a method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept. So
-    is ``attrs["mask"]``, or the mask of a masked array that is the same in all bands. An object that has its mask only
-    after ``load()`` must have the attribute ``has_mask = True``.
+    are ``attrs["mask"]``, and the mask of a masked array if it is the same in all bands. An object that has its mask
+    only after ``load()`` must have the attribute ``has_mask = True``.
     """
 
     @property
     def fill_value_default(self) -> Any:
-        """The value that stands for "no data", or None."""
+        """Value of missing pixels, or None."""
         ...
 
     @property
@@ -127,12 +127,12 @@ AbstractGeoData = GeoData
 
 
 def declared_nodata(data: Any, dtype: np.dtype[Any]) -> Any:
-    """Return the value that stands for "no data" in an object, or None.
+    """Return the value of missing pixels in an object, or None.
 
-    A bool array has one only if it was given explicitly, since False is a value and 0 the usual fill value.
+    A bool array has one only if it was passed explicitly, since False is a value and 0 the usual fill value.
 
     Args:
-        data: An object of the GeoData protocol; ``fill_value_is_explicit`` is whether its fill value was given.
+        data: An object of the GeoData protocol; ``fill_value_is_explicit`` states whether its fill value was passed.
         dtype: Of its pixels.
     """
     fill = getattr(data, "fill_value_default", None)
@@ -151,12 +151,12 @@ def same_nodata(one: Any, other: Any) -> bool:
 
 @dataclass
 class FakeGeoData(Georeferenced):
-    """A place without pixels: a stand-in for window and bounds arithmetic.
+    """A georeferenced grid without pixels, for arithmetic of windows and bounds.
 
     Attributes:
         crs: Any CRS input.
         transform: Pixel (column, row) to CRS (x, y).
-        shape: (..., row, column), in pixels; may stay empty while only the transform is needed.
+        shape: (..., row, column), in pixels; may be empty if only the transform is needed.
 
     Example:
         >>> from affine import Affine
@@ -189,11 +189,11 @@ class FakeGeoData(Georeferenced):
 
 
 def same_extent(a: GeoDataBase, b: GeoDataBase, precision: float = 1e-3) -> bool:
-    """Tell whether two objects lie on the same grid: CRS, rows and columns, transform.
+    """Return whether two objects lie on the same grid: CRS, rows and columns, transform.
 
     Args:
-        a: Anything with ``transform``, ``crs`` and ``shape``.
-        b: The same.
+        a: An object with ``transform``, ``crs`` and ``shape``.
+        b: Another such object.
         precision: Tolerance on the transform, in pixels.
     """
     return FakeGeoData(a.crs, a.transform, tuple(a.shape)).same_extent(b, precision)

@@ -20,10 +20,10 @@ _RPC_ORIGIN_PX = 0.5
 
 @dataclass(frozen=True, eq=False)
 class GroundControlPoints:
-    """Pixels whose place on Earth is known.
+    """Pixels whose coordinates on Earth are known.
 
     A GeoTIFF keeps row, column, x, y and z of each (OGC 19-008r4, ModelTiepointTag); it numbers the points anew, and
-    has no room for their ``info``.
+    cannot hold their ``info``.
 
     Attributes:
         points: rasterio's GroundControlPoint: (row, col) in pixels from the outer corner of the first pixel, (x, y, z)
@@ -41,11 +41,11 @@ class GroundControlPoints:
     crs: Any
 
     def regrid(self, column: float, row: float, column_step: float = 1, row_step: float = 1) -> GroundControlPoints:
-        """Give the points in pixels of a grid laid over this one.
+        """Return the points in pixels of a grid laid over this one.
 
         Args:
-            column: Where the new grid's origin lies, in columns of this one.
-            row: The same, in rows.
+            column: Origin of the new grid, in columns of this one.
+            row: Origin of the new grid, in rows of this one.
             column_step: Width of a new pixel in columns of this grid; negative mirrors.
             row_step: Height of a new pixel in rows of this grid.
         """
@@ -67,7 +67,7 @@ class GroundControlPoints:
         return tuple((p.row, p.col, p.x, p.y, p.z, p.id, p.info) for p in self.points)
 
     def __eq__(self, other: object) -> bool:
-        """Compare all that is said of each point: rasterio's points themselves compare by identity."""
+        """Return whether all attributes of the points are equal; rasterio's points compare by identity."""
         if not isinstance(other, GroundControlPoints):
             return NotImplemented
         return self.crs == other.crs and self._facts() == other._facts()
@@ -77,10 +77,10 @@ class GroundControlPoints:
 
 
 def as_control_points(value: Any) -> GroundControlPoints | None:
-    """Take up ground control points in any of their forms; None: these are none.
+    """Return ground control points of any accepted form; None if the value has another form.
 
     Args:
-        value: `GroundControlPoints`, or ``(points, crs)`` as rasterio's ``dataset.gcps`` gives them.
+        value: `GroundControlPoints`, or ``(points, crs)`` as in rasterio's ``dataset.gcps``.
     """
     if isinstance(value, GroundControlPoints):
         return value
@@ -91,12 +91,12 @@ def as_control_points(value: Any) -> GroundControlPoints | None:
 
 
 def regrid_rpcs(rpcs: RPC, column: float, row: float, column_step: float = 1, row_step: float = 1) -> RPC:
-    """Give rational polynomials in pixels of a grid laid over another one.
+    """Return rational polynomials in pixels of a grid laid over another one.
 
     Args:
         rpcs: Those of the first grid.
-        column: Where the new grid's origin lies, in columns of the first.
-        row: The same, in rows.
+        column: Origin of the new grid, in columns of the first.
+        row: Origin of the new grid, in rows of the first.
         column_step: Width of a new pixel in columns of the first; negative mirrors.
         row_step: Height of a new pixel in rows of the first.
     """
@@ -104,11 +104,11 @@ def regrid_rpcs(rpcs: RPC, column: float, row: float, column_step: float = 1, ro
 
 
 def _axis(rpcs: RPC, name: str, origin: float, step: float) -> dict[str, Any]:
-    """Move one axis. Where it is mirrored the polynomial changes its sign, so that the scale stays positive."""
+    """Return the entries of one axis. Mirrored, the polynomial changes its sign and the scale stays positive."""
     offset, scale = getattr(rpcs, f"{name}_off"), getattr(rpcs, f"{name}_scale")
     sign = -1.0 if step < 0 else 1.0
     return {
-        # A step of one is told apart only for the digits that halves would cost.
+        # A step of one is handled apart, since halves would cost digits.
         f"{name}_off": offset - origin if step == 1 else (offset + _RPC_ORIGIN_PX - origin) / step - _RPC_ORIGIN_PX,
         f"{name}_scale": scale / abs(step),
         f"{name}_num_coeff": [sign * coefficient for coefficient in getattr(rpcs, f"{name}_num_coeff")],

@@ -1,4 +1,4 @@
-"""A raster as a picture: a PNG from its smallest overview that is enough."""
+"""Pictures of rasters: a PNG of the smallest overview that has enough pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from georeader.rasterio_reader import RasterioReader
 #: Longest side of a picture, in pixels.
 MAX_SIDE_DEFAULT_PX = 1024
 
-#: The longest that may be asked for; a picture holds some 20 bytes for each of its pixels while it is made.
+#: Largest allowed value; rendering takes about 20 bytes for each pixel of the picture.
 MAX_SIDE_LIMIT_PX = 2**15
 
 
@@ -47,47 +47,46 @@ def preview(
     percentiles: tuple[float, float] | None = None,
     fs: Any = None,
 ) -> bytes:
-    """Draw a raster as a PNG.
+    """Return a picture of a raster as a PNG.
 
-    Of a file, the smallest overview is read whose longer side is not shorter than the picture's; where there is none,
-    the whole raster is, piece by piece. What is still larger than the picture is averaged, nodata, NaN, masked and
-    transparent pixels left out. Classes are picked: bool, what has a colour table, and what has overviews by NEAREST or
-    MODE (the tag OVERVIEW_RESAMPLING, or what else records it).
+    The smallest overview whose longer side is not shorter than the picture's is read; if the file has none, the whole
+    raster is read block by block. Pixels are averaged down to the size of the picture, without nodata, NaN, masked and
+    transparent ones. Classes are picked instead: bool, rasters with a colour table, and rasters whose overviews are
+    recorded as NEAREST or MODE (tag OVERVIEW_RESAMPLING and its older names).
 
-    Each band is stretched between two percentiles of its valid pixels in the level that was read. Bands whose colour
-    interpretation is red, green and blue, and three bands of which nothing is said, are shown as they are where they
-    are uint8; bool is black and white; a colour table gives its colours; the first band of a MINISWHITE raster is
-    inverted. Of complex numbers the magnitude is shown. Pixels are transparent where they are masked, nodata, NaN or
-    infinite in all bands that are shown, or not in the colour table; an alpha band of uint8 gives its own transparency,
-    one of another dtype is opaque where it is not 0.
+    Each band is stretched between two percentiles of its valid pixels in the level that was read. Red, green and blue
+    bands of uint8 are shown unchanged, and so are three bands of uint8 without colour interpretation. bool is black and
+    white, a colour table defines the colours, and the first band of a MINISWHITE raster is inverted. The magnitude of
+    complex numbers is shown. Pixels are transparent if they are masked, nodata, NaN or infinite in all shown bands, or
+    missing in the colour table. An alpha band of uint8 is the alpha of the picture; one of another dtype is opaque
+    where it is not 0.
 
-    North is up as far as mirroring and quarter turns reach. Where a pixel's sides differ by more than
-    1 % in units of the CRS, the coarser axis is enlarged to the proportions that it has there.
+    North is up as far as mirroring and quarter turns reach. If the sides of a pixel differ by more than 1 % in units of
+    the CRS, the coarser axis is enlarged.
 
     Args:
-        data: Path or URL, RasterioReader (its window and bands in focus), GeoTensor, or whatever else
+        data: Path or URL, RasterioReader (its window and bands in focus), GeoTensor, or another object that
             `georeader.save_cog` takes: (row, column) or (band, row, column). Never changed.
-        max_side_px: Longest side of the picture, which is no larger than the raster otherwise.
-        bands: One (grey) or three (red, green, blue), counted from 1 as by `RasterioReader.indexes`, or by description
-            in any case. By default those whose colour interpretation is red, green and blue; else those that are
-            described as such, or as B04, B03 and B02; else all three, where there are three; else the first.
-        percentiles: (lower, upper), from 0 to 100; by default (2, 98), for what is stretched. Where they are given,
-            uint8 colours are stretched, too.
+        max_side_px: Longest side of the picture. A smaller raster is not enlarged.
+        bands: One (grey) or three (red, green, blue), counted from 1 as in `RasterioReader.indexes`, or by description
+            in any case. By default the bands whose colour interpretation is red, green and blue; else those with such
+            descriptions, or with B04, B03 and B02; else all three, if there are three; else the first.
+        percentiles: (lower, upper), from 0 to 100; by default (2, 98). If passed, uint8 colours are stretched, too.
         fs: A filesystem of fsspec or a store of obstore to open the path in, as in `RasterioReader`.
 
     Returns:
-        The bytes of a PNG of 8 bits: grey or red, green and blue, with alpha where something is transparent.
+        The bytes of a PNG of 8 bits: grey or red, green and blue, with alpha if a pixel is transparent.
 
     Raises:
         OptionError: An argument is invalid, or a band does not exist.
         ShapeError: The raster is empty, or has more than three dimensions.
         GeoreferenceError: ``data`` is not a raster.
         DtypeError: A GeoTIFF cannot hold its dtype.
-        ReadError: It can't be opened or read.
+        ReadError: ``data`` cannot be opened or read.
         MissingExtraError: The installed imagecodecs was built without PNG.
 
-    Memory: about 100 MiB, and some 20 bytes for each pixel of the level that is read, which has less than
-    (2 * ``max_side_px``)**2 (where overviews halve the raster, and pixels are squares).
+    Memory: about 100 MiB, and about 20 bytes for each pixel of the level that is read. That has less than
+    (2 * ``max_side_px``)**2 pixels if each overview halves the raster and pixels are squares.
 
     Example:
         >>> import numpy as np
@@ -111,7 +110,7 @@ def _side_px(value: Any) -> int:
     try:
         side_px = operator.index(value)
     except TypeError as error:
-        raise OptionError(f"max_side_px={value!r} is no whole number of pixels") from error
+        raise OptionError(f"max_side_px={value!r} is not a whole number of pixels") from error
     if not 1 <= side_px <= MAX_SIDE_LIMIT_PX:
         raise OptionError(f"max_side_px={side_px}; give 1 to {MAX_SIDE_LIMIT_PX} pixels")
     return side_px

@@ -1,4 +1,4 @@
-"""RasterioReader: a raster file that is read lazily, by windows and bands."""
+"""RasterioReader: lazy reading of a raster file, by windows and bands."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from georeader.window_utils import overlap, whole_pixel_window, window_transform
 class RasterioReader(Georeferenced):
     """A lazy (band, row, column) raster: a file, or a window or some bands of one.
 
-    The file is opened at construction for its metadata, again for each read, and not kept open (but in
-    `georeader.files_kept_open`), so a reader can be pickled and used from threads. Memory: that of what is read.
+    The file is opened at construction for its metadata, and again for each read. It is not kept open outside of
+    `georeader.files_kept_open`, so that a reader can be pickled and used from threads. Memory: the pixels read.
 
     Attributes:
         path: As given, as a string; it may hold secrets, which `name` and the repr leave out.
@@ -39,7 +39,7 @@ class RasterioReader(Georeferenced):
         transform: Affine of the window in focus.
         crs: rasterio CRS, or None.
         nodata: The file's nodata for the first band in focus, or None: an int for integer bands, else a float.
-        fill_value_default: What stands for "no data": ``nodata`` unless it was passed. None: 0 beyond the edge.
+        fill_value_default: Value of missing pixels: ``nodata`` unless another one was passed. None: 0 beyond the edge.
         indexes: Bands in focus, counted from 1.
         window_focus: Window in focus, relative to the file.
 
@@ -51,7 +51,7 @@ class RasterioReader(Georeferenced):
     """
 
     dims = DIMS
-    fill_value_is_explicit = True  # by the file or by the caller; else there is none
+    fill_value_is_explicit = True  # declared by the file or passed by the caller; else there is none
 
     def __init__(
         self,
@@ -64,23 +64,23 @@ class RasterioReader(Georeferenced):
         fill_value_default: Any = None,
         rio_env_options: Mapping[str, Any] | None = None,
     ) -> None:
-        """Open the file, read its metadata, close it.
+        """Read the metadata of a file, which is opened and closed.
 
         Args:
             path: Local path, URL (http(s)://, s3://, gs://, az://, abfs://, oss://, or any that fsspec knows), or a
                 path of GDAL's virtual filesystems ("/vsizip/...").
-            fs: A filesystem of fsspec or a store of obstore, as `georeader.save_cog` takes it, and taken whatever the
-                path begins with. Slower than GDAL's own, which reads with the environment's credentials.
+            fs: A filesystem of fsspec or a store of obstore, as in `georeader.save_cog`; used for any path. Slower than
+                GDAL's own access, which reads with the environment's credentials.
             window_focus: Window to focus on, in pixels of the file (of the overview, if one is chosen).
             indexes: Bands to focus on, counted from 1; all by default.
             overview_level: Read the overview of this level: 0 is the largest, -1 the smallest.
-            fill_value_default: Value for "no data"; the file's nodata by default.
+            fill_value_default: Value of missing pixels; the file's nodata by default.
             rio_env_options: GDAL configuration options for this reader's reads.
 
         Raises:
-            ReadError: The file can't be opened.
-            IndexingError: A band, window or overview that is not there.
-            NodataError: The dtype can't hold ``fill_value_default``.
+            ReadError: The file cannot be opened.
+            IndexingError: A band, window or overview does not exist.
+            NodataError: The dtype cannot hold ``fill_value_default``.
         """
         self.path = os.fsdecode(path)
         self.fs = fs
@@ -107,10 +107,10 @@ class RasterioReader(Georeferenced):
         """The path without the secrets that a URL may hold, for messages."""
         return self._file.name
 
-    def _level(self, wished: int, levels: int) -> int:
-        if not -levels <= wished < levels:
-            raise IndexingError(f"{self.name}: overview {wished} asked for; there are {levels}")
-        return wished % levels
+    def _level(self, level: int, levels: int) -> int:
+        if not -levels <= level < levels:
+            raise IndexingError(f"{self.name}: overview {level} asked for; there are {levels}")
+        return level % levels
 
     def _file_window(self) -> Window:
         return Window(0, 0, self._info.width_px, self._info.height_px)
@@ -144,10 +144,10 @@ class RasterioReader(Georeferenced):
 
     @property
     def fill_value_default(self) -> Any:
-        """The value that stands for "no data", or None; set it to None to go back to the file's nodata.
+        """Value of missing pixels, or None; setting it to None restores the file's nodata.
 
         Raises:
-            NodataError: Set to a value that the dtype can't hold.
+            NodataError: The dtype cannot hold the value that it is set to.
         """
         return self.nodata if self._fill_value is None else self._fill_value
 
@@ -170,7 +170,7 @@ class RasterioReader(Georeferenced):
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """What the file says beyond pixels and place, under the keys of `band_attrs`, without the mask."""
+        """Other metadata of the file, under the keys of `georeader._core.band_attrs`, without the mask."""
         return self._attrs_of(self.window_focus)
 
     def _attrs_of(self, window: Window) -> dict[str, Any]:
@@ -183,7 +183,7 @@ class RasterioReader(Georeferenced):
 
     @property
     def alpha_index(self) -> int | None:
-        """The file's alpha band, from 1, where it is not in focus: pixels are valid where it is not 0; else None."""
+        """The file's alpha band, from 1, if it is not in focus: pixels are valid where it is not 0; else None."""
         return alpha_left_out(self._info.colorinterp, self.indexes)
 
     def tags(self) -> dict[str, str]:
@@ -191,35 +191,35 @@ class RasterioReader(Georeferenced):
         return dict(self._info.tags)
 
     def set_indexes(self, indexes: Sequence[int], relative: bool = True) -> None:
-        """Focus on some bands, in place.
+        """Set the bands in focus, in place.
 
         Args:
-            indexes: Bands counted from 1, in the wished order.
+            indexes: Bands counted from 1, in the order of the result.
             relative: Count among the bands in focus; False: among the file's.
 
         Raises:
-            IndexingError: A band that is not there.
+            IndexingError: A band does not exist.
         """
         available = self.indexes if relative else list(range(1, self._info.count + 1))
-        wished = [operator.index(index) for index in indexes]
-        self._check_bands(wished, len(available))
-        self.indexes = [available[index - 1] for index in wished]
+        chosen = [operator.index(index) for index in indexes]
+        self._check_bands(chosen, len(available))
+        self.indexes = [available[index - 1] for index in chosen]
 
-    def _check_bands(self, wished: Sequence[int], available: int) -> None:
-        wrong = [index for index in wished if not 1 <= index <= available]
-        if wrong or not wished:
+    def _check_bands(self, chosen: Sequence[int], available: int) -> None:
+        wrong = [index for index in chosen if not 1 <= index <= available]
+        if wrong or not chosen:
             raise IndexingError(f"{self.name}: bands {wrong or 'none'} asked for; there are 1 to {available}")
 
     def set_window(self, window_focus: Window | None = None, relative: bool = True, boundless: bool = True) -> None:
-        """Focus on a window, in place.
+        """Set the window in focus, in place.
 
         Args:
             window_focus: On whole pixels; None: the whole file.
             relative: Counted from the window in focus; False: from the file's first pixel.
-            boundless: True: it may reach beyond the raster; False: it is cut at the raster's edge.
+            boundless: True: the window may reach beyond the raster; False: it is cut at the raster's edge.
 
         Raises:
-            IndexingError: Not on whole pixels, or (``boundless=False``) outside the raster.
+            IndexingError: The window lies between pixels, or (``boundless=False``) outside the raster.
         """
         window = self._file_window() if window_focus is None else whole_pixel_window(window_focus)
         if window_focus is not None and relative:
@@ -260,13 +260,14 @@ class RasterioReader(Georeferenced):
         return part._load(boundless, with_mask=False).values
 
     def load(self, boundless: bool = True) -> GeoTensor:
-        """Read what is in focus.
+        """Read the pixels and metadata in focus.
 
         Args:
-            boundless: True: always the size of the window in focus, filled outside the raster. False: cut at its edge.
+            boundless: True: the result has the size of the window in focus, filled outside the raster. False: it is
+                cut at the raster's edge.
 
         Returns:
-            (band, row, column) GeoTensor with the file's metadata in ``attrs``, and with its mask where `has_mask`.
+            (band, row, column) GeoTensor with the file's metadata in ``attrs``, and with its mask if `has_mask`.
 
         Raises:
             ReadError: The file cannot be read, or its pixels do not fit into memory.
@@ -285,29 +286,32 @@ class RasterioReader(Georeferenced):
 
     @property
     def values(self) -> NDArray[Any]:
-        """What is in focus, read anew at each access, as a plain (band, row, column) array."""
+        """The pixels in focus as a plain (band, row, column) array; read again at each access."""
         return self.read()
 
     def read_from_window(self, window: Window, boundless: bool = True) -> RasterioReader:
-        """Give a reader of a window; nothing is read yet.
+        """Return a reader of a window; nothing is read yet.
 
         Args:
             window: Relative to the window in focus.
             boundless: As in `set_window`.
+
+        Raises:
+            IndexingError: As in `set_window`.
         """
         part = self.copy()
         part.set_window(window, boundless=boundless)
         return part
 
     def isel(self, sel: Mapping[str, Any], boundless: bool = True) -> RasterioReader:
-        """Give a reader of a selection by axis name; nothing is read yet.
+        """Return a reader of a selection by axis name; nothing is read yet.
 
         Args:
             sel: "band" takes a slice or a list, counted from 0; "y" and "x" take slices of step one.
-            boundless: Whether a negative index lies before the raster's edge (else: counts from the end).
+            boundless: True: a negative index lies before the raster's edge; False: it counts from the end.
 
         Raises:
-            IndexingError: An axis or band that is not there, no pixels, or what a window can't express.
+            IndexingError: An axis or band does not exist, or a window cannot express the selection or has no pixels.
         """
         check_axes(sel)
         rows = pixel_range(self.name, "y", sel.get("y", slice(None)), self.height, boundless)
@@ -320,23 +324,23 @@ class RasterioReader(Georeferenced):
     # Pyramid and tiles.
 
     def overviews(self, index: int = 1) -> list[int]:
-        """Decimation factors of a band's overviews, such as [2, 4, 8]; of an overview, those below it.
+        """Return the decimation factors of a band's overviews, such as [2, 4, 8]; for an overview, of those below it.
 
         Raises:
-            IndexingError: There is no such band in the file.
+            IndexingError: The file has no such band.
         """
         self._check_bands([index], self._info.count)
         with self._file.dataset() as dataset:
             return list(dataset.overviews(index))
 
     def reader_overview(self, overview_level: int) -> RasterioReader:
-        """Give a reader of an overview, of the whole raster and the bands in focus.
+        """Return a reader of an overview, of the whole raster and the bands in focus.
 
         Args:
-            overview_level: 0 is the largest overview, -1 the smallest; of an overview, among those below it.
+            overview_level: 0 is the largest overview, -1 the smallest; for an overview, among those below it.
 
         Raises:
-            IndexingError: There is no such overview, or a window is in focus.
+            IndexingError: The overview does not exist, or a window is in focus.
         """
         level = self._level(overview_level, len(self.overviews()))
         if self.window_focus != self._file_window():
@@ -351,22 +355,22 @@ class RasterioReader(Georeferenced):
         )
 
     def block_windows(self, bidx: int = 1) -> list[tuple[tuple[int, int], Window]]:
-        """Give the file's tiles inside the window in focus, as ((tile row, tile column), window).
+        """Return the file's tiles inside the window in focus, as ((tile row, tile column), window).
 
-        The windows are cut at the edge of the window in focus and relative to it, as `read_from_window` takes them.
+        The windows are cut at the edge of the window in focus and relative to it, as in `read_from_window`.
 
         Args:
-            bidx: Band of the file whose tiles are meant, counted from 1.
+            bidx: Band of the file, counted from 1.
 
         Raises:
-            IndexingError: There is no such band in the file.
+            IndexingError: The file has no such band.
         """
         self._check_bands([bidx], self._info.count)
         with self._file.dataset() as dataset:
             return tiles_inside(self.window_focus, dataset.block_windows(bidx))
 
     def copy(self) -> RasterioReader:
-        """Give a second reader with the same focus; the file is not opened."""
+        """Return a second reader with the same focus; the file is not opened."""
         clone = object.__new__(type(self))
         clone.__dict__.update(self.__dict__)
         clone.indexes = list(self.indexes)

@@ -18,12 +18,12 @@ from rasterio.windows import Window
 
 from georeader.errors import GeoreferenceError, IndexingError
 
-#: How far from a whole pixel a window's edge may lie and still count as whole, in pixels.
+#: Largest distance of a window's edge from a whole pixel at which it still counts as whole, in pixels.
 PIXEL_PRECISION_PX = 1e-3
 
 
 def res(transform: Affine) -> tuple[float, float]:
-    """Give the pixel's (width, height) in CRS units, also for rotated transforms.
+    """Return the pixel's (width, height) in CRS units, also for rotated transforms.
 
     Example:
         >>> from affine import Affine
@@ -34,7 +34,7 @@ def res(transform: Affine) -> tuple[float, float]:
 
 
 def window_corners(window: Window, transform: Affine) -> list[tuple[float, float]]:
-    """Give the (x, y) of the window's four corners, clockwise from the first pixel's outer corner."""
+    """Return the (x, y) of the window's four corners, clockwise from the first pixel's outer corner."""
     left, top = window.col_off, window.row_off
     right, bottom = left + window.width, top + window.height
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
@@ -42,21 +42,19 @@ def window_corners(window: Window, transform: Affine) -> list[tuple[float, float
 
 
 def pixel_to_crs(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    """Give the (x, y) of a point in pixel coordinates.
-
-    Written out, since releases of affine differ in the operator that they want here.
-    """
+    """Return the (x, y) of a point in pixel coordinates."""
+    # Written out, since releases of affine differ in the operator for it.
     a, b, c, d, e, f = transform[:6]
     return float(a * column + b * row + c), float(d * column + e * row + f)
 
 
 def regrid(transform: Affine, column: float, row: float, column_step: float = 1, row_step: float = 1) -> Affine:
-    """Give the transform of a grid laid over another one.
+    """Return the transform of a grid laid over another one.
 
     Args:
         transform: Transform of the first grid.
-        column: Where the new grid's origin lies, in columns of the first.
-        row: The same, in rows.
+        column: Origin of the new grid, in columns of the first.
+        row: Origin of the new grid, in rows of the first.
         column_step: Width of a new pixel in columns of the first; negative mirrors.
         row_step: Height of a new pixel in rows of the first.
     """
@@ -66,7 +64,7 @@ def regrid(transform: Affine, column: float, row: float, column_step: float = 1,
 
 
 def window_bounds(window: Window, transform: Affine) -> tuple[float, float, float, float]:
-    """Give (min x, min y, max x, max y) of the window in CRS units, whatever the rotation.
+    """Return (min x, min y, max x, max y) of the window in CRS units, for any rotation.
 
     Example:
         >>> from affine import Affine
@@ -78,12 +76,12 @@ def window_bounds(window: Window, transform: Affine) -> tuple[float, float, floa
 
 
 def window_transform(window: Window, transform: Affine) -> Affine:
-    """Give the transform whose origin is the window's first pixel."""
+    """Return the transform whose origin is the window's first pixel."""
     return regrid(transform, window.col_off, window.row_off)
 
 
 def whole_pixel_window(window: Window) -> Window:
-    """Give the window with integer offsets and sizes.
+    """Return the window with integer offsets and sizes.
 
     Raises:
         IndexingError: An edge lies between pixels, which would need resampling.
@@ -99,7 +97,7 @@ def whole_pixel_window(window: Window) -> Window:
 
 
 def overlap(window: Window, height_px: int, width_px: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Split a window that may reach outside a raster into what to read and where it goes.
+    """Return the part of a window that lies inside a raster, in pixels of the raster and of the window.
 
     Args:
         window: Window on whole pixels, relative to the raster's first pixel.
@@ -150,12 +148,12 @@ def normalise_crs(crs: Any) -> CRS | None:
         raise GeoreferenceError(f"crs={crs!r} is not a CRS that PROJ knows: {broken or error}; {advice}") from error
 
 
-#: What to do about PROJ data that cannot be used.
+#: Advice about PROJ data that cannot be used.
 _PROJ_ADVICE = "unset PROJ_DATA and PROJ_LIB, or set them to the folder of a proj.db that belongs to this PROJ"
 
 
 def proj_failure() -> str | None:
-    """Return why PROJ cannot use its database, in its words; None if it can."""
+    """Return PROJ's message about why it cannot use its database; None if it can."""
     try:
         CRS.from_epsg(4326)
     except CRSError as error:
@@ -164,7 +162,7 @@ def proj_failure() -> str | None:
 
 
 def check_epsg_code(crs: CRS | None) -> str | None:
-    """Return what is wrong if a CRS has no EPSG code because PROJ cannot use its database; None otherwise."""
+    """Return the reason if a CRS has no EPSG code because PROJ cannot use its database; None otherwise."""
     if crs is None or crs.to_epsg() is not None:
         return None
     broken = proj_failure()
@@ -172,7 +170,7 @@ def check_epsg_code(crs: CRS | None) -> str | None:
 
 
 def describe_crs(crs: Any) -> str:
-    """Return a CRS in a few words: its EPSG code, else its name, else its PROJ string.
+    """Return a short text for a CRS: its EPSG code, else its name, else its PROJ string.
 
     Example:
         >>> describe_crs(32630)
@@ -236,7 +234,7 @@ def normalise_transform(transform: Any) -> Affine:
         raise
     except (TypeError, ValueError) as error:
         raise GeoreferenceError(
-            f"transform={transform!r} is no affine transform; pass affine.Affine(a, b, c, d, e, f)"
+            f"transform={transform!r} is not an affine transform; pass affine.Affine(a, b, c, d, e, f)"
         ) from error
     if not finite or affine.is_degenerate:
         raise GeoreferenceError(f"transform={tuple(affine[:6])} has pixels of no area; pass the raster's own transform")
@@ -266,7 +264,7 @@ def _is_gdal_order(first: Any, second: Any, third: Any, _: Any, fifth: Any, sixt
 
 
 def counts_pixels(crs: Any, transform: Affine) -> bool:
-    """Return whether a transform only counts the pixels of some raster: to the right and down, unturned, in no CRS."""
+    """Return whether a transform only counts pixels: to the right and down, without rotation and CRS."""
     a, b, _, d, e, _ = transform[:6]
     return transform[:6] == Affine.identity()[:6] or (crs is None and b == d == 0 and a > 0 and e > 0)
 
@@ -277,20 +275,20 @@ def rows_run_north(transform: Affine) -> bool:
 
 
 def same_transform(a: Affine, b: Affine, precision: float = 1e-3) -> bool:
-    """Tell whether two transforms agree within ``precision`` pixels in shift and relative size."""
+    """Return whether two transforms agree within ``precision`` pixels in shift and relative size."""
     scale = min(min(res(a)), min(res(b)))
     return all(abs(x - y) <= precision * scale for x, y in zip(a[:6], b[:6], strict=True))
 
 
 def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float = 1e-3) -> bool:
-    """Tell whether a raster's corners lie within ``precision`` pixels of each other under two transforms.
+    """Return whether a raster's corners lie within ``precision`` pixels of each other under two transforms.
 
     A small difference in pixel size adds up along rows and columns.
 
     Args:
-        a: The one transform.
-        b: The other.
-        shape: (rows, columns), or () while the size is not known.
+        a: First transform.
+        b: Second transform.
+        shape: (rows, columns), or () if the size is unknown.
         precision: Tolerance in pixels.
     """
     if not shape:
@@ -305,7 +303,7 @@ def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float 
 
 
 def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:
-    """Build a shapely polygon of a ring, reprojected where ``dst_crs`` is another CRS than ``crs``."""
+    """Build a shapely polygon of a ring, reprojected if ``dst_crs`` is another CRS than ``crs``."""
     from georeader._core.optional_imports import import_extra
 
     geometry = import_extra("shapely.geometry", extra="shapely", purpose="footprint()")

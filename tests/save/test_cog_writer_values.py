@@ -235,7 +235,7 @@ class TestRefusedAtOnce:
             ({"dtype": "int13"}, DtypeError, "int13"),
             ({"dtype": "datetime64[s]"}, DtypeError, "cast to int64"),
             ({"transform": None}, GeoreferenceError, "pass transform="),
-            ({"transform": (1, 2, 3)}, GeoreferenceError, "no affine transform"),
+            ({"transform": (1, 2, 3)}, GeoreferenceError, "not an affine transform"),
             ({"transform": (0, 0, 0, 0, 0, 0)}, GeoreferenceError, "no area"),
             ({"crs": "EPSG:0"}, GeoreferenceError, "EPSG:0"),
             ({"like": np.ones((40, 50))}, GeoreferenceError, "without transform, crs"),

@@ -286,7 +286,7 @@ def test_an_open_file_system_opens_the_path() -> None:
     [
         ({"max_side_px": 0}, "max_side_px=0; give 1 to"),
         ({"max_side_px": 10**9}, "give 1 to 32768"),
-        ({"max_side_px": 10.5}, "max_side_px=10.5 is no whole number"),
+        ({"max_side_px": 10.5}, "max_side_px=10.5 is not a whole number"),
         ({"bands": [1, 2]}, "one band \\(grey\\), or three"),
         ({"bands": []}, "one band"),
         ({"bands": 0}, "band 0 asked for; there are 1 to 2"),

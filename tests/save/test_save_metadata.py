@@ -265,7 +265,7 @@ def test_metadata_that_do_not_fit_the_bands_are_refused(
         ({"crs": "somewhere"}, "is not a CRS"),
         ({"transform": Affine(0, 0, 1, 0, 0, 2)}, "pixels of no area"),
         ({"transform": Affine(float("nan"), 0, 1, 0, 1, 2)}, "pixels of no area"),
-        ({"transform": "north"}, "no affine transform"),
+        ({"transform": "north"}, "not an affine transform"),
     ],
 )
 def test_a_place_that_is_none_is_refused(place: dict[str, Any], message: str, make_tensor: Any, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_other_numbers_of_dimensions_are_refused(shape: tuple[int, ...]) -> None
 
 @pytest.mark.parametrize("transform", [None, "abc", (1, 2, 3), (10, 0, 0, 0, np.nan, 0), (0, 0, 0, 0, -10, 0)])
 def test_an_unusable_transform_is_refused(transform: Any) -> None:
-    with pytest.raises(GeoreferenceError, match=r"transform=.* (is no affine transform|has pixels of no area)"):
+    with pytest.raises(GeoreferenceError, match=r"transform=.* (is not an affine transform|has pixels of no area)"):
         GeoTensor(np.zeros((2, 2)), transform, UTM)
 
 

@@ -181,7 +181,7 @@ def test_a_transform_may_be_an_affine_or_its_numbers(transform: Any) -> None:
 
 @pytest.mark.parametrize("transform", [None, 3, "banana", (1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 6, 7), ("a",) * 6])
 def test_what_is_no_transform_is_named(transform: Any) -> None:
-    with pytest.raises(GeoreferenceError, match=r"transform=.* is no affine transform; pass affine\.Affine"):
+    with pytest.raises(GeoreferenceError, match=r"transform=.* is not an affine transform; pass affine\.Affine"):
         window_utils.normalise_transform(transform)
 
 

@@ -1,7 +1,7 @@
-"""Files that stay open from one read to the next, for as long as a block of code lasts.
+"""Cache of open datasets, for the duration of a block of code.
 
-A `georeader.RasterioReader` opens its file for each read and never keeps it, which for small files costs as much as the
-pixels. Inside of the block a file that was read stays open, in this thread, for the next read of it.
+A `georeader.RasterioReader` opens its file for each read, which for small files takes as long as reading the pixels.
+Inside of the block a file stays open, in this thread, for its next read.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import rasterio
 
 from georeader._readers.opening import RasterPath
 
-#: Files that stay open at once; the one that was read longest ago is closed for the next.
+#: Number of files that stay open; the least recently read one is closed for the next.
 FILES_KEPT = 8
 
-#: What GDAL reads beside a GeoTIFF.
+#: Suffixes of the sidecars that GDAL reads beside a GeoTIFF.
 _BESIDE = (".aux.xml", ".ovr", ".msk")
 
 
 class _Kept:
-    """Datasets that nobody reads at the moment, by what they were opened with."""
+    """Open datasets that are not being read, by the arguments that they were opened with."""
 
     def __init__(self) -> None:
         self._datasets: dict[Any, Any] = {}
@@ -37,18 +37,18 @@ class _Kept:
         return self._owner == _this_thread()
 
     def take(self, key: Any) -> Any:
-        """Give a dataset, which is then the caller's, or None."""
+        """Return a dataset, which the caller then owns, or None."""
         return self._datasets.pop(key, None)
 
     def put(self, key: Any, dataset: Any) -> None:
-        """Keep a dataset; another one of the same key is closed, and the oldest of too many."""
+        """Add a dataset; another one of the same key is closed, and the oldest of too many."""
         self._close(key)
         self._datasets[key] = dataset
         if len(self._datasets) > FILES_KEPT:
             self._close(next(iter(self._datasets)))
 
     def close(self) -> None:
-        """Close all; a task that goes on after the block keeps nothing."""
+        """Close all; a task that continues after the block keeps nothing open."""
         self._owner = None
         for key in tuple(self._datasets):
             self._close(key)
@@ -64,15 +64,15 @@ _KEPT: ContextVar[_Kept | None] = ContextVar("georeader_kept_open", default=None
 
 @contextmanager
 def files_kept_open() -> Iterator[None]:
-    """Keep the GeoTIFFs that this thread reads by `georeader.RasterioReader` in the block open until its end.
+    """Open each GeoTIFF that this thread reads by `georeader.RasterioReader` once, and close it after the block.
 
-    For many reads of few files, or of many small ones, each of which is opened once then instead of twice. It applies
-    to files on local disks alone; all others are opened for each read, and so is a file that was replaced or
-    written to meanwhile (though not through a memory map), or in whose folder a file appeared. At most `FILES_KEPT`
-    files stay open. Other threads, and processes that are forked in the block, are not part of it; a block in a block
-    is. On Windows, where an open file can't be replaced, no file stays open.
+    Saves time in many reads of few files, and in reads of many small files, which are opened once instead of twice. It
+    applies to files on local disks alone. All others are opened for each read, and so is a file that was replaced or
+    written to meanwhile (except through a memory map), or in whose folder a file appeared. At most `FILES_KEPT` files
+    stay open. Other threads, and processes forked in the block, are not affected; nested blocks are one block. On
+    Windows, where an open file cannot be replaced, no file stays open.
 
-    Memory: of each file what GDAL keeps of it, within its cache (GDAL_CACHEMAX).
+    Memory: the blocks of each file in GDAL's cache (GDAL_CACHEMAX).
 
     Example:
         >>> import numpy as np
@@ -93,21 +93,21 @@ def files_kept_open() -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(kept.close)
         stack.callback(_KEPT.reset, token)
-        stack.enter_context(rasterio.Env())  # one for all files: to make it takes a tenth of the time to open one
+        stack.enter_context(rasterio.Env())  # one for all files: it takes a tenth of the time of opening a file
         yield
 
 
 @contextmanager
 def opened(path: RasterPath, options: Mapping[str, Any], overview_level: int | None) -> Iterator[Any]:
-    """Open a file in rasterio, or take it as it was kept; after the block it is closed, or kept.
+    """Open a file in rasterio, or take it from the cache; after the block it is closed, or kept.
 
     Args:
-        path: Where it is.
-        options: GDAL configuration options, which hold already.
+        path: Of the file.
+        options: GDAL configuration options, already in effect.
         overview_level: Open this overview of it.
 
     Raises:
-        RasterioError: It can't be opened.
+        RasterioError: The file cannot be opened.
     """
     level = {} if overview_level is None else {"overview_level": overview_level}
     kept = _KEPT.get()
@@ -134,9 +134,9 @@ def _this_thread() -> tuple[int, int]:
 
 
 def _state_of(path: str) -> tuple[Any, ...] | None:
-    """Give what changes when a local file, or what GDAL reads beside it, is replaced or written to; None for others.
+    """Return values that change if a local file or its sidecars are replaced or written to; None for other files.
 
-    The folder's own time tells of files that appear in it or go; the time of a file's last change can't be set back.
+    The folder's own time changes if files appear in it or are removed; the ctime of a file cannot be set back.
     """
     if os.name == "nt":
         return None

@@ -23,7 +23,7 @@ from georeader.errors import MetadataWarning, ReadError
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
 from georeader.window_utils import regrid
 
-#: GDAL's metadata domains that repeat what is read elsewhere: from pixels, by other calls, or from other files.
+#: GDAL's metadata domains whose content is read elsewhere: from pixels, by other calls, or from other files.
 _OWN_DOMAINS = frozenset({
     "IMAGE_STRUCTURE", "SUBDATASETS", "RPC", "GEOLOCATION", "LocationInfo", "xml:VRT", "vrt_sources", "rio_overview",
     "TIFF", "FILE", "COLOR_TABLE",
@@ -102,9 +102,9 @@ class FileInfo:
             "attribute_tables": (self.attribute_tables, None),
         }
         attrs: dict[str, Any] = {}
-        for key, (values, unsaid) in per_band.items():
+        for key, (values, default) in per_band.items():
             chosen = [values[index - 1] for index in indexes]
-            if any(value != unsaid for value in chosen):
+            if any(value != default for value in chosen):
                 attrs[key] = chosen
         if self.colormap is not None and list(indexes) == [1]:
             attrs["colormap"] = dict(self.colormap)
@@ -168,12 +168,12 @@ def read_file_info(dataset: Any) -> FileInfo:
 
 
 def read_dtypes(dataset: Any) -> tuple[np.dtype[Any], ...]:
-    """Give the numpy dtype of each band: rasterio reads complex integers, which numpy does not have, as complex64."""
+    """Return the numpy dtype of each band; rasterio reads complex integers, which numpy does not have, as complex64."""
     return tuple(np.dtype("complex64" if name == "complex_int16" else name) for name in dataset.dtypes)
 
 
 def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
-    """Tell that bands have nodata of their own, where only that of the first is kept: a GeoTIFF has one for all.
+    """Warn if bands have different nodata, of which only that of the first is kept: a GeoTIFF has one for all.
 
     Args:
         name: Of the file.
@@ -258,7 +258,7 @@ def _rational_polynomials_of(dataset: Any) -> RPC | None:
         return dataset.rpcs
     except (KeyError, ValueError, IndexError) as error:
         warn_at_caller(
-            f"{redact_url(dataset.name)}: rational polynomials (RPCs) are left out, since they are not whole "
+            f"{redact_url(dataset.name)}: rational polynomials (RPCs) are left out, since they are incomplete "
             f"({error!r})",
             MetadataWarning,
         )
@@ -266,11 +266,11 @@ def _rational_polynomials_of(dataset: Any) -> RPC | None:
 
 
 def _has_mask(dataset: Any) -> bool:
-    """Tell whether a dataset has a mask of its own; masks of single bands, which no GeoTIFF has, are not read."""
+    """Return whether a dataset has a mask of its own; masks of single bands, which no GeoTIFF has, are not read."""
     try:
         flags = dataset.mask_flag_enums
     except CPLE_BaseError:
-        return False  # the file is cut short: reading its pixels will tell
+        return False  # the file is truncated: reading its pixels raises the error
     if any(not of_band for of_band in flags):
         warn_at_caller(
             f"{redact_url(dataset.name)}: masks of single bands are not read, so masked pixels come as data; "
@@ -282,14 +282,14 @@ def _has_mask(dataset: Any) -> bool:
 
 
 def at_overview(info: FileInfo, overview: Any) -> FileInfo:
-    """Give the metadata of a file's overview: GDAL itself tells only part of them there.
+    """Return the metadata of a file's overview, of which GDAL itself reports only a part.
 
     Args:
         info: Metadata of the whole file.
         overview: The overview, open in rasterio.
     """
     columns, rows = info.width_px / overview.width, info.height_px / overview.height
-    # Written out, since rasterio gives unset memory for overviews of rasters without a place.
+    # Computed, since rasterio returns unset memory for overviews of rasters without a georeference.
     transform = regrid(info.transform, 0, 0, columns, rows)
     return replace(
         info,
@@ -323,7 +323,7 @@ def _nodatavals_of(dataset: Any, dtypes: Sequence[np.dtype[Any]]) -> tuple[int |
 
 
 def _as_double(nodata: int | None, dtype: np.dtype[Any]) -> float | None:
-    """Give what rasterio makes of a 64-bit nodata: None where the double lies beyond the dtype's range."""
+    """Return a 64-bit nodata as rasterio reports it: None if the double lies beyond the dtype's range."""
     if nodata is None:
         return None
     limits = np.iinfo(dtype)
@@ -331,7 +331,7 @@ def _as_double(nodata: int | None, dtype: np.dtype[Any]) -> float | None:
 
 
 def _held_by(nodata: float | None, dtype: np.dtype[Any]) -> int | float | None:
-    """Give nodata as a number of the dtype; None where no pixel can have that value."""
+    """Return nodata as a number of the dtype; None if no pixel can have that value."""
     if nodata is None or dtype.kind not in "iu":
         return nodata
     return int(nodata) if float(nodata).is_integer() else None

@@ -53,7 +53,7 @@ def read_attribute_tables(dataset: Any) -> tuple[str | None, ...]:
     tables: dict[int, str] = {}
     is_local = os.path.exists(dataset.name)  # noqa: PTH110
     if dataset.driver == "GTiff" and "?" in dataset.name and not is_local:
-        # Listing the files of a dataset, GDAL looks for a sidecar by a name that a signed URL does not have.
+        # To list the files of a dataset, GDAL derives the name of a sidecar, which fails for a signed URL.
         return (None,) * len(dataset.indexes)
     is_described = dataset.driver != "GTiff" or any(name.endswith(".aux.xml") for name in dataset.files)
     if not is_described:

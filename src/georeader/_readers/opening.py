@@ -1,7 +1,7 @@
-"""Access of rasterio to a raster: by GDAL's own network filesystems, or by a filesystem of Python's.
+"""Access of rasterio to a raster: by GDAL's own network filesystems, or by a filesystem in Python.
 
-GDAL reads S3, GCS, Azure, OSS and HTTP by itself. Settings that clouds' tools take from the environment, but GDAL does
-not, are passed to it as options. What the caller passes as ``fs``, and URLs that only fsspec knows, are read through a
+GDAL reads S3, GCS, Azure, OSS and HTTP by itself. Environment variables of the clouds' tools that GDAL does not know
+are passed to it as options. A filesystem passed as ``fs``, and URLs that only fsspec knows, are read through a
 `RangeFile`.
 """
 
@@ -43,10 +43,10 @@ class RasterPath:
     Attributes:
         given: As the caller passed it.
         fs: As the caller passed it, or None.
-        name: In messages, without secrets.
-        path: As rasterio takes it.
-        options: GDAL's configuration for it.
-        container: Opens it, or None: GDAL does.
+        name: For messages, without secrets.
+        path: For rasterio.
+        options: GDAL configuration options for it.
+        container: Opens the raster in Python; None if GDAL does.
     """
 
     given: str = field(repr=False)
@@ -57,40 +57,40 @@ class RasterPath:
     container: _OneFile | None = field(default=None, repr=False)
 
     def open(self, **options: Any) -> Any:
-        """Open it in rasterio."""
+        """Open the raster in rasterio."""
         if self.container is not None:
             self.container.check()
             options["opener"] = self.container
         return rasterio.open(self.path, **options)
 
     def failure(self) -> ReadError | None:
-        """Say why the last read failed, where GDAL was not told."""
+        """Return the error of the last read in Python, which GDAL does not report; None if there is none."""
         return None if self.container is None else self.container.failure()
 
     def world_file(self) -> Affine | None:
-        """Read the transform of the world file beside it, where GDAL does not; None if there is none.
+        """Read the transform of the world file beside the raster if GDAL does not; None if there is none.
 
-        Through rasterio's openers, text files are empty to GDAL (observed with 1.4.4 and 1.5.2).
+        Through rasterio's openers, GDAL sees text files as empty (observed with 1.4.4 and 1.5.2).
         """
         return None if self.container is None else self.container.world_file()
 
     @property
     def redactor(self) -> Redactor:
-        """Takes its secrets out of what GDAL says."""
+        """Removes the raster's secrets from GDAL's messages."""
         config = getattr(self.fs, "storage_options", None) or getattr(self.fs, "config", None)
         return Redactor([*secrets_of_url(self.given), *secrets_of_options(config), *secrets_of_options(self.options)])
 
 
 def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
-    """Return how a raster is opened; nothing is opened.
+    """Return the way in which a raster is opened; nothing is opened.
 
     Args:
         path: Local path, URL, or a path of GDAL's virtual filesystems.
-        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with; or None.
+        fs: A filesystem of fsspec or a store of obstore, used for any path; or None.
 
     Raises:
-        ReadError: A URL that names no object; or ``fs`` is not a filesystem.
-        MissingExtraError: What the URL needs is not installed.
+        ReadError: The URL names no object, or ``fs`` is not a filesystem.
+        MissingExtraError: The client for the URL is not installed.
     """
     text = os.fsdecode(path)
     name = redact_url(text)
@@ -111,7 +111,7 @@ def _local_name(text: str) -> str:
     return str(Path.cwd() / text) if ":" in text and Path(text).exists() else text
 
 
-#: Variables of obstore for GCS that mean nothing to GDAL: obstore then reads.
+#: Variables of obstore for GCS that GDAL does not know: with them, obstore reads.
 _UNKNOWN_TO_GDAL = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
                     "GOOGLE_BASE_URL", "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")  # fmt: skip
 
@@ -137,7 +137,7 @@ def _by_url(address: Address) -> _Opened:
     if address.store or address.scheme.partition("+")[0] in SCHEMES:
         return address.url, {}, None
     if address.scheme and not _is_known_to_fsspec(address.scheme):
-        return address.url, {}, None  # rasterio says what it thinks of it
+        return address.url, {}, None  # rasterio raises the error
     filesystem, path = filesystem_of(address)
     return _by_filesystem(filesystem, path, address.name)
 
@@ -186,7 +186,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def _by_python(path: str, name: str) -> _Opened:
-    """Read a local file whose name GDAL does not take."""
+    """Return the way to a local file whose name GDAL does not accept."""
     shown = redact_url(path)
 
     def open_it(given: str) -> RangedObject:
@@ -221,7 +221,7 @@ def _redactor_of(fs: Any) -> Redactor:
     return Redactor(secrets_of_options(getattr(fs, "storage_options", None) or getattr(fs, "config", None)))
 
 
-#: World files have six numbers.
+#: Longest world file, which has six numbers.
 _WORLD_FILE_BYTES = 1024
 
 
@@ -243,12 +243,12 @@ def sidecars_to_read(name: str) -> tuple[str, ...]:
 class _OneFile(FileContainer):  # type: ignore[misc]
     """A folder with one raster, and the sidecars that describe its pixels and its georeferencing.
 
-    A sidecar is requested when GDAL looks for it. One that cannot be opened, for whatever reason, counts as missing:
-    stores answer 403 for missing objects, too.
+    A sidecar is opened when GDAL looks for it. Any error counts as a missing sidecar: stores answer 403 for missing
+    objects, too.
     """
 
     def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> None:
-        """Keep the path; nothing is opened.
+        """Store the path; nothing is opened.
 
         Args:
             path: Of the raster in its filesystem.
@@ -266,10 +266,10 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         self._ranged: RangedObject | None = None
 
     def check(self) -> None:
-        """Open the raster once, since GDAL does not report why it cannot be opened.
+        """Open the raster once, since GDAL does not report the reason of a failure.
 
         Raises:
-            ReadError: It can't be.
+            ReadError: The raster cannot be opened.
         """
         try:
             with redacted_logs(self._failures.redactor), panics_as_errors():
@@ -281,7 +281,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         raise self._failures.read_error_of(caught) from self._failures.redactor.cause(caught)
 
     def failure(self) -> ReadError | None:
-        """Say why the last read failed; None where none did."""
+        """Return the error of the last read, once; None if there is none."""
         error = None if self._ranged is None else self._ranged.error
         if self._ranged is None or error is None:
             return None
@@ -293,7 +293,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         return found
 
     def open(self, path: str, mode: str = "r", **options: Any) -> Any:
-        """Open it."""
+        """Open the raster or a sidecar."""
         del mode, options
         return RangeFile(self._file(path))
 
@@ -317,7 +317,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
             return None
 
     def _sidecar(self, name: str) -> RangedObject | None:
-        """Open a sidecar; None if it is not there."""
+        """Return an open sidecar; None if it does not exist."""
         if name not in self._sidecars:
             return None
         if name not in self._beside:
@@ -336,22 +336,22 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         return name == self.path.rpartition("/")[2] or (name in self._sidecars[:2] and self._sidecar(name) is not None)
 
     def isdir(self, path: str) -> bool:
-        """Tell that there are no folders."""
+        """Return False: there are no folders."""
         del path
         return False
 
     def ls(self, path: str) -> list[str]:
-        """Give all files."""
+        """Return the path of the raster."""
         del path
         return [self.path]
 
     def mtime(self, path: str) -> int:
-        """Tell nothing of its age."""
+        """Return 0: the time of modification is unknown."""
         del path
         return 0
 
     def rm(self, path: str) -> None:
-        """Remove nothing.
+        """Raise an error: files are not removed.
 
         Raises:
             PermissionError: Always.
@@ -359,11 +359,11 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         raise PermissionError(path)
 
     def size(self, path: str) -> int:
-        """Give its length."""
+        """Return the length of a file in bytes."""
         return self._file(path).size_bytes
 
 
-# What GDAL does not take from the environment by itself.
+# Settings of the environment that GDAL does not know.
 
 
 def _s3_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -381,7 +381,7 @@ def _s3_options(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
 
 def _azure_options(address: Address) -> dict[str, Any]:
-    """Give GDAL what obstore is given, under its own names."""
+    """Return obstore's settings under GDAL's names."""
     config = azure_config(address.account)
     if config.get("endpoint") and config.get("account_name"):
         secret = f"AccountKey={config['account_key']}" if config.get("account_key") else ""

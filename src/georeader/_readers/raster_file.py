@@ -39,23 +39,23 @@ RIO_ENV_OPTIONS_DEFAULT = {
     "GDAL_HTTP_MULTIPLEX": "YES",
 }
 
-#: A GeoTIFF of a store or a server, as GDAL takes it, and not one in an archive.
+#: URL or GDAL path of a GeoTIFF in a store or on a server, outside of archives.
 _PLAIN_TIFF = re.compile(r"^(?:[a-z0-9]+://|/vsi(?!zip|tar|gzip)[a-z0-9_]+/(?!vsi))[^?#!]*\.(tiff?)$", re.IGNORECASE)
 
-#: A URL, or a path of GDAL's virtual filesystems, that leads over the network.
+#: URL, or path of GDAL's virtual filesystems, on the network.
 _REMOTE = re.compile(r"(^|\+)(?!(file|zip|tar|gzip)\b)[a-z0-9]+://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\b")
 
 
 def default_options(path: str, fs: Any = None) -> dict[str, str]:
-    """Return the GDAL options for reading a raster: none where it is on this machine.
+    """Return the GDAL options for reading a raster: none for a local one.
 
-    Folders of stores and servers are not listed. Beside a GeoTIFF, and beside what Python reads, GDAL asks for the
-    sidecars of `georeader._readers.opening.sidecars_to_read` by name: three requests where there are none, once in a
-    process. Other names, with a query say, have no sidecars.
+    Folders of stores and servers are not listed. Beside a GeoTIFF, and beside a file that Python reads, GDAL requests
+    the sidecars of `georeader._readers.opening.sidecars_to_read` by name: three requests if none exists, once in a
+    process. Other names, such as URLs with a query, have no sidecars.
 
     Args:
-        path: Where it is.
-        fs: As `RasterioReader` takes it.
+        path: Local path, URL, or a path of GDAL's virtual filesystems.
+        fs: As in `RasterioReader`.
 
     Raises:
         ReadError: As `georeader._readers.opening.raster_path`.
@@ -80,7 +80,7 @@ def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: i
     """Open a file in rasterio, or take it from `files_kept_open`; errors become a ReadError that names the file.
 
     Args:
-        path: Where it is.
+        path: Of the file.
         options: GDAL configuration options while it is open.
         overview_level: Open this overview of it.
 
@@ -94,10 +94,10 @@ def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: i
 
 @contextmanager
 def named_errors(path: RasterPath | str) -> Iterator[None]:
-    """Raise errors of rasterio and of memory as a ReadError that names the file; logs of clients are redacted.
+    """Convert errors of rasterio and of memory to a ReadError that names the file; logs of clients are redacted.
 
     Args:
-        path: Where the file is, or the name of a dataset that the caller opened; its secrets are not shown.
+        path: Of the file, or the name of a dataset that the caller opened; its secrets are not shown.
 
     Raises:
         ReadError: See above.
@@ -142,16 +142,16 @@ def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | 
 
 
 def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) -> NDArray[np.bool_]:
-    """Read where pixels are valid.
+    """Read the validity of pixels.
 
     Args:
         dataset: Open in rasterio.
-        index: A band whose mask is that of all bands, from 1.
+        index: A band, from 1, whose mask applies to all bands.
         alpha_index: An alpha band that takes the place of the mask, from 1, or None.
-        window: As rasterio takes it.
+        window: As in rasterio.
 
     Returns:
-        (row, column).
+        (row, column), True where pixels are valid.
     """
     found = (
         dataset.read_masks(index, window=window) if alpha_index is None else dataset.read(alpha_index, window=window)
