@@ -109,21 +109,21 @@ slices = st.builds(
 
 
 class TestReading:
-    def test_gives_points_and_their_crs(self, with_points: Path) -> None:
+    def test_returns_points_and_their_crs(self, with_points: Path) -> None:
         reader = RasterioReader(with_points)
 
         for gcps in (reader.attrs["gcps"], reader.load().attrs["gcps"]):
             assert (facts(gcps.points), gcps.crs) == (CORNERS, WGS84)
         assert reader.crs is None
 
-    def test_gives_polynomials(self, with_polynomials: Path) -> None:
+    def test_returns_polynomials(self, with_polynomials: Path) -> None:
         with rasterio.open(with_polynomials) as dataset:
             expected = dataset.rpcs
 
         assert RasterioReader(with_polynomials).attrs["rpcs"] == expected
         assert RasterioReader(with_polynomials).load().attrs["rpcs"] == expected
 
-    def test_gives_neither_where_there_is_neither(self, tmp_path: Path) -> None:
+    def test_has_neither_if_the_file_has_neither(self, tmp_path: Path) -> None:
         reader = RasterioReader(write(tmp_path / "a.tif", crs=3857, transform=Affine(10, 0, 5, 0, -10, 7)))
 
         assert {"gcps", "rpcs"}.isdisjoint(reader.attrs)
@@ -144,13 +144,13 @@ class TestReading:
 
         np.testing.assert_allclose(pixels_of(rpcs), pixels_of(POLYNOMIALS))
 
-    def test_polynomials_that_are_not_whole_are_left_out_with_a_warning(self, tmp_path: Path) -> None:
+    def test_incomplete_polynomials_are_left_out_with_a_warning(self, tmp_path: Path) -> None:
         path = tmp_path / "half.vrt"
         path.write_text(
             '<VRTDataset rasterXSize="4" rasterYSize="3"><Metadata domain="RPC"><MDI key="LINE_OFF">1</MDI></Metadata>'
             '<VRTRasterBand dataType="Byte" band="1"/></VRTDataset>'
         )
-        with pytest.warns(MetadataWarning, match=r"half\.vrt: rational polynomials .* not whole"):
+        with pytest.warns(MetadataWarning, match=r"half\.vrt: rational polynomials .* incomplete"):
             reader = RasterioReader(path)
         assert "rpcs" not in reader.attrs
 
@@ -159,7 +159,7 @@ class TestReading:
 
         assert pickle.loads(pickle.dumps(reader)).attrs == reader.attrs
 
-    def test_attrs_are_the_callers_own(self, with_points: Path) -> None:
+    def test_attrs_are_a_copy(self, with_points: Path) -> None:
         reader = RasterioReader(with_points)
 
         reader.attrs["gcps"].points[0].row = 99
@@ -181,7 +181,7 @@ class TestReading:
 
         np.testing.assert_allclose(pixels_of(rpcs), np.array(pixels_of(POLYNOMIALS)) / 2, atol=1e-6)
 
-    def test_reprs_say_that_they_are_there(self, with_points: Path, with_polynomials: Path) -> None:
+    def test_reprs_show_points_and_polynomials(self, with_points: Path, with_polynomials: Path) -> None:
         assert "\n  gcps     5 ground control points in EPSG:4326" in repr(RasterioReader(with_points).load())
         assert "\n  rpcs     yes" in repr(RasterioReader(with_polynomials))
 
@@ -209,7 +209,7 @@ class TestMoving:
         assert facts(inner.attrs["gcps"].points)[0][:2] == (-15, -20)
 
     @given(rows=slices, columns=slices)
-    def test_a_slice_leaves_every_point_on_its_place_on_the_grid(self, rows: slice, columns: slice) -> None:
+    def test_slice_keeps_points_at_their_coordinates(self, rows: slice, columns: slice) -> None:
         whole = GeoTensor(PIXELS[:, :17, :19], Affine.identity(), None, None, attrs={"gcps": control_points()})
 
         part = whole[:, rows, columns]
@@ -218,7 +218,7 @@ class TestMoving:
         np.testing.assert_allclose(back, [(column, row) for row, column, *_ in CORNERS])
 
     @given(rows=slices, columns=slices)
-    def test_a_slice_leaves_the_polynomials_on_their_place_on_the_grid(self, rows: slice, columns: slice) -> None:
+    def test_slice_keeps_polynomials_at_their_coordinates(self, rows: slice, columns: slice) -> None:
         whole = GeoTensor(PIXELS[:, :17, :19], Affine.identity(), None, None, attrs={"rpcs": POLYNOMIALS})
 
         part = whole[:, rows, columns]
@@ -233,7 +233,7 @@ class TestMoving:
 
         assert moved.to_dict() == POLYNOMIALS.to_dict() | {"line_off": 49.5, "samp_off": 119.5}
 
-    def test_the_first_tensor_keeps_its_own(self) -> None:
+    def test_selection_does_not_change_the_first_tensor(self) -> None:
         whole = tensor(gcps=control_points(), rpcs=POLYNOMIALS)
         before = POLYNOMIALS.to_dict()
 
@@ -242,7 +242,7 @@ class TestMoving:
         assert facts(whole.attrs["gcps"].points) == CORNERS
         assert whole.attrs["rpcs"].to_dict() == before
 
-    def test_points_as_rasterio_gives_them_move_as_well(self) -> None:
+    def test_points_in_rasterios_form_move_too(self) -> None:
         points, crs = list(control_points().points), WGS84
 
         moved = tensor(gcps=(points, crs))[:, 10:].attrs["gcps"]
@@ -250,7 +250,7 @@ class TestMoving:
         assert (moved.points[0].row, moved.crs) == (-10, WGS84)
 
     @pytest.mark.parametrize("own", ["a user's own", 5, [], (1, 2), ([1], None), None])
-    def test_what_are_no_points_stays_as_it_is(self, own: Any) -> None:
+    def test_other_values_of_gcps_are_unchanged(self, own: Any) -> None:
         assert tensor(gcps=own, rpcs=own)[:, 10:].attrs == {"gcps": own, "rpcs": own}
         assert as_control_points(own) is None
 
@@ -362,7 +362,7 @@ class TestSaving:
 
         assert facts(RasterioReader(tmp_path / "out.tif").attrs["gcps"].points) == CORNERS
 
-    def test_a_transform_goes_before_points_with_a_warning(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_transform_has_precedence_over_points_with_a_warning(self, make_tensor: Any, tmp_path: Path) -> None:
         source = make_tensor(attrs={"gcps": control_points()})
 
         with pytest.warns(MetadataWarning, match="5 ground control points are left out: .* or a transform") as caught:
@@ -407,7 +407,7 @@ class TestSaving:
             ({"rpcs": RPC(**POLYNOMIALS.to_dict() | {"samp_num_coeff": [1.0]})}, "samp_num_coeff.*20 finite numbers"),
         ],
     )
-    def test_what_no_geotiff_can_tell_is_refused(self, attrs: Any, message: str, tmp_path: Path) -> None:
+    def test_points_without_geotiff_counterpart_are_refused(self, attrs: Any, message: str, tmp_path: Path) -> None:
         with pytest.raises(MetadataError, match=message):
             save_cog(tensor(**attrs), tmp_path / "out.tif")
 

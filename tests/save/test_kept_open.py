@@ -138,7 +138,7 @@ def test_a_file_that_is_copied_over_with_its_times_is_opened_anew(chip: Callable
             assert RasterioReader(tmp_path / "work.tif").load().max() == value
 
 
-def test_a_world_file_that_appears_is_seen(tmp_path: Path) -> None:
+def test_file_is_opened_again_if_a_world_file_appears(tmp_path: Path) -> None:
     path = tmp_path / "nowhere.tif"
     profile = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "uint8"}
     with pytest.warns(NotGeoreferencedWarning), rasterio.open(path, "w", **profile) as dataset:
@@ -166,7 +166,7 @@ def test_a_file_that_gets_another_beside_it_is_opened_anew(
         assert ("who" in reader.tags()) is (name in beside)
 
 
-def test_what_is_made_of_other_files_is_opened_for_each_read(chip: Callable[..., Path], tmp_path: Path) -> None:
+def test_virtual_raster_is_opened_for_each_read(chip: Callable[..., Path], tmp_path: Path) -> None:
     path = chip(value=7)
     with rasterio.open(path) as dataset:
         rasterio.shutil.copy(dataset, tmp_path / "chip.vrt", driver="VRT")
@@ -178,7 +178,7 @@ def test_what_is_made_of_other_files_is_opened_for_each_read(chip: Callable[...,
             assert RasterioReader(name).load().max() == 9
 
 
-def test_a_file_that_is_gone_is_missed(chip: Callable[..., Path]) -> None:
+def test_removed_file_raises(chip: Callable[..., Path]) -> None:
     path = chip()
     with files_kept_open():
         reader = RasterioReader(path)
@@ -187,7 +187,7 @@ def test_a_file_that_is_gone_is_missed(chip: Callable[..., Path]) -> None:
             reader.load()
 
 
-def test_other_options_open_the_file_on_their_own(chip: Callable[..., Path], opened: list[str]) -> None:
+def test_other_options_open_the_file_again(chip: Callable[..., Path], opened: list[str]) -> None:
     path = chip()
     del opened[:]
     with files_kept_open():
@@ -217,7 +217,7 @@ def test_a_block_in_a_block_is_part_of_it(chip: Callable[..., Path], opened: lis
 
 
 @on_linux
-def test_a_task_that_goes_on_after_the_block_keeps_nothing(chip: Callable[..., Path], tmp_path: Path) -> None:
+def test_task_that_continues_after_the_block_keeps_nothing_open(chip: Callable[..., Path], tmp_path: Path) -> None:
     path = chip()
     is_over = asyncio.Event()
 
@@ -236,7 +236,7 @@ def test_a_task_that_goes_on_after_the_block_keeps_nothing(chip: Callable[..., P
     asyncio.run(main())
 
 
-def test_another_thread_may_have_a_block_of_its_own(chip: Callable[..., Path], opened: list[str]) -> None:
+def test_another_thread_can_have_its_own_block(chip: Callable[..., Path], opened: list[str]) -> None:
     path = chip()
     del opened[:]
 
@@ -250,12 +250,12 @@ def test_another_thread_may_have_a_block_of_its_own(chip: Callable[..., Path], o
     assert opened == ["chip.tif"]
 
 
-def test_options_of_any_kind_may_be_given(chip: Callable[..., Path]) -> None:
+def test_options_of_any_type_are_accepted(chip: Callable[..., Path]) -> None:
     with files_kept_open():
         assert RasterioReader(chip(), rio_env_options={"UNKNOWN_TO_GDAL": ["a"]}).load().max() == 7
 
 
-def test_another_thread_is_no_part_of_it(chip: Callable[..., Path], opened: list[str]) -> None:
+def test_another_thread_is_not_affected(chip: Callable[..., Path], opened: list[str]) -> None:
     from contextvars import copy_context
 
     path = chip()
@@ -272,7 +272,7 @@ def test_another_thread_is_no_part_of_it(chip: Callable[..., Path], opened: list
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_process_is_no_part_of_it(chip: Callable[..., Path], opened: list[str]) -> None:
+def test_forked_process_is_not_affected(chip: Callable[..., Path], opened: list[str]) -> None:
     path = chip()
     with files_kept_open():
         reader = RasterioReader(path)

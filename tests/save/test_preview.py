@@ -93,7 +93,7 @@ def test_a_mask_is_black_and_white() -> None:
     assert greys(GeoTensor(np.array([[True, False]]), TRANSFORM, CRS)) == [[255, 0]]
 
 
-def test_a_mask_whose_false_was_said_to_be_no_data_is_transparent_there() -> None:
+def test_mask_is_transparent_where_false_is_explicit_nodata() -> None:
     assert greys(tensor([[True, False]], nodata=False)) == [[255, None]]
 
 
@@ -110,7 +110,7 @@ def test_nodata_is_transparent_and_not_in_the_stretch(nodata: float) -> None:
     assert greys(tensor(np.array([[nodata, 10, 20]], "float32"), nodata=nodata)) == [[None, 0, 255]]
 
 
-def test_nodata_that_the_dtype_cannot_hold_is_no_pixels() -> None:
+def test_nodata_that_the_dtype_cannot_hold_hides_no_pixel() -> None:
     assert greys(tensor(np.array([[0, 255]], "uint8"), nodata=np.nan)) == [[0, 255]]
 
 
@@ -134,7 +134,7 @@ def test_a_files_own_mask_is_transparent(internal: bool, tmp_path: Path) -> None
     assert greys(path) == [[0, 255, None]]
 
 
-def test_alpha_is_the_pictures_own() -> None:
+def test_alpha_band_of_uint8_is_the_alpha_of_the_picture() -> None:
     colours = [[[10, 20, 30]], [[40, 50, 60]], [[70, 80, 90]], [[0, 127, 255]]]
     picture = read_png(
         preview(tensor(np.array(colours, "uint8"), colorinterp=["red", "green", "blue", "alpha"])),
@@ -189,7 +189,7 @@ def test_8_bit_red_green_and_blue_are_shown_as_they_are() -> None:
     assert read_png(preview(tensor(pixels[::-1], colorinterp=["blue", "green", "red"]))).tolist() == as_they_are
 
 
-def test_percentiles_that_are_asked_for_stretch_8_bit_colours_too() -> None:
+def test_explicit_percentiles_stretch_8_bit_colours() -> None:
     pixels = np.array([[[50, 60]], [[70, 80]], [[90, 100]]], "uint8")
 
     assert read_png(preview(tensor(pixels), percentiles=(2, 98))).tolist() == [[[0, 0, 0], [255, 255, 255]]]
@@ -207,7 +207,7 @@ COLOURS = {0: (99, 99, 99, 0), 1: (200, 0, 0, 255), 3: (0, 150, 0, 255), 200: (0
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int64", "float32"])
-def test_a_colour_table_gives_its_colours(dtype: str) -> None:
+def test_colour_table_defines_the_colours(dtype: str) -> None:
     classes = np.array([[0, 1, 2], [3, 199, 200]], dtype)
 
     picture = read_png(preview(tensor(classes, colormap=COLOURS)))
@@ -227,7 +227,7 @@ def test_entries_of_a_colour_table_beyond_the_dtype_are_those_of_no_pixel(dtype:
     assert read_png(preview(tensor(one, colormap={10**400: (1, 1, 1)}))).tolist() == [[[0, 0, 0, 0]]]
 
 
-def test_nodata_is_transparent_whatever_its_colour() -> None:
+def test_nodata_is_transparent_for_any_colour() -> None:
     picture = read_png(preview(tensor(np.array([[1, 3]], "uint8"), nodata=3, colormap=COLOURS)))
 
     assert picture.tolist() == [[[200, 0, 0, 255], [0, 0, 0, 0]]]
@@ -244,7 +244,7 @@ def test_a_smaller_picture_of_classes_has_no_other_colours(max_side_px: int, rng
     assert set(map(tuple, picture.reshape(-1, 3))) <= {colour[:3] for colour in colours.values()}
 
 
-def test_a_smaller_picture_of_numbers_averages_and_leaves_out_what_is_missing() -> None:
+def test_smaller_picture_averages_valid_pixels() -> None:
     blocks = np.kron([[10, 20], [30, 0]], np.ones((128, 128))).astype("float32")
     blocks[::2, ::2] = 0
     blocks[50, 50] = np.nan
@@ -255,7 +255,7 @@ def test_a_smaller_picture_of_numbers_averages_and_leaves_out_what_is_missing() 
 # The arguments.
 
 
-def test_what_a_geotiff_could_not_keep_is_not_warned_of(recwarn: pytest.WarningsRecorder) -> None:
+def test_metadata_without_geotiff_counterpart_causes_no_warning(recwarn: pytest.WarningsRecorder) -> None:
     preview(tensor(np.array([[1, 2]], "uint8"), tags={"no:key": "of GDAL's"}))
 
     assert [str(warning.message) for warning in recwarn] == []
@@ -300,7 +300,7 @@ def test_an_open_file_system_opens_the_path() -> None:
         ({"fs": object()}, "fs goes with a path, and data is a GeoTensor"),
     ],
 )
-def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused(options: dict[str, Any], message: str) -> None:
     data = tensor(np.zeros((2, 3, 3), "uint8"), descriptions=["NDVI", None])
 
     with pytest.raises(OptionError, match=message):
@@ -316,7 +316,7 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -
         ("missing.tif", ReadError, "missing.tif"),
     ],
 )
-def test_what_is_no_raster_is_refused(data: Any, error: type[Exception], message: str) -> None:
+def test_objects_other_than_rasters_are_refused(data: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         preview(data)
 

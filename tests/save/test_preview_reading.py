@@ -125,7 +125,7 @@ def test_only_the_overview_is_fetched(server: Server, tmp_path: Path, rng: np.ra
     assert max(one["last_byte"] for one in asked) < starts[1] + 16384 < len(content) / 10
 
 
-def test_what_a_notebook_shows_of_a_file_without_overviews_fetches_no_pixels(
+def test_html_of_a_file_without_overviews_fetches_no_pixels(
     server: Server, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     values = rng.integers(0, 2**16, (1, 4200, 4200)).astype("uint16")
@@ -178,7 +178,7 @@ NAMES = ["colours", "numbers", "classes", "alpha", "mask", "nodata and mask", "N
 
 @pytest.mark.parametrize("max_side_px", [64, 300, 2000])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_tensor_and_its_file_give_the_same_picture(
+def test_tensor_and_its_file_have_the_same_picture(
     name: str, max_side_px: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     data = case(name, rng)
@@ -193,7 +193,7 @@ def test_a_tensor_and_its_file_give_the_same_picture(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_read_piece_by_piece_is_read_the_same(
+def test_picture_does_not_depend_on_the_size_of_reads(
     name: str, rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = case(name, rng)
@@ -233,7 +233,7 @@ def as_windows(data: GeoTensor, path: Path) -> Any:
     [as_dataset, as_xarray, lambda *args: as_xarray(*args, chunks={"x": 300, "y": 200}), as_windows],
     ids=["dataset", "DataArray", "DataArray of dask", "windows"],
 )
-def test_whatever_can_be_saved_can_be_shown(
+def test_any_kind_of_source_can_be_shown(
     as_other: Callable[..., Any], tmp_path: Path, rng: np.random.Generator
 ) -> None:
     data = case("numbers", rng)
@@ -248,7 +248,7 @@ def test_a_warped_view_is_read_at_the_size_of_an_overview(painted: Path) -> None
         assert read_png(preview(warped, max_side_px=90))[45, 45].tolist() == [255, 255, 0]
 
 
-def test_a_dataset_with_a_mask_is_transparent_as_its_reader_is(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_dataset_with_a_mask_has_the_picture_of_its_file(tmp_path: Path, rng: np.random.Generator) -> None:
     save_cog(case("nodata and mask", rng), tmp_path / "out.tif", profile_arg={"BLOCKSIZE": 64})
 
     with rasterio.open(tmp_path / "out.tif") as dataset:
@@ -282,7 +282,7 @@ def test_oblong_pixels_are_shown_as_they_lie_on_the_ground() -> None:
     np.testing.assert_array_equal(read_png(preview(wide))[..., 0], [[0, 0, 85, 85], [170, 170, 255, 255]])
 
 
-def test_what_a_source_raises_is_a_read_error_that_names_it() -> None:
+def test_error_of_a_source_becomes_a_read_error_that_names_it() -> None:
     def fail(window: Any) -> Any:
         raise ValueError("no disk")
 
@@ -308,9 +308,7 @@ def test_what_a_source_raises_is_a_read_error_that_names_it() -> None:
         ("rgb_alpha_uint8", 3),
     ],
 )
-def test_a_real_raster_is_transparent_where_gdal_says_that_it_has_no_data(
-    name: str, channels: int, shared_data: Path
-) -> None:
+def test_real_raster_is_transparent_where_gdal_masks_it(name: str, channels: int, shared_data: Path) -> None:
     with rasterio.open(shared_data / f"{name}.tif") as dataset:
         valid = (dataset.dataset_mask() > 0) & ~np.isnan(dataset.read(1))
         longer_px, pixels, colours = max(dataset.shape), dataset.read(), dataset.photometric

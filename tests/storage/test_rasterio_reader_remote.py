@@ -57,11 +57,11 @@ def sockets() -> int:
 
 
 class TestReading:
-    def test_gives_every_pixel(self, server: Server, scene: bytes) -> None:
+    def test_returns_every_pixel(self, server: Server, scene: bytes) -> None:
         reader = RasterioReader(server.put("scene.tif", scene))
         assert np.array_equal(reader.load().values, PIXELS)
 
-    def test_gives_place_nodata_and_metadata(self, server: Server, scene: bytes) -> None:
+    def test_has_georeference_nodata_and_metadata(self, server: Server, scene: bytes) -> None:
         url = server.put("scene.tif", scene)
         reader = RasterioReader(url)
         assert (reader.path, reader.shape, reader.transform) == (url, PIXELS.shape, TRANSFORM)
@@ -77,7 +77,7 @@ class TestReading:
         ],
         ids=["inside", "over the first pixel", "over the last pixel"],
     )
-    def test_gives_any_window(self, server: Server, scene: bytes, window: Window, inside: Any, placed: Any) -> None:
+    def test_returns_any_window(self, server: Server, scene: bytes, window: Window, inside: Any, placed: Any) -> None:
         expected = np.full((60, 50), NODATA, "uint16")
         expected[placed] = PIXELS[0][inside]
         reader = RasterioReader(server.put("scene.tif", scene))
@@ -224,7 +224,7 @@ class TestFailures:
             RasterioReader(url)
         assert isinstance(caught.value.__cause__, RasterioIOError)
 
-    def test_what_is_no_raster_is_named(self, server: Server) -> None:
+    def test_other_content_is_named(self, server: Server) -> None:
         url = server.put("page.tif", b"<html>Please log in</html>" * 100)
         with pytest.raises(ReadError, match=re.escape(url)):
             RasterioReader(url)
@@ -236,14 +236,14 @@ class TestFailures:
         with pytest.raises(ReadError, match=re.escape(url)):
             reader.load()
 
-    def test_a_server_that_goes_away_between_two_reads(self, server: Server, scene: bytes) -> None:
+    def test_server_that_stops_between_two_reads_raises(self, server: Server, scene: bytes) -> None:
         url = server.put("scene.tif", scene)
         reader = RasterioReader(url)
         server.tell("scene.tif", "status", "503")
         with pytest.raises(ReadError, match=re.escape(url)):
             reader.read(Window(1000, 1000, 600, 600))
 
-    def test_a_reader_goes_on_after_a_failure(self, server: Server, scene: bytes) -> None:
+    def test_reader_continues_after_a_failure(self, server: Server, scene: bytes) -> None:
         reader = RasterioReader(server.put("scene.tif", scene))
         server.tell("scene.tif", "status", "503")
         with pytest.raises(ReadError):

@@ -40,7 +40,7 @@ def test_anything_with_the_right_attributes_is_geodata() -> None:
     ],
     ids=["a place without pixels", "a tensor", "a plain array", "a tensor that lost its place"],
 )
-def test_the_protocols_tell_places_from_rasters(thing: Any, base: bool, full: bool) -> None:
+def test_protocols_distinguish_grids_from_rasters(thing: Any, base: bool, full: bool) -> None:
     assert (isinstance(thing, GeoDataBase), isinstance(thing, GeoData)) == (base, full)
 
 
@@ -48,18 +48,18 @@ def test_the_published_librarys_name_means_the_same() -> None:
     assert AbstractGeoData is GeoData
 
 
-def test_a_place_without_pixels_knows_its_bounds_and_size() -> None:
+def test_grid_without_pixels_has_bounds_and_size() -> None:
     assert PLACE.bounds == (500000, 3999600, 500500, 4000000)
     assert (PLACE.height, PLACE.width, PLACE.res) == (40, 50, (10, 10))
     assert PLACE.footprint().area == 400 * 500
 
 
-def test_a_place_of_unknown_size_says_what_is_missing() -> None:
+def test_grid_of_unknown_size_raises() -> None:
     with pytest.raises(ShapeError, match=r"has no shape; pass FakeGeoData\(\.\.\., shape=\(rows, columns\)\)"):
         _ = FakeGeoData("EPSG:32630", GRID).bounds
 
 
-def test_places_of_unknown_size_compare_by_transform_and_crs() -> None:
+def test_grids_of_unknown_size_compare_by_transform_and_crs() -> None:
     assert same_extent(FakeGeoData("EPSG:32630", GRID), FakeGeoData(32630, GRID))
     assert not same_extent(FakeGeoData("EPSG:32630", GRID), FakeGeoData(32631, GRID))
 

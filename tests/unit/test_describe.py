@@ -21,17 +21,17 @@ class TestDescribeCrs:
     @pytest.mark.parametrize(
         "crs", [32630, "EPSG:32630", CRS.from_epsg(32630), CRS.from_epsg(32630).to_wkt()], ids=type
     )
-    def test_gives_the_epsg_code(self, crs: object) -> None:
+    def test_returns_the_epsg_code(self, crs: object) -> None:
         assert describe_crs(crs) == "EPSG:32630"
 
     def test_of_none_says_so(self) -> None:
         assert describe_crs(None) == "none"
 
-    def test_gives_the_name_of_a_crs_without_code(self, shared_data: Path) -> None:
+    def test_returns_the_name_of_a_crs_without_code(self, shared_data: Path) -> None:
         with rasterio.open(shared_data / "landcover_palette_uint8.tif") as dataset:
             assert describe_crs(dataset.crs) == "WGS_1984_Lambert_Azimuthal_Equal_Area (no EPSG code)"
 
-    def test_gives_the_parameters_of_a_crs_without_name(self) -> None:
+    def test_returns_the_parameters_of_a_crs_without_name(self) -> None:
         described = describe_crs("+proj=laea +lat_0=10 +lon_0=3 +datum=WGS84")
         assert described.startswith("+proj=laea +lat_0=10 +lon_0=3")
         assert described.endswith("(no EPSG code)")
@@ -39,12 +39,12 @@ class TestDescribeCrs:
     def test_of_an_empty_crs_says_unnamed(self) -> None:
         assert describe_crs(CRS()) == "unnamed (no EPSG code)"
 
-    def test_of_what_is_no_crs_shows_it(self) -> None:
+    def test_describes_an_invalid_crs_by_its_repr(self) -> None:
         assert describe_crs("nonsense") == "'nonsense' (PROJ does not know it)"
 
 
 class TestDescribeGrid:
-    def test_gives_one_line_a_fact(self) -> None:
+    def test_has_one_line_per_fact(self) -> None:
         tensor = GeoTensor(np.zeros((2, 3, 4), "int16"), TRANSFORM, "EPSG:32630", fill_value_default=-1)
         assert describe_grid(tensor) == (
             "GeoTensor 2 x 3 x 4 (band, row, column) int16\n"
@@ -66,7 +66,7 @@ class TestDescribeGrid:
         assert heading in describe_grid(GeoTensor(np.zeros(shape), TRANSFORM, None))
 
     @pytest.mark.parametrize(("fill", "said"), [(None, "none"), (0, "0"), (np.nan, "nan"), (-9999.0, "-9999.0")])
-    def test_says_what_stands_for_no_data(self, fill: float | None, said: str) -> None:
+    def test_shows_nodata(self, fill: float | None, said: str) -> None:
         tensor = GeoTensor(np.zeros((3, 4)), TRANSFORM, None, fill_value_default=fill)
         assert f"  no data  {said}" in describe_grid(tensor).splitlines()
 
@@ -74,11 +74,11 @@ class TestDescribeGrid:
         lines = describe_grid(GeoTensor(np.zeros((3, 4)), TRANSFORM, None), path="a.tif", bands=None).splitlines()
         assert lines[-1] == "  path     a.tif"
 
-    def test_keeps_the_digits_that_tell_degrees_apart(self) -> None:
+    def test_keeps_digits_of_degrees(self) -> None:
         tensor = GeoTensor(np.zeros((1, 1)), Affine(0.25, 0, -3.123456789, 0, -0.25, 40.5), "EPSG:4326")
         assert "bounds   (-3.123456789, 40.25, -2.873456789, 40.5)" in describe_grid(tensor)
 
-    def test_gives_the_pixel_size_of_a_rotated_grid(self) -> None:
+    def test_shows_the_pixel_size_of_a_rotated_grid(self) -> None:
         tensor = GeoTensor(np.zeros((3, 4)), Affine(8, 6, 500000, 6, -8, 4000000), None)
         assert "pixel    10 x 10" in describe_grid(tensor)
 

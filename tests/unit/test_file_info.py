@@ -135,7 +135,7 @@ class TestAttrs:
         chosen = info.attrs(indexes)
         assert {key: followed[key] for key in chosen} == chosen
 
-    def test_leave_out_what_the_chosen_bands_do_not_have(self) -> None:
+    def test_attrs_leave_out_keys_without_values(self) -> None:
         info = info_of(count=2, describe=describe_two_bands)
         assert "descriptions" not in info.attrs([2])
         assert "units" not in info.attrs([1])

@@ -91,14 +91,14 @@ def test_the_callers_attrs_stay_as_they_are() -> None:
 # The fill value.
 
 
-def test_the_fill_value_is_zero_when_nobody_says_otherwise() -> None:
+def test_fill_value_is_zero_by_default() -> None:
     gt = GeoTensor(np.zeros((2, 2)), NORTH_UP, UTM)
 
     assert (gt.fill_value_default, type(gt.fill_value_default), gt.fill_value_is_explicit) == (0, int, False)
 
 
 @pytest.mark.parametrize("fill", [0, 0.0, None, np.nan, -9999])
-def test_a_fill_value_that_was_given_counts_as_said(fill: Any) -> None:
+def test_fill_value_is_explicit_if_passed(fill: Any) -> None:
     assert GeoTensor(np.zeros((2, 2)), NORTH_UP, UTM, fill).fill_value_is_explicit is True
 
 
@@ -113,17 +113,17 @@ def test_a_fill_value_that_was_given_counts_as_said(fill: Any) -> None:
         ("float32", "uint8", True),
     ],
 )
-def test_a_fill_said_of_integers_is_not_said_of_floats(before: str, after: str, said: bool) -> None:
+def test_fill_value_of_integers_is_not_explicit_for_floats(before: str, after: str, said: bool) -> None:
     gt = tensor_of(np.zeros((2, 2), before), fill=0)
 
     assert gt.astype(after).fill_value_is_explicit is said
 
 
-def test_true_division_of_integers_leaves_the_fill_unsaid() -> None:
+def test_fill_value_is_not_explicit_after_true_division_of_integers() -> None:
     assert (tensor_of([[0, 2]], fill=0) / 2).fill_value_is_explicit is False
 
 
-def test_a_fill_value_set_afterwards_counts_as_said() -> None:
+def test_fill_value_is_explicit_if_set_afterwards() -> None:
     gt = GeoTensor(np.zeros((2, 2)), NORTH_UP, UTM)
     gt.fill_value_default = 0
 
@@ -239,7 +239,7 @@ def test_the_footprint_of_a_rotated_raster_is_not_its_bounds() -> None:
     assert gt.footprint().area == pytest.approx(4 * 5 * 50)
 
 
-def test_the_footprint_can_be_asked_for_in_another_crs() -> None:
+def test_footprint_is_reprojected_to_another_crs() -> None:
     # The left edge is the central meridian of UTM zone 30. At 36.14 degrees north, a degree of latitude is
     # 110.95 km and a degree of longitude 90.0 km; the grid's scale on the meridian is 0.9996.
     left, bottom, right, top = tensor_of(np.zeros((4, 5))).footprint("EPSG:4326").bounds
@@ -250,14 +250,14 @@ def test_the_footprint_can_be_asked_for_in_another_crs() -> None:
     assert right - left == pytest.approx(50 / 0.9996 / 90000, rel=1e-3)
 
 
-def test_the_footprint_in_another_crs_needs_a_crs_of_ones_own() -> None:
+def test_footprint_in_another_crs_requires_a_crs() -> None:
     gt = GeoTensor(np.zeros((4, 5)), NORTH_UP, None)
 
     with pytest.raises(GeoreferenceError, match="needs a raster that has a CRS itself"):
         gt.footprint("EPSG:4326")
 
 
-def test_a_geotensor_is_what_save_cog_accepts(make_tensor: MakeTensor) -> None:
+def test_geotensor_follows_the_geodata_protocol(make_tensor: MakeTensor) -> None:
     assert isinstance(make_tensor(), GeoData)
 
 
@@ -295,7 +295,7 @@ def test_values_of_another_shape_or_dtype_are_refused(values: Any, error: type[E
         tensor_of(np.zeros((2, 2))).values = values
 
 
-def test_load_gives_the_tensor_itself(make_tensor: MakeTensor) -> None:
+def test_load_returns_the_tensor_itself(make_tensor: MakeTensor) -> None:
     gt = make_tensor()
 
     assert gt.load() is gt
@@ -304,7 +304,7 @@ def test_load_gives_the_tensor_itself(make_tensor: MakeTensor) -> None:
 # like().
 
 
-def test_like_puts_other_values_in_the_same_place(make_tensor: MakeTensor) -> None:
+def test_like_keeps_the_georeference(make_tensor: MakeTensor) -> None:
     gt = make_tensor((2, 4, 5), fill_value_default=7, attrs={"mine": 1})
     other = gt.like(np.ones((4, 5)))
 
@@ -312,7 +312,7 @@ def test_like_puts_other_values_in_the_same_place(make_tensor: MakeTensor) -> No
     assert (other.fill_value_default, other.attrs) == (7, {"mine": 1})
 
 
-def test_like_copies_the_attrs_it_is_given(make_tensor: MakeTensor) -> None:
+def test_like_copies_attrs(make_tensor: MakeTensor) -> None:
     attrs = {"mine": 1}
     other = make_tensor((4, 5)).like(np.ones((4, 5)), attrs=attrs)
     other.attrs["mine"] = 2
@@ -320,7 +320,7 @@ def test_like_copies_the_attrs_it_is_given(make_tensor: MakeTensor) -> None:
     assert attrs == {"mine": 1}
 
 
-def test_like_takes_a_new_fill_value_as_said() -> None:
+def test_like_makes_a_new_fill_value_explicit() -> None:
     gt = GeoTensor(np.zeros((4, 5)), NORTH_UP, UTM)
 
     assert gt.like(gt.values, fill_value_default=0).fill_value_is_explicit is True
@@ -390,7 +390,7 @@ def test_copies_of_a_mirrored_view_hold_the_mirrored_pixels() -> None:
     assert other.transform == gt.transform
 
 
-def test_astype_keeps_what_was_said_of_the_bands(make_tensor: MakeTensor) -> None:
+def test_astype_keeps_the_metadata_of_bands(make_tensor: MakeTensor) -> None:
     attrs = {"scales": [0.1, 0.2], "descriptions": ["a", "b"]}
 
     assert make_tensor((2, 4, 5), attrs=attrs).astype("float32").attrs == attrs
@@ -483,7 +483,7 @@ def test_flat_writes_into_the_tensor_and_reads_plain_numbers() -> None:
 # How it introduces itself.
 
 
-def test_the_repr_tells_a_person_what_and_where_it_is() -> None:
+def test_repr_shows_shape_and_georeference() -> None:
     assert repr(tensor_of(np.zeros((1, 1, 2), "uint8"), fill=None)) == (
         "GeoTensor 1 x 1 x 2 (band, row, column) uint8\n"
         "  crs      EPSG:32630\n"
@@ -511,7 +511,7 @@ def test_the_repr_shows_the_fill_value() -> None:
     assert "  no data  -9999" in repr(tensor_of([[1]], fill=-9999)).splitlines()
 
 
-def test_the_repr_of_an_empty_slice_says_so() -> None:
+def test_repr_of_an_empty_slice_shows_its_shape() -> None:
     assert repr(tensor_of(np.zeros((4, 5)))[2:2]).startswith("GeoTensor 0 x 5 (row, column) float64\n")
 
 
@@ -528,12 +528,12 @@ def lost() -> GeoTensor:
     return np.zeros((2, 3)).view(GeoTensor)
 
 
-def test_an_array_without_a_place_says_so_instead_of_guessing() -> None:
+def test_array_without_georeference_raises_when_it_is_accessed() -> None:
     with pytest.raises(LostPlaceError, match=r"this array of shape \(2, 3\) has no transform.*np\.asarray"):
         _ = lost().transform
 
 
-def test_an_array_without_a_place_has_its_numbers() -> None:
+def test_array_without_georeference_has_its_values() -> None:
     gt = lost()
 
     assert repr(gt).startswith("GeoTensor without a place\narray([[0., 0., 0.]")

@@ -79,17 +79,17 @@ def load(request: pytest.FixtureRequest, tmp_path: Path, memory: Any) -> Load:
 
 
 class TestEveryWay:
-    def test_gives_the_pixels_in_the_files_dtype(self, load: Load) -> None:
+    def test_returns_pixels_in_the_files_dtype(self, load: Load) -> None:
         tensor = load()
         assert isinstance(tensor, GeoTensor)
         assert tensor.dtype == np.dtype("int16")
         assert np.array_equal(tensor.values, PIXELS)
 
-    def test_gives_place_and_nodata(self, load: Load) -> None:
+    def test_has_georeference_and_nodata(self, load: Load) -> None:
         tensor = load()
         assert (tensor.transform, tensor.crs.to_epsg(), tensor.fill_value_default) == (TRANSFORM, 32630, NODATA)
 
-    def test_gives_what_the_file_says_of_its_bands(self, load: Load) -> None:
+    def test_returns_the_metadata_of_bands(self, load: Load) -> None:
         assert load().attrs == ATTRS
 
     def test_can_leave_out_the_tags(self, load: Load) -> None:
@@ -99,7 +99,7 @@ class TestEveryWay:
         attrs = load(load_descriptions=False).attrs
         assert attrs == {key: value for key, value in ATTRS.items() if key != "descriptions"}
 
-    def test_gives_pixels_that_can_be_changed(self, load: Load) -> None:
+    def test_returns_writable_pixels(self, load: Load) -> None:
         tensor = load()
         tensor += 1
         assert np.array_equal(tensor.values, PIXELS + 1)
@@ -115,7 +115,7 @@ class TestLoadBytes:
     def test_takes_any_buffer(self, kind: Callable[[bytes], Any]) -> None:
         assert np.array_equal(GeoTensor.load_bytes(kind(CONTENT)).values, PIXELS)
 
-    def test_takes_every_format_that_gdal_tells_by_its_first_bytes(self) -> None:
+    def test_reads_formats_that_gdal_identifies_by_content(self) -> None:
         gray = np.arange(12, dtype="uint8").reshape(1, 3, 4)
         with MemoryFile() as file:
             with file.open(driver="PNG", count=1, height=3, width=4, dtype="uint8") as dataset:
@@ -124,7 +124,7 @@ class TestLoadBytes:
         assert np.array_equal(GeoTensor.load_bytes(content).values, gray)
 
     @pytest.mark.parametrize("content", [b"", b"no raster", CONTENT[:20]], ids=["empty", "text", "cut short"])
-    def test_refuses_bytes_that_are_no_raster(self, content: bytes) -> None:
+    def test_refuses_bytes_of_other_content(self, content: bytes) -> None:
         with pytest.raises(ReadError, match=rf"^the {len(content)} bytes given: ") as caught:
             GeoTensor.load_bytes(content)
         assert caught.value.__cause__ is not None
@@ -150,7 +150,7 @@ class TestLoadBytes:
 
 
 class TestLoadFile:
-    def test_gives_none_where_the_file_has_no_nodata(self, tmp_path: Path) -> None:
+    def test_fill_value_is_none_if_the_file_has_no_nodata(self, tmp_path: Path) -> None:
         path = tmp_path / "scene.tif"
         path.write_bytes(raster_bytes(nodata=None))
         assert GeoTensor.load_file(path).fill_value_default is None
@@ -171,7 +171,7 @@ class TestLoadFile:
         assert "vsimem" not in str(caught.value)
         assert caught.value.__cause__ is not None
 
-    def test_reads_formats_that_gdal_tells_by_the_file_name(self, memory: Any) -> None:
+    def test_reads_formats_that_gdal_identifies_by_file_name(self, memory: Any) -> None:
         # An SRTM tile is bare numbers: only its name says what and where it is.
         memory.pipe("/scenes/N40E010.hgt", np.full((1201, 1201), 321, ">i2").tobytes())
         tensor = GeoTensor.load_file("/scenes/N40E010.hgt", fs=memory)

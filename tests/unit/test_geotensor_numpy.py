@@ -90,12 +90,12 @@ ELEMENTWISE: dict[str, Operation] = {
 
 
 @pytest.mark.parametrize("operation", ELEMENTWISE.values(), ids=ELEMENTWISE.keys())
-def test_elementwise_operations_keep_the_place(operation: Operation, cube: GeoTensor) -> None:
+def test_elementwise_operations_keep_the_georeference(operation: Operation, cube: GeoTensor) -> None:
     assert_placed(operation(cube), operation(cube.values), cube)
 
 
 @pytest.mark.parametrize("operation", [divmod, np.divmod])
-def test_each_of_two_results_keeps_the_place(operation: Any, cube: GeoTensor) -> None:
+def test_each_of_two_results_keeps_the_georeference(operation: Any, cube: GeoTensor) -> None:
     for result, expected in zip(operation(cube, 2), operation(cube.values, 2), strict=True):
         assert_placed(result, expected, cube)
 
@@ -130,7 +130,7 @@ def test_metadata_come_from_the_pixels_and_not_from_the_mask(operation: Any) -> 
     assert (result.fill_value_is_explicit, result.attrs) == (True, {"mine": 1})
 
 
-def test_a_results_attrs_are_its_own(cube: GeoTensor) -> None:
+def test_attrs_of_a_result_are_a_copy(cube: GeoTensor) -> None:
     for result in (cube + 1, cube.astype("float32"), cube.imag, np.zeros_like(cube), cube.sum(axis=0)):
         result.attrs["mine"] = 2
 
@@ -248,7 +248,7 @@ def test_reductions_over_rows_or_columns_are_plain(reduce: Any, axis: Any, keepd
 @BY_NAME
 @pytest.mark.parametrize("axis", [0, -3])
 @pytest.mark.parametrize("keepdims", [False, True])
-def test_reductions_over_bands_keep_the_place(reduce: Any, axis: int, keepdims: bool, cube: GeoTensor) -> None:
+def test_reductions_over_bands_keep_the_georeference(reduce: Any, axis: int, keepdims: bool, cube: GeoTensor) -> None:
     kwargs = {"axis": axis, "keepdims": keepdims}
 
     assert_placed(reduce(cube, **kwargs), reduce(cube.values, **kwargs), cube)
@@ -340,7 +340,7 @@ def test_arithmetic_in_place_keeps_the_tensor_and_ends_its_encoding(cube: GeoTen
     ],
 )
 @pytest.mark.parametrize("wrap", [tensor_of, np.asarray], ids=["GeoTensor", "plain"])
-def test_out_is_what_comes_back(operation: Any, wrap: Any, cube: GeoTensor) -> None:
+def test_out_is_returned(operation: Any, wrap: Any, cube: GeoTensor) -> None:
     out, expected = wrap(np.zeros((3, 3, 3))), wrap(np.zeros((3, 3, 3)))
     result = operation(cube, out)
     operation(cube.values, expected)
@@ -501,11 +501,11 @@ PLAIN: dict[str, Operation] = {
 
 
 @pytest.mark.parametrize("operation", PLAIN.values(), ids=PLAIN.keys())
-def test_what_leaves_the_grid_is_plain(operation: Operation, cube: GeoTensor) -> None:
+def test_results_that_leave_the_grid_are_plain_arrays(operation: Operation, cube: GeoTensor) -> None:
     assert_plain(operation(cube), operation(cube.values))
 
 
-def test_the_places_of_true_pixels_are_plain_indices(cube: GeoTensor) -> None:
+def test_indices_of_true_pixels_are_plain_arrays(cube: GeoTensor) -> None:
     for found, expected in zip(np.where(cube > 0), np.where(cube.values > 0), strict=True):
         assert_plain(found, expected)
     for found, expected in zip(cube.nonzero(), cube.values.nonzero(), strict=True):
@@ -516,7 +516,7 @@ def test_a_result_of_five_dimensions_is_plain(cube: GeoTensor) -> None:
     assert_plain(cube[0] + np.zeros((2, 2, 3, 1, 1)), cube.values[0] + np.zeros((2, 2, 3, 3, 3)))
 
 
-def test_a_new_shape_written_into_the_tensor_ends_its_place(cube: GeoTensor) -> None:
+def test_setting_another_shape_drops_the_georeference(cube: GeoTensor) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # numpy 2.5 would rather have reshape
         cube.shape = (9, 3)
@@ -550,7 +550,7 @@ def test_shuffling_copies_is_plain(cube: GeoTensor, rng: np.random.Generator) ->
     assert type(rng.permutation(cube)) is np.ndarray
 
 
-def test_sums_over_iteration_keep_the_place(cube: GeoTensor) -> None:
+def test_sums_over_iteration_keep_the_georeference(cube: GeoTensor) -> None:
     assert_placed(sum(cube), sum(cube.values), cube)
 
 
@@ -563,7 +563,7 @@ def test_another_librarys_array_decides_for_itself(cube: GeoTensor) -> None:
     assert np.add(Other(), cube) == "Other decides"
 
 
-def test_an_array_without_a_place_adds_as_plain_numbers(cube: GeoTensor) -> None:
+def test_array_without_georeference_adds_as_plain_array(cube: GeoTensor) -> None:
     lost = np.ones((3, 3)).view(GeoTensor)
 
     assert_plain(lost + 1, np.full((3, 3), 2))

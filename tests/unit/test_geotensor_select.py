@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rasterio.windows import Window
 
@@ -109,6 +109,7 @@ def test_slices_of_slices_begin_where_the_picked_pixels_do(
     assert_pixels_begin_where_they_say(part, transform, (False, False))
 
 
+@settings(deadline=None)
 @given(TRANSFORMS, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 12), st.integers(1, 12))
 def test_any_window_keeps_each_pixel_at_its_coordinates(
     transform: Affine, column: int, row: int, width: int, height: int
@@ -124,6 +125,7 @@ def test_any_window_keeps_each_pixel_at_its_coordinates(
     np.testing.assert_allclose(part.values, expected, rtol=0, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(TRANSFORMS, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 12), st.integers(1, 12))
 def test_a_window_cut_at_the_edge_keeps_each_pixel_at_its_coordinates(
     transform: Affine, column: int, row: int, width: int, height: int
@@ -174,7 +176,7 @@ def test_a_slice_is_a_view(image: GeoTensor) -> None:
     assert image.values[0, 1:3, 1:3].tolist() == [[1, 1], [0, 0]]
 
 
-def test_a_parts_attrs_are_its_own(image: GeoTensor) -> None:
+def test_attrs_of_a_selection_are_a_copy(image: GeoTensor) -> None:
     for part in (image[:], image[:, 1:3], image.isel({}), image.read_from_window(Window(0, 0, 2, 2)), image.T):
         part.attrs["mine"] = 2
 
@@ -217,7 +219,7 @@ def test_bands_are_selected_with_their_names(image: GeoTensor, key: Any, names: 
     assert part.transform == image.transform
 
 
-def test_an_integer_band_gives_a_row_column_tensor(image: GeoTensor) -> None:
+def test_integer_band_selects_a_row_column_tensor(image: GeoTensor) -> None:
     assert (image[1].shape, image[1].dims) == ((4, 5), ("y", "x"))
 
 
@@ -244,7 +246,7 @@ def test_a_series_names_the_bands_that_are_left(
     assert part.attrs["descriptions"] == names
 
 
-def test_iteration_gives_bands_with_their_names(image: GeoTensor) -> None:
+def test_iteration_yields_bands_with_their_names(image: GeoTensor) -> None:
     assert [(band.shape, band.attrs["descriptions"]) for band in image] == [
         ((4, 5), ["red"]),
         ((4, 5), ["green"]),
@@ -252,7 +254,7 @@ def test_iteration_gives_bands_with_their_names(image: GeoTensor) -> None:
     ]
 
 
-def test_iteration_over_rows_gives_plain_rows(image: GeoTensor) -> None:
+def test_iteration_over_rows_yields_plain_arrays(image: GeoTensor) -> None:
     rows = list(image[0])
 
     assert [type(row) for row in rows] == [np.ndarray] * 4
@@ -282,7 +284,7 @@ def test_isel_selects_by_axis_name(series: GeoTensor) -> None:
         ({"band": [[0, 1]]}, r"axis 'band' takes .* not \[\[0, 1\]\]"),
     ],
 )
-def test_isel_refuses_what_would_lose_the_place(image: GeoTensor, sel: dict[str, Any], message: str) -> None:
+def test_isel_refuses_indices_without_georeference(image: GeoTensor, sel: dict[str, Any], message: str) -> None:
     with pytest.raises(IndexingError, match=message):
         image.isel(sel)
 
@@ -317,7 +319,7 @@ def test_isel_names_a_band_that_is_not_there(image: GeoTensor, sel: dict[str, An
         (np.ix_([0], [0], [0]), r"axis 'y' takes slices only"),
     ],
 )
-def test_keys_that_lose_the_place_are_refused(image: GeoTensor, key: Any, message: str) -> None:
+def test_keys_without_georeference_are_refused(image: GeoTensor, key: Any, message: str) -> None:
     with pytest.raises(IndexingError, match=message) as caught:
         image[key]
     assert isinstance(caught.value, NotImplementedError)
@@ -334,7 +336,7 @@ def test_a_mask_of_the_full_shape_picks_plain_numbers(image: GeoTensor, wrap: An
     assert picked.tolist() == [value for value in image.values.ravel().tolist() if value > 50]
 
 
-def test_a_mask_from_another_place_is_refused(image: GeoTensor) -> None:
+def test_mask_on_another_grid_is_refused(image: GeoTensor) -> None:
     mask = (image > 50).like(image.values > 50, transform=Affine(10, 0, 0, 0, -10, 0))
 
     with pytest.raises(GeoreferenceError, match=r"gt\[mask\]: the two GeoTensors lie on different grids"):
@@ -344,7 +346,7 @@ def test_a_mask_from_another_place_is_refused(image: GeoTensor) -> None:
 # read_from_window.
 
 
-def test_a_window_inside_gives_a_view_with_all_metadata(image: GeoTensor) -> None:
+def test_window_inside_is_a_view_with_all_metadata(image: GeoTensor) -> None:
     part = image.read_from_window(Window(1, 2, 3, 2))
 
     assert np.shares_memory(part, image)
@@ -420,7 +422,7 @@ def test_expand_dims_adds_axes_before_the_spatial_ones(image: GeoTensor) -> None
     assert image[0].expand_dims().attrs == image[0].attrs
 
 
-def test_bands_that_become_times_lose_what_was_said_of_each(image: GeoTensor) -> None:
+def test_bands_that_become_times_lose_their_metadata(image: GeoTensor) -> None:
     assert image.expand_dims(1).shape == (3, 1, 4, 5)
     assert image.expand_dims(1).attrs == {"mine": 1}
 

@@ -47,7 +47,7 @@ from georeader._render.sizes import best_level, halvings, picture_shape, resize
         ((), (), 12, (0,)),
     ],
 )
-def test_bands_are_chosen_by_what_the_raster_says_of_them(
+def test_bands_are_chosen_by_interpretation_then_description(
     interps: tuple[str, ...], descriptions: tuple[str | None, ...], count: int, expected: tuple[int, ...]
 ) -> None:
     bands = RasterBands(count, np.dtype("uint16"), colorinterp=interps, descriptions=descriptions)
@@ -56,10 +56,10 @@ def test_bands_are_chosen_by_what_the_raster_says_of_them(
 
 
 @pytest.mark.parametrize(
-    ("wished", "expected"),
+    ("selected", "expected"),
     [(2, (1,)), ([4, 3, 2], (3, 2, 1)), (np.int64(1), (0,)), ("ndvi", (2,)), (["NDVI", 1, "b"], (2, 0, 1))],
 )
-def test_bands_are_wished_by_number_or_name(wished: Any, expected: tuple[int, ...]) -> None:
+def test_bands_are_selected_by_number_or_description(selected: Any, expected: tuple[int, ...]) -> None:
     bands = RasterBands(
         4,
         np.dtype("uint8"),
@@ -67,10 +67,10 @@ def test_bands_are_wished_by_number_or_name(wished: Any, expected: tuple[int, ..
         colorinterp=("red", "green", "blue", "alpha"),
     )
 
-    assert choose_bands(bands, wished).colours == expected
+    assert choose_bands(bands, selected).colours == expected
 
 
-def test_an_alpha_band_goes_with_the_others_unless_it_is_shown_itself() -> None:
+def test_alpha_band_is_applied_unless_it_is_shown_itself() -> None:
     bands = RasterBands(2, np.dtype("uint8"), colorinterp=("gray", "alpha"))
 
     assert choose_bands(bands).alpha == 1
@@ -161,7 +161,7 @@ def test_a_stretch_keeps_the_order_of_valid_pixels(
         assert by_value[0] < by_value[-1]
 
 
-def test_few_pixels_of_another_value_are_seen_though_the_percentiles_are_equal() -> None:
+def test_few_pixels_of_another_value_are_visible_if_percentiles_are_equal() -> None:
     values = np.zeros((10, 100), "uint8")
     values[5, 5] = 1
 

@@ -191,7 +191,7 @@ class TestWhatAReaderKnows:
     def test_dtype_is_that_of_the_file(self, scene: Path) -> None:
         assert RasterioReader(scene).dtype == np.dtype("uint16")
 
-    def test_place_is_what_rasterio_says(self, scene: Path) -> None:
+    def test_georeference_is_that_of_rasterio(self, scene: Path) -> None:
         reader = RasterioReader(scene)
         expected = place(scene)
         assert reader.transform == expected["transform"]
@@ -224,7 +224,7 @@ class TestWhatAReaderKnows:
     def test_any_file_name_will_do(self, write: WriteRaster, name: str) -> None:
         assert np.array_equal(RasterioReader(write(name=name)).values, PIXELS)
 
-    def test_repr_says_path_and_bands(self, pyramid: Path) -> None:
+    def test_repr_shows_path_and_bands(self, pyramid: Path) -> None:
         assert repr(RasterioReader(pyramid)) == (
             "RasterioReader 3 x 256 x 300 (band, row, column) uint16\n"
             "  crs      EPSG:32630\n"
@@ -296,7 +296,7 @@ class TestNodata:
         path = write_vrt(tmp_path / "two.vrt", vrt_band(1, "Byte", "1"), vrt_band(2, "Byte", "2"))
         assert RasterioReader(path, indexes=[2]).fill_value_default == 2
 
-    def test_gives_way_to_the_callers_fill_value(self, scene: Path) -> None:
+    def test_is_replaced_by_the_callers_fill_value(self, scene: Path) -> None:
         reader = RasterioReader(scene, fill_value_default=9)
         assert (reader.fill_value_default, reader.nodata) == (9, NODATA)
         assert reader.load().fill_value_default == 9
@@ -315,33 +315,33 @@ class TestNodata:
 
 class TestLoad:
     @pytest.mark.parametrize("count", [1, 2, 3])
-    def test_gives_every_pixel(self, write: WriteRaster, count: int) -> None:
+    def test_returns_every_pixel(self, write: WriteRaster, count: int) -> None:
         path = write(PIXELS[:count])
         assert np.array_equal(RasterioReader(path).load().values, PIXELS[:count])
 
     @pytest.mark.parametrize(
         "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
     )
-    def test_gives_the_dtype_of_the_file(self, write: WriteRaster, dtype: str) -> None:
+    def test_has_the_dtype_of_the_file(self, write: WriteRaster, dtype: str) -> None:
         pixels = (PIXELS % 100).astype(dtype)
         loaded = RasterioReader(write(pixels)).load()
         assert loaded.dtype == np.dtype(dtype)
         assert np.array_equal(loaded.values, pixels)
 
     @pytest.mark.parametrize("dtype", ["complex64", "complex128"])
-    def test_gives_complex_pixels(self, write: WriteRaster, dtype: str) -> None:
+    def test_returns_complex_pixels(self, write: WriteRaster, dtype: str) -> None:
         pixels = (PIXELS + 1j * PIXELS[::-1]).astype(dtype)
         loaded = RasterioReader(write(pixels)).load()
         assert loaded.dtype == np.dtype(dtype)
         assert np.array_equal(loaded.values, pixels)
 
-    def test_gives_complex_integers_as_complex64(self, write: WriteRaster) -> None:
+    def test_returns_complex_integers_as_complex64(self, write: WriteRaster) -> None:
         pixels = np.full((1, 3, 3), 2 - 3j, "complex64")
         reader = RasterioReader(write(pixels, dtype="complex_int16"))
         assert reader.dtype == np.dtype("complex64")
         assert np.array_equal(reader.load().values, pixels)
 
-    def test_gives_bands_of_different_dtypes_in_one_that_holds_both(self, tmp_path: Path) -> None:
+    def test_returns_bands_of_different_dtypes_in_a_common_one(self, tmp_path: Path) -> None:
         reader = RasterioReader(write_vrt(tmp_path / "mixed.vrt", vrt_band(1, "Byte"), vrt_band(2, "Float32", "5")))
         assert reader.dtype == reader.load().dtype == np.dtype("float32")
         assert reader.isel({"band": [0]}).dtype == reader.isel({"band": [0]}).load().dtype == np.dtype("uint8")
@@ -350,15 +350,15 @@ class TestLoad:
         # rasterio writes bands pixel by pixel: tifffile gives (row, column, band).
         assert np.array_equal(RasterioReader(scene).values, np.moveaxis(tifffile.imread(scene), -1, 0))
 
-    def test_gives_place_and_nodata(self, scene: Path) -> None:
+    def test_has_georeference_and_nodata(self, scene: Path) -> None:
         loaded = RasterioReader(scene).load()
         assert (loaded.transform, loaded.fill_value_default) == (NORTH_UP, NODATA)
         assert loaded.crs == place(scene)["crs"]
 
-    def test_carries_what_the_file_says_of_its_bands(self, pyramid: Path) -> None:
+    def test_has_the_metadata_of_bands(self, pyramid: Path) -> None:
         assert RasterioReader(pyramid).load().attrs == DESCRIBED_ATTRS
 
-    def test_says_nothing_of_bands_of_which_the_file_says_nothing(self, write: WriteRaster) -> None:
+    def test_has_no_keys_of_bands_without_metadata(self, write: WriteRaster) -> None:
         attrs = RasterioReader(write(photometric="MINISBLACK")).load().attrs
         assert attrs == {"colorinterp": ["gray", "undefined", "undefined"], "tags": {"AREA_OR_POINT": "Area"}}
 
@@ -412,7 +412,7 @@ class TestWindows:
     @ignore_affine_in_rasterio
     @settings(max_examples=50, deadline=None)
     @given(window=windows, transform=st.sampled_from([NORTH_UP, ROTATED, SOUTH_UP]))
-    def test_any_window_lies_where_rasterio_says(
+    def test_any_window_has_the_transform_of_rasterio(
         self, places: dict[Affine, Path], window: Window, transform: Affine
     ) -> None:
         part = RasterioReader(places[transform]).read_from_window(window)
@@ -449,7 +449,7 @@ class TestWindows:
         ],
         ids=["over the first pixel", "over the last pixel", "far outside"],
     )
-    def test_the_transform_goes_with_the_window(self, scene: Path, window: Window, corner: tuple[int, int]) -> None:
+    def test_transform_follows_the_window(self, scene: Path, window: Window, corner: tuple[int, int]) -> None:
         loaded = RasterioReader(scene).read_from_window(window).load()
         assert (loaded.transform.c, loaded.transform.f) == corner
 
@@ -504,13 +504,13 @@ class TestWindows:
         with pytest.raises(IndexingError, match="does not lie on whole pixels"):
             RasterioReader(scene).read_from_window(Window(0.5, 0, 4, 4))
 
-    def test_a_window_of_whole_floats_will_do(self, scene: Path) -> None:
+    def test_window_of_whole_floats_is_accepted(self, scene: Path) -> None:
         assert RasterioReader(scene).read(Window(2.0, 3.0, 4.0, 5.0)).shape == (3, 5, 4)
 
 
 class TestBands:
     @pytest.mark.parametrize("indexes", [[1], [2], [3, 1], [3, 2, 1], [2, 2]])
-    def test_are_read_in_the_order_asked_for(self, scene: Path, indexes: list[int]) -> None:
+    def test_are_read_in_the_requested_order(self, scene: Path, indexes: list[int]) -> None:
         reader = RasterioReader(scene, indexes=indexes)
         assert reader.shape == (len(indexes), *SHAPE[1:])
         assert np.array_equal(reader.values, PIXELS[[index - 1 for index in indexes]])
@@ -551,7 +551,7 @@ class TestBands:
             ([], "bands none asked for"),
         ],
     )
-    def test_that_are_not_there_are_refused(self, scene: Path, indexes: list[int], message: str) -> None:
+    def test_missing_ones_are_refused(self, scene: Path, indexes: list[int], message: str) -> None:
         with pytest.raises(IndexingError, match=message):
             RasterioReader(scene).set_indexes(indexes)
 
@@ -605,7 +605,7 @@ class TestIsel:
     def test_leaves_axes_that_are_not_named_whole(self, scene: Path) -> None:
         assert RasterioReader(scene).isel({"x": slice(2, 5)}).shape == (3, 37, 3)
 
-    def test_says_why_a_slice_to_minus_one_selects_nothing(self, scene: Path) -> None:
+    def test_explains_why_a_slice_to_minus_one_is_empty(self, scene: Path) -> None:
         with pytest.raises(IndexingError, match=r"axis 'y'.*selects no pixels.*boundless=False"):
             RasterioReader(scene).isel({"y": slice(0, -1)})
 
@@ -622,7 +622,7 @@ class TestIsel:
         ],
         ids=str,
     )
-    def test_refuses_what_a_window_cant_express(self, scene: Path, sel: dict[str, Any], message: str) -> None:
+    def test_refuses_indices_that_a_window_cannot_express(self, scene: Path, sel: dict[str, Any], message: str) -> None:
         with pytest.raises(IndexingError, match=message):
             RasterioReader(scene).isel(sel)
 
@@ -635,7 +635,7 @@ class TestOverviews:
         assert RasterioReader(scene).overviews() == []
 
     @pytest.mark.parametrize("level", [0, 1, 2])
-    def test_readers_give_the_pixels_that_rasterio_gives(self, pyramid: Path, level: int) -> None:
+    def test_readers_have_the_pixels_of_rasterio(self, pyramid: Path, level: int) -> None:
         with rasterio.open(pyramid, overview_level=level) as dataset:
             expected = dataset.read()
         assert np.array_equal(RasterioReader(pyramid).reader_overview(level).values, expected)
@@ -687,7 +687,7 @@ class TestOverviews:
         assert (overview.indexes, overview.fill_value_default) == ([3, 1], 5)
         assert overview.descriptions == ["red", "blue"]
 
-    def test_readers_of_a_raster_without_a_place_scale_its_pixels(self, tmp_path: Path) -> None:
+    def test_readers_of_a_raster_without_georeference_scale_its_pixels(self, tmp_path: Path) -> None:
         path = write_raster(tmp_path / "nowhere.tif", PYRAMID_PIXELS, crs=None, transform=None)
         with rasterio.open(path, "r+") as dataset:
             dataset.build_overviews([2], Resampling.nearest)
@@ -705,7 +705,7 @@ class TestOverviews:
         assert (part.transform.c, part.transform.f) == (500000 + 70 * 40, 4000000 - 60 * 40)
 
     @pytest.mark.parametrize("level", [3, -4])
-    def test_that_are_not_there_are_refused(self, pyramid: Path, level: int) -> None:
+    def test_missing_ones_are_refused(self, pyramid: Path, level: int) -> None:
         message = rf"pyramid\.tif: overview {level} asked for; there are 3"
         with pytest.raises(IndexingError, match=message):
             RasterioReader(pyramid).reader_overview(level)
@@ -746,7 +746,7 @@ class TestBlockWindows:
         assert np.array_equal(pasted, reader.values)
         assert times_written.max(initial=0) <= 1
 
-    def test_keep_their_place_in_the_file_and_are_cut_at_the_focus(self, scene: Path) -> None:
+    def test_keep_their_position_in_the_file_and_are_cut_at_the_focus(self, scene: Path) -> None:
         reader = RasterioReader(scene, window_focus=Window(20, 10, 20, 10))
         assert reader.block_windows() == [
             ((0, 1), Window(0, 0, 12, 6)),
@@ -775,14 +775,14 @@ class TestLaziness:
         part = reader.read_from_window(Window(1, 2, 3, 4)).isel({"band": [2, 0], "x": slice(0, 2)})
         assert part.shape == (2, 4, 2)
 
-    def test_a_file_that_is_gone_is_missed_at_reading(self, write: WriteRaster) -> None:
+    def test_missing_file_raises_at_reading(self, write: WriteRaster) -> None:
         path = write()
         reader = RasterioReader(path)
         path.unlink()
         with pytest.raises(ReadError, match="raster.tif"):
             reader.load()
 
-    def test_a_file_that_another_took_the_place_of_is_told_so(self, write: WriteRaster) -> None:
+    def test_replaced_file_raises_at_reading(self, write: WriteRaster) -> None:
         path = write()
         reader = RasterioReader(path)
         write(PIXELS[:, :20, :30])
@@ -950,7 +950,7 @@ class TestFilesThatCantBeRead:
             reader.load()
         assert isinstance(caught.value.__cause__, rasterio.errors.RasterioIOError)
 
-    def test_a_read_that_fails_says_what_gdal_says(self, write: WriteRaster) -> None:
+    def test_failed_read_has_the_message_of_gdal(self, write: WriteRaster) -> None:
         path = cut(write(compress="deflate", tiled=True, blockxsize=16, blockysize=16))
         with pytest.raises(ReadError, match="band 1: IReadBlock failed"):
             RasterioReader(path).load()
@@ -990,7 +990,7 @@ class TestRealRasters:
         np.testing.assert_array_equal(loaded.values, expected)
 
     @pytest.mark.parametrize("name", REAL_RASTERS)
-    def test_lie_where_rasterio_says(self, shared_data: Path, name: str) -> None:
+    def test_have_the_bounds_of_rasterio(self, shared_data: Path, name: str) -> None:
         reader = RasterioReader(shared_data / name)
         expected = place(shared_data / name)
         assert (reader.transform, reader.crs) == (expected["transform"], expected["crs"])
@@ -1005,7 +1005,7 @@ class TestRealRasters:
             expected = dataset.read(window=window, boundless=True, fill_value=fill)
         np.testing.assert_array_equal(RasterioReader(shared_data / name).read(window), expected)
 
-    def test_reflectance_says_how_to_read_its_numbers(self, shared_data: Path) -> None:
+    def test_reflectance_has_scale_and_offset(self, shared_data: Path) -> None:
         attrs = RasterioReader(shared_data / "reflectance_scaled_int16.tif").load().attrs
         assert (attrs["scales"], attrs["offsets"], attrs["descriptions"]) == ([0.0001], [1000.0], ["Green"])
 
@@ -1019,7 +1019,7 @@ class TestRealRasters:
         assert reader.isel({"band": [3, 0]}).load().attrs["colorinterp"] == ["alpha", "red"]
 
     @ignore_affine_in_rasterio
-    def test_a_window_goes_straight_into_a_cog(self, shared_data: Path, tmp_path: Path) -> None:
+    def test_window_is_saved_as_a_cog(self, shared_data: Path, tmp_path: Path) -> None:
         reader = RasterioReader(shared_data / "landsat7_rgb_uint8.tif")
         window = Window(300, 200, 64, 80)
         save_cog(reader.read_from_window(window), tmp_path / "part.tif")

@@ -89,7 +89,7 @@ def test_the_text_is_the_repr() -> None:
     assert text_of(data) == repr(data)
 
 
-def test_what_looks_like_html_is_shown_as_text(tmp_path: Path) -> None:
+def test_html_in_names_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "<b>&amp;.tif"
     save_cog(tensor(np.zeros((1, 5, 5)), descriptions=["<script>alert('x')</script>"]), path)
     reader = RasterioReader(path)
@@ -116,13 +116,13 @@ def test_a_small_picture_is_enlarged_on_the_page_pixel_by_pixel() -> None:
     ],
     ids=["times", "no rows", "no bands", "dates", "wrong metadata", "an unknown CRS"],
 )
-def test_what_has_no_picture_is_shown_as_text_with_the_reason(data: GeoTensor, reason: str) -> None:
+def test_raster_without_picture_is_shown_as_text_with_the_reason(data: GeoTensor, reason: str) -> None:
     assert "<img" not in data._repr_html_()
     assert text_of(data).startswith(repr(data) + "no picture: ")
     assert reason in text_of(data).removeprefix(repr(data))
 
 
-def test_a_raster_without_a_place_is_shown_and_nothing_warned_of(tmp_path: Path) -> None:
+def test_raster_without_georeference_is_shown_without_warning(tmp_path: Path) -> None:
     profile = {"driver": "GTiff", "height": 2, "width": 3, "count": 1, "dtype": "uint8"}
     with rasterio.open(tmp_path / "out.tif", "w", **profile) as dataset:
         dataset.write(np.arange(6, dtype="uint8").reshape(1, 2, 3))
@@ -143,13 +143,13 @@ def test_a_window_without_pixels_is_shown_as_text(window: Window, tmp_path: Path
     assert "has no pixels" in text_of(reader).removeprefix(repr(reader))
 
 
-def test_a_tensor_that_lost_its_place_is_shown_as_text() -> None:
+def test_tensor_without_georeference_is_shown_as_text() -> None:
     lost = np.zeros((2, 3)).view(GeoTensor)
 
     assert text_of(lost) == repr(lost)
 
 
-def test_a_file_that_is_gone_is_shown_as_text_with_the_reason(tmp_path: Path) -> None:
+def test_missing_file_is_shown_as_text_with_the_reason(tmp_path: Path) -> None:
     save_cog(tensor(np.zeros((1, 5, 5))), tmp_path / "out.tif")
     reader = RasterioReader(tmp_path / "out.tif")
     (tmp_path / "out.tif").unlink()
@@ -158,7 +158,7 @@ def test_a_file_that_is_gone_is_shown_as_text_with_the_reason(tmp_path: Path) ->
     assert "out.tif" in text_of(reader).removeprefix(repr(reader))
 
 
-def test_a_server_that_fails_is_no_error_and_the_urls_secret_is_not_shown(server: Server, tmp_path: Path) -> None:
+def test_failing_server_is_shown_as_text_without_the_secret_of_the_url(server: Server, tmp_path: Path) -> None:
     save_cog(tensor(np.random.default_rng(0).random((1, 900, 900))), tmp_path / "out.tif")
     url = server.put("out.tif", (tmp_path / "out.tif").read_bytes())
     reader = RasterioReader(f"{url}?token=hunter22")
@@ -183,7 +183,7 @@ def test_a_large_file_without_overviews_is_not_read(tmp_path: Path, monkeypatch:
     assert f"{html.escape(str(tmp_path))}/flat.tif: it has no overview" in reader._repr_html_()
 
 
-def test_of_very_many_pixels_in_memory_some_rows_and_columns_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_array_is_thinned_by_rows_and_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.zeros((900, 900), "uint8")
     values[::3, ::3] = 100
     values[0, 0] = 50

@@ -121,14 +121,12 @@ def test_a_window_between_pixels_is_refused(window: Window) -> None:
     ],
     ids=["inside", "over the first corner", "over the last corner", "all round"],
 )
-def test_the_overlap_says_what_to_read_and_where_it_goes(window: Window, source: Any, target: Any) -> None:
+def test_overlap_returns_source_and_target_slices(window: Window, source: Any, target: Any) -> None:
     assert window_utils.overlap(window, 7, 5) == (source, target)
 
 
 @given(st.integers(-20, 20), st.integers(-20, 20), st.integers(0, 15), st.integers(0, 15))
-def test_the_overlap_moves_each_pixel_to_its_place_in_the_window(
-    column: int, row: int, width: int, height: int
-) -> None:
+def test_overlap_moves_each_pixel_to_its_position_in_the_window(column: int, row: int, width: int, height: int) -> None:
     raster = np.arange(1, 36).reshape(7, 5)
     source, target = window_utils.overlap(Window(column, row, width, height), *raster.shape)
     found = np.zeros((height, width), int)
@@ -159,12 +157,12 @@ def test_an_object_that_speaks_wkt_is_a_crs() -> None:
 
 
 @pytest.mark.parametrize(("a", "b", "same"), [(None, None, True), (None, 4326, False), (4326, 32630, False)])
-def test_crs_compare_by_what_they_are(a: Any, b: Any, same: bool) -> None:
+def test_crs_compare_by_meaning(a: Any, b: Any, same: bool) -> None:
     assert window_utils.compare_crs(a, b) is same
 
 
 @pytest.mark.parametrize("crs", ["banana", -1, "EPSG:999999", object(), ""])
-def test_what_is_no_crs_is_named(crs: Any) -> None:
+def test_invalid_crs_is_named(crs: Any) -> None:
     with pytest.raises(GeoreferenceError, match=r"crs=.* is not a CRS that PROJ knows: .*; pass an EPSG code such as"):
         window_utils.normalise_crs(crs)
 
@@ -180,7 +178,7 @@ def test_a_transform_may_be_an_affine_or_its_numbers(transform: Any) -> None:
 
 
 @pytest.mark.parametrize("transform", [None, 3, "banana", (1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 6, 7), ("a",) * 6])
-def test_what_is_no_transform_is_named(transform: Any) -> None:
+def test_invalid_transform_is_named(transform: Any) -> None:
     with pytest.raises(GeoreferenceError, match=r"transform=.* is not an affine transform; pass affine\.Affine"):
         window_utils.normalise_transform(transform)
 
@@ -223,7 +221,7 @@ def test_a_difference_in_pixel_size_adds_up_towards_the_far_corner(shape: tuple[
 # Outlines.
 
 
-def test_a_ring_stays_as_it_is_in_its_own_crs() -> None:
+def test_ring_is_unchanged_in_its_own_crs() -> None:
     ring = [(0.0, 0.0), (1.0, 0.0), (1.0, 2.0), (0.0, 2.0)]
 
     for dst_crs in (None, 4326, "EPSG:4326"):
