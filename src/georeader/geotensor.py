@@ -209,7 +209,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def copy(self, order: Any = "C") -> Any:
         """Return a copy of pixels and metadata."""
         copied = self.values.copy(order)
-        if not numpy_functions.has_place(self):
+        if not numpy_functions.has_georeference(self):
             return copied
         mask = pixel_attrs.mask_of(self.attrs, self.shape)
         return self.like(copied, attrs=self.attrs if mask is None else {**self.attrs, "mask": mask.copy()})
@@ -221,7 +221,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
             return viewed
         if viewed.shape[-2:] != self.shape[-2:]:
             return np.asarray(viewed)
-        if numpy_functions.has_place(self):
+        if numpy_functions.has_georeference(self):
             viewed._take_fill_value(self)  # numpy sets the dtype only after __array_finalize__
         return viewed
 
@@ -319,7 +319,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         self.values[indexing.plain_index(key)] = np.asarray(value)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.ndim <= 2 or not numpy_functions.has_place(self):
+        if self.ndim <= 2 or not numpy_functions.has_georeference(self):
             return iter(self.values)
         return (self[index] for index in range(len(self)))
 
@@ -438,7 +438,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     def __repr__(self) -> str:
         if "attrs" not in self.__dict__:
-            return f"GeoTensor without a place\n{self.values!r}"
+            return f"GeoTensor without georeference\n{self.values!r}"
         from georeader._arrays.repr import describe_grid
 
         return f"{describe_grid(self)}\n{self.values!r}"

@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader._arrays.pixel_attrs import regrid_place
+from georeader._arrays.pixel_attrs import regrid_georeference
 from georeader._core.dtypes import check_nodata
 from georeader._readers.file_info import FileInfo, read_resamplings
 from georeader._readers.raster_file import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
@@ -174,7 +174,7 @@ class RasterioReader(Georeferenced):
         return self._attrs_of(self.window_focus)
 
     def _attrs_of(self, window: Window) -> dict[str, Any]:
-        return regrid_place(self._info.attrs(self.indexes), window.col_off, window.row_off)
+        return regrid_georeference(self._info.attrs(self.indexes), window.col_off, window.row_off)
 
     @property
     def has_mask(self) -> bool:

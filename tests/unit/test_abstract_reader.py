@@ -38,7 +38,7 @@ def test_anything_with_the_right_attributes_is_geodata() -> None:
         (np.zeros((2, 2)), False, False),
         (np.zeros((2, 2)).view(GeoTensor), False, False),
     ],
-    ids=["a place without pixels", "a tensor", "a plain array", "a tensor that lost its place"],
+    ids=["a grid without pixels", "a tensor", "a plain array", "a tensor without georeference"],
 )
 def test_protocols_distinguish_grids_from_rasters(thing: Any, base: bool, full: bool) -> None:
     assert (isinstance(thing, GeoDataBase), isinstance(thing, GeoData)) == (base, full)

@@ -536,7 +536,7 @@ def test_array_without_georeference_raises_when_it_is_accessed() -> None:
 def test_array_without_georeference_has_its_values() -> None:
     gt = lost()
 
-    assert repr(gt).startswith("GeoTensor without a place\narray([[0., 0., 0.]")
+    assert repr(gt).startswith("GeoTensor without georeference\narray([[0., 0., 0.]")
     assert gt[0].tolist() == [0, 0, 0]
     assert [row.tolist() for row in gt] == [[0, 0, 0], [0, 0, 0]]
     assert (gt + 1).tolist() == [[1, 1, 1], [1, 1, 1]]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._arrays import pixel_attrs
-from georeader._arrays.numpy_functions import check_common_grid, has_place, holds
+from georeader._arrays.numpy_functions import check_common_grid, has_georeference, holds
 from georeader._core import band_attrs
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._readers.windows import pad
@@ -129,7 +129,7 @@ def getitem(tensor: GeoTensor, key: Any) -> Any:
     Raises:
         IndexingError: ``None`` or ``...`` in the key, a spatial index that is not a slice, or a mask of another shape.
     """
-    if not has_place(tensor):
+    if not has_georeference(tensor):
         return tensor.values[plain_index(key)]
     keys = key if isinstance(key, tuple) else (key,)
     if len(keys) == 1 and isinstance(keys[0], np.ndarray) and keys[0].dtype == bool and keys[0].ndim > 1:
@@ -149,7 +149,7 @@ def _masked(tensor: GeoTensor, mask: NDArray[np.bool_]) -> NDArray[Any]:
             f"a mask of shape {mask.shape} does not fit a GeoTensor of shape {tensor.shape}; "
             "use .values[..., mask] to apply a (row, column) mask to each band"
         )
-    if has_place(mask):
+    if has_georeference(mask):
         check_common_grid([tensor, cast("GeoTensor", mask)], "gt[mask]")
     return tensor.values[np.asarray(mask)]
 

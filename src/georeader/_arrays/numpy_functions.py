@@ -84,13 +84,13 @@ def _plain_method(name: str) -> Any:
 def _sort_method(name: str, position: int) -> Any:
     def method(self: GeoTensor, *args: Any, **kwargs: Any) -> None:
         axis = kwargs.get("axis", args[position] if len(args) > position else -1)
-        if has_place(self) and _touches_space(axis, self.ndim):
+        if has_georeference(self) and _touches_space(axis, self.ndim):
             raise IndexingError(
-                f"{name}() in place along rows or columns would move each pixel away from its place; "
+                f"{name}() in place along rows or columns would move pixels on the grid; "
                 f"use np.{name}(gt, axis=...) for a plain array"
             )
         getattr(self.values, name)(*args, **kwargs)
-        if has_place(self) and _touches_bands(axis, self.ndim):
+        if has_georeference(self) and _touches_bands(axis, self.ndim):
             self.attrs = band_attrs.without_bands(self.attrs)
 
     method.__name__ = name
@@ -139,7 +139,7 @@ def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
     return np.asarray(values == values.dtype.type(number.real if values.dtype.kind == "f" else number))
 
 
-def has_place(array: Any) -> bool:
+def has_georeference(array: Any) -> bool:
     """Return whether an object is a GeoTensor that has kept its georeference."""
     return isinstance(array, Operators) and "attrs" in array.__dict__
 
@@ -149,7 +149,7 @@ def _tensors(arguments: Iterable[Any]) -> list[GeoTensor]:
     for argument in arguments:
         if isinstance(argument, (tuple, list)):
             found.extend(_tensors(argument))
-        elif has_place(argument):
+        elif has_georeference(argument):
             found.append(argument)
     return found
 
@@ -235,7 +235,7 @@ def _check_output(out: Any, what: str) -> None:
 
 def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:
     """Return an output whose metadata follow in-place arithmetic: no scale, no colours, valid where all sources are."""
-    if has_place(target):
+    if has_georeference(target):
         attrs = band_attrs.without_encoding(target.attrs)
         if any(source is target for source in sources):
             attrs = _with_common_names(attrs, sources)
@@ -265,7 +265,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     result = getattr(ufunc, method)(*_unwrap(inputs), **_unwrap(kwargs))
     if result is NotImplemented or not tensors:
         return result
-    template = inputs[0] if along_axis and has_place(inputs[0]) else _template(tensors)
+    template = inputs[0] if along_axis and has_georeference(inputs[0]) else _template(tensors)
     keeps_bands = not along_axis or not _touches_bands(axis, ndim)
     # Where only some pixels are written, the others are those of the output.
     sources = _tensors(inputs) if kwargs.get("where", True) is True else tensors
@@ -293,7 +293,7 @@ def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         GeoreferenceError: The GeoTensors of an elementwise function lie on different grids, or ``out``
             is a GeoTensor and the result does not lie on its grid.
     """
-    if func in _METHODS and args and has_place(args[0]):
+    if func in _METHODS and args and has_georeference(args[0]):
         return getattr(args[0], _METHODS[func])(*args[1:], **kwargs)
     tensors = _tensors((*args, *kwargs.values()))
     keeps_bands = stays = func in _ELEMENTWISE
@@ -316,13 +316,13 @@ def apply_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     if result.shape[-2:] != template.shape[-2:]:
         return result
     wrapped = _wrap(result, template, keeps_bands, tensors)
-    return _with_chosen_mask(wrapped, *args) if func is np.where and has_place(wrapped) else wrapped
+    return _with_chosen_mask(wrapped, *args) if func is np.where and has_georeference(wrapped) else wrapped
 
 
 def _with_chosen_mask(result: GeoTensor, condition: Any, *choices: Any) -> GeoTensor:
     """Return the result of ``np.where``, valid where the condition and the chosen value are, in each band."""
     known, *masks = [
-        pixel_attrs.mask_of(one.attrs, result.shape) if has_place(one) else None for one in (condition, *choices)
+        pixel_attrs.mask_of(one.attrs, result.shape) if has_georeference(one) else None for one in (condition, *choices)
     ]
     if all(mask is None for mask in masks):
         return result

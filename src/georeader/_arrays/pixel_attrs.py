@@ -81,7 +81,7 @@ def hide_more(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None, shape: t
     return with_mask(attrs, mask if own is None else own & mask)
 
 
-def regrid_place(
+def regrid_georeference(
     attrs: Mapping[str, Any], column: float, row: float, column_step: float = 1, row_step: float = 1
 ) -> Attrs:
     """Return metadata with ground control points and rational polynomials in pixels of a new grid over the raster's.
@@ -113,7 +113,7 @@ def select_pixels(attrs: Mapping[str, Any], rows: slice, columns: slice, shape: 
     """
     row, _, row_step = rows.indices(shape[-2])
     column, _, column_step = columns.indices(shape[-1])
-    moved = regrid_place(attrs, column + (column_step < 0), row + (row_step < 0), column_step, row_step)
+    moved = regrid_georeference(attrs, column + (column_step < 0), row + (row_step < 0), column_step, row_step)
     mask = mask_of(attrs, shape)
     return moved if mask is None else with_mask(moved, mask[rows, columns])
 
@@ -126,7 +126,7 @@ def select_window(attrs: Mapping[str, Any], window: Window, shape: tuple[int, ..
         window: On whole pixels; it may reach beyond the raster.
         shape: Of the raster, the last two (rows, columns).
     """
-    moved = regrid_place(attrs, window.col_off, window.row_off)
+    moved = regrid_georeference(attrs, window.col_off, window.row_off)
     mask = mask_of(attrs, shape)
     if mask is None:
         return moved

@@ -116,8 +116,8 @@ class FileInfo:
             attrs["tags"] = dict(self.tags)
         if self.namespaces:
             attrs["namespaces"] = _copied(self.namespaces)
-        place = {"gcps": self.gcps, "rpcs": self.rpcs}
-        return attrs | {key: value for key, value in place.items() if value is not None}
+        georeference = {"gcps": self.gcps, "rpcs": self.rpcs}
+        return attrs | {key: value for key, value in georeference.items() if value is not None}
 
 
 def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

@@ -1,7 +1,7 @@
 """Metadata that rasterio has no call for, as GDAL's XML: raster attribute tables, and the nodata of 64-bit integers.
 
 They are read from GDAL's description of a dataset as a virtual raster (VRT). Category names become an attribute table,
-since a GeoTIFF has no place for them: GDAL from 3.12 on reads and writes attribute tables inside a GeoTIFF, earlier
+since a GeoTIFF cannot hold them: GDAL from 3.12 on reads and writes attribute tables inside a GeoTIFF, earlier
 releases in ``.aux.xml``. rasterio passes nodata as a double, which rounds 64-bit integers.
 """
 

@@ -147,7 +147,7 @@ def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) ->
     Args:
         dataset: Open in rasterio.
         index: A band, from 1, whose mask applies to all bands.
-        alpha_index: An alpha band that takes the place of the mask, from 1, or None.
+        alpha_index: An alpha band that is read in place of the mask, from 1, or None.
         window: As in rasterio.
 
     Returns:
@@ -187,8 +187,8 @@ class RasterFile:
         found = raster_path(path, fs)
         with open_dataset(found, options) as dataset:
             info = read_file_info(dataset)
-            is_placed = info.transform != Affine.identity() or info.gcps is not None
-            world = None if is_placed else found.world_file()
+            has_georeference = info.transform != Affine.identity() or info.gcps is not None
+            world = None if has_georeference else found.world_file()
         return cls(path, fs, options, info if world is None else replace(info, transform=world))
 
     def overview(self, level: int) -> RasterFile:
@@ -224,7 +224,7 @@ class RasterFile:
             indexes: Bands, counted from 1.
             fill: Of pixels beyond the edge; None: 0.
             has_mask: Read the mask, too.
-            alpha_index: An alpha band that takes the place of the mask, counted from 1, or None.
+            alpha_index: An alpha band that is read in place of the mask, counted from 1, or None.
 
         Returns:
             (band, row, column) pixels, and the (row, column) mask, False beyond the edge; or None.
