@@ -219,6 +219,6 @@ def _read_bands(source: Source, region: PixelWindow, bands: Sequence[int]) -> tu
     except GeoreaderError:
         raise
     except Exception as error:  # a source of the caller's may raise anything
-        raise ReadError(f"{source.name}: can't be read: {error or type(error).__name__}") from error
+        raise ReadError(f"{source.name}: cannot be read: {error or type(error).__name__}") from error
     pixels = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return pixels if list(bands) == ordered else pixels[[ordered.index(band) for band in bands]], mask

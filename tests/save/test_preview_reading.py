@@ -289,7 +289,7 @@ def test_error_of_a_source_becomes_a_read_error_that_names_it() -> None:
     data = as_windows(tensor(np.zeros((5, 5))), Path())
     data.read_from_window = fail
 
-    with pytest.raises(ReadError, match="SimpleNamespace: can't be read: no disk") as caught:
+    with pytest.raises(ReadError, match="SimpleNamespace: cannot be read: no disk") as caught:
         preview(data)
     assert isinstance(caught.value.__cause__, ValueError)
 

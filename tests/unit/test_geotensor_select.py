@@ -275,8 +275,8 @@ def test_isel_selects_by_axis_name(series: GeoTensor) -> None:
 @pytest.mark.parametrize(
     ("sel", "message"),
     [
-        ({"z": 0}, "axis 'z' is not there; this GeoTensor has band, y, x"),
-        ({"time": 0}, "axis 'time' is not there"),
+        ({"z": 0}, "axis 'z' does not exist; this GeoTensor has band, y, x"),
+        ({"time": 0}, "axis 'time' does not exist"),
         ({"x": 3}, r"axis 'x' takes slices only \(got 3\)"),
         ({"y": [1, 2]}, r"axis 'y' takes slices only \(got \[1, 2\]\)"),
         ({"y": np.arange(3)}, r"axis 'y' takes slices only \(got an array of shape \(3,\)\)"),
@@ -377,7 +377,7 @@ def test_a_fill_value_that_the_dtype_cannot_hold_is_refused_outside_the_raster(d
     gt = GeoTensor(np.zeros((2, 2), dtype), NORTH_UP, UTM, fill)
 
     with pytest.raises(
-        NodataError, match=rf"fill_value_default={re.escape(str(fill))}, which {dtype} can't hold.*boundless=False"
+        NodataError, match=rf"fill_value_default={re.escape(str(fill))}, which {dtype} cannot hold.*boundless=False"
     ):
         gt.read_from_window(Window(-1, 0, 2, 2))
 
@@ -442,7 +442,7 @@ def test_a_transpose_that_moves_nothing_keeps_everything(image: GeoTensor, axes:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda gt: gt.squeeze(1), "squeeze: axis 1 is spatial or not there"),
+        (lambda gt: gt.squeeze(1), "squeeze: axis 1 is spatial or does not exist"),
         (lambda gt: gt.squeeze(-1), "squeeze: axis -1 is spatial"),
         (lambda gt: gt.expand_dims(-1), "expand_dims: axis -1 is spatial"),
         (lambda gt: gt.expand_dims(2), "expand_dims: axis 2 is spatial"),
@@ -561,5 +561,5 @@ def test_parts_that_do_not_fit_together_are_refused(image: GeoTensor, join: Any,
 
 @pytest.mark.parametrize("axis", [1, 2, -1, -2, 3])
 def test_tensors_are_not_joined_along_rows_or_columns(image: GeoTensor, axis: int) -> None:
-    with pytest.raises(IndexingError, match=rf"concatenate: axis {axis} is spatial or not there"):
+    with pytest.raises(IndexingError, match=rf"concatenate: axis {axis} is spatial or does not exist"):
         GeoTensor.concatenate([image, image], axis=axis)

@@ -612,7 +612,7 @@ class TestIsel:
     @pytest.mark.parametrize(
         ("sel", "message"),
         [
-            ({"time": 0}, "axis 'time' is not there; a reader has band, y, x"),
+            ({"time": 0}, "axis 'time' does not exist; a reader has band, y, x"),
             ({"y": 3}, r"axis 'y' takes slices of step one; load\(\) first for 3"),
             ({"x": slice(0, 10, 2)}, "axis 'x' takes slices of step one"),
             ({"band": 1}, r"axis 'band' takes a slice or a list, as in isel\(\{'band': \[1\]\}\)"),

@@ -43,7 +43,7 @@ def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
     """Return a selection by axis name; see `GeoTensor.isel`."""
     for name in sel:
         if name not in tensor.dims:
-            raise IndexingError(f"axis {name!r} is not there; this GeoTensor has {', '.join(tensor.dims)}")
+            raise IndexingError(f"axis {name!r} does not exist; this GeoTensor has {', '.join(tensor.dims)}")
     rows, columns = (_spatial_slice(name, sel.get(name, slice(None))) for name in ("y", "x"))
     leading = tuple(_plane_index(name, sel.get(name, slice(None))) for name in tensor.dims[:-2])
     values = tensor.values[(*leading, rows, columns)]
@@ -171,7 +171,7 @@ def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoT
     if not holds(tensor.dtype, fill):
         raise NodataError(
             f"{window} reaches outside the raster, where the pixels would be fill_value_default={fill}, which "
-            f"{tensor.dtype} can't hold; set another fill_value_default, or pass boundless=False"
+            f"{tensor.dtype} cannot hold; set another fill_value_default, or pass boundless=False"
         )
     values = pad(inside, window, (tensor.height, tensor.width), fill)
     return tensor.like(values, transform=transform, attrs=attrs)
@@ -180,7 +180,7 @@ def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoT
 def _not_spatial(axis: int, ndim: int, what: str) -> int:
     position = axis + ndim if axis < 0 else axis
     if not 0 <= position < ndim - 2:
-        raise IndexingError(f"{what}: axis {axis} is spatial or not there; the last two axes stay (row, column)")
+        raise IndexingError(f"{what}: axis {axis} is spatial or does not exist; the last two axes stay (row, column)")
     return position
 
 

@@ -80,7 +80,7 @@ def check_axes(sel: Mapping[str, Any]) -> None:
     """
     for name, index in sel.items():
         if name not in DIMS:
-            raise IndexingError(f"axis {name!r} is not there; a reader has {', '.join(DIMS)}")
+            raise IndexingError(f"axis {name!r} does not exist; a reader has {', '.join(DIMS)}")
         if name != "band" and not (isinstance(index, slice) and index.step in (None, 1)):
             raise IndexingError(f"axis {name!r} takes slices of step one; load() first for {index!r}")
 

@@ -48,7 +48,7 @@ def encode_png(picture: Picture) -> bytes:
         # A copy: imagecodecs checks strides, and those of numpy are arbitrary where a side is a single pixel.
         return bytes(imagecodecs.png_encode(shown.copy(), level=_PNG_LEVEL))
     except imagecodecs.PngError as error:
-        raise WriteError(f"a picture of {picture.shape} can't be encoded as a PNG: {error}") from error
+        raise WriteError(f"a picture of {picture.shape} cannot be encoded as a PNG: {error}") from error
 
 
 def html_of(text: str, draw: Callable[[], Picture]) -> str:
