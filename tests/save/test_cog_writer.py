@@ -71,7 +71,7 @@ def read(path: Path) -> NDArray[Any]:
 
 class TestTheSameBytesAsFromTheWholeArray:
     @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint16", "int32", "float32", "float64", "complex64"])
-    def test_whatever_the_dtype(self, dtype: str, make_tensor: Any, rng: Any, tmp_path: Path) -> None:
+    def test_bytes_are_equal_for_any_dtype(self, dtype: str, make_tensor: Any, rng: Any, tmp_path: Path) -> None:
         values = make_tensor((2, HEIGHT, WIDTH), dtype).values
 
         with CogWriter(tmp_path / "found.tif", shape=values.shape, dtype=dtype, **PLACE) as writer:
@@ -92,7 +92,7 @@ class TestTheSameBytesAsFromTheWholeArray:
         ],
         ids=str,
     )
-    def test_whatever_the_profile(
+    def test_bytes_are_equal_for_any_profile(
         self, profile_arg: dict[str, Any], make_tensor: Any, rng: Any, tmp_path: Path
     ) -> None:
         values = make_tensor((3, HEIGHT, WIDTH), "uint8").values
@@ -108,7 +108,7 @@ class TestTheSameBytesAsFromTheWholeArray:
         ("height", "width", "chip_height", "chip_width"),
         [(HEIGHT, WIDTH, 100, 333), (1, 1500, 1, 7), (1500, 1, 400, 1), (600, 600, 600, 1), (513, 513, 512, 512)],
     )
-    def test_windows_need_not_follow_tiles(
+    def test_bytes_are_equal_if_windows_do_not_follow_tiles(
         self, height: int, width: int, chip_height: int, chip_width: int, make_tensor: Any, rng: Any, tmp_path: Path
     ) -> None:
         values = make_tensor((1, height, width)).values
@@ -120,7 +120,9 @@ class TestTheSameBytesAsFromTheWholeArray:
         assert (tmp_path / "found.tif").read_bytes() == saved(values, tmp_path / "expected.tif")
 
     @pytest.mark.parametrize("chip_px", [256, 90])
-    def test_several_threads_may_write_at_once(self, chip_px: int, make_tensor: Any, rng: Any, tmp_path: Path) -> None:
+    def test_bytes_are_equal_if_threads_write_at_once(
+        self, chip_px: int, make_tensor: Any, rng: Any, tmp_path: Path
+    ) -> None:
         values = make_tensor((2, HEIGHT, WIDTH)).values
         windows = shuffled(chips(HEIGHT, WIDTH, chip_px, chip_px), rng)
 
@@ -132,7 +134,7 @@ class TestTheSameBytesAsFromTheWholeArray:
 
         assert (tmp_path / "found.tif").read_bytes() == saved(values, tmp_path / "expected.tif")
 
-    def test_where_pixels_wait_on_disk(self, make_tensor: Any, rng: Any, tmp_path: Path) -> None:
+    def test_bytes_are_equal_if_pixels_are_spooled(self, make_tensor: Any, rng: Any, tmp_path: Path) -> None:
         values = make_tensor((1, 1500, 1500)).values
 
         with CogWriter(tmp_path / "a.tif", shape=values.shape, dtype="uint16", max_memory="12MiB", **PLACE) as writer:
@@ -143,7 +145,9 @@ class TestTheSameBytesAsFromTheWholeArray:
 
     @settings(max_examples=20, deadline=None)
     @given(st.data())
-    def test_whatever_the_windows(self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    def test_bytes_are_equal_for_any_windows(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
         """Of windows that overlap, the last one wins; what none of them covers is nodata."""
         folder = tmp_path_factory.mktemp("windows")
         count, height, width = (data.draw(st.integers(1, most)) for most in (2, 600, 600))
@@ -166,7 +170,7 @@ class TestTheSameBytesAsFromTheWholeArray:
 
 
 class TestPixels:
-    def test_a_piece_is_written_as_a_whole_before_or_after_any_other(self, tmp_path: Path) -> None:
+    def test_window_is_written_as_a_whole(self, tmp_path: Path) -> None:
         pieces = [np.full((1200, 1200), number, "uint8") for number in range(6)]
         at_once = Barrier(len(pieces))
 
@@ -183,7 +187,7 @@ class TestPixels:
 
         assert len(np.unique(read(tmp_path / "out.tif"))) == 1
 
-    def test_the_array_may_be_used_again_for_the_next_piece(self, tmp_path: Path) -> None:
+    def test_array_is_copied(self, tmp_path: Path) -> None:
         buffer = np.empty((100, 40), "uint8")
 
         with CogWriter(tmp_path / "out.tif", shape=(300, 40), dtype="uint8", **PLACE) as writer:
@@ -205,7 +209,7 @@ class TestPixels:
             ("complex64", -5),
         ],
     )
-    def test_pixels_that_nobody_writes_are_nodata_or_else_0(self, dtype: str, nodata: Any, tmp_path: Path) -> None:
+    def test_unwritten_pixels_are_nodata_or_0(self, dtype: str, nodata: Any, tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", shape=(40, 50), dtype=dtype, nodata=nodata, **PLACE) as writer:
             writer.write(np.ones((40, 10)), Window(30, 0, 10, 40))
 
@@ -222,7 +226,7 @@ class TestPixels:
             ("uint8", np.nan, {"dtype": "float32"}, np.nan),
         ],
     )
-    def test_also_where_the_file_is_of_another_dtype_than_the_pixels(
+    def test_unwritten_pixels_are_nodata_if_the_file_has_another_dtype(
         self, dtype: str, nodata: Any, profile_arg: dict[str, Any], in_file: float, tmp_path: Path
     ) -> None:
         with CogWriter(
@@ -232,7 +236,7 @@ class TestPixels:
 
         np.testing.assert_array_equal(read(tmp_path / "out.tif")[0, :, 0], [1, 1, in_file, in_file])
 
-    def test_tiles_that_nobody_writes_take_no_bytes_where_the_profile_is_sparse(self, tmp_path: Path) -> None:
+    def test_unwritten_tiles_take_no_bytes_if_sparse(self, tmp_path: Path) -> None:
         with CogWriter(
             tmp_path / "out.tif", shape=(600, 600), dtype="uint8", nodata=9, profile_arg={"SPARSE_OK": "YES"}, **PLACE
         ) as writer:
@@ -241,7 +245,7 @@ class TestPixels:
         with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
             assert [size > 0 for size in tiff.pages[0].databytecounts] == [False, True, *[False] * 7]
 
-    def test_nothing_written_at_all_gives_an_empty_raster(self, good_cog: Any, tmp_path: Path) -> None:
+    def test_file_is_empty_if_nothing_is_written(self, good_cog: Any, tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", shape=(600, 500), dtype="uint8", nodata=7, **PLACE):
             pass
 
@@ -249,9 +253,7 @@ class TestPixels:
         assert np.unique(read(tmp_path / "out.tif")).tolist() == [7]
 
     @pytest.mark.parametrize("profile_arg", [{"compress": "jpeg"}, {"compress": "webp"}], ids=str)
-    def test_in_a_lossy_codec_pixels_that_nobody_writes_are_masked(
-        self, profile_arg: dict[str, Any], tmp_path: Path
-    ) -> None:
+    def test_unwritten_pixels_are_masked_in_a_lossy_codec(self, profile_arg: dict[str, Any], tmp_path: Path) -> None:
         with CogWriter(
             tmp_path / "out.tif", shape=(3, 300, 300), dtype="uint8", nodata=0, profile_arg=profile_arg, **PLACE
         ) as writer:
@@ -264,7 +266,7 @@ class TestPixels:
 
 
 class TestTheFile:
-    def test_it_is_a_good_cog_with_what_was_said_of_it(self, good_cog: Any, make_tensor: Any, tmp_path: Path) -> None:
+    def test_file_is_a_valid_cog_with_its_metadata(self, good_cog: Any, make_tensor: Any, tmp_path: Path) -> None:
         values = make_tensor((2, 600, 700)).values
 
         with CogWriter(
@@ -281,7 +283,7 @@ class TestTheFile:
             assert dataset.overviews(1) == [2, 4]
             assert dataset.compression.name == "zstd"
 
-    def test_classes_of_bool_are_picked_and_never_mixed(self, rng: Any, tmp_path: Path) -> None:
+    def test_bool_overviews_are_nearest(self, rng: Any, tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", shape=(600, 600), dtype=bool, **PLACE) as writer:
             writer.write(rng.random((600, 600)) > 0.5)
 
@@ -289,7 +291,7 @@ class TestTheFile:
             overview = dataset.read(1, out_shape=(300, 300))
         np.testing.assert_array_equal(overview, read(tmp_path / "out.tif")[0, ::2, ::2])
 
-    def test_gdals_engine_writes_the_same_pixels(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_gdal_engine_writes_the_same_pixels(self, make_tensor: Any, tmp_path: Path) -> None:
         values = make_tensor((2, 300, 300)).values
 
         with CogWriter(
@@ -302,7 +304,7 @@ class TestTheFile:
         np.testing.assert_array_equal(read(tmp_path / "out.tif"), values)
         assert os.listdir(tmp_path) == ["out.tif"]
 
-    def test_the_receipt_is_there_when_the_block_has_ended(self, tmp_path: Path) -> None:
+    def test_receipt_is_set_after_the_block(self, tmp_path: Path) -> None:
         path = tmp_path / "out.tif"
 
         with CogWriter(path, shape=(40, 50), dtype="uint8", durable=True, **PLACE) as writer:
@@ -313,7 +315,7 @@ class TestTheFile:
         assert writer.receipt.size_bytes == path.stat().st_size
 
     @pytest.mark.parametrize(("profile_arg", "is_exact"), [({}, True), ({"compress": "webp"}, False)], ids=str)
-    def test_verify_tells_the_largest_error_of_each_band(
+    def test_verify_records_the_largest_error_of_each_band(
         self, profile_arg: dict[str, Any], is_exact: bool, rng: Any, tmp_path: Path
     ) -> None:
         with CogWriter(
@@ -325,7 +327,7 @@ class TestTheFile:
         assert len(writer.receipt.largest_errors) == 3
         assert (max(writer.receipt.largest_errors) == 0) == is_exact
 
-    def test_progress_is_told_when_the_file_is_made(self, tmp_path: Path) -> None:
+    def test_progress_is_reported_when_the_file_is_made(self, tmp_path: Path) -> None:
         told: list[tuple[int, int]] = []
 
         with CogWriter(

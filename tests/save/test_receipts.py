@@ -67,7 +67,7 @@ class TestChecksum:
             (Order.IN_FILE_ORDER, save_tiled_geotiff, True),
         ],
     )
-    def test_every_order_of_work_gives_that_of_the_file(
+    def test_checksum_is_that_of_the_file_for_every_order_of_work(
         self, order: Order, function: Any, is_lazy: bool, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         orders, plan_work = [], stream.plan_work
@@ -91,7 +91,7 @@ class TestChecksum:
         {"interleave": "band"}, {"SPARSE_OK": "YES"}, {"BIGTIFF": "YES"}, {"compress": "none", "BLOCKSIZE": 16},
         {"compress": "jpeg"}, {"STATISTICS": "YES"},
     ], ids=str)  # fmt: skip
-    def test_it_is_that_of_the_file_whatever_lies_in_it(
+    def test_checksum_is_that_of_the_file_for_any_options(
         self, options: dict[str, Any], is_lazy: bool, tmp_path: Path
     ) -> None:
         raster = scene("uint8", 3, mask=np.random.default_rng(1).random((700, 600)) > 0.1)
@@ -100,9 +100,7 @@ class TestChecksum:
 
         assert receipt.checksum == checksum_of(tmp_path / "out.tif")
 
-    def test_room_that_was_left_in_the_header_counts_as_zeros(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_checksum_includes_padding_of_the_header(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """While it is open whether a file becomes a BigTIFF, its header is the longer one."""
         sure = save_cog(scene(), tmp_path / "sure.tif", profile_arg={"compress": "zstd"})
         monkeypatch.setattr(cog_layout, "SAFE_FILE_BYTES", sure.size_bytes + 10_000)
@@ -113,12 +111,12 @@ class TestChecksum:
         assert receipt.checksum == checksum_of(tmp_path / "open.tif")
 
     @pytest.mark.parametrize("function", [save_cog, save_tiled_geotiff])
-    def test_so_gdals_engine_gives_it(self, function: Any, tmp_path: Path) -> None:
+    def test_checksum_by_gdal_engine(self, function: Any, tmp_path: Path) -> None:
         receipt = function(scene(), tmp_path / "out.tif", engine="gdal")
 
         assert (receipt.engine, receipt.checksum) == ("gdal", checksum_of(tmp_path / "out.tif"))
 
-    def test_so_it_is_of_a_file_object(self) -> None:
+    def test_checksum_of_a_file_object(self) -> None:
         file = BytesIO()
 
         receipt = save_cog(scene(), file)
@@ -133,14 +131,14 @@ class TestLevels:
         {}, {"interleave": "band"}, {"SPARSE_OK": "YES"}, {"BIGTIFF": "YES"}, {"compress": "jpeg"},
         {"OVERVIEWS": "NONE"}, {"OVERVIEW_COUNT": 10}, {"BLOCKSIZE": 512},
     ], ids=str)  # fmt: skip
-    def test_they_are_those_that_tifffile_finds(self, options: dict[str, Any], engine: str, tmp_path: Path) -> None:
+    def test_levels_equal_those_of_tifffile(self, options: dict[str, Any], engine: str, tmp_path: Path) -> None:
         receipt = save_cog(scene("uint8", 3), tmp_path / "out.tif", profile_arg=options, engine=engine)
 
         assert told(receipt) == levels_by_tifffile(tmp_path / "out.tif")
         assert [level.factor for level in receipt.levels] == [2**number for number in range(len(receipt.levels))]
 
     @pytest.mark.parametrize("engine", ["stream", "gdal"])
-    def test_tiles_of_masks_count_too(self, engine: str, tmp_path: Path) -> None:
+    def test_levels_count_tiles_of_masks(self, engine: str, tmp_path: Path) -> None:
         raster = scene("uint8", 1, nodata=None, mask=np.random.default_rng(1).random((700, 600)) > 0.1)
 
         receipt = save_cog(raster, tmp_path / "out.tif", engine=engine)
@@ -148,13 +146,13 @@ class TestLevels:
         assert told(receipt) == levels_by_tifffile(tmp_path / "out.tif")
         assert [level.tile_count for level in receipt.levels] == [2 * 9, 2 * 4, 2]
 
-    def test_a_file_without_overviews_has_one(self, tmp_path: Path) -> None:
+    def test_one_level_without_overviews(self, tmp_path: Path) -> None:
         receipt = save_tiled_geotiff(scene(), tmp_path / "out.tif")
 
         assert told(receipt) == levels_by_tifffile(tmp_path / "out.tif")
         assert (receipt.kind, len(receipt.levels)) == ("tiled", 1)
 
-    def test_what_gdal_warped_is_told_as_it_lies_in_the_file(self, tmp_path: Path) -> None:
+    def test_levels_are_those_of_the_warped_file(self, tmp_path: Path) -> None:
         options = {"TILING_SCHEME": "GoogleMapsCompatible", "STATISTICS": "YES"}
 
         receipt = save_cog(scene("uint8", 3, nodata=None), tmp_path / "out.tif", profile_arg=options)
@@ -170,7 +168,7 @@ class TestLevels:
 
 
 class TestCompressionRatio:
-    def test_it_is_decoded_pixels_by_encoded_tiles(self, tmp_path: Path) -> None:
+    def test_ratio_is_decoded_pixels_by_encoded_tiles(self, tmp_path: Path) -> None:
         receipt = save_cog(scene(), tmp_path / "out.tif", profile_arg={"compress": "zstd"})
 
         with tifffile.TiffFile(tmp_path / "out.tif") as file:
@@ -179,7 +177,7 @@ class TestCompressionRatio:
         assert receipt.decoded_bytes == pixels * 2 * 2
         assert receipt.compression_ratio == receipt.decoded_bytes / encoded_bytes
 
-    def test_it_is_infinite_where_nothing_is_stored(self, tmp_path: Path) -> None:
+    def test_ratio_is_infinite_if_all_tiles_are_sparse(self, tmp_path: Path) -> None:
         empty = GeoTensor(np.zeros((1, 300, 300), "uint8"), **PLACE, fill_value_default=0)
 
         receipt = save_cog(empty, tmp_path / "out.tif", profile_arg={"SPARSE_OK": "YES"})
@@ -192,7 +190,7 @@ class TestCompressionRatio:
 class TestStatistics:
     @pytest.mark.parametrize("is_lazy", [False, True], ids=["memory", "stream"])
     @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-    def test_they_are_numpys_of_the_valid_pixels(self, dtype: str, is_lazy: bool, tmp_path: Path) -> None:
+    def test_statistics_equal_those_of_numpy(self, dtype: str, is_lazy: bool, tmp_path: Path) -> None:
         raster = scene(dtype)
 
         receipt = save_cog(
@@ -207,7 +205,7 @@ class TestStatistics:
             assert summary.standard_deviation == pytest.approx(valid.std(), rel=1e-9)
             assert summary.valid_percent == pytest.approx(100 * valid.size / band.size)
 
-    def test_gdals_engine_gives_the_same_to_its_own_digits(self, tmp_path: Path) -> None:
+    def test_statistics_by_gdal_engine_agree_to_its_digits(self, tmp_path: Path) -> None:
         ours = save_cog(scene(), tmp_path / "ours.tif", profile_arg={"STATISTICS": "YES"})
         theirs = save_cog(scene(), tmp_path / "gdal.tif", profile_arg={"STATISTICS": "YES"}, engine="gdal")
 
@@ -220,10 +218,10 @@ class TestStatistics:
             assert one.valid_percent == pytest.approx(other.valid_percent, abs=0.01)
 
     @pytest.mark.parametrize("engine", ["stream", "gdal"])
-    def test_nobody_asked_so_there_are_none(self, engine: str, tmp_path: Path) -> None:
+    def test_statistics_are_none_by_default(self, engine: str, tmp_path: Path) -> None:
         assert save_cog(scene(), tmp_path / "out.tif", engine=engine).statistics is None
 
-    def test_a_band_without_a_valid_pixel_has_no_numbers(self, tmp_path: Path) -> None:
+    def test_numbers_are_none_without_a_valid_pixel(self, tmp_path: Path) -> None:
         empty = GeoTensor(np.zeros((1, 300, 300), "uint8"), **PLACE, fill_value_default=0)
 
         receipt = save_cog(empty, tmp_path / "out.tif", profile_arg={"STATISTICS": "YES"})
@@ -231,7 +229,7 @@ class TestStatistics:
         assert receipt.statistics == (BandSummary(None, None, None, None, 0.0),)
 
 
-def test_it_tells_what_the_raster_is(tmp_path: Path) -> None:
+def test_receipt_describes_the_raster(tmp_path: Path) -> None:
     attrs = {"descriptions": ["red", None], "units": [None, "K"], "scales": [0.1, 1], "offsets": [-1, 0]}
     before = datetime.now(UTC)
 
@@ -247,7 +245,7 @@ def test_it_tells_what_the_raster_is(tmp_path: Path) -> None:
     assert 0 < receipt.seconds <= (receipt.finished - before).total_seconds() + 0.01
 
 
-def test_of_a_raster_that_says_nothing_it_tells_nothing(tmp_path: Path) -> None:
+def test_fields_are_empty_for_a_raster_without_metadata(tmp_path: Path) -> None:
     nowhere = GeoTensor(np.zeros((1, 20, 30), "uint8"), Affine.identity(), None, fill_value_default=None)
 
     receipt = save_cog(nowhere, tmp_path / "out.tif")
@@ -256,7 +254,7 @@ def test_of_a_raster_that_says_nothing_it_tells_nothing(tmp_path: Path) -> None:
     assert (receipt.descriptions, receipt.units, receipt.scales, receipt.offsets) == ((None,), (None,), (1.0,), (0.0,))
 
 
-def test_a_cog_writer_has_the_receipt_of_the_same_file(tmp_path: Path) -> None:
+def test_receipt_of_cog_writer_equals_that_of_save_cog(tmp_path: Path) -> None:
     raster, profile = scene(), {"STATISTICS": "YES"}
     whole = save_cog(raster, tmp_path / "whole.tif", profile_arg=profile)
 
@@ -278,7 +276,7 @@ def receipt(tmp_path: Path) -> Receipt:
     return save_cog(raster, tmp_path / "a<i>.tif", profile_arg={"STATISTICS": "YES"}, verify=True)
 
 
-def test_it_can_be_pickled_compared_and_hashed_though_nodata_is_nan(receipt: Receipt) -> None:
+def test_receipt_is_pickled_compared_and_hashed_with_nan_nodata(receipt: Receipt) -> None:
     copy = pickle.loads(pickle.dumps(receipt))
 
     assert copy == receipt
@@ -287,14 +285,14 @@ def test_it_can_be_pickled_compared_and_hashed_though_nodata_is_nan(receipt: Rec
     assert receipt != "a receipt"
 
 
-def test_it_prints_as_one_line(receipt: Receipt) -> None:
+def test_repr_is_one_line(receipt: Receipt) -> None:
     assert str(receipt) == (
         f"{receipt.path}: {receipt.size_bytes:,} bytes by stream in {receipt.seconds:.2f} s, 3 levels, 14 tiles, "
         f"compression ratio {receipt.compression_ratio:.3g}, {receipt.checksum}, verified, largest error 0"
     )
 
 
-def test_it_is_a_table_in_notebooks_with_names_as_text(receipt: Receipt) -> None:
+def test_html_is_a_table_with_escaped_names(receipt: Receipt) -> None:
     html = receipt._repr_html_()
 
     assert html.count("<table>") == html.count("</table>") == 3
@@ -307,14 +305,14 @@ def test_it_is_a_table_in_notebooks_with_names_as_text(receipt: Receipt) -> None
     assert "EPSG:32630" in html
 
 
-def test_a_table_without_statistics_has_no_columns_for_them(tmp_path: Path) -> None:
+def test_html_has_no_columns_without_statistics(tmp_path: Path) -> None:
     html = save_cog(scene(), tmp_path / "out.tif")._repr_html_()
 
     assert "standard deviation" not in html
     assert "verified" not in html
 
 
-def test_as_json_it_is_strict_and_whole(receipt: Receipt) -> None:
+def test_to_dict_is_strict_json_with_all_fields(receipt: Receipt) -> None:
     found = json.loads(json.dumps(receipt.to_dict(), allow_nan=False))
 
     assert found["nodata"] == "nan"
@@ -327,7 +325,7 @@ def test_as_json_it_is_strict_and_whole(receipt: Receipt) -> None:
     assert set(found) == {*Receipt.__dataclass_fields__, "crs", "compression_ratio"}
 
 
-def test_a_warp_to_a_scheme_is_no_other_kind_of_receipt(tmp_path: Path, make_tensor: Callable[..., GeoTensor]) -> None:
+def test_receipt_of_a_tiling_scheme_has_the_same_fields(tmp_path: Path, make_tensor: Callable[..., GeoTensor]) -> None:
     options = {"TARGET_SRS": "EPSG:4326"}
 
     receipt = save_cog(make_tensor((1, 300, 300), "uint8"), tmp_path / "out.tif", profile_arg=options)

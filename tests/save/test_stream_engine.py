@@ -97,7 +97,7 @@ def write(
     return engine.write(plan_file(spec), lambda _: None)
 
 
-def test_the_header_is_written_last_so_that_half_a_file_is_no_tiff(make_tensor: Any) -> None:
+def test_header_is_written_last(make_tensor: Any) -> None:
     file = Recorder()
 
     write(make_tensor((1, 300, 300)), file)
@@ -142,7 +142,7 @@ def memory(file: Recorder) -> Any:
 
 
 @pytest.mark.parametrize("fails_at", range(6))
-def test_a_disk_that_fails_at_any_write_is_an_error(fails_at: int, make_tensor: Any) -> None:
+def test_failure_of_any_write_is_an_error(fails_at: int, make_tensor: Any) -> None:
     whole = Recorder()
     write(make_tensor((1, 300, 300)), whole, compress="none")
     assert len(whole.writes) > 6
@@ -151,7 +151,7 @@ def test_a_disk_that_fails_at_any_write_is_an_error(fails_at: int, make_tensor: 
         write(make_tensor((1, 300, 300)), Recorder(fails_at), compress="none")
 
 
-def test_an_encoder_that_fails_names_level_and_tile(
+def test_encoder_failure_names_level_and_tile(
     make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from georeader._codecs.tiles import TileEncoder
@@ -177,7 +177,7 @@ def test_an_encoder_that_fails_names_level_and_tile(
     st.integers(1, 3), st.integers(1, 400), st.integers(1, 400), st.sampled_from(["PIXEL", "BAND"]),
     st.sampled_from(["AVERAGE", "CUBIC", "NEAREST", "MODE"]), st.sampled_from(["AUTO", 1, 2]), st.booleans(),
 )  # fmt: skip
-def test_the_bytes_do_not_depend_on_the_number_of_threads(
+def test_bytes_are_equal_for_any_number_of_threads(
     count: int, height: int, width: int, interleave: str, method: str, predictor: Any, statistics: bool
 ) -> None:
     values = np.random.default_rng(height).integers(0, 50, (count, height, width)).astype("int16")
@@ -204,7 +204,7 @@ def test_the_same_input_gives_the_same_file(make_tensor: Any, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("held_bytes", [0, 5_000, 50_000])
-def test_overviews_that_do_not_fit_in_memory_wait_in_a_spool(held_bytes: int, make_tensor: Any) -> None:
+def test_overviews_are_spooled_beyond_the_limit(held_bytes: int, make_tensor: Any) -> None:
     tensor = make_tensor((2, 600, 600))
     in_memory, spooled = Recorder(), Recorder()
     write(tensor, in_memory, compress="deflate")
@@ -217,7 +217,7 @@ def test_overviews_that_do_not_fit_in_memory_wait_in_a_spool(held_bytes: int, ma
 
 
 class TestSparse:
-    def test_tiles_that_are_all_nodata_take_no_bytes(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_nodata_tiles_take_no_bytes(self, make_tensor: Any, tmp_path: Path) -> None:
         tensor = make_tensor((2, 600, 600), "float32", fill_value_default=np.nan)
         tensor.values[:, :256, :512] = np.nan
 
@@ -230,7 +230,7 @@ class TestSparse:
         with rasterio.open(tmp_path / "sparse.tif") as dataset:
             assert np.array_equal(dataset.read(), tensor.values, equal_nan=True)
 
-    def test_one_valid_pixel_of_one_band_keeps_a_tile(self, tmp_path: Path) -> None:
+    def test_tile_is_kept_for_one_valid_pixel(self, tmp_path: Path) -> None:
         values = np.zeros((2, 256, 512), "uint8")
         values[1, 255, 255] = 1
         tensor = GeoTensor(values, rasterio.Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=None)
@@ -240,7 +240,7 @@ class TestSparse:
         with tifffile.TiffFile(tmp_path / "sparse.tif") as file:
             assert [size > 0 for size in file.pages[0].databytecounts] == [True, False]
 
-    def test_without_it_every_tile_is_there(self, tmp_path: Path) -> None:
+    def test_every_tile_is_written_without_the_option(self, tmp_path: Path) -> None:
         tensor = GeoTensor(np.zeros((600, 600)), rasterio.Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", None)
 
         save_cog(tensor, tmp_path / "out.tif")
@@ -251,14 +251,14 @@ class TestSparse:
 
 class TestBigTiff:
     @pytest.mark.parametrize(("bigtiff", "is_big"), [("YES", True), ("NO", False), ("IF_SAFER", False)])
-    def test_the_option_is_followed(self, bigtiff: str, is_big: bool, make_tensor: Any, tmp_path: Path) -> None:
+    def test_option_decides(self, bigtiff: str, is_big: bool, make_tensor: Any, tmp_path: Path) -> None:
         save_cog(make_tensor((1, 300, 300)), tmp_path / "out.tif", profile_arg={"BIGTIFF": bigtiff}, **OWN)
 
         with tifffile.TiffFile(tmp_path / "out.tif") as file:
             assert file.is_bigtiff == is_big
 
     @pytest.mark.parametrize(("fill", "magic"), [("noise", b"II+\0"), ("zeros", b"II*\0")])
-    def test_where_it_is_open_the_real_size_decides(
+    def test_actual_size_decides_if_the_option_does_not(
         self, fill: str, magic: bytes, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The limit is lowered to 200 kB; 180 kB of raw pixels may come out on either side of it."""
@@ -275,7 +275,7 @@ class TestBigTiff:
             assert np.array_equal(dataset.read(), tensor.values)
             assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
-    def test_no_and_too_large_is_refused_before_a_byte_is_written(self) -> None:
+    def test_large_file_is_refused_before_the_first_byte_with_no(self) -> None:
         values = np.broadcast_to(np.uint8(7), (1, 70_000, 70_000))
         tensor = GeoTensor(values, rasterio.Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=None)
         file = Recorder()
@@ -285,7 +285,7 @@ class TestBigTiff:
 
         assert file.writes == []
 
-    def test_no_and_a_size_that_shows_on_the_way_leaves_nothing(
+    def test_no_file_remains_if_it_grows_too_large_with_no(
         self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(cog_layout, "CLASSIC", replace(CLASSIC, max_file_bytes=100_000))
@@ -299,7 +299,7 @@ class TestBigTiff:
 class TestVerify:
     @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
     @pytest.mark.parametrize("dtype", ["uint8", "float64"])
-    def test_a_lossless_file_has_no_error(self, dtype: str, save: Any, make_tensor: Any, tmp_path: Path) -> None:
+    def test_error_is_0_for_a_lossless_codec(self, dtype: str, save: Any, make_tensor: Any, tmp_path: Path) -> None:
         receipt = save(make_tensor((2, 300, 300), dtype), tmp_path / "out.tif", verify=True)
 
         assert receipt.largest_errors == (0.0, 0.0)
@@ -320,7 +320,7 @@ class TestVerify:
         assert 0 < max(receipt.largest_errors) <= 0.01001
         assert receipt.largest_errors[1] == 0
 
-    def test_a_tile_that_comes_back_changed_is_an_error_and_leaves_nothing(
+    def test_changed_tile_is_an_error_without_a_file(
         self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from georeader._codecs import TileCodec
@@ -340,5 +340,5 @@ class TestVerify:
 
         assert list(tmp_path.iterdir()) == []
 
-    def test_without_it_nothing_is_said_of_errors(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_errors_are_none_without_verify(self, make_tensor: Any, tmp_path: Path) -> None:
         assert save_cog(make_tensor(), tmp_path / "out.tif").largest_errors is None

@@ -79,7 +79,9 @@ def export(source: Any, path: Path, kind: str, profile_arg: dict[str, Any], max_
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data())
-def test_any_chunks_any_limit_any_method(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_bytes_are_equal_for_any_chunks_limit_and_method(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("any")
     raster = data.draw(rasters())
     chunks = data.draw(st.one_of(st.none(), st.builds(Chunks, *map(edges, raster.shape))))

@@ -17,9 +17,7 @@ both = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
 
 @both
 @pytest.mark.parametrize(("engine", "expected"), [("auto", "stream"), ("stream", "stream"), ("gdal", "gdal")])
-def test_the_receipt_names_the_engine_that_wrote(
-    engine: str, expected: str, save: Any, make_tensor: Any, tmp_path: Path
-) -> None:
+def test_receipt_names_the_engine(engine: str, expected: str, save: Any, make_tensor: Any, tmp_path: Path) -> None:
     receipt = save(make_tensor(), tmp_path / "out.tif", engine=engine)
 
     assert receipt.engine == expected
@@ -32,7 +30,7 @@ def test_the_receipt_names_the_engine_that_wrote(
     ({"TILING_SCHEME": "GoogleMapsCompatible", "ZOOM_LEVEL_STRATEGY": "UPPER"}, "TILING_SCHEME, ZOOM_LEVEL_STRATEGY"),
     ({"NBITS": 12}, "NBITS"),
 ])  # fmt: skip
-def test_what_only_gdal_writes_goes_to_gdal_and_the_log_says_so(
+def test_gdal_engine_is_chosen_and_logged_for_its_options(
     profile_arg: dict[str, Any], names: str, make_tensor: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="georeader"):
@@ -44,9 +42,7 @@ def test_what_only_gdal_writes_goes_to_gdal_and_the_log_says_so(
     ]
 
 
-def test_what_the_project_writes_itself_is_not_logged(
-    make_tensor: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_stream_engine_is_not_logged(make_tensor: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="georeader"):
         save_cog(make_tensor(), tmp_path / "out.tif")
 
@@ -63,7 +59,7 @@ def test_what_the_project_writes_itself_is_not_logged(
     ({"engine": "gdal", "verify": True}, "engine='gdal' can't verify tiles"),
     ({"verify": True, "profile_arg": {"TARGET_SRS": "EPSG:4326"}}, r"'TARGET_SRS'.* is written by GDAL, which can't"),
 ])  # fmt: skip
-def test_what_an_engine_cannot_do_is_refused_and_nothing_is_written(
+def test_unsupported_request_is_refused_without_a_file(
     arguments: dict[str, Any], message: str, make_tensor: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError, match=message):
@@ -73,7 +69,7 @@ def test_what_an_engine_cannot_do_is_refused_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
-def test_each_engine_chooses_the_same_predictor(engine: str, make_tensor: Any, tmp_path: Path) -> None:
+def test_engines_choose_the_same_predictor(engine: str, make_tensor: Any, tmp_path: Path) -> None:
     tensor = make_tensor((1, 600, 600), "uint16")
     tensor.values[...] = tensor.values.cumsum(axis=2, dtype="uint16")
 

@@ -38,7 +38,7 @@ def predictor_of(path: Path) -> str:
     (smooth("uint16"), "2"), (smooth("int32"), "2"), (smooth("float32"), "3"), (smooth("float64"), "3"),
     (classes("uint8"), "1"),
 ])  # fmt: skip
-def test_measurements_get_one_and_classes_get_none(
+def test_predictor_is_chosen_for_measurements_and_none_for_classes(
     values: np.ndarray[Any, Any], expected: str, interleave: str, tmp_path: Path
 ) -> None:
     tensor = GeoTensor(np.stack([values, values[::-1]]), **PLACE, fill_value_default=None)
@@ -51,7 +51,7 @@ def test_measurements_get_one_and_classes_get_none(
 @pytest.mark.parametrize(("asked", "expected"), [
     ("NO", "1"), (1, "1"), ("STANDARD", "2"), (2, "2"), ("FLOATING_POINT", "3"), (3, "3"), ("YES", "3"), ("auto", "3"),
 ])  # fmt: skip
-def test_a_predictor_that_is_asked_for_is_taken(asked: Any, expected: str, tmp_path: Path) -> None:
+def test_requested_predictor_is_used(asked: Any, expected: str, tmp_path: Path) -> None:
     tensor = GeoTensor(smooth("float32"), **PLACE, fill_value_default=None)
 
     save_tiled_geotiff(tensor, tmp_path / "out.tif", profile_arg={"compress": "zstd", "predictor": asked})
@@ -60,7 +60,7 @@ def test_a_predictor_that_is_asked_for_is_taken(asked: Any, expected: str, tmp_p
 
 
 @pytest.mark.parametrize("compress", ["none", "lzma", "packbits", "lerc"])
-def test_codecs_without_predictors_have_none(compress: str, tmp_path: Path) -> None:
+def test_no_predictor_for_codecs_without(compress: str, tmp_path: Path) -> None:
     tensor = GeoTensor(smooth("float32"), **PLACE, fill_value_default=None)
 
     save_tiled_geotiff(tensor, tmp_path / "out.tif", profile_arg={"compress": compress})
@@ -68,7 +68,7 @@ def test_codecs_without_predictors_have_none(compress: str, tmp_path: Path) -> N
     assert predictor_of(tmp_path / "out.tif") == "1"
 
 
-def test_overviews_in_a_codec_without_predictors_have_none(tmp_path: Path) -> None:
+def test_no_predictor_for_overviews_in_a_codec_without(tmp_path: Path) -> None:
     tensor = GeoTensor(smooth("uint16"), **PLACE, fill_value_default=None)
 
     save_cog(tensor, tmp_path / "out.tif",
@@ -79,7 +79,7 @@ def test_overviews_in_a_codec_without_predictors_have_none(tmp_path: Path) -> No
     assert found == [(8, 2), (34925, 1), (34925, 1)]
 
 
-def test_the_choice_is_never_larger_than_the_others(tmp_path: Path) -> None:
+def test_chosen_predictor_gives_the_smallest_file(tmp_path: Path) -> None:
     sizes = {}
     for predictor in ("AUTO", 1, 2, 3):
         receipt = save_cog(GeoTensor(smooth("float32", 1100), **PLACE, fill_value_default=None), tmp_path / "out.tif",
@@ -89,7 +89,7 @@ def test_the_choice_is_never_larger_than_the_others(tmp_path: Path) -> None:
     assert sizes["AUTO"] == min(sizes.values())
 
 
-def test_tiles_without_data_have_no_say(tmp_path: Path) -> None:
+def test_empty_tiles_are_skipped(tmp_path: Path) -> None:
     """Most of the raster is nodata; what little there is decides."""
     values = np.zeros((1500, 1500), "uint16")
     values[600:900, 600:900] = smooth("uint16", 300)
@@ -100,7 +100,7 @@ def test_tiles_without_data_have_no_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("height_px", "width_px"), [(1, 1), (512, 512), (300, 90_000), (10_980, 10_980)])
-def test_few_tiles_are_tried_all_of_them_in_the_raster(height_px: int, width_px: int) -> None:
+def test_sample_tiles_are_few_and_within_the_raster(height_px: int, width_px: int) -> None:
     level = Level(0, height_px, width_px, 256, 256, 1)
 
     places = sample_places(level)
@@ -112,7 +112,7 @@ def test_few_tiles_are_tried_all_of_them_in_the_raster(height_px: int, width_px:
 
 @pytest.mark.parametrize("blank", [slice(200, 312), slice(0, 150), slice(362, 512)], ids=["middle", "top", "bottom"])
 @pytest.mark.parametrize("compress", ["lzw", "zstd"])
-def test_a_gap_in_a_tile_does_not_decide_for_the_rest(blank: slice, compress: str, tmp_path: Path) -> None:
+def test_gap_in_a_tile_does_not_change_the_choice(blank: slice, compress: str, tmp_path: Path) -> None:
     """Rows of nodata with a stray pixel in them: what lies around counts."""
     values = smooth("uint16", 512)
     values[blank] = 0

@@ -37,7 +37,7 @@ def in_memory() -> GeoTensor:
 @pytest.mark.parametrize("make", [in_memory, Lazy], ids=["in memory", "lazy"])
 @pytest.mark.parametrize("save", TILES)
 class TestACallable:
-    def test_it_gets_tiles_done_and_all_from_0_to_the_end(self, save: Any, make: Any, tmp_path: Path) -> None:
+    def test_callable_gets_done_and_total_from_0_to_the_end(self, save: Any, make: Any, tmp_path: Path) -> None:
         told: list[tuple[int, int]] = []
 
         save(make(), tmp_path / "out.tif", progress=lambda done, total: told.append((done, total)))
@@ -45,7 +45,7 @@ class TestACallable:
         assert (told[0], told[-1]) == ((0, TILES[save]), (TILES[save], TILES[save]))
         assert told == sorted(set(told))
 
-    def test_it_is_called_in_the_caller_s_thread(self, save: Any, make: Any, tmp_path: Path) -> None:
+    def test_callable_runs_in_the_caller_thread(self, save: Any, make: Any, tmp_path: Path) -> None:
         threads = set()
 
         save(make(), tmp_path / "out.tif", progress=lambda *_: threads.add(threading.current_thread()))
@@ -54,7 +54,7 @@ class TestACallable:
 
     @pytest.mark.parametrize("error", [RuntimeError, StopIteration, KeyboardInterrupt])
     @pytest.mark.parametrize("at", ["the beginning", "the end"])
-    def test_what_it_raises_ends_the_save_and_leaves_nothing(
+    def test_exception_of_callable_ends_the_save_without_a_file(
         self, save: Any, make: Any, at: str, error: type[BaseException], tmp_path: Path
     ) -> None:
         def stop(done: int, total: int) -> None:
@@ -68,7 +68,7 @@ class TestACallable:
         assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"out.tif": b"the earlier file"}
 
 
-def test_gdal_s_engine_tells_the_beginning_and_the_end(tmp_path: Path) -> None:
+def test_gdal_engine_reports_beginning_and_end(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
 
     save_cog(in_memory(), tmp_path / "out.tif", engine="gdal", progress=lambda *done: told.append(done))
@@ -77,7 +77,7 @@ def test_gdal_s_engine_tells_the_beginning_and_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [in_memory, Lazy], ids=["in memory", "lazy"])
-def test_a_bar_shows_file_tiles_bytes_and_time(make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bar_shows_file_tiles_bytes_and_time(make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed")
 
     save_cog(make(), tmp_path / "out.tif", progress=True)
@@ -90,7 +90,7 @@ def test_a_bar_shows_file_tiles_bytes_and_time(make: Any, tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("progress", [False, None])
-def test_nothing_is_printed_unless_asked(progress: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed_by_default(progress: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     save_cog(in_memory(), tmp_path / "a.tif", progress=progress)
     save_tiled_geotiff(Lazy(), tmp_path / "b.tif")
     with CogWriter(tmp_path / "c.tif", like=Lazy(), progress=progress) as writer:
@@ -100,12 +100,12 @@ def test_nothing_is_printed_unless_asked(progress: Any, tmp_path: Path, capfd: p
 
 
 @pytest.mark.parametrize("progress", ["yes", 1, object()], ids=["text", "a number", "an object"])
-def test_what_is_neither_is_refused(progress: Any, tmp_path: Path) -> None:
+def test_other_values_are_refused(progress: Any, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="neither True nor callable"):
         save_cog(in_memory(), tmp_path / "out.tif", progress=progress)
 
 
-def test_without_tqdm_a_bar_is_refused_with_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bar_is_refused_without_tqdm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm", None)
 
     with pytest.raises(MissingExtraError, match=r"progress=True.*progress"):

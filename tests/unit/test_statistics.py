@@ -14,7 +14,7 @@ DTYPES = ["uint8", "int16", "int64", "float32", "float64"]
 
 
 @given(st.data(), st.sampled_from(DTYPES))
-def test_blocks_joined_are_the_whole(data: st.DataObject, dtype: str) -> None:
+def test_sum_of_tile_statistics_equals_that_of_the_whole(data: st.DataObject, dtype: str) -> None:
     limits = {"min_value": -1e6, "max_value": 1e6, "width": 32} if dtype.startswith("f") else {}
     numbers = st.floats(**limits) if limits else hnp.from_dtype(np.dtype(dtype))
     values = data.draw(hnp.arrays(dtype, st.tuples(st.integers(2, 9), st.integers(1, 9)), elements=numbers))
@@ -33,7 +33,7 @@ def test_blocks_joined_are_the_whole(data: st.DataObject, dtype: str) -> None:
         assert deviation == pytest.approx(valid.astype(float).std(), rel=1e-6, abs=1e-9 * scale)
 
 
-def test_a_large_offset_does_not_drown_a_small_deviation() -> None:
+def test_deviation_is_exact_with_a_large_offset() -> None:
     values = 1e9 + np.arange(10_000, dtype="float64").reshape(100, 100) % 7
 
     joined = band_statistics(values[:37], None) + band_statistics(values[37:], None)
@@ -41,13 +41,13 @@ def test_a_large_offset_does_not_drown_a_small_deviation() -> None:
     assert np.sqrt(joined.squares / joined.count) == pytest.approx((np.arange(10_000) % 7).std(), rel=1e-9)
 
 
-def test_integers_of_64_bits_keep_every_digit_of_minimum_and_maximum() -> None:
+def test_extremes_are_exact_for_64_bit_integers() -> None:
     tags = statistics_tags(band_statistics(np.array([[-(2**63), 2**63 - 1]]), None))
 
     assert (tags["STATISTICS_MINIMUM"], tags["STATISTICS_MAXIMUM"]) == (str(-(2**63)), str(2**63 - 1))
 
 
-def test_where_nothing_is_valid_only_that_is_told() -> None:
+def test_numbers_are_none_without_a_valid_pixel() -> None:
     nothing = band_statistics(np.zeros((2, 3)), np.zeros((2, 3), bool))
 
     assert statistics_tags(nothing) == {"STATISTICS_VALID_PERCENT": "0"}
@@ -56,7 +56,7 @@ def test_where_nothing_is_valid_only_that_is_told() -> None:
 
 
 @pytest.mark.parametrize(("valid", "percent"), [(100_000, "100"), (99_999, "99.99"), (12_340, "12.34"), (1, "0.001")])
-def test_the_valid_percentage_is_100_only_where_all_is_valid(valid: int, percent: str) -> None:
+def test_valid_percentage_is_100_only_if_every_pixel_is_valid(valid: int, percent: str) -> None:
     is_valid = (np.arange(100_000) < valid).reshape(100, 1000)
 
     tags = statistics_tags(band_statistics(np.ones((100, 1000), "uint8"), is_valid))

@@ -38,10 +38,10 @@ def block(number: int, *, has_mask: bool = False) -> BufferedBlock:
     return BufferedBlock(np.full((1, 10, 10), number, "float32"), mask, number)
 
 
-class TestCellsThatWait:
+class TestPixelBuffer:
     @pytest.mark.parametrize("has_mask", [False, True])
     @pytest.mark.parametrize("limit_bytes", [0, 900, 10**6])
-    def test_they_come_back_as_they_were(self, limit_bytes: int, has_mask: bool) -> None:
+    def test_blocks_are_returned_unchanged(self, limit_bytes: int, has_mask: bool) -> None:
         store = PixelBuffer(limit_bytes, Disk)
         for number in range(8):
             store.put(number, block(number, has_mask=has_mask))
@@ -55,7 +55,7 @@ class TestCellsThatWait:
             assert number not in store
         assert store.held_bytes == 0
 
-    def test_memory_is_kept_within_the_limit_and_the_oldest_go_to_disk(self) -> None:
+    def test_least_recently_used_blocks_are_spooled_beyond_the_limit(self) -> None:
         disk = Disk()
         store = PixelBuffer(1200, lambda: disk)
         for number in range(5):
@@ -64,7 +64,7 @@ class TestCellsThatWait:
         assert store.held_bytes == 1200
         assert np.frombuffer(disk.content, "float32")[::100].tolist() == [0, 1]
 
-    def test_what_fits_opens_no_spool(self) -> None:
+    def test_no_spool_is_opened_if_blocks_fit(self) -> None:
         def refuse() -> Any:
             raise AssertionError("a spool was opened")
 
@@ -74,7 +74,7 @@ class TestCellsThatWait:
 
         assert store.held_bytes == 2000
 
-    def test_what_is_written_to_a_cell_that_came_back_is_kept(self) -> None:
+    def test_changes_of_an_unspooled_block_are_kept(self) -> None:
         store = PixelBuffer(400, Disk)
         for number in range(4):
             store.put(number, block(number))
@@ -84,7 +84,7 @@ class TestCellsThatWait:
 
         assert store.look(0).pixels[0, 3, 3] == 99
 
-    def test_places_on_disk_are_used_again(self) -> None:
+    def test_places_in_the_spool_are_reused(self) -> None:
         disk = Disk()
         store = PixelBuffer(400, lambda: disk)
         for number in range(100):
@@ -96,7 +96,9 @@ class TestCellsThatWait:
         assert disk.written_bytes > 50 * 400
 
     @given(st.lists(st.tuples(st.sampled_from("ptg"), st.integers(0, 9)), max_size=60), st.integers(0, 3000))
-    def test_any_order_of_calls_gives_what_was_put(self, calls: list[tuple[str, int]], limit_bytes: int) -> None:
+    def test_blocks_are_returned_unchanged_for_any_order_of_calls(
+        self, calls: list[tuple[str, int]], limit_bytes: int
+    ) -> None:
         store, expected = PixelBuffer(limit_bytes, Disk), {}
         for call, key in calls:
             if call == "p" and key not in expected:
@@ -110,7 +112,7 @@ class TestCellsThatWait:
         assert store.held_bytes <= max(limit_bytes, 400)
 
 
-def test_places_that_were_given_back_serve_what_is_as_long() -> None:
+def test_released_places_are_reused_for_the_same_length() -> None:
     places = SpoolPlaces(Disk)
     first, second = places.take(10), places.take(20)
     places.give_back(first, 10)
@@ -134,13 +136,13 @@ def test_places_that_were_given_back_serve_what_is_as_long() -> None:
     ],
     ids=repr,
 )
-def test_memory_as_people_say_it(said: Any, size_bytes: int) -> None:
+def test_memory_size_is_parsed(said: Any, size_bytes: int) -> None:
     assert memory_bytes(said) == size_bytes
 
 
 @pytest.mark.parametrize(
     "said", [0, -1, "0", "0.2", "-5MB", "lots", "", "5 PB", "1e9", 2.5, None, True, [512], "5 MB x"], ids=repr
 )
-def test_what_is_no_memory_is_refused(said: Any) -> None:
+def test_memory_size_is_refused_if_invalid(said: Any) -> None:
     with pytest.raises(OptionError, match="max_memory"):
         memory_bytes(said)

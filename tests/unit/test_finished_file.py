@@ -30,7 +30,7 @@ def tiff(**options: Any) -> bytes:
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
 @pytest.mark.parametrize("bigtiff", [False, True])
-def test_every_kind_of_tiff_is_read(byteorder: str, bigtiff: bool) -> None:
+def test_level_sizes_are_read_from_every_kind_of_tiff(byteorder: str, bigtiff: bool) -> None:
     content = tiff(byteorder=byteorder, bigtiff=bigtiff)
 
     levels = level_receipts(read_of(content), (1, 2))
@@ -41,11 +41,11 @@ def test_every_kind_of_tiff_is_read(byteorder: str, bigtiff: bool) -> None:
 
 
 @pytest.mark.parametrize("length_bytes", [0, 3, 8, 100])
-def test_a_file_that_ends_too_early_is_an_error(length_bytes: int) -> None:
+def test_level_sizes_raise_for_a_truncated_file(length_bytes: int) -> None:
     with pytest.raises(WriteError, match="can't be read"):
         level_receipts(read_of(tiff()[:length_bytes]), (1, 2))
 
 
-def test_other_levels_than_were_asked_for_are_an_error() -> None:
+def test_level_sizes_raise_for_unexpected_levels() -> None:
     with pytest.raises(WriteError, match="not 3 of them"):
         level_receipts(read_of(tiff()), (1, 2, 4))

@@ -65,7 +65,7 @@ class TestOrder:
             (False, False, PARTS, Order.IN_FILE_ORDER),
         ],
     )
-    def test_it_depends_on_where_pixels_are_what_stands_before_them_and_where_they_go(
+    def test_order_depends_on_source_overviews_and_sink(
         self, is_in_memory: bool, reads_twice: bool, sink: SinkTraits, order: Order
     ) -> None:
         assert order_of_work(is_in_memory=is_in_memory, reads_twice=reads_twice, sink=sink) is order
@@ -81,7 +81,7 @@ class TestOrder:
         ],
         ids=str,
     )
-    def test_only_what_is_known_late_makes_the_full_resolution_wait(
+    def test_full_resolution_waits_only_for_overviews_or_statistics(
         self, shape: tuple[int, int, int], kind: str, profile_arg: dict[str, Any], order: Order
     ) -> None:
         assert work(a_spec(shape, kind=kind, **profile_arg), stored()).order is order
@@ -99,7 +99,7 @@ class TestWindows:
         ],
         ids=str,
     )
-    def test_they_are_whole_chunks_about_as_large_as_a_cell(
+    def test_windows_are_whole_chunks_about_as_large_as_a_block(
         self, chunk: tuple[int, int, int], rows: int, columns: int
     ) -> None:
         shape = (1, 20_000, 20_000)
@@ -109,7 +109,7 @@ class TestWindows:
         assert longest(found.column_edges_px) == columns
         assert set(found.row_edges_px) <= set(regular_chunks(shape, chunk).row_edges_px)
 
-    def test_a_chunk_that_memory_does_not_allow_is_read_in_parts_of_whole_tiles(self) -> None:
+    def test_chunk_is_read_in_whole_tiles_if_memory_is_small(self) -> None:
         shape = (1, 20_000, 20_000)
         found = work(a_spec(shape), stored(regular_chunks(shape, shape)), limit_mib=64)
 
@@ -120,9 +120,7 @@ class TestWindows:
         ("dtype", "chunk_bands", "groups"),
         [("uint8", 1, 8), ("uint16", 1, 4), ("float64", 1, 1), ("uint16", 3, 3), ("uint16", 285, 285)],
     )
-    def test_bands_that_lie_apart_go_through_in_groups_of_whole_chunks(
-        self, dtype: str, chunk_bands: int, groups: int
-    ) -> None:
+    def test_separate_bands_are_read_in_groups_of_whole_chunks(self, dtype: str, chunk_bands: int, groups: int) -> None:
         shape = (285, 600, 600)
         source = stored(regular_chunks(shape, (chunk_bands, 64, 600)), pixel_bytes=np.dtype(dtype).itemsize)
         found = work(a_spec(shape, dtype, INTERLEAVE="BAND"), source, 2048)
@@ -130,7 +128,7 @@ class TestWindows:
         assert max(map(len, found.band_groups)) == groups
         assert [band for group in found.band_groups for band in group] == list(range(285))
 
-    def test_bands_that_are_read_together_are_worked_at_in_several_pieces_where_tiles_hold_one_each(self) -> None:
+    def test_bands_of_one_chunk_form_several_blocks_if_band_interleaved(self) -> None:
         found = work(a_spec((285, 9000, 9000), INTERLEAVE="BAND"), stored(free_windows(285)))
 
         assert found.band_groups == (range(285),)
@@ -138,11 +136,11 @@ class TestWindows:
         window_px = longest(found.row_edges_px) * longest(found.column_edges_px)
         assert window_px * 285 * 2 < 200 * MIB
 
-    def test_bands_that_lie_together_stay_together(self) -> None:
+    def test_bands_are_read_together_if_pixel_interleaved(self) -> None:
         assert work(a_spec((13, 600, 600)), stored()).band_groups == (range(13),)
 
     @given(st.sets(st.integers(1, 999), max_size=30), st.integers(1, 1200), st.integers(1, 300))
-    def test_merged_chunks_are_chunks_and_no_longer_than_allowed(self, inner: set[int], most: int, align: int) -> None:
+    def test_merged_edges_are_chunk_edges_within_the_limit(self, inner: set[int], most: int, align: int) -> None:
         edges = (0, *sorted(inner), 1000)
         merged = merge_edges(edges, most, align)
 
@@ -151,7 +149,7 @@ class TestWindows:
         assert all(stop - start <= most or edges[edges.index(start) + 1] == stop for start, stop in pairwise(merged))
 
     @given(st.sets(st.integers(1, 999), max_size=30), st.integers(1, 1200), st.integers(1, 300))
-    def test_parts_of_chunks_are_no_longer_than_allowed(self, inner: set[int], most: int, align: int) -> None:
+    def test_split_edges_are_within_the_limit(self, inner: set[int], most: int, align: int) -> None:
         edges = (0, *sorted(inner), 1000)
         cut = split_edges(edges, most, align)
 
@@ -170,7 +168,7 @@ class TestMemory:
         threads=st.integers(1, 32),
         interleave=st.sampled_from(["PIXEL", "BAND"]),
     )
-    def test_what_is_begun_read_and_held_stays_within_the_limit_or_is_refused(
+    def test_planned_memory_is_within_the_limit_or_refused(
         self, limit_mib: int, tile_px: int, count: int, chunk_px: int, threads: int, interleave: str
     ) -> None:
         shape = (count, 20_000, 20_000)
@@ -186,7 +184,7 @@ class TestMemory:
         assert found.in_flight_bytes + window_bytes * (found.readers + 1) + held_bytes <= limit_mib * MIB
         assert 1 <= found.threads <= threads
 
-    def test_with_little_memory_blocks_shrink_before_threads_go(self) -> None:
+    def test_blocks_shrink_before_threads_if_memory_is_small(self) -> None:
         plan = a_spec((4, 20_000, 20_000))
         plans = [work(plan, stored(), limit) for limit in (2048, 128, 64, 24)]
 
@@ -195,7 +193,7 @@ class TestMemory:
         assert [each.threads for each in plans[:2]] == [4, 4]
         assert plans[-1].threads < 4
 
-    def test_a_limit_that_is_refused_names_one_that_is_not(self) -> None:
+    def test_refused_limit_names_a_sufficient_one(self) -> None:
         plan = a_spec((285, 9000, 9000), "float32")
         with pytest.raises(OptionError, match="give at least") as caught:
             work(plan, stored(pixel_bytes=4), 32)
@@ -205,7 +203,7 @@ class TestMemory:
         with pytest.raises(OptionError):
             work(plan, stored(pixel_bytes=4), 0.9 * needed_bytes / MIB)
 
-    def test_a_large_machine_and_many_strips_are_planned_at_once(self) -> None:
+    def test_plan_is_fast_for_many_threads_and_strips(self) -> None:
         """160,000 strips, 64 threads and little memory: each window is thought of once, not once for each crew."""
         shape = (4, 160_000, 20_000)
         plan, source = a_spec(shape), stored(regular_chunks(shape, (4, 1, 20_000)))
@@ -216,7 +214,7 @@ class TestMemory:
         assert time.process_time() - begun < 5
         assert found.threads == 1
 
-    def test_a_limit_that_nobody_said_gives_way(self) -> None:
+    def test_default_limit_is_exceeded_if_a_tile_needs_more(self) -> None:
         plan = a_spec((285, 9000, 9000), "float32")
 
         assert work(plan, stored(pixel_bytes=4), 32, is_firm=False).threads == 1

@@ -66,14 +66,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExportSpec]:
 @pytest.mark.parametrize("tags", [{}, {"AREA_OR_POINT": "Point"}], ids=["areas", "points"])
 @pytest.mark.parametrize("crs", ["EPSG:32630", "EPSG:4326", "EPSG:4979", "EPSG:5972", None], ids=str)
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-def test_tags_are_those_that_gdal_gives_for_the_raster(transform: Affine, crs: Any, tags: dict[str, str]) -> None:
+def test_cached_tags_equal_those_of_gdal(transform: Affine, crs: Any, tags: dict[str, str]) -> None:
     for place in (transform, shifted(transform, 7, 11)):
         spec = a_spec(place, crs, tags=tags)
         assert descriptive_tags(spec) == geotiff_tags._tags_by_gdal(spec)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_a_height_in_scale_and_offset_stays_with_a_vertical_crs() -> None:
+def test_cached_tags_keep_the_height_of_a_vertical_crs() -> None:
     spec = a_spec(crs="EPSG:5972", attrs={"scales": [0.5], "offsets": [100.0]})
     assert descriptive_tags(spec) == geotiff_tags._tags_by_gdal(spec)
 
@@ -88,7 +88,7 @@ NUMBERS = st.floats(-1e7, 1e7).filter(lambda number: abs(number) > 1e-6)
     origin=st.tuples(st.floats(-1e8, 1e8), st.floats(-1e8, 1e8)),
     is_point=st.booleans(),
 )
-def test_any_place_is_told_as_gdal_tells_it(
+def test_cached_tags_equal_those_of_gdal_for_any_transform(
     sides: tuple[float, float], turns: tuple[float, float], origin: tuple[float, float], is_point: bool
 ) -> None:
     transform = Affine(sides[0], turns[0], origin[0], turns[1], sides[1], origin[1])
@@ -98,7 +98,7 @@ def test_any_place_is_told_as_gdal_tells_it(
     assert descriptive_tags(spec) == geotiff_tags._tags_by_gdal(spec)
 
 
-def test_gdal_is_asked_once_for_chips_of_one_kind(asked: list[ExportSpec]) -> None:
+def test_tags_are_written_by_gdal_once_for_similar_chips(asked: list[ExportSpec]) -> None:
     for number in range(10):
         descriptive_tags(a_spec(shifted(NORTH_UP, 512 * number, 0), descriptions=["NDVI"]))
     assert len(asked) == 1
@@ -122,7 +122,7 @@ def test_gdal_is_asked_once_for_chips_of_one_kind(asked: list[ExportSpec]) -> No
     ],
     ids=lambda options: "-".join(map(str, options)),
 )
-def test_whatever_else_differs_is_asked_anew(
+def test_tags_are_written_by_gdal_again_for_other_differences(
     first: dict[str, Any], second: dict[str, Any], asked: list[ExportSpec]
 ) -> None:
     told = [descriptive_tags(a_spec(**options)) for options in (first, second)]
@@ -130,7 +130,7 @@ def test_whatever_else_differs_is_asked_anew(
     assert told[0] != told[1]
 
 
-def test_rasters_with_control_points_are_asked_of_each(asked: list[ExportSpec]) -> None:
+def test_tags_are_not_cached_with_control_points(asked: list[ExportSpec]) -> None:
     gcps = ([GroundControlPoint(row, column, column, row) for row, column in ((0, 0), (0, 9), (9, 0))], "EPSG:4326")
     spec = a_spec(transform=Affine.identity(), crs=None, attrs={"gcps": gcps})
     assert descriptive_tags(spec) == descriptive_tags(replace(spec))
