@@ -21,8 +21,8 @@ from georeader._export.plan.chunks import grouped_edges
 from georeader._export.plan.order_of_work import Work
 from georeader._resample.pyramid import Mask
 
-#: Place, pixels and mask of a window.
-Window = tuple[PixelWindow, NDArray[Any], Mask]
+#: A window, its pixels and its mask.
+ReadPixels = tuple[PixelWindow, NDArray[Any], Mask]
 
 
 class WindowReader(AbstractContextManager["WindowReader"]):
@@ -58,7 +58,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
     ) -> None:
         self._threads.__exit__(kind, error, trace)
 
-    def windows(self, bands: range) -> Iterator[Window]:
+    def windows(self, bands: range) -> Iterator[ReadPixels]:
         """Iterate over all windows of some bands, row by row.
 
         Args:
@@ -69,27 +69,27 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         """
         return self._threads.ordered(self._tasks(bands), self.work.read_ahead_bytes)
 
-    def peek(self, region: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
+    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
         """Return the pixels of any window before its turn, and keep the windows that are read for it.
 
         Args:
-            region: At full resolution.
+            window: At full resolution.
             bands: Of the file, all of them or of one group.
         """
         wanted = range(self.pixels.spec.count)[bands]
         if self.pixels.source.traits.is_in_memory:
-            return self.pixels.read(region, wanted)
+            return self.pixels.read(window, wanted)
         group = next((group for group in self.work.band_groups if wanted.start in group), wanted)
         if wanted.stop > group.stop:
             group = wanted
-        result = np.empty((len(wanted), *region.shape), self.pixels.spec.dtype)
-        for window in self._regions():
-            part = window.intersection(region)
+        result = np.empty((len(wanted), *window.shape), self.pixels.spec.dtype)
+        for whole in self._windows():
+            part = whole.intersection(window)
             if part.shape[0] > 0 and part.shape[1] > 0:
-                pixels, _ = self._keep(group, window)
+                pixels, _ = self._keep(group, whole)
                 shift = wanted.start - group.start
                 chosen = pixels[shift : shift + len(wanted)]
-                result[:, *part.within(region)] = chosen[:, *part.within(window)]
+                result[:, *part.within(window)] = chosen[:, *part.within(whole)]
         return result, None
 
     def _keep(self, group: range, window: PixelWindow) -> tuple[NDArray[Any], Mask]:
@@ -103,7 +103,7 @@ class WindowReader(AbstractContextManager["WindowReader"]):
             self._kept.put(key, BufferedBlock(*read, missing_px=0))
         return read
 
-    def _regions(self) -> Iterator[PixelWindow]:
+    def _windows(self) -> Iterator[PixelWindow]:
         """Iterate over the windows, row by row; those that cut chunks follow chunk by chunk."""
         chunks = self.pixels.source.traits.chunks
         row_groups = grouped_edges(self.work.row_edges_px, () if chunks is None else chunks.row_edges_px)
@@ -112,18 +112,18 @@ class WindowReader(AbstractContextManager["WindowReader"]):
             for rows, columns in product(pairwise(row_edges), pairwise(column_edges)):
                 yield PixelWindow(*rows, *columns)
 
-    def _tasks(self, bands: range) -> Iterator[Task[Window]]:
+    def _tasks(self, bands: range) -> Iterator[Task[ReadPixels]]:
         pixel_bytes = len(bands) * self.pixels.spec.dtype.itemsize
-        for region in self._regions():
-            yield Task(partial(self._read, bands, region), region.shape[0] * region.shape[1] * pixel_bytes)
+        for window in self._windows():
+            yield Task(partial(self._read, bands, window), window.shape[0] * window.shape[1] * pixel_bytes)
 
-    def _read(self, bands: range, region: PixelWindow) -> Window:
-        held = self._take(bands, region)
-        return region, *(self.pixels.read(region, bands) if held is None else (held.pixels, held.mask))
+    def _read(self, bands: range, window: PixelWindow) -> ReadPixels:
+        held = self._take(bands, window)
+        return window, *(self.pixels.read(window, bands) if held is None else (held.pixels, held.mask))
 
-    def _take(self, bands: range, region: PixelWindow) -> BufferedBlock | None:
+    def _take(self, bands: range, window: PixelWindow) -> BufferedBlock | None:
         """Remove and return a window that was kept; None if it was not."""
         if self._kept is None:
             return None
         with self._lock:  # several threads read, and the buffer is for one at a time
-            return self._kept.pop((bands, region)) if (bands, region) in self._kept else None
+            return self._kept.pop((bands, window)) if (bands, window) in self._kept else None
