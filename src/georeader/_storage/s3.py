@@ -113,12 +113,14 @@ def _add_payer(request: Any, **_: Any) -> None:
     request.headers[PAYER_HEADER] = PAYER
 
 
-def boto_client(name: str, connections: int) -> Any:
+def boto_client(name: str, connections: int, *, retries: bool = True) -> Any:
     """Build a client from the environment, profiles and endpoints, as the AWS CLI does.
 
     Args:
         name: Of the object, in messages.
         connections: Requests that may be under way at once.
+        retries: Retry requests by the rule of `retry`. False where the caller does, since botocore does not retry what
+            fails while an answer's body is read.
 
     Raises:
         MissingExtraError: botocore is not installed.
@@ -139,7 +141,8 @@ def boto_client(name: str, connections: int) -> Any:
     session.register_component("data_loader", _data_loader())
     region = session.get_config_variable("region") or os.environ.get("AWS_REGION") or REGION_DEFAULT
     client = session.create_client("s3", region_name=region, config=config)
-    client.meta.events.register("needs-retry.s3", _seconds_to_retry)
+    if retries:
+        client.meta.events.register("needs-retry.s3", _seconds_to_retry)
     if pays_requests():
         client.meta.events.register("before-sign.s3", _add_payer)
     return client
@@ -221,10 +224,9 @@ def keys_below(address: Address, prefix: str) -> list[str]:
 
 def _reading(address: Address) -> tuple[Any, RemoteErrors]:
     """Return a client, and the errors of an object that it reads."""
-    errors = RemoteErrors(
-        address.name, Redactor([*secrets_of_environment(), *secrets_of_url(address.url)]), explain, client_retries=True
-    )
-    return errors.read(lambda: boto_client(address.name, READERS)), errors
+    redactor = Redactor([*secrets_of_environment(), *secrets_of_url(address.url)])
+    errors = RemoteErrors(address.name, redactor, explain)
+    return errors.read(lambda: boto_client(address.name, READERS, retries=False)), errors
 
 
 @cache
