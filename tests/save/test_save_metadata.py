@@ -15,7 +15,8 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader._tiff import directories
+from georeader._tiff.directories import TagNumber
+from georeader._tiff.parser import read_first_tags
 from georeader.errors import GeoreferenceError, MetadataError, MetadataWarning, ReadError
 
 #: Rows from south to north are meant here.
@@ -444,8 +445,8 @@ def test_a_character_of_a_source_that_xml_does_not_have_is_left_out_with_a_warni
     with pytest.warns(MetadataWarning, match="left out"):
         save_cog(make_tensor((1, 20, 20), attrs=attrs(f"a{character}b")), tmp_path / "out.tif")
 
-    found = directories.read_first_directory((tmp_path / "out.tif").read_bytes())
-    for text in [tag.data for tag in found if tag.number == directories.TagNumber.GDAL_METADATA]:
+    found = read_first_tags((tmp_path / "out.tif").read_bytes())
+    for text in [tag.data for tag in found if tag.number == TagNumber.GDAL_METADATA]:
         xml.dom.minidom.parseString(text.rstrip(b"\0"))
 
 

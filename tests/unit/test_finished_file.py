@@ -11,11 +11,8 @@ import tifffile
 
 from georeader._export.gdal.finished_file import level_receipts
 from georeader._export.receipt.receipt import LevelReceipt
+from georeader._tiff.parser import BytesInMemory
 from georeader.errors import WriteError
-
-
-def read_of(content: bytes) -> Any:
-    return lambda offset_bytes, length_bytes: content[offset_bytes : offset_bytes + length_bytes]
 
 
 def tiff(**options: Any) -> bytes:
@@ -33,7 +30,7 @@ def tiff(**options: Any) -> bytes:
 def test_level_sizes_are_read_from_every_kind_of_tiff(byteorder: str, bigtiff: bool) -> None:
     content = tiff(byteorder=byteorder, bigtiff=bigtiff)
 
-    levels = level_receipts(read_of(content), (1, 2))
+    levels = level_receipts(BytesInMemory(content), (1, 2))
 
     with tifffile.TiffFile(BytesIO(content)) as file:
         base, overview = (sum(page.databytecounts) for page in file.pages)
@@ -43,9 +40,9 @@ def test_level_sizes_are_read_from_every_kind_of_tiff(byteorder: str, bigtiff: b
 @pytest.mark.parametrize("length_bytes", [0, 3, 8, 100])
 def test_level_sizes_raise_for_a_truncated_file(length_bytes: int) -> None:
     with pytest.raises(WriteError, match="can't be read"):
-        level_receipts(read_of(tiff()[:length_bytes]), (1, 2))
+        level_receipts(BytesInMemory(tiff()[:length_bytes]), (1, 2))
 
 
 def test_level_sizes_raise_for_unexpected_levels() -> None:
     with pytest.raises(WriteError, match="not 3 of them"):
-        level_receipts(read_of(tiff()), (1, 2, 4))
+        level_receipts(BytesInMemory(tiff()), (1, 2, 4))

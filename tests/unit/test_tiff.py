@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +15,17 @@ from hypothesis import strategies as st
 
 from georeader._tiff import directories
 from georeader._tiff.directories import BIG, CLASSIC, Tag, TagNumber, TagType, Version
+from georeader._tiff.parser import (
+    MAX_DIRECTORIES,
+    BytesInMemory,
+    FaultCode,
+    MalformedTiffError,
+    StructureFault,
+    read_directories,
+    read_first_tags,
+)
 from georeader.errors import WriteError
+from georeader.validation.measurement import FaultKind
 
 #: (type, what its values may be)
 NUMBERS = [
@@ -67,7 +79,7 @@ def test_values_of_every_type_come_back(data: st.DataObject) -> None:
 
     assert tag.values == tuple(values)
     assert tag.count == len(values)
-    assert len(tag.data) == len(values) * directories.type_bytes(tag_type)
+    assert len(tag.data) == len(values) * directories.TYPE_BYTES[tag_type]
 
 
 @given(st.lists(st.tuples(st.integers(1, 65535), st.binary(min_size=1, max_size=40)), min_size=1, max_size=8,
@@ -75,9 +87,7 @@ def test_values_of_every_type_come_back(data: st.DataObject) -> None:
 def test_a_directory_comes_back_whatever_its_values_lengths(tags: list[tuple[int, bytes]]) -> None:
     packed = [directories.make_tag(number, TagType.UNDEFINED, data) for number, data in tags]
 
-    assert directories.read_first_directory(a_file(CLASSIC, packed)) == tuple(
-        sorted(packed, key=lambda tag: tag.number)
-    )
+    assert read_first_tags(a_file(CLASSIC, packed)) == tuple(sorted(packed, key=lambda tag: tag.number))
 
 
 @pytest.mark.parametrize("version", [CLASSIC, BIG], ids=lambda version: version.name)
@@ -112,10 +122,62 @@ def test_a_value_that_its_type_cannot_hold_is_an_error(tag_type: TagType, value:
 
 @pytest.mark.parametrize(("data", "message"), [
     (b"MM\0\x2a\0\0\0\x08", "not with a little-endian classic header"),
-    (b"II\x2a\0\xff\0\0\0", "ends too early"),
-    (b"II", "ends too early"),
-    (b"II\x2a\0\x08\0\0\0" + struct.pack("<H", 9), "ends too early"),
+    (b"II\x2a\0\xff\0\0\0", "past the end of the file"),
+    (b"II", "begins with b'II'"),
+    (b"II\x2a\0\x08\0\0\0" + struct.pack("<H", 9), "past the end of the file"),
 ])  # fmt: skip
 def test_bytes_that_are_no_such_file_are_an_error(data: bytes, message: str) -> None:
     with pytest.raises(WriteError, match=message):
-        directories.read_first_directory(data)
+        read_first_tags(data)
+
+
+def chain(version: Version, places: list[int]) -> bytes:
+    """A file of directories of one tag each, at these offsets; the last one leads to the last offset."""
+    size = max(places) + 64
+    data = bytearray(size)
+    header = directories.pack_header(places[0], version)
+    data[: len(header)] = header
+    for place, following in pairwise(places):
+        packed = directories.pack_directory([(directories.make_tag(256, TagType.SHORT, 7), None)], following, version)
+        data[place : place + len(packed)] = packed
+    return bytes(data)
+
+
+@pytest.mark.parametrize("version", [CLASSIC, BIG], ids=lambda version: version.name)
+@pytest.mark.parametrize(("places", "code"), [
+    ([64, 128, 64], FaultCode.DIRECTORY_LOOP),
+    ([64, 128, 4], FaultCode.DIRECTORY_OVERLAP),
+    ([64, 128, 2**31], FaultCode.DIRECTORY_OUT_OF_FILE),
+    (list(range(64, 64 + 64 * (MAX_DIRECTORIES + 1), 64)), FaultCode.DIRECTORY_LIMIT),
+])  # fmt: skip
+def test_a_broken_chain_is_an_error_or_a_reported_fault(version: Version, places: list[int], code: FaultCode) -> None:
+    *linked, last = places
+    data = bytearray(chain(version, [*linked, min(last, 2**16)]))
+    at = linked[-1] + directories.directory_bytes(1, version) - version.inline_bytes
+    data[at : at + version.inline_bytes] = struct.pack(version.offset_format, last)
+    faults: list[StructureFault] = []
+
+    found = list(read_directories(BytesInMemory(bytes(data)), report=faults.append))
+
+    assert [fault.code for fault in faults] == [code]
+    assert [one.entries[256].numbers().tolist() for one in found] == [[7]] * len(found) != []
+    with pytest.raises(MalformedTiffError, match=re.escape(faults[0].detail)):
+        list(read_directories(BytesInMemory(bytes(data))))
+
+
+def test_faults_of_single_tags_are_reported_and_raise_only_where_their_values_are_read() -> None:
+    data = bytearray(a_file(CLASSIC, [directories.make_tag(256, TagType.LONG, 1, 2), directories.make_tag(300, 1, 5)]))
+    data[12:14] = struct.pack("<H", 99)  # the type of the first
+    faults: list[StructureFault] = []
+
+    (directory,) = read_directories(BytesInMemory(bytes(data)), report=faults.append)
+    (strict,) = read_directories(BytesInMemory(bytes(data)))
+
+    assert [(fault.code, fault.tag) for fault in faults] == [(FaultCode.TAG_TYPE, 256)]
+    assert strict.entries[300].numbers().tolist() == directory.entries[300].numbers().tolist() == [5]
+    with pytest.raises(MalformedTiffError, match="tag 256 of type 99"):
+        strict.entries[256].numbers()
+
+
+def test_the_parser_s_faults_are_codes_of_validation() -> None:
+    assert {code.value for code in FaultCode} <= {kind.value for kind in FaultKind}

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: LercParameters holds the version of the format and the codec that follows.
-PARAMETERS_TAG = 50674
 VERSION = 4
 FOLLOWING_CODECS = {"LERC": 0, "LERC_DEFLATE": 1, "LERC_ZSTD": 2}
 

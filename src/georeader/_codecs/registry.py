@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from georeader._codecs.interface import Scheme, TagEntry, TileCodec
 from georeader._codecs.jpeg import YCBCR, YCBCR_TAGS, jpeg_scheme
 from georeader._codecs.jxl import JxlScheme
-from georeader._codecs.lerc import FOLLOWING_CODECS, PARAMETERS_TAG, VERSION, LercScheme
+from georeader._codecs.lerc import FOLLOWING_CODECS, VERSION, LercScheme
 from georeader._codecs.lzw import Lzw
 from georeader._codecs.predictors import NO_PREDICTOR, takes_predictor
 from georeader._codecs.streams import Deflate, Lzma, Packbits, Stream, StreamScheme, Uncompressed, deflated
@@ -221,7 +221,7 @@ def _lerc_parts(wish: CodecParams) -> _Parts:
             "compress": lambda blob: bytes(imagecodecs.zstd_encode(blob, level=wish.level)),
             "decompress": imagecodecs.zstd_decode,
         }
-    tag = (PARAMETERS_TAG, int(TagType.LONG), (VERSION, FOLLOWING_CODECS[wish.name]))
+    tag = (int(TagNumber.LERC_PARAMETERS), int(TagType.LONG), (VERSION, FOLLOWING_CODECS[wish.name]))
     # Integers have no error below 1.
     is_lossy = wish.max_z_error >= 1 if wish.dtype.kind in "iu" else wish.max_z_error > 0
     return LercScheme(wish.max_z_error, **around), (tag,), None, is_lossy

@@ -36,6 +36,7 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandStatistics, statistics_tags
 from georeader._tiff import directories
 from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag
+from georeader._tiff.parser import read_first_tags
 from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 
 #: Largest number of cached CRSs as they are read back from a GeoTIFF.
@@ -108,7 +109,7 @@ def _tags_by_gdal(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -
                 dataset.update_tags(**{RESAMPLING_TAG: spec.resampling})
             for band, numbers in enumerate(statistics, start=1):
                 dataset.update_tags(band, **statistics_tags(numbers))
-        tags = directories.read_first_directory(bytes(file.getbuffer()))
+        tags = read_first_tags(bytes(file.getbuffer()))
     described = [tag for tag in tags if tag.number not in _LAYOUT_TAGS]
     return (*with_items(described, spec), *_own_nodata(spec))
 

@@ -11,7 +11,6 @@ import html
 import mmap
 import os
 import re
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from georeader._core.caller_warnings import warn_at_caller
-from georeader._tiff.directories import read_directories
+from georeader._tiff.directories import TagNumber
+from georeader._tiff.parser import BytesInMemory, read_directories
 from georeader.errors import MetadataWarning
 
 _BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>(.*?)(?=<VRTRasterBand [^>]*\bband="|\Z)', re.DOTALL)
@@ -37,8 +37,6 @@ _NODATA = re.compile(rb"<NoDataValue>\s*(-?\d+)\s*</NoDataValue>")
 
 #: GDAL from this release on reads attribute tables inside a GeoTIFF.
 _GDAL_READS_TABLES = (3, 12)
-
-_GDAL_METADATA = 42112
 
 #: GDAL's numbers of a column's type and usage.
 _INTEGER, _STRING, _NAME, _MIN_MAX = 0, 2, 2, 5
@@ -120,13 +118,10 @@ def _metadata_text(path: Path) -> str:
     """Return GDAL's metadata in the first directory of a TIFF; empty if there are none, or no such file."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            first = next(
-                read_directories(lambda offset_bytes, length_bytes: data[offset_bytes : offset_bytes + length_bytes]),
-                {},
-            )
-            entry = first.get(_GDAL_METADATA)
+            first = next(read_directories(BytesInMemory(data)))
+            entry = first.entries.get(TagNumber.GDAL_METADATA)
             return "" if entry is None else entry.data().rstrip(b"\0").decode("utf-8", "replace")
-    except (OSError, ValueError, struct.error):
+    except (OSError, ValueError):
         return ""
 
 

@@ -148,7 +148,7 @@ class HeaderLayout:
         arrays: list[tuple[int, int, Tag]] = []
         for number, directory in enumerate(self.directories):
             tile_tags = [
-                Tag(tag, tag_type, bytes(directory.tile_count * tiff.type_bytes(tag_type)))
+                Tag(tag, tag_type, bytes(directory.tile_count * tiff.TYPE_BYTES[tag_type]))
                 for tag, tag_type in self._array_types.items()
             ]
             starts.append(position)

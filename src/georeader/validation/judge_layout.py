@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
-from georeader.validation.measurement import Directory, Measurement, RoleKind
+from georeader.validation.measurement import Directory, Measurement, RoleKind, frames_of
 from georeader.validation.problems import Problem, and_more, error, tile_title, warning
-from georeader.validation.tile_framing import frames_of
 
 #: Up to this size a raster needs neither tiles nor overviews (GDAL's and rio-cogeo's validators).
 SMALL_PX = 512

@@ -75,6 +75,22 @@ class Extent:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Bytes around each tile, as declared by the file (GDAL's COG driver page, "Tile data leader and trailer").
+
+    Attributes:
+        has_leader: Four bytes with the tile's size before it.
+        has_trailer: The tile's last four bytes repeated behind it.
+    """
+
+    has_leader: bool = False
+    has_trailer: bool = False
+
+    def __bool__(self) -> bool:
+        return self.has_leader or self.has_trailer
+
+
+@dataclass(frozen=True)
 class Ghost:
     """GDAL's structural metadata, between the header and the first directory.
 
@@ -87,8 +103,15 @@ class Ghost:
     items: dict[str, str]
 
     def says(self, name: str, value: str) -> bool:
-        """Tell whether an item has a value."""
+        """Return whether an item has a value."""
         return self.items.get(name) == value
+
+
+def frames_of(ghost: Ghost | None) -> Frames:
+    """Return the leaders and trailers of tiles that GDAL's structural metadata declare."""
+    if ghost is None:
+        return Frames()
+    return Frames(ghost.says("BLOCK_LEADER", "SIZE_AS_UINT4"), ghost.says("BLOCK_TRAILER", "LAST_4_BYTES_REPEATED"))
 
 
 class RoleKind(StrEnum):

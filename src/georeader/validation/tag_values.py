@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._codecs.lerc import PARAMETERS_TAG
-from georeader._tiff.directories import TagNumber, TagType
-from georeader.validation.directories import Entry, Header, RawDirectory, Read
+from georeader._tiff.directories import UNSIGNED_TYPES, TagNumber, TagType
+from georeader._tiff.parser import Entry, ParsedDirectory
 from georeader.validation.measurement import Fault, FaultKind, FaultLog
 from georeader.validation.pixel_layout import CHUNKY, PLANAR, PixelLayout
 
@@ -21,14 +19,14 @@ MAX_VALUE_BYTES = 2**18
 #: Most tiles that are looked at, in all directories together: their places take some 50 bytes each.
 MAX_TILES = 2**23
 
-_FILL_ORDER = 266
-
 #: An item of GDAL's metadata, and its attributes.
 _ITEM = re.compile(rb"<Item\s([^<>]{1,300})>([^<>]{1,40})</Item>")
 _ATTRIBUTE = re.compile(rb'(\w+)="([^"]*)"')
 
 _LARGEST_SIZE_PX = 2**31 - 1
-_WHOLE = {TagType.BYTE: "u1", TagType.SHORT: "u2", TagType.LONG: "u4", TagType.LONG8: "u8"}
+
+#: Types of unsigned integers, IFD and IFD8 left out.
+_WHOLE = frozenset({TagType.BYTE, TagType.SHORT, TagType.LONG, TagType.LONG8}) & UNSIGNED_TYPES.keys()
 
 
 class TagReader:
@@ -38,19 +36,15 @@ class TagReader:
         is_broken: One of them is invalid.
     """
 
-    def __init__(self, read: Read, header: Header, raw: RawDirectory, log: FaultLog) -> None:
-        """Take a directory.
+    def __init__(self, directory: ParsedDirectory, log: FaultLog) -> None:
+        """Start with a directory, none of whose values are read yet.
 
         Args:
-            read: Reads the file.
-            header: Of the file.
-            raw: The directory.
-            log: Takes what is wrong.
+            directory: The directory.
+            log: Collects faults.
         """
         self.is_broken = False
-        self._read = read
-        self._order = ">" if header.is_big_endian else "<"
-        self._raw = raw
+        self._directory = directory
         self._log = log
 
     def number(self, tag: int, default: int | None, allowed: Sequence[int]) -> int:
@@ -58,7 +52,7 @@ class TagReader:
 
         Where it makes no sense, it is noted, and the first one that is allowed is given.
         """
-        entry = self._raw.entries.get(tag)
+        entry = self._directory.entries.get(tag)
         if entry is None and default is not None:
             return default
         found = self._numbers(tag, entry)
@@ -71,82 +65,77 @@ class TagReader:
 
     def check_count(self, tag: int, samples: int) -> None:
         """Note where a tag has values for some samples, but not for all: one value means all of them."""
-        entry = self._raw.entries.get(tag)
+        entry = self._directory.entries.get(tag)
         if entry is not None and 1 < entry.count < samples:
             detail = f"tag {tag} ({_name(tag)}) has {entry.count} values for {samples} samples"
             self._fault(FaultKind.TAG_VALUE, detail, tag, entry)
 
     def numbers(self, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
         """Give whole numbers; ``default`` where there is no such tag."""
-        entry = self._raw.entries.get(tag)
+        entry = self._directory.entries.get(tag)
         return default if entry is None else tuple(self._numbers(tag, entry))
 
     def data(self, tag: int) -> bytes:
         """Give a value's bytes; none where there is no such tag."""
-        entry = self._raw.entries.get(tag)
+        entry = self._directory.entries.get(tag)
         return b"" if entry is None else self._bytes(tag, entry)
 
     def optional_data(self, tag: int) -> bytes:
         """Return a value's bytes; none where the tag is missing, or its value longer than what is read."""
-        entry = self._raw.entries.get(tag)
-        if entry is None or entry.extent is None or entry.extent.length_bytes > MAX_VALUE_BYTES:
+        entry = self._directory.entries.get(tag)
+        if entry is None or entry.length_bytes > MAX_VALUE_BYTES:
             return b""
         return self._bytes(tag, entry)
 
     def array(self, tag: int, count: int) -> NDArray[np.uint64] | None:
         """Give the numbers of a tile array, which has so many; None, and a note, where it is anything else."""
-        entry = self._raw.entries.get(tag)
-        if entry is None or entry.extent is None or entry.type not in _WHOLE or entry.type == TagType.BYTE:
+        entry = self._directory.entries.get(tag)
+        if entry is None or not entry.is_readable or entry.type not in _WHOLE or entry.type == TagType.BYTE:
             self._fault(FaultKind.TAG_MISSING, f"tag {tag} ({_name(tag)}) is missing or can't be read", tag, entry)
             return None
         if entry.count != count:
             detail = f"tag {tag} ({_name(tag)}) has {entry.count} values for {count} tiles"
             self._fault(FaultKind.TILE_COUNT, detail, tag, entry)
             return None
-        return self._unpack(entry).astype(np.uint64)
+        return entry.numbers().astype(np.uint64)
 
     def _numbers(self, tag: int, entry: Entry | None) -> list[int]:
-        if entry is None or entry.extent is None or entry.type not in _WHOLE or not entry.count:
+        if entry is None or not entry.is_readable or entry.type not in _WHOLE or not entry.count:
             detail = f"tag {tag} ({_name(tag)}) is missing or can't be read"
             self._fault(FaultKind.TAG_MISSING, detail, tag, entry)
             return []
         if not self._bytes(tag, entry):
             return []
-        return [int(value) for value in self._unpack(entry)]
+        return [int(value) for value in entry.numbers()]
 
     def _bytes(self, tag: int, entry: Entry) -> bytes:
-        if entry.extent is None:
+        if not entry.is_readable:
             return b""
-        if entry.extent.length_bytes > MAX_VALUE_BYTES:
+        if entry.length_bytes > MAX_VALUE_BYTES:
             detail = (
                 f"tag {tag} ({_name(tag)}) has {entry.count} values; no more than {MAX_VALUE_BYTES} bytes make sense"
             )
             self._fault(FaultKind.TAG_VALUE, detail, tag, entry)
             return b""
-        return self._read(entry.extent.offset_bytes, entry.extent.end_bytes)
-
-    def _unpack(self, entry: Entry) -> NDArray[Any]:
-        extent = entry.extent
-        data = b"" if extent is None else self._read(extent.offset_bytes, extent.end_bytes)
-        return np.frombuffer(data, self._order + _WHOLE[TagType(entry.type)])
+        return entry.data()
 
     def _fault(self, kind: FaultKind, detail: str, tag: int, entry: Entry | None) -> None:
         self.is_broken = True
-        at = entry.extent.offset_bytes if entry is not None and entry.extent is not None else None
-        self._log.add(Fault(kind, detail, self._raw.number, tag, offset_bytes=at))
+        at = entry.offset_bytes if entry is not None and entry.is_readable else None
+        self._log.add(Fault(kind, detail, self._directory.number, tag, offset_bytes=at))
 
 
-def read_layout(tags: TagReader, raw: RawDirectory, header: Header) -> PixelLayout | None:
+def read_layout(tags: TagReader, directory: ParsedDirectory, *, is_big_endian: bool) -> PixelLayout | None:
     """Return how a directory's pixels are stored; None where its tags do not declare it.
 
     Args:
         tags: Of the directory.
-        raw: The directory.
-        header: Of the file.
+        directory: The directory.
+        is_big_endian: Byte order of the file.
     """
     sizes = range(1, _LARGEST_SIZE_PX + 1)
     width, height = (tags.number(tag, None, sizes) for tag in (TagNumber.IMAGE_WIDTH, TagNumber.IMAGE_LENGTH))
-    is_tiled = TagNumber.TILE_WIDTH in raw.entries or TagNumber.TILE_OFFSETS in raw.entries
+    is_tiled = TagNumber.TILE_WIDTH in directory.entries or TagNumber.TILE_OFFSETS in directory.entries
     if is_tiled:
         sides = range(16, _LARGEST_SIZE_PX + 1, 16)  # TIFF 6.0, section 15
         tile_width, tile_height = (
@@ -159,23 +148,23 @@ def read_layout(tags: TagReader, raw: RawDirectory, header: Header) -> PixelLayo
     tags.check_count(TagNumber.BITS_PER_SAMPLE, samples)
     tags.check_count(TagNumber.SAMPLE_FORMAT, samples)
     across, down = (*tags.numbers(TagNumber.YCBCR_SUBSAMPLING, (2, 2)), 0, 0)[:2]
-    lerc = tags.numbers(PARAMETERS_TAG, (0, 0))
+    lerc = tags.numbers(TagNumber.LERC_PARAMETERS, (0, 0))
     photometric = TagNumber.PHOTOMETRIC
     layout = PixelLayout(
         width, height, is_tiled, tile_width, tile_height, samples,
         bits=tags.number(TagNumber.BITS_PER_SAMPLE, 1, range(1, 129)),
         sample_format=tags.number(TagNumber.SAMPLE_FORMAT, 1, range(1, 7)),
-        photometric=tags.number(photometric, 0, range(2**16)) if photometric in raw.entries else None,
+        photometric=tags.number(photometric, 0, range(2**16)) if photometric in directory.entries else None,
         compression=tags.number(TagNumber.COMPRESSION, 1, range(1, 2**16)),
         planar=tags.number(TagNumber.PLANAR_CONFIGURATION, CHUNKY, (CHUNKY, PLANAR)),
         predictor=tags.number(TagNumber.PREDICTOR, 1, (1, 2, 3)),
         extra_samples=tags.numbers(TagNumber.EXTRA_SAMPLES, ()),
         interpretations=_interpretations(tags.optional_data(TagNumber.GDAL_METADATA)),
-        fill_order=tags.number(_FILL_ORDER, 1, (1, 2)),
+        fill_order=tags.number(TagNumber.FILL_ORDER, 1, (1, 2)),
         subsampling=(across, down) if {across, down} <= {1, 2, 4} else (1, 1),
         jpeg_tables=tags.data(TagNumber.JPEG_TABLES),
         lerc_following=lerc[1] if len(lerc) == 2 else 0,
-        is_big_endian=header.is_big_endian,
+        is_big_endian=is_big_endian,
     )  # fmt: skip
     return None if tags.is_broken else layout
 
@@ -192,20 +181,20 @@ def _interpretations(metadata: bytes) -> tuple[tuple[int, str], ...]:
 
 
 def read_tiles(
-    tags: TagReader, layout: PixelLayout, room: int, raw: RawDirectory, log: FaultLog
+    tags: TagReader, layout: PixelLayout, room: int, directory: ParsedDirectory, log: FaultLog
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]] | None:
     """Give offsets and sizes of a directory's tiles; None where they do not make sense.
 
     Args:
         tags: Of the directory.
         layout: Of its pixels.
-        room: So many tiles may be read yet.
-        raw: The directory.
-        log: Takes what is wrong.
+        room: Number of tiles that may still be read.
+        directory: The directory.
+        log: Collects faults.
     """
     if layout.tile_count > room:
         detail = f"it would have {layout.tile_count} tiles; no more than {MAX_TILES} in a file are looked at"
-        log.add(Fault(FaultKind.TILE_LIMIT, detail, raw.number))
+        log.add(Fault(FaultKind.TILE_LIMIT, detail, directory.number))
         return None
     names = (TagNumber.TILE_OFFSETS, TagNumber.TILE_BYTE_COUNTS)
     if not layout.is_tiled:
@@ -215,6 +204,4 @@ def read_tiles(
 
 
 def _name(tag: int) -> str:
-    if tag in set(TagNumber):
-        return "".join(part.capitalize() for part in TagNumber(tag).name.split("_"))
-    return {_FILL_ORDER: "FillOrder", PARAMETERS_TAG: "LercParameters"}.get(tag, "?")
+    return TagNumber(tag).title if tag in set(TagNumber) else "?"

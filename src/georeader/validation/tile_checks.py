@@ -16,10 +16,9 @@ from georeader._core.threads import Task, Workers, thread_count, usable_cpus
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader.validation.decoders import WORK_BYTES_PER_BYTE, Verdict, check_size, check_tile
 from georeader.validation.extents import TileTable
-from georeader.validation.measurement import Directory, Fault, FaultKind, FaultLog
+from georeader.validation.measurement import Directory, Fault, FaultKind, FaultLog, Frames
 from georeader.validation.pixel_layout import PixelLayout
 from georeader.validation.source import ByteSource
-from georeader.validation.tile_framing import Frames
 
 #: Tiles that lie together are read together, up to so many bytes: on this machine, and elsewhere.
 LOCAL_READ_BYTES, REMOTE_READ_BYTES = 2**20, 2**22

@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 import itertools
-import struct
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import LevelReceipt, Written, wkt2_of
 from georeader._export.statistics import summary_of_tags
 from georeader._tiff.checksum import crc32
-from georeader._tiff.directories import Read, TagNumber, read_directories
+from georeader._tiff.directories import TagNumber
+from georeader._tiff.parser import BytesInMemory, MalformedTiffError, TiffBytes, read_directories
 from georeader.errors import WriteError
 
 _WANTED = (TagNumber.IMAGE_WIDTH, TagNumber.IMAGE_LENGTH, TagNumber.TILE_BYTE_COUNTS)
@@ -69,14 +70,9 @@ def read_facts(path: Path, spec: ExportSpec) -> Written:
             statistics = [summary_of_tags(dataset.tags(band)) for band in dataset.indexes]
             changes = _changes(spec, dataset) if spec.encoding.warps else {}
         with path.open("rb") as file:
-
-            def read(offset_bytes: int, length_bytes: int) -> bytes:
-                file.seek(offset_bytes)
-                return file.read(length_bytes)
-
-            levels = level_receipts(read, factors)
-            size_bytes = file.seek(0)
-            checksum = 0
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                levels = level_receipts(BytesInMemory(data), factors)
+            size_bytes = checksum = 0
             while piece := file.read(_PIECE_BYTES):
                 checksum = crc32(piece, checksum)
                 size_bytes += len(piece)
@@ -110,19 +106,19 @@ def _changes(spec: ExportSpec, dataset: Any) -> dict[str, Any]:
     }
 
 
-def level_receipts(read: Read, factors: Sequence[int]) -> tuple[LevelReceipt, ...]:
+def level_receipts(file: TiffBytes, factors: Sequence[int]) -> tuple[LevelReceipt, ...]:
     """Return the tiles of each level; an image and its mask, which have one size, are one level.
 
     Args:
-        read: Returns bytes of the file by offset and length, fewer at its end.
+        file: The file.
         factors: Decimation factors, 1 for the full resolution, then those of the overviews, from the smallest factor.
 
     Raises:
         WriteError: The bytes are not a TIFF, or its levels are others.
     """
     try:
-        sizes = [tuple(tags[tag].numbers() for tag in _WANTED) for tags in read_directories(read)]
-    except (struct.error, KeyError, ValueError) as error:
+        sizes = [tuple(one.entries[tag].numbers() for tag in _WANTED) for one in read_directories(file)]
+    except (KeyError, MalformedTiffError) as error:
         raise WriteError(f"the directories of the file that GDAL wrote can't be read: {error!r}") from error
     levels: dict[tuple[int, int], list[NDArray[Any]]] = {}
     for width_px, height_px, sizes_bytes in sizes:
