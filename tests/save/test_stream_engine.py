@@ -323,7 +323,7 @@ class TestVerify:
     def test_changed_tile_is_an_error_without_a_file(
         self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from georeader._codecs import TileCodec
+        from georeader._codecs.tile_codec import TileCodec
 
         encode = TileCodec.encode
 

@@ -13,7 +13,7 @@ import tifffile
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
-from georeader._codecs import TileCodec
+from georeader._codecs.tile_codec import TileCodec
 
 _SHORT, _LONG, _RATIONAL, _UNDEFINED = 3, 4, 5, 7
 _LETTERS = {_SHORT: "H", _LONG: "I", _RATIONAL: "I"}

@@ -13,10 +13,13 @@ import pytest
 import tifffile
 import zstandard
 
-from georeader._codecs import CODECS, PREDICTED_CODECS, TileCodec, tile_codec
-from georeader._codecs.jpeg import JpegScheme, split_tables
+from georeader._codecs import tile_codec as tile_codec_module
+from georeader._codecs.images import JpegScheme, split_tables
 from georeader._codecs.predictors import takes_predictor
+from georeader._codecs.registry import CODECS
+from georeader._codecs.tile_codec import TileCodec, tile_codec
 from georeader.errors import OptionError, ReadError, ShapeError, WriteError
+from georeader.validation import decoders
 from one_tile import (
     LIBTIFF_IS_OLD,
     gdal_knows_dtype,
@@ -58,11 +61,12 @@ def noise(dtype: str, samples: int) -> Tile:
 
 
 def lossless_cases() -> list[Any]:
+    predicted = [name for name, facts in CODECS.items() if facts.takes_predictor]
     cases = [(name, dtype, samples, 1) for name in STREAMS for dtype in REAL + COMPLEX for samples in (1, 3)]
-    cases += [(name, "uint16", 13, predictor) for name in PREDICTED_CODECS for predictor in (1, 2)]
+    cases += [(name, "uint16", 13, predictor) for name in predicted for predictor in (1, 2)]
     cases += [
         (name, dtype, samples, predictor)
-        for name in PREDICTED_CODECS
+        for name in predicted
         for dtype in REAL
         for samples in (1, 3)
         for predictor in (2, 3)
@@ -282,8 +286,8 @@ class TestJpegTables:
         with pytest.raises(WriteError, match="other quantisation tables"):
             strange.encode(scene("uint8", 1))
 
-    def test_what_is_no_jpeg_stream_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="no JPEG stream"):
+    def test_bytes_that_are_not_a_jpeg_stream_raise(self) -> None:
+        with pytest.raises(ValueError, match="not a JPEG stream"):
             split_tables(b"GIF89a")
 
 
@@ -397,8 +401,19 @@ class TestBytes:
     def test_compression_tags_are_those_that_tifffile_knows(self) -> None:
         names = {"NONE": "NONE", "DEFLATE": "ADOBE_DEFLATE", "JXL": "JPEGXL", "LERC_DEFLATE": "LERC",
                  "LERC_ZSTD": "LERC"}  # fmt: skip
-        for name, tag in CODECS.items():
-            assert tifffile.COMPRESSION[names.get(name, name)] == tag
+        for name, facts in CODECS.items():
+            assert tifffile.COMPRESSION[names.get(name, name)] == facts.compression
+
+
+def test_every_codec_of_the_table_has_an_encoder_and_a_checker() -> None:
+    assert set(CODECS) == set(tile_codec_module._PARTS) == set(decoders._DECODERS)
+
+
+def test_the_table_s_defaults_lie_in_their_ranges() -> None:
+    for facts in CODECS.values():
+        assert (facts.levels is None) == (facts.default_level is None) == (facts.level_option is None)
+        if facts.levels is not None and facts.default_level is not None:
+            assert facts.levels[0] <= facts.default_level <= facts.levels[1]
 
 
 #: One codec of each kind.
@@ -482,25 +497,25 @@ class TestFailures:
     @pytest.mark.parametrize(
         ("name", "arguments", "message"),
         [
-            ("ccitt", {}, "compress='ccitt' is unknown; allowed: none, lzw, deflate"),
+            ("ccitt", {}, "compress='ccitt' is unknown; allowed: lzw, deflate"),
             ("LZW", {"dtype": "bool"}, "can't hold bool; cast to a number type"),
             ("LZW", {"samples": 0}, "at least one band"),
-            ("JPEG", {"dtype": "uint16"}, "takes uint8, not uint16; use lzw, deflate or zstd"),
+            ("JPEG", {"dtype": "uint16"}, "takes uint8 only, not uint16; use lzw, deflate or zstd"),
             ("JPEG", {"samples": 4}, "takes 1 or 3 bands in one tile, not 4; save with INTERLEAVE=BAND, or use lzw"),
             ("WEBP", {}, "takes 3 or 4 bands in one tile, not 1; use lzw"),
             ("JXL", {"samples": 5}, "takes 1 or 2 or 3 or 4 bands in one tile, not 5; save with INTERLEAVE=BAND"),
-            ("JXL", {"dtype": "float32"}, "takes uint8, uint16, not float32; use lzw"),
+            ("JXL", {"dtype": "float32"}, "takes uint8, uint16 only, not float32; use lzw"),
             ("JXL", {"distance": 1.0, "lossless": True}, "both JXL_LOSSLESS=YES and JXL_DISTANCE=1; keep one"),
-            ("JXL", {"distance": 26}, "distance=26 makes no sense with compress='jxl'; allowed: 0.01 to 25"),
-            ("JXL", {"effort": 10}, "effort=10 makes no sense with compress='jxl'; allowed: 1 to 9"),
-            ("LERC", {"dtype": "int64"}, "takes int8, uint8, .*float64, not int64; use lzw"),
-            ("LERC", {"max_z_error": -1}, "max_z_error=-1 makes no sense"),
+            ("JXL", {"distance": 26}, "distance=26 is invalid with compress='jxl'; allowed: 0.01 to 25"),
+            ("JXL", {"effort": 10}, "effort=10 is invalid with compress='jxl'; allowed: 1 to 9"),
+            ("LERC", {"dtype": "int64"}, "takes int8, uint8, .*float64 only, not int64; use lzw"),
+            ("LERC", {"max_z_error": -1}, "max_z_error=-1 is invalid"),
             ("LZMA", {"predictor": 2}, "predictor=2 has no meaning with compress='lzma'; it goes with lzw"),
             ("LZW", {"predictor": 3}, "predictor=3 is not for uint8: 2 is for integers"),
             ("ZSTD", {"predictor": 2, "dtype": "complex64"}, "predictor=2 is not for complex64"),
-            ("ZSTD", {"level": 23}, "level=23 makes no sense with compress='zstd'; allowed: 1 to 22"),
-            ("DEFLATE", {"level": 0}, "level=0 makes no sense with compress='deflate'; allowed: 1 to 12"),
-            ("JPEG", {"quality": 101}, "quality=101 makes no sense with compress='jpeg'; allowed: 1 to 100"),
+            ("ZSTD", {"level": 23}, "level=23 is invalid with compress='zstd'; allowed: 1 to 22"),
+            ("DEFLATE", {"level": 0}, "level=0 is invalid with compress='deflate'; allowed: 1 to 12"),
+            ("JPEG", {"quality": 101}, "quality=101 is invalid with compress='jpeg'; allowed: 1 to 100"),
         ],
     )
     def test_what_a_codec_does_not_take_is_an_error_that_says_what_would_work(

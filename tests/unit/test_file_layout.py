@@ -12,6 +12,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from georeader._codecs.tiles import largest_tile_bytes
 from georeader._export.engine.offsets import OffsetAllocator
 from georeader._tiff import cog_layout
 from georeader._tiff import directories as tiff
@@ -208,4 +209,4 @@ def test_a_file_that_classic_tiff_cannot_hold_is_refused_where_nothing_else_is_a
 
 @pytest.mark.parametrize(("codec", "raw"), list(itertools.product(["NONE", "LZW", "DEFLATE", "WEBP"], [1, 10**6])))
 def test_the_bound_of_a_tiles_size_leaves_room_for_its_frame(codec: str, raw: int) -> None:
-    assert cog_layout.largest_tile_bytes(codec, raw) >= raw + 8
+    assert largest_tile_bytes(codec, raw) >= raw + 8

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from georeader._codecs import CODECS, TileCodec, tile_codec
 from georeader._codecs.auto_predictor import predictor_candidates, smallest_predictor
 from georeader._codecs.predictors import difference, predict, takes_predictor, unpredict
+from georeader._codecs.registry import CODECS
+from georeader._codecs.tile_codec import TileCodec, tile_codec
 from georeader.errors import OptionError
 
 REAL = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]

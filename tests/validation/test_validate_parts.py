@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader._codecs import tile_codec
+from georeader._codecs.tile_codec import tile_codec
 from georeader.validation.decoders import check_size, check_tile
 from georeader.validation.extents import TileTable, overlapping, touching
 from georeader.validation.image_headers import HeaderError, jpeg_size, jxl_size, lerc_size, webp_size

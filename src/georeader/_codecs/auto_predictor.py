@@ -1,6 +1,6 @@
-"""PREDICTOR=AUTO: the predictor that makes parts of a few tiles of the raster smallest. Pure.
+"""PREDICTOR=AUTO: the predictor with which parts of a few tiles are smallest. Pure.
 
-Nothing is estimated: they are encoded each way by the codec that will write the file.
+The parts are encoded with each predictor by the codec that will write the file.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._codecs import PREDICTED_CODECS, TileCodec
-from georeader._codecs.predictors import FLOATING_POINT, HORIZONTAL, NO_PREDICTOR, takes_predictor
+from georeader._codecs.predictors import takes_predictor
+from georeader._codecs.registry import CODECS, FLOATING_POINT, HORIZONTAL, NO_PREDICTOR
+from georeader._codecs.tile_codec import TileCodec
 from georeader.errors import OptionError
 
-#: Of each tile that is tried, so many runs of so many rows are encoded, spread over it: to encode all of it each way
-#: would take a third of the time of a small raster.
+#: Number of runs of rows that are encoded of each tile, and rows of a run. Encoding whole tiles would take a third of
+#: the time of a small raster.
 RUNS_TRIED, RUN_ROWS = 4, 16
 
 
 def predictor_candidates(codec_name: str, dtype: np.dtype[Any]) -> tuple[int, ...]:
-    """Give the predictors that AUTO chooses from, in ascending order.
+    """Return the predictors that AUTO chooses from, in ascending order.
 
-    Predictor 2 of 64-bit samples is no candidate, though it may be asked for by name: libtiff knows it since 4.4 only,
-    and others do not.
+    Predictor 2 of 64-bit samples is not a candidate, though it may be named: libtiff has it only since 4.4, and other
+    readers do not.
 
     Args:
         codec_name: One of `CODECS`, in any case.
@@ -34,7 +35,7 @@ def predictor_candidates(codec_name: str, dtype: np.dtype[Any]) -> tuple[int, ..
         >>> predictor_candidates("zstd", np.dtype("float32")), predictor_candidates("jpeg", np.dtype("uint8"))
         ((1, 2, 3), (1,))
     """
-    if codec_name.upper() not in PREDICTED_CODECS:
+    if not CODECS[codec_name.upper()].takes_predictor:
         return (NO_PREDICTOR,)
     known = (NO_PREDICTOR, FLOATING_POINT) if dtype.itemsize == 8 else (NO_PREDICTOR, HORIZONTAL, FLOATING_POINT)
     return tuple(number for number in known if takes_predictor(dtype, number))
@@ -43,15 +44,15 @@ def predictor_candidates(codec_name: str, dtype: np.dtype[Any]) -> tuple[int, ..
 def smallest_predictor(
     tiles: Iterable[NDArray[Any]], codec_for: Callable[[int], TileCodec], candidates: tuple[int, ...]
 ) -> int:
-    """Choose the predictor with which some rows of the tiles take the fewest bytes; of equals, the smallest number.
+    """Return the predictor with which some rows of the tiles take the fewest bytes; of equals, the smallest number.
 
-    Tiles of one value a band are skipped: they compress well in any way, and say nothing of the others. Where none is
-    left, predictors are equal. The same tiles give the same answer.
+    Tiles with one value per band are skipped: they compress well with any predictor. If no other tile is left, all
+    predictors are equal. The same tiles give the same result.
 
     Args:
-        tiles: A few tiles, each (row, column, sample). Read one after the other, and not at all if there is but one
+        tiles: A few tiles, each (row, column, sample). They are read one after the other, and not at all for a single
             candidate.
-        codec_for: Gives the codec for a predictor.
+        codec_for: Returns the codec for a predictor.
         candidates: Predictors to choose from.
 
     Raises:
@@ -59,7 +60,7 @@ def smallest_predictor(
         WriteError: A tile can't be encoded.
 
     Example:
-        >>> from georeader._codecs import tile_codec
+        >>> from georeader._codecs.tile_codec import tile_codec
         >>> ramp = np.arange(4096, dtype="uint16").reshape(64, 64, 1)
         >>> smallest_predictor([ramp], lambda n: tile_codec("LZW", dtype=ramp.dtype, predictor=n), (1, 2))
         2
@@ -81,7 +82,7 @@ def smallest_predictor(
 
 
 def _part(tile: NDArray[Any]) -> NDArray[Any]:
-    """Give some rows of a tile; all of it where they hold nothing, since the others may."""
+    """Return some rows of a tile; the whole tile if those are constant."""
     rows = len(tile)
     if rows <= RUNS_TRIED * RUN_ROWS:
         return tile
@@ -91,6 +92,6 @@ def _part(tile: NDArray[Any]) -> NDArray[Any]:
 
 
 def _is_constant(tile: NDArray[Any]) -> bool:
-    """Whether each band has one value, NaN being one."""
+    """Return whether each band has one value, which may be NaN."""
     first = tile[:1, :1]
     return bool(((tile == first) | ((tile != tile) & (first != first))).all())

@@ -1,4 +1,4 @@
-"""Predictors: what is done to the samples of a tile before a codec for bytes sees them, and how it is undone. Pure.
+"""Predictors: reversible changes to the samples of a tile before a codec for bytes, and their inverse. Pure.
 
 A predictor replaces samples by numbers that compress better; it loses nothing. Predictor 2 stores differences between
 neighbours of a row, of floating-point numbers as of integers with the same bits. Predictor 3, for floating-point
@@ -18,8 +18,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-#: Values of the TIFF tag Predictor.
-NO_PREDICTOR, HORIZONTAL, FLOATING_POINT = 1, 2, 3
+from georeader._codecs.registry import FLOATING_POINT, HORIZONTAL, NO_PREDICTOR
 
 #: Lengths of the samples that each takes, by kind of dtype.
 _TAKES: Mapping[int, Mapping[str, tuple[int, ...]]] = {
@@ -29,7 +28,7 @@ _TAKES: Mapping[int, Mapping[str, tuple[int, ...]]] = {
 
 
 def takes_predictor(dtype: np.dtype[Any], predictor: int) -> bool:
-    """Whether samples of ``dtype`` can have ``predictor``: 1 all, 2 real numbers, 3 float32 and float64.
+    """Return whether samples of ``dtype`` can have ``predictor``: 1 all, 2 real numbers, 3 float32 and float64.
 
     Example:
         >>> [takes_predictor(np.dtype("uint16"), predictor) for predictor in (1, 2, 3)]
@@ -41,16 +40,16 @@ def takes_predictor(dtype: np.dtype[Any], predictor: int) -> bool:
 
 
 def predict(tile: NDArray[Any], predictor: int) -> NDArray[Any]:
-    """Give what a codec for bytes compresses.
+    """Return the numbers that a codec for bytes compresses.
 
     Args:
         tile: (row, column, sample), of a dtype that `takes_predictor`, in native byte order. Never changed. A tile of
-            one sample may be cut out of a larger array: predictor 2 reads its rows where they lie, without a copy.
+            one sample may be a slice of a larger array: predictor 2 reads its rows without a copy.
         predictor: 1, 2 or 3.
 
     Returns:
-        (row, anything), C-contiguous, whose bytes are those of the file, little-endian. With predictor 1 it may share
-        the tile's memory; else it is a new array of the tile's size, and predictor 3 takes as much again meanwhile.
+        (row, anything), C-contiguous, with the bytes of the file, little-endian. With predictor 1 it may share the
+        tile's memory; else it is a new array of the tile's size. Predictor 3 takes as much again while it runs.
 
     Example:
         >>> predict(np.array([[[7], [9], [8]]], dtype="uint8"), HORIZONTAL)
@@ -103,11 +102,11 @@ def unpredict(data: Any, shape: tuple[int, int, int], dtype: np.dtype[Any], pred
 
 
 def difference(samples: NDArray[Any], stride: int = 1) -> NDArray[Any]:
-    """Replace each number of a row by how much it exceeds the one ``stride`` before it, modulo its range.
+    """Return the differences of each number of a row to the one ``stride`` before it, modulo its range.
 
     Args:
-        samples: (row, column * band), of unsigned integers in native byte order. Never changed. Rows may lie apart,
-            as those of a tile cut out of a larger array do.
+        samples: (row, column * band), of unsigned integers in native byte order. Never changed. Rows need
+            not be adjacent in memory.
         stride: Samples a pixel; the first ``stride`` numbers of a row stay as they are.
 
     Returns:
@@ -118,12 +117,12 @@ def difference(samples: NDArray[Any], stride: int = 1) -> NDArray[Any]:
         array([[   10,    20,     1, 65535]], dtype=uint16)
     """
     if stride == 1 and not samples.flags.c_contiguous:
-        # One pass less over the memory than to copy the rows together first.
+        # One pass over the memory less than with a copy.
         return np.asarray(imagecodecs.delta_encode(samples))
     samples = np.ascontiguousarray(samples)
     out = np.empty_like(samples)
-    # All rows as one: one long loop runs several times as fast as one a row. What that makes of the first numbers
-    # of each row is overwritten.
+    # All rows as one: one long loop is several times as fast as one a row. The first numbers of each row are
+    # overwritten below.
     flat = samples.reshape(-1)
     np.subtract(flat[stride:], flat[:-stride], out=out.reshape(-1)[stride:])
     out[:, :stride] = samples[:, :stride]
@@ -131,14 +130,14 @@ def difference(samples: NDArray[Any], stride: int = 1) -> NDArray[Any]:
 
 
 def _bytes_by_significance(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Give (row, byte, column * band), the most significant byte first."""
+    """Return (row, byte, column * band), the most significant byte first."""
     planes = np.empty((samples.shape[0], samples.itemsize, samples.shape[1]), np.uint8)
     _spread(samples, planes)
     return planes
 
 
 def _spread(samples: NDArray[Any], planes: NDArray[np.uint8]) -> None:
-    """Halve the numbers until they are bytes: shifts and narrowing are vectorised, to read every fourth byte is not."""
+    """Split the numbers in halves until they are bytes: shifts and casts are vectorised, strided reads are not."""
     half_bytes = samples.itemsize // 2
     if half_bytes == 1:
         np.right_shift(samples, 8, out=planes[:, 0], casting="unsafe")

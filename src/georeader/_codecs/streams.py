@@ -1,32 +1,34 @@
-"""Codecs for bytes, which know nothing of pixels: none, deflate, packbits, lzma. Predictors stand before them."""
+"""Codecs for bytes: none, packbits, deflate, zstd, lzma. A predictor may precede them."""
 
 from __future__ import annotations
 
 import lzma
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import imagecodecs
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from georeader._codecs.predictors import predict, unpredict
 
 
 class Stream(Protocol):
-    """Rows of a tile to compressed bytes, and back."""
+    """Compression of the rows of a tile."""
 
     def compress(self, rows: NDArray[Any], /) -> bytes:
         """Compress the bytes of (row, anything), which is C-contiguous."""
 
     def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Give the ``size_bytes`` bytes back."""
+        """Return the ``size_bytes`` bytes."""
 
 
 @dataclass(frozen=True)
 class StreamScheme:
-    """A codec for bytes behind a predictor.
+    """A predictor followed by a codec for bytes.
 
     Attributes:
         dtype: Of the samples.
@@ -53,17 +55,17 @@ class Uncompressed:
     """TIFF 6.0, section 3: bytes as they are."""
 
     def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Copy them."""
+        """Copy."""
         return rows.tobytes()
 
     def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Give them as they are."""
+        """Return them as they are."""
         return data[:size_bytes]
 
 
 @dataclass(frozen=True)
 class Packbits:
-    """TIFF 6.0, section 9: each row is packed on its own, so that no run goes on over its end."""
+    """TIFF 6.0, section 9: each row is packed separately, so that no run crosses its end."""
 
     def compress(self, rows: NDArray[Any], /) -> bytes:
         """Compress."""
@@ -79,7 +81,7 @@ class Deflate:
     """Adobe Photoshop TIFF Technical Notes (2002): deflate in zlib's container, by libdeflate.
 
     Attributes:
-        level: 1 to 12, as libtiff counts: for 6 to 9 it asks libdeflate for one more, to be as small as zlib.
+        level: 1 to 12, libtiff's: for 6 to 9 it passes libdeflate one more, to be as small as zlib.
     """
 
     level: int = 6
@@ -93,7 +95,63 @@ class Deflate:
         return bytes(imagecodecs.deflate_decode(data, out=size_bytes))
 
 
-#: Bytes of dictionary that each preset of xz asks for.
+#: For tiles up to this size each thread keeps one context between saves, of 6 MB at most at any level. Making one takes
+#: as long as planning a small file.
+SPARED_TILE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Zstd:
+    """libtiff's codec 50000: one zstd frame with its content size (RFC 8878).
+
+    The parameters of a level depend on the size of the data. libtiff compresses a stream of unknown length, with the
+    parameters for large data; so does this. For rasters the results are mostly smaller, and at the higher levels much
+    faster.
+
+    Attributes:
+        level: 1 to 22.
+        contexts: The compressor of each thread, of some hundred kilobytes (level 3) to some megabytes. Its output does
+            not depend on what it compressed before.
+    """
+
+    level: int = 3
+    contexts: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+
+    def compress(self, rows: NDArray[Any], /) -> bytes:
+        """Compress."""
+        content = as_bytes(rows)
+        return self._compressor(len(content)).compress(content)
+
+    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
+        """Decompress."""
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size_bytes)
+
+    def _compressor(self, size_bytes: int) -> zstandard.ZstdCompressor:
+        compressor: zstandard.ZstdCompressor | None = getattr(self.contexts, "compressor", None)
+        if compressor is None:
+            compressor = _spare(self.level) if size_bytes <= SPARED_TILE_BYTES else _new(self.level)
+            self.contexts.compressor = compressor
+        return compressor
+
+
+#: The context of each thread's last save.
+_SPARE = threading.local()
+
+
+def _spare(level: int) -> zstandard.ZstdCompressor:
+    """Return the context of this thread's last save, or a new one for this and the next."""
+    known: tuple[int, zstandard.ZstdCompressor] | None = getattr(_SPARE, "known", None)
+    if known is None or known[0] != level:
+        known = _SPARE.known = (level, _new(level))
+    return known[1]
+
+
+def _new(level: int) -> zstandard.ZstdCompressor:
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, write_content_size=True)
+    return zstandard.ZstdCompressor(compression_params=parameters)
+
+
+#: Dictionary size of each preset of xz.
 _LZMA_DICTIONARY_BYTES = tuple(2**power for power in (18, 20, 21, 22, 22, 23, 23, 24, 25, 26))
 
 
@@ -101,8 +159,8 @@ _LZMA_DICTIONARY_BYTES = tuple(2**power for power in (18, 20, 21, 22, 22, 23, 23
 class Lzma:
     """libtiff's codec 34925: an xz stream without a checksum, of a delta filter and LZMA2.
 
-    The delta filter's distance is one sample: 1 to 8 bytes, which libtiff's writer means too, though it takes 1 where
-    it does not know the dtype yet. Readers find the distance in the stream.
+    The delta filter's distance is one sample: 1 to 8 bytes, as in libtiff, which takes 1 where it does not know the
+    dtype yet. Readers find the distance in the stream.
 
     Attributes:
         preset: 0 to 9, xz's.
@@ -123,7 +181,7 @@ class Lzma:
         return lzma.decompress(data, format=lzma.FORMAT_XZ)[:size_bytes]
 
     def _filters(self, size_bytes: int) -> list[Mapping[str, Any]]:
-        # A dictionary larger than the tile finds no more, and its tables take most of the time to clear.
+        # A dictionary larger than the tile does not help, and clearing its tables takes most of the time.
         dictionary_bytes = min(_LZMA_DICTIONARY_BYTES[self.preset], max(4096, size_bytes))
         return [
             {"id": lzma.FILTER_DELTA, "dist": self.sample_bytes},
@@ -132,7 +190,7 @@ class Lzma:
 
 
 def as_bytes(rows: NDArray[Any]) -> Any:
-    """Give the bytes of a C-contiguous array without a copy, as a memoryview."""
+    """Return the bytes of a C-contiguous array as a memoryview, without a copy."""
     return rows.data.cast("B")
 
 

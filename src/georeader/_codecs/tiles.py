@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._codecs import TileCodec
-from georeader._tiff.cog_layout import framed
+from georeader._codecs.registry import CODECS
+from georeader._codecs.tile_codec import TileCodec
+from georeader._tiff.cog_layout import FRAME_BYTES, framed
 from georeader.errors import DtypeError, WriteError
+
+#: Allowance for a codec's own header in a tile of any size.
+_WORST_OVERHEAD_BYTES = 4096
 
 #: Side of the blocks that lossy codecs transform: JPEG's with halved chroma, WebP's macroblocks.
 LOSSY_BLOCK_PX = 16
@@ -107,6 +111,18 @@ class TileEncoder:
         bits = np.zeros((self.tile_height_px, self.tile_width_px), bool)
         bits[: is_valid.shape[0], : is_valid.shape[1]] = is_valid
         return self.mask_codec.encode(np.packbits(bits, axis=1)[:, :, np.newaxis])
+
+
+def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
+    """Return a size that no encoded tile exceeds, frame included.
+
+    Args:
+        codec: One of `CODECS`.
+        raw_bytes: Size of the tile's pixels.
+    """
+    if codec == "NONE":
+        return raw_bytes + FRAME_BYTES
+    return int(raw_bytes * CODECS[codec].worst_expansion) + _WORST_OVERHEAD_BYTES
 
 
 def packed_bytes(samples: int, bits: int) -> int:

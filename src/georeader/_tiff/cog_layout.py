@@ -41,13 +41,6 @@ FRAME_BYTES = LEADER_BYTES + TRAILER_BYTES
 #: From this size on, IF_SAFER takes BigTIFF: some readers hold offsets in signed 32-bit integers.
 SAFE_FILE_BYTES = 2**31
 
-#: Most bytes that a codec makes of each byte, at its worst.
-_WORST_EXPANSION = {"NONE": 1.0, "DEFLATE": 1.01, "ZSTD": 1.01, "LZMA": 1.01, "PACKBITS": 1.01, "LZW": 1.51}
-_WORST_EXPANSION_OF_OTHERS = 2.0
-
-#: Room in which a tile of any size keeps its codec's own header.
-_WORST_OVERHEAD_BYTES = 4096
-
 
 @dataclass(frozen=True)
 class Directory:
@@ -197,18 +190,6 @@ def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
         (b'\x06\x00\x00\x00', b'abcdef', b'cdef')
     """
     return struct.pack("<I", len(tile)), tile, tile[-TRAILER_BYTES:].rjust(TRAILER_BYTES, b"\0")
-
-
-def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
-    """Return a size that no encoded tile exceeds, frame included.
-
-    Args:
-        codec: One of `option_names.CODECS`.
-        raw_bytes: Size of the tile's pixels.
-    """
-    if codec == "NONE":
-        return raw_bytes + FRAME_BYTES
-    return int(raw_bytes * _WORST_EXPANSION.get(codec, _WORST_EXPANSION_OF_OTHERS)) + _WORST_OVERHEAD_BYTES
 
 
 def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[Version, ...]:

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from georeader import __version__
-from georeader._core.option_names import CODECS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
+from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
+from georeader._core.option_names import RESAMPLINGS
 from georeader.cli import printing
 from georeader.cli.printing import ErrorLine
 from georeader.cli.values import number_or_none, pair
@@ -48,7 +49,7 @@ def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--compress", **_choice(*CODECS), help="Codec; lzw by default."),
         click.option("--level", type=int, help="Effort of deflate (1 to 12), zstd (1 to 22) or lzma (0 to 9)."),
         click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100; 75 by default."),
-        click.option("--predictor", **_choice("auto", *PREDICTOR_NUMBERS, *PREDICTORS),
+        click.option("--predictor", **_choice("auto", *map(str, PREDICTORS.values()), *PREDICTOR_CHOICES),
                      help="Of lzw, deflate and zstd; by default what suits the pixels."),
         click.option("--blocksize", type=int, help="Side of a tile, in pixels; 256 by default."),
         click.option("--resampling", **_choice(*RESAMPLINGS), multiple=True,

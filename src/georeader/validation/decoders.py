@@ -16,6 +16,7 @@ import imagecodecs
 import numpy as np
 import zstandard
 
+from georeader._codecs.registry import CODECS
 from georeader.validation.image_headers import (
     HeaderError,
     ImageSize,
@@ -38,9 +39,6 @@ LZMA_MEMORY_BYTES = 80 * 2**20
 
 #: Bytes of pixels that may be worked on for each byte of data: honest files stay below.
 WORK_BYTES_PER_BYTE = 10_000
-
-#: Most bytes that a codec can make of one: to claim more can't be true.
-_LARGEST_EXPANSION = {"NONE": 1, "PACKBITS": 64, "LZW": 2560, "DEFLATE": 1040}
 
 #: An encoded tile may be longer than its pixels by so much, and a half.
 _OVERHEAD_BYTES = 2**20
@@ -98,7 +96,7 @@ def check_size(length_bytes: int, layout: PixelLayout, rows: int) -> Verdict | N
         return Verdict(FaultKind.TILE_NOT_DECODED, f"there is no decoder for {name} here")
     if name == "NONE" and length_bytes != raw_bytes:
         return Verdict(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes}")
-    if raw_bytes > length_bytes * _LARGEST_EXPANSION.get(name, raw_bytes):
+    if raw_bytes > length_bytes * (CODECS[name].largest_ratio or raw_bytes):
         return Verdict(
             FaultKind.TILE_SIZE, f"{length_bytes} bytes of {name} can't become the {raw_bytes} of its pixels"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from georeader._codecs import PREDICTED_CODECS
+from georeader._codecs.registry import CODECS
 from georeader.validation.measurement import Directory, Measurement, RoleKind
 from georeader.validation.pixel_layout import CHUNKY, PHOTOMETRICS, PixelLayout
 from georeader.validation.problems import Problem, error, warning
@@ -103,10 +103,14 @@ def _judge_predictor(directory: Directory) -> Iterator[Problem]:
     if layout is None or layout.predictor == 1:
         return
     shown = f"{directory.title} has predictor {layout.predictor}"
-    if layout.compression_name not in PREDICTED_CODECS:
+    if not _takes_predictor(layout.compression_name):
         yield warning("predictor", f"{shown}, which means nothing with {layout.compression_name}; readers leave it out")
     elif layout.bits not in _PREDICTED_BITS[layout.predictor] or (layout.predictor == 3 and layout.sample_format != 3):
         yield error("predictor", f"{shown}, which can't be undone with {layout.kind_name}; its pixels can't be read")
+
+
+def _takes_predictor(compression: str) -> bool:
+    return compression in CODECS and CODECS[compression].takes_predictor
 
 
 def _judge_masks(measurement: Measurement) -> Iterator[Problem]:

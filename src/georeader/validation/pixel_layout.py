@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from georeader._codecs import CODECS
+from georeader._codecs.registry import CODECS
 
 #: Compression's values with names: the project's codecs, and what else libtiff and GDAL know.
 COMPRESSIONS: Mapping[int, str] = {
     2: "CCITTRLE", 3: "CCITTFAX3", 4: "CCITTFAX4", 6: "OJPEG", 32946: "DEFLATE", 34661: "JBIG", 34676: "SGILOG",
     34677: "SGILOG24", 34712: "JP2000", 34933: "PNG", 52546: "JXL",
-    **{number: name for name, number in CODECS.items() if not name.startswith("LERC_")},
+    **{codec.compression: name for name, codec in CODECS.items() if not codec.lerc_following},
 }  # fmt: skip
+
+#: Names of LERC by the codec that follows it.
+_LERC_NAMES = {codec.lerc_following: name for name, codec in CODECS.items() if codec.lerc_following is not None}
 
 #: PhotometricInterpretation's values with names.
 PHOTOMETRICS: Mapping[int, str] = {
@@ -117,7 +120,7 @@ class PixelLayout:
     def compression_name(self) -> str:
         """GDAL's name of the codec."""
         name = COMPRESSIONS.get(self.compression, f"compression {self.compression}")
-        return name + {1: "_DEFLATE", 2: "_ZSTD"}.get(self.lerc_following, "") if name == "LERC" else name
+        return _LERC_NAMES.get(self.lerc_following, name) if name == "LERC" else name
 
     @property
     def kind_name(self) -> str:

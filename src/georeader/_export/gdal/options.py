@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from rasterio.env import GDALVersion
 
+from georeader._codecs.registry import CODECS, PREDICTORS
 from georeader._export.plan.photometric import RGB
 from georeader._export.plan.spec import ExportSpec
 from georeader.errors import OptionError
@@ -19,17 +20,6 @@ _COG_ONLY = (
 
 #: Side of the smallest tile that GDAL's COG driver takes without a warning, in pixels.
 _COG_SMALLEST_TILE_PX = 128
-
-#: The GTiff driver's name of each codec's level.
-_GTIFF_LEVEL = {
-    "DEFLATE": "ZLEVEL",
-    "LERC_DEFLATE": "ZLEVEL",
-    "ZSTD": "ZSTD_LEVEL",
-    "LERC_ZSTD": "ZSTD_LEVEL",
-    "LZMA": "LZMA_PRESET",
-}
-_GTIFF_QUALITY = {"JPEG": "JPEG_QUALITY", "WEBP": "WEBP_LEVEL"}
-_GTIFF_PREDICTOR = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
 
 
 def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str, Any]]:
@@ -81,7 +71,7 @@ def overview_environment(spec: ExportSpec) -> dict[str, str]:
     predictor = options.get("OVERVIEW_PREDICTOR", spec.encoding.predictor)
     return {
         "COMPRESS_OVERVIEW": options.get("OVERVIEW_COMPRESS", spec.encoding.codec),
-        "PREDICTOR_OVERVIEW": str(_GTIFF_PREDICTOR.get(predictor, 2)),
+        "PREDICTOR_OVERVIEW": str(PREDICTORS.get(predictor, 2)),
     }
 
 
@@ -128,6 +118,7 @@ def _pyramid_options(spec: ExportSpec) -> dict[str, Any]:
 
 def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
     encoding = spec.encoding
+    codec = CODECS[encoding.codec]
     options: dict[str, Any] = {
         "TILED": "YES",
         "BLOCKXSIZE": encoding.tile_width_px,
@@ -139,15 +130,15 @@ def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
         **dict(encoding.driver_options),
     }
     if encoding.level is not None:
-        options[_GTIFF_LEVEL[encoding.codec]] = encoding.level
+        options[str(codec.level_option)] = encoding.level
     if encoding.codec == "WEBP":
         options["WEBP_LOSSLESS"] = "YES" if encoding.lossless or encoding.quality == 100 else "NO"
     if encoding.quality is not None:
-        options[_GTIFF_QUALITY[encoding.codec]] = encoding.quality
+        options[str(codec.quality_option)] = encoding.quality
     if encoding.max_z_error is not None:
         options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
     if encoding.predictor != "NO":
-        options["PREDICTOR"] = _GTIFF_PREDICTOR[encoding.predictor]
+        options["PREDICTOR"] = PREDICTORS[encoding.predictor]
     if encoding.bits is not None:
         options["NBITS"] = encoding.bits
     if spec.photometric != "PALETTE":  # which follows from the colour table

@@ -8,28 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from georeader._codecs.registry import check_pixels
+from georeader._codecs.registry import CODECS, check_dtype, check_tile_bands, codecs_with_option, lower_names
 from georeader._core.option_names import GDAL_RESAMPLINGS
-from georeader._export.plan.options import OPTIONS, Profile
+from georeader._export.plan.options import Profile
 from georeader.errors import OptionError
-
-#: Levels of each codec, from fastest to smallest.
-_LEVELS = {
-    "DEFLATE": (1, 12),
-    "LERC_DEFLATE": (1, 12),
-    "ZSTD": (1, 22),
-    "LERC_ZSTD": (1, 22),
-    "LZMA": (0, 9),
-}
-
-#: Codecs that take a predictor (TIFF 6.0, section 14, and GDAL's GTiff driver).
-_PREDICTED_CODECS = ("LZW", "DEFLATE", "ZSTD")
 
 #: Bits a pixel that NBITS may ask for, by dtype.
 _NBITS = {"uint8": (1, 7), "uint16": (9, 15), "uint32": (17, 31), "float32": (16, 16)}
-
-#: Codecs that take samples of NBITS.
-_PACKING_CODECS = ("LZW", "DEFLATE", "ZSTD", "LZMA", "NONE")
 
 #: Options that make GDAL warp the raster onto another grid.
 _WARPS = ("TILING_SCHEME", "TARGET_SRS")
@@ -48,20 +33,16 @@ _PARTNERS = {
 #: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
 _CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "distance", "predictor")
 
-#: Default level of each codec: GDAL's, save for zstd. zstd's own default of 3 takes a half to a fifth of the time of
-#: GDAL's 9, for a few percent more bytes (docs/codecs.md has the measurements).
-DEFAULT_LEVELS = {"DEFLATE": 6, "LERC_DEFLATE": 6, "ZSTD": 3, "LERC_ZSTD": 3, "LZMA": 6}
-
 
 @dataclass(frozen=True)
 class Encoding:
     """The encoding and layout of a raster in a file.
 
     Attributes:
-        codec: One of `option_names.CODECS`.
+        codec: One of `CODECS`.
         tile_width_px: Columns of a tile, a multiple of 16.
         tile_height_px: Rows of a tile, a multiple of 16.
-        level: Effort of the codec; `DEFAULT_LEVELS` by default; None for codecs without.
+        level: Effort of the codec; that of `CODECS` by default; None for codecs without.
         quality: 1 to 100 for jpeg and webp, or None for GDAL's 75.
         lossless: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does).
         max_z_error: Largest error that lerc may make, or None for none.
@@ -112,11 +93,12 @@ class Encoding:
     @property
     def is_lossless(self) -> bool:
         """Whether every pixel is decoded without loss."""
-        if self.codec == "WEBP":
+        loss = CODECS[self.codec].loss
+        if loss == "quality":
             return bool(self.lossless) or self.quality == 100
-        if self.codec == "JXL":
+        if loss == "distance":
             return self.lossless is not False
-        return self.codec != "JPEG" and not self.max_z_error
+        return loss != "always" and not self.max_z_error
 
     @property
     def options(self) -> dict[str, str]:
@@ -154,7 +136,7 @@ def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any
     merged["resampling"] = merged.pop("overview_resampling", None) or merged.get("resampling")
     packs_bits = any(name == "NBITS" for name, _ in (*defaults.driver_options, *options.driver_options))
     merged["predictor"] = _predictor(merged.get("predictor", "NO" if packs_bits else "AUTO"), codec, dtype)
-    merged.setdefault("level", DEFAULT_LEVELS.get(codec))
+    merged.setdefault("level", CODECS[codec].default_level)
     driver_options = {**dict(defaults.driver_options), **dict(options.driver_options)}
     encoding = Encoding(**merged, driver_options=tuple(sorted(driver_options.items())))
     _check_codec(encoding, dtype, count)
@@ -178,7 +160,7 @@ def with_bits(encoding: Encoding, bits: int, *, dtype: np.dtype[Any], nodata: in
     codecs = {encoding.codec, encoding.options.get("OVERVIEW_COMPRESS", encoding.codec)}
     is_free = encoding.predictor in ("AUTO", "NO") and not {"NBITS", "OVERVIEW_PREDICTOR"} & set(encoding.options)
     fits = low <= bits <= high and (nodata is None or 0 <= nodata < 2**bits)
-    if not (fits and is_free and codecs <= set(_PACKING_CODECS)) or encoding.warps:
+    if not (fits and is_free and all(CODECS[codec].packs_bits for codec in codecs)) or encoding.warps:
         return encoding
     return replace(encoding, bits=bits, predictor="NO")
 
@@ -201,14 +183,14 @@ def _with_sides(profile: Profile) -> dict[str, Any]:
 def _check_codec_options(codec: str, options: Profile) -> None:
     keys = [options.spelling[name] for name in options.fields] + [name for name, _ in options.driver_options]
     for key in keys:
-        codecs = OPTIONS[key.upper()].codecs
+        codecs = codecs_with_option(key.upper())
         if codecs and codec not in codecs:
             raise OptionError(
                 f"profile_arg[{key!r}] has no meaning with compress={codec.lower()!r}; it goes with "
-                f"{', '.join(name.lower() for name in codecs)}"
+                f"{lower_names(codecs)}"
             )
     level = options.fields.get("level")
-    low, high = _LEVELS.get(codec, (0, 0))
+    low, high = CODECS[codec].levels or (0, 0)
     if level is not None and not low <= level <= high:
         raise OptionError(
             f"profile_arg[{options.spelling['level']!r}]={level} is invalid with compress={codec.lower()!r}; "
@@ -219,10 +201,10 @@ def _check_codec_options(codec: str, options: Profile) -> None:
 def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
     """Return "NO", "STANDARD" or "FLOATING_POINT", or "AUTO" if the pixels decide."""
     if predictor == "AUTO":
-        return "AUTO" if codec in _PREDICTED_CODECS and dtype.kind != "c" else "NO"
+        return "AUTO" if CODECS[codec].takes_predictor and dtype.kind != "c" else "NO"
     if predictor == "NO":
         return "NO"
-    if codec not in _PREDICTED_CODECS:
+    if not CODECS[codec].takes_predictor:
         raise OptionError(
             f"predictor={predictor} has no meaning with compress={codec.lower()!r}; it goes with lzw, deflate and zstd"
         )
@@ -237,23 +219,20 @@ def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
 
 
 def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
-    codec = encoding.codec
-    if codec in ("JPEG", "WEBP") and dtype != np.uint8:
-        raise OptionError(f"compress={codec.lower()!r} takes uint8 only, not {dtype}; use lzw, deflate or zstd")
-    bands = {"JPEG": (1, 3, 4), "WEBP": (3, 4)}.get(codec)
+    codec, facts = encoding.codec, CODECS[encoding.codec]
+    check_dtype(codec, dtype)
+    bands = facts.raster_bands
     if bands and count not in bands:
         raise OptionError(
             f"compress={codec.lower()!r} takes {' or '.join(map(str, bands))} bands, not {count}; "
             "use lzw, deflate or zstd"
         )
-    if codec in ("JPEG", "WEBP") and encoding.interleave == "BAND" and count > 1:
+    if facts.is_pixel_interleaved and encoding.interleave == "BAND" and count > 1:
         raise OptionError(
             f"compress={codec.lower()!r} has all bands in one tile; drop INTERLEAVE=BAND, or use lzw, deflate or zstd"
         )
-    if codec.startswith("LERC") and dtype.name in ("int64", "uint64", "complex64", "complex128"):
-        raise OptionError(f"compress={codec.lower()!r} can't hold {dtype}; use lzw, deflate or zstd")
-    if codec == "JXL":
-        check_pixels(codec, dtype, 1 if encoding.interleave == "BAND" else count)
+    if not facts.is_pixel_interleaved:
+        check_tile_bands(codec, 1 if encoding.interleave == "BAND" else count)
 
 
 def _check_contradictions(encoding: Encoding) -> None:
@@ -266,7 +245,7 @@ def _check_contradictions(encoding: Encoding) -> None:
         raise OptionError("profile_arg says both OVERVIEWS=NONE and OVERVIEW_COUNT; keep one")
     if encoding.lossless and encoding.quality not in (None, 100):
         raise OptionError("profile_arg says both WEBP_LOSSLESS and a quality below 100; keep one")
-    if encoding.codec == "JXL" and encoding.is_lossless and encoding.distance is not None:
+    if CODECS[encoding.codec].loss == "distance" and encoding.is_lossless and encoding.distance is not None:
         raise OptionError("profile_arg['JXL_DISTANCE'] has a meaning only with JXL_LOSSLESS=NO")
 
 
@@ -294,7 +273,7 @@ def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) 
     """Check the codec of the overviews like the main one: GDAL writes empty tiles where it cannot encode them."""
     options = dict(encoding.driver_options)
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
-    if codec.startswith("LERC") != encoding.codec.startswith("LERC"):
+    if (CODECS[codec].lerc_following is None) != (CODECS[encoding.codec].lerc_following is None):
         raise OptionError("profile_arg['OVERVIEW_COMPRESS'] can't mix lerc with another codec in one file")
     _check_codec(replace(encoding, codec=codec), dtype, count)
     if "OVERVIEW_PREDICTOR" in options:
@@ -314,7 +293,7 @@ def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
     if "EXTENT" in options and "TILING_SCHEME" in options:
         raise OptionError("profile_arg['EXTENT'] and profile_arg['TILING_SCHEME'] exclude each other; drop one")
     overview_codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
-    if "OVERVIEW_QUALITY" in options and overview_codec not in ("JPEG", "WEBP"):
+    if "OVERVIEW_QUALITY" in options and CODECS[overview_codec].quality_option is None:
         raise OptionError("profile_arg['OVERVIEW_QUALITY'] has a meaning only with overviews in jpeg or webp")
     if options.get("STATISTICS") == "YES" and dtype.kind == "c":
         raise OptionError(f"profile_arg['STATISTICS'] is for real numbers, not {dtype}; drop it")
@@ -323,5 +302,5 @@ def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
         if not low <= int(options["NBITS"]) <= high:
             known = "; ".join(f"{name}: {a} to {b}" for name, (a, b) in _NBITS.items())
             raise OptionError(f"profile_arg['NBITS']={options['NBITS']} is invalid with {dtype}; allowed: {known}")
-        if encoding.codec not in _PACKING_CODECS or encoding.predictor != "NO":
+        if not CODECS[encoding.codec].packs_bits or encoding.predictor != "NO":
             raise OptionError("profile_arg['NBITS'] goes with lzw, deflate, zstd, lzma and none, without a predictor")

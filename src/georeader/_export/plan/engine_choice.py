@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from georeader._codecs.registry import CODECS
 from georeader._core.option_names import GDAL_RESAMPLINGS
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
@@ -45,7 +46,7 @@ def _check_gdal_can(spec: ExportSpec, needed: tuple[str, ...], *, verify: bool) 
         raise OptionError(f"{subject} has no RESAMPLING={own[0]}; allowed there: {', '.join(GDAL_RESAMPLINGS)}")
     if spec.overview_factors and len(set(spec.resamplings)) > 1:
         raise OptionError(f"{subject} has one RESAMPLING for all bands, not {spec.resampling}; name one")
-    if spec.encoding.codec == "JXL":
+    if not CODECS[spec.encoding.codec].is_in_gdal:
         raise OptionError(f"{subject} is built without JPEG XL in rasterio; use engine='stream' or another codec")
     if spec.photometric == "MINISWHITE" and spec.count > 1 and (spec.count, spec.alpha_band) != (2, 1):
         raise OptionError(f"{subject} has MINISWHITE for one band, with alpha or without; use engine='stream'")

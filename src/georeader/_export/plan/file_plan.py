@@ -14,18 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from georeader._codecs import PREDICTED_CODECS, TileCodec, tile_codec
-from georeader._codecs.tiles import TileEncoder, packed_bytes
-from georeader._export.plan.encoding import DEFAULT_LEVELS, Encoding
+from georeader._codecs.registry import CODECS, NO_PREDICTOR, PREDICTORS
+from georeader._codecs.tile_codec import TileCodec, tile_codec
+from georeader._codecs.tiles import TileEncoder, largest_tile_bytes, packed_bytes
+from georeader._export.plan.encoding import Encoding
 from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
 from georeader._resample.pyramid import Reduction
 from georeader._tiff import directories
-from georeader._tiff.cog_layout import FRAME_BYTES, Directory, largest_tile_bytes
+from georeader._tiff.cog_layout import FRAME_BYTES, Directory
 from georeader._tiff.directories import Tag, TagNumber, TagType
-
-#: TIFF's numbers of the predictors.
-PREDICTOR_NUMBERS = {"NO": 1, "STANDARD": 2, "FLOATING_POINT": 3}
 
 #: Bits of NewSubfileType (TIFF 6.0, section 8).
 _REDUCED, _IS_MASK = 1, 4
@@ -196,8 +194,8 @@ def overview_encoding(encoding: Encoding) -> Encoding:
     changes: dict[str, Any] = {}
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if codec != encoding.codec:
-        changes |= {"codec": codec, "level": DEFAULT_LEVELS.get(codec), "quality": None, "lossless": None}
-        if codec not in PREDICTED_CODECS:
+        changes |= {"codec": codec, "level": CODECS[codec].default_level, "quality": None, "lossless": None}
+        if not CODECS[codec].takes_predictor:
             changes["predictor"] = "NO"
     if "OVERVIEW_QUALITY" in options:
         changes |= {"quality": int(options["OVERVIEW_QUALITY"]), "lossless": None}
@@ -211,7 +209,7 @@ def overview_encoding(encoding: Encoding) -> Encoding:
 def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None, verify: bool) -> TileEncoder:
     is_sparse = encoding.options.get("SPARSE_OK") == "YES"
     return TileEncoder(
-        codec=codec_of(spec, encoding, PREDICTOR_NUMBERS[encoding.predictor]),
+        codec=codec_of(spec, encoding, PREDICTORS[encoding.predictor]),
         mask_codec=mask_codec,
         tile_height_px=encoding.tile_height_px,
         tile_width_px=encoding.tile_width_px,
@@ -224,7 +222,7 @@ def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None,
 
 def _mask_codec() -> TileCodec:
     """Return the codec of masks: bits in deflate, as GDAL writes them with any codec of the pixels."""
-    return tile_codec("DEFLATE", dtype=np.dtype("uint8"), samples=1, predictor=1, level=DEFAULT_LEVELS["DEFLATE"])
+    return tile_codec("DEFLATE", dtype=np.dtype("uint8"), samples=1, predictor=NO_PREDICTOR)
 
 
 def make_directories(

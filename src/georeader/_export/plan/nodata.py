@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from georeader._codecs.registry import CODECS
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import check_nodata, storage_dtype
 from georeader._core.sentinels import UNSET
@@ -85,10 +86,11 @@ def with_mask(spec: ExportSpec) -> ExportSpec:
     Raises:
         OptionError: Four bands in JPEG, of which the last is not alpha.
     """
-    if spec.encoding.codec == "JPEG" and spec.count == 4:
+    codec = CODECS[spec.encoding.codec]
+    if codec.alpha_is_mask and spec.count == 4:
         spec = _alpha_as_mask(spec)
     # LERC's error is bounded, so that the caller can choose a nodata beyond it.
-    is_blurred = spec.encoding.codec in ("JPEG", "WEBP", "JXL") and not spec.encoding.is_lossless
+    is_blurred = codec.blurs and not spec.encoding.is_lossless
     if not is_blurred or spec.nodata is None or spec.alpha_band is not None:
         return spec
     if spec.mask is not None:

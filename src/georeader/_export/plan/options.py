@@ -18,7 +18,8 @@ from typing import Any
 
 import rasterio
 
-from georeader._core.option_names import CODECS, GDAL_RESAMPLINGS, PREDICTOR_NUMBERS, PREDICTORS, RESAMPLINGS
+from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
+from georeader._core.option_names import GDAL_RESAMPLINGS, RESAMPLINGS
 from georeader._export.plan.option_types import (
     BOOLEAN,
     THREADS,
@@ -35,13 +36,13 @@ from georeader._export.plan.option_types import (
 from georeader._export.plan.photometric import PHOTOMETRIC
 from georeader.errors import OptionError
 
-_PREDICTOR_ALIASES = {**PREDICTOR_NUMBERS, "NONE": "NO"}
-_PREDICTOR = choice((*PREDICTORS, "AUTO"), _PREDICTOR_ALIASES)
-_OVERVIEW_PREDICTOR = choice(PREDICTORS, _PREDICTOR_ALIASES)
+_PREDICTOR_ALIASES = {**{str(number): name for name, number in PREDICTORS.items()}, "NONE": "NO"}
+_PREDICTOR = choice((*PREDICTOR_CHOICES, "AUTO"), _PREDICTOR_ALIASES)
+_OVERVIEW_PREDICTOR = choice(PREDICTOR_CHOICES, _PREDICTOR_ALIASES)
 _METHOD = choice(RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
 _WARP_METHOD = choice(GDAL_RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
 _RESAMPLING = one_or_each(_METHOD)
-_CODEC = choice(CODECS)
+_CODEC = choice(tuple(CODECS))
 _PERCENT = whole_number(1, 100)
 _LEVEL = whole_number(0, 22)
 _BOTH = frozenset({"cog", "tiled"})
@@ -72,32 +73,28 @@ class Option:
     Attributes:
         field: The field of `Encoding` that it sets; "driver" for an option that only GDAL has.
         value: Parser of its value.
-        codecs: Codecs that it applies to; empty: all.
         kinds: Whether save_cog ("cog"), save_tiled_geotiff ("tiled") or both take it.
     """
 
     field: str
     value: OptionType
-    codecs: tuple[str, ...] = ()
     kinds: frozenset[str] = _BOTH
 
 
-_DEFLATES, _ZSTDS, _LERCS = ("DEFLATE", "LERC_DEFLATE"), ("ZSTD", "LERC_ZSTD"), ("LERC", "LERC_DEFLATE", "LERC_ZSTD")
-
 OPTIONS: Mapping[str, Option] = {
     "COMPRESS": Option("codec", _CODEC),
-    "LEVEL": Option("level", _LEVEL, (*_DEFLATES, *_ZSTDS, "LZMA")),
-    "ZLEVEL": Option("level", _LEVEL, _DEFLATES),
-    "ZSTD_LEVEL": Option("level", _LEVEL, _ZSTDS),
-    "LZMA_PRESET": Option("level", _LEVEL, ("LZMA",)),
-    "QUALITY": Option("quality", _PERCENT, ("JPEG", "WEBP")),
-    "JPEG_QUALITY": Option("quality", _PERCENT, ("JPEG",)),
-    "WEBP_LEVEL": Option("quality", _PERCENT, ("WEBP",)),
-    "WEBP_LOSSLESS": Option("lossless", BOOLEAN, ("WEBP",)),
-    "JXL_LOSSLESS": Option("lossless", BOOLEAN, ("JXL",)),
-    "JXL_EFFORT": Option("effort", whole_number(1, 9), ("JXL",)),
-    "JXL_DISTANCE": Option("distance", real_number(0.01, high=25), ("JXL",)),
-    "MAX_Z_ERROR": Option("max_z_error", real_number(0), _LERCS),
+    "LEVEL": Option("level", _LEVEL),
+    "ZLEVEL": Option("level", _LEVEL),
+    "ZSTD_LEVEL": Option("level", _LEVEL),
+    "LZMA_PRESET": Option("level", _LEVEL),
+    "QUALITY": Option("quality", _PERCENT),
+    "JPEG_QUALITY": Option("quality", _PERCENT),
+    "WEBP_LEVEL": Option("quality", _PERCENT),
+    "WEBP_LOSSLESS": Option("lossless", BOOLEAN),
+    "JXL_LOSSLESS": Option("lossless", BOOLEAN),
+    "JXL_EFFORT": Option("effort", whole_number(1, 9)),
+    "JXL_DISTANCE": Option("distance", real_number(0.01, high=25)),
+    "MAX_Z_ERROR": Option("max_z_error", real_number(0)),
     "PREDICTOR": Option("predictor", _PREDICTOR),
     "BLOCKXSIZE": Option("tile_width_px", TILE_SIDE_PX),
     "BLOCKYSIZE": Option("tile_height_px", TILE_SIDE_PX),
@@ -126,7 +123,7 @@ OPTIONS: Mapping[str, Option] = {
     "OVERVIEW_COMPRESS": Option("driver", _CODEC, kinds=_COG),
     "OVERVIEW_QUALITY": Option("driver", _PERCENT, kinds=_COG),
     "OVERVIEW_PREDICTOR": Option("driver", _OVERVIEW_PREDICTOR, kinds=_COG),
-    "MAX_Z_ERROR_OVERVIEW": Option("driver", real_number(0), _LERCS, kinds=_COG),
+    "MAX_Z_ERROR_OVERVIEW": Option("driver", real_number(0), kinds=_COG),
     "STATISTICS": Option("driver", choice(("AUTO", "YES", "NO")), kinds=_COG),
     "NBITS": Option("driver", whole_number(1, 31)),
     "SPARSE_OK": Option("driver", BOOLEAN),

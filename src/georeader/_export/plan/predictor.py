@@ -9,9 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from georeader._codecs.auto_predictor import predictor_candidates, smallest_predictor
+from georeader._codecs.registry import PREDICTORS
 from georeader._codecs.tiles import cut_tile
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.file_plan import PREDICTOR_NUMBERS, codec_of
+from georeader._export.plan.file_plan import codec_of
 from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
 from georeader._resample.pyramid import Mask
@@ -21,7 +22,7 @@ PLACES = 3
 #: ... but at most one in this many of all tiles.
 ONE_IN = 4
 
-_NAMES = {number: name for name, number in PREDICTOR_NUMBERS.items()}
+_NAMES = {number: name for name, number in PREDICTORS.items()}
 
 Read = Callable[[PixelWindow, slice], tuple[NDArray[Any], Mask]]
 
