@@ -21,7 +21,7 @@ import rasterio
 from by_command import GEOREADER, georeader, run
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES
-from georeader._core.option_names import RESAMPLINGS
+from georeader._resample.methods import METHODS
 from georeader.cli.saving import PROFILE_OPTIONS
 
 pytestmark = pytest.mark.slow
@@ -179,7 +179,7 @@ def test_a_file_that_is_there_is_a_failure_that_names_the_option(source: Path, t
 def test_help_names_codecs_and_methods(command: str) -> None:
     text = run(command, "--help").stdout
 
-    assert all(f"{name.lower()}" in text for name in (*CODECS, *RESAMPLINGS, *PREDICTOR_CHOICES))
+    assert all(f"{name.lower()}" in text for name in (*CODECS, *METHODS, *PREDICTOR_CHOICES))
     assert all(f"--{name} " in text for name in PROFILE_OPTIONS)
 
 

@@ -14,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from georeader._resample import METHODS, Margins, check_method, halve, halve_mask, margin_px
+from georeader._resample.block import Margins, halve_mask
+from georeader._resample.halving import check_method, halve, margin_px
+from georeader._resample.methods import METHODS
 from georeader.errors import DtypeError, NodataError, OptionError, ShapeError
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -307,7 +309,7 @@ def rasters(draw: st.DrawFn) -> tuple[Array, Array | None, Any]:
     return values, ~hole if draw(st.booleans()) else None, draw(st.sampled_from([None, 0, 1]))
 
 
-@given(rasters(), st.sampled_from(METHODS), st.integers(0, 20), st.integers(0, 20), st.integers(0, 2))
+@given(rasters(), st.sampled_from(list(METHODS)), st.integers(0, 20), st.integers(0, 20), st.integers(0, 2))
 def test_blocks_with_margins_give_what_the_whole_gives(
     raster: tuple[Array, Array | None, Any], method: str, row: int, column: int, more: int
 ) -> None:

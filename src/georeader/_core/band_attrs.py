@@ -34,8 +34,14 @@ from typing import Any
 
 import numpy as np
 
-from georeader._core.recorded_resampling import RECORDING_TAGS
 from georeader.errors import MetadataError
+
+#: Tag of the overviews' resampling, as rio-cogeo from 6.0 on writes it; GDAL from 3.12 on has it in its IMAGE_STRUCTURE
+#: domain.
+RESAMPLING_TAG = "OVERVIEW_RESAMPLING"
+
+#: Tags that record the method, those of this project and of rio-cogeo before 6.0 among them.
+RECORDING_TAGS = (RESAMPLING_TAG, "OVR_RESAMPLING_ALG")
 
 PER_BAND_KEYS = (
     "descriptions", "scales", "offsets", "units", "colorinterp", "band_tags", "band_namespaces", "attribute_tables",

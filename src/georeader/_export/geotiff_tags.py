@@ -26,14 +26,14 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
+from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
-from georeader._core.option_names import GDAL_RESAMPLINGS
-from georeader._core.recorded_resampling import RESAMPLING_TAG
 from georeader._export.gdal_dataset import ENVIRONMENT, creation_profile, describe
 from georeader._export.plan.metadata import Metadata, Tags
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandStatistics, statistics_tags
+from georeader._resample.methods import GDAL_METHODS
 from georeader._tiff import directories
 from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag
 from georeader._tiff.parser import read_first_tags
@@ -217,7 +217,7 @@ def _with_text(tag: Tag, items: str) -> Tag:
 
 def _metadata_items(spec: ExportSpec) -> Iterator[str]:
     metadata: Metadata = spec.metadata
-    if spec.overview_factors and spec.resampling in GDAL_RESAMPLINGS:  # where GDAL reads it from 3.12 on
+    if spec.overview_factors and spec.resampling in GDAL_METHODS:  # where GDAL reads it from 3.12 on
         yield f'<Item name="{RESAMPLING_TAG}" domain="IMAGE_STRUCTURE">{spec.resampling}</Item>'
     yield from _domain_items(metadata.namespaces, "")
     for sample, namespaces in enumerate(metadata.band_namespaces):

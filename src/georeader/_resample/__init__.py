@@ -1,7 +1,7 @@
 """Overviews: 2x2 pixels to one. Pure: arrays in, arrays out.
 
-`halve` reduces one band by two and `halve_mask` a mask. `margin_px` says how many pixels a method looks at beyond its
-2x2 block, `check_method` whether it has a meaning for a dtype.
+`halving.halve` reduces one band by two, `block.halve_mask` a mask, and `pyramid` whole blocks of a raster, level by
+level. `methods.METHODS` is the table of methods.
 
 AVERAGE, NEAREST, MODE and RMS give what GDAL's overviews give (``gcore/overview.cpp``, compared with 3.10 and 3.12)
 wherever a raster has whole 2x2 blocks, integers to the last digit and halves rounded away from zero. BILINEAR, CUBIC,
@@ -29,11 +29,3 @@ warper; OR is this project's. Results differ from GDAL's on purpose where
 At odd sides GDAL spreads the whole raster over the overview, so that blocks do not line up with pixels; here blocks are
 2x2 pixels everywhere, and the last one has the pixels that are left.
 """
-
-from __future__ import annotations
-
-from georeader._resample.block import Margins
-from georeader._resample.pairs import halve_mask
-from georeader._resample.reduce import METHODS, check_method, halve, margin_px
-
-__all__ = ["METHODS", "Margins", "check_method", "halve", "halve_mask", "margin_px"]

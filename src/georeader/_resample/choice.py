@@ -1,4 +1,4 @@
-"""Methods that pick one of the pixels of each 2x2 block, or combine their bits."""
+"""NEAREST, MIN, MAX, MED, MODE and OR: one of the pixels of each 2x2 block, or their bits combined. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._resample.bits import filled
-from georeader._resample.block import Block, core
-from georeader._resample.pairs import corners, valid_counts
+from georeader._resample.block import Block, core, corners, filled, valid_counts
 
 Mask = NDArray[np.bool_] | None
 

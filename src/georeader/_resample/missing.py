@@ -1,4 +1,4 @@
-"""Which pixels are missing, and what stands in their place."""
+"""Missing pixels: how they are found, and the values in their place. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._resample.bits import filled
+from georeader._resample.block import filled
 from georeader.errors import NodataError
 
 
 def nodata_of(nodata: Any, dtype: np.dtype[Any]) -> Any:
-    """Give nodata as a scalar of ``dtype``, as the file holds it; None stays None.
+    """Return nodata as a scalar of ``dtype``, as the file holds it; None stays None.
 
     Raises:
         NodataError: An integer dtype can't hold it.
@@ -32,14 +32,14 @@ def nodata_of(nodata: Any, dtype: np.dtype[Any]) -> Any:
 
 
 def missing_value(nodata: Any, dtype: np.dtype[Any]) -> Any:
-    """Give what a missing pixel holds: nodata, else NaN where the dtype has it, else 0."""
+    """Return the value of a missing pixel: nodata, else NaN where the dtype has it, else 0."""
     if nodata is not None:
         return nodata
     return dtype.type(np.nan if dtype.kind in "fc" else 0)
 
 
 def beside(nodata: Any) -> Any:
-    """Give the number next to a nodata: the one above, or below the largest.
+    """Return the number next to a nodata: the one above, or below the largest.
 
     It takes the place of a valid result that happens to equal nodata. The rule is GDAL's
     (``GDALGetNoDataReplacementValue``), save that 64-bit integers keep all their digits.
@@ -78,7 +78,7 @@ def find_valid(values: NDArray[Any], nodata: Any, is_valid: NDArray[np.bool_] | 
 
 
 def _may_hold(values: NDArray[Any], number: Any) -> bool:
-    """Whether a number lies in the range of integers: nodata, mostly an end of it, is soonest ruled out so."""
+    """Return whether a number is in the range of the values, which rules most nodata out quickly."""
     return values.dtype.kind not in "iu" or (bool(values.min() <= number) and bool(number <= values.max()))
 
 
@@ -90,7 +90,7 @@ def _without(is_missing: NDArray[np.bool_], found: NDArray[np.bool_] | None) -> 
 
 
 def kept_apart(values: NDArray[Any], nodata: Any) -> NDArray[Any]:
-    """Give valid results with those that equal nodata moved to the number beside it."""
+    """Return valid results, with those that equal nodata moved to the number beside it."""
     if nodata is None or nodata != nodata:
         return values
     differs = values != nodata

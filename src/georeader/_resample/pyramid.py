@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
-from georeader._resample import Margins, halve, halve_mask, margin_px
+from georeader._resample.block import Margins, halve_mask
+from georeader._resample.halving import halve, margin_px
 
 Mask = NDArray[np.bool_] | None
 
@@ -28,7 +29,7 @@ class Reduction:
     """How pixels become those of the next overview.
 
     Attributes:
-        methods: One of `resample.METHODS` per band.
+        methods: One of `METHODS` per band.
         nodata: Value of missing pixels, or None.
         alpha_band: Position of the band whose zeros make pixels of the other bands invalid, or None.
     """

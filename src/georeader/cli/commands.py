@@ -13,7 +13,7 @@ import click
 
 from georeader import __version__
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
-from georeader._core.option_names import RESAMPLINGS
+from georeader._resample.methods import METHODS
 from georeader.cli import printing
 from georeader.cli.printing import ErrorLine
 from georeader.cli.values import number_or_none, pair
@@ -52,7 +52,7 @@ def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--predictor", **_choice("auto", *map(str, PREDICTORS.values()), *PREDICTOR_CHOICES),
                      help="Of lzw, deflate and zstd; by default what suits the pixels."),
         click.option("--blocksize", type=int, help="Side of a tile, in pixels; 256 by default."),
-        click.option("--resampling", **_choice(*RESAMPLINGS), multiple=True,
+        click.option("--resampling", **_choice(*METHODS), multiple=True,
                      help="Method of the overviews; repeat it to give one for each band."),
         click.option("--profile", "pairs", type=pair, metavar="KEY=VALUE", multiple=True,
                      help="Any other entry of profile_arg, such as BIGTIFF=YES."),

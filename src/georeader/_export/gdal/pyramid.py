@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 
+from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.dtypes import WIDE_DTYPES
-from georeader._core.recorded_resampling import RESAMPLING_TAG
 from georeader._export.plan.spec import ExportSpec
-from georeader._resample import halve, halve_mask
+from georeader._resample.block import halve_mask
+from georeader._resample.halving import halve
 
 _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
 
@@ -23,7 +24,7 @@ def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> No
     Args:
         dataset: Open for update.
         factors: Decimation factors, such as (2, 4, 8).
-        resampling: One of `option_names.RESAMPLINGS`.
+        resampling: One of `METHODS`.
     """
     dataset.build_overviews(list(factors), _RESAMPLING_BY_NAME[resampling])
     record_resampling(dataset, resampling)

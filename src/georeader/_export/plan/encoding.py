@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from georeader._codecs.registry import CODECS, check_dtype, check_tile_bands, codecs_with_option, lower_names
-from georeader._core.option_names import GDAL_RESAMPLINGS
 from georeader._export.plan.options import Profile
+from georeader._resample.methods import COMPLEX_METHODS, GDAL_METHODS, METHODS
 from georeader.errors import OptionError
 
 #: Bits a pixel that NBITS may ask for, by dtype.
@@ -53,7 +53,7 @@ class Encoding:
         interleave: "PIXEL" or "BAND".
         photometric: Requested colour model, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
         bits: Bits of a sample, where the file keeps those of its source; None: all of the dtype's.
-        resampling: Of the overviews: one of `option_names.RESAMPLINGS`, a tuple of them with one per band, or None for
+        resampling: Of the overviews: one of `METHODS`, a tuple of them with one per band, or None for
             the default that suits the raster.
         warp_resampling: RESAMPLING of the warp where GDAL warps the raster, or None.
         overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
@@ -256,16 +256,15 @@ def _check_resampling(encoding: Encoding, dtype: np.dtype[Any], count: int) -> N
             f"RESAMPLING lists {len(wanted)} methods for {count} bands; give one per band, or a single one"
         )
     methods = {wanted} if isinstance(wanted, str) else set(wanted or ())
-    known = ("NEAREST", "AVERAGE", "RMS", "MODE")
-    for method in sorted(methods - set(known)):
-        if dtype.kind == "c":
-            raise OptionError(f"RESAMPLING={method} is not for {dtype}; allowed there: {', '.join(known)}")
-        if method == "OR" and dtype.kind not in "iu":
+    for method in sorted(methods):
+        if dtype.kind == "c" and method not in COMPLEX_METHODS:
+            raise OptionError(f"RESAMPLING={method} is not for {dtype}; allowed there: {', '.join(COMPLEX_METHODS)}")
+        if dtype.kind not in METHODS[method].kinds:
             raise OptionError(f"RESAMPLING=OR joins the bits of integers, which {dtype} does not have; use MAX or MODE")
-    if encoding.warps and not (encoding.warp_resampling is None or encoding.warp_resampling in GDAL_RESAMPLINGS):
+    if encoding.warps and not (encoding.warp_resampling is None or encoding.warp_resampling in GDAL_METHODS):
         raise OptionError(
             f"RESAMPLING={encoding.warp_resampling} is not a warp method of GDAL; allowed with TILING_SCHEME and "
-            f"TARGET_SRS: {', '.join(GDAL_RESAMPLINGS)}"
+            f"TARGET_SRS: {', '.join(GDAL_METHODS)}"
         )
 
 

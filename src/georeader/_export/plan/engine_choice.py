@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from georeader._codecs.registry import CODECS
-from georeader._core.option_names import GDAL_RESAMPLINGS
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
+from georeader._resample.methods import GDAL_METHODS
 from georeader.errors import OptionError
 
 #: Creation options that only GDAL's engine writes: they warp the raster, or pack pixels in fewer bits.
@@ -41,9 +41,9 @@ def choose_engine(spec: ExportSpec, request: SaveRequest) -> tuple[str, tuple[st
 
 def _check_gdal_can(spec: ExportSpec, needed: tuple[str, ...], *, verify: bool) -> None:
     subject = f"profile_arg[{needed[0]!r}] is written by GDAL, which" if needed else "engine='gdal'"
-    own = sorted(set(spec.resamplings) - set(GDAL_RESAMPLINGS))
+    own = sorted(set(spec.resamplings) - set(GDAL_METHODS))
     if spec.overview_factors and own:
-        raise OptionError(f"{subject} has no RESAMPLING={own[0]}; allowed there: {', '.join(GDAL_RESAMPLINGS)}")
+        raise OptionError(f"{subject} has no RESAMPLING={own[0]}; allowed there: {', '.join(GDAL_METHODS)}")
     if spec.overview_factors and len(set(spec.resamplings)) > 1:
         raise OptionError(f"{subject} has one RESAMPLING for all bands, not {spec.resampling}; name one")
     if not CODECS[spec.encoding.codec].is_in_gdal:

@@ -16,6 +16,7 @@ from rasterio.rpc import RPC
 
 from georeader._core.band_attrs import (
     PER_BAND_KEYS,
+    RECORDING_TAGS,
     Colormap,
     check_count,
     check_list,
@@ -23,7 +24,6 @@ from georeader._core.band_attrs import (
     parse_colormap,
 )
 from georeader._core.caller_warnings import warn_at_caller
-from georeader._core.recorded_resampling import RECORDING_TAGS
 from georeader._export.plan.photometric import nbits_of_attrs, photometric_of_attrs, resolve_colours
 from georeader.errors import MetadataError, MetadataWarning
 from georeader.ground_control import GroundControlPoints, as_control_points

@@ -19,7 +19,6 @@ from typing import Any
 import rasterio
 
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
-from georeader._core.option_names import GDAL_RESAMPLINGS, RESAMPLINGS
 from georeader._export.plan.option_types import (
     BOOLEAN,
     THREADS,
@@ -34,13 +33,14 @@ from georeader._export.plan.option_types import (
     whole_number,
 )
 from georeader._export.plan.photometric import PHOTOMETRIC
+from georeader._resample.methods import GDAL_METHODS, METHODS
 from georeader.errors import OptionError
 
 _PREDICTOR_ALIASES = {**{str(number): name for name, number in PREDICTORS.items()}, "NONE": "NO"}
 _PREDICTOR = choice((*PREDICTOR_CHOICES, "AUTO"), _PREDICTOR_ALIASES)
 _OVERVIEW_PREDICTOR = choice(PREDICTOR_CHOICES, _PREDICTOR_ALIASES)
-_METHOD = choice(RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
-_WARP_METHOD = choice(GDAL_RESAMPLINGS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+_METHOD = choice(tuple(METHODS), {"CUBIC_SPLINE": "CUBICSPLINE"})
+_WARP_METHOD = choice(GDAL_METHODS, {"CUBIC_SPLINE": "CUBICSPLINE"})
 _RESAMPLING = one_or_each(_METHOD)
 _CODEC = choice(tuple(CODECS))
 _PERCENT = whole_number(1, 100)

@@ -15,7 +15,6 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import check_nodata, storage_dtype
-from georeader._core.recorded_resampling import usable_resamplings
 from georeader._core.windows import PixelWindow
 from georeader._export.plan import grid
 from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
@@ -23,6 +22,7 @@ from georeader._export.plan.metadata import Metadata, resolve_metadata
 from georeader._export.plan.nodata import check_nan_to_nodata, resolve_nodata, with_mask
 from georeader._export.plan.options import Profile, is_of_dataset
 from georeader._export.plan.request import SaveRequest
+from georeader._resample.recorded import usable_resamplings
 from georeader.abstract_reader import same_nodata
 from georeader.errors import (
     GeoreferenceError,
@@ -91,7 +91,7 @@ class ExportSpec:
         nodata: Number that ``dtype`` holds, or None.
         metadata: Descriptions, scales, tags and the like.
         encoding: Codec, tiles and the like.
-        resamplings: Of the overviews, one of `option_names.RESAMPLINGS` per band.
+        resamplings: Of the overviews, one of `METHODS` per band.
         is_classes: The values are classes, which must not be averaged.
         mask: Origin of the file's validity mask: the "dataset" (the source has one), its "alpha" band (which is then
             not a band of the file), its "nodata" (which a lossy codec would blur); None: the file has no mask.

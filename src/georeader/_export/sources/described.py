@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._arrays.pixel_attrs import check_bool
-from georeader._core.recorded_resampling import recorded_resamplings
 from georeader._export.plan.georeference import choose_georeference
 from georeader._export.plan.metadata import metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec
 from georeader._resample.pyramid import Mask
+from georeader._resample.recorded import recorded_resamplings
 from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor

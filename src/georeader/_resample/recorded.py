@@ -1,4 +1,4 @@
-"""Overview resampling that a raster file records: the names of its tags, and its use as the default of a copy. Pure."""
+"""Overview resampling that a raster file records, as the default of a copy. Pure."""
 
 from __future__ import annotations
 
@@ -7,19 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from georeader._core.option_names import GDAL_RESAMPLINGS, RESAMPLINGS
-
-#: Tag of the method, as rio-cogeo from 6.0 on writes it; GDAL from 3.12 on has it in its IMAGE_STRUCTURE domain.
-RESAMPLING_TAG = "OVERVIEW_RESAMPLING"
-
-#: Tags that record the method: those of this project and of rio-cogeo before 6.0, too.
-RECORDING_TAGS = (RESAMPLING_TAG, "OVR_RESAMPLING_ALG")
-
-#: Methods whose results are values of the raster, or bits of such values.
-PICKING = frozenset({"NEAREST", "MODE", "MIN", "MAX", "MED", "OR"})
-
-#: Methods that are defined for complex numbers.
-_COMPLEX = frozenset({"NEAREST", "AVERAGE", "RMS", "MODE"})
+from georeader._core.band_attrs import RECORDING_TAGS
+from georeader._resample.methods import METHODS
 
 
 def recorded_resamplings(tags: Mapping[str, Any] | None, count: int) -> tuple[str, ...]:
@@ -42,7 +31,7 @@ def recorded_resamplings(tags: Mapping[str, Any] | None, count: int) -> tuple[st
     upper = {str(key).upper(): value for key, value in tags.items()}
     for name in RECORDING_TAGS:
         methods = tuple(part.strip().upper().replace("_", "") for part in str(upper.get(name, "")).split(","))
-        if all(method in RESAMPLINGS for method in methods) and len(methods) in (1, count):
+        if all(method in METHODS for method in methods) and len(methods) in (1, count):
             return methods * (count if len(methods) == 1 else 1)
     return ()
 
@@ -58,14 +47,13 @@ def usable_resamplings(
         is_classes: Values must not be mixed.
         is_warped: GDAL warps the raster, and has one method for all bands.
     """
-    methods = set(recorded)
-    allowed = set(RESAMPLINGS)
-    if is_classes:
-        allowed &= PICKING
-    if is_warped:
-        allowed &= set(GDAL_RESAMPLINGS) if len(methods) == 1 else set()
+    methods = [METHODS[name] for name in recorded]
+    if is_classes and not all(method.picks for method in methods):
+        return ()
+    if is_warped and not (len(set(recorded)) == 1 and methods[0].is_in_gdal):
+        return ()
     if dtype.kind == "c":
-        allowed &= _COMPLEX
-    elif dtype.kind not in "iu":
-        allowed -= {"OR"}
-    return tuple(recorded) if methods <= allowed else ()
+        is_defined = all(method.is_complex_option for method in methods)
+    else:
+        is_defined = all(dtype.kind in method.kinds for method in methods)
+    return tuple(recorded) if is_defined else ()

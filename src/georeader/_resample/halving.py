@@ -1,4 +1,7 @@
-"""The front door: checks what is asked, cuts blocks into strips and puts missing pixels in their place."""
+"""`halve`: reduces one band by two, by any method. Pure.
+
+Arguments are checked, blocks are cut into strips, and missing pixels are put back into the result.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._resample import choice
-from georeader._resample.average import average
-from georeader._resample.bits import filled
-from georeader._resample.block import Block, Margins, check_margins, core, strips
-from georeader._resample.convolve import convolve
-from georeader._resample.kernels import KERNELS
+from georeader._resample.average import average, rms
+from georeader._resample.block import Block, Margins, check_margins, core, filled, halve_mask, strips
+from georeader._resample.kernels import KERNELS, convolve
+from georeader._resample.methods import METHODS
 from georeader._resample.missing import find_valid, kept_apart, missing_value, nodata_of
-from georeader._resample.pairs import halve_mask
-from georeader._resample.rms import rms
 from georeader.errors import DtypeError, OptionError, ShapeError
 
 _NO_MARGINS = Margins()
@@ -35,12 +35,6 @@ _COMPUTED: Mapping[str, Callable[[Block], NDArray[Any]]] = {
     **{name: partial(convolve, kernel=kernel) for name, kernel in KERNELS.items()},
 }
 
-#: Names of resampling methods: GDAL's for overviews, three of its warper's, and OR.
-METHODS = (
-    "NEAREST", "AVERAGE", "MODE", "BILINEAR", "CUBIC", "CUBICSPLINE", "LANCZOS", "RMS", "GAUSS", "MIN", "MAX", "MED",
-    "OR",
-)  # fmt: skip
-
 _DTYPES = frozenset(
     ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "complex64",
      "complex128"]
@@ -48,7 +42,7 @@ _DTYPES = frozenset(
 
 
 def margin_px(method: str) -> int:
-    """Give how many source pixels a method looks at beyond 2x2 pixels, on each side, rounded up to an even number.
+    """Return how many source pixels a method reads beyond 2x2 pixels, on each side, rounded up to an even number.
 
     Args:
         method: One of `METHODS`.
@@ -67,7 +61,7 @@ def margin_px(method: str) -> int:
 
 
 def check_method(method: str, dtype: np.dtype[Any]) -> None:
-    """Check that a method has a meaning for a dtype.
+    """Check that a method is defined for a dtype.
 
     Args:
         method: One of `METHODS`.
@@ -75,15 +69,16 @@ def check_method(method: str, dtype: np.dtype[Any]) -> None:
 
     Raises:
         OptionError: There is no such method, OR of other than integers, or MIN, MAX or MED of complex numbers.
-        DtypeError: The dtype is none that rasters are resampled in.
+        DtypeError: Rasters of the dtype cannot be resampled.
     """
     _check_name(method)
     if dtype.name not in _DTYPES or not dtype.isnative:
         raise DtypeError(f"pixels of dtype {dtype.str} can't be resampled; cast to one of {', '.join(sorted(_DTYPES))}")
-    if method == "OR" and dtype.kind not in "iu":
+    if dtype.kind in METHODS[method].kinds:
+        return
+    if method == "OR":
         raise OptionError(f"resampling OR sets bits and {dtype} has none to set; use MAX, MODE or NEAREST, or integers")
-    if method in ("MIN", "MAX", "MED") and dtype.kind == "c":
-        raise OptionError(f"resampling {method} needs an order, and {dtype} has none; use AVERAGE, RMS or NEAREST")
+    raise OptionError(f"resampling {method} needs an order, and {dtype} has none; use AVERAGE, RMS or NEAREST")
 
 
 def _check_name(method: str) -> None:
@@ -115,7 +110,7 @@ def halve(
         nodata: What missing pixels hold, or None.
         is_valid: (row, column) of the same shape, True where a pixel counts; None: everywhere.
         margins: Pixels of ``values`` around the core, so that the raster can be reduced block by block with the same
-            result as in one go. A method looks at most at `margin_px` of them; further ones do no harm.
+            result as in one go. A method reads at most `margin_px` of them; further ones are ignored.
 
     Returns:
         (row, column) of half the core's size, rounded up, and of the dtype of ``values``.
