@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 
 from georeader.validation.judge import judge
-from georeader.validation.measurement import Directory, Extent, Measurement, Role, RoleKind
+from georeader.validation.measurement import Extent, MeasuredDirectory, Measurement, Role, RoleKind
 from georeader.validation.pixel_layout import PixelLayout
 
 
-def directory(number: int, size: tuple[int, int], role: Role, **layout: Any) -> Directory:
+def directory(number: int, size: tuple[int, int], role: Role, **layout: Any) -> MeasuredDirectory:
     made = PixelLayout(*size, True, 256, 256, **layout)
     empty = np.zeros(made.tile_count, "uint64")
-    return Directory(number, Extent(8 + 300 * number, 100), role, 0, made, (), (), empty, empty)
+    return MeasuredDirectory(number, Extent(8 + 300 * number, 100), role, 0, made, (), (), empty, empty)
 
 
-def image(level: int, size: tuple[int, int], **layout: Any) -> Directory:
+def image(level: int, size: tuple[int, int], **layout: Any) -> MeasuredDirectory:
     return directory(level, size, Role(RoleKind.IMAGE, level), **layout)
 
 
-def codes_of(*directories: Directory) -> set[str]:
+def codes_of(*directories: MeasuredDirectory) -> set[str]:
     measurement = Measurement(10**6, "classic TIFF", "little-endian", 8, None, directories)
     return {problem.code for problem in judge(measurement)}

@@ -373,7 +373,7 @@ class TestBytes:
 
         assert make("PACKBITS", "uint8", 1).encode(tile).hex() == "f105" * 3
 
-    def test_a_zstd_frame_says_how_large_its_content_is(self) -> None:
+    def test_a_zstd_frame_has_its_content_size(self) -> None:
         tile = scene("uint16", 1)
 
         assert zstandard.frame_content_size(make("ZSTD", "uint16", 1).encode(tile)) == tile.nbytes
@@ -518,7 +518,7 @@ class TestFailures:
             ("JPEG", {"quality": 101}, "quality=101 is invalid with compress='jpeg'; allowed: 1 to 100"),
         ],
     )
-    def test_what_a_codec_does_not_take_is_an_error_that_says_what_would_work(
+    def test_an_error_names_an_alternative_if_a_codec_does_not_take_the_arguments(
         self, name: str, arguments: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(OptionError, match=message):

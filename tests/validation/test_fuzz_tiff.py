@@ -103,7 +103,7 @@ def test_any_bytes_give_a_report(tmp_path: Path, beginning: bytes, rest: bytes) 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=edits, base=st.sampled_from(sorted(BASES)))
-def test_what_info_measures_gives_facts_whatever_the_file_says(
+def test_the_measurement_of_info_has_facts_for_any_bytes(
     tmp_path: Path, base: str, changes: list[tuple[float, bytes]]
 ) -> None:
     (tmp_path / "a.tif").write_bytes(edited(content_of(base), changes))

@@ -1,4 +1,4 @@
-"""validate: good files are valid, and the report says so to a person and to a program."""
+"""validate: good files are valid, and the report shows it as text and as JSON."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_the_report_of_a_bad_file_lists_what_is_wrong_a_line_each() -> None:
     ]
 
 
-def test_a_strict_report_says_that_warnings_count() -> None:
+def test_a_strict_report_shows_that_warnings_count() -> None:
     warned = (Problem(Severity.WARNING, "tag-type", "IFD 1 ..."),)
     assert "is NOT a valid" in str(Report("a.tif", Measurement(0), warned, is_strict=True)).splitlines()[0]
     assert str(Report("a.tif", Measurement(0), warned)).splitlines()[0].endswith("GeoTIFF: 1 warning")

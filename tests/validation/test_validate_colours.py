@@ -1,4 +1,4 @@
-"""What validate says of photometric interpretations, ExtraSamples and the colour interpretations beside them."""
+"""validate: problems of photometric interpretations, ExtraSamples and colour interpretations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630
 
 
 def gdals_file(path: Path, photometric: str, interps: str, **options: Any) -> Path:
-    """Have GDAL write a file whose tags are told apart from its bands' colour interpretations."""
+    """Return a file by GDAL whose tags differ from its bands' colour interpretations."""
     names = interps.split()
     layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "width": 100, "height": 80, "count": len(names)}
     profile = {"driver": "GTiff", "dtype": "uint8", "photometric": photometric, "ALPHA": "NO"}

@@ -1,4 +1,4 @@
-"""What is told of validate is what it does: its codes, and which of its parts touch the world."""
+"""The documentation of validate matches its codes, and its modules their I/O."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ READS = {
 
 
 def test_the_table_of_codes_is_whole() -> None:
-    told = re.findall(r"^\| `([a-z-]+)`", DOCS.read_text(), re.MULTILINE)
+    documented = re.findall(r"^\| `([a-z-]+)`", DOCS.read_text(), re.MULTILINE)
     judges = "".join(path.read_text() for path in FOLDER.glob("judge*.py"))
     given = {kind.value for kind in FaultKind} | set(re.findall(r'(?:error|warning)\)?\(\s*"([a-z-]+)"', judges))
-    assert sorted(told) == sorted(given)
+    assert sorted(documented) == sorted(given)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_table_fits_on_a_screen(make_tensor: Make, tmp_path: Path, monkeypat
     ]
 
 
-def test_predictor_interleave_sparse_tiles_and_nodata_are_told(make_tensor: Make, tmp_path: Path) -> None:
+def test_predictor_interleave_sparse_tiles_and_nodata_are_shown(make_tensor: Make, tmp_path: Path) -> None:
     tensor = make_tensor((2, 300, 600), "float32", fill_value_default=np.nan)
     tensor.values[:, :, 256:] = np.nan
     save_cog(tensor, tmp_path / "a.tif", profile_arg={"compress": "zstd", "predictor": 3, "INTERLEAVE": "BAND",
@@ -89,7 +89,7 @@ def test_a_raster_without_a_place_has_no_crs(tmp_path: Path) -> None:
     assert "40 x 30 strips" in str(found)
 
 
-def test_a_crs_without_a_name_is_told_by_its_numbers(tmp_path: Path, make_tensor: Make) -> None:
+def test_a_crs_without_a_name_is_shown_by_its_numbers(tmp_path: Path, make_tensor: Make) -> None:
     save_cog(make_tensor((1, 20, 20), crs="+proj=laea +lat_0=10 +lon_0=20 +units=m"), tmp_path / "a.tif")
     assert "laea" in str(info(tmp_path / "a.tif"))
 

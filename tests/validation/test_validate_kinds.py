@@ -1,4 +1,4 @@
-"""validate: other programs' files get the verdict that rio-cogeo gives, save where the table says why not."""
+"""validate: files of other programs get the verdict of rio-cogeo, except where the table explains a difference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""validate: whatever a malformed file says of itself, it is reported as not valid, soon, and in little memory."""
+"""validate: any malformed file is reported as not valid, within limits of time and memory."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_arrays_of_a_damaged_file_are_doubted_without_decoding_too(
         assert DAMAGES[damage].code in {problem.code for problem in validate(tmp_path / "a.tif", decode=False).errors}
 
 
-def test_levels_in_the_wrong_order_are_told(tmp_path: Path) -> None:
+def test_levels_in_the_wrong_order_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(without_order(tmp_path))
     assert "data-order" in {problem.code for problem in validate(tmp_path / "a.tif").errors}
 

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from georeader._codecs.tile_codec import tile_codec
-from georeader.validation.decoders import check_size, check_tile
+from georeader.validation.decoders import check_encoded_size, check_lzw, check_tile
 from georeader.validation.extents import TileTable, overlapping, touching
-from georeader.validation.image_headers import HeaderError, jpeg_size, jxl_size, lerc_size, webp_size
-from georeader.validation.judge_pyramid import is_divided
-from georeader.validation.lzw_codes import check_lzw
-from georeader.validation.measurement import Directory, Extent, Role, RoleKind
+from georeader.validation.image_headers import HeaderError, jpeg_size, jxl_size, webp_size
+from georeader.validation.judge_pixels import is_divided
+from georeader.validation.lerc_blobs import lerc_size
+from georeader.validation.measurement import Extent, MeasuredDirectory, Role, RoleKind
 from georeader.validation.pixel_layout import COMPRESSIONS, PixelLayout
 from georeader.validation.viewer import BLOCK_BYTES, RequestCounter
 from measured import codes_of, directory, image
@@ -49,7 +49,7 @@ def encoded(name: str) -> tuple[bytes, PixelLayout]:
 @pytest.mark.parametrize("name", [*STREAMS, *IMAGES])
 def test_a_tile_that_decodes_has_no_verdict(name: str) -> None:
     data, layout = encoded(name)
-    assert check_size(len(data), layout, 64) is None
+    assert check_encoded_size(len(data), layout, 64) is None
     assert check_tile(data, layout, 64) is None
 
 
@@ -84,7 +84,7 @@ def test_a_bomb_is_not_let_off(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["JPEG", "WEBP", "JXL", "LERC"])
-def test_an_image_that_says_to_be_larger_is_not_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_declares_a_larger_size_is_not_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data, layout = encoded(name)
     for decoder in ("jpeg8_decode", "webp_decode", "jpegxl_decode", "lerc_decode"):
         monkeypatch.setattr(imagecodecs, decoder, lambda *a, **k: pytest.fail("it was decoded"))
@@ -97,13 +97,13 @@ def test_an_image_that_says_to_be_larger_is_not_decoded(name: str, monkeypatch: 
 
 def test_sizes_that_can_not_be_are_known_before_a_tile_is_read() -> None:
     huge = PixelLayout(2**31 - 1, 2**31 - 1, True, 2**31 - 16, 2**31 - 16, samples=65535, bits=128, compression=5)
-    details = [check_size(10**6, huge, 2**31 - 16), check_size(10**9, encoded("LZW")[1], 64)]
+    details = [check_encoded_size(10**6, huge, 2**31 - 16), check_encoded_size(10**9, encoded("LZW")[1], 64)]
     assert all(verdict is not None and verdict.kind == "tile-size" for verdict in details)
 
 
-def test_what_takes_too_much_memory_is_told_to_be_left_out() -> None:
+def test_a_tile_that_takes_too_much_memory_is_reported_as_not_decoded() -> None:
     large = PixelLayout(2**15, 2**15, True, 2**15, 2**15, compression=50000)
-    verdict = check_size(10**6, large, 2**15)
+    verdict = check_encoded_size(10**6, large, 2**15)
     assert verdict is not None
     assert verdict.kind == "tile-not-decoded"
 
@@ -140,7 +140,7 @@ def test_lzw_of_many_tables_is_safe() -> None:
         )
 
 
-def test_lzw_of_before_tiff_6_is_told_to_be_left_out() -> None:
+def test_lzw_of_before_tiff_6_is_reported_as_not_decoded() -> None:
     verdict = check_tile(b"\0\x01" + bytes(50), encoded("LZW")[1], 64)
     assert verdict is not None
     assert verdict.kind == "tile-not-decoded"
@@ -181,7 +181,7 @@ def test_any_bytes_are_a_header_or_a_header_error(read: Callable[[bytes], Any], 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 300), (8, 8), (256, 256, 3), (100, 133), (90, 160, 4)])
-def test_jpeg_xl_says_its_size_bare_and_in_its_container(shape: tuple[int, ...]) -> None:
+def test_the_size_of_jpeg_xl_is_read_bare_and_in_its_container(shape: tuple[int, ...]) -> None:
     for container in (False, True):
         data = bytes(imagecodecs.jpegxl_encode(np.zeros(shape, "uint8"), usecontainer=container))
         assert (jxl_size(data).height_px, jxl_size(data).width_px) == shape[:2]
@@ -189,7 +189,7 @@ def test_jpeg_xl_says_its_size_bare_and_in_its_container(shape: tuple[int, ...])
 
 @pytest.mark.parametrize("samples", [3, 4])
 @pytest.mark.parametrize("lossless", [False, True])
-def test_webp_says_its_size(samples: int, lossless: bool) -> None:
+def test_the_size_of_webp_is_read(samples: int, lossless: bool) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (37, 91, samples), "uint8")
     size = webp_size(bytes(imagecodecs.webp_encode(pixels, level=70, lossless=lossless)))
     assert (size.height_px, size.width_px) == (37, 91)
@@ -251,7 +251,7 @@ reads = st.lists(st.tuples(st.integers(0, 40 * BLOCK_BYTES), st.integers(0, 6 * 
 
 
 @given(reads)
-def test_no_block_is_asked_for_twice_and_none_is_missing(wanted: list[tuple[int, int]]) -> None:
+def test_each_block_is_requested_once(wanted: list[tuple[int, int]]) -> None:
     size_bytes = 64 * BLOCK_BYTES - 100
     counter = RequestCounter(size_bytes)
     for offset, length in wanted:
@@ -277,7 +277,7 @@ def test_reads_that_follow_one_another_ask_for_more_each_time() -> None:
 # The judge, on numbers alone.
 
 
-def mask(number: int, size: tuple[int, int], level: int | None, **layout: Any) -> Directory:
+def mask(number: int, size: tuple[int, int], level: int | None, **layout: Any) -> MeasuredDirectory:
     return directory(number, size, Role(RoleKind.MASK, level), **({"bits": 1, "photometric": 4} | layout))
 
 
@@ -313,5 +313,5 @@ BASE = image(0, (900, 700))
         ([BASE], {"overviews-missing"}),
     ],
 )  # fmt: skip
-def test_the_pyramid_is_judged_by_its_directories(directories: list[Directory], expected: set[str]) -> None:
+def test_the_pyramid_is_judged_by_its_directories(directories: list[MeasuredDirectory], expected: set[str]) -> None:
     assert codes_of(*directories) == expected

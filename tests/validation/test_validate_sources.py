@@ -1,4 +1,4 @@
-"""validate: where files come from, how often they are asked for, and what a viewer would ask."""
+"""validate: sources of files, numbers of requests, and the requests of a viewer."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def a_cog(make_tensor: Make, tmp_path: Path) -> Path:
     return tmp_path / "a.tif"
 
 
-# How often they are asked for.
+# Numbers of requests.
 
 
-def test_elsewhere_one_read_tells_all_but_what_is_in_the_tiles(a_cog: Path) -> None:
+def test_one_read_of_a_remote_file_gives_everything_but_the_tiles(a_cog: Path) -> None:
     source = Recorder(a_cog.read_bytes())
 
     measurement = measure(source, tiles=Tiles.FRAMED)
@@ -134,7 +134,7 @@ def test_what_is_not_there_is_an_error_wherever_it_is_not(a_cog: Path) -> None:
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody wait between attempts."""
+    """Remove the wait between attempts."""
     monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.0)
 
 
@@ -149,7 +149,7 @@ def test_an_http_server(a_cog: Path, server: Server) -> None:
     assert len(server.requests()) <= 2 + a_cog.stat().st_size // (3 * 2**20)
 
 
-def test_an_http_server_is_asked_once_where_nothing_is_decoded(a_cog: Path, server: Server) -> None:
+def test_an_http_server_gets_one_request_if_nothing_is_decoded(a_cog: Path, server: Server) -> None:
     validate(server.put("a.tif", a_cog.read_bytes()), decode=False)
     assert [(request["first_byte"], request["sent"]) for request in server.requests()] == [(0, 128 * 1024)]
 
@@ -170,7 +170,7 @@ def test_a_server_that_refuses_is_an_error(a_cog: Path, server: Server, status: 
     assert len(server.requests()) == (retry.ATTEMPTS if status.startswith("5") else 1)
 
 
-def test_a_server_without_ranges_is_an_error_that_says_so(a_cog: Path, server: Server) -> None:
+def test_a_server_without_ranges_raises(a_cog: Path, server: Server) -> None:
     url = server.put("a.tif", a_cog.read_bytes())
     server.tell("a.tif", "no-ranges")
     with pytest.raises(ReadError, match="serves no ranges"):
@@ -205,7 +205,7 @@ def unused_port() -> int:
         (3000, {"BLOCKSIZE": 64}, False),
     ],
 )
-def test_the_requests_that_are_told_are_those_that_gdal_makes(
+def test_the_reported_requests_are_those_of_gdal(
     make_tensor: Make, server: Server, size: int, profile: dict[str, Any], has_mask: bool
 ) -> None:
     values = (np.add.outer(np.arange(size), np.arange(size)) % 3000).astype("uint16")[None]

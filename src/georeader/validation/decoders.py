@@ -1,7 +1,7 @@
-"""Checks that the bytes of a tile decode to as many pixels as it has. Pure.
+"""Check that the bytes of a tile decode to as many pixels as it has. Pure.
 
 The size that encoded bytes declare is read before they are decoded, so that the memory of a decoder is bounded.
-Predictors are ignored: they change no sizes, and can be undone on any bytes.
+Predictors are ignored: they do not change sizes, and can be undone on any bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import lzma
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import imagecodecs
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from georeader._codecs.registry import CODECS
 from georeader.validation.image_headers import (
@@ -23,32 +25,42 @@ from georeader.validation.image_headers import (
     UnsupportedError,
     jpeg_size,
     jxl_size,
-    lerc_size,
     webp_size,
 )
-from georeader.validation.lerc_blobs import check_lerc
-from georeader.validation.lzw_codes import check_lzw
+from georeader.validation.lerc_blobs import check_lerc, lerc_size
 from georeader.validation.measurement import FaultKind
 from georeader.validation.pixel_layout import YCBCR, PixelLayout
 
-#: Larger tiles are not decoded: there may be as many in memory as threads.
+#: Largest tile that is decoded: each thread may have one in memory.
 MAX_TILE_BYTES = 2**28
 
-#: Most memory for the dictionary of an xz stream: that of the highest preset, and what belongs to it.
+#: Most memory for an xz stream: the dictionary of the highest preset, and its tables.
 LZMA_MEMORY_BYTES = 80 * 2**20
 
-#: Bytes of pixels that may be worked on for each byte of data: honest files stay below.
+#: Bytes of pixels that may be processed for each byte of data; well-formed files stay below.
 WORK_BYTES_PER_BYTE = 10_000
 
-#: An encoded tile may be longer than its pixels by so much, and a half.
+#: An encoded tile may be longer than its pixels by this, and a half of them.
 _OVERHEAD_BYTES = 2**20
 
-#: The tables of a JPEG image, which may stand elsewhere in the file.
+#: Length of the tables of a JPEG image, which may be elsewhere in the file.
 _JPEG_HEAD_BYTES = 1000
 
-#: What the libraries behind the codecs raise; imagecodecs' own errors are all RuntimeErrors.
+#: Errors of the libraries behind the codecs; imagecodecs' own are RuntimeErrors.
 _LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, MemoryError, lzma.LZMAError,
                    zlib.error, zstandard.ZstdError)  # fmt: skip
+
+_CLEAR, _END = 256, 257
+
+#: Codes since a Clear code, up to where their width grows, and those widths.
+_LZW_WIDTHS = ((254, 9), (766, 10), (1790, 11), (4200, 12))
+
+#: Most strings of a table: 12 bits do not number more.
+_MOST_CODES = _LZW_WIDTHS[-1][0]
+
+#: Encoders clear a table that is full, or after 10,000 bytes of pixels, which take at least 150 bytes of data. Each
+#: search for the next Clear code takes as long as a whole table, so streams with more Clear codes are refused.
+_BYTES_PER_CLEAR, _MOST_CLEARS_BESIDE = 64, 16
 
 #: Value of ExtraSamples (TIFF 6.0, section 18).
 _UNASSOCIATED_ALPHA = 2
@@ -58,12 +70,12 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Why a tile is not as it should be.
+class TileFault:
+    """A fault of a tile.
 
     Attributes:
         kind: TILE_SIZE, TILE_DECODE or TILE_NOT_DECODED.
-        detail: In a few words.
+        detail: Text for messages.
     """
 
     kind: FaultKind
@@ -72,50 +84,56 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Tile:
-    """What a decoder is asked for."""
+    """The expected tile."""
 
     layout: PixelLayout
     rows: int
     raw_bytes: int
 
 
-#: Decodes a tile; gives how many bytes it was, or None where something else said that the size is right.
+#: Decodes a tile; returns its decoded bytes, or None where the size was checked otherwise.
 _Decoder = Callable[[bytes, _Tile], int | None]
 
 
-def check_size(length_bytes: int, layout: PixelLayout, rows: int) -> Verdict | None:
-    """Say of an encoded tile, before it is read, why it need not or must not be; None: it may.
+def check_encoded_size(length_bytes: int, layout: PixelLayout, rows: int) -> TileFault | None:
+    """Check the size of an encoded tile before it is read.
 
     Args:
         length_bytes: Of the encoded tile.
-        layout: How pixels are stored.
-        rows: That the tile holds.
+        layout: Pixel layout of the directory.
+        rows: Rows of the tile.
+
+    Returns:
+        Why it need not or must not be decoded, or None.
     """
     raw_bytes, name = layout.raw_bytes(rows), layout.compression_name
     if name not in _DECODERS:
-        return Verdict(FaultKind.TILE_NOT_DECODED, f"there is no decoder for {name} here")
+        return TileFault(FaultKind.TILE_NOT_DECODED, f"there is no decoder for {name} here")
     if name == "NONE" and length_bytes != raw_bytes:
-        return Verdict(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes}")
+        return TileFault(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes}")
     if raw_bytes > length_bytes * (CODECS[name].largest_ratio or raw_bytes):
-        return Verdict(
+        return TileFault(
             FaultKind.TILE_SIZE, f"{length_bytes} bytes of {name} can't become the {raw_bytes} of its pixels"
         )
     if name != "NONE" and length_bytes > raw_bytes + raw_bytes // 2 + _OVERHEAD_BYTES:
-        return Verdict(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes} decoded")
+        return TileFault(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes} decoded")
     if raw_bytes > MAX_TILE_BYTES and name != "NONE":
-        return Verdict(
+        return TileFault(
             FaultKind.TILE_NOT_DECODED, f"its pixels take {raw_bytes} bytes; no more than {MAX_TILE_BYTES} do"
         )
     return None
 
 
-def check_tile(data: bytes, layout: PixelLayout, rows: int) -> Verdict | None:
-    """Decode a tile of which `check_size` has nothing to say; None: it decodes, to the right size.
+def check_tile(data: bytes, layout: PixelLayout, rows: int) -> TileFault | None:
+    """Decode a tile that has passed `check_encoded_size`.
 
     Args:
         data: The encoded tile.
-        layout: How pixels are stored.
-        rows: That the tile holds.
+        layout: Pixel layout of the directory.
+        rows: Rows of the tile.
+
+    Returns:
+        The fault, or None if it decodes to the right size.
 
     Memory: that of the decoded tile; up to four times as much for jpeg, webp and jxl.
 
@@ -130,14 +148,14 @@ def check_tile(data: bytes, layout: PixelLayout, rows: int) -> Verdict | None:
     try:
         found = _DECODERS[name](data, _Tile(layout, rows, raw_bytes))
     except UnsupportedError as error:
-        return Verdict(FaultKind.TILE_NOT_DECODED, str(error))
+        return TileFault(FaultKind.TILE_NOT_DECODED, str(error))
     except _LIBRARY_ERRORS as error:
         said = " ".join(str(error).split())[:160] or type(error).__name__
-        return Verdict(FaultKind.TILE_DECODE, f"it does not decode as {name}: {said}")
+        return TileFault(FaultKind.TILE_DECODE, f"it does not decode as {name}: {said}")
     if found is None or found == raw_bytes:
         return None
     amount = f"more than {raw_bytes}" if found > raw_bytes else str(found)
-    return Verdict(FaultKind.TILE_SIZE, f"it decodes to {amount} bytes, where its pixels take {raw_bytes}")
+    return TileFault(FaultKind.TILE_SIZE, f"it decodes to {amount} bytes, where its pixels take {raw_bytes}")
 
 
 # Codecs for bytes.
@@ -150,11 +168,11 @@ def _uncompressed(data: bytes, tile: _Tile) -> int:
 
 def _lzw(data: bytes, tile: _Tile) -> int:
     check_lzw(data)
-    return len(imagecodecs.lzw_decode(data, out=tile.raw_bytes + 1))  # one more, to see whether there is
+    return len(imagecodecs.lzw_decode(data, out=tile.raw_bytes + 1))  # one more, to detect a longer tile
 
 
 def _strict(decode: Callable[..., Any]) -> _Decoder:
-    """Give a decoder that raises where there are more bytes than it has room for."""
+    """Return a decoder that raises for more bytes than the tile has."""
 
     def decoder(data: bytes, tile: _Tile) -> int:
         return len(decode(data, out=tile.raw_bytes))
@@ -177,11 +195,111 @@ def _lzma(data: bytes, tile: _Tile) -> int:
     return found
 
 
+@cache
+def _lzw_schedule() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first bit of each code since a Clear code, and the widths of codes."""
+    widths = np.empty(_MOST_CODES, np.int64)
+    before = 0
+    for last, width in _LZW_WIDTHS:
+        widths[before:last] = width
+        before = last
+    return np.concatenate([[0], np.cumsum(widths)[:-1]]), widths
+
+
+@cache
+def _lzw_masks(phase: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return, for codes that begin at a bit of a byte: their bytes, and mask and value of Clear and end-of-information.
+
+    Both are for four bytes that are read as a little-endian number, though the first bit is the most significant.
+    """
+    bits, widths = _lzw_schedule()
+    starts = bits + phase
+    shifts = (32 - starts % 8 - widths).astype(np.uint32)
+    all_but_last = ((1 << widths) - 2).astype(np.uint32)  # 256 and 257 differ in their last bit
+    return starts // 8, (all_but_last << shifts).byteswap(), (np.uint32(_CLEAR) << shifts).byteswap()
+
+
+def check_lzw(data: bytes) -> None:
+    r"""Check the codes that follow Clear codes in a stream of LZW (TIFF 6.0, section 13).
+
+    imagecodecs takes any code that follows a Clear code for a byte; for another code it reads out of bounds and may
+    crash the process. The widths of codes follow from their number since the last Clear code, so that all codes of a
+    table of strings are checked at once.
+
+    Args:
+        data: A stream.
+
+    Raises:
+        HeaderError: It does not begin with a Clear code, what follows one is not a byte, a table never ends, or there
+            are more Clear codes than encoders write.
+        UnsupportedError: Bits are in reverse order, as before TIFF 6.0.
+
+    Time: linear in the size of the data.
+
+    Example:
+        >>> check_lzw(bytes.fromhex("800042020f"))
+    """
+    if len(data) >= 2 and data[0] == 0 and data[1] & 1:
+        raise UnsupportedError("LZW of before TIFF 6.0 can't be decoded here")
+    padded = data + bytes(8)
+    words = np.ndarray((len(data) + 4,), "<u4", padded, strides=(1,))
+    stop = 8 * len(data)
+    position = 0
+    clears_left = len(data) // _BYTES_PER_CLEAR + _MOST_CLEARS_BESIDE
+    if _lzw_code(words, position, stop) != _CLEAR:
+        raise HeaderError("it does not begin with a Clear code")
+    while True:
+        position += 9
+        clears_left -= 1
+        code = _lzw_code(words, position, stop)
+        while code == _CLEAR and clears_left > 0:
+            position += 9
+            clears_left -= 1
+            code = _lzw_code(words, position, stop)
+        if clears_left <= 0:
+            raise HeaderError("it has a Clear code more often than any encoder writes one")
+        if code == _END:
+            return
+        if code > _END:
+            raise HeaderError(f"code {code} follows a Clear code, where a byte should")
+        position, width = _next_clear(words, position, stop)
+        if width == 0:
+            return
+        position += width - 9
+
+
+def _lzw_code(words: NDArray[Any], position: int, stop: int) -> int:
+    """Return the code of nine bits at a position; behind the end, the end-of-information code."""
+    if position + 9 > stop:
+        return _END
+    word = int(words[position // 8].byteswap())
+    return word >> (23 - position % 8) & 0x1FF
+
+
+def _next_clear(words: NDArray[Any], position: int, stop: int) -> tuple[int, int]:
+    """Return the position of the next Clear code, and its width; 0: the information ends before."""
+    starts, masks, wanted = _lzw_masks(position % 8)
+    bits, widths = _lzw_schedule()
+    count = int(np.searchsorted(bits + widths, stop - position, side="right"))
+    first = position // 8
+    found = words[first : first + int(starts[count - 1]) + 1].take(starts[:count]) if count else words[:0]
+    is_either = (found & masks[:count]) == wanted[:count]
+    number = int(is_either.argmax()) if count else 0
+    if not count or not is_either[number]:
+        if count == _MOST_CODES:
+            raise HeaderError("a table of strings has too many")
+        return position, 0
+    width = int(widths[number])
+    at = position + int(bits[number])
+    code = int(words[at // 8].byteswap()) >> (32 - at % 8 - width) & ((1 << width) - 1)
+    return at, width if code == _CLEAR else 0
+
+
 # Codecs for images.
 
 
 def _check(size: ImageSize, tile: _Tile, samples: int | None = None) -> None:
-    """Compare what an image says of its size with what it should be.
+    """Compare the size in an image's header with that of the tile.
 
     Raises:
         HeaderError: They differ.
@@ -219,10 +337,10 @@ def _webp(data: bytes, tile: _Tile) -> None:
 
 
 def _jxl(data: bytes, tile: _Tile) -> None:
-    # Sizes, bits and channels are in the header: what the decoder allocates is known before.
+    # Sizes, bits and channels are in the header, so that the memory of the decoder is known before.
     _check(jxl_size(data, tile.layout.tile_samples), tile)
     pixels = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
-    if tile.layout.tile_samples <= 4:  # of more, some come as extra channels, which are not given
+    if tile.layout.tile_samples <= 4:  # further samples may be extra channels, which are not returned
         _check_shape(pixels, tile)
 
 
@@ -235,7 +353,7 @@ def _check_shape(pixels: Any, tile: _Tile) -> None:
 
 
 def _lerc(data: bytes, tile: _Tile) -> None:
-    # A mask may stand beside the pixels: a bit for each, or as much as nothing.
+    # A mask may follow the pixels: a bit for each, or next to nothing.
     room = 2 * tile.raw_bytes + _OVERHEAD_BYTES
     if tile.layout.lerc_following == 1:
         inflater = zlib.decompressobj()

@@ -1,6 +1,6 @@
-"""Where tiles lie, in the order of the file, and what overlaps what. Pure.
+"""Extents of tiles in file order, and their overlaps. Pure.
 
-Memory: some 22 bytes a tile, and as much again while they are sorted.
+Memory: about 22 bytes a tile, and as much again while they are sorted.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.validation.measurement import Directory, Extent, Ghost
+from georeader.validation.measurement import Extent, Ghost, MeasuredDirectory
 
 
 @dataclass(frozen=True)
 class TileTable:
-    """All tiles that are there and lie inside the file, in the order of the file.
+    """All tiles that are not sparse and lie inside the file, in file order.
 
     Attributes:
         directories: uint16, number of each tile's directory.
@@ -34,20 +34,20 @@ class TileTable:
         return len(self.starts)
 
     def chosen(self, wanted: NDArray[np.bool_]) -> TileTable:
-        """Give some of them."""
+        """Return the chosen tiles."""
         return TileTable(self.directories[wanted], self.tiles[wanted], self.starts[wanted], self.ends[wanted])
 
 
-def past_the_end(directory: Directory, size_bytes: int) -> NDArray[np.bool_]:
-    """Tell which tiles reach past the end of a file of some size, with offsets and sizes of up to 2^64."""
+def past_the_end(directory: MeasuredDirectory, size_bytes: int) -> NDArray[np.bool_]:
+    """Return which tiles reach past the end of a file; offsets and sizes may be up to 2^64."""
     limit = np.uint64(size_bytes)
     offsets, sizes = directory.tile_offsets_bytes, directory.tile_sizes_bytes
     is_past: NDArray[np.bool_] = directory.present & ((offsets > limit) | (sizes > limit - np.minimum(offsets, limit)))
     return is_past
 
 
-def tile_table(directories: Iterable[Directory], size_bytes: int) -> TileTable:
-    """Give all tiles of some directories that are there and lie inside the file."""
+def tile_table(directories: Iterable[MeasuredDirectory], size_bytes: int) -> TileTable:
+    """Return the tiles of directories that are not sparse and lie inside the file."""
     parts = []
     for directory in directories:
         there = np.flatnonzero(directory.present & ~past_the_end(directory, size_bytes))
@@ -62,7 +62,7 @@ def tile_table(directories: Iterable[Directory], size_bytes: int) -> TileTable:
 
 
 def overlapping(table: TileTable) -> NDArray[np.bool_]:
-    """Tell which tiles begin before one ends that begins no later; the others then lie apart.
+    """Return which tiles overlap one that begins before them; the others do not overlap.
 
     Example:
         >>> starts, ends = np.array([0, 5, 30]), np.array([20, 9, 40])
@@ -76,7 +76,7 @@ def overlapping(table: TileTable) -> NDArray[np.bool_]:
 
 
 def touching(starts: NDArray[np.int64], ends: NDArray[np.int64], extents: Sequence[Extent]) -> NDArray[np.bool_]:
-    """Tell which of some ranges overlap any of some extents.
+    """Return which ranges overlap any of the extents.
 
     Example:
         >>> touching(np.array([0, 10]), np.array([5, 20]), [Extent(19, 3)]).tolist()
@@ -86,7 +86,7 @@ def touching(starts: NDArray[np.int64], ends: NDArray[np.int64], extents: Sequen
         return np.zeros(len(starts), bool)
     ordered = sorted((one.offset_bytes, one.end_bytes) for one in extents)
     begins = np.array([begin for begin, _ in ordered], np.int64)
-    # The furthest end of all that begin before a range ends: where it lies behind the range's start, they overlap.
+    # The largest end of all extents that begin before a range ends: behind the range's start, they overlap.
     furthest = np.maximum.accumulate(np.array([end for _, end in ordered], np.int64))
     before = np.searchsorted(begins, ends, side="left")
     found: NDArray[np.bool_] = (before > 0) & (furthest[np.maximum(before, 1) - 1] > starts)
@@ -94,15 +94,15 @@ def touching(starts: NDArray[np.int64], ends: NDArray[np.int64], extents: Sequen
 
 
 def structure_of(
-    directories: Iterable[Directory], ghost: Ghost | None, header_bytes: int, *, with_values: bool
+    directories: Iterable[MeasuredDirectory], ghost: Ghost | None, header_bytes: int, *, with_values: bool
 ) -> list[Extent]:
-    """Give where the file's structure stands: header, GDAL's metadata, directories.
+    """Return the extents of the file's structure: header, GDAL's metadata, directories.
 
     Args:
         directories: All.
         ghost: GDAL's metadata, or None.
         header_bytes: Length of the header.
-        with_values: And the values of tags, tile arrays among them.
+        with_values: Include the values of tags, with tile arrays.
     """
     found = [Extent(0, header_bytes)]
     for one in directories:

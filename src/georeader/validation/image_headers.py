@@ -1,7 +1,7 @@
-"""Sizes of encoded images, from their headers: read before an image is decoded, since decoding takes memory. Pure.
+"""Sizes of JPEG, WebP and JPEG XL images, read from their headers before an image is decoded. Pure.
 
 References:
-    ITU-T T.81, annex B (JPEG); RFC 9649 (WebP); ISO/IEC 18181-1 and -2 (JPEG XL); Esri's LERC specification 2.4.
+    ITU-T T.81, annex B (JPEG); RFC 9649 (WebP); ISO/IEC 18181-1 and -2 (JPEG XL).
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import re
 import struct
 from dataclasses import dataclass, field, replace
 
-#: libjpeg needs a pass over the image for each: libtiff refuses more, too.
+#: Most scans of a JPEG stream, each a pass over the image in libjpeg; libtiff has the same limit.
 MAX_JPEG_SCANS = 100
 
-#: What may stand between the markers of a JPEG stream's entropy-coded data, and what ends them.
+#: A marker in a JPEG stream's entropy-coded data.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _SOI, _SOS, _EOI = 0xD8, 0xDA, 0xD9
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class HeaderError(ValueError):
-    """The bytes are no such image."""
+    """Bytes that are not such an image."""
 
 
 class UnsupportedError(ValueError):
-    """They may be right, but can't be decoded here."""
+    """Bytes that may be right, but are not decoded here."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ImageSize:
         height_px: Rows.
         samples: Samples of a pixel; 0: unknown.
         bits: Of a sample; 0: unknown.
-        is_supported: It is of a kind that can be decoded here.
+        is_supported: It can be decoded here.
         scans: Passes over the image that a decoder makes, of JPEG.
     """
 
@@ -81,7 +81,7 @@ def jpeg_size(data: bytes) -> ImageSize:
 
 
 def _marker(data: bytes, position: int) -> tuple[int, int]:
-    """Give a marker, and where it ends; bytes of 255 may stand before it."""
+    """Return a marker and its end; it may be preceded by bytes of 255."""
     while data[position : position + 2] == b"\xff\xff":
         position += 1
     if len(data) < position + 2 or data[position] != 0xFF:
@@ -91,7 +91,7 @@ def _marker(data: bytes, position: int) -> tuple[int, int]:
 
 def _frame(segment: bytes, marker: int, before: ImageSize | None) -> ImageSize:
     if len(segment) < 8 or before is not None:
-        raise HeaderError("its frame header makes no sense")
+        raise HeaderError("its frame header is invalid")
     bits, height, width, samples = struct.unpack_from(">BHHB", segment, 2)
     return ImageSize(width, height, samples, bits, marker in (0xC0, 0xC1, 0xC2) and bits in (8, 12))
 
@@ -100,7 +100,7 @@ def webp_size(data: bytes) -> ImageSize:
     """Read the size of a WebP image.
 
     Raises:
-        HeaderError: It is none.
+        HeaderError: It is not WebP.
 
     Example:
         >>> webp_size(b"RIFF" + bytes(4) + b"WEBPVP8L" + bytes(4) + bytes.fromhex("2fffc03f00"))
@@ -125,7 +125,7 @@ def webp_size(data: bytes) -> ImageSize:
 #: Bytes at the beginning of a JPEG XL image that hold its header.
 _JXL_HEADER_BYTES = 64
 
-#: JPEG XL's ratios of width to height, by their numbers; 0: the width is told.
+#: JPEG XL's ratios of width to height, by their numbers; 0: the width is stored.
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 
 
@@ -220,40 +220,3 @@ def _jxl_codestream(data: bytes) -> bytes:
             break
         position += length
     return b""
-
-
-#: What LERC calls kinds of numbers: bits of each.
-_LERC_BITS = (8, 8, 16, 16, 32, 32, 32, 64)
-
-
-def lerc_size(data: bytes) -> ImageSize:
-    """Walk through the blobs of a LERC stream: each holds one band or all.
-
-    Raises:
-        HeaderError: It is none, or its blobs differ in size.
-    """
-    position, samples = 0, 0
-    first: tuple[int, ...] | None = None
-    while position < len(data):
-        depth, key, length = _lerc_blob(data, position)
-        first = first or key
-        if key != first:
-            raise HeaderError("its blobs differ in size or kind")
-        samples, position = samples + depth, position + length
-    if first is None:
-        raise HeaderError("it is empty")
-    return ImageSize(first[1], first[0], samples, _LERC_BITS[first[2]])
-
-
-def _lerc_blob(data: bytes, position: int) -> tuple[int, tuple[int, ...], int]:
-    """Give the samples of a blob, (rows, columns, kind), and its length."""
-    if data[position : position + 6] != b"Lerc2 " or len(data) < position + 50:
-        raise HeaderError(f"there is no LERC header at its byte {position}")
-    version = int.from_bytes(data[position + 6 : position + 10], "little")
-    at = position + (14 if version >= 3 else 10)
-    rows, columns = struct.unpack_from("<ii", data, at)
-    (depth,) = struct.unpack_from("<i", data, at + 8) if version >= 4 else (1,)
-    _, _, length, kind = struct.unpack_from("<iiii", data, at + (12 if version >= 4 else 8))
-    if not (2 <= version <= 6 and min(rows, columns, depth) > 0 and 0 <= kind <= 7 and length > 0):
-        raise HeaderError("its LERC header makes no sense")
-    return depth, (rows, columns, kind), length

@@ -1,4 +1,4 @@
-"""Structure of LERC2 blobs, checked before liblerc decodes them. Pure.
+"""Size and structure of LERC2 blobs, checked before liblerc decodes them. Pure.
 
 liblerc trusts a blob whose checksum is right: a block that declares fewer values than it has valid pixels, or an index
 beyond its lookup table, makes it read outside of its memory. So each block's size is computed and compared here.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.validation.image_headers import HeaderError, UnsupportedError
+from georeader.validation.image_headers import HeaderError, ImageSize, UnsupportedError
 
 #: Versions whose blocks are known here.
 _VERSIONS = (3, 4)
@@ -35,6 +35,39 @@ _END_OF_RUNS = -32768
 
 # How a block is stored.
 _RAW, _STUFFED, _ZERO, _CONSTANT = range(4)
+
+
+def lerc_size(data: bytes) -> ImageSize:
+    """Read the size in the blobs of a LERC stream, each of which holds one band or all.
+
+    Raises:
+        HeaderError: It is not LERC, or its blobs differ in size.
+    """
+    position, samples = 0, 0
+    first: tuple[int, ...] | None = None
+    while position < len(data):
+        depth, key, length = _blob_size(data, position)
+        first = first or key
+        if key != first:
+            raise HeaderError("its blobs differ in size or kind")
+        samples, position = samples + depth, position + length
+    if first is None:
+        raise HeaderError("it is empty")
+    return ImageSize(first[1], first[0], samples, 8 * _BYTES[first[2]])
+
+
+def _blob_size(data: bytes, position: int) -> tuple[int, tuple[int, ...], int]:
+    """Return the samples of a blob, (rows, columns, kind), and its length."""
+    if data[position : position + 6] != b"Lerc2 " or len(data) < position + 50:
+        raise HeaderError(f"there is no LERC header at its byte {position}")
+    version = int.from_bytes(data[position + 6 : position + 10], "little")
+    at = position + (14 if version >= 3 else 10)
+    rows, columns = struct.unpack_from("<ii", data, at)
+    (depth,) = struct.unpack_from("<i", data, at + 8) if version >= 4 else (1,)
+    _, _, length, kind = struct.unpack_from("<iiii", data, at + (12 if version >= 4 else 8))
+    if not (2 <= version <= 6 and min(rows, columns, depth) > 0 and 0 <= kind <= 7 and length > 0):
+        raise HeaderError("its LERC header is invalid")
+    return depth, (rows, columns, kind), length
 
 
 @dataclass(frozen=True)
@@ -59,7 +92,7 @@ def check_lerc(data: bytes) -> None:
     """Check that every block of every blob holds as many values as it has valid pixels.
 
     Args:
-        data: LERC blobs one after the other, whose sizes `image_headers.lerc_size` has read.
+        data: LERC blobs one after the other, whose sizes `lerc_size` has read.
 
     Raises:
         HeaderError: The blobs are malformed.

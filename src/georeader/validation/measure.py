@@ -17,12 +17,12 @@ from georeader._tiff.directories import TagNumber
 from georeader._tiff.parser import Header, ParsedDirectory, StructureFault, TiffBytes, read_directories, read_header
 from georeader.validation.extents import TileTable, overlapping, structure_of, tile_table, touching
 from georeader.validation.measurement import (
-    Directory,
     Extent,
     Fault,
     FaultKind,
     FaultLog,
     Ghost,
+    MeasuredDirectory,
     Measurement,
     Role,
     RoleKind,
@@ -62,11 +62,11 @@ REDUCED, PAGE, MASK = 1, 2, 4
 
 
 class Tiles(Enum):
-    """What is read of tiles."""
+    """Extent to which tiles are read."""
 
     UNREAD = "unread"
-    FRAMED = "framed"  # leaders and trailers, where that costs little
-    DECODED = "decoded"  # and all the rest
+    FRAMED = "framed"  # leaders and trailers of local files
+    DECODED = "decoded"  # and the tiles themselves
 
 
 def measure(source: ByteSource, *, tiles: Tiles = Tiles.DECODED, has_external_overviews: bool = False) -> Measurement:
@@ -74,11 +74,11 @@ def measure(source: ByteSource, *, tiles: Tiles = Tiles.DECODED, has_external_ov
 
     Args:
         source: The file.
-        tiles: What is read of them.
-        has_external_overviews: Passed on.
+        tiles: Extent to which tiles are read.
+        has_external_overviews: Copied to the result.
 
     Raises:
-        ReadError: It can't be read.
+        ReadError: It cannot be read.
 
     Memory: some megabytes, 50 bytes a tile, and tiles that are being decoded.
     """
@@ -147,7 +147,7 @@ def read_ghost(file: TiffBytes, header: Header, log: FaultLog) -> Ghost | None:
     found = _FIRST_LINE.fullmatch(first)
     end = start + _FIRST_LINE_BYTES + (int(found[1]) if found else 0)
     if found is None or end > header.size_bytes:
-        detail = f"GDAL's structural metadata begin with {first[:_FIRST_LINE_BYTES]!r}, whose length makes no sense"
+        detail = f"GDAL's structural metadata begin with {first[:_FIRST_LINE_BYTES]!r}, whose length is invalid"
         log.add(Fault(FaultKind.GHOST_MALFORMED, detail, offset_bytes=start))
         return None
     items: dict[str, str] = {}
@@ -163,7 +163,7 @@ def read_ghost(file: TiffBytes, header: Header, log: FaultLog) -> Ghost | None:
     return Ghost(Extent(start, end - start), items)
 
 
-def _read_all(file: TiffBytes, header: Header, log: FaultLog) -> tuple[Directory, ...]:
+def _read_all(file: TiffBytes, header: Header, log: FaultLog) -> tuple[MeasuredDirectory, ...]:
     """Read all directories, with the offsets and sizes of their tiles."""
     room = MAX_TILES
     parts = []
@@ -177,7 +177,7 @@ def _read_all(file: TiffBytes, header: Header, log: FaultLog) -> tuple[Directory
     sizes = [(kind, None if layout is None else (layout.width_px, layout.height_px)) for _, kind, layout, _ in parts]
     nothing = np.empty(0, np.uint64)
     return tuple(
-        Directory(
+        MeasuredDirectory(
             parsed.number, Extent(parsed.offset_bytes, parsed.length_bytes), role, subfile_type, layout,
             _outside(parsed, arrays=False), _outside(parsed, arrays=True),
             *((nothing, nothing) if places is None else places),
@@ -244,8 +244,8 @@ def roles_of(directories: Sequence[tuple[int, tuple[int, int] | None]]) -> tuple
     return tuple(roles)
 
 
-def _checkable(directories: tuple[Directory, ...], ghost: Ghost | None, header: Header) -> TileTable:
-    """Give the tiles that lie inside the file, and apart from one another and from its structure."""
+def _checkable(directories: tuple[MeasuredDirectory, ...], ghost: Ghost | None, header: Header) -> TileTable:
+    """Return the tiles inside the file that overlap neither one another nor its structure."""
     table = tile_table(directories, header.size_bytes)
     structure = structure_of(directories, ghost, header.version.header_bytes, with_values=True)
     return table.chosen(~(overlapping(table) | touching(table.starts, table.ends, structure)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -13,7 +13,7 @@ from georeader.validation.pixel_layout import PHOTOMETRICS, PixelLayout
 
 
 class FaultKind(StrEnum):
-    """What can be wrong with a part of a file by itself. The values are the codes of the problems that come of it."""
+    """Kinds of faults of single parts of a file. The values are the codes of their problems."""
 
     NOT_A_TIFF = "not-a-tiff"
     DIRECTORY_MISSING = "directory-missing"
@@ -40,16 +40,16 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is wrong by itself, wherever it stands.
+    """A fault of a single part of a file.
 
     Attributes:
-        kind: What.
-        directory: Number of the directory (IFD), from 0 in the order of their chain; None: none in particular.
+        kind: Kind of the fault.
+        directory: Number of the directory (IFD) in the chain, from 0, or None.
         tag: Number of the tag, or None.
         tile: Number of the tile in its directory, or None.
-        offset_bytes: Where in the file, or None.
-        detail: What was found, in a few words.
-        more: There are so many more of this kind in this directory.
+        offset_bytes: Place in the file, or None.
+        detail: The finding, as text for messages.
+        more: Number of further faults of this kind in this directory.
     """
 
     kind: FaultKind
@@ -63,14 +63,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Extent:
-    """Bytes of the file: from an offset on, so many. They lie inside the file."""
+    """A range of bytes inside the file."""
 
     offset_bytes: int
     length_bytes: int
 
     @property
     def end_bytes(self) -> int:
-        """The first byte behind them."""
+        """Offset of the first byte behind it."""
         return self.offset_bytes + self.length_bytes
 
 
@@ -95,7 +95,7 @@ class Ghost:
     """GDAL's structural metadata, between the header and the first directory.
 
     Attributes:
-        extent: Where they stand.
+        extent: Place in the file.
         items: Names and values.
     """
 
@@ -115,7 +115,7 @@ def frames_of(ghost: Ghost | None) -> Frames:
 
 
 class RoleKind(StrEnum):
-    """What a directory is to the raster."""
+    """Role of a directory in the raster."""
 
     IMAGE = "image"
     MASK = "mask"
@@ -124,11 +124,11 @@ class RoleKind(StrEnum):
 
 @dataclass(frozen=True)
 class Role:
-    """What a directory is to the raster.
+    """Role of a directory in the raster.
 
     Attributes:
         kind: An image (the raster or an overview), a mask of one, or something else.
-        level: 0 is the full resolution, 1 the first overview in the chain; None: it belongs to no level.
+        level: 0 is the full resolution, 1 the first overview in the chain; None: no level.
     """
 
     kind: RoleKind
@@ -136,18 +136,18 @@ class Role:
 
 
 @dataclass(frozen=True)
-class Directory:
+class MeasuredDirectory:
     """An image file directory (IFD).
 
     Attributes:
-        number: From 0, in the order of their chain.
-        extent: Where its entries stand.
-        role: What it is.
+        number: Position in the chain, from 0.
+        extent: Extent of its entries.
+        role: Role in the raster.
         subfile_type: Tag NewSubfileType.
-        layout: How its pixels are stored, or None: its tags do not say.
-        values: Where values stand that are not in their entries, tile arrays left out.
-        arrays: Where tile offsets and sizes stand.
-        tile_offsets_bytes: uint64, of each tile (or strip); 0 for a sparse one. Empty where they can't be read.
+        layout: Layout of its pixels; None: its tags do not declare it.
+        values: Extents of values outside of their entries, without tile arrays.
+        arrays: Extents of tile offsets and sizes.
+        tile_offsets_bytes: uint64, of each tile (or strip); 0 for a sparse one. Empty if they cannot be read.
         tile_sizes_bytes: uint64, likewise.
     """
 
@@ -163,20 +163,20 @@ class Directory:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Which tiles are there: not sparse."""
+        """Which tiles are not sparse."""
         there: NDArray[np.bool_] = (self.tile_offsets_bytes != 0) & (self.tile_sizes_bytes != 0)
         return there
 
     @property
     def tiles_bytes(self) -> int:
-        """All its tiles together, as its directory says."""
+        """Size of all its tiles, by its directory."""
         sizes = self.tile_sizes_bytes[self.present]
         # Sizes near 2^64 would overflow.
         return int(sizes.sum()) if int(sizes.max(initial=0)) < 2**40 else sum(map(int, sizes))
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
         if self.role.kind is RoleKind.IMAGE:
             return f"level {self.role.level}"
         if self.role.kind is RoleKind.MASK and self.role.level is not None:
@@ -186,13 +186,13 @@ class Directory:
 
 @dataclass(frozen=True)
 class ViewerCost:
-    """What a viewer asks of a server; `georeader.validation.viewer` says by which rule.
+    """Requests of a viewer; `georeader.validation.viewer` documents the model.
 
     Attributes:
-        open_requests: To know all levels.
-        open_bytes: Likewise.
-        thumbnail_requests: Then, to show a thumbnail.
-        thumbnail_bytes: Likewise.
+        open_requests: Requests that read all directories.
+        open_bytes: Bytes of these.
+        thumbnail_requests: Further requests for a thumbnail.
+        thumbnail_bytes: Bytes of these.
         thumbnail_level: The level that is shown.
         thumbnail_width_px: Its width.
         thumbnail_height_px: Its height.
@@ -217,11 +217,11 @@ class Measurement:
         byte_order: "little-endian" or "big-endian"; None likewise.
         header_bytes: Length of the file header.
         ghost: GDAL's structural metadata, or None.
-        directories: In the order of their chain, as far as it can be followed.
-        faults: What is wrong by itself.
-        viewer: What a viewer asks; None where the structure is broken.
-        has_external_overviews: There is an .ovr file beside it (looked for on this machine alone).
-        has_checked_frames: Leaders and trailers of tiles were read, where the file says that it has them.
+        directories: In the order of the chain, as far as it can be followed.
+        faults: Faults of single parts.
+        viewer: Requests of a viewer; None if the structure is broken.
+        has_external_overviews: There is an .ovr file beside it (checked for local files only).
+        has_checked_frames: Leaders and trailers of tiles were read, if the file declares them.
         tiles_decoded: Number of tiles that were decoded; None: decoding was not requested.
     """
 
@@ -230,7 +230,7 @@ class Measurement:
     byte_order: str | None = None
     header_bytes: int = 0
     ghost: Ghost | None = field(default=None, repr=False)
-    directories: tuple[Directory, ...] = field(default=(), repr=False)
+    directories: tuple[MeasuredDirectory, ...] = field(default=(), repr=False)
     faults: tuple[Fault, ...] = field(default=(), repr=False)
     viewer: ViewerCost | None = field(default=None, repr=False)
     has_external_overviews: bool = False
@@ -238,22 +238,22 @@ class Measurement:
     tiles_decoded: int | None = None
 
     @property
-    def images(self) -> tuple[Directory, ...]:
+    def images(self) -> tuple[MeasuredDirectory, ...]:
         """The raster and its overviews, in the order of the chain."""
         return tuple(one for one in self.directories if one.role.kind is RoleKind.IMAGE)
 
-    def mask_of(self, level: int) -> Directory | None:
-        """Give the mask of a level, or None."""
+    def mask_of(self, level: int) -> MeasuredDirectory | None:
+        """Return the mask of a level, or None."""
         masks = (one for one in self.directories if one.role == Role(RoleKind.MASK, level))
         return next(masks, None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the facts as JSON has them; of tiles, their numbers alone."""
+        """Return the facts as values of JSON, with the number of tiles only."""
         return _measurement_dict(self)
 
 
 class FaultLog:
-    """Collects faults; of each kind and directory it keeps the first few, and counts the rest.
+    """Log of faults: of each kind and directory it keeps the first few, and counts the rest.
 
     Example:
         >>> log = FaultLog(kept=1)
@@ -264,10 +264,10 @@ class FaultLog:
     """
 
     def __init__(self, kept: int = 3) -> None:
-        """Begin with none.
+        """Create an empty log.
 
         Args:
-            kept: Of each kind and directory.
+            kept: Number of faults that are kept of each kind and directory.
         """
         self._kept = kept
         self._found: dict[tuple[FaultKind, int | None], list[Fault]] = {}
@@ -277,7 +277,7 @@ class FaultLog:
         return sum(self._counts.values())
 
     def add(self, *faults: Fault) -> None:
-        """Note faults."""
+        """Add faults."""
         for fault in faults:
             key = fault.kind, fault.directory
             found = self._found.setdefault(key, [])
@@ -286,9 +286,7 @@ class FaultLog:
                 found.append(fault)
 
     def faults(self) -> tuple[Fault, ...]:
-        """Give them; the last of a kind says how many more there are."""
-        from dataclasses import replace
-
+        """Return the faults; the last of a kind has the number of further ones."""
         given: list[Fault] = []
         for key, found in self._found.items():
             more = self._counts[key] - len(found)
@@ -297,7 +295,7 @@ class FaultLog:
 
 
 def _measurement_dict(measurement: Measurement) -> dict[str, Any]:
-    """Give the facts; of tiles, their numbers alone."""
+    """Return the facts, with the number of tiles only."""
     ghost, viewer = measurement.ghost, measurement.viewer
     return {
         "size_bytes": measurement.size_bytes,
@@ -312,8 +310,8 @@ def _measurement_dict(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _directory_dict(directory: Directory) -> dict[str, Any]:
-    """Give what is known of a directory."""
+def _directory_dict(directory: MeasuredDirectory) -> dict[str, Any]:
+    """Return the facts about a directory."""
     found: dict[str, Any] = {
         "role": directory.role.kind.value,
         "level": directory.role.level,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from georeader._codecs.registry import CODECS
 
-#: Compression's values with names: the project's codecs, and what else libtiff and GDAL know.
+#: Names of the values of Compression: the project's codecs, and others of libtiff and GDAL.
 COMPRESSIONS: Mapping[int, str] = {
     2: "CCITTRLE", 3: "CCITTFAX3", 4: "CCITTFAX4", 6: "OJPEG", 32946: "DEFLATE", 34661: "JBIG", 34676: "SGILOG",
     34677: "SGILOG24", 34712: "JP2000", 34933: "PNG", 52546: "JXL",
@@ -124,11 +124,11 @@ class PixelLayout:
 
     @property
     def kind_name(self) -> str:
-        """The pixels' kind as numpy calls it, such as "uint8"."""
+        """The dtype of the pixels, such as "uint8"."""
         return f"{SAMPLE_FORMATS.get(self.sample_format, 'kind' + str(self.sample_format))}{self.bits}"
 
     def place_of(self, tile: int) -> tuple[int, int, int]:
-        """Give (plane, tile row, tile column) of a tile.
+        """Return (plane, tile row, tile column) of a tile.
 
         Example:
             >>> PixelLayout(1000, 300, True, 256, 256, samples=3, planar=PLANAR).place_of(13)
@@ -138,14 +138,14 @@ class PixelLayout:
         return plane, *divmod(position, self.tiles_across)
 
     def rows_of(self, tile: int) -> int:
-        """Give the rows that a tile holds: the last strip of a plane may be shorter, a tile never is."""
+        """Return the rows of a tile; the last strip of a plane may be shorter than the others."""
         if self.is_tiled:
             return self.tile_height_px
         _, row, _ = self.place_of(tile)
         return min(self.tile_height_px, self.height_px - row * self.tile_height_px)
 
     def raw_bytes(self, rows: int) -> int:
-        """Give the size of a decoded tile of so many rows: each row ends at a whole byte (TIFF 6.0, section 3).
+        """Return the size of a decoded tile of some rows: each row ends at a whole byte (TIFF 6.0, section 3).
 
         Example:
             >>> PixelLayout(1000, 300, True, 256, 256, bits=1).raw_bytes(256)

@@ -1,15 +1,15 @@
-"""A problem of a file, and where it stands. Pure."""
+"""Problems of a file, and their titles in messages. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from georeader.validation.measurement import Directory
+from georeader.validation.measurement import MeasuredDirectory
 
 
 class Severity(StrEnum):
-    """How bad it is: an error makes the file no good COG; a warning only where one is strict."""
+    """Severity: an error makes a file invalid, a warning only in strict mode."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -17,12 +17,12 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a Cloud Optimized GeoTIFF should not have.
+    """A deviation from the rules for Cloud Optimized GeoTIFFs.
 
     Attributes:
         severity: Error or warning.
-        code: A name that stays the same from version to version; docs/validation.md lists them.
-        message: One line: where it is, what is there, and what comes of it.
+        code: A stable name; docs/validation.md lists them.
+        message: One line: the place, the finding and its consequence.
     """
 
     severity: Severity
@@ -34,17 +34,17 @@ class Problem:
 
 
 def error(code: str, message: str) -> Problem:
-    """Give an error."""
+    """Return an error."""
     return Problem(Severity.ERROR, code, message)
 
 
 def warning(code: str, message: str) -> Problem:
-    """Give a warning."""
+    """Return a warning."""
     return Problem(Severity.WARNING, code, message)
 
 
-def tile_title(directory: Directory, tile: int, offset_bytes: int | None = None) -> str:
-    """Say which tile is meant, as in "level 1, tile row 0 column 2, byte 1234"."""
+def tile_title(directory: MeasuredDirectory, tile: int, offset_bytes: int | None = None) -> str:
+    """Return the name of a tile in messages, such as "level 1, tile row 0 column 2, byte 1234"."""
     title = f"{directory.title}, tile {tile}"
     if directory.layout is not None:
         plane, row, column = directory.layout.place_of(tile)
@@ -55,5 +55,5 @@ def tile_title(directory: Directory, tile: int, offset_bytes: int | None = None)
 
 
 def and_more(count: int) -> str:
-    """Say that there are more of the same."""
+    """Return the text for further problems of the same kind."""
     return f" (and {count} more)" if count > 0 else ""

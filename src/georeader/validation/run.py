@@ -7,10 +7,9 @@ from typing import Any
 
 from georeader._storage.redaction import redact_url
 from georeader.rasterio_reader import RasterioReader
-from georeader.validation.info_report import Info, Place
 from georeader.validation.judge import judge
 from georeader.validation.measure import Tiles, measure
-from georeader.validation.report import Report
+from georeader.validation.reports import Info, RasterFacts, Report
 from georeader.validation.source import ByteSource, LocalBytes, open_bytes
 from georeader.window_utils import describe_crs
 
@@ -90,12 +89,12 @@ def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
     """
     with open_bytes(path, fs) as source:
         measurement = measure(source, tiles=Tiles.UNREAD)
-    return Info(redact_url(os.fsdecode(path)), _place_of(RasterioReader(path, fs=fs)), measurement)
+    return Info(redact_url(os.fsdecode(path)), _raster_facts(RasterioReader(path, fs=fs)), measurement)
 
 
-def _place_of(reader: RasterioReader) -> Place:
+def _raster_facts(reader: RasterioReader) -> RasterFacts:
     crs, attrs = reader.crs, reader.attrs
-    return Place(
+    return RasterFacts(
         width_px=reader.width,
         height_px=reader.height,
         bands=reader.count,
@@ -113,7 +112,7 @@ def _place_of(reader: RasterioReader) -> Place:
 
 
 def _name_of(crs: Any) -> str | None:
-    """Give the name of a CRS; where it has none, what `describe_crs` makes of it."""
+    """Return the name of a CRS, or the description of `describe_crs` if it has none."""
     if crs is None:
         return None
     wkt = crs.to_wkt()

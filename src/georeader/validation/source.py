@@ -25,15 +25,15 @@ class ByteSource(Protocol):
     """Bytes that are read in ranges, from any thread.
 
     Attributes:
-        size_bytes: How many there are.
-        is_local: A small read costs next to nothing.
+        size_bytes: Length of the file.
+        is_local: Small reads are cheap.
     """
 
     size_bytes: int
     is_local: bool
 
     def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Give exactly so many bytes from an offset on; all of them lie inside.
+        """Return exactly ``length_bytes`` bytes from an offset on; all of them lie inside.
 
         Raises:
             ReadError: They can't be read.
@@ -41,21 +41,21 @@ class ByteSource(Protocol):
 
 
 class LocalBytes:
-    """A `ByteSource`: a file of this machine, open until the block ends.
+    """A `ByteSource`: a local file, open until the block ends.
 
     Attributes:
-        path: Where it lies.
+        path: Path of the file.
     """
 
     is_local = True
 
     def __init__(self, file: BinaryIO, path: str, name: str) -> None:
-        """Take a file that is open for reading, unbuffered.
+        """Wrap a file that is open for reading, unbuffered.
 
         Args:
             file: The file.
-            path: Where it lies.
-            name: In messages.
+            path: Path of the file.
+            name: Name in messages.
         """
         self.path = path
         self._file = file
@@ -64,10 +64,10 @@ class LocalBytes:
         self.size_bytes = os.fstat(file.fileno()).st_size
 
     def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Give bytes.
+        """Return bytes.
 
         Raises:
-            ReadError: They can't be read, or the file was cut meanwhile.
+            ReadError: They cannot be read, or the file was truncated meanwhile.
         """
         try:
             data = self._read(offset_bytes, length_bytes)
@@ -95,23 +95,23 @@ class LocalBytes:
 
 
 class RemoteBytes:
-    """A `ByteSource`: an object that a `RangedObject` reads."""
+    """A `ByteSource`: a remote object read by a `RangedObject`."""
 
     is_local = False
 
     def __init__(self, ranged: RangedObject, name: str) -> None:
-        """Take the object.
+        """Wrap the object.
 
         Args:
             ranged: The object.
-            name: In messages.
+            name: Name in messages.
         """
         self._ranged = ranged
         self._name = name
         self.size_bytes = ranged.size_bytes
 
     def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Give bytes.
+        """Return bytes.
 
         Raises:
             ReadError: They can't be read.
@@ -125,15 +125,15 @@ class RemoteBytes:
 
 
 class ContainedBytes:
-    """A `ByteSource`: what `georeader._readers.opening` opens for GDAL."""
+    """A `ByteSource`: an object that `georeader._readers.opening` opens for GDAL."""
 
     is_local = False
 
     def __init__(self, path: RasterPath) -> None:
-        """Open it.
+        """Open the object.
 
         Raises:
-            ReadError: It can't be.
+            ReadError: It cannot be opened.
         """
         if path.container is None:
             raise ReadError(f"{path.name} is nothing that can be read in ranges; pass fs, a filesystem of fsspec")
@@ -143,7 +143,7 @@ class ContainedBytes:
         self.size_bytes = self._container.size(self._container.path)
 
     def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Give bytes.
+        """Return bytes.
 
         Raises:
             ReadError: They can't be read.
@@ -170,7 +170,7 @@ def open_bytes(path: str | os.PathLike[str], fs: Any = None) -> Iterator[ByteSou
         MissingExtraError: What the URL needs is not installed.
     """
     text = os.fsdecode(path)
-    remote, local = _where(text, fs)
+    remote, local = _source_or_path(text, fs)
     if remote is not None:
         yield remote
         return
@@ -179,8 +179,8 @@ def open_bytes(path: str | os.PathLike[str], fs: Any = None) -> Iterator[ByteSou
         yield LocalBytes(file, local, name)
 
 
-def _where(text: str, fs: Any) -> tuple[ByteSource | None, str]:
-    """Give what is read over a network, or else a path of this machine."""
+def _source_or_path(text: str, fs: Any) -> tuple[ByteSource | None, str]:
+    """Return the source of a remote file, or else a local path."""
     try:
         address = parse_address(text)
         if fs is None and address is None:
@@ -207,7 +207,7 @@ def _open_local(path: str, name: str) -> BinaryIO:
     if path.startswith("/vsi"):
         raise ReadError(f"{name} is a path of GDAL's virtual filesystems; pass the file's own path or URL")
     try:
-        # Looked at first: to open a pipe would wait for whoever writes into it.
+        # Checked first: opening a pipe would wait for a writer.
         mode = os.stat(path).st_mode  # noqa: PTH116  (of the path as it is given)
         if not stat.S_ISREG(mode):
             raise ReadError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'no file'}; name a file")

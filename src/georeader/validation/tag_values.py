@@ -13,10 +13,10 @@ from georeader._tiff.parser import Entry, ParsedDirectory
 from georeader.validation.measurement import Fault, FaultKind, FaultLog
 from georeader.validation.pixel_layout import CHUNKY, PLANAR, PixelLayout
 
-#: Longer values than this are not read, tile arrays aside: 65,535 samples take twice as many bytes.
+#: Longest value that is read, except tile arrays: 65,535 samples of 16 bits take half of it.
 MAX_VALUE_BYTES = 2**18
 
-#: Most tiles that are looked at, in all directories together: their places take some 50 bytes each.
+#: Most tiles of all directories together; each takes about 50 bytes of memory.
 MAX_TILES = 2**23
 
 #: An item of GDAL's metadata, and its attributes.
@@ -33,7 +33,7 @@ class TagReader:
     """Reads the values of a directory's tags, and records which are invalid.
 
     Attributes:
-        is_broken: One of them is invalid.
+        is_broken: A value is invalid.
     """
 
     def __init__(self, directory: ParsedDirectory, log: FaultLog) -> None:
@@ -48,9 +48,9 @@ class TagReader:
         self._log = log
 
     def number(self, tag: int, default: int | None, allowed: Sequence[int]) -> int:
-        """Give a whole number that is one for all samples; ``default`` where there is no such tag.
+        """Return a number that is the same for all samples; ``default`` if the tag is missing.
 
-        Where it makes no sense, it is noted, and the first one that is allowed is given.
+        An invalid value is reported, and the first allowed one is returned.
         """
         entry = self._directory.entries.get(tag)
         if entry is None and default is not None:
@@ -60,35 +60,35 @@ class TagReader:
             return found[0]
         if found:
             shown = ", ".join(map(str, found[:4])) + ("..." if len(found) > 4 else "")
-            self._fault(FaultKind.TAG_VALUE, f"tag {tag} ({_name(tag)}) is {shown}, which makes no sense", tag, entry)
+            self._fault(FaultKind.TAG_VALUE, f"tag {tag} ({_name(tag)}) is {shown}, which is invalid", tag, entry)
         return allowed[0]
 
     def check_count(self, tag: int, samples: int) -> None:
-        """Note where a tag has values for some samples, but not for all: one value means all of them."""
+        """Report a tag with values for some samples but not all; a single value is for all of them."""
         entry = self._directory.entries.get(tag)
         if entry is not None and 1 < entry.count < samples:
             detail = f"tag {tag} ({_name(tag)}) has {entry.count} values for {samples} samples"
             self._fault(FaultKind.TAG_VALUE, detail, tag, entry)
 
     def numbers(self, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
-        """Give whole numbers; ``default`` where there is no such tag."""
+        """Return numbers; ``default`` if the tag is missing."""
         entry = self._directory.entries.get(tag)
         return default if entry is None else tuple(self._numbers(tag, entry))
 
     def data(self, tag: int) -> bytes:
-        """Give a value's bytes; none where there is no such tag."""
+        """Return a value's bytes; none if the tag is missing."""
         entry = self._directory.entries.get(tag)
         return b"" if entry is None else self._bytes(tag, entry)
 
     def optional_data(self, tag: int) -> bytes:
-        """Return a value's bytes; none where the tag is missing, or its value longer than what is read."""
+        """Return a value's bytes; none if the tag is missing, or its value longer than `MAX_VALUE_BYTES`."""
         entry = self._directory.entries.get(tag)
         if entry is None or entry.length_bytes > MAX_VALUE_BYTES:
             return b""
         return self._bytes(tag, entry)
 
     def array(self, tag: int, count: int) -> NDArray[np.uint64] | None:
-        """Give the numbers of a tile array, which has so many; None, and a note, where it is anything else."""
+        """Return the ``count`` numbers of a tile array; None, with a report, if the tag is anything else."""
         entry = self._directory.entries.get(tag)
         if entry is None or not entry.is_readable or entry.type not in _WHOLE or entry.type == TagType.BYTE:
             self._fault(FaultKind.TAG_MISSING, f"tag {tag} ({_name(tag)}) is missing or can't be read", tag, entry)
@@ -112,9 +112,7 @@ class TagReader:
         if not entry.is_readable:
             return b""
         if entry.length_bytes > MAX_VALUE_BYTES:
-            detail = (
-                f"tag {tag} ({_name(tag)}) has {entry.count} values; no more than {MAX_VALUE_BYTES} bytes make sense"
-            )
+            detail = f"tag {tag} ({_name(tag)}) has {entry.count} values; at most {MAX_VALUE_BYTES} bytes are valid"
             self._fault(FaultKind.TAG_VALUE, detail, tag, entry)
             return b""
         return entry.data()
@@ -183,17 +181,17 @@ def _interpretations(metadata: bytes) -> tuple[tuple[int, str], ...]:
 def read_tiles(
     tags: TagReader, layout: PixelLayout, room: int, directory: ParsedDirectory, log: FaultLog
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]] | None:
-    """Give offsets and sizes of a directory's tiles; None where they do not make sense.
+    """Return offsets and sizes of a directory's tiles; None if they are invalid.
 
     Args:
         tags: Of the directory.
-        layout: Of its pixels.
+        layout: Layout of its pixels.
         room: Number of tiles that may still be read.
         directory: The directory.
         log: Collects faults.
     """
     if layout.tile_count > room:
-        detail = f"it would have {layout.tile_count} tiles; no more than {MAX_TILES} in a file are looked at"
+        detail = f"it would have {layout.tile_count} tiles; at most {MAX_TILES} in a file are checked"
         log.add(Fault(FaultKind.TILE_LIMIT, detail, directory.number))
         return None
     names = (TagNumber.TILE_OFFSETS, TagNumber.TILE_BYTE_COUNTS)

@@ -1,4 +1,4 @@
-"""Reads the tiles of a file, in the order in which they lie: their leaders and trailers, and whether they decode.
+"""Check of the tiles of a file, in file order: their leaders and trailers, and whether they decode.
 
 References:
     GDAL's COG driver page, "Tile data leader and trailer".
@@ -14,35 +14,35 @@ import numpy as np
 
 from georeader._core.threads import Task, Workers, thread_count, usable_cpus
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
-from georeader.validation.decoders import WORK_BYTES_PER_BYTE, Verdict, check_size, check_tile
+from georeader.validation.decoders import WORK_BYTES_PER_BYTE, TileFault, check_encoded_size, check_tile
 from georeader.validation.extents import TileTable
-from georeader.validation.measurement import Directory, Fault, FaultKind, FaultLog, Frames
+from georeader.validation.measurement import Fault, FaultKind, FaultLog, Frames, MeasuredDirectory
 from georeader.validation.pixel_layout import PixelLayout
 from georeader.validation.source import ByteSource
 
-#: Tiles that lie together are read together, up to so many bytes: on this machine, and elsewhere.
+#: Tiles that are close together are read at once, up to this size: of local and of remote files ...
 LOCAL_READ_BYTES, REMOTE_READ_BYTES = 2**20, 2**22
 
-#: ... where no more than so many lie between them.
+#: ... if the gaps between them are no larger than this.
 GAP_BYTES = 2**16
 
-#: Of what lies elsewhere, so many parts are asked for at once.
+#: Parallel requests for a remote file.
 REMOTE_THREADS = 6
 
-#: All threads together decode tiles of so many bytes, at most: fewer threads work on large tiles.
+#: Decoded tiles of all threads together; fewer threads work on large tiles.
 DECODING_BYTES = 2**29
 
-#: Tiles are decoded until they make so many bytes, and `WORK_BYTES_PER_BYTE` for each byte of the file.
+#: Limit of decoded bytes, to which `WORK_BYTES_PER_BYTE` are added for each byte of the file.
 DECODED_BYTES = 2**32
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What was done.
+    """Result of `check_tiles`.
 
     Attributes:
-        tiles_decoded: So many; None: none was to be.
-        has_checked_frames: Leaders and trailers were looked at.
+        tiles_decoded: Number of tiles that were decoded; None: decoding was not requested.
+        has_checked_frames: Leaders and trailers were checked.
     """
 
     tiles_decoded: int | None
@@ -52,7 +52,7 @@ class Checked:
 def check_tiles(
     source: ByteSource,
     table: TileTable,
-    directories: Mapping[int, Directory],
+    directories: Mapping[int, MeasuredDirectory],
     frames: Frames,
     log: FaultLog,
     *,
@@ -60,15 +60,15 @@ def check_tiles(
 ) -> Checked:
     """Check tiles.
 
-    Leaders and trailers of a file elsewhere are checked only where its tiles are read anyway.
+    Leaders and trailers of a remote file are checked only if its tiles are read anyway.
 
     Args:
         source: The file.
-        table: Tiles that lie inside the file, and apart.
+        table: Tiles that lie inside the file and do not overlap.
         directories: By number.
-        frames: What stands around each tile.
-        log: Takes what is wrong.
-        decode: Decode them; else only what stands around them is read.
+        frames: Declared leaders and trailers.
+        log: Collects faults.
+        decode: Decode the tiles; False: read leaders and trailers only.
 
     Raises:
         ReadError: The file can't be read.
@@ -120,22 +120,22 @@ class _Checker:
             yield self._task(first, last, wanted, largest)
             first = last
 
-    def _look(self, number: int, room: int) -> tuple[Verdict | None, int]:
-        """Say what is wrong with a tile before it is read, and how many bytes it decodes to."""
+    def _look(self, number: int, room: int) -> tuple[TileFault | None, int]:
+        """Return the fault of a tile that shows before it is read, and the bytes that it decodes to."""
         layout, rows, length = self._layout(number)
-        verdict, raw_bytes = _lenient(partial(check_size, length, layout), layout, rows), layout.raw_bytes(rows)
+        verdict, raw_bytes = _lenient(partial(check_encoded_size, length, layout), layout, rows), layout.raw_bytes(rows)
         if verdict is None and raw_bytes > room:
-            verdict = Verdict(FaultKind.TILE_NOT_DECODED, "the file's tiles would decode to far more than it has")
+            verdict = TileFault(FaultKind.TILE_NOT_DECODED, "the file's tiles would decode to far more than it has")
         return verdict, raw_bytes
 
     def _task(self, first: int, last: int, wanted: list[int], raw_bytes: int) -> Task[tuple[int, list[Fault]]]:
-        # Of what is not compressed all is known that there is to know; large tiles of it are not read.
+        # Uncompressed tiles cannot fail to decode: large ones are not read.
         read = [number for number in wanted if self._layout(number)[0].compression_name != "NONE" or last > first + 1]
         span_bytes = int(self.table.ends[last - 1] - self.table.starts[first]) if read else 0
         return Task(lambda: (len(wanted), self._check(first, last, read)), span_bytes + raw_bytes)
 
     def _together(self, first: int) -> int:
-        """Give the first tile that is not read together with one."""
+        """Return the first tile that is not read together with a tile."""
         starts, ends = self.table.starts, self.table.ends
         most = LOCAL_READ_BYTES if self.source.is_local else REMOTE_READ_BYTES
         last = max(first + 1, int(np.searchsorted(ends, starts[first] + most, side="right")))
@@ -143,7 +143,7 @@ class _Checker:
         return first + 1 + int(np.argmax(is_apart)) if is_apart.any() else last
 
     def _check(self, first: int, last: int, wanted: list[int]) -> list[Fault]:
-        """Decode tiles, and check what stands around all of them."""
+        """Decode tiles, and check the leaders and trailers of all of them."""
         faults: list[Fault] = []
         part = self._read(wanted)
         for number in wanted:
@@ -158,7 +158,7 @@ class _Checker:
         return faults
 
     def _layout(self, number: int) -> tuple[PixelLayout, int, int]:
-        """Give the layout, the rows and the length of a tile."""
+        """Return the layout, the rows and the length of a tile."""
         layout = self.layouts[int(self.table.directories[number])]
         length = int(self.table.ends[number] - self.table.starts[number])
         return layout, layout.rows_of(int(self.table.tiles[number])), length
@@ -190,8 +190,8 @@ class _Checker:
         return Fault(kind, detail, directory, tile=tile, offset_bytes=int(self.table.starts[number]))
 
 
-def _lenient(check: Callable[[int], Verdict | None], layout: PixelLayout, rows: int) -> Verdict | None:
-    """Look at a tile; a last strip may as well hold as many rows as the others, as readers take it."""
+def _lenient(check: Callable[[int], TileFault | None], layout: PixelLayout, rows: int) -> TileFault | None:
+    """Check a tile; the last strip may hold as many rows as the others, since readers accept that."""
     verdict = check(rows)
     if verdict is not None and rows < layout.tile_height_px and check(layout.tile_height_px) is None:
         return None
@@ -200,14 +200,14 @@ def _lenient(check: Callable[[int], Verdict | None], layout: PixelLayout, rows: 
 
 @dataclass(frozen=True)
 class _Part:
-    """Part of the file, in memory; what is not in it is read."""
+    """Part of the file in memory; other bytes are read from the file."""
 
     source: ByteSource
     begin: int
     data: bytes
 
     def of(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Give bytes: fewer where the file ends."""
+        """Return bytes; fewer where the file ends."""
         offset, length = max(0, int(offset_bytes)), int(length_bytes)
         length = min(length, self.source.size_bytes - offset)
         if self.begin <= offset and offset + length <= self.begin + len(self.data):

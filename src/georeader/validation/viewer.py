@@ -1,10 +1,10 @@
-"""What a viewer asks of a server to open a file, and then to show a thumbnail. Pure.
+"""Requests of a viewer to open a file, and then to show a thumbnail. Pure.
 
-The rule is that of GDAL's /vsicurl, with its defaults: a file is read in blocks of 16 KiB, which are kept; a read that
-begins where the last request ended asks for twice as many blocks as that one did. To open a file, its header is read,
-then each directory with its values in the order of their chain, without the arrays of tiles; for a thumbnail, the
-arrays of one level and of its mask, and then their tiles (of no more than three bands) in the order of the file, those
-that lie within a block of one another at once.
+The model is GDAL's /vsicurl with its defaults: a file is read in cached blocks of 16 KiB, and a read that begins where
+the last request ended asks for twice as many blocks as that one did. To open a file, its header is read, then each
+directory with its values in the order of the chain, without the arrays of tiles. For a thumbnail, the arrays of one
+level and of its mask are read, then their tiles (of at most three bands) in file order, those within a block of one
+another at once.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from georeader.validation.extents import tile_table
-from georeader.validation.measurement import Directory, Extent, ViewerCost
+from georeader.validation.measurement import Extent, MeasuredDirectory, ViewerCost
 
 #: Blocks in which /vsicurl reads.
 BLOCK_BYTES = 16 * 1024
 
-#: Most blocks of one request: those that /vsicurl keeps.
+#: Most blocks of one request, and in the cache of /vsicurl.
 MAX_BLOCKS = 1000
 
-#: A thumbnail is made of the smallest overview whose longer side has as many pixels.
+#: A thumbnail is made of the smallest overview whose longer side has this many pixels.
 THUMBNAIL_PX = 256
 
-#: Bands that a picture shows.
+#: Most bands of a thumbnail.
 SHOWN_BANDS = 3
 
 
 class RequestCounter:
-    """Counts requests and bytes of a reader that reads in blocks.
+    """Counter of requests and bytes of a reader that reads in blocks.
 
     Attributes:
-        requests: So far.
-        bytes_sent: So far.
+        requests: Number of requests so far.
+        bytes_sent: Number of bytes so far.
 
     Example:
         >>> counter = RequestCounter(100_000)
@@ -44,7 +44,7 @@ class RequestCounter:
     """
 
     def __init__(self, size_bytes: int) -> None:
-        """Begin with nothing read.
+        """Start with an empty cache.
 
         Args:
             size_bytes: Of the file.
@@ -52,13 +52,13 @@ class RequestCounter:
         self.requests = 0
         self.bytes_sent = 0
         self._size_bytes = size_bytes
-        self._starts: list[int] = []  # runs of blocks that are kept, in order
+        self._starts: list[int] = []  # runs of cached blocks, in order
         self._stops: list[int] = []
         self._following = -1
         self._blocks = 1
 
     def read(self, offset_bytes: int, length_bytes: int) -> None:
-        """Read bytes that lie in the file."""
+        """Count a read inside the file."""
         block, stop = offset_bytes // BLOCK_BYTES, -(-(offset_bytes + length_bytes) // BLOCK_BYTES)
         while block < stop:
             run = bisect_right(self._starts, block) - 1
@@ -66,7 +66,7 @@ class RequestCounter:
             block = self._stops[run] if is_kept else self._request(block, stop, run + 1)
 
     def _request(self, block: int, stop: int, run: int) -> int:
-        """Ask for blocks from one on, up to those that are kept already; give the one behind them."""
+        """Request blocks from one on, up to cached ones; return the one behind them."""
         self._blocks = 2 * self._blocks if block == self._following else 1
         self._blocks = min(max(self._blocks, stop - block), MAX_BLOCKS)
         if run < len(self._starts):
@@ -83,9 +83,9 @@ class RequestCounter:
 
 
 def viewer_cost(
-    size_bytes: int, header_bytes: int, directories: Sequence[Directory], images: Sequence[Directory]
+    size_bytes: int, header_bytes: int, directories: Sequence[MeasuredDirectory], images: Sequence[MeasuredDirectory]
 ) -> ViewerCost | None:
-    """Count what a viewer asks; None where it would not know the levels.
+    """Return the requests of a viewer; None if the levels are not known.
 
     Args:
         size_bytes: Of the file.
@@ -112,7 +112,7 @@ def viewer_cost(
 
 
 def thumbnail_level(sizes: Sequence[tuple[int, int] | None]) -> int | None:
-    """Give the level that a thumbnail is made of; None where a size is not known, or there is no level.
+    """Return the level that a thumbnail is made of; None if a size is not known, or there is no level.
 
     Args:
         sizes: (width, height) of the raster and its overviews, in pixels.
@@ -131,8 +131,8 @@ def thumbnail_level(sizes: Sequence[tuple[int, int] | None]) -> int | None:
     return min(large_enough or overviews, key=lambda level: max(known[level]))
 
 
-def _tiles_of(directories: Sequence[Directory], size_bytes: int) -> list[Extent]:
-    """Give where the tiles of a picture lie, those within a block of one another as one."""
+def _tiles_of(directories: Sequence[MeasuredDirectory], size_bytes: int) -> list[Extent]:
+    """Return the extents of the tiles of a thumbnail, those within a block of one another as one."""
     table = tile_table(directories, size_bytes)
     is_shown = np.zeros(len(table), bool)
     for directory in directories:

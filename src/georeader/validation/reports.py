@@ -1,0 +1,283 @@
+"""`Report` and `Info`: what `validate` and `info` return, as text and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from georeader._core.jsonable import to_jsonable
+from georeader.validation.measurement import MeasuredDirectory, Measurement, RoleKind
+from georeader.validation.problems import Problem, Severity
+
+#: Number of bands that are listed.
+BANDS_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report on whether a file is a good Cloud Optimized GeoTIFF.
+
+    Attributes:
+        path: Of the file, without the secrets that a URL may hold.
+        measurement: Measurement of the file.
+        problems: Errors first, then warnings.
+        is_strict: Warnings count as errors.
+
+    Example:
+        >>> report = Report("a.tif", Measurement(0), (Problem(Severity.ERROR, "not-a-tiff", "it is empty"),))
+        >>> print(report)
+        a.tif is NOT a valid Cloud Optimized GeoTIFF: 1 error
+          0 bytes, no TIFF
+          error    not-a-tiff: it is empty
+        >>> report.is_valid, bool(report)
+        (False, False)
+    """
+
+    path: str
+    measurement: Measurement
+    problems: tuple[Problem, ...] = ()
+    is_strict: bool = False
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """Problems that make the file invalid."""
+        return tuple(one for one in self.problems if one.severity is Severity.ERROR)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """Problems that readers tolerate."""
+        return tuple(one for one in self.problems if one.severity is Severity.WARNING)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether there are no errors, and in strict mode no warnings."""
+        return not (self.problems if self.is_strict else self.errors)
+
+    def __bool__(self) -> bool:
+        return self.is_valid
+
+    def __repr__(self) -> str:
+        """Return one line: the path and the verdict."""
+        return self._verdict()
+
+    def __str__(self) -> str:
+        """Return the verdict, the layout and each problem, a line each."""
+        lines = [self._verdict(), f"  {_measured_text(self.measurement)}", *_viewer_lines(self.measurement)]
+        lines += [f"  {problem.severity.value:<9}{problem.code}: {problem.message}" for problem in self.problems]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values of JSON."""
+        return {
+            "path": self.path,
+            "is_valid": self.is_valid,
+            "is_strict": self.is_strict,
+            "errors": [_problem_dict(one) for one in self.errors],
+            "warnings": [_problem_dict(one) for one in self.warnings],
+            "measurement": self.measurement.to_dict(),
+        }
+
+    def _verdict(self) -> str:
+        counts = [count_text(len(found), name) for found, name in ((self.errors, "error"), (self.warnings, "warning"))]
+        said = ", ".join(text for text, found in zip(counts, (self.errors, self.warnings), strict=True) if found)
+        is_not = "is" if self.is_valid else "is NOT"
+        strict = " (warnings count)" if self.is_strict and self.warnings and not self.errors else ""
+        return f"{self.path} {is_not} a valid Cloud Optimized GeoTIFF{': ' + said if said else ''}{strict}"
+
+
+def _problem_dict(problem: Problem) -> dict[str, str]:
+    found = asdict(problem)
+    return {name: str(value) for name, value in found.items() if name != "severity"}
+
+
+def _measured_text(measurement: Measurement) -> str:
+    if measurement.version is None:
+        return f"{bytes_text(measurement.size_bytes)}, no TIFF"
+    tiles = sum(len(one.tile_offsets_bytes) for one in measurement.directories)
+    base = measurement.images[0].layout if measurement.images else None
+    parts = [f"{measurement.version}, {bytes_text(measurement.size_bytes)}"]
+    if base is not None:
+        parts.append(f"{base.width_px} x {base.height_px} pixels of {base.samples} x {base.kind_name}")
+        parts.append(base.compression_name.lower())
+    parts.append(f"{count_text(len(measurement.images) - 1, 'overview')}" if measurement.images else "no image")
+    decoded = measurement.tiles_decoded
+    parts.append(count_text(tiles, "tile") + (", not decoded" if decoded is None else f", {decoded} decoded"))
+    return ", ".join(parts)
+
+
+def _viewer_lines(measurement: Measurement) -> list[str]:
+    viewer = measurement.viewer
+    if viewer is None:
+        return []
+    return [
+        f"  a viewer opens it by {count_text(viewer.open_requests, 'request')} ({bytes_text(viewer.open_bytes)}), and "
+        f"shows {viewer.thumbnail_width_px} x {viewer.thumbnail_height_px} pixels of it by "
+        f"{count_text(viewer.thumbnail_requests, 'more request')} ({bytes_text(viewer.thumbnail_bytes)})"
+    ]
+
+
+@dataclass(frozen=True)
+class RasterFacts:
+    """Pixels and georeference of a raster, as a reader has them.
+
+    Attributes:
+        width_px: Columns.
+        height_px: Rows.
+        bands: Number of bands.
+        dtype: Of the pixels.
+        crs: Name of the CRS, or None.
+        epsg: Its EPSG code, or None.
+        pixel_size: (x, y) in units of the CRS.
+        bounds: (left, bottom, right, top) in units of the CRS.
+        nodata: Of the first band, or None.
+        descriptions: Of each band, None where there is none.
+        colours: Colour interpretation of each band.
+        tags: Number of tags of the file.
+        has_mask: It has a mask that is neither nodata nor alpha.
+    """
+
+    width_px: int
+    height_px: int
+    bands: int
+    dtype: str
+    crs: str | None
+    epsg: int | None
+    pixel_size: tuple[float, float]
+    bounds: tuple[float, float, float, float]
+    nodata: int | float | None
+    descriptions: tuple[str | None, ...]
+    colours: tuple[str, ...]
+    tags: int
+    has_mask: bool
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether a band is the alpha of the others."""
+        return "alpha" in self.colours
+
+
+@dataclass(frozen=True)
+class Info:
+    """Pixels, georeferencing and layout of a file.
+
+    Attributes:
+        path: Of the file, without the secrets that a URL may hold.
+        place: Pixels and georeferencing.
+        measurement: The layout; its ``version`` is None where the file is not a TIFF.
+    """
+
+    path: str
+    place: RasterFacts
+    measurement: Measurement = field(repr=False)
+
+    def __repr__(self) -> str:
+        """Return one line: the path, the pixels, the CRS and the layout."""
+        facts = _place_facts(self.place)
+        return f"{self.path}: {facts['pixels']}, {facts['crs']}, {_layout_text(self.measurement)}"
+
+    def __str__(self) -> str:
+        """Return a table of pixels, georeference, layout and levels."""
+        facts = {**_place_facts(self.place), "layout": _layout_text(self.measurement)}
+        lines = [self.path, *(f"  {name:<9}{value}" for name, value in facts.items())]
+        return "\n".join([*lines, *_level_table(self.measurement)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values of JSON: numbers that are not finite are text, such as "nan" and "inf"."""
+        found = {
+            "path": self.path,
+            **asdict(self.place),
+            "has_alpha": self.place.has_alpha,
+            "layout": self.measurement.to_dict(),
+        }
+        return {name: to_jsonable(value) for name, value in found.items()}
+
+
+def _place_facts(place: RasterFacts) -> dict[str, str]:
+    left, bottom, right, top = place.bounds
+    invalid = ["mask"] if place.has_mask else []
+    invalid += ["alpha band"] if place.has_alpha else []
+    invalid += [] if place.nodata is None else [f"nodata {place.nodata:.17g}"]
+    return {
+        "pixels": f"{place.width_px} x {place.height_px}, {count_text(place.bands, 'band')} of {place.dtype}",
+        "bands": _bands_text(place),
+        "validity": " and ".join(invalid) or "all pixels are data",
+        "crs": ", ".join(part for part in (f"EPSG:{place.epsg}" if place.epsg else "", place.crs) if part) or "none",
+        "pixel": f"{place.pixel_size[0]:.10g} x {place.pixel_size[1]:.10g}",
+        "bounds": f"({left:.10g}, {bottom:.10g}, {right:.10g}, {top:.10g})",
+        "tags": str(place.tags),
+    }
+
+
+def _bands_text(place: RasterFacts) -> str:
+    names = [
+        f"{number} {name or colour}"
+        for number, (name, colour) in enumerate(zip(place.descriptions, place.colours, strict=True), start=1)
+    ]
+    more = len(names) - BANDS_SHOWN
+    return ", ".join(names[:BANDS_SHOWN]) + (f", and {more} more" if more > 0 else "")
+
+
+def _layout_text(measurement: Measurement) -> str:
+    if measurement.version is None:
+        return f"{bytes_text(measurement.size_bytes)}, no TIFF"
+    ghost = "GDAL's structural metadata" if measurement.ghost else "no structural metadata"
+    return f"{measurement.version}, {measurement.byte_order}, {bytes_text(measurement.size_bytes)}, {ghost}"
+
+
+def _level_table(measurement: Measurement) -> list[str]:
+    rows = [("level", "pixels", "tile", "tiles", "bytes", "stored as")]
+    leveled = [one for one in measurement.directories if one.role.level is not None]
+    rows += [_level_row(one) for one in sorted(leveled, key=lambda one: (one.role.level, one.role.kind))]
+    if len(rows) == 1:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [_padded(row, widths) for row in rows]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _level_row(directory: MeasuredDirectory) -> tuple[str, str, str, str, str, str]:
+    level = str(directory.role.level) + (" mask" if directory.role.kind is RoleKind.MASK else "")
+    layout, tiles = directory.layout, f"{len(directory.tile_offsets_bytes):,}"
+    if layout is None:
+        return level, "?", "?", tiles, "?", "?"
+    sparse = len(directory.tile_offsets_bytes) - int(directory.present.sum())
+    tile = f"{layout.tile_width_px} x {layout.tile_height_px}" + ("" if layout.is_tiled else " strips")
+    stored = layout.compression_name.lower() + (f", predictor {layout.predictor}" if layout.predictor != 1 else "")
+    stored += f", {layout.interleave} interleaved" if layout.samples > 1 else ""
+    return (
+        level,
+        f"{layout.width_px} x {layout.height_px}",
+        tile,
+        tiles + (f" ({sparse:,} sparse)" if sparse else ""),
+        bytes_text(directory.tiles_bytes),
+        stored,
+    )
+
+
+def bytes_text(size_bytes: int) -> str:
+    """Return a size in a suitable unit.
+
+    Example:
+        >>> bytes_text(812), bytes_text(16384), bytes_text(3 * 2**30)
+        ('812 bytes', '16 KiB', '3 GiB')
+    """
+    size, unit = float(size_bytes), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.3g} {unit}" if size < 1000 else f"{size:.0f} {unit}"
+
+
+def count_text(count: int, one: str) -> str:
+    """Return a number of things as text.
+
+    Example:
+        >>> count_text(1, "tile"), count_text(12000, "tile")
+        ('1 tile', '12,000 tiles')
+    """
+    return f"{count:,} {one if count == 1 else one + 's'}"
