@@ -133,7 +133,7 @@ def test_options_that_contradict_are_refused(
     [
         (["--nodata", "300000"], "Error: --nodata 300000 can't be held by uint16"),
         (["--profile", "dtype=int8", "--nodata", "200"], "Error: --nodata 200 can't be held by int8"),
-        (["--profile", "dtype=wibble"], "Error: --profile dtype=wibble is no numpy dtype"),
+        (["--profile", "dtype=wibble"], "Error: --profile dtype=wibble is not a numpy dtype"),
         (["--descriptions", "a"], "Error: --descriptions has 1 entries for 2 bands"),
         (["--tags", "a\x07b=c"], "Error: --tags"),
         (["--level", "9"], "Error: --level has no meaning with --compress lzw"),

@@ -216,10 +216,10 @@ def test_overviews_leave_out_a_64_bit_nodata(tmp_path: Path, make_tensor: Any) -
         ("uint64", -1, "nodata=-1 can't be held by uint64"),
         ("int64", 2**63, "can't be held by int64"),
         ("float32", 1e300, r"nodata=1e\+300 can't be held by float32, which ends at 3.40282e\+38"),
-        ("float64", "nan", "nodata='nan' is no real number"),
+        ("float64", "nan", "nodata='nan' is not a real number"),
         ("float32", 1e-50, "nodata=1e-50 can't be held by float32"),
         ("float64", 10**400, "can't be held by float64"),
-        ("complex64", 1j, "nodata=1j is no real number"),
+        ("complex64", 1j, "nodata=1j is not a real number"),
     ],
 )
 def test_a_nodata_that_the_dtype_cannot_hold_is_refused(

@@ -117,7 +117,7 @@ def test_merging_fills_in_what_a_raster_does_not_say() -> None:
     assert merged["band_tags"] == [{}, {"a": "1"}, {}, {"b": "2"}, {}]
 
 
-def test_merging_says_nothing_that_no_raster_says() -> None:
+def test_merging_adds_no_keys() -> None:
     assert merge_bands([({"mine": 1}, 1), ({"other": 2}, 1)]) == {"mine": 1}
 
 
@@ -141,7 +141,7 @@ def test_times_that_name_a_band_differently_lose_its_name() -> None:
     [("scales", [0.1], [0.2]), ("offsets", [0.0], [5.0]), ("units", ["m"], ["ft"]), ("scales", [0.1], None)],
 )
 def test_times_whose_numbers_mean_different_things_are_refused(key: str, first: Any, second: Any) -> None:
-    with pytest.raises(MetadataError, match=rf"{key} of element 1 .* bring the numbers to one scale and unit first"):
+    with pytest.raises(MetadataError, match=rf"{key} of element 1 .* convert the numbers to one scale and unit first"):
         merge_times([({key: first}, 1), ({key: second}, 1)])
 
 

@@ -69,8 +69,8 @@ def test_each_profile_is_a_dict_of_its_own() -> None:
         ([("a", "u1")], "stack the fields as bands"),
         ("longdouble", "cast to float64"),
         ("clongdouble", "cast to complex128"),
-        ("nonsense", "dtype='nonsense' is no numpy dtype"),
-        (None, "dtype=None is no numpy dtype"),
+        ("nonsense", "dtype='nonsense' is not a numpy dtype"),
+        (None, "dtype=None is not a numpy dtype"),
     ],
 )
 def test_other_dtypes_are_refused_with_advice(dtype: Any, message: str) -> None:

@@ -43,7 +43,7 @@ def test_an_error_comes_in_the_place_of_its_task(threads: int) -> None:
 
 @pytest.mark.parametrize(("size", "most"), [(1, 100), (40, 2 + 1 + 2), (1000, 2 + 1)])
 def test_work_ahead_is_bounded_by_its_bytes(size: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nobody takes results, no more tasks begin than fit in the bound, or than keep each thread busy."""
+    """While results are not taken, no more tasks begin than fit in the bound, or than keep each thread busy."""
     monkeypatch.setattr(workers, "AHEAD_BYTES", 200)
     begun: list[int] = []
     release = threading.Event()

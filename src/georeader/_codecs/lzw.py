@@ -1,9 +1,9 @@
-"""LZW whose streams every reader takes, web viewers among them.
+"""LZW streams that every reader decodes, web viewers among them.
 
-imagecodecs lets its table of strings grow to code 4094 before it clears it, and may use the last two codes, where
-libtiff clears it two codes earlier. geotiff.js, by which most web viewers read a GeoTIFF, has no room for codes 4093
-and 4094 and never comes back from them. They are rare, but constant areas behind noise (nodata, say) bring them about.
-What such a table holds is encoded again as two, and put in its place at the bit: tables know nothing of one another.
+imagecodecs lets its table of strings grow to code 4094 before it clears it, and may use the last two codes; libtiff
+clears it two codes earlier. geotiff.js, with which most web viewers read a GeoTIFF, has no room for codes 4093 and 4094
+and never returns from them. They are rare, but occur in constant areas behind noise, such as nodata. The content of
+such a table is encoded again as two tables, which replace it at the bit: tables are independent of one another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import imagecodecs
 from numpy.typing import NDArray
 
-#: Widths of codes in bits, and after how many codes since the last clearing each ends (TIFF 6.0, section 13).
+#: Widths of codes in bits, and the last code since a Clear code that has each (TIFF 6.0, section 13).
 _WIDTHS = ((9, 254), (10, 766), (11, 1790), (12, 3838))
 
 #: Codes that imagecodecs writes before it clears its table.
@@ -28,7 +28,7 @@ _CLEAR, _CLEAR_BITS = 256, 9  # the code at the start
 
 
 def _bits(codes: int) -> int:
-    """Give the length of so many codes after a clearing."""
+    """Return the length in bits of a number of codes after a Clear code."""
     total, before = 0, 0
     for width, last in _WIDTHS:
         total += width * (min(codes, last) - min(codes, before))
@@ -37,7 +37,7 @@ def _bits(codes: int) -> int:
 
 
 def _width(code: int) -> int:
-    """Give the width of a code, counted from 1 after a clearing."""
+    """Return the width of a code, counted from 1 after a Clear code."""
     return next(width for width, last in (*_WIDTHS, (12, code)) if code <= last)
 
 
@@ -62,12 +62,12 @@ class Lzw:
 
 
 def unsafe_tables(encoded: bytes) -> list[int]:
-    """Find the tables of strings, counted from 0, whose last codes not every reader takes.
+    """Return the tables of strings, counted from 0, whose last codes some readers do not decode.
 
     Only the last two codes of a full table can name strings that were entered so late.
 
     Args:
-        encoded: One stream of imagecodecs'.
+        encoded: A stream of imagecodecs.
     """
     found = []
     last_two_bits = _CLEAR_BITS + _bits(CODES_PER_TABLE - 2)
@@ -80,7 +80,7 @@ def unsafe_tables(encoded: bytes) -> list[int]:
 
 @dataclass(frozen=True)
 class _Bits:
-    """A run of bits, the first of them the most significant."""
+    """A run of bits, the first of which is the most significant."""
 
     value: int
     length: int
@@ -90,14 +90,14 @@ class _Bits:
 
 
 def _cut(encoded: bytes, start: int, stop: int) -> _Bits:
-    """Take some bits of a stream."""
+    """Return some bits of a stream."""
     end = -(-stop // 8)
     value = int.from_bytes(encoded[start // 8 : end], "big") >> (8 * end - stop)
     return _Bits(value & ((1 << (stop - start)) - 1), stop - start)
 
 
 def _join(parts: Sequence[_Bits]) -> _Bits:
-    """Lay runs one after the other; two halves at a time, since each joining copies all that it joins."""
+    """Concatenate runs, by halves, since each concatenation copies its operands."""
     if len(parts) == 1:
         return parts[0]
     left, right = _join(parts[: len(parts) // 2]), _join(parts[len(parts) // 2 :])
@@ -105,7 +105,7 @@ def _join(parts: Sequence[_Bits]) -> _Bits:
 
 
 def _repaired(encoded: bytes, tables: Sequence[int]) -> _Bits:
-    """Encode some tables of a stream again; the others stay as they are."""
+    """Encode some tables of a stream again, and keep the others."""
     parts, done = [], 0
     for table in tables:
         start, stop = _CLEAR_BITS + table * TABLE_BITS, _CLEAR_BITS + (table + 1) * TABLE_BITS
@@ -115,7 +115,7 @@ def _repaired(encoded: bytes, tables: Sequence[int]) -> _Bits:
 
 
 def _again(table: _Bits) -> _Bits:
-    """Encode again, as two tables, what one holds; each with the Clear code behind it, as it had.
+    """Encode the content of a table as two tables, each followed by a Clear code.
 
     Args:
         table: The codes of a full table, and the Clear code.
@@ -133,7 +133,7 @@ def _again(table: _Bits) -> _Bits:
 
 
 def _length_bits(encoded: bytes) -> int:
-    """Give the length of a stream without the zeros that fill its last byte: codes are wider than those can be."""
+    """Return the length of a stream without the padding of its last byte, which is narrower than a code."""
     tables, rest_bits = divmod(8 * len(encoded) - _CLEAR_BITS, TABLE_BITS)
     if rest_bits < _width(1):  # the last table is full, and the end-of-information code in its place
         tables, rest_bits = tables - 1, rest_bits + TABLE_BITS

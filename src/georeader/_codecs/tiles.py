@@ -1,4 +1,4 @@
-"""Tiles: cut from pixels, encoded, laid side by side as they lie in the file. Pure: arrays in, bytes out."""
+"""Tiles: cut from pixels, encoded and framed in file order. Pure: arrays in, bytes out."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LOSSY_BLOCK_PX = 16
 
 @dataclass(frozen=True)
 class EncodedTiles:
-    """Tiles as they lie in the file, one after the other.
+    """Tiles in file order.
 
     Attributes:
-        pieces: Leader, tile, trailer of each; a sparse tile has none.
+        pieces: Leader, tile and trailer of each tile; none of a sparse tile.
         sizes_bytes: Length of each tile without its frame; 0 for a sparse tile. Where masks follow tiles, the mask's
             tile is an entry of its own after each tile.
-        largest_errors: Of each band, how far a decoded pixel lies from what was encoded; empty where not verified.
+        largest_errors: Largest difference of a decoded pixel, of each band; empty if tiles are not verified.
     """
 
     pieces: tuple[bytes, ...]
@@ -41,25 +41,25 @@ class EncodedTiles:
         return sum(map(len, self.pieces))
 
     def compact(self) -> EncodedTiles:
-        """Give the same in one piece, for tiles that have to wait.
+        """Return the same in one piece, for tiles that are buffered.
 
-        Encoders ask for memory of the largest possible size and cut it short: what is cut off is lost to others.
+        Encoders allocate the largest possible size and shrink it; the rest is not available to others.
         """
         return replace(self, pieces=(b"".join(self.pieces),)) if self.pieces else self
 
 
 @dataclass(frozen=True)
 class TileEncoder:
-    """Makes tiles of pixels.
+    """Encoder of pixels to tiles.
 
     Attributes:
         codec: Predictor and compression.
         mask_codec: Compression of packed validity bits, or None where the file has no masks.
         tile_height_px: Rows of a tile.
         tile_width_px: Columns of a tile.
-        sparse_value: Tiles that hold nothing else take no bytes; None: every tile is written.
+        sparse_value: Tiles with this value only take no bytes; None: every tile is written.
         verify: Decode each tile again and compare.
-        bits: Of a sample in the file, where they are fewer than the dtype's; the codec then takes packed bytes.
+        bits: Bits of a sample, where they are fewer than the dtype's; the codec then gets packed bytes.
         is_framed: Each tile has a leader and a trailer.
     """
 
@@ -82,7 +82,7 @@ class TileEncoder:
             The tile, empty where it is sparse, and the largest error of each band where tiles are verified.
 
         Raises:
-            WriteError: The codec failed, or the tile does not come back as it was.
+            WriteError: The codec failed, or the tile decodes differently.
             DtypeError: A pixel does not fit the bits of a sample.
         """
         if self.sparse_value is not None and _holds_only(pixels, self.sparse_value):
@@ -156,7 +156,7 @@ def pack_bits(tile: NDArray[Any], bits: int) -> NDArray[np.uint8]:
 
 
 def unpack_bits(packed: NDArray[np.uint8], bits: int, like: NDArray[Any]) -> NDArray[Any]:
-    """Return what `pack_bits` was given, in the shape and dtype of ``like``."""
+    """Return the inverse of `pack_bits`, in the shape and dtype of ``like``."""
     samples = like[0].size
     single = np.unpackbits(packed[:, :, 0], axis=1)[:, : samples * bits].reshape(len(packed), samples, bits)
     whole = np.zeros((len(packed), samples, 8 * like.dtype.itemsize), np.uint8)
@@ -166,11 +166,10 @@ def unpack_bits(packed: NDArray[np.uint8], bits: int, like: NDArray[Any]) -> NDA
 
 
 def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, spread: bool = False) -> NDArray[Any]:
-    """Lay pixels out as a tile, the bands of a pixel side by side.
+    """Return pixels as a tile, with the bands of a pixel next to each other.
 
-    A tile that reaches over the raster's edge is filled up with zeros, which cost next to nothing. For a lossy codec
-    the last row and column are first repeated to the end of the codec's own block, so that there is no edge to ring
-    at (TIFF 6.0, section 15, on padding).
+    A tile beyond the raster's edge is padded with zeros, which compress well. For a lossy codec the last row and column
+    are first repeated to the end of the codec's block, which prevents ringing (TIFF 6.0, section 15, on padding).
 
     Args:
         pixels: (band, row, column), no larger than a tile.
@@ -196,7 +195,7 @@ def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, s
 
 
 def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]], *, is_framed: bool) -> EncodedTiles:
-    """Lay tiles side by side.
+    """Concatenate tiles.
 
     Args:
         parts: (tile, largest errors), in the order of the file.
@@ -213,25 +212,25 @@ def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]], *, is_framed: bool)
 
 
 def compare(tile: NDArray[Any], decoded: NDArray[Any], is_lossy: bool) -> tuple[float, ...]:
-    """Compare a tile with what a reader gets.
+    """Compare a tile with its decoded form.
 
     Args:
-        tile: (row, column, band), as it was encoded.
-        decoded: Of the same shape, as it comes back.
+        tile: (row, column, band), before it was encoded.
+        decoded: Of the same shape, after decoding.
         is_lossy: The codec may change values.
 
     Returns:
         The largest absolute difference of each band.
 
     Raises:
-        WriteError: A lossless codec changed a bit, or a lossy one made NaN of a number or the reverse.
+        WriteError: A lossless codec changed a bit, or a lossy one turned a number into NaN or the reverse.
     """
     if tile.shape != decoded.shape or tile.dtype != decoded.dtype:
         raise WriteError(f"comes back as {decoded.dtype} {decoded.shape}, not as {tile.dtype} {tile.shape}")
     count: int = tile.shape[2]
     if np.ascontiguousarray(tile).tobytes() == np.ascontiguousarray(decoded).tobytes():
         return (0.0,) * count
-    # A codec for numbers keeps their values, though not the sign of zero nor which NaN it was.
+    # A codec for numbers keeps values, but neither the sign of zero nor the bits of NaN.
     same = (tile == decoded) | ((tile != tile) & (decoded != decoded))
     if not is_lossy and not same.all():
         raise WriteError(f"{int((~same).any(axis=2).sum())} of its pixels come back changed from a lossless codec")
@@ -247,5 +246,5 @@ def compare(tile: NDArray[Any], decoded: NDArray[Any], is_lossy: bool) -> tuple[
 def _holds_only(pixels: NDArray[Any], value: int | float) -> bool:
     if value != value:
         return bool(np.isnan(pixels).all())
-    # Most tiles differ in their first row already.
+    # Most tiles differ in their first row.
     return bool((pixels[:, :1] == value).all()) and bool((pixels == value).all())

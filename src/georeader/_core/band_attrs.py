@@ -22,7 +22,7 @@ key              value
 ``rpcs``         `rasterio.rpc.RPC`
 ===============  ==========================================================================
 
-Every other key is the caller's own and is kept unchanged. All functions are pure. The last three refer to
+Other keys are the caller's and are kept unchanged. All functions are pure. The last three refer to
 pixels: `georeader._arrays.pixel_attrs` defines what selections and arithmetic do to them.
 """
 
@@ -47,14 +47,14 @@ PER_BAND_KEYS = (
     "descriptions", "scales", "offsets", "units", "colorinterp", "band_tags", "band_namespaces", "attribute_tables",
 )  # fmt: skip
 
-#: What says how stored numbers are to be read. It ends where arithmetic gives other numbers.
+#: Keys that describe stored numbers; they are dropped where arithmetic gives other numbers.
 ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "attribute_tables")
 
 #: Keys that describe how the first band is displayed, and no other band.
 _OF_THE_FIRST_BAND = ("colormap", "photometric", "nbits")
 
-#: What a band is taken to have where its neighbours in a stack say something and it does not.
-_UNSAID = {
+#: Values of a band without an entry, in a stack in which others have one.
+_DEFAULTS = {
     "descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined",
     "attribute_tables": None,
 }  # fmt: skip
@@ -180,7 +180,7 @@ def without_encoding(attrs: Mapping[str, Any]) -> Attrs:
 def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
     """Drop the names and tags of bands that are computed from differently named ones: B08 - B04 is neither.
 
-    The name of such a band is None, which differs from every name: a band computed from it has no name either.
+    The name of such a band is None, which differs from every name, so that a band computed from it has no name either.
 
     Args:
         attrs: Metadata of the result.
@@ -199,7 +199,7 @@ def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[
 
 
 def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
-    """Join the metadata of rasters whose bands are laid one after the other.
+    """Join the metadata of rasters whose bands are concatenated.
 
     Args:
         parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
@@ -216,7 +216,7 @@ def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
     for key in PER_BAND_KEYS:
         found = [_per_band(attrs, key, count) for attrs, count in parts]
         if any(values is not None for values in found):
-            merged[key] = [value for attrs, count in parts for value in _said_or_default(attrs, key, count)]
+            merged[key] = [value for attrs, count in parts for value in _values_or_default(attrs, key, count)]
     return merged
 
 
@@ -225,32 +225,32 @@ def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
 
     Args:
         parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
-            from the first; what names or colours a band is kept where all agree.
+            from the first; names and colours of bands are kept where all agree.
 
     Raises:
-        MetadataError: Scales, offsets or units differ: one band's numbers would mean different things.
+        MetadataError: Scales, offsets or units differ.
     """
     first, count = parts[0]
     merged = dict(first)
     for key in (*PER_BAND_KEYS, *_OF_THE_FIRST_BAND):
-        said = [_said_or_default(attrs, key, count) for attrs, _ in parts]
+        said = [_values_or_default(attrs, key, count) for attrs, _ in parts]
         differing = next((position for position, values in enumerate(said) if values != said[0]), None)
         if differing is not None and key in ("scales", "offsets", "units"):
             raise MetadataError(
                 f"{key} of element {differing} are {said[differing]}, of element 0 {said[0]}; "
-                "bring the numbers to one scale and unit first"
+                "convert the numbers to one scale and unit first"
             )
         if differing is not None:
             merged.pop(key, None)
     return merged
 
 
-def _said_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
+def _values_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
     if key in _OF_THE_FIRST_BAND:
         return attrs.get(key)
     values = _per_band(attrs, key, count)
-    return list(values) if values is not None else [_unsaid(key) for _ in range(count)]
+    return list(values) if values is not None else [_default(key) for _ in range(count)]
 
 
-def _unsaid(key: str) -> Any:
-    return {} if key in ("band_tags", "band_namespaces") else _UNSAID[key]  # a new one each: the caller may add to it
+def _default(key: str) -> Any:
+    return {} if key in ("band_tags", "band_namespaces") else _DEFAULTS[key]  # new: the caller may add to it

@@ -11,13 +11,13 @@ import rasterio.dtypes
 
 from georeader.errors import DtypeError, NodataError
 
-#: What a GeoTIFF stores in place of dtypes that it does not have, without loss.
+#: Lossless substitutes for dtypes that a GeoTIFF does not have.
 _WIDENED = {"bool": "uint8", "float16": "float32"}
 
 #: Integers that even float64 rounds, though numpy calls that cast safe.
 WIDE_DTYPES = ("int64", "uint64")
 
-#: What to cast to where nothing is obvious enough to do by itself.
+#: Advice for dtypes that are not converted automatically.
 _ADVICE = {
     "O": "cast to the numbers that the objects stand for, for instance .astype('float64')",
     "U": "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)",
@@ -52,7 +52,7 @@ def nodata_text(nodata: int | float) -> str:
 
 
 def storage_dtype(dtype: Any) -> np.dtype[Any]:
-    """Give the dtype that a GeoTIFF stores for ``dtype``, in native byte order.
+    """Return the dtype that a GeoTIFF stores for ``dtype``, in native byte order.
 
     bool becomes uint8 {0, 1} and float16 float32; int8, int64, uint64 and complex128 depend on the
     installed GDAL.
@@ -63,7 +63,7 @@ def storage_dtype(dtype: Any) -> np.dtype[Any]:
     try:
         wanted: np.dtype[Any] = np.dtype("None" if dtype is None else dtype)  # None itself would be float64
     except (TypeError, ValueError) as error:
-        raise DtypeError(f"dtype={dtype!r} is no numpy dtype; pass for instance 'uint16' or 'float32'") from error
+        raise DtypeError(f"dtype={dtype!r} is not a numpy dtype; pass for instance 'uint16' or 'float32'") from error
     name = _WIDENED.get(wanted.name, wanted.name)
     if wanted.kind not in "biufc" or not rasterio.dtypes.check_dtype(name):
         advice = _ADVICE.get(wanted.kind, "cast to float64")
@@ -78,14 +78,14 @@ def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float |
     Args:
         nodata: A number, or None for "every pixel is data".
         dtype: The dtype in the file.
-        where: What to call the value in messages.
+        where: Name of the value in messages.
 
     Returns:
         An int for integer dtypes, else the nearest value of the dtype as a float. The nodata of a complex raster is
         real, and kept in double precision, as GDAL does.
 
     Raises:
-        NodataError: The dtype can't hold it.
+        NodataError: The dtype does not hold it.
     """
     if nodata is None:
         return None
@@ -93,7 +93,7 @@ def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float |
     if isinstance(number, bool):
         number = int(number)
     if not isinstance(number, numbers.Real):
-        raise NodataError(f"{where}={nodata!r} is no real number; pass a number, or None for no nodata")
+        raise NodataError(f"{where}={nodata!r} is not a real number; pass a number, or None for no nodata")
     return _fit_integer(number, dtype, where) if dtype.kind in "iu" else _fit_float(number, dtype, where)
 
 
@@ -123,13 +123,13 @@ def _fit_float(number: Any, dtype: np.dtype[Any], where: str) -> float:
 
 
 def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Give the pixels in the dtype of the file; values that it can't hold are an error, not a surprise.
+    """Return the pixels in the dtype of the file; values that it does not hold are an error.
 
     Floating-point numbers become integers by rounding half to even. The input is never changed; it is
-    returned itself when nothing is to be done.
+    returned itself if its dtype is that of the file.
 
     Raises:
-        DtypeError: A value lies outside the dtype's range, or NaN should become an integer.
+        DtypeError: A value is outside the dtype's range, or is NaN and the dtype an integer.
     """
     if pixels.dtype == dtype and pixels.dtype.isnative:
         return pixels
@@ -145,7 +145,7 @@ def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.nda
 
 
 def replace_nan(pixels: np.ndarray[Any, Any], nodata: float) -> np.ndarray[Any, Any]:
-    """Return the pixels with a number in the place of NaN; the input is returned itself where it has none.
+    """Return the pixels with a number in place of NaN; the input is returned itself if it has none.
 
     Args:
         pixels: Floating-point or complex numbers.
@@ -163,7 +163,7 @@ def _check_integer_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> 
     if pixels.dtype.kind == "f":
         pixels = np.rint(pixels)
     low, high = pixels.min(), pixels.max()
-    # The upper end is compared as "below one more": 2**63 - 1 itself is no double.
+    # The upper end is compared as "below one more", since 2**63 - 1 is not a double.
     if not (low >= limits.min and high < float(limits.max) + 1) or (
         pixels.dtype.kind in "iu" and int(high) > limits.max
     ):
@@ -181,7 +181,7 @@ def _check_integer_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> 
 
 
 def _to_smaller_float(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Integers have to come out exactly, other numbers in range; their last digits are what was asked to go."""
+    """Convert to a smaller floating-point dtype: integers exactly, other numbers within its range."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         converted = pixels.astype(dtype)
         if pixels.dtype.kind in "fc":

@@ -1,4 +1,4 @@
-"""Optional dependencies: imported on first use, and named when they are missing."""
+"""Optional dependencies, imported on first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from georeader.errors import MissingExtraError
 
 
 def import_extra(module: str, *, extra: str, purpose: str) -> Any:
-    """Import ``module``, or say which extra brings it.
+    """Import ``module``, or raise an error that names the extra with it.
 
     Raises:
         MissingExtraError: The module is not installed.

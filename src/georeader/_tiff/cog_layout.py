@@ -8,8 +8,8 @@ A file reads, from its first byte::
 A tiled GeoTIFF that is not a COG has neither the ghost area nor frames around its tiles, which every program that
 edits it would have to keep up to date.
 
-A reader that fetches the first few kilobytes has all directories, and the arrays of every overview that it may want
-next; the long arrays of the full resolution come last in the header, since opening a file does not need them.
+The first few kilobytes hold all directories and the arrays of every overview. The long arrays of the full resolution
+come last in the header, since opening a file does not need them.
 
 References:
     TIFF 6.0, sections 2 and 15; OGC 21-026 (Cloud Optimized GeoTIFF 1.0), section 7; GDAL's COG driver page, "Header
@@ -31,25 +31,25 @@ from georeader._tiff import directories as tiff
 from georeader._tiff.directories import BIG, CLASSIC, Tag, TagNumber, TagType, Version
 from georeader.errors import OptionError
 
-#: GDAL puts the length of a tile of a COG, as four bytes, before it ...
+#: Leader of a tile of a COG: its length (GDAL).
 LEADER_BYTES = 4
-#: ... and repeats its last four bytes after it.
+#: Trailer of a tile of a COG: its last four bytes repeated (GDAL).
 TRAILER_BYTES = 4
 #: Both together.
 FRAME_BYTES = LEADER_BYTES + TRAILER_BYTES
 
-#: From this size on, IF_SAFER takes BigTIFF: some readers hold offsets in signed 32-bit integers.
+#: From this size on, IF_SAFER gives BigTIFF, since some readers hold offsets in signed 32-bit integers.
 SAFE_FILE_BYTES = 2**31
 
 
 @dataclass(frozen=True)
 class Directory:
-    """An image file directory that is to be written.
+    """An image file directory (IFD) to be written.
 
     Attributes:
         level: 0 for the full resolution, 1 for the overview of half its size, and so on.
         is_mask: It is the validity mask of its level.
-        tags: All tags but the tile arrays.
+        tags: All tags except the tile arrays.
         tile_count: Number of its tiles, planes of bands included.
     """
 
@@ -61,7 +61,7 @@ class Directory:
 
 @dataclass(frozen=True)
 class TileArrays:
-    """Where the tiles of one directory lie.
+    """Offsets and sizes of the tiles of one directory.
 
     Attributes:
         offsets_bytes: Of each tile's first byte; 0 for a sparse tile.
@@ -74,13 +74,13 @@ class TileArrays:
 
 @dataclass(frozen=True)
 class HeaderLayout:
-    """The header of a file: its size is known before any tile is, its content once all are.
+    """The header of a file. Its size is known before any tile is written, its content after all tiles are.
 
     Attributes:
         version: CLASSIC or BIG.
         ghost: GDAL's structural metadata, as bytes; empty where the file has none.
         directories: In the order of the file.
-        most_bytes: The file is at most so long: it decides on the width of tile offsets.
+        most_bytes: Upper limit of the file size, which decides the width of tile offsets.
     """
 
     version: Version
@@ -94,7 +94,7 @@ class HeaderLayout:
         return self._positions[2]
 
     def pack(self, arrays: Sequence[TileArrays]) -> bytes:
-        """Give the header.
+        """Return the header.
 
         Args:
             arrays: One for each directory, in their order.
@@ -132,7 +132,7 @@ class HeaderLayout:
 
     @cached_property
     def _positions(self) -> tuple[list[int], dict[tuple[int, int], int], int]:
-        """Give where directories begin, where values lie by (directory, tag), and where the header ends."""
+        """Return the offsets of directories, the offsets of values by (directory, tag), and the end of the header."""
         version = self.version
         ghost_end = version.header_bytes + len(self.ghost)
         position = ghost_end + ghost_end % 2  # where GDAL's validator expects the first directory, in BigTIFF too
@@ -160,7 +160,7 @@ class HeaderLayout:
 
 
 def ghost_area(*, is_band_interleaved: bool, masks_follow_tiles: bool) -> bytes:
-    r"""Give GDAL's structural metadata: what tells it that tiles can be read without their arrays.
+    r"""Return GDAL's structural metadata, by which GDAL reads tiles without their arrays.
 
     Args:
         is_band_interleaved: Each tile holds one band, and all tiles of a band come before those of the next.
@@ -174,7 +174,7 @@ def ghost_area(*, is_band_interleaved: bool, masks_follow_tiles: bool) -> bytes:
     lines.append("BLOCK_TRAILER=LAST_4_BYTES_REPEATED")
     if is_band_interleaved:
         lines.append("INTERLEAVE=BAND")
-    # The blank leaves room for "YES": a program that spoils the layout has to say so in place.
+    # The blank leaves room for "YES": a program that breaks the layout has to declare it in place.
     lines.append("KNOWN_INCOMPATIBLE_EDITION=NO\n ")
     text = "\n".join(lines)
     if masks_follow_tiles:
@@ -183,7 +183,7 @@ def ghost_area(*, is_band_interleaved: bool, masks_follow_tiles: bool) -> bytes:
 
 
 def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
-    r"""Give a tile with its leader and trailer; its offset is that of the middle part.
+    r"""Return leader, tile and trailer; the offset of a tile is that of the middle part.
 
     Example:
         >>> framed(b"abcdef")
@@ -193,12 +193,12 @@ def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[Version, ...]:
-    """Give the versions that a file of some size in a range may come to have: one, or both while it is open.
+    """Return the versions that a file may have, if only a range of its size is known.
 
     Args:
         bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
-        least_bytes: The file is at least so long.
-        most_bytes: And at most so long.
+        least_bytes: Lower limit of its size.
+        most_bytes: Upper limit of its size.
 
     Raises:
         OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
@@ -212,7 +212,7 @@ def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[
 
 
 def version_for(bigtiff: str, size_bytes: int) -> Version:
-    """Give the version of a file of a known size.
+    """Return the version of a file of a known size.
 
     Raises:
         OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
@@ -228,7 +228,7 @@ def version_for(bigtiff: str, size_bytes: int) -> Version:
 
 
 def check_size(bigtiff: str, size_bytes: int) -> None:
-    """Refuse a file that classic TIFF can't hold, where nothing else is allowed.
+    """Check that classic TIFF holds a file, where BIGTIFF=NO.
 
     Raises:
         OptionError: BIGTIFF=NO, and the file is too long.

@@ -297,7 +297,7 @@ def _fault_of_offset(offset_bytes: int, header: Header, found: list[ParsedDirect
         detail = f"the chain of IFDs leads back to IFD {twin}"
         return StructureFault(FaultCode.DIRECTORY_LOOP, detail, number - 1, offset_bytes=offset_bytes)
     if number >= MAX_DIRECTORIES:
-        detail = f"there are more than {MAX_DIRECTORIES} IFDs; no more are looked at"
+        detail = f"there are more than {MAX_DIRECTORIES} IFDs; no more are read"
         return StructureFault(FaultCode.DIRECTORY_LIMIT, detail, offset_bytes=offset_bytes)
     if offset_bytes < header.version.header_bytes:
         detail = "it lies in the file header"
@@ -313,7 +313,7 @@ def _fault_of_length(
 ) -> StructureFault | None:
     number, end_bytes = len(found), offset_bytes + directory_bytes(count, header.version)
     if not 0 < count <= MAX_TAGS:
-        detail = f"it has {count} tags; 1 to {MAX_TAGS} make sense"
+        detail = f"it has {count} tags; 1 to {MAX_TAGS} are valid"
         return StructureFault(FaultCode.TAG_LIMIT, detail, number, offset_bytes=offset_bytes)
     if end_bytes > header.size_bytes:
         detail = f"its {count} tags reach past the end of the file ({header.size_bytes} bytes)"
