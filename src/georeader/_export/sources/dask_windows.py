@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels
 from georeader._export.plan.chunks import longest
-from georeader._export.sources.axes import Key
-from georeader._export.sources.cut_chunks import Cut, CutChunks, Place
+from georeader._export.sources.cut_chunks import Box, Cut, CutChunks, Place
 from georeader._export.spool import OpenSpool
 from georeader.errors import DtypeError, ShapeError
 
@@ -99,7 +98,7 @@ class DaskWindows:
         self._has_looked = False
         self._lock = threading.Lock()
 
-    def read(self, key: Key) -> Any:
+    def read(self, key: Box) -> Any:
         """Compute a window.
 
         Args:

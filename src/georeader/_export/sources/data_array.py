@@ -13,13 +13,11 @@ from rasterio.crs import CRS
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.sources.axes import Axes, Key
 from georeader._export.sources.described import describe
-from georeader._export.sources.in_memory import ArraySource
-from georeader._export.sources.mapped import MappedSource, droppable_mapping, is_mapped
+from georeader._export.sources.geodata import MappedSource, source_of_pixels
 from georeader._export.sources.packing import PackedSource, Packing, fitting, packing_of
 from georeader._export.sources.protocol import Source
-from georeader._export.sources.sliced import SlicedSource, Windows, windows_of
+from georeader._export.sources.sliced import Axes, Key, SlicedSource, Windows, windows_of
 from georeader._export.sources.xarray_georeference import georeference_of, spatial_dims
 from georeader._export.sources.xarray_metadata import (
     band_numbers,
@@ -189,10 +187,7 @@ def _open_pixels(array: Any, axes: Axes, seen: _Seen, open_spool: OpenSpool | No
     name = title_of(array)
     if array.chunks is None and _is_in_memory(array):
         pixels = axes.arrange(array.values)
-        spec: SourceSpec = describe(seen, dtype=array.dtype, has_mask=False)
-        if is_mapped(pixels):
-            return MappedSource(name, spec, pixels, None, droppable_mapping(pixels))
-        return ArraySource(name, spec, lambda: (pixels, None))
+        return source_of_pixels(name, describe(seen, dtype=array.dtype, has_mask=False), pixels, None)
     if array.chunks is not None:
         windows, has_mask = windows_of(array.data, axes.row, open_spool)
     else:

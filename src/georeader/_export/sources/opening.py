@@ -14,10 +14,8 @@ from rasterio.vrt import WarpedVRT
 from georeader._core.optional_imports import import_extra
 from georeader._core.sentinels import UNSET
 from georeader._export.sources.described import check_place
-from georeader._export.sources.in_memory import ArraySource, open_array
-from georeader._export.sources.mapped import MappedSource, droppable_mapping, is_mapped
+from georeader._export.sources.geodata import is_mapped, open_array, open_windowed, returns_windows, source_of_pixels
 from georeader._export.sources.protocol import Source
-from georeader._export.sources.windowed import gives_windows, open_windowed
 from georeader._export.spool import OpenSpool
 from georeader.errors import GeoreferenceError
 from georeader.geotensor import GeoTensor
@@ -74,13 +72,14 @@ def _open_geodata(data: Any, open_spool: OpenSpool | None) -> Source:
     check_place(data)
     held = data if isinstance(data, GeoTensor) else _held_values(data)
     if isinstance(held, np.ndarray):
-        return _open_mapped(data) if is_mapped(held) else open_array(data)
+        source = open_array(data)
+        return source_of_pixels(source.name, source.spec, *source.load()) if is_mapped(held) else source
     # Something that is cut by slices like an array: of dask, zarr or h5py.
     if held is not None and all(hasattr(type(held), name) for name in ("shape", "dtype", "__getitem__")):
         from georeader._export.sources.sliced import open_sliced
 
         return open_sliced(data, held, open_spool)
-    if gives_windows(data):
+    if returns_windows(data):
         return open_windowed(data)
     # The class first: the values of a lazy reader are read when the attribute is accessed.
     if not hasattr(type(data), "values") and not hasattr(data, "load") and not hasattr(data, "values"):
@@ -94,9 +93,3 @@ def _held_values(data: Any) -> Any:
     """Return the pixels that an object holds as a plain attribute; None if accessing them might read them."""
     held = inspect.getattr_static(data, "values", None)
     return None if held is None or hasattr(type(held), "__get__") else held
-
-
-def _open_mapped(data: Any) -> MappedSource:
-    whole: ArraySource = open_array(data)
-    pixels, mask = whole.load()
-    return MappedSource(whole.name, whole.spec, pixels, mask, droppable_mapping(pixels))

@@ -22,7 +22,7 @@ from georeader._core.sentinels import UNSET
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.ahead import AheadSource, boxes_ahead
-from georeader._export.sources.mapped import MappedSource
+from georeader._export.sources.geodata import MappedSource
 from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.xarray_metadata import per_band
 from georeader._resample.pyramid import Mask

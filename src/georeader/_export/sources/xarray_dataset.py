@@ -20,11 +20,10 @@ from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
 from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.sources.axes import Axes
 from georeader._export.sources.data_array import Opened, open_values, pack
 from georeader._export.sources.packing import Packing
 from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._export.sources.sliced import SlicedSource, windows_of
+from georeader._export.sources.sliced import Axes, SlicedSource, windows_of
 from georeader._export.sources.xarray_georeference import grid_mapping_name, spatial_dims
 from georeader._export.sources.xarray_metadata import NODATA_ATTRS, per_band, tags_of
 from georeader._export.spool import OpenSpool
