@@ -148,7 +148,7 @@ def test_a_value_that_would_read_as_missing_is_not_stored_so(tmp_path: Path) -> 
 
 
 @BY_RIOXARRAY
-def test_a_nodata_of_the_caller_is_what_nan_becomes(tmp_path: Path) -> None:
+def test_nan_becomes_the_nodata_of_the_caller(tmp_path: Path) -> None:
     array = divided(opened(tmp_path, masked=True))
 
     with pytest.warns(MetadataWarning, match=SAVED_AS_THEY_ARE):
@@ -205,7 +205,7 @@ def test_an_integer_dtype_without_a_scale_does_not_round_fractions(encoding: dic
     np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, array.values)
 
 
-def test_a_scale_that_was_set_says_how_exactly_values_are_wanted(tmp_path: Path) -> None:
+def test_a_scale_set_by_the_caller_rounds_values(tmp_path: Path) -> None:
     encoding = {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -1}
     array = data_array(ramp(dtype="float32") / 999, encoding=encoding)
 
@@ -257,7 +257,7 @@ def test_each_chunk_is_computed_once(stale: bool, save: Any, tmp_path: Path) -> 
     assert counts.tolist() == [1] * 7
 
 
-def test_chunks_that_say_nothing_are_not_the_last_to_be_looked_at(tmp_path: Path) -> None:
+def test_further_chunks_are_checked_after_chunks_of_one_value(tmp_path: Path) -> None:
     pixels = ramp((2, 700, 300), "float32") / 1000
     pixels[:, :300] = np.nan
     pixels[:, 300:310] = 0
@@ -282,7 +282,7 @@ def test_a_lazy_array_that_fits_in_part_is_refused_and_leaves_nothing(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_task_that_fails_while_it_is_looked_at_names_the_window(tmp_path: Path) -> None:
+def test_a_task_that_fails_during_the_check_names_the_window(tmp_path: Path) -> None:
     dask_array = pytest.importorskip("dask.array", reason="dask is not installed")
 
     def fail(block: Any) -> Any:

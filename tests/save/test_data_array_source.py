@@ -164,14 +164,14 @@ def test_names_along_the_bands_are_kept(tmp_path: Path) -> None:
 
 @BY_RIOXARRAY
 @pytest.mark.parametrize(("bands", "names"), [([3, 1], ("red", "blue")), ([2], ("green",)), (2, ("green",))])
-def test_what_is_said_of_bands_follows_their_selection(bands: Any, names: tuple[str, ...], tmp_path: Path) -> None:
+def test_attributes_of_bands_follow_their_selection(bands: Any, names: tuple[str, ...], tmp_path: Path) -> None:
     rioxarray = pytest.importorskip("rioxarray", reason="rioxarray is not installed")
     array = rioxarray.open_rasterio(a_file(tmp_path / "in.tif"))
 
     assert saved(array.sel(band=bands), tmp_path).descriptions == names
 
 
-def test_what_nobody_can_tell_the_bands_of_is_left_out(tmp_path: Path) -> None:
+def test_attributes_that_fit_no_bands_are_left_out(tmp_path: Path) -> None:
     array = data_array(ramp(), attrs={"long_name": ("a", "b", "c")}, name="reflectance")
 
     with pytest.warns(MetadataWarning, match="long_name: not one entry for each of the 2 bands"):
@@ -186,7 +186,7 @@ def test_units_are_those_of_the_bands(tmp_path: Path) -> None:
         assert "units" not in dataset.tags()
 
 
-def test_attributes_become_tags_without_those_that_have_a_place_of_their_own(tmp_path: Path) -> None:
+def test_attributes_become_tags_unless_they_have_a_place_of_their_own(tmp_path: Path) -> None:
     attrs = {
         "_FillValue": -1, "scale_factor": 0.5, "long_name": "refl", "grid_mapping": "spatial_ref", "STATISTICS_MEAN": 3,
         "comment": "", "AREA_OR_POINT": "Point", "cloud": np.float32(0.5), "numbers": np.arange(3), "window": (1, 2),
@@ -227,7 +227,7 @@ def test_a_missing_value_that_was_decoded_is_declared_as_nodata(tmp_path: Path) 
     assert (found.pixels[:, 5:9, 3:30] == -99).all()
 
 
-def test_the_fill_value_of_unsigned_integers_in_signed_ones_is_told_as_unsigned(tmp_path: Path) -> None:
+def test_a_negative_fill_value_of_unsigned_integers_is_unsigned(tmp_path: Path) -> None:
     encoding = {"dtype": "int8", "_Unsigned": "true", "_FillValue": np.int8(-1)}
     pixels = np.array([[0.0, 200.0, np.nan]] * 3, "float32")
 
@@ -429,7 +429,7 @@ def test_rows_and_columns_are_known_by_name_or_attributes(dims: Any, attrs: Any,
 
 
 @BY_RIOXARRAY
-def test_what_was_told_to_rioxarrays_accessor_alone_is_heard(tmp_path: Path) -> None:
+def test_dimensions_and_nodata_set_on_rioxarrays_accessor_are_used(tmp_path: Path) -> None:
     pytest.importorskip("rioxarray", reason="rioxarray is not installed")
     array = data_array(ramp((60, 50))).rename(y="down", x="across")
     array.rio.set_spatial_dims("across", "down", inplace=True)
@@ -463,7 +463,7 @@ def test_coordinates_that_no_transform_gives_are_refused(places: Any, message: s
         save_cog(array, tmp_path / "out.tif")
 
 
-def test_an_array_without_any_place_is_refused(tmp_path: Path) -> None:
+def test_an_array_without_a_georeference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match="no coordinates along 'y' and no transform"):
         save_cog(xarray.DataArray(ramp((4, 5)), dims=("y", "x")), tmp_path / "out.tif")
 
@@ -513,7 +513,7 @@ def test_the_crs_is_found_where_it_may_be(change: Callable[[Any], Any], tmp_path
     assert saved(change(data_array(ramp())), tmp_path).crs == rasterio.CRS.from_user_input(CRS)
 
 
-def test_a_crs_told_by_parameters_is_read_by_pyproj(tmp_path: Path) -> None:
+def test_a_crs_given_by_parameters_is_read_by_pyproj(tmp_path: Path) -> None:
     pyproj = pytest.importorskip("pyproj", reason="pyproj is not installed")
     attrs = pyproj.CRS(CRS).to_cf()
     del attrs["crs_wkt"]
@@ -527,7 +527,7 @@ def test_an_array_without_a_crs_has_none(tmp_path: Path) -> None:
     assert saved(data_array(ramp()).drop_vars("spatial_ref"), tmp_path).crs is None
 
 
-def test_a_grid_mapping_that_was_left_behind_is_told(tmp_path: Path) -> None:
+def test_a_missing_grid_mapping_is_warned_of(tmp_path: Path) -> None:
     array = named(data_array(ramp()).drop_vars("spatial_ref"), "attrs", "crs")
 
     with pytest.warns(MetadataWarning, match="grid mapping 'crs' is none of its coordinates.*decode_coords='all'"):
@@ -563,7 +563,7 @@ def test_rational_polynomials_are_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("attrs", "message"),
     [
-        ({"GeoTransform": "1 2 three"}, "GeoTransform='1 2 three' of the grid mapping is no six numbers"),
+        ({"GeoTransform": "1 2 three"}, "GeoTransform='1 2 three' of the grid mapping is not six numbers"),
         ({"spatial_ref": "a sphere, somewhere"}, "is not a CRS that PROJ knows"),
         ({"gcps": "[]"}, "are not rioxarray's GeoJSON"),
         ({"rpcs": "{}"}, "are not rioxarray's JSON"),
@@ -571,7 +571,7 @@ def test_rational_polynomials_are_kept(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_grid_mapping_that_makes_no_sense_is_refused(attrs: dict[str, str], message: str, tmp_path: Path) -> None:
+def test_an_invalid_grid_mapping_is_refused(attrs: dict[str, str], message: str, tmp_path: Path) -> None:
     array = data_array(ramp()).assign_coords(spatial_ref=((), 0, attrs))
 
     with pytest.raises(GeoreferenceError, match=message):
@@ -597,13 +597,13 @@ BAD_ENCODINGS = {
     "numbers too large": ({"dtype": "uint8", "_FillValue": 0}, DtypeError, "can't be saved as uint8"),
     "nodata too large": ({"dtype": "uint8", "_FillValue": -9999}, NodataError, "-9999.* can't be held by uint8"),
     "a scale of zero": ({"dtype": "int16", "scale_factor": 0.0}, MetadataError, "scale_factor.*is 0"),
-    "a scale in words": ({"dtype": "int16", "scale_factor": "half"}, MetadataError, "is no number"),
+    "a scale in words": ({"dtype": "int16", "scale_factor": "half"}, MetadataError, "is not a number"),
     "scales of other bands": ({"dtype": "int16", "scales": (1, 2, 3)}, MetadataError, "for 2 bands"),
 }
 
 
 @pytest.mark.parametrize(("encoding", "error", "message"), BAD_ENCODINGS.values(), ids=BAD_ENCODINGS)
-def test_an_encoding_that_can_not_hold_the_values_is_refused(
+def test_an_encoding_that_cannot_hold_the_values_is_refused(
     encoding: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):
@@ -625,7 +625,7 @@ def test_an_encoding_of_something_else_than_numbers_does_not_matter(tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", [{"nodata": -7}, {"profile_arg": {"NoData": -7}}], ids=["nodata", "profile_arg"])
-def test_the_caller_s_nodata_is_what_nan_becomes(how: dict[str, Any], tmp_path: Path) -> None:
+def test_nan_becomes_the_nodata_argument(how: dict[str, Any], tmp_path: Path) -> None:
     array = data_array(with_nan(), encoding={"_FillValue": -1, "dtype": "int16"})
 
     save_cog(array, tmp_path / "out.tif", **how)
@@ -651,6 +651,6 @@ def test_names_of_dimensions_may_be_in_capitals(names: tuple[str, str], tmp_path
 
 
 @pytest.mark.parametrize("part", [{"x": slice(0, 0)}, {"y": slice(0, 0)}, {"x": 0, "y": 0}, {"x": 3}], ids=str)
-def test_what_has_no_rows_and_columns_is_refused(part: dict[str, Any], tmp_path: Path) -> None:
+def test_an_array_without_rows_and_columns_is_refused(part: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises((ShapeError, GeoreferenceError), match="no pixels|rows and columns"):
         save_cog(data_array(ramp()).isel(part), tmp_path / "out.tif")

@@ -99,7 +99,7 @@ class TestTheCallersDataset:
 
         np.testing.assert_array_equal(pixels_of(tmp_path / "out.tif"), ramp())
 
-    def test_one_that_can_not_be_read_is_refused(self, tmp_path: Path) -> None:
+    def test_one_that_cannot_be_read_is_refused(self, tmp_path: Path) -> None:
         profile = {"driver": "GTiff", "count": 1, "height": 3, "width": 3, "dtype": "uint8", "transform": TRANSFORM}
         with (
             rasterio.open(tmp_path / "in.tif", "w", **profile) as dataset,
@@ -226,7 +226,7 @@ class TestUnusualFiles:
         ids=["path", "dataset", "reader", "like"],
     )  # fmt: skip
     @pytest.mark.filterwarnings("ignore::ResourceWarning")
-    def test_a_container_of_rasters_says_what_is_in_it(self, use: Any, tmp_path: Path) -> None:
+    def test_an_error_for_a_container_lists_its_rasters(self, use: Any, tmp_path: Path) -> None:
         rasterio.shutil.copy(a_file(tmp_path / "in.tif", ramp()), tmp_path / "in.nc", driver="netCDF")
 
         with pytest.raises(ReadError, match=r"in\.nc.* has no bands.*container[^:]*:\s+\S*in\.nc.*Band1"):

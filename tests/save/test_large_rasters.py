@@ -108,7 +108,7 @@ def export(
         write_source(data if isinstance(data, ByBand) else open_source(data), sink, options)
 
 
-def test_two_hundred_and_eighty_five_bands_that_are_stored_by_themselves(tmp_path: Path) -> None:
+def test_two_hundred_and_eighty_five_bands_stored_separately(tmp_path: Path) -> None:
     raster = Lazy((285, 300, 270))
     source = ByBand(raster)
     export(source, LocalSink(tmp_path / "out.tif"), {"interleave": "band", "compress": "zstd"}, limit="32MiB")
@@ -134,7 +134,7 @@ class AllBands(Lazy):
 
 
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-def test_two_hundred_and_eighty_five_bands_that_come_together_are_asked_for_once(save: Any, tmp_path: Path) -> None:
+def test_two_hundred_and_eighty_five_interleaved_bands_are_read_once(save: Any, tmp_path: Path) -> None:
     raster = AllBands((285, 400, 600))
 
     profile_arg = {"interleave": "band", "compress": "zstd", "predictor": 2}

@@ -85,7 +85,7 @@ def at(transform: Affine, start: tuple[int, int], steps: tuple[int, int]) -> Aff
 @pytest.mark.parametrize("places", POINTS.values(), ids=POINTS)
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @pytest.mark.parametrize("transform", [TRANSFORM, DEGREES], ids=["metres", "degrees"])
-def test_corners_and_centres_of_a_stored_transform_are_told_apart(
+def test_corners_and_centres_of_a_stored_transform_are_distinguished(
     make: Any, places: Any, transform: Affine, part: Any, start: Any, steps: Any, tmp_path: Path
 ) -> None:
     array = make(places, transform).isel(part)
@@ -133,14 +133,14 @@ def test_coordinates_without_a_stored_transform_are_centres(tmp_path: Path) -> N
     assert saved(array, tmp_path).transform == Affine(10, 0, 499995, 0, -10, 4000005)
 
 
-def test_coordinates_of_single_precision_are_corners_where_it_tells(tmp_path: Path) -> None:
+def test_coordinates_of_single_precision_may_be_corners(tmp_path: Path) -> None:
     array = with_geotransform(corners, DEGREES)
     array = array.assign_coords(x=array.x.astype("float32"), y=array.y.astype("float32"))
 
     assert saved(array, tmp_path).transform == DEGREES
 
 
-def test_what_stackstac_says_of_its_grid_is_no_tag(tmp_path: Path) -> None:
+def test_the_grid_attributes_of_stackstac_are_not_tags(tmp_path: Path) -> None:
     array = of_stackstac().assign_attrs(mission="S2")
 
     receipt = save_cog(array, tmp_path / "out.tif")
@@ -182,7 +182,7 @@ def test_corners_are_corners_of_a_transform_that_was_written(tmp_path: Path) -> 
 
 @BY_RIOXARRAY
 @pytest.mark.parametrize("size", [20, 40, 30])
-def test_a_resampled_raster_has_centres_whatever_stackstac_said_before(size: int, tmp_path: Path) -> None:
+def test_a_resampled_raster_has_centres_despite_stackstacs_attributes(size: int, tmp_path: Path) -> None:
     pytest.importorskip("rioxarray", reason="rioxarray is not installed")
     array = of_stackstac(centres).rio.write_crs(CRS)
     resampled = array.rio.reproject(CRS, resolution=size)

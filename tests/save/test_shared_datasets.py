@@ -166,7 +166,7 @@ def test_readers_and_files_kept_open_have_handles_of_their_own_in_each_thread(pa
         np.testing.assert_array_equal(read(tmp_path / f"{number}.tif"), PIXELS)
 
 
-def test_the_lock_of_a_dataset_goes_with_it(path: Path, tmp_path: Path) -> None:
+def test_the_lock_of_a_dataset_is_released_with_it(path: Path, tmp_path: Path) -> None:
     gc.collect()
     before = len(handles._LOCKS)
     for number in range(20):

@@ -123,7 +123,7 @@ def test_chunks_that_several_windows_need_are_computed_for_each_of_them(tmp_path
         np.testing.assert_array_equal(dataset.read(1), counting.pixels)
 
 
-def test_what_depends_on_everything_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_tasks_that_need_all_chunks_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     counting = Counting(ramp((2000, 2000), "float32"))
     array = counting.array((100, 100))
 
@@ -137,7 +137,7 @@ def test_what_depends_on_everything_is_warned_of(tmp_path: Path, caplog: pytest.
 
 
 @pytest.mark.parametrize("pipeline", [lambda array: array, SHARED["sharpened"]], ids=["plain", "sharpened"])
-def test_a_graph_of_many_tasks_is_looked_at_in_parts(
+def test_a_graph_of_many_tasks_is_optimised_in_parts(
     pipeline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask_windows, "MOST_TASKS", 40)
@@ -172,7 +172,7 @@ def test_an_error_in_a_task_names_the_window_and_leaves_nothing(failing: tuple[i
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_scheduler_that_the_user_chose_is_taken(tmp_path: Path) -> None:
+def test_the_scheduler_that_the_user_chose_is_used(tmp_path: Path) -> None:
     threads = set()
 
     def scheduler(graph: Any, keys: Any, **options: Any) -> Any:
@@ -194,7 +194,7 @@ def test_the_scheduler_that_the_user_chose_is_taken(tmp_path: Path) -> None:
         ({"num_workers": 3}, "synchronous"),
     ],
 )
-def test_windows_are_computed_by_the_thread_that_reads_them_unless_said_otherwise(options: Any, expected: Any) -> None:
+def test_windows_are_computed_by_the_reading_thread_by_default(options: Any, expected: Any) -> None:
     with dask.config.set(options):
         scheduler = dask_windows.find_scheduler()
 
@@ -230,9 +230,7 @@ def lying(said: str, given: str, shape: Any = None) -> Any:
 
 
 @pytest.mark.parametrize(("said", "given"), [("float32", "float64"), ("int32", "int16"), ("uint16", "int64")])
-def test_a_chunk_of_another_dtype_than_was_said_is_converted_where_nothing_is_lost(
-    said: str, given: str, tmp_path: Path
-) -> None:
+def test_a_chunk_of_another_dtype_is_converted_without_loss(said: str, given: str, tmp_path: Path) -> None:
     save_cog(behind_an_object(lying(said, given)), tmp_path / "out.tif")
 
     with rasterio.open(tmp_path / "out.tif") as dataset:
@@ -240,17 +238,17 @@ def test_a_chunk_of_another_dtype_than_was_said_is_converted_where_nothing_is_lo
         assert (dataset.read() == 3).all()
 
 
-def test_a_chunk_of_another_kind_than_was_said_is_refused(tmp_path: Path) -> None:
+def test_a_chunk_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DtypeError, match=r"rows 0 to .* is float32, but the array says it is uint8"):
         save_cog(behind_an_object(lying("uint8", "float32")), tmp_path / "out.tif")
 
 
-def test_a_chunk_of_another_shape_than_was_said_is_refused(tmp_path: Path) -> None:
+def test_a_chunk_of_another_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"chunk \(\d, \d\) of the dask array is of \(1, 1\)"):
         save_cog(behind_an_object(lying("uint8", "uint8", shape=(1, 1))), tmp_path / "out.tif")
 
 
-def test_masked_chunks_give_a_mask(tmp_path: Path) -> None:
+def test_masked_chunks_become_a_mask(tmp_path: Path) -> None:
     pixels = ramp((2, 300, 400))
     hidden = np.broadcast_to(pixels[0] % 7 == 0, pixels.shape)
     values = da.from_array(np.ma.array(pixels, mask=hidden), chunks=(1, 128, 128), asarray=False)
@@ -327,7 +325,7 @@ def test_any_array_that_can_be_cut_is_read_by_windows_and_by_one_thread(tmp_path
         ((2, None, 60), None, None),
     ],
 )
-def test_chunks_are_known_where_an_array_says_them(chunks: Any, rows: Any, columns: Any) -> None:
+def test_declared_chunks_of_an_array_are_known(chunks: Any, rows: Any, columns: Any) -> None:
     values = OnlySlices(ramp((2, 150, 130)))
     values.chunks = chunks
 
@@ -336,7 +334,7 @@ def test_chunks_are_known_where_an_array_says_them(chunks: Any, rows: Any, colum
     assert (found.row_edges_px, found.column_edges_px) == (rows, columns) if rows else found is None
 
 
-def test_empty_chunks_are_passed_over(tmp_path: Path) -> None:
+def test_empty_chunks_are_skipped(tmp_path: Path) -> None:
     pixels = ramp((300, 400))
     values = da.concatenate(
         [da.from_array(pixels[:100]), da.zeros((0, 400), dtype="uint16"), da.from_array(pixels[100:])]

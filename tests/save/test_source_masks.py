@@ -79,7 +79,7 @@ slices = st.builds(
 
 class TestReading:
     @pytest.mark.parametrize("internal", [True, False], ids=["internal", "sidecar"])
-    def test_load_gives_the_mask_of_the_file(self, internal: bool, tmp_path: Path) -> None:
+    def test_load_returns_the_mask_of_the_file(self, internal: bool, tmp_path: Path) -> None:
         reader = RasterioReader(write(tmp_path / "in.tif", internal=internal))
 
         loaded = reader.load()
@@ -89,7 +89,7 @@ class TestReading:
         np.testing.assert_array_equal(loaded.attrs["mask"], MASK)
         np.testing.assert_array_equal(loaded.values, PIXELS)
 
-    def test_a_mask_goes_before_nodata_and_both_are_told(self, tmp_path: Path) -> None:
+    def test_a_mask_takes_precedence_over_nodata_and_both_are_reported(self, tmp_path: Path) -> None:
         loaded = RasterioReader(write(tmp_path / "in.tif", nodata=7)).load()
 
         np.testing.assert_array_equal(loaded.attrs["mask"], MASK)
@@ -99,13 +99,13 @@ class TestReading:
         assert "mask" not in RasterioReader(write(tmp_path / "in.tif")).attrs
 
     @pytest.mark.parametrize("profile", [{}, {"nodata": 7}], ids=["all valid", "nodata"])
-    def test_what_is_no_mask_of_its_own_is_not_taken_for_one(self, profile: Any, tmp_path: Path) -> None:
+    def test_a_derived_mask_is_not_a_mask_of_the_file(self, profile: Any, tmp_path: Path) -> None:
         reader = RasterioReader(write(tmp_path / "in.tif", mask=None, **profile))
 
         assert not reader.has_mask
         assert "mask" not in reader.load().attrs
 
-    def test_alpha_is_a_band_and_no_mask(self, shared_data: Path) -> None:
+    def test_alpha_is_a_band_and_not_a_mask(self, shared_data: Path) -> None:
         reader = RasterioReader(shared_data / "rgb_alpha_uint8.tif")
 
         assert (reader.has_mask, reader.count) == (False, 4)
@@ -162,7 +162,7 @@ class TestReading:
         assert [one.filename for one in caught if one.category is MetadataWarning] == [__file__]
         assert not reader.has_mask
 
-    def test_reprs_say_that_it_is_there(self, tmp_path: Path) -> None:
+    def test_reprs_mention_the_mask(self, tmp_path: Path) -> None:
         reader = RasterioReader(write(tmp_path / "in.tif"))
 
         assert "\n  mask     yes, read by load()" in repr(reader)
@@ -211,7 +211,7 @@ class TestSelections:
         assert whole.like(np.zeros((3, 4))).attrs == {"tags": {"a": "b"}}
 
     @pytest.mark.parametrize("own", ["a user's own", np.ones(3), np.ones((ROWS, COLUMNS + 1)), None])
-    def test_what_is_no_mask_stays_as_it_is(self, own: Any) -> None:
+    def test_an_attribute_that_is_not_a_mask_is_unchanged(self, own: Any) -> None:
         whole = tensor(mask=None) if own is None else tensor(mask=own)
 
         for result in (whole[:, 5:9], whole + 1, whole.read_from_window(Window(-1, -1, 5, 5)), whole.validmask()):
@@ -275,7 +275,7 @@ class TestArithmetic:
         assert "mask" not in np.add(valid, 1, out=a).attrs
 
     @pytest.mark.parametrize("reduce", [np.mean, np.nanmax, lambda gt, axis: gt.sum(axis=axis), np.add.reduce])
-    def test_what_becomes_of_several_bands_has_their_mask(self, reduce: Any) -> None:
+    def test_a_reduction_of_several_bands_has_their_mask(self, reduce: Any) -> None:
         np.testing.assert_array_equal(reduce(self.pair()[0], axis=0).attrs["mask"], self.A)
 
     def test_where_takes_the_mask_of_what_was_chosen(self) -> None:
@@ -316,7 +316,7 @@ class TestArithmetic:
 
     @pytest.mark.parametrize("combine", [GeoTensor.stack, GeoTensor.concatenate])
     @pytest.mark.parametrize("other", [B, None])
-    def test_a_stack_of_different_masks_has_none_and_says_so(self, combine: Any, other: Any) -> None:
+    def test_a_stack_of_different_masks_has_none_and_warns(self, combine: Any, other: Any) -> None:
         first, second = tensor((2, 4, 5), mask=self.A), tensor((2, 4, 5), mask=other)
 
         for pair in ([first, second], [second, first]):
@@ -345,7 +345,7 @@ class TestMaskedArrays:
         np.testing.assert_array_equal(made.attrs["mask"], MASK & other)
         np.testing.assert_array_equal(alike.attrs["mask"], MASK & other)
 
-    def test_that_hide_nothing_are_no_matter(self) -> None:
+    def test_that_hide_nothing_have_no_effect(self) -> None:
         assert "mask" not in GeoTensor(np.ma.masked_array(PIXELS), *PLACE).attrs
 
     def test_whose_bands_hide_different_pixels_are_refused_with_advice(self) -> None:
@@ -414,7 +414,7 @@ class TestSource:
         np.testing.assert_array_equal(np.concatenate([pixels for pixels, _ in parts], axis=1), PIXELS)
         np.testing.assert_array_equal(np.concatenate([mask for _, mask in parts]), MASK)
 
-    def test_pixels_are_let_go_of_at_the_end(self) -> None:
+    def test_pixels_are_released_at_the_end(self) -> None:
         loaded = tensor()
         lazy = Lazy(None, has_mask=True)
         lazy.load = lambda: loaded.copy()
@@ -428,7 +428,7 @@ class TestSource:
         assert kept() is None
 
     @pytest.mark.parametrize("mask", [MASK, None])
-    def test_tensors_and_readers_say_whether_they_have_one(self, mask: Any, tmp_path: Path) -> None:
+    def test_tensors_and_readers_declare_whether_they_have_one(self, mask: Any, tmp_path: Path) -> None:
         expected = mask is not None
         reader = RasterioReader(write(tmp_path / "in.tif", mask))
 
@@ -448,16 +448,16 @@ class TestSource:
         np.testing.assert_array_equal(read(source)[1], MASK)
         assert lazy.loads == 1
 
-    def test_a_mask_that_was_announced_and_is_not_there_hides_nothing(self) -> None:
+    def test_a_declared_mask_that_is_missing_hides_nothing(self) -> None:
         source = open_source(Lazy(PIXELS, has_mask=True))
 
         assert read(source)[1].all()
 
-    def test_a_mask_that_was_not_announced_is_refused(self) -> None:
+    def test_an_undeclared_mask_is_refused(self) -> None:
         with pytest.raises(OptionError, match="Lazy has masked pixels, but does not say so .* has_mask = True"):
             read(open_source(Lazy(tensor())))
 
-    def test_the_mask_may_be_said_by_the_object_and_loaded_by_another(self) -> None:
+    def test_the_mask_may_be_declared_by_the_object_and_loaded_by_another(self) -> None:
         source = open_source(Lazy(PIXELS, attrs={"mask": MASK}))
 
         np.testing.assert_array_equal(read(source)[1], MASK)
@@ -471,7 +471,7 @@ class TestSource:
             (MASK * np.uint8(255), DtypeError, r"uint8 \(300, 340\); give a bool array, True where .* mask != 0"),
         ],
     )
-    def test_what_is_no_mask_is_refused_before_anything_is_written(
+    def test_an_invalid_mask_is_refused_before_anything_is_written(
         self, mask: Any, error: type[Exception], message: str, tmp_path: Path
     ) -> None:
         with pytest.raises(error, match=message):

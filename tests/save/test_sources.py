@@ -114,7 +114,7 @@ def test_pixels_are_loaded_once(says_its_dtype: bool, tensor: GeoTensor, tmp_pat
     assert lazy.loads == 1
 
 
-def test_pixels_are_not_loaded_for_a_wish_that_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:
+def test_refused_options_load_no_pixels(tensor: GeoTensor, tmp_path: Path) -> None:
     lazy = OnlyLoad(tensor)
 
     with pytest.raises(ValueError, match="unknown"):
@@ -123,7 +123,7 @@ def test_pixels_are_not_loaded_for_a_wish_that_is_refused(tensor: GeoTensor, tmp
     assert lazy.loads == 0
 
 
-def test_a_source_that_said_another_shape_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:
+def test_pixels_of_another_shape_than_declared_are_refused(tensor: GeoTensor, tmp_path: Path) -> None:
     liar = OnlyLoad(tensor)
     liar.shape = (2, 10, 10)
 
@@ -133,7 +133,7 @@ def test_a_source_that_said_another_shape_is_refused(tensor: GeoTensor, tmp_path
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_a_source_that_said_another_dtype_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:
+def test_pixels_of_another_dtype_than_declared_are_refused(tensor: GeoTensor, tmp_path: Path) -> None:
     liar = OnlyLoad(tensor)
     liar.dtype = np.dtype("int32")
 
@@ -143,7 +143,7 @@ def test_a_source_that_said_another_dtype_is_refused(tensor: GeoTensor, tmp_path
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_load_may_give_a_plain_array(tensor: GeoTensor, tmp_path: Path) -> None:
+def test_load_may_return_a_plain_array(tensor: GeoTensor, tmp_path: Path) -> None:
     lazy = OnlyLoad(tensor)
     lazy._tensor = tensor.values
 
@@ -153,15 +153,15 @@ def test_load_may_give_a_plain_array(tensor: GeoTensor, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [None, 5, "ab", (2.5, 3)])
-def test_a_shape_that_is_none_is_refused(shape: Any, tensor: GeoTensor, tmp_path: Path) -> None:
+def test_an_invalid_shape_is_refused(shape: Any, tensor: GeoTensor, tmp_path: Path) -> None:
     odd = OnlyLoad(tensor)
     odd.shape = shape
 
-    with pytest.raises(ShapeError, match="is no tuple of integers"):
+    with pytest.raises(ShapeError, match="is not a tuple of integers"):
         save_cog(odd, tmp_path / "out.tif")
 
 
-def test_a_place_without_pixels_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:
+def test_an_object_without_pixels_is_refused(tensor: GeoTensor, tmp_path: Path) -> None:
     fake = FakeGeoData(tensor.crs, tensor.transform, tensor.shape)
 
     with pytest.raises(GeoreferenceError, match=r"FakeGeoData without pixels: it has neither 'values' nor 'load\(\)'"):

@@ -59,7 +59,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_variables_become_bands_with_what_is_said_of_each(
+def test_variables_become_bands_with_their_attributes(
     kind: Callable[[Any], Any], save: Callable[[Any, Path], Any], tmp_path: Path
 ) -> None:
     if kind is not KINDS["numpy"]:
@@ -163,7 +163,7 @@ def test_each_variable_is_stored_in_its_encoding(kind: Callable[[Any], Any], tmp
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_variables_are_saved_as_they_are_where_one_has_outgrown_its_encoding(
+def test_variables_are_saved_as_they_are_if_one_does_not_fit_its_encoding(
     kind: Callable[[Any], Any], tmp_path: Path
 ) -> None:
     if kind is not KINDS["numpy"]:
@@ -269,7 +269,7 @@ def test_a_grid_mapping_of_another_name_is_found(tmp_path: Path) -> None:
     assert saved(dataset, tmp_path).crs == rasterio.CRS.from_user_input(CRS)
 
 
-def test_a_place_in_the_attributes_of_the_dataset_is_that_of_its_variables(tmp_path: Path) -> None:
+def test_a_georeference_in_the_attributes_of_the_dataset_is_that_of_its_variables(tmp_path: Path) -> None:
     dataset = red_and_nir().drop_vars(["spatial_ref", "x", "y"]).assign_attrs(crs=CRS, transform=tuple(TRANSFORM)[:6])
 
     found = saved(dataset, tmp_path)
@@ -418,7 +418,7 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("make", "error", "message"), BAD.values(), ids=BAD)
-def test_a_dataset_that_is_no_raster_is_refused(
+def test_a_dataset_without_rasters_is_refused(
     make: Callable[[], Any], error: type[Exception], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=message):

@@ -109,7 +109,7 @@ class AheadSource(SourceWrapper):
         except Exception as error:  # a source of the caller's may raise anything
             raise ReadError(
                 f"{self.name}: rows {region.row_start} to {region.row_stop}, columns {region.column_start} to "
-                f"{region.column_stop}: can't be read: {error or type(error).__name__}"
+                f"{region.column_stop}: cannot be read: {error or type(error).__name__}"
             ) from error
         self._held.append(_Held(box, pixels, mask, box.size_px))
         return pixels, mask

@@ -119,7 +119,7 @@ class CutChunks:
         pixel_bytes: int,
         open_spool: OpenSpool | None,
     ) -> None:
-        """Begin empty.
+        """Create an empty cache.
 
         Args:
             limit_bytes: Chunks may take so much memory, and so may a single chunk.

@@ -36,7 +36,7 @@ _CONCURRENT_READS = 4
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a DataArray says of itself, as the GeoData protocol has it."""
+    """Attributes of a DataArray under the names of the GeoData protocol."""
 
     shape: tuple[int, int, int]
     transform: Affine
@@ -167,7 +167,7 @@ def _see(array: Any, rows: Hashable, columns: Hashable, axes: Axes, attrs: dict[
 
 
 def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | None, Axes]:
-    """Give the dimension along bands, and all of them by position; those of length one may be any."""
+    """Return the dimension along bands, and the positions of all; other dimensions must have a length of one."""
     others = [dim for dim in array.dims if dim not in (rows, columns)]
     long = [dim for dim in others if array.sizes[dim] != 1]
     if len(long) > 1:
@@ -216,7 +216,7 @@ def _cutter(variable: Any) -> Any:
 
 
 def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
-    """Give the edges of the file's chunks; of a selection nobody knows where in a chunk it begins."""
+    """Return the edges of the file's chunks, as if the array began at the edge of one; a selection may not."""
     preferred = array.encoding.get("preferred_chunks")
     if not isinstance(preferred, Mapping):
         return None

@@ -67,7 +67,7 @@ def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
 
 
 def check_place(data: Any) -> None:
-    """Refuse what does not say where it lies.
+    """Raise an error if an object has no shape, transform or CRS.
 
     Raises:
         GeoreferenceError: An attribute is missing.
@@ -81,7 +81,7 @@ def check_place(data: Any) -> None:
 
 
 def shape_of(shape: Any) -> tuple[int, int, int]:
-    """Give (bands, rows, columns) of a shape of two or three numbers.
+    """Return (bands, rows, columns) of a shape of two or three numbers.
 
     Raises:
         ShapeError: It is another one, or empty.
@@ -89,7 +89,7 @@ def shape_of(shape: Any) -> tuple[int, int, int]:
     try:
         sides = tuple(operator.index(size) for size in shape)
     except TypeError as error:
-        raise ShapeError(f"data_save.shape={shape!r} is no tuple of integers") from error
+        raise ShapeError(f"data_save.shape={shape!r} is not a tuple of integers") from error
     if len(sides) not in (2, 3):
         raise ShapeError(
             f"data_save of shape {sides} has {len(sides)} dimensions; save takes (row, column) or "
@@ -101,7 +101,7 @@ def shape_of(shape: Any) -> tuple[int, int, int]:
 
 
 def attrs_of(data: Any) -> dict[str, Any]:
-    """Gather metadata: the object's attrs first, then attributes of the same names."""
+    """Return the metadata of an object: its attrs, then attributes of the same names."""
     own = getattr(data, "attrs", None)
     found = dict(own) if isinstance(own, Mapping) else {}
     for name in _METADATA_ATTRIBUTES:
@@ -118,11 +118,11 @@ def attrs_of(data: Any) -> dict[str, Any]:
 def check_pixels(
     data: Any, spec: SourceSpec, pixels: NDArray[Any], mask: Mask, size: tuple[int, int] | None = None
 ) -> tuple[NDArray[Any], Mask]:
-    """Check what was loaded against what the object said of itself.
+    """Check loaded pixels against the spec of their object.
 
     Args:
         data: The object.
-        spec: What it said.
+        spec: Spec that its attributes declare.
         pixels: (row, column) or (band, row, column).
         mask: (row, column), or None.
         size: (rows, columns) of the window that was loaded; the whole raster by default.
@@ -131,9 +131,9 @@ def check_pixels(
         (band, row, column) pixels, and the mask: None where the spec has none.
 
     Raises:
-        ShapeError: The pixels are not of the shape that the object said.
-        DtypeError: Or not of its dtype.
-        OptionError: They are masked, which the object did not say.
+        ShapeError: The pixels do not have the declared shape.
+        DtypeError: They do not have the declared dtype.
+        OptionError: They are masked, which the object does not declare.
     """
     name = type(data).__name__
     size = (spec.height_px, spec.width_px) if size is None else size
@@ -156,7 +156,7 @@ def check_pixels(
 
 
 def check_mask(mask: Any, size: tuple[int, ...]) -> None:
-    """Refuse a mask that is none.
+    """Raise an error unless a mask is a bool array of the raster's rows and columns.
 
     Raises:
         ShapeError: It is of another size than the raster.
@@ -172,5 +172,5 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         known: np.dtype[Any] = np.dtype(dtype)
     except (TypeError, ValueError) as error:
-        raise DtypeError(f"data_save.dtype={dtype!r} is no numpy dtype") from error
+        raise DtypeError(f"data_save.dtype={dtype!r} is not a numpy dtype") from error
     return known

@@ -39,7 +39,7 @@ class GdalEnvironment:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let the options hold."""
+        """Set the options in this thread."""
         with rasterio.Env(**self._options):
             if self._inherited:
                 setenv(**self._inherited)

@@ -60,7 +60,7 @@ class OwnHandles:
         """Return a dataset that no other thread has.
 
         Raises:
-            ReadError: The file can't be opened, or read while it was borrowed.
+            ReadError: The file cannot be opened, or read while it was borrowed.
         """
         with named_errors(self._path), self._environment.held():
             with self._lock:
@@ -138,7 +138,7 @@ class CallersHandle:
         """Return the dataset, which no other save uses meanwhile.
 
         Raises:
-            ReadError: It can't be read.
+            ReadError: It cannot be read.
         """
         with lock_of(self._dataset), named_errors(self._dataset.name), self._environment.held():
             if cache_bytes:

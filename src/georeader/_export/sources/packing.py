@@ -57,14 +57,14 @@ class Packing:
     is_of_file: bool = False
 
     def pack(self, values: NDArray[Any], bands: range) -> NDArray[Any]:
-        """Give what is stored.
+        """Return what is stored.
 
         Args:
             values: (band, row, column); not changed.
             bands: Which bands they are.
 
         Raises:
-            DtypeError: The dtype can't hold a value, or NaN where there is no fill.
+            DtypeError: The dtype cannot hold a value, or NaN where there is no fill.
 
         Example:
             >>> packing = Packing(np.dtype("int16"), scales=(0.5,), offsets=(10.0,), fill=-1)
@@ -187,7 +187,7 @@ class PackedSource(SourceWrapper):
 
         Raises:
             Exception: What the source raises.
-            DtypeError: The packing can't hold a value.
+            DtypeError: The packing cannot hold a value.
         """
         values, mask = super().read(region, bands)
         lost = self.packing.lost_value(visible(values, mask), bands) if self._checks else None
@@ -282,9 +282,9 @@ def packing_of(
 
 
 def _stored_dtype(encoding: Mapping[Any, Any], dtype: np.dtype[Any]) -> np.dtype[Any]:
-    said = encoding.get("dtype")
+    declared = encoding.get("dtype")
     try:
-        stored = dtype if said is None else np.dtype(said).newbyteorder("=")
+        stored = dtype if declared is None else np.dtype(declared).newbyteorder("=")
     except TypeError:
         return dtype
     if stored.kind not in "iufc":
@@ -295,7 +295,7 @@ def _stored_dtype(encoding: Mapping[Any, Any], dtype: np.dtype[Any]) -> np.dtype
 
 
 def _unwrapped(fill: Any, stored: np.dtype[Any]) -> Any:
-    """Give the fill value of unsigned integers that stands in the file as a negative one."""
+    """Return the fill value of unsigned integers that the file has as a negative number."""
     if stored.kind == "u" and fill == fill and -(2 ** (8 * stored.itemsize - 1)) <= fill < 0:
         return int(fill) + 2 ** (8 * stored.itemsize)
     return fill
@@ -304,17 +304,17 @@ def _unwrapped(fill: Any, stored: np.dtype[Any]) -> Any:
 def _factors(
     encoding: Mapping[Any, Any], names: Sequence[str], count: int, numbers: Sequence[int] | None, *, neutral: float
 ) -> tuple[float, ...]:
-    """Give one number per band; nothing where they change nothing."""
+    """Return one number per band; none if all are neutral."""
     name = next((name for name in names if encoding.get(name) is not None), None)
     if name is None:
         return ()
-    said = per_band(encoding[name], count, numbers)
-    if said is None:
+    declared = per_band(encoding[name], count, numbers)
+    if declared is None:
         raise MetadataError(f"encoding[{name!r}]={encoding[name]!r} for {count} bands; give a number, or one per band")
     try:
-        factors = tuple(float(np.ravel(number)[0]) for number in said)
+        factors = tuple(float(np.ravel(number)[0]) for number in declared)
     except (TypeError, ValueError) as error:
-        raise MetadataError(f"encoding[{name!r}]={encoding[name]!r} is no number") from error
+        raise MetadataError(f"encoding[{name!r}]={encoding[name]!r} is not a number") from error
     return () if set(factors) <= {neutral} else factors
 
 

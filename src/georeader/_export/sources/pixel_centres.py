@@ -155,7 +155,7 @@ def _check_even(places: NDArray[np.float64], step: float, rounding: float, name:
 
 
 def _rounding(centres: NDArray[Any]) -> float:
-    """Give what the coordinates' own dtype may have rounded away."""
+    """Return the error that rounding to the coordinates' dtype may cause."""
     if centres.dtype.kind != "f" or not centres.size:
         return 0.0
     return 2 * float(np.spacing(np.abs(centres).max()))

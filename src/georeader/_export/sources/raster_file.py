@@ -91,7 +91,7 @@ class RasterSource:
         """Read a window of the window.
 
         Raises:
-            ReadError: The file can't be read.
+            ReadError: The file cannot be read.
         """
         rows_px, columns_px = region.shape
         row, column = self.window.row_off + region.row_start, self.window.col_off + region.column_start
@@ -141,7 +141,7 @@ def open_reader(reader: RasterioReader) -> RasterSource:
     """Open what a reader has in focus as a source; the reader is not changed.
 
     Raises:
-        GeoreaderError: As `describe` does; ReadError where the file can't be opened.
+        GeoreaderError: As `describe` does; ReadError where the file cannot be opened.
     """
     handles = OwnHandles(raster_path(reader.path, reader.fs), reader.rio_env_options, reader.overview_level)
     with handles.borrow() as dataset:
@@ -182,7 +182,7 @@ def open_dataset_source(dataset: Any) -> RasterSource:
         raise ReadError(f"{redact_url(dataset.name)} is closed; pass it while it is open, or its path")
     if getattr(dataset, "mode", "r") == "w":
         raise ReadError(
-            f"{redact_url(dataset.name)} is open for writing, and can't be read; close it and pass its path"
+            f"{redact_url(dataset.name)} is open for writing, and cannot be read; close it and pass its path"
         )
     handle = CallersHandle(dataset)
     with handle.borrow():
@@ -312,7 +312,7 @@ def _encoded_bytes(dataset: Any, block_bytes: int) -> int:
 
 
 def _held_bytes(dataset: Any) -> int:
-    """Return what GDAL holds of a format that it can't decode row by row."""
+    """Return what GDAL holds of a format that it cannot decode row by row."""
     sizes = [dtype.itemsize for dtype in read_dtypes(dataset)]
     whole_bytes = dataset.width * dataset.height * sum(sizes)
     if dataset.driver in _SOLID:

@@ -57,11 +57,11 @@ class Axes:
     column: int
 
     def shape(self, shape: Sequence[int]) -> tuple[int, int, int]:
-        """Give (bands, rows, columns) of an array's shape."""
+        """Return (bands, rows, columns) of an array's shape."""
         return (1 if self.band is None else shape[self.band]), shape[self.row], shape[self.column]
 
     def key(self, region: PixelWindow, bands: range) -> Key:
-        """Give what cuts a window out of the array."""
+        """Return the slices of a window."""
         cuts = [slice(0, 1)] * self.count
         cuts[self.row] = slice(region.row_start, region.row_stop)
         cuts[self.column] = slice(region.column_start, region.column_stop)
@@ -70,7 +70,7 @@ class Axes:
         return tuple(cuts)
 
     def arrange(self, pixels: Any) -> Any:
-        """Give what was cut as (band, row, column): a view of it.
+        """Return a view of a window as (band, row, column).
 
         Args:
             pixels: Of numpy, masked or not, with all axes of the array.
@@ -80,7 +80,7 @@ class Axes:
         return pixels.transpose(*others, *named).reshape(self.shape(pixels.shape))
 
     def chunks(self, edges: Sequence[tuple[int, ...]]) -> Chunks:
-        """Give the chunks of the raster.
+        """Return the chunks of the raster.
 
         Args:
             edges: Of the array's chunks along each axis, from 0 to its length.
@@ -89,7 +89,7 @@ class Axes:
 
 
 def axes_of_shape(shape: Sequence[int]) -> Axes:
-    """Give the axes of a (row, column) or (band, row, column) array."""
+    """Return the axes of a (row, column) or (band, row, column) array."""
     if len(shape) == 2:
         return Axes(count=2, band=None, row=0, column=1)
     return Axes(count=3, band=0, row=1, column=2)
@@ -231,13 +231,13 @@ def windows_of(values: Any, row_axis: int, open_spool: OpenSpool | None = None) 
 
 
 def _is_from(module: str, name: str, values: Any) -> bool:
-    """Tell whether something is an instance of a class, without importing what defines it."""
+    """Return whether an object is an instance of a class, without importing the module of the class."""
     found = getattr(sys.modules.get(module), name, None)
     return isinstance(found, type) and isinstance(values, found)
 
 
 def _edges(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]] | None:
-    """Understand chunks as arrays say them: a length along each axis, or all lengths; None where they are neither."""
+    """Return the edges of chunks given as one length or all lengths along each axis; None if they are neither."""
     if isinstance(chunks, Mapping) or not isinstance(chunks, Sequence) or len(chunks) != len(shape):
         return None
     edges = []

@@ -142,12 +142,12 @@ def _rasters(dataset: Any) -> dict[Hashable, Any]:
     if lost:
         warn_at_caller(f"variables of the Dataset without rows and columns are left out: {lost}", MetadataWarning)
     return {
-        name: array.assign_attrs(place | _said_of_all(dataset, array, number, len(found)) | array.attrs)
+        name: array.assign_attrs(place | _attrs_of_all(dataset, array, number, len(found)) | array.attrs)
         for number, (name, array) in enumerate(found.items(), start=1)
     }
 
 
-def _said_of_all(dataset: Any, array: Any, number: int, count: int) -> dict[Any, Any]:
+def _attrs_of_all(dataset: Any, array: Any, number: int, count: int) -> dict[Any, Any]:
     """Return the attributes of a Dataset that describe a variable without its own: `to_dataset` leaves them there.
 
     Args:
@@ -196,9 +196,9 @@ def _check_shapes(bands: Sequence[_Band]) -> None:
         )
     shapes = {(band.spec.height_px, band.spec.width_px) for band in bands}
     if len(shapes) > 1:
-        said = ", ".join(f"{band.name!r} {band.spec.height_px} x {band.spec.width_px}" for band in bands)
+        declared = ", ".join(f"{band.name!r} {band.spec.height_px} x {band.spec.width_px}" for band in bands)
         raise ShapeError(
-            f"the variables of the Dataset have several shapes ({said}); choose those of one, as in "
+            f"the variables of the Dataset have several shapes ({declared}); choose those of one, as in "
             f"dataset[[{bands[0].name!r}]], or resample them"
         )
 
@@ -206,7 +206,7 @@ def _check_shapes(bands: Sequence[_Band]) -> None:
 def _check_dtypes(bands: Sequence[_Band]) -> None:
     if len({band.stored_dtype for band in bands}) == 1:
         return
-    said = ", ".join(
+    declared = ", ".join(
         f"{band.name!r} {band.stored_dtype}" + (" by its encoding" if band.stored_dtype != band.spec.dtype else "")
         for band in bands
     )
@@ -217,7 +217,7 @@ def _check_dtypes(bands: Sequence[_Band]) -> None:
         is_number = False
     advice = f"cast them, as in dataset.astype('{common}')" if is_number else "choose those of one dtype"
     raise DtypeError(
-        f"the variables of the Dataset have several dtypes ({said}), and a GeoTIFF has one; {advice}, or save "
+        f"the variables of the Dataset have several dtypes ({declared}), and a GeoTIFF has one; {advice}, or save "
         f"some of them, as in dataset[[{bands[0].name!r}]]"
     )
 
@@ -237,11 +237,11 @@ def _common_nodata(bands: Sequence[_Band]) -> Any:
 
     Where they differ it is NaN, or in integers the first one.
     """
-    said = [band.spec.fill_value for band in bands if band.spec.fill_value is not None]
-    if not said:
+    declared = [band.spec.fill_value for band in bands if band.spec.fill_value is not None]
+    if not declared:
         return None
-    is_one = all(same_nodata(value, said[0]) for value in said)
-    return said[0] if is_one or bands[0].stored_dtype.kind not in "fc" else np.nan
+    is_one = all(same_nodata(value, declared[0]) for value in declared)
+    return declared[0] if is_one or bands[0].stored_dtype.kind not in "fc" else np.nan
 
 
 def _common_packing(bands: Sequence[_Band], fill: Any) -> Packing | None:
@@ -262,7 +262,9 @@ def _common_packing(bands: Sequence[_Band], fill: Any) -> Packing | None:
 def _factors(each: Sequence[tuple[float, ...]], counts: Sequence[int], neutral: float) -> tuple[float, ...]:
     if not any(each):
         return ()
-    return tuple(number for said, count in zip(each, counts, strict=True) for number in said or (neutral,) * count)
+    return tuple(
+        number for declared, count in zip(each, counts, strict=True) for number in declared or (neutral,) * count
+    )
 
 
 def _spec(bands: Sequence[_Band], dataset: Any, nodata: Any) -> SourceSpec:
@@ -283,17 +285,19 @@ def _metadata(bands: Sequence[_Band], dataset: Any, each: Sequence[Metadata]) ->
     attrs: dict[str, Any] = {
         "descriptions": [name for band in bands for name in _descriptions(band)],
         "units": [unit for band in bands for unit in band.spec.metadata.units or (None,) * band.spec.count],
-        "scales": _factors([said.scales for said in each], counts, 1.0) or None,
-        "offsets": _factors([said.offsets for said in each], counts, 0.0) or None,
+        "scales": _factors([declared.scales for declared in each], counts, 1.0) or None,
+        "offsets": _factors([declared.offsets for declared in each], counts, 0.0) or None,
     }
     own = [dict(band.spec.metadata.tags) for band in bands]
-    points = [said["AREA_OR_POINT"] for said in own if "AREA_OR_POINT" in said]
+    points = [declared["AREA_OR_POINT"] for declared in own if "AREA_OR_POINT" in declared]
     attrs["tags"] = ({"AREA_OR_POINT": points[0]} if points else {}) | tags
     if len(bands) == 1:
         attrs["tags"] = own[0] | attrs["tags"]
-        attrs["band_tags"] = [dict(said) for said in bands[0].spec.metadata.band_tags] or None
+        attrs["band_tags"] = [dict(declared) for declared in bands[0].spec.metadata.band_tags] or None
     else:
-        attrs["band_tags"] = [_band_tags(band, said, attrs["tags"]) for band, said in zip(bands, own, strict=True)]
+        attrs["band_tags"] = [
+            _band_tags(band, declared, attrs["tags"]) for band, declared in zip(bands, own, strict=True)
+        ]
     found = metadata_from_attrs({key: value for key, value in attrs.items() if value is not None}, sum(counts))
     return replace(found, gcps=bands[0].spec.metadata.gcps, rpcs=bands[0].spec.metadata.rpcs)
 
@@ -312,8 +316,8 @@ def _descriptions(band: _Band) -> Sequence[str | None]:
 def _band_tags(band: _Band, own: Mapping[str, str], of_file: Mapping[str, str]) -> dict[str, str]:
     """Return the attributes of a variable that are not those of all, as tags."""
     tags = {key: value for key, value in own.items() if key != "AREA_OR_POINT" and of_file.get(key) != value}
-    for said in band.spec.metadata.band_tags:
-        tags |= dict(said)
+    for declared in band.spec.metadata.band_tags:
+        tags |= dict(declared)
     long_name = band.array.attrs.get("long_name")
     if isinstance(long_name, str) and [long_name] != list(_descriptions(band)):
         tags["long_name"] = long_name

@@ -228,14 +228,14 @@ def _crs(outline: Any, mapping: Mapping[str, Any]) -> CRS | None:
 
 
 def _stored_transform(array: Any, mapping: Mapping[str, Any]) -> Affine | None:
-    """Give the transform of the raster as it was opened."""
+    """Return the transform of the raster as it was opened."""
     if "GeoTransform" in mapping:
-        said = mapping["GeoTransform"]
-        numbers = said.split() if isinstance(said, str) else np.ravel(said).tolist()
+        declared = mapping["GeoTransform"]
+        numbers = declared.split() if isinstance(declared, str) else np.ravel(declared).tolist()
         try:
             return normalise_transform(Affine.from_gdal(*(float(number) for number in numbers)))
         except (TypeError, ValueError) as error:
-            raise GeoreferenceError(f"GeoTransform={said!r} of the grid mapping is no six numbers") from error
+            raise GeoreferenceError(f"GeoTransform={declared!r} of the grid mapping is not six numbers") from error
     if _declares(array, "spatial:") and array.attrs.get("spatial:transform") is not None:
         return normalise_transform(array.attrs["spatial:transform"])
     legacy = array.attrs.get("transform")
@@ -245,10 +245,10 @@ def _stored_transform(array: Any, mapping: Mapping[str, Any]) -> Affine | None:
 def _stackstac_transform(array: Any) -> Affine | None:
     """Return the transform of the grid that stackstac made, whose coordinates are corners by default."""
     attrs = array.attrs
-    said = attrs.get("transform")
-    if said is None or not ("resolution" in attrs or "resolution_xy" in attrs):
-        said = getattr(attrs.get("spec"), "transform", None)
-    return None if said is None else normalise_transform(tuple(said)[:6])
+    declared = attrs.get("transform")
+    if declared is None or not ("resolution" in attrs or "resolution_xy" in attrs):
+        declared = getattr(attrs.get("spec"), "transform", None)
+    return None if declared is None else normalise_transform(tuple(declared)[:6])
 
 
 def _has_coordinates(array: Any, dim: Hashable) -> bool:
@@ -281,12 +281,12 @@ def _turned(array: Any, stored: Affine, rows: Hashable, columns: Hashable) -> Af
 
 
 def values_of(array: Any, name: Hashable, where: Mapping[Hashable, int] | None = None) -> Any:
-    """Give a coordinate's values; those of a lazy one are not kept in the array."""
+    """Return the values of a coordinate; those of a lazy one are not kept in the array."""
     return array.coords[name].variable.isel(where or {})[...].values
 
 
 def _declares(array: Any, convention: str) -> bool:
-    """Tell whether the attributes follow one of zarr's conventions, which declare themselves."""
+    """Return whether the attributes declare one of zarr's conventions."""
     declared = array.attrs.get("zarr_conventions")
     entries = declared if isinstance(declared, (list, tuple)) else ()
     return any(isinstance(entry, Mapping) and entry.get("name") == convention for entry in entries)

@@ -91,13 +91,13 @@ def with_set_nodata(array: Any) -> Any:
 
 def _nodatavals(array: Any) -> list[Any]:
     """Return the nodata of each band in ``attrs["nodatavals"]``, following a selection by rioxarray's band numbers."""
-    told = array.attrs.get("nodatavals")
-    if not isinstance(told, (Sequence, np.ndarray)) or isinstance(told, str):
+    declared = array.attrs.get("nodatavals")
+    if not isinstance(declared, (Sequence, np.ndarray)) or isinstance(declared, str):
         return []
     band = _band_coordinate(array, "band")
     numbers = [] if band is None or band.dtype.kind not in "iu" else band.tolist()
-    is_known = bool(numbers) and min(numbers) >= 1 and max(numbers) <= len(told)
-    return [told[number - 1] for number in numbers] if is_known else list(told)
+    is_known = bool(numbers) and min(numbers) >= 1 and max(numbers) <= len(declared)
+    return [declared[number - 1] for number in numbers] if is_known else list(declared)
 
 
 def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]:
@@ -114,14 +114,14 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     if array.dtype.kind != "b" and (nodatavals := _nodatavals(array)):
         warn_of_nodata(title_of(array), nodatavals)
     numbers = band_numbers(array, band, count)
-    said = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
-    said |= {} if array.dtype.kind == "b" else _measure(array)
-    each = {name: per_band(value, count, numbers) for name, value in said.items()}
-    lost = ", ".join(name for name, value in said.items() if value is not None and each[name] is None)
+    declared = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
+    declared |= {} if array.dtype.kind == "b" else _measure(array)
+    each = {name: per_band(value, count, numbers) for name, value in declared.items()}
+    lost = ", ".join(name for name, value in declared.items() if value is not None and each[name] is None)
     if lost:
         warn_at_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
     labels = _labels(array, band, count)
-    is_shared = count > 1 and np.size(said["long_name"]) == 1  # by all bands, which their labels tell apart
+    is_shared = count > 1 and np.size(declared["long_name"]) == 1  # by all bands, which their labels tell apart
     own = None if is_shared and labels else _texts(each["long_name"])
     descriptions = own or labels or _name_of_all(array, count)
     found = {
@@ -129,7 +129,7 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
         "units": _texts(each.get("units")),
         "scales": _numbers(each.get("scales"), neutral=1.0),
         "offsets": _numbers(each.get("offsets"), neutral=0.0),
-        "band_tags": each["band_tags"] if isinstance(said["band_tags"], (list, tuple)) else None,
+        "band_tags": each["band_tags"] if isinstance(declared["band_tags"], (list, tuple)) else None,
         "tags": tags_of(attrs, also=("long_name",) if is_shared and labels else ()),
     }
     return {key: value for key, value in found.items() if value is not None}
@@ -137,50 +137,50 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
 
 def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
     """Return what `metadata_of` found without the scales and offsets that come from the array's encoding."""
-    said = {"scales": ("scales", "scale_factor"), "offsets": ("offsets", "add_offset")}
-    encoded = [key for key, names in said.items() if all(array.attrs.get(name) is None for name in names)]
+    declared = {"scales": ("scales", "scale_factor"), "offsets": ("offsets", "add_offset")}
+    encoded = [key for key, names in declared.items() if all(array.attrs.get(name) is None for name in names)]
     return {key: value for key, value in found.items() if key not in encoded}
 
 
 def _measure(array: Any) -> dict[str, Any]:
     """Return the entries of units, scales and offsets."""
     attrs = array.attrs
-    said = {"units": attrs.get("units")}
+    declared = {"units": attrs.get("units")}
     for key, one in (("scales", "scale_factor"), ("offsets", "add_offset")):
         # Those of the encoding convert these numbers to the file's, and back.
         places = ((place, name) for name in (key, one) for place in (attrs, array.encoding))
-        said[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
-    return said
+        declared[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
+    return declared
 
 
-def per_band(said: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
-    """Give one entry per band of what may be said once for all bands, for each, or for each of the bands that were.
+def per_band(declared: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
+    """Return one entry per band.
 
     Args:
-        said: An entry, or several.
+        declared: One entry for all bands, one for each, or one for each band before a selection.
         count: Bands.
-        numbers: Of the bands among those that were, from 1; None: not known.
+        numbers: Number of each band before the selection, from 1; None: not known.
 
     Returns:
-        A list; None: nothing is said, or there are as many entries as nobody can tell the bands of.
+        A list; None: there is no entry, or their number does not fit the bands.
 
     Example:
         >>> per_band("m", 2, None), per_band(["red", "green", "blue"], 2, [3, 1])
         (['m', 'm'], ['blue', 'red'])
     """
-    if not isinstance(said, (list, tuple, np.ndarray)) or getattr(said, "ndim", 1) == 0:
-        return None if said is None else [said] * count
-    if len(said) == 1:
-        return list(said) * count
-    if len(said) == count:
-        return list(said)
-    if numbers is not None and max(numbers) <= len(said):
-        return [said[number - 1] for number in numbers]
+    if not isinstance(declared, (list, tuple, np.ndarray)) or getattr(declared, "ndim", 1) == 0:
+        return None if declared is None else [declared] * count
+    if len(declared) == 1:
+        return list(declared) * count
+    if len(declared) == count:
+        return list(declared)
+    if numbers is not None and max(numbers) <= len(declared):
+        return [declared[number - 1] for number in numbers]
     return None
 
 
 def band_numbers(array: Any, band: Hashable | None, count: int) -> list[int] | None:
-    """Give the numbers that rioxarray gives bands, from 1, where the coordinate along bands has such.
+    """Return rioxarray's band numbers, from 1, if the coordinate along bands has them.
 
     Args:
         array: The DataArray.
@@ -194,7 +194,7 @@ def band_numbers(array: Any, band: Hashable | None, count: int) -> list[int] | N
 
 
 def _band_coordinate(array: Any, band: Hashable | None) -> Any:
-    """Give the coordinates along bands; of a band that was selected, what it left behind."""
+    """Return the coordinates along bands, or the scalar coordinate of a band that was selected."""
     name = "band" if band is None else band
     if name not in array.coords or array.coords[name].dims not in ((), (name,)):
         return None
@@ -216,13 +216,13 @@ def _name_of_all(array: Any, count: int) -> list[str | None] | None:
 
 
 def _texts(values: Sequence[Any] | None) -> list[str | None] | None:
-    """Give texts; None where there are none."""
+    """Return values as texts; None if all are empty."""
     texts = [None if value is None else str(value).strip() or None for value in values or ()]
     return texts if any(texts) else None
 
 
 def _numbers(values: Sequence[Any] | None, *, neutral: float) -> list[float] | None:
-    """Give numbers; None where they only say that pixels are what they are."""
+    """Return values as numbers; None if all are neutral."""
     numbers = [float(np.ravel(value)[0]) for value in values or ()]
     return numbers if set(numbers) - {neutral} else None
 
