@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -388,6 +389,23 @@ def test_a_later_save_follows_changed_attributes(tmp_path: Path) -> None:
 
     found = saved(array, tmp_path)
     assert (found.nodata, found.crs.to_epsg()) == (7, 32631)
+
+
+@pytest.mark.parametrize("kind", ["DataArray", "Dataset"])
+def test_pixels_are_freed_with_their_array_after_a_save(kind: str, tmp_path: Path) -> None:
+    class Pixels(np.ndarray):
+        """An array that takes weak references."""
+
+    pixels = ramp((60, 50)).view(Pixels)
+    freed = weakref.ref(pixels)
+    array = data_array(np.frombuffer(memoryview(pixels), "int16").reshape(60, 50))
+    del pixels
+
+    saved(array if kind == "DataArray" else array.to_dataset(name="red"), tmp_path)
+    assert freed() is not None
+    del array
+
+    assert freed() is None  # without a garbage collection
 
 
 @pytest.mark.parametrize("kind", ["DataArray", "Dataset"])

@@ -11,6 +11,7 @@ the pixel corners of a stored transform: stackstac writes corners, beside its tr
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -68,6 +69,17 @@ def outline_of(array: Any) -> Any:
     return outline
 
 
+def accessor_in_use(array: Any) -> Any:
+    """Return the accessor ``rio`` of an array if the caller has used it, and may have set its dimensions or nodata.
+
+    Otherwise ``array.rio`` would create one, whose cycle of references keeps the pixels until the next garbage
+    collection.
+    """
+    kind = import_module("rioxarray.raster_array").RasterArray
+    caches = (held for held in gc.get_referents(array) if isinstance(held, dict))
+    return next((held for cache in caches for held in cache.values() if isinstance(held, kind)), None)
+
+
 def _is_empty_text(value: Any) -> bool:
     return isinstance(value, str) and not value.strip()
 
@@ -75,8 +87,8 @@ def _is_empty_text(value: Any) -> bool:
 def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
     """Return the names of the dimensions along rows and columns.
 
-    Those that rioxarray finds (y and x, latitude and longitude, or by CF's ``axis`` and ``standard_name``), or that
-    were set by ``.rio.set_spatial_dims``; else those of zarr's ``spatial:dimensions``; else lat and lon; else any of
+    Those that were set by ``.rio.set_spatial_dims``, or that rioxarray finds: y and x, latitude and longitude, or by
+    CF's ``axis`` and ``standard_name``; else those of zarr's ``spatial:dimensions``; else lat and lon; else any of
     these in capitals.
 
     Raises:
@@ -87,9 +99,9 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
     if len(array.dims) < 2:
         raise ShapeError(f"data_save has the dimensions {tuple(array.dims)}; a raster has rows and columns")
     missing = import_module("rioxarray.exceptions").MissingSpatialDimensionError
-    for known in (outline, array):
+    for accessor in filter(None, (accessor_in_use(array), outline.rio)):
         with suppress(missing):
-            return known.rio.y_dim, known.rio.x_dim
+            return accessor.y_dim, accessor.x_dim
     declared = array.attrs.get("spatial:dimensions") if _declares(array, "spatial:") else None
     candidates = [tuple(declared[-2:])] if isinstance(declared, (list, tuple)) and len(declared) >= 2 else []
     by_name = {str(dim).lower(): dim for dim in array.dims}

@@ -21,7 +21,7 @@ from rasterio.errors import RasterioIOError
 
 from georeader._core.caller_warnings import warn_at_caller
 from georeader._export.plan.metadata import STATISTICS_PREFIX
-from georeader._export.sources.xarray_georeference import spatial_dims, values_of
+from georeader._export.sources.xarray_georeference import accessor_in_use, spatial_dims, values_of
 from georeader._readers.file_info import warn_of_nodata
 from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning
@@ -70,12 +70,12 @@ def with_set_nodata(array: Any) -> Any:
     """Return an array whose attributes have the nodata that only its accessor has, set by ``.rio.set_nodata``.
 
     Args:
-        array: DataArray of the caller; rioxarray is imported. Its accessor keeps no answer that it derived from the
-            attributes, which may change.
+        array: DataArray of the caller. Its accessor keeps no answer that it derived from the attributes, which may
+            change.
     """
-    if array.dtype.kind == "b" or array.encoding.get("_FillValue") is not None:
+    accessor = accessor_in_use(array)
+    if accessor is None or array.dtype.kind == "b" or array.encoding.get("_FillValue") is not None:
         return array
-    accessor = array.rio
     # An attribute of another type or range is refused later, by name; the array's file may be gone by now.
     with suppress(OverflowError, TypeError, ValueError, RasterioIOError):
         found = accessor.nodata
