@@ -38,7 +38,7 @@ class NeverWhole(xarray.DataArray):
 
 
 def data_array(values: Any, kind: Any = xarray.DataArray) -> Any:
-    """Give the raster as rioxarray does: centres of pixels as coordinates, the CRS in one of its own."""
+    """Return the raster as rioxarray does: centres of pixels as coordinates, the CRS in one of its own."""
     coordinates = {
         "y": TRANSFORM.f + TRANSFORM.e * (np.arange(413) + 0.5),
         "x": TRANSFORM.c + TRANSFORM.a * (np.arange(350) + 0.5),

@@ -298,11 +298,11 @@ def saving(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Forked]:
 @pytest.mark.skipif(sys.platform != "linux", reason="it sets a limit of Linux")
 @pytest.mark.parametrize("saving", ["full disk"], indirect=True)
 def test_a_full_disk_is_an_error_that_names_the_folder(saving: Forked, tmp_path: Path) -> None:
-    said = saving.stdout.read()
+    output = saving.stdout.read()
     saving.wait()
 
-    assert said.startswith("WriteError 27 ")
-    assert f"a temporary file in {str(tmp_path / 'scratch')!r}" in said
+    assert output.startswith("WriteError 27 ")
+    assert f"a temporary file in {str(tmp_path / 'scratch')!r}" in output
     assert [path.name for path in tmp_path.iterdir()] == ["scratch"]
     assert list((tmp_path / "scratch").iterdir()) == []
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from by_rioxarray import BY_RIOXARRAY
-from data_arrays import a_file, data_array, ramp, told, with_nan
+from data_arrays import a_file, data_array, ramp, read_summary, with_nan
 from georeader import CogWriter, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
 from georeader._export.sources.ahead import AheadSource, Box, boxes_ahead
@@ -71,7 +71,7 @@ SAVES: dict[str, Callable[[Any, Path], Any]] = {
 
 
 def assert_saved_as_it_is(path: Path, values: Any) -> None:
-    found = told(path)
+    found = read_summary(path)
     assert found.dtype == "float32"
     assert np.isnan(found.nodata)
     assert found.offsets == (0.0,) * 3 or found.offsets == (5.0,) * 3  # those that rioxarray left in attrs
@@ -92,7 +92,7 @@ def test_values_with_fractions_are_saved_in_their_own_dtype(
 
     assert_saved_as_it_is(tmp_path / "out.tif", array.values)
     if "mask_and_scale" in options:
-        assert told(tmp_path / "out.tif").scales == (1.0,) * 3
+        assert read_summary(tmp_path / "out.tif").scales == (1.0,) * 3
 
 
 @BY_RIOXARRAY
@@ -120,7 +120,7 @@ def test_an_array_that_fits_its_encoding_is_saved_in_it(
 
     save_cog(array, tmp_path / "out.tif")
 
-    found, source = told(tmp_path / "out.tif"), told(tmp_path / "in.tif")
+    found, source = read_summary(tmp_path / "out.tif"), read_summary(tmp_path / "in.tif")
     assert (found.dtype, found.nodata, found.scales, found.offsets) == ("int16", -1, source.scales, source.offsets)
     columns = slice(3, 40) if found.pixels.shape[2] == 37 else slice(None)
     np.testing.assert_array_equal(found.pixels, source.pixels[:, :, columns])
@@ -133,7 +133,7 @@ def test_whole_numbers_in_other_places_are_saved_in_the_encoding(tmp_path: Path)
 
     save_cog(array, tmp_path / "out.tif")
 
-    assert told(tmp_path / "out.tif").dtype == "int16"
+    assert read_summary(tmp_path / "out.tif").dtype == "int16"
 
 
 @BY_RIOXARRAY
@@ -154,7 +154,7 @@ def test_nan_becomes_the_nodata_of_the_caller(tmp_path: Path) -> None:
     with pytest.warns(MetadataWarning, match=SAVED_AS_THEY_ARE):
         save_cog(array, tmp_path / "out.tif", nodata=-7)
 
-    found = told(tmp_path / "out.tif")
+    found = read_summary(tmp_path / "out.tif")
     assert found.nodata == -7
     np.testing.assert_array_equal(found.pixels, np.nan_to_num(array.values, nan=-7))
 
@@ -189,7 +189,7 @@ def test_values_of_netcdf_and_zarr_that_were_changed_are_saved_as_they_are(
         with pytest.warns(MetadataWarning, match="DataArray 'height'.*scale 0.25, offset 10"):
             save_cog(height, tmp_path / "out.tif")
 
-    np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, height.values)
+    np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, height.values)
 
 
 # Encodings that were set for a file to come.
@@ -202,7 +202,7 @@ def test_an_integer_dtype_without_a_scale_does_not_round_fractions(encoding: dic
     with pytest.warns(MetadataWarning, match="saved as float64"):
         save_cog(array, tmp_path / "out.tif")
 
-    np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, array.values)
+    np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, array.values)
 
 
 def test_a_scale_set_by_the_caller_rounds_values(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_scale_set_by_the_caller_rounds_values(tmp_path: Path) -> None:
 
     save_cog(array, tmp_path / "out.tif")
 
-    found = told(tmp_path / "out.tif")
+    found = read_summary(tmp_path / "out.tif")
     assert (found.dtype, found.scales[0]) == ("int16", 0.01)
     np.testing.assert_array_equal(found.pixels, np.rint(array.values / np.float32(0.01)))
 
@@ -253,7 +253,7 @@ def test_each_chunk_is_computed_once(stale: bool, save: Any, tmp_path: Path) -> 
     else:
         save(array, tmp_path / "out.tif")
 
-    np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, pixels)
+    np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, pixels)
     assert counts.tolist() == [1] * 7
 
 
@@ -266,7 +266,7 @@ def test_further_chunks_are_checked_after_chunks_of_one_value(tmp_path: Path) ->
     with pytest.warns(MetadataWarning, match="saved as float32"):
         save_cog(data_array(lazy, encoding=ENCODING), tmp_path / "out.tif")
 
-    np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, pixels)
+    np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, pixels)
     assert counts.tolist() == [1] * 7
 
 
@@ -303,7 +303,7 @@ def test_a_writer_like_a_lazy_array_reads_no_pixel(tmp_path: Path) -> None:
         writer.write(ramp((2, 700, 300)))
 
     assert not counts.any()
-    assert told(tmp_path / "out.tif").dtype == "int16"
+    assert read_summary(tmp_path / "out.tif").dtype == "int16"
 
 
 def test_a_writer_like_an_array_has_the_dtype_that_the_array_is_saved_in(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_a_writer_like_an_array_has_the_dtype_that_the_array_is_saved_in(tmp_pat
     with pytest.warns(MetadataWarning), CogWriter(tmp_path / "out.tif", like=array) as writer:
         writer.write(array.values)
 
-    np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, array.values)
+    np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, array.values)
 
 
 @pytest.mark.parametrize("chunks", [None, {"y": 20}], ids=["numpy", "dask"])

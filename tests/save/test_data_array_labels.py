@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from data_arrays import data_array, ramp, saved, told
+from data_arrays import data_array, ramp, read_summary, saved
 from georeader import save_cog, save_tiled_geotiff
 from georeader._export.sources import open_source
 from georeader._export.sources.xarray_metadata import label_text
@@ -74,7 +74,7 @@ def test_labels_are_descriptions_of_a_tiled_file_and_of_a_dask_array(tmp_path: P
 
     save_tiled_geotiff(array, tmp_path / "out.tif")
 
-    assert told(tmp_path / "out.tif").descriptions == ("2024-01-01", "2024-01-11")
+    assert read_summary(tmp_path / "out.tif").descriptions == ("2024-01-01", "2024-01-11")
 
 
 def test_labels_of_two_axes_that_were_stacked_are_joined(tmp_path: Path) -> None:

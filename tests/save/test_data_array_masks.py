@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from by_rioxarray import BY_RIOXARRAY
-from data_arrays import a_file, data_array, ramp, told
+from data_arrays import a_file, data_array, ramp, read_summary
 from georeader import CogWriter, save_cog, save_tiled_geotiff
 from georeader.preview import preview
 
@@ -52,7 +52,7 @@ def _keep_attrs() -> Any:
 
 
 def assert_is_plain_mask(path: Path, mask: Any) -> None:
-    found = told(path)
+    found = read_summary(path)
     assert (found.dtype, found.nodata, found.scales, found.offsets) == ("uint8", None, (1.0, 1.0), (0.0, 0.0))
     np.testing.assert_array_equal(found.pixels, np.asarray(mask))
     with rasterio.open(path) as dataset:
@@ -88,7 +88,7 @@ def test_a_comparison_is_saved_alike_by_every_function(
     save(mask, tmp_path / "out.tif")
 
     assert_is_plain_mask(tmp_path / "out.tif", mask)
-    assert told(tmp_path / "out.tif").descriptions == ("red", "nir")
+    assert read_summary(tmp_path / "out.tif").descriptions == ("red", "nir")
 
 
 @BY_RIOXARRAY
@@ -113,7 +113,7 @@ def test_an_encoding_of_a_bool_array_is_not_that_of_its_values(tmp_path: Path) -
 def test_a_nodata_that_the_caller_names_is_declared_for_a_mask(tmp_path: Path) -> None:
     save_cog(data_array(ramp() > 500, attrs={"_FillValue": 0}), tmp_path / "out.tif", nodata=255)
 
-    assert told(tmp_path / "out.tif").nodata == 255
+    assert read_summary(tmp_path / "out.tif").nodata == 255
 
 
 def test_a_preview_of_a_comparison_has_no_transparent_pixels() -> None:

@@ -19,7 +19,7 @@ from rasterio.rpc import RPC
 
 from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
-from data_arrays import WKT, Told, a_file, centres, data_array, ramp, saved, told, with_nan
+from data_arrays import WKT, FileSummary, a_file, centres, data_array, ramp, read_summary, saved, with_nan
 from georeader import save_cog, save_tiled_geotiff
 from georeader._export.sources import open_source
 from georeader.errors import (
@@ -80,7 +80,7 @@ HELD: dict[str, Callable[[], Any]] = {
 }
 
 
-def assert_same(found: Told, expected: Told) -> None:
+def assert_same(found: FileSummary, expected: FileSummary) -> None:
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     for name in ("dtype", "scales", "offsets", "descriptions", "crs"):
         assert getattr(found, name) == getattr(expected, name), name
@@ -94,7 +94,7 @@ def test_an_array_in_memory_is_saved_as_rioxarray_does_it(make: Callable[[], Any
     pytest.importorskip("rioxarray", reason="rioxarray is not installed")
     make().rio.to_raster(tmp_path / "expected.tif")
 
-    assert_same(saved(make(), tmp_path), told(tmp_path / "expected.tif"))
+    assert_same(saved(make(), tmp_path), read_summary(tmp_path / "expected.tif"))
 
 
 OPENED: dict[str, dict[str, Any]] = {
@@ -125,7 +125,7 @@ def test_an_opened_file_is_saved_as_rioxarray_does_it(
 
     found = saved(part(rioxarray.open_rasterio(path, **options)), tmp_path)
 
-    assert_same(found, told(tmp_path / "expected.tif"))
+    assert_same(found, read_summary(tmp_path / "expected.tif"))
     assert found.pixels.dtype == "int16"
 
 
@@ -304,7 +304,7 @@ def test_a_lazy_array_is_read_by_windows_and_stays_lazy(tmp_path: Path) -> None:
 
     save_cog(array, tmp_path / "out.tif", max_memory="48MiB")
 
-    np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, backend._pixels)
+    np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, backend._pixels)
     assert not array._in_memory
     assert backend.most_px < backend.reads.size
     assert (backend.reads.min(), backend.reads.max()) == (1, 1)
@@ -437,8 +437,8 @@ def test_an_error_names_the_extra_where_rioxarray_is_missing(
 )
 def test_rows_and_columns_are_known_by_name_or_attributes(dims: Any, attrs: Any, tmp_path: Path) -> None:
     array = data_array(ramp((60, 50))).rename(dict(zip(("y", "x"), dims, strict=True)))
-    for dim, said in zip(dims, attrs, strict=True):
-        array[dim].attrs.update(said)
+    for dim, own in zip(dims, attrs, strict=True):
+        array[dim].attrs.update(own)
 
     found = saved(array.transpose(), tmp_path)
 
@@ -648,7 +648,7 @@ def test_nan_becomes_the_nodata_argument(how: dict[str, Any], tmp_path: Path) ->
 
     save_cog(array, tmp_path / "out.tif", **how)
 
-    found = told(tmp_path / "out.tif")
+    found = read_summary(tmp_path / "out.tif")
     assert found.nodata == -7
     np.testing.assert_array_equal(found.pixels == -7, np.isnan(with_nan()))
     assert not (found.pixels == -1).any()

@@ -131,7 +131,7 @@ class Stub:
 
 
 class Slow(SourceWrapper):
-    """A source whose reads last until they are let go on."""
+    """A source whose reads last until an event is set."""
 
     def __init__(self, source: Any, *, is_borrowed: bool) -> None:
         super().__init__(source, traits=replace(source.traits, is_borrowed=is_borrowed))

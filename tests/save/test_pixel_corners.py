@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
-from data_arrays import a_file, centres, data_array, ramp, saved, told
+from data_arrays import a_file, centres, data_array, ramp, read_summary, saved
 from georeader import CogWriter, save_cog, save_tiled_geotiff
 from georeader._export.sources.pixel_centres import Axis, Registration, registration_of
 
@@ -92,7 +92,7 @@ def test_corners_and_centres_of_a_stored_transform_are_distinguished(
 
     save_tiled_geotiff(array, tmp_path / "out.tif")
 
-    found, expected = told(tmp_path / "out.tif").transform, at(transform, start, steps)
+    found, expected = read_summary(tmp_path / "out.tif").transform, at(transform, start, steps)
     assert found.almost_equals(expected, 1e-9 * abs(transform.c))
     if part == {}:
         assert found == transform
@@ -156,7 +156,7 @@ def test_a_writer_like_corners_has_their_grid(tmp_path: Path) -> None:
     with CogWriter(tmp_path / "out.tif", like=of_stackstac()) as writer:
         writer.write(ramp())
 
-    assert told(tmp_path / "out.tif").transform == TRANSFORM
+    assert read_summary(tmp_path / "out.tif").transform == TRANSFORM
 
 
 # After rioxarray has written a transform of its own.

@@ -27,7 +27,7 @@ dask = pytest.importorskip("dask", reason="dask is not installed")
 
 
 def behind_an_object(values: Any, raster: GeoTensor | None = None, **more: Any) -> Any:
-    """Give an object of the GeoData shape whose pixels are whatever."""
+    """Return an object of the GeoData shape with any pixels."""
     place = {"transform": TRANSFORM, "crs": CRS, "fill_value_default": None, "attrs": {}}
     if raster is not None:
         place = {name: getattr(raster, name) for name in place}
@@ -221,31 +221,31 @@ def test_an_object_of_another_shape_than_its_array_is_refused(tmp_path: Path) ->
         save_cog(behind_an_object(values, shape=(20, 10)), tmp_path / "out.tif")
 
 
-def lying(said: str, given: str, shape: Any = None) -> Any:
-    """Give a dask array whose function gives something else than it said."""
-    values = da.zeros((300, 400), chunks=(100, 200), dtype=said)
+def misdeclared(declared: str, given: str, shape: Any = None) -> Any:
+    """Return a dask array whose function returns another dtype or shape than it declares."""
+    values = da.zeros((300, 400), chunks=(100, 200), dtype=declared)
     return values.map_blocks(
-        lambda part: np.full(shape or part.shape, 3, given), dtype=said, meta=np.empty((0, 0), said)
+        lambda part: np.full(shape or part.shape, 3, given), dtype=declared, meta=np.empty((0, 0), declared)
     )
 
 
-@pytest.mark.parametrize(("said", "given"), [("float32", "float64"), ("int32", "int16"), ("uint16", "int64")])
-def test_a_chunk_of_another_dtype_is_converted_without_loss(said: str, given: str, tmp_path: Path) -> None:
-    save_cog(behind_an_object(lying(said, given)), tmp_path / "out.tif")
+@pytest.mark.parametrize(("declared", "given"), [("float32", "float64"), ("int32", "int16"), ("uint16", "int64")])
+def test_a_chunk_of_another_dtype_is_converted_without_loss(declared: str, given: str, tmp_path: Path) -> None:
+    save_cog(behind_an_object(misdeclared(declared, given)), tmp_path / "out.tif")
 
     with rasterio.open(tmp_path / "out.tif") as dataset:
-        assert dataset.dtypes == (said,)
+        assert dataset.dtypes == (declared,)
         assert (dataset.read() == 3).all()
 
 
 def test_a_chunk_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DtypeError, match=r"rows 0 to .* is float32, but the array says it is uint8"):
-        save_cog(behind_an_object(lying("uint8", "float32")), tmp_path / "out.tif")
+        save_cog(behind_an_object(misdeclared("uint8", "float32")), tmp_path / "out.tif")
 
 
 def test_a_chunk_of_another_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"chunk \(\d, \d\) of the dask array is of \(1, 1\)"):
-        save_cog(behind_an_object(lying("uint8", "uint8", shape=(1, 1))), tmp_path / "out.tif")
+        save_cog(behind_an_object(misdeclared("uint8", "uint8", shape=(1, 1))), tmp_path / "out.tif")
 
 
 def test_masked_chunks_become_a_mask(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from affine import Affine
 
 from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
-from data_arrays import WKT, a_file, centres, data_array, ramp, saved, told, with_nan
+from data_arrays import WKT, a_file, centres, data_array, ramp, read_summary, saved, with_nan
 from georeader import CogWriter, save_cog, save_tiled_geotiff
 from georeader._export.sources import open_source
 from georeader.errors import DtypeError, GeoreferenceError, MetadataWarning, NodataError, ShapeError
@@ -68,7 +68,7 @@ def test_variables_become_bands_with_their_attributes(
 
     save(dataset, tmp_path / "out.tif")
 
-    found = told(tmp_path / "out.tif")
+    found = read_summary(tmp_path / "out.tif")
     np.testing.assert_array_equal(found.pixels, pixels_of(dataset))
     assert (found.dtype, found.nodata, found.descriptions) == ("int16", None, ("red", "nir"))
     assert (found.scales, found.offsets) == ((0.5, 1.0), (0.0, 3.0))
@@ -109,7 +109,7 @@ def test_a_file_opened_as_variables_comes_back(options: dict[str, Any], tmp_path
 
     found = saved(rioxarray.open_rasterio(path, band_as_variable=True, **options), tmp_path)
 
-    expected = told(path)
+    expected = read_summary(path)
     np.testing.assert_array_equal(found.pixels, expected.pixels)
     for name in ("dtype", "nodata", "scales", "offsets", "descriptions", "crs", "transform"):
         assert getattr(found, name) == getattr(expected, name), name
@@ -186,7 +186,7 @@ def test_the_caller_s_nodata_is_that_of_all_variables(tmp_path: Path) -> None:
 
     save_cog(dataset, tmp_path / "out.tif", nodata=-7)
 
-    found = told(tmp_path / "out.tif")
+    found = read_summary(tmp_path / "out.tif")
     assert found.nodata == -7
     np.testing.assert_array_equal(found.pixels == -7, np.stack([np.isnan(with_nan()[0])] * 2))
 
@@ -446,7 +446,7 @@ def test_a_writer_like_a_dataset_has_its_grid_and_names(tmp_path: Path) -> None:
     with CogWriter(tmp_path / "out.tif", like=dataset) as writer:
         writer.write(pixels_of(dataset))
 
-    found = told(tmp_path / "out.tif")
+    found = read_summary(tmp_path / "out.tif")
     assert (found.transform, found.descriptions, found.scales) == (TRANSFORM, ("red", "nir"), (0.5, 1.0))
 
 
@@ -457,7 +457,7 @@ def test_a_writer_takes_a_dataset_as_a_piece_by_its_variables(tmp_path: Path) ->
         for band, name in enumerate(dataset.data_vars, start=1):
             writer.write(dataset[name], indexes=band)
 
-    np.testing.assert_array_equal(told(tmp_path / "out.tif").pixels, pixels_of(dataset))
+    np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, pixels_of(dataset))
 
 
 def test_a_writer_refuses_a_whole_dataset_as_a_piece(tmp_path: Path) -> None:
@@ -479,7 +479,7 @@ def test_the_example_of_the_documentation_runs(tmp_path: Path, monkeypatch: pyte
 
     exec(example, {})
 
-    assert told(tmp_path / "scene.tif").scales == (0.0001, 0.0001)
+    assert read_summary(tmp_path / "scene.tif").scales == (0.0001, 0.0001)
 
 
 @pytest.mark.parametrize("chunks", [None, {"y": 20}], ids=["numpy", "dask"])

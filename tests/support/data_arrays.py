@@ -21,13 +21,13 @@ WKT = rasterio.CRS.from_user_input(CRS).to_wkt()
 
 
 def centres(transform: Affine, shape: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
-    """Give coordinates as rioxarray makes them."""
+    """Return coordinates as rioxarray makes them."""
     rows, columns = np.arange(shape[-2]) + 0.5, np.arange(shape[-1]) + 0.5
     return {"y": transform.f + transform.e * rows, "x": transform.c + transform.a * columns}
 
 
 def data_array(pixels: Any, transform: Affine = TRANSFORM, **more: Any) -> Any:
-    """Give a DataArray with coordinates, a CRS and a transform, without rioxarray's help."""
+    """Return a DataArray with coordinates, a CRS and a transform, without rioxarray's help."""
     encoding = more.pop("encoding", {})
     place = {"crs_wkt": WKT, "spatial_ref": WKT, "GeoTransform": " ".join(map(str, transform.to_gdal()))}
     coords = centres(transform, pixels.shape) | {"spatial_ref": ((), 0, place)} | more.pop("coords", {})
@@ -56,8 +56,8 @@ def a_file(path: Path, pixels: NDArray[Any] | None = None, **profile: Any) -> Pa
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a file says."""
+class FileSummary:
+    """Pixels and metadata of a file."""
 
     pixels: NDArray[Any]
     dtype: str
@@ -69,9 +69,9 @@ class Told:
     transform: Affine
 
 
-def told(path: Path) -> Told:
+def read_summary(path: Path) -> FileSummary:
     with rasterio.open(path) as dataset:
-        return Told(
+        return FileSummary(
             dataset.read(),
             dataset.dtypes[0],
             dataset.nodata,
@@ -83,9 +83,9 @@ def told(path: Path) -> Told:
         )
 
 
-def saved(array: Any, folder: Path) -> Told:
+def saved(array: Any, folder: Path) -> FileSummary:
     save_cog(array, folder / "saved.tif")
-    return told(folder / "saved.tif")
+    return read_summary(folder / "saved.tif")
 
 
 def with_nan() -> NDArray[np.float32]:

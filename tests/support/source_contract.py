@@ -41,7 +41,7 @@ WINDOWS = [
 
 
 def a_raster() -> GeoTensor:
-    """Give the raster that is saved: (3, 413, 350) uint16, with nodata, not a whole number of tiles."""
+    """Return the raster that is saved: (3, 413, 350) uint16, with nodata, not a whole number of tiles."""
     values = np.random.default_rng(7).integers(0, 5000, (3, 413, 350)).astype("uint16")
     values[:, 100:180, 40:90] = 0
     return GeoTensor(values, TRANSFORM, CRS, fill_value_default=0, attrs=ATTRS)
@@ -55,7 +55,7 @@ class Recording(SourceWrapper):
         error: What is raised.
         counts: (band, row, column): how often each pixel was read.
         most_at_once: How many threads read at the same time, at most.
-        closed: How often it was let go of.
+        closed: How often it was closed.
     """
 
     def __init__(self, source: Source, fails_at_row: int | None = None) -> None:
@@ -105,7 +105,7 @@ class SourceContract:
     is_in_memory = False
 
     def make(self, folder: Path) -> tuple[Any, GeoTensor]:
-        """Give an object to save, and the same raster in memory."""
+        """Return an object to save, and the same raster in memory."""
         raise NotImplementedError
 
     @pytest.fixture

@@ -126,8 +126,8 @@ class SlicedSource:
     """An array that is read in windows, and never as a whole.
 
     Attributes:
-        name: What to call it in messages.
-        spec: What it is.
+        name: Subject of messages.
+        spec: Description of the raster.
         data: The object that has the array.
         windows: How they are cut.
         axes: Which of the array's axes are bands, rows and columns.
