@@ -1,7 +1,7 @@
 """Functions for packages that build on georeader, as `geotoolz` does.
 
 - `check_progress` and `report_progress`: progress as in `georeader.save_cog`, a tqdm bar, a callback, or none;
-- `usable_cpus`: how many CPUs this process may use;
+- `Workers` and `usable_cpus`: threads, and how many CPUs this process may use;
 - `linked_errors`: an error with its causes, contexts and groups;
 - `without_bands` and `without_encoding`: ``attrs`` of values that an operator has computed, for `GeoTensor.like`.
 
@@ -14,9 +14,10 @@ Example:
 from georeader._core.band_attrs import without_bands, without_encoding
 from georeader._core.error_chain import linked_errors
 from georeader._core.progress import check_progress, report_progress
-from georeader._core.threads import usable_cpus
+from georeader._core.threads import Workers, usable_cpus
 
 __all__ = [
+    "Workers",
     "check_progress",
     "linked_errors",
     "report_progress",

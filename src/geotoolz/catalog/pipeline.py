@@ -8,7 +8,6 @@ import pickle
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from georeader import RasterioReader
@@ -16,13 +15,11 @@ from georeader.errors import OptionError
 from georeader.storage import redact_text, remove_empty_folders
 from georeader.toolkit import check_progress, report_progress, usable_cpus
 from geotoolz.catalog.plan import RowPlan, check_paths, plan_row
-from geotoolz.catalog.process_row import Job, work_on
+from geotoolz.catalog.process_row import Job
 from geotoolz.catalog.result import Outcome, RowResult
 from geotoolz.catalog.rows import read_rows
-from geotoolz.catalog.worker_pool import WorkerPool
-from geotoolz.catalog.workers import ProcessWorker, ThreadWorker, check_interpreter
+from geotoolz.catalog.workers import check_interpreter, run_in_processes, run_in_threads
 from geotoolz.operator import Operator
-from geotoolz.run_context import Run
 
 _LOGGER = logging.getLogger("geotoolz")
 
@@ -169,26 +166,8 @@ class CatalogPipeline:
         todo = [plan for plan in plans if plan.error is None]
         job = Job(self.op, self.reader, self.skip_existing)
         wanted = usable_cpus() if self.n_workers is None else self.n_workers
-        workers = min(wanted, len(todo))
-        if workers <= 1 and self.executor == "thread":
-            yield from self._here(todo, job)
-            return
-        threads_per_save = 1 if workers > 1 else None
-        open_worker = partial(self._worker, job, threads_per_save)
-        with WorkerPool(todo, workers, open_worker, ends_with_error=self.on_row_error == RAISE) as crew:
-            yield from crew.outcomes()
-
-    def _here(self, plans: Sequence[RowPlan], job: Job) -> _Outcomes:
-        for plan in plans:
-            outcome = work_on(plan, job, None)
-            yield plan, outcome
-            if outcome.error is not None and self.on_row_error == RAISE:
-                return
-
-    def _worker(self, job: Job, threads_per_save: int | None, crew: WorkerPool) -> ThreadWorker | ProcessWorker:
-        if self.executor == "process":
-            return ProcessWorker(job, threads_per_save, lambda: crew.is_stopped)
-        return ThreadWorker(job, Run(lambda: crew.is_stopped, threads_per_save))
+        run_rows = run_in_processes if self.executor == "process" else run_in_threads
+        yield from run_rows(todo, job, min(wanted, len(todo)), ends_with_error=self.on_row_error == RAISE)
 
     def _log(self, result: RowResult) -> None:
         if result.error is not None and self.on_row_error == LOG_AND_CONTINUE:

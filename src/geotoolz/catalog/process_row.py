@@ -50,18 +50,9 @@ def work_on(plan: RowPlan, job: Job, run: Run | None) -> Outcome:
             receipt, is_skipped = _finished(plan, job, run)
     except Exception as error:  # noqa: BLE001  (whatever an operator raises is this row's result, and no other's)
         release_frames(error)
-        return Outcome(None, error, perf_counter() - start, made_folders=_taken(run))
+        return Outcome(None, error, perf_counter() - start, made_folders=() if run is None else tuple(run.made_folders))
     path = plan.outputs[-1].path if plan.outputs else None
     return Outcome(path, None, perf_counter() - start, receipt, is_skipped)
-
-
-def _taken(run: Run | None) -> tuple[str, ...]:
-    """Return the folders that the row has made, and forget them."""
-    if run is None:
-        return ()
-    made = tuple(run.made_folders)
-    run.made_folders.clear()
-    return made
 
 
 def _finished(plan: RowPlan, job: Job, run: Run | None) -> tuple[Any, bool]:
