@@ -7,8 +7,7 @@ Sequential([MaskClouds(scl_idx=4), NDVI(red_idx=2, nir_idx=3)])
 
 from geotoolz import catalog_ops, cloud, indices, presets
 from geotoolz.errors import BandError, RowError, WorkerError
-from geotoolz.operator import Operator, Output
-from geotoolz.sequential import Sequential
+from geotoolz.operator import Operator, Output, Sequential
 
 __all__ = [
     "BandError",

@@ -25,39 +25,39 @@ def band_index(value: Any, name: str) -> int:
         name: Of the argument, for the message.
 
     Raises:
-        OptionError: No integer, or negative.
+        OptionError: It is not an integer, or negative.
     """
     try:
         index = operator.index(value)
     except TypeError as error:
-        raise OptionError(f"{name}={value!r} is no band's index; pass an integer, counted from 0") from error
+        raise OptionError(f"{name}={value!r} is not a band's index; pass an integer, counted from 0") from error
     if index < 0 or isinstance(value, bool):
-        raise OptionError(f"{name}={value!r} is no band's index; bands are counted from 0")
+        raise OptionError(f"{name}={value!r} is not a band's index; bands are counted from 0")
     return index
 
 
-def check_bands(gt: GeoTensor, indexes: Mapping[str, int], asked_by: str) -> None:
-    """Ask that a raster is a stack which has these bands.
+def check_bands(gt: GeoTensor, indexes: Mapping[str, int], caller: str) -> None:
+    """Check that a raster is a stack with these bands.
 
     Args:
         gt: Raster.
         indexes: Name of the argument to the index of a band.
-        asked_by: Name of the operator, for the message.
+        caller: Name of the operator, for the message.
 
     Raises:
         ShapeError: Other than (band, row, column).
-        BandError: A band that is not there.
+        BandError: A band does not exist.
     """
     if gt.ndim != 3:
-        raise ShapeError(f"{asked_by} takes (band, row, column), not an array of shape {tuple(gt.shape)}")
+        raise ShapeError(f"{caller} takes (band, row, column), not an array of shape {tuple(gt.shape)}")
     for name, index in indexes.items():
         if index >= gt.count:
             bands = "1 band, band 0" if gt.count == 1 else f"{gt.count} bands, 0 to {gt.count - 1}"
-            raise BandError(f"{asked_by}: {name}={index} is not there; the raster has {bands}")
+            raise BandError(f"{caller}: {name}={index} is not there; the raster has {bands}")
 
 
 def find_band(wanted: str, descriptions: Sequence[str | None]) -> list[int]:
-    """Find bands by name.
+    """Return the bands that have a name.
 
     Case does not matter, nor leading zeros of a number; a description may go on after the name, as in GDAL's "B4,
     central wavelength 665 nm"; "red" is found for "B04", and the other way round.

@@ -1,10 +1,366 @@
-"""Catalogs: a file for each row, named after it.
+"""Catalogs: a file for each row, named after it."""
 
-The parts are in `geotoolz.catalog`.
-"""
+from __future__ import annotations
 
-from geotoolz.catalog.pipeline import CatalogPipeline
-from geotoolz.catalog.result import RowResult
-from geotoolz.catalog.write_cog import WriteCOG
+import logging
+import operator
+import os
+import pickle
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from georeader import GeoTensor, RasterioReader
+from georeader.errors import OptionError
+from georeader.storage import link_target_outside, make_folders, redact_text, redact_url, remove_empty_folders
+from georeader.toolkit import check_progress, report_progress, usable_cpus
+from geotoolz._catalog.plan import RowPlan, check_paths, plan_row
+from geotoolz._catalog.process_row import Job, Outcome
+from geotoolz._catalog.rows import read_rows
+from geotoolz._catalog.template import Template, read_template, template_text
+from geotoolz._catalog.workers import check_interpreter, run_in_processes, run_in_threads
+from geotoolz.errors import RowError
+from geotoolz.loading import ROW_KEY
+from geotoolz.operator import Operator, Output
+from geotoolz.saving import check_save_options, current_run, save
 
 __all__ = ["CatalogPipeline", "RowResult", "WriteCOG"]
+
+_LOGGER = logging.getLogger("geotoolz")
+
+_Outcomes = Generator[tuple[RowPlan, Outcome], None, None]
+
+RAISE, LOG_AND_CONTINUE = "raise", "log_and_continue"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CatalogPipeline:
+    """Reads the raster of each row of a catalog, and applies an operator to it.
+
+    Before any work, all rows are read, and the paths of all files to be written are formatted. Two rows that would
+    write to one path are refused, and so is a row that would write where another reads. Paths are compared as absolute
+    ones, on Windows and macOS without case.
+
+    The operator is called with what the reader returned. Tensors have the row in ``attrs["row"]``, a dict of field to
+    value, and the name of the file that was read in ``attrs["source"]``. The operator should end with `WriteCOG` or
+    another terminal operator: GeoTensors that it returns are not kept.
+
+    Memory: all rows, and for each worker what reading, operator and save take of one raster.
+
+    Attributes:
+        catalog: A list of mappings; a pandas or geopandas frame (an index that has a name is a field, too); the path or
+            URL of a CSV file with a header (all values are text), of a (Geo)Parquet file (extra ``catalog``;
+            geometries are WKB), or of a JSON file; a STAC ItemCollection: pystac's object, a dict, or the path of its
+            JSON, to which links of assets may be relative. The fields of a STAC item are its properties, id,
+            collection, bbox, geometry and assets.
+        op: The operator.
+        reader: Called with the source that the row names; returns a GeoTensor or a lazy reader. For other credentials:
+            ``functools.partial(RasterioReader, fs=...)``.
+        n_workers: Number of rows that are processed at a time; None: one for each CPU that this process may use. With
+            more than one, each save has one thread of its own, unless ``profile_arg["NUM_THREADS"]`` is set.
+        on_row_error: "raise": no more rows are begun, those that were begun are completed, and the first error, in the
+            order of rows, is raised with the results so far as its ``results``; errors that are known before any work
+            are raised before any work. "log_and_continue": the logger ``geotoolz`` gets a warning, and the row's result
+            the error.
+        skip_existing: Skip rows whose files all exist; nothing is read for them. Local files are checked on the disk,
+            others by fsspec (or obstore), with credentials from the environment, or by ``fs``.
+        progress: True: a bar on standard error (extra ``progress``); a callable: is called with (rows done, all rows)
+            in the caller's thread, first with 0. An exception that it raises ends the run.
+        path_field: The field that names the source, or the name of a STAC item's asset; None: "path", or "href", or
+            the only asset (with the role "data"). Several names: the reader is called with a list of paths.
+        executor: "thread", or "process" for operators that hold the GIL. Processes are new Python interpreters;
+            operator and reader must be picklable, and a script begins below ``if __name__ == "__main__":``. Where
+            ``sys.executable`` is a host program (QGIS, ArcGIS) or a frozen application, "process" is refused, unless
+            ``multiprocessing.set_executable`` names an interpreter. A process that dies does not affect other rows.
+
+    Raises:
+        OptionError: At construction: an argument is invalid, or executor="process" would not start Python.
+
+    Example:
+        >>> import numpy as np
+        >>> from geotoolz import Sequential
+        >>> from geotoolz.catalog_ops import WriteCOG
+        >>> from geotoolz.indices import NDVI
+        >>> from georeader import GeoTensor, save_cog
+        >>> stack = GeoTensor(np.ones((2, 64, 64), "uint16"), (10, 0, 0, 0, -10, 0), 32632, nodata=0)
+        >>> rows = [{"path": save_cog(stack, f"{tile}.tif").path, "tile": tile} for tile in ("32TQM", "32TQN")]
+        >>> op = Sequential([NDVI(red_idx=0, nir_idx=1), WriteCOG("ndvi_{tile}.tif")])
+        >>> [result.path for result in CatalogPipeline(rows, op).run()]
+        ['ndvi_32TQM.tif', 'ndvi_32TQN.tif']
+    """
+
+    catalog: Any
+    op: Operator
+    reader: Callable[[Any], Any] = RasterioReader
+    n_workers: int | None = None
+    on_row_error: str = RAISE
+    skip_existing: bool = False
+    progress: bool | Callable[[int, int], Any] = False
+    path_field: str | Sequence[str] | None = None
+    executor: str = "thread"
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        if not isinstance(self.op, Operator):
+            raise OptionError(f"op is a {type(self.op).__name__}; pass a geotoolz.Operator")
+        if not callable(self.reader):
+            raise OptionError(f"reader is a {type(self.reader).__name__}; pass a callable that takes a path")
+        for name, choices in (("on_row_error", (RAISE, LOG_AND_CONTINUE)), ("executor", ("thread", "process"))):
+            if getattr(self, name) not in choices:
+                raise OptionError(f"{name}={getattr(self, name)!r} is neither {choices[0]!r} nor {choices[1]!r}")
+        if self.n_workers is not None:
+            object.__setattr__(self, "n_workers", _count(self.n_workers))
+        _check_path_field(self.path_field)
+        if self.reader is RasterioReader and not isinstance(self.path_field, (str, type(None))):
+            raise OptionError(
+                "path_field names several fields, and RasterioReader takes one path; pass a reader of lists"
+            )
+        check_progress(self.progress)
+        if self.executor == "process":
+            check_interpreter()
+            _check_picklable({"op": self.op, "reader": self.reader})
+
+    def __repr__(self) -> str:
+        return f"CatalogPipeline({type(self.catalog).__name__}, {self.op!r}, executor={self.executor!r})"
+
+    def run(self) -> list[RowResult]:
+        """Process all rows.
+
+        Ctrl-C ends the run within about a second: no row is begun, running saves end and leave nothing behind, and
+        KeyboardInterrupt is raised. Files of rows that were done remain; ``skip_existing=True`` resumes from there.
+
+        Returns:
+            The result of each row, in the order of the catalog.
+
+        Raises:
+            RowError: Before any work: two rows write to one path, or, with "raise", a row names no source, or has no
+                value for a field of the template.
+            ReadError: The catalog cannot be read.
+            WorkerError: No process can be started.
+            Exception: With "raise", whatever a row's reader or operator raised; the results of the rows that were
+                processed are its attribute ``results``.
+        """
+        rows = read_rows(self.catalog)
+        plans = [plan_row(index, row, self.op, self.path_field) for index, row in enumerate(rows)]
+        refused = [plan for plan in plans if plan.error is not None]
+        if refused and self.on_row_error == RAISE:
+            raise _with_results(refused[0].error, [])
+        check_paths(plans)
+        results: dict[int, RowResult] = {}
+        # Closed at once: what progress raises, and Ctrl-C, ends the work.
+        made_folders: set[str] = set()
+        try:
+            report = report_progress(self.progress, len(plans), name="catalog", unit="rows")
+            with report as advance, closing(self._outcomes(plans)) as outcomes:
+                for plan, outcome in outcomes:
+                    made_folders.update(outcome.made_folders)
+                    results[plan.index] = _result(plan, outcome)
+                    self._log(results[plan.index])
+                    advance(1)
+        finally:
+            remove_empty_folders(made_folders)
+        ordered = [results[index] for index in sorted(results)]
+        failed = next((result for result in ordered if result.error is not None), None)
+        if failed is not None and self.on_row_error == RAISE:
+            raise _with_results(failed.error, ordered)
+        return ordered
+
+    def _outcomes(self, plans: Sequence[RowPlan]) -> _Outcomes:
+        """Iterate over rows as they are done, refused ones first."""
+        yield from ((plan, Outcome(None, plan.error, 0.0)) for plan in plans if plan.error is not None)
+        todo = [plan for plan in plans if plan.error is None]
+        job = Job(self.op, self.reader, self.skip_existing)
+        wanted = usable_cpus() if self.n_workers is None else self.n_workers
+        run_rows = run_in_processes if self.executor == "process" else run_in_threads
+        yield from run_rows(todo, job, min(wanted, len(todo)), ends_with_error=self.on_row_error == RAISE)
+
+    def _log(self, result: RowResult) -> None:
+        if result.error is not None and self.on_row_error == LOG_AND_CONTINUE:
+            urls = [result.source] if isinstance(result.source, str) else []
+            what = f"{type(result.error).__name__}: {result.error}"
+            _LOGGER.warning("row %d: %s", result.index, redact_text(what, *urls))
+
+
+def _result(plan: RowPlan, outcome: Outcome) -> RowResult:
+    return RowResult(
+        plan.index, plan.row, outcome.path, outcome.error, outcome.seconds, plan.source, outcome.receipt,
+        outcome.is_skipped,
+    )  # fmt: skip
+
+
+def _with_results(error: Exception | None, results: list[RowResult]) -> Exception:
+    """Attach the results of the rows to an error, which keeps its type."""
+    raised = error if error is not None else OptionError("no error")
+    raised.results = results  # type: ignore[attr-defined]
+    failed = next((result for result in results if result.error is error), None)
+    if failed is not None:
+        raised.add_note(
+            f"in row {failed.index} of the catalog; the results of the other rows are in this error's attribute results"
+        )
+    return raised
+
+
+def _count(value: Any) -> int:
+    try:
+        count = operator.index(value)
+    except TypeError as error:
+        raise OptionError(f"n_workers={value!r} is not a number of workers; pass 1 or more, or None") from error
+    if count < 1 or isinstance(value, bool):
+        raise OptionError(f"n_workers={value!r} is not a number of workers; pass 1 or more, or None")
+    return count
+
+
+def _check_path_field(path_field: Any) -> None:
+    is_list = isinstance(path_field, (list, tuple)) and path_field and all(isinstance(name, str) for name in path_field)
+    if path_field is not None and not isinstance(path_field, str) and not is_list:
+        raise OptionError(f"path_field={path_field!r} is not a field's name; pass one, or a list of names")
+
+
+def _check_picklable(arguments: dict[str, Any]) -> None:
+    for name, value in arguments.items():
+        try:
+            pickle.dumps(value)
+        except Exception as error:
+            raise OptionError(
+                f'executor="process": {name} can\'t be sent to a process ({error}); define its functions and classes '
+                'at the top of a module, or use executor="thread"'
+            ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class RowResult:
+    """Result of a row of a catalog.
+
+    Attributes:
+        index: Of the row, counted from 0.
+        row: Field to value, as the catalog has it.
+        path: The file that was written, or existed already; None after an error, or where nothing is written.
+        error: The exception, or None.
+        seconds: From the beginning of reading to the file's end; 0 for a row that was refused before any work.
+        source: The argument of the reader; None where the row names no source.
+        receipt: Result of a terminal operator: of WriteCOG, save_cog's receipt. None otherwise: rasters are not kept.
+        is_skipped: Whether the file existed already, with ``skip_existing=True``.
+
+    Example:
+        >>> print(RowResult(0, {"path": "a.tif"}, "ndvi.tif", None, 0.25, "a.tif"))
+        row 0: ndvi.tif in 0.25 s
+    """
+
+    index: int
+    row: Mapping[str, Any] = field(repr=False)
+    path: str | None
+    error: Exception | None
+    seconds: float
+    source: Any = field(default=None, repr=False)
+    receipt: Any = field(default=None, repr=False)
+    is_skipped: bool = False
+
+    def __str__(self) -> str:
+        """Return one line."""
+        name = None if self.path is None else redact_url(self.path)
+        if self.error is not None:
+            what = f"{type(self.error).__name__}: {self.error}"
+        elif self.is_skipped:
+            return f"row {self.index}: {name} was there already"
+        else:
+            what = name or "done"
+        return f"row {self.index}: {what} in {self.seconds:.2f} s"
+
+    def __repr__(self) -> str:
+        """Return the fields that hold no secret."""
+        path = None if self.path is None else redact_url(self.path)
+        return (
+            f"RowResult(index={self.index}, path={path!r}, error={self.error!r}, seconds={self.seconds:.3f}, "
+            f"is_skipped={self.is_skipped})"
+        )
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class WriteCOG(Operator):
+    """Saves a raster as a COG, at a path built from the catalog's row in ``attrs["row"]``; returns the receipt.
+
+    Terminal: it ends a `geotoolz.Sequential`. `CatalogPipeline` puts the row into ``attrs["row"]``, a dict of field to
+    value, and operators keep it. Without a catalog, set it: ``gt.attrs["row"] = {"tile_id": "32TQM"}``.
+
+    Templates contain ``{name}``, ``{name:%Y%m%d}`` (dates and times, also as ISO 8601 text; letters YmdHMSfjyGVUWuw),
+    ``{{`` and ``}}``, and nothing else. A field that is not a Python name is written with underscores:
+    ``{grid_code}`` for "grid:code". A value that would lead out of the template's folder is refused.
+
+    Memory: as `georeader.save_cog`.
+
+    Attributes:
+        path_template: Local path or URL with fields, as text; URLs stay as they are. Folders that are missing are made,
+            and removed again if the save fails and they are empty. No field may lie in a URL's host or bucket.
+        save_options: Whatever else `georeader.save_cog` takes: descriptions, tags, profile_arg, fs, nodata, ...
+
+    Raises:
+        OptionError: At construction: the template contains something else in braces, or an option is unknown.
+        RowError: ``attrs`` has no row; a field is missing (the message lists the row's fields) or has no value; a value
+            has a path separator, "..", a drive, NUL or another control character, "~" at its beginning, or dots
+            alone; for URLs also "?", "#" and percent-encoded characters; or links lead the path out of the folder
+            before the template's first field.
+        GeoreaderError: As save_cog.
+
+    Example:
+        >>> import numpy as np
+        >>> row = {"tile_id": "32TQM", "date": "2024-05-01"}
+        >>> gt = GeoTensor(np.ones((1, 64, 64), "uint8"), (10, 0, 0, 0, -10, 0), 32632, nodata=0, attrs={"row": row})
+        >>> WriteCOG("{tile_id}_{date:%Y%m%d}.tif", profile_arg={"compress": "zstd"})(gt).path
+        '32TQM_20240501.tif'
+    """
+
+    path_template: str
+    save_options: Mapping[str, Any]
+
+    is_terminal = True
+
+    def __init__(self, path_template: str | os.PathLike[str], **save_options: Any) -> None:
+        """Read the template and check the options."""
+        text = template_text(path_template)
+        object.__setattr__(self, "_template", read_template(text))
+        object.__setattr__(self, "path_template", text)
+        object.__setattr__(self, "save_options", check_save_options(save_options, type(self).__name__))
+
+    def apply(self, gt: GeoTensor) -> Any:
+        """Save the raster."""
+        row = gt.attrs.get(ROW_KEY)
+        if not isinstance(row, Mapping):
+            raise RowError(
+                f"path_template={redact_url(self.path_template)!r}: the tensor has no attrs[{ROW_KEY!r}] to fill it in "
+                f"with; CatalogPipeline sets it, or you: gt.attrs[{ROW_KEY!r}] = {{'tile_id': ...}}"
+            )
+        path, run = self.path_for(row), current_run()
+        made = make_folders(path, self.save_options.get("fs"))
+        try:
+            return save(gt, path, self.save_options)
+        except BaseException:
+            if run is None:
+                remove_empty_folders(made)
+            else:  # other rows may be saving into them
+                run.made_folders.extend(made)
+            raise
+
+    def path_for(self, row: Mapping[str, Any]) -> str:
+        """Return the path of a row's file.
+
+        Raises:
+            RowError: See above.
+        """
+        template: Template = self.__dict__["_template"]
+        path = template.format(row)
+        if template.fields:
+            self._check_links(path, template.root)
+        return path
+
+    def _check_links(self, path: str, root: str) -> None:
+        target = link_target_outside(path, root, self.save_options.get("fs"))
+        if target is not None:
+            raise RowError(
+                f"{path!r} leads by a link to {target!r}, outside of the template's folder {root!r}; "
+                "name another value, or remove the link"
+            )
+
+    def outputs(self, row: Mapping[str, Any]) -> tuple[Output, ...]:
+        """Return the row's file."""
+        return (Output(self.path_for(row), self.save_options.get("fs"), self.save_options.get("http_headers")),)

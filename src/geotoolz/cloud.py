@@ -48,7 +48,7 @@ class MaskClouds(Operator):
     Raises:
         OptionError: At construction: no index, or no classes of SCL.
         ShapeError: Other than (band, row, column).
-        BandError: A band that is not there.
+        BandError: A band does not exist.
         NodataError: An integer stack without a ``fill_value_default``, or with one that its dtype can't hold.
 
     References:
@@ -82,43 +82,45 @@ class MaskClouds(Operator):
 
 
 def scl_classes(classes: Any) -> tuple[int, ...]:
-    """Check classes of SCL; give them in order, each once.
+    """Check classes of SCL, and return them sorted, each once.
 
     Raises:
-        OptionError: They are no integers from 0 to 255.
+        OptionError: They are not integers from 0 to 255.
     """
     try:
         found = sorted({operator.index(one) for one in classes})
     except TypeError as error:
-        raise OptionError(f"classes={classes!r} are no classes of SCL; pass integers, such as (3, 8, 9, 10)") from error
+        raise OptionError(
+            f"classes={classes!r} are not classes of SCL; pass integers, such as (3, 8, 9, 10)"
+        ) from error
     if found and not 0 <= found[0] <= found[-1] <= 255:
-        raise OptionError(f"classes={classes!r} are no classes of SCL, which are 0 to 11")
+        raise OptionError(f"classes={classes!r} are not classes of SCL, which are 0 to 11")
     return tuple(found)
 
 
 def is_any_of(scl: NDArray[Any], classes: Sequence[int]) -> NDArray[np.bool_]:
-    """Tell which pixels are of some classes: bool, of the same shape."""
+    """Return which pixels are of some classes, as bool of the same shape."""
     hidden = np.zeros(scl.shape, dtype=bool)
     for one in classes:
         hidden |= scl == one
     return hidden
 
 
-def _fill_of(gt: GeoTensor, asked_by: str) -> Any:
+def _fill_of(gt: GeoTensor, caller: str) -> Any:
     fill = gt.fill_value_default
     if fill is None and gt.dtype.kind in "fc":
         return np.nan
     if fill is None:
         raise NodataError(
-            f"{asked_by}: the stack of {gt.dtype} has no fill_value_default to mask with; give it one, as in "
+            f"{caller}: the stack of {gt.dtype} has no fill_value_default to mask with; give it one, as in "
             "gt.like(gt.values, fill_value_default=0)"
         )
-    if gt.dtype.kind in "iub" and not _is_held(gt.dtype, fill):
-        raise NodataError(f"{asked_by}: {gt.dtype} can't hold fill_value_default={fill!r}; give the stack another one")
+    if gt.dtype.kind in "iub" and not _fits(gt.dtype, fill):
+        raise NodataError(f"{caller}: {gt.dtype} can't hold fill_value_default={fill!r}; give the stack another one")
     return fill
 
 
-def _is_held(dtype: np.dtype[Any], fill: Any) -> bool:
+def _fits(dtype: np.dtype[Any], fill: Any) -> bool:
     number = float(fill)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     return number.is_integer() and low <= int(fill) <= high

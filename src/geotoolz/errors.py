@@ -1,13 +1,13 @@
-"""What geotoolz adds to the errors of georeader (`georeader.errors`).
+"""Errors of geotoolz, below those of georeader (`georeader.errors`).
 
 ::
 
 GeoreaderError
 ├── OptionError
-│   └── RowError         a catalog's row that can't be read, named or written as it is
+│   └── RowError         a catalog's row that cannot be read, or from which no path can be built
 ├── IndexingError
-│   └── BandError        (IndexError)    a band that is not there
-└── WorkerError          (RuntimeError)  a process that was to work on rows ended
+│   └── BandError        (IndexError)    a band that does not exist
+└── WorkerError          (RuntimeError)  a worker process could not be started, or ended
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from georeader.errors import GeoreaderError, IndexingError, OptionError
 
 
 class RowError(OptionError):
-    """A row lacks a field, or holds a value that a path can't be made of; the message names row, field and value."""
+    """A row lacks a field, or a value cannot be part of a path; the message names row, field and value."""
 
 
 class BandError(IndexingError, IndexError):
-    """A band that is not there; the message tells how many there are."""
+    """A band that does not exist; the message says how many there are."""
 
 
 class WorkerError(GeoreaderError, RuntimeError):
-    """A process that was to work on rows could not be started, or ended in the middle of one."""
+    """A worker process could not be started, or ended while it processed a row."""

@@ -13,7 +13,7 @@ from georeader import GeoTensor
 from georeader.errors import DtypeError, OptionError
 from georeader.toolkit import without_bands, without_encoding
 from geotoolz.bands import band_index, check_bands
-from geotoolz.loading import loaded_bands
+from geotoolz.loading import load_bands
 from geotoolz.operator import Operator
 
 #: Pixels that are worked on at a time: what lies in between stays in a processor's cache.
@@ -41,9 +41,9 @@ class NDVI(Operator):
         nir_idx: Band of near infrared light, counted from 0.
 
     Raises:
-        OptionError: At construction: an index that is no integer, or negative, or twice the same.
+        OptionError: At construction: an index is not an integer, is negative, or both are the same.
         ShapeError: Other than (band, row, column).
-        BandError: A band that is not there.
+        BandError: A band does not exist.
         DtypeError: Complex numbers.
 
     References:
@@ -67,8 +67,8 @@ class NDVI(Operator):
             raise OptionError(f"red_idx and nir_idx are both {self.red_idx}; name two bands")
 
     def __call__(self, raster: Any) -> GeoTensor:
-        """Take the index of a GeoTensor, or of the two bands of a lazy reader."""
-        gt, (red, nir) = loaded_bands(raster, (self.red_idx, self.nir_idx), type(self).__name__)
+        """Compute the index of a GeoTensor, or of the two bands of a lazy reader."""
+        gt, (red, nir) = load_bands(raster, (self.red_idx, self.nir_idx), type(self).__name__)
         check_bands(gt, {"red_idx": red, "nir_idx": nir}, type(self).__name__)
         return normalised_difference(gt, nir, red, "NDVI")
 
@@ -82,15 +82,15 @@ def normalised_difference(
     calibrate: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
     is_hidden: Callable[[slice], NDArray[np.bool_]] | None = None,
 ) -> GeoTensor:
-    """Give (first - second) / (first + second), as `NDVI` describes it.
+    """Compute (first - second) / (first + second), as `NDVI` describes it.
 
     Args:
         gt: (band, row, column).
         first: A band, counted from 0.
         second: Another.
         description: Of the result's band.
-        calibrate: Is given each strip of a band in floating point, and gives what to calculate with.
-        is_hidden: Is given rows, and tells which of their pixels, (row, column), become NaN too.
+        calibrate: Called with each strip of a band in floating point; returns the values to calculate with.
+        is_hidden: Called with rows; returns which of their pixels, (row, column), become NaN too.
     """
     if gt.dtype.kind not in "biuf":
         raise DtypeError(f"{description} of {gt.dtype} is not defined; take the real part or the magnitude first")
@@ -105,14 +105,14 @@ def normalised_difference(
             hidden |= is_hidden(rows)
         numbers = [_floating(band) for band in pair.values]
         upper, lower = numbers if calibrate is None else map(calibrate, numbers)
-        _quotient(upper, lower, hidden, out[0, rows])
+        _write_quotient(upper, lower, hidden, out[0, rows])
     attrs = without_encoding(without_bands(gt.attrs)) | {"descriptions": [description]}
     attrs.pop("mask", None)  # what it hid is NaN now
     return gt.like(out, fill_value_default=np.nan, attrs=attrs)
 
 
 def _floating(values: NDArray[Any]) -> NDArray[Any]:
-    """Give numbers of which no sum of two wraps; always new ones."""
+    """Convert to a type in which the sum of two values does not overflow; always a copy."""
     is_small = (
         values.dtype.newbyteorder("=") in _FIT_FLOAT32
         or values.dtype.kind == "b"
@@ -121,9 +121,11 @@ def _floating(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype("float32" if is_small else "float64")
 
 
-def _quotient(first: NDArray[Any], second: NDArray[Any], hidden: NDArray[np.bool_], out: NDArray[np.float32]) -> None:
+def _write_quotient(
+    first: NDArray[Any], second: NDArray[Any], hidden: NDArray[np.bool_], out: NDArray[np.float32]
+) -> None:
     """Write (first - second) / (first + second); overwrites what it is given."""
-    # Zeros, NaN and infinities give what is made NaN below; so does a sum of 0, whatever is divided by it.
+    # Zeros, NaN, infinities and sums of 0 give values that become NaN below.
     with np.errstate(all="ignore"):
         total = first + second
         first -= second

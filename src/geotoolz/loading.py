@@ -1,4 +1,4 @@
-"""What operators take, brought into memory, and what they know of where it came from."""
+"""Loading of the rasters that operators take, and their entries in ``attrs``."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ROW_KEY = "row"
 SOURCE_KEY = "source"
 
 
-def loaded(raster: Any, asked_by: str) -> GeoTensor:
-    """Give a GeoTensor: what is one as it is, a reader by its ``load()``.
+def load_raster(raster: Any, caller: str) -> GeoTensor:
+    """Return a GeoTensor: the raster itself, or what the ``load()`` of a lazy reader returns.
 
     Args:
-        raster: A GeoTensor, or a lazy reader, that is anything whose ``load()`` gives one.
-        asked_by: Name of the operator, for the message.
+        raster: A GeoTensor, or a lazy reader, that is anything whose ``load()`` returns one.
+        caller: Name of the operator, for the message.
 
     Returns:
         (band, row, column), or of as many axes as the raster has. The name of a reader that has one is noted in
@@ -28,27 +28,27 @@ def loaded(raster: Any, asked_by: str) -> GeoTensor:
 
     Raises:
         OptionError: It is neither.
-        ReadError: The reader can't read.
+        ReadError: The reader cannot read.
     """
     if isinstance(raster, GeoTensor):
         return raster
     load = getattr(raster, "load", None)
     tensor = raster.load() if is_lazy(raster) else None
     if not isinstance(tensor, GeoTensor):
-        given = type(raster).__name__ if load is None else f"{type(raster).__name__} whose load() gives no GeoTensor"
-        raise OptionError(f"{asked_by} takes a GeoTensor or a lazy reader, such as RasterioReader, not a {given}")
+        given = type(raster).__name__ if load is None else f"{type(raster).__name__} whose load() returns no GeoTensor"
+        raise OptionError(f"{caller} takes a GeoTensor or a lazy reader, such as RasterioReader, not a {given}")
     name = getattr(raster, "name", None)
     return with_attrs(tensor, {SOURCE_KEY: name}) if isinstance(name, str) else tensor
 
 
 class AttrsReader:
-    """A lazy reader whose tensors get more in ``attrs``; everything else is the reader's own.
+    """Lazy reader whose tensors get more in ``attrs``; everything else is the wrapped reader's.
 
-    So an operator can choose bands of it before it is read.
+    An operator can select bands of it before it is read.
     """
 
     def __init__(self, reader: Any, more: dict[str, Any]) -> None:
-        """Take a reader, and what to add."""
+        """Wrap a reader."""
         self._reader = reader
         self._more = more
 
@@ -61,43 +61,43 @@ class AttrsReader:
         return repr(self._reader)
 
     def isel(self, *args: Any, **kwargs: Any) -> Any:
-        """Select, as the reader does."""
-        return noted(self._reader.isel(*args, **kwargs), self._more)
+        """Return a selection."""
+        return with_more_attrs(self._reader.isel(*args, **kwargs), self._more)
 
     def read_from_window(self, *args: Any, **kwargs: Any) -> Any:
-        """Choose a window, as the reader does."""
-        return noted(self._reader.read_from_window(*args, **kwargs), self._more)
+        """Return a window."""
+        return with_more_attrs(self._reader.read_from_window(*args, **kwargs), self._more)
 
     def load(self, *args: Any, **kwargs: Any) -> Any:
-        """Read, as the reader does."""
+        """Read the pixels."""
         read = self._reader.load(*args, **kwargs)
         return with_attrs(read, self._more) if isinstance(read, GeoTensor) else read
 
 
-def noted(raster: Any, more: dict[str, Any]) -> Any:
-    """Give a raster with more in ``attrs``: a GeoTensor at once, a lazy reader when it is read."""
+def with_more_attrs(raster: Any, more: dict[str, Any]) -> Any:
+    """Return a raster with more in ``attrs``: of a GeoTensor at once, of a lazy reader when it is read."""
     return AttrsReader(raster, more) if is_lazy(raster) else with_attrs(raster, more)
 
 
 def is_lazy(raster: Any) -> bool:
-    """Tell whether something is a lazy reader."""
+    """Return whether something is a lazy reader."""
     return not isinstance(raster, (GeoTensor, type)) and callable(getattr(raster, "load", None))
 
 
-def loaded_bands(raster: Any, bands: Sequence[int], asked_by: str) -> tuple[GeoTensor, Sequence[int]]:
-    """Give a tensor that has some bands, and where they are in it: of a lazy reader only these are read.
+def load_bands(raster: Any, bands: Sequence[int], caller: str) -> tuple[GeoTensor, Sequence[int]]:
+    """Return a tensor with some bands, and their positions in it; of a lazy reader only these are read.
 
     Args:
-        raster: As `loaded` takes it, (band, row, column).
+        raster: As `load_raster` takes it, (band, row, column).
         bands: Counted from 0.
-        asked_by: Name of the operator, for the message.
+        caller: Name of the operator, for the message.
     """
     shape: tuple[int, ...] = tuple(getattr(raster, "shape", ())) if is_lazy(raster) else ()
     if len(shape) == 3 and max(bands) < shape[0] and callable(getattr(raster, "isel", None)):
-        return loaded(raster.isel({"band": list(bands)}), asked_by), range(len(bands))
-    return loaded(raster, asked_by), bands
+        return load_raster(raster.isel({"band": list(bands)}), caller), range(len(bands))
+    return load_raster(raster, caller), bands
 
 
 def with_attrs(tensor: GeoTensor, more: dict[str, Any]) -> GeoTensor:
-    """Give the same pixels, not copied, with more in ``attrs``."""
+    """Return the same pixels, not copied, with more in ``attrs``."""
     return tensor.like(tensor.values, attrs={**tensor.attrs, **more})

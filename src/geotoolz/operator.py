@@ -1,17 +1,23 @@
-"""Operator: a step of work on a raster, that can be looked at, compared, printed as code and run."""
+"""Operators: steps of work on a raster that can be compared, printed as code and run; and sequences of them."""
 
 from __future__ import annotations
 
+import enum
 import inspect
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from georeader.errors import OptionError
-from geotoolz.config import code, plain
-from geotoolz.loading import loaded
+import numpy as np
+from affine import Affine
 
-#: Arguments that say by which means a file gets to its place, and may hold secrets: a configuration leaves them out.
+from georeader import GeoTensor
+from georeader.errors import OptionError
+from geotoolz.loading import load_raster
+
+#: Arguments of the transport, which may hold secrets: a configuration leaves them out.
 CREDENTIAL_ARGS = ("fs", "http_headers", "progress")
 
 
@@ -31,14 +37,14 @@ class Output:
 
 
 class Operator:
-    """Called with a GeoTensor, gives a GeoTensor; a terminal one gives something else, and ends a sequence.
+    """Callable from GeoTensor to GeoTensor; a terminal one returns something else, and ends a sequence.
 
     To write one, derive from this class, keep each argument of the constructor under its own name (a frozen dataclass
     does), and define ``apply(gt)``; or ``__call__``, to get lazy readers as they are. Two operators are equal when
     they are of one class and have one configuration.
 
     Attributes:
-        is_terminal: Whether what it gives is no GeoTensor, so that no other operator can follow.
+        is_terminal: Whether it returns something other than a GeoTensor, so that no operator can follow.
 
     Example:
         >>> import numpy as np
@@ -58,22 +64,22 @@ class Operator:
     is_terminal: bool = False
 
     def __call__(self, raster: Any) -> Any:
-        """Load what is not in memory yet, and work on it.
+        """Load the raster if it is lazy, and apply the operator.
 
         Args:
-            raster: A GeoTensor, or a lazy reader (anything whose ``load()`` gives a GeoTensor). Never changed.
+            raster: A GeoTensor, or a lazy reader (anything whose ``load()`` returns a GeoTensor). Never changed.
 
         Raises:
             GeoreaderError: One of its kinds (`georeader.errors`, `geotoolz.errors`).
         """
-        return self.apply(loaded(raster, type(self).__name__))
+        return self.apply(load_raster(raster, type(self).__name__))
 
     def apply(self, gt: Any) -> Any:
-        """Work on a GeoTensor; each operator defines it."""
+        """Return the result for a GeoTensor; each operator defines it."""
         raise NotImplementedError(f"{type(self).__name__} defines neither apply(gt) nor __call__(gt)")
 
     def outputs(self, row: Mapping[str, Any]) -> tuple[Output, ...]:
-        """Say which files are written for a row of a catalog; none by default.
+        """Return the files that are written for a row of a catalog; none by default.
 
         Args:
             row: Field to value.
@@ -85,15 +91,17 @@ class Operator:
         return ()
 
     def get_config(self) -> dict[str, Any]:
-        """Give the constructor's arguments as JSON has them, by name; ``fs``, ``http_headers``, ``progress`` left out.
+        """Return the constructor's arguments as types of JSON, without ``fs``, ``http_headers`` and ``progress``.
 
         Raises:
-            OptionError: An argument that can't be written in JSON.
+            OptionError: An argument cannot be written in JSON.
         """
-        return {name: plain(value, name) for name, value in self._arguments().items() if name not in CREDENTIAL_ARGS}
+        return {
+            name: to_jsonable(value, name) for name, value in self._arguments().items() if name not in CREDENTIAL_ARGS
+        }
 
     def _arguments(self) -> dict[str, Any]:
-        """Give all arguments of the constructor, which are kept under their own names."""
+        """Return all arguments of the constructor, which are kept under their own names."""
         found: dict[str, Any] = {}
         for name, parameter in _parameters(type(self)).items():
             value = getattr(self, name)
@@ -101,7 +109,7 @@ class Operator:
         return found
 
     def __repr__(self) -> str:
-        """Give the call that makes this operator, without what is as it is by default; "Name(...)" if none can."""
+        """Return the call that builds this operator, without defaults; "Name(...)" if there is none."""
         try:
             return self._code()
         except (OptionError, AttributeError):  # an argument that no configuration holds, or that is not kept
@@ -114,14 +122,16 @@ class Operator:
             default = parameters[name].default if name in parameters else inspect.Parameter.empty
             if name in CREDENTIAL_ARGS:
                 shown += [] if value is None else [f"{name}=..."]
-            elif default is inspect.Parameter.empty or code(plain(value, name)) != code(plain(default, name)):
-                shown.append(f"{name}={code(plain(value, name))}")
+            elif default is inspect.Parameter.empty or to_code(to_jsonable(value, name)) != to_code(
+                to_jsonable(default, name)
+            ):
+                shown.append(f"{name}={to_code(to_jsonable(value, name))}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _key(self) -> tuple[str, tuple[Any, ...]]:
         arguments = self._arguments()
         # As text: NaN is equal to NaN there.
-        return code(self.get_config()), tuple(arguments.get(name) for name in CREDENTIAL_ARGS)
+        return to_code(self.get_config()), tuple(arguments.get(name) for name in CREDENTIAL_ARGS)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -145,3 +155,144 @@ def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     if unknown:
         raise OptionError(f"{cls.__name__} takes *{unknown[0]}; an operator's arguments have names, each its own")
     return own
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Sequential(Operator):
+    """Operator that applies several in order, each to the result of the one before; sequences nest.
+
+    One that ends with a terminal operator is terminal. Without operators it returns its input. Memory: each result is
+    released when the next one is computed.
+
+    Attributes:
+        operators: In order. The configuration has each one's class name and its own configuration.
+
+    Raises:
+        OptionError: At construction: an element is not an operator, or a terminal operator is not the last.
+
+    Example:
+        >>> from geotoolz.cloud import MaskClouds
+        >>> from geotoolz.indices import NDVI
+        >>> Sequential([MaskClouds(scl_idx=4), NDVI(red_idx=2, nir_idx=3)])
+        Sequential([MaskClouds(scl_idx=4), NDVI(red_idx=2, nir_idx=3)])
+    """
+
+    operators: Sequence[Operator] = ()
+
+    def __post_init__(self) -> None:
+        """Check each operator, and that only the last is terminal."""
+        if isinstance(self.operators, Operator) or not isinstance(self.operators, Sequence):
+            raise OptionError(f"Sequential takes a list of operators, not a {type(self.operators).__name__}")
+        operators = tuple(self.operators)
+        for position, operator in enumerate(operators):
+            if not isinstance(operator, Operator):
+                kind = "class; call it with its arguments" if isinstance(operator, type) else type(operator).__name__
+                raise OptionError(f"element {position} of Sequential must be a geotoolz.Operator, got a {kind}")
+            if operator.is_terminal and position < len(operators) - 1:
+                raise OptionError(
+                    f"element {position} of Sequential, a {type(operator).__name__}, is terminal: it returns "
+                    f"no GeoTensor for element {position + 1}; put it last"
+                )
+        object.__setattr__(self, "operators", operators)
+        object.__setattr__(self, "is_terminal", bool(operators) and operators[-1].is_terminal)
+
+    def __call__(self, raster: Any) -> Any:
+        """Apply all operators.
+
+        Args:
+            raster: A GeoTensor or a lazy reader; the first operator gets it as it is.
+
+        Returns:
+            The result of the last operator.
+
+        Raises:
+            OptionError: An operator that is not terminal returned something other than a GeoTensor.
+            GeoreaderError: What an operator raises.
+        """
+        result = raster if self.operators else load_raster(raster, "Sequential")
+        for position, operator in enumerate(self.operators):
+            result = operator(result)
+            if not operator.is_terminal and not isinstance(result, GeoTensor):
+                kind, returned = type(operator).__name__, type(result).__name__
+                raise OptionError(
+                    f"element {position} of Sequential, a {kind}, returned a {returned}, not a GeoTensor; an operator "
+                    "that ends a sequence sets is_terminal = True"
+                )
+        return result
+
+    def outputs(self, row: Mapping[str, Any]) -> tuple[Output, ...]:
+        """Return the files that all operators together write for a row."""
+        return tuple(output for operator in self.operators for output in operator.outputs(row))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return each operator's class name and configuration."""
+        return {
+            "operators": [
+                {"operator": type(operator).__name__, "config": operator.get_config()} for operator in self.operators
+            ]
+        }
+
+    def __repr__(self) -> str:
+        return f"Sequential([{', '.join(map(repr, self.operators))}])"
+
+    def _key(self) -> tuple[str, tuple[Any, ...]]:
+        return repr(self), tuple(self.operators)
+
+    def __len__(self) -> int:
+        return len(self.operators)
+
+    def __iter__(self) -> Iterator[Operator]:
+        return iter(self.operators)
+
+
+def to_jsonable(value: Any, name: str) -> Any:
+    """Convert a value to types of JSON: None, bool, int, float, str, lists and dicts of these; always a new one.
+
+    Args:
+        value: Those, numpy's scalars and dtypes, enums (by name), CRSs (as WKT), Affines, paths, tuples.
+        name: Of the argument, for the message.
+
+    Raises:
+        OptionError: It is something else.
+
+    Example:
+        >>> to_jsonable({"dtype": np.dtype("uint8"), "level": np.int64(3), "of": (1, 2)}, "profile_arg")
+        {'dtype': 'uint8', 'level': 3, 'of': [1, 2]}
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, enum.Enum):
+        return value.name
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if callable(getattr(value, "to_wkt", None)):  # a CRS of rasterio or of pyproj
+        return str(value.to_wkt())
+    if isinstance(value, Affine):
+        return list(value[:6])
+    if isinstance(value, os.PathLike):
+        return to_jsonable(os.fspath(value), name)
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: to_jsonable(entry, f"{name}[{key!r}]") for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_jsonable(entry, f"{name}[{place}]") for place, entry in enumerate(value)]
+    if isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, (np.generic, bool, int, float))):
+        return np.dtype(value).name
+    raise OptionError(
+        f"{name} is a {type(value).__name__}, which an operator's configuration cannot hold; pass text, numbers, or "
+        "lists and mappings (with names for keys) of these"
+    )
+
+
+def to_code(value: Any) -> str:
+    """Return Python code for a value of `to_jsonable`.
+
+    Example:
+        >>> to_code({"nodata": float("nan"), "of": [1, None]})
+        "{'nodata': float('nan'), 'of': [1, None]}"
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {to_code(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(to_code, value)) + "]"
+    return repr(value)

@@ -1,33 +1,34 @@
-"""How operators save: through `save_cog`, with what it takes, and as their run asks."""
+"""Saves of operators through `save_cog`, and the state of a catalog's run that they read."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from georeader import GeoTensor, save_cog
 from georeader.errors import OptionError
-from geotoolz.config import plain
-from geotoolz.operator import CREDENTIAL_ARGS
-from geotoolz.run_context import Run, current_run
+from geotoolz.operator import CREDENTIAL_ARGS, to_jsonable
 
 #: What save_cog takes beyond pixels and path.
 SAVE_OPTIONS = tuple(inspect.signature(save_cog).parameters)[2:]
 
 
-def check_save_options(options: Mapping[str, Any], asked_by: str) -> dict[str, Any]:
-    """Give options for `save_cog` as a configuration holds them; ``fs``, ``http_headers``, ``progress`` as they are.
+def check_save_options(options: Mapping[str, Any], caller: str) -> dict[str, Any]:
+    """Return options for `save_cog` as types of JSON; ``fs``, ``http_headers`` and ``progress`` unchanged.
 
     Raises:
-        OptionError: One that save_cog does not know, or that is no plain value; the message lists what there is.
+        OptionError: save_cog does not have the option, or its value has no type of JSON; the message lists the options.
     """
     unknown = [name for name in options if name not in SAVE_OPTIONS]
     if unknown:
         raise OptionError(
-            f"{asked_by} takes no {', '.join(unknown)}; beyond its own arguments: {', '.join(SAVE_OPTIONS)}"
+            f"{caller} takes no {', '.join(unknown)}; beyond its own arguments: {', '.join(SAVE_OPTIONS)}"
         )
-    return {name: value if name in CREDENTIAL_ARGS else plain(value, name) for name, value in options.items()}
+    return {name: value if name in CREDENTIAL_ARGS else to_jsonable(value, name) for name, value in options.items()}
 
 
 def save(gt: GeoTensor, path: str, options: Mapping[str, Any]) -> Any:
@@ -48,13 +49,13 @@ def save(gt: GeoTensor, path: str, options: Mapping[str, Any]) -> Any:
         GeoreaderError: As save_cog.
     """
     run = current_run()
-    return save_cog(gt, path, **(dict(options) if run is None else _within(run, options)))
+    return save_cog(gt, path, **(dict(options) if run is None else _options_in_run(run, options)))
 
 
-def _within(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
+def _options_in_run(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("progress") is True:
-        raise OptionError("bars of several saves would run into each other; pass progress=True to CatalogPipeline")
-    return {**_with_threads(run, options), "progress": _checking(run, options.get("progress"))}
+        raise OptionError("bars of several saves would overwrite each other; pass progress=True to CatalogPipeline")
+    return {**_with_threads(run, options), "progress": _checking_progress(run, options.get("progress"))}
 
 
 def _with_threads(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,10 +66,54 @@ def _with_threads(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**options, name: {**profile, "NUM_THREADS": run.threads_per_save}}
 
 
-def _checking(run: Run, progress: Any) -> Callable[[int, int], None]:
+def _checking_progress(run: Run, progress: Any) -> Callable[[int, int], None]:
     def tell(done: int, total: int) -> None:
         run.check()
         if callable(progress):
             progress(done, total)
 
     return tell
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run of a catalog, as one of its workers sees it.
+
+    Attributes:
+        is_stopped: Returns whether the run was interrupted, and its saves should end.
+        threads_per_save: Threads that each save may use; None: as many as there are.
+        made_folders: Folders that were made for files that then failed. The run removes the empty ones at its end:
+            other rows may be saving into them.
+    """
+
+    is_stopped: Callable[[], bool]
+    threads_per_save: int | None = None
+    made_folders: list[str] = field(default_factory=list, compare=False)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt once the run is interrupted.
+
+        Raises:
+            KeyboardInterrupt: As Ctrl-C does in the main thread, which alone receives it.
+        """
+        if self.is_stopped():
+            raise KeyboardInterrupt("the run of the catalog was interrupted")
+
+
+#: Set by each worker for its own thread.
+_RUN: ContextVar[Run | None] = ContextVar("geotoolz_run", default=None)
+
+
+def current_run() -> Run | None:
+    """Return the run that this thread works for, or None."""
+    return _RUN.get()
+
+
+@contextmanager
+def use_run(run: Run | None) -> Iterator[None]:
+    """Set the run of this thread while the block lasts."""
+    token = _RUN.set(run)
+    try:
+        yield
+    finally:
+        _RUN.reset(token)

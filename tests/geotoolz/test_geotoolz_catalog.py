@@ -240,9 +240,9 @@ def test_a_row_that_reads_in_another_way_is_not_written_over(way: str, rows: Any
     ("value", "message"),
     [
         (KeyError("name"), "KeyError: 'name'"),
-        (["a.tif"], "Says.outputs() gives ['a.tif']"),
-        ((Output(Path("a.tif")),), "Says.outputs() gives"),
-        (None, "Says.outputs() gives None"),
+        (["a.tif"], "Says.outputs() returned ['a.tif']"),
+        ((Output(Path("a.tif")),), "Says.outputs() returned"),
+        (None, "Says.outputs() returned None"),
     ],
     ids=["raises", "texts", "a Path", "None"],
 )
@@ -272,7 +272,7 @@ def test_a_missing_value_of_pandas_is_a_row_of_error(rows: Any, out: Path) -> No
     results = CatalogPipeline(frame, ndvi(out), on_row_error="log_and_continue").run()
 
     assert results[0].error is None
-    assert "field 'path', which says what to read, has no value" in str(results[1].error)
+    assert "field 'path', which names the raster, has no value" in str(results[1].error)
 
 
 @pytest.mark.parametrize("path", ["a\0b.tif", "http://[x/a.tif", "s3://", "file://[x"])
@@ -415,7 +415,7 @@ def test_secrets_of_urls_are_in_no_message(caplog: pytest.LogCaptureFixture) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"op": "NDVI"}, "op is a str, no geotoolz.Operator"),
+        ({"op": "NDVI"}, "op is a str; pass a geotoolz.Operator"),
         ({"reader": "rasterio"}, "reader is a str"),
         ({"n_workers": 0}, "n_workers=0"),
         ({"n_workers": 1.5}, "n_workers=1.5"),

@@ -77,5 +77,5 @@ def test_a_band_that_is_not_there_and_a_raster_without_bands_are_refused() -> No
 
 @pytest.mark.parametrize("classes", [("cloud",), 9, None, "89", (9.5,), (-1,), (300,)], ids=repr)
 def test_what_are_no_classes_is_refused_at_construction(classes: Any) -> None:
-    with pytest.raises(OptionError, match="are no classes of SCL"):
+    with pytest.raises(OptionError, match="are not classes of SCL"):
         MaskClouds(0, classes=classes)

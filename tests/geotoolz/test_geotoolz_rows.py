@@ -18,8 +18,8 @@ from shapely.geometry import Point
 
 from georeader.errors import OptionError, ReadError
 from geotoolz import RowError
-from geotoolz.catalog.plan import source_of
-from geotoolz.catalog.rows import read_rows
+from geotoolz._catalog.plan import source_of
+from geotoolz._catalog.rows import read_rows
 
 ROWS = [{"path": "a.tif", "tile": "007"}, {"path": "b.tif", "tile": "T2"}]
 
@@ -220,15 +220,15 @@ def test_what_is_read_is_a_field_or_an_asset(row: dict[str, Any], path_field: An
 @pytest.mark.parametrize(
     ("row", "path_field", "message"),
     [
-        ({"file": "a.tif"}, None, "nothing says what to read; pass path_field, one of: file"),
+        ({"file": "a.tif"}, None, "no field names the raster; pass path_field, one of: file"),
         (STAC | {"assets": {"B04": {"href": "a"}, "B08": {"href": "b"}}}, None, r"B04 \(asset\), B08 \(asset\)"),
-        (STAC, "B8", "field 'B8', which says what to read, is not there; the row's fields are: id, assets, B04"),
+        (STAC, "B8", "field 'B8', which names the raster, is not there; the row's fields are: id, assets, B04"),
         ({"path": None}, None, "field 'path'.* has no value"),
         ({"path": float("nan")}, None, "has no value"),
         ({"path": ""}, "path", "has no value"),
     ],
 )
-def test_a_row_that_does_not_say_what_to_read_is_an_error(row: dict[str, Any], path_field: Any, message: str) -> None:
+def test_a_row_that_names_no_raster_raises_row_error(row: dict[str, Any], path_field: Any, message: str) -> None:
     with pytest.raises(RowError, match=message):
         source_of(row, path_field)
 

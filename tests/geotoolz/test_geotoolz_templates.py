@@ -183,12 +183,12 @@ def test_values_of_other_kinds_are_refused(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["yesterday", 7, 2.5, True, "2024-13-01", ["2024-05-01"]], ids=repr)
 def test_what_is_no_date_is_refused_where_one_is_asked_for(value: Any) -> None:
-    with pytest.raises(RowError, match="field 'date'.*is no date"):
+    with pytest.raises(RowError, match="field 'date'.*is not a date"):
         path_of("{date:%Y}.tif", date=value)
 
 
 def test_a_missing_field_is_an_error_that_lists_the_rows_fields() -> None:
-    with pytest.raises(RowError, match="'tile_id' is no field of the row; its fields are: id, date, grid:code"):
+    with pytest.raises(RowError, match="'tile_id' is not a field of the row; its fields are: id, date, grid:code"):
         path_of("{tile_id}.tif", id=1, date=2, **{"grid:code": 3})
     with pytest.raises(RowError, match="its fields are: none at all"):
         path_of("{tile_id}.tif")

@@ -22,7 +22,7 @@ from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled
 from georeader.errors import GeoreaderError
 from georeader.storage import exists
 from georeader.validation import validate
-from geotoolz.catalog.rows import read_rows
+from geotoolz._catalog.rows import read_rows
 from s3_reads import READS
 from servers.moto_server import MotoServer
 from sink_contract import PLACE, PLAIN, small

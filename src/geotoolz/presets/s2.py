@@ -18,7 +18,7 @@ from georeader.errors import MetadataError, OptionError
 from geotoolz.bands import band_index, check_bands, find_band
 from geotoolz.cloud import CLASSES_DEFAULT, is_any_of, scl_classes
 from geotoolz.indices import normalised_difference
-from geotoolz.loading import SOURCE_KEY, loaded, loaded_bands, with_attrs
+from geotoolz.loading import SOURCE_KEY, load_bands, load_raster, with_attrs
 from geotoolz.operator import Operator, Output
 from geotoolz.saving import check_save_options, save
 
@@ -67,7 +67,7 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
         OptionError: At construction: an argument is invalid, or options to save with but no path.
         MetadataError: A band that is found neither by name nor by index, or twice by name.
         ShapeError: Other than (band, row, column).
-        BandError: An index that is not there.
+        BandError: An index does not exist.
         GeoreaderError: As save_cog.
 
     References:
@@ -108,46 +108,46 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
         **save_options: Any,
     ) -> None:
         """Check and keep the arguments."""
-        asked_by = type(self).__name__
+        caller = type(self).__name__
         indexes = {"red_idx": red_idx, "nir_idx": nir_idx, "scl_idx": scl_idx}
         known = {name: None if index is None else band_index(index, name) for name, index in indexes.items()}
         if save_options and path is None:
-            raise OptionError(f"{asked_by} saves nothing without path=, so {', '.join(save_options)} would do nothing")
+            raise OptionError(f"{caller} saves nothing without path=, so {', '.join(save_options)} would do nothing")
         arguments = {
             "red": red, "nir": nir, "scl": scl, **known, "classes": scl_classes(classes),
-            "boa_add_offset": _offset(boa_add_offset), "path": _path(path, asked_by),
-            "save_options": check_save_options(save_options, asked_by),
+            "boa_add_offset": _offset(boa_add_offset), "path": _path(path, caller),
+            "save_options": check_save_options(save_options, caller),
         }  # fmt: skip
         for name, value in arguments.items():
             object.__setattr__(self, name, value)
 
     def __call__(self, raster: Any) -> GeoTensor:
-        """Take the index of a GeoTensor, or of the three bands of a lazy reader."""
+        """Compute the index of a GeoTensor, or of the three bands of a lazy reader."""
         if not isinstance(raster, GeoTensor) and all(
             hasattr(raster, name) for name in ("isel", "shape", "descriptions")
         ):
             bands = self._bands(raster.descriptions, raster.shape)
-            gt, places = loaded_bands(raster, bands, type(self).__name__)
+            gt, places = load_bands(raster, bands, type(self).__name__)
         else:
-            gt = loaded(raster, type(self).__name__)
+            gt = load_raster(raster, type(self).__name__)
             places = bands = self._bands(gt.attrs.get("descriptions"), gt.shape)
         result = self._index(gt, *places)
         tags = self._provenance(bands, gt.attrs)
-        result = with_attrs(result, {"tags": _laid_over(gt.attrs.get("tags"), tags)})
+        result = with_attrs(result, {"tags": _merge_tags(gt.attrs.get("tags"), tags)})
         if self.path is not None:
             own_tags = self.save_options.get("tags")
-            options = {**self.save_options, "tags": _laid_over(tags, own_tags) if isinstance(own_tags, dict) else tags}
+            options = {**self.save_options, "tags": _merge_tags(tags, own_tags) if isinstance(own_tags, dict) else tags}
             save(result, self.path, options)
         return result
 
     def outputs(self, row: Mapping[str, Any]) -> tuple[Output, ...]:
-        """Give the file, the same for each row."""
+        """Return the file, the same for each row."""
         del row
         options = self.save_options
         return () if self.path is None else (Output(self.path, options.get("fs"), options.get("http_headers")),)
 
     def _bands(self, descriptions: Any, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Find red, near infrared and SCL, counted from 0."""
+        """Return the bands of red, near infrared and SCL, counted from 0."""
         has_names = isinstance(descriptions, (list, tuple)) and len(shape) == 3 and len(descriptions) == shape[0]
         names = [name if isinstance(name, str) else None for name in descriptions] if has_names else []
         red, nir, scl = (self._band(role, names) for role in _BANDS)
@@ -158,16 +158,12 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
     def _band(self, role: str, names: Sequence[str | None]) -> int:
         wanted, index = getattr(self, role), getattr(self, f"{role}_idx")
         found = find_band(wanted, names)
-        asked_by = type(self).__name__
+        caller = type(self).__name__
         if len(found) > 1:
-            raise MetadataError(
-                f"{asked_by}: bands {found} are all described as {wanted!r}: {[names[i] for i in found]}"
-            )
+            raise MetadataError(f"{caller}: bands {found} are all described as {wanted!r}: {[names[i] for i in found]}")
         if not found and index is None:
             there = f"among {names}" if any(names) else "for the raster has no band descriptions"
-            raise MetadataError(
-                f"{asked_by}: there is no band {wanted!r} {there}; pass {role}=NAME or {role}_idx=INDEX"
-            )
+            raise MetadataError(f"{caller}: there is no band {wanted!r} {there}; pass {role}=NAME or {role}_idx=INDEX")
         return found[0] if found else int(index)
 
     def _index(self, gt: GeoTensor, red: int, nir: int, scl: int) -> GeoTensor:
@@ -187,7 +183,7 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
         return normalised_difference(gt, nir, red, "NDVI", calibrate=reflectance, is_hidden=is_hidden)
 
     def _provenance(self, bands: tuple[int, int, int], attrs: Mapping[str, Any]) -> dict[str, str]:
-        """Say by what, with which parameters and of which bands and file the index was taken."""
+        """Return tags that name the operator, its parameters, the bands and the file."""
         parameters = self.get_config()
         for name in ("path", *self.save_options):
             parameters.pop(name, None)
@@ -206,18 +202,18 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
 
 def _offset(value: Any) -> float:
     if isinstance(value, (str, bytes, bool)) or not hasattr(value, "__float__") or not math.isfinite(float(value)):
-        raise OptionError(f"boa_add_offset={value!r} is no number; it is -1000 since baseline 04.00, 0 before")
+        raise OptionError(f"boa_add_offset={value!r} is not a number; it is -1000 since baseline 04.00, 0 before")
     return value if isinstance(value, int) else float(value)
 
 
-def _path(path: Any, asked_by: str) -> str | None:
+def _path(path: Any, caller: str) -> str | None:
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if text is not None and (not isinstance(text, str) or not text):
-        raise OptionError(f"{asked_by}: path is a {type(path).__name__}; pass a path or URL as text, or None")
+        raise OptionError(f"{caller}: path is a {type(path).__name__}; pass a path or URL as text, or None")
     return text
 
 
-def _laid_over(below: Any, above: Mapping[str, Any] | None) -> dict[str, Any]:
+def _merge_tags(below: Any, above: Mapping[str, Any] | None) -> dict[str, Any]:
     """Join tags; GDAL's keys ignore case."""
     names = {key.casefold() for key in above or {}}
     others = below if isinstance(below, Mapping) else {}

@@ -1,7 +1,7 @@
 """Rows of a catalog of any kind: each a dict of field to value.
 
-Nothing but standard library and fsspec is needed for lists, CSV, JSON and STAC; frames bring their own package, and
-Parquet is read by pyarrow.
+Lists, CSV, JSON and STAC (1.0 and 1.1, Item Specification) need only the standard library and fsspec; Parquet is read
+by pyarrow. Frames and pystac's objects are recognised by their attributes; their packages are not imported.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import csv
 import io
 import json
 import os
+import posixpath
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Any
+from urllib.parse import urljoin
 
 from georeader.errors import MissingExtraError, OptionError, ReadError
 from georeader.storage import read_bytes, redact_url
-from geotoolz.catalog.stac_rows import feature_row, is_feature, is_stac_object, object_rows
 from geotoolz.errors import RowError
 
 Row = dict[str, Any]
@@ -27,15 +28,15 @@ _KINDS = (
 
 
 def read_rows(catalog: Any) -> list[Row]:
-    """Give the rows of a catalog, in order; each a new dict.
+    """Return the rows of a catalog, in order; each a new dict.
 
     Args:
         catalog: See `geotoolz.catalog_ops.CatalogPipeline`.
 
     Raises:
-        OptionError: It is no catalog.
-        RowError: A row is no mapping, or a line of CSV has more or fewer cells than the header.
-        ReadError: The file can't be read.
+        OptionError: It is not a catalog.
+        RowError: A row is not a mapping, or a line of CSV has more or fewer cells than the header.
+        ReadError: The file cannot be read.
         MissingExtraError: Parquet, and pyarrow is not installed.
     """
     if isinstance(catalog, (str, os.PathLike)):
@@ -60,7 +61,7 @@ def _entry_rows(entry: Any, index: int) -> list[Row]:
 
 
 def _frame_rows(frame: Any) -> list[Row]:
-    """Give the rows of a frame; an index that has a name is a field, too."""
+    """Return the rows of a frame; an index that has a name is a field, too."""
     named = [name for name in frame.index.names if name is not None and name not in frame.columns]
     frame = frame.reset_index(level=named) if named else frame
     columns = [str(column) for column in frame.columns]
@@ -115,7 +116,7 @@ def _parquet_rows(content: bytes, path: str) -> list[Row]:
     try:
         table = pyarrow.parquet.read_table(io.BytesIO(content))
     except pyarrow.ArrowInvalid as error:
-        raise ReadError(f"catalog {redact_url(path)!r} is no Parquet file: {error}") from error
+        raise ReadError(f"catalog {redact_url(path)!r} is not a Parquet file: {error}") from error
     schema = pyarrow.schema([field.with_type(_in_microseconds(pyarrow, field.type)) for field in table.schema])
     rows: list[Row] = table.cast(schema, safe=False).to_pylist()
     return rows
@@ -134,14 +135,91 @@ def _json_file_rows(content: bytes, path: str) -> list[Row]:
 
 
 def _json_rows(content: Any, path: str) -> list[Row]:
-    """Give the rows of a GeoJSON FeatureCollection, which a STAC ItemCollection is, or of one feature."""
+    """Return the rows of a GeoJSON FeatureCollection, which a STAC ItemCollection is, or of one feature."""
     if isinstance(content, Mapping) and content.get("type") == "FeatureCollection":
         features = content.get("features")
         wrong = [index for index, one in enumerate(features or ()) if not is_feature(one)]
         if wrong:
-            raise RowError(f"features {wrong[:5]} of the catalog are no GeoJSON features")
+            raise RowError(f"features {wrong[:5]} of the catalog are not GeoJSON features")
         return [feature_row(feature, path) for feature in features or ()]
     if is_feature(content):
         return [feature_row(content, path)]
     kind = content.get("type", "mapping without a type") if isinstance(content, Mapping) else type(content).__name__
     raise OptionError(f"catalog is a {kind}, not a FeatureCollection of items; pass {_KINDS}")
+
+
+def is_feature(value: Any) -> bool:
+    """Return whether something is a GeoJSON feature, as STAC items are."""
+    return isinstance(value, Mapping) and value.get("type") == "Feature"
+
+
+def is_stac_object(value: Any) -> bool:
+    """Return whether something is an Item or ItemCollection of pystac."""
+    return (
+        not isinstance(value, type)
+        and callable(getattr(value, "to_dict", None))
+        and ((hasattr(value, "assets") and hasattr(value, "properties")) or _is_collection(value))
+    )
+
+
+def _is_collection(value: Any) -> bool:
+    return hasattr(value, "items") and hasattr(value, "extra_fields") and hasattr(value, "__iter__")
+
+
+def object_rows(value: Any) -> list[Row]:
+    """Return the rows of an Item or ItemCollection of pystac."""
+    return [_item_row(item) for item in (value if _is_collection(value) else [value])]
+
+
+def _item_row(item: Any) -> Row:
+    content = item.to_dict(include_self_link=False, transform_hrefs=False)
+    return feature_row(content, item.get_self_href() or "")
+
+
+def feature_row(feature: Mapping[str, Any], place: str) -> Row:
+    """Return a feature as a row.
+
+    Args:
+        feature: GeoJSON. Never changed.
+        place: Path or URL of the document it comes from, to which relative links of assets are relative; an item's
+            own "self" link goes before it; "": unknown.
+
+    Returns:
+        Its properties, and "id", "collection", "geometry", "bbox" and "assets" where it has them; what the feature
+        itself says goes before a property of the same name.
+
+    Example:
+        >>> item = {"type": "Feature", "id": "S2A", "properties": {}, "assets": {"B04": {"href": "b4.tif"}}}
+        >>> feature_row(item, "https://host/items/S2A.json")["assets"]
+        {'B04': {'href': 'https://host/items/b4.tif'}}
+    """
+    row: Row = {str(key): value for key, value in (feature.get("properties") or {}).items()}
+    row |= {key: feature[key] for key in ("id", "collection", "geometry", "bbox") if feature.get(key) is not None}
+    assets = feature.get("assets")
+    if isinstance(assets, Mapping):
+        base = _self_link(feature) or place
+        row["assets"] = {name: _with_place(asset, base) for name, asset in assets.items() if isinstance(asset, Mapping)}
+    return row
+
+
+def _self_link(feature: Mapping[str, Any]) -> str:
+    links = [link for link in feature.get("links") or () if isinstance(link, Mapping) and link.get("rel") == "self"]
+    href = links[0].get("href") if links else ""
+    return href if isinstance(href, str) and "://" in href else ""
+
+
+def _with_place(asset: Mapping[str, Any], base: str) -> Row:
+    href = asset.get("href")
+    return {**asset, "href": _absolute(href, base)} if isinstance(href, str) else dict(asset)
+
+
+def _absolute(href: str, base: str) -> str:
+    if "://" in href or not base or PurePath(href).is_absolute():
+        return href
+    if base.startswith(("http://", "https://", "file://")):
+        return urljoin(base, href)
+    folder = posixpath.dirname(base)  # schemes of stores, and paths
+    scheme, separator, rest = folder.partition("://")
+    if separator:
+        return f"{scheme}://{posixpath.normpath(posixpath.join(rest, href))}"
+    return posixpath.normpath(posixpath.join(folder, href))

@@ -21,14 +21,14 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class RowPlan:
-    """The work on a row.
+    """Plan of the work on a row.
 
     Attributes:
         index: Of the row, counted from 0.
         row: Field to value.
-        source: What the reader is given.
+        source: Argument of the reader.
         outputs: Files that are to be written.
-        error: Why the row can't be worked on, or None.
+        error: Why the row cannot be processed, or None.
     """
 
     index: int
@@ -39,7 +39,7 @@ class RowPlan:
 
 
 def plan_row(index: int, row: Mapping[str, Any], operator: Operator, path_field: str | Sequence[str] | None) -> RowPlan:
-    """Say what is to be done for a row, or why nothing can be."""
+    """Return the plan of a row, with its error if it cannot be processed."""
     source = None
     try:
         source = source_of(row, path_field)
@@ -60,12 +60,12 @@ def _outputs(operator: Operator, row: Mapping[str, Any]) -> tuple[Output, ...]:
     if not isinstance(outputs, (tuple, list)) or not all(
         isinstance(one, Output) and isinstance(one.path, str) for one in outputs
     ):
-        raise RowError(f"{asked} gives {outputs!r}; it has to give a tuple of geotoolz.operator.Output(path as a str)")
+        raise RowError(f"{asked} returned {outputs!r}; it must return a tuple of geotoolz.Output(path as a str)")
     return tuple(outputs)
 
 
 def source_of(row: Mapping[str, Any], path_field: str | Sequence[str] | None) -> Any:
-    """Find what a row's raster is read from.
+    """Return the source that a row's raster is read from.
 
     Args:
         row: Field to value.
@@ -99,7 +99,7 @@ def _field_of_path(row: Mapping[str, Any]) -> str:
     for names in (of_data, list(assets)):
         if len(names) == 1:
             return names[0]
-    raise RowError(f"nothing says what to read; pass path_field, one of: {_there(row)}")
+    raise RowError(f"no field names the raster; pass path_field, one of: {_field_names(row)}")
 
 
 def _assets(row: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -114,11 +114,11 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
     is_na = type(value).__name__ in ("NAType", "NaTType")  # pandas'
     if value is None or is_nan or is_na or (isinstance(value, str) and not value):
         state = "has no value" if name in row or name in _assets(row) else "is not there"
-        raise RowError(f"field {name!r}, which says what to read, {state}; the row's fields are: {_there(row)}")
+        raise RowError(f"field {name!r}, which names the raster, {state}; the row's fields are: {_field_names(row)}")
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
-def _there(row: Mapping[str, Any]) -> str:
+def _field_names(row: Mapping[str, Any]) -> str:
     names = [*map(str, row), *(f"{name} (asset)" for name in _assets(row))]
     return ", ".join(names) or "none at all"
 
@@ -142,7 +142,8 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
             writers.setdefault(key, plan.index)
     if problems:
         raise RowError(
-            f"{_some(problems)}: one would overwrite the other; add a field to the template that tells them apart"
+            f"{_join_problems(problems)}: one would overwrite the other; add a field that differs between them to the "
+            "template"
         )
     for plan in plans:
         for source in plan.source if isinstance(plan.source, (list, tuple)) else [plan.source]:
@@ -150,9 +151,9 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
             if writer is not None:
                 problems.append(f"row {writer} would write where row {plan.index} reads, {redact_url(source)!r}")
     if problems:
-        raise RowError(f"{_some(problems)}; write to another folder")
+        raise RowError(f"{_join_problems(problems)}; write to another folder")
 
 
-def _some(problems: Sequence[str]) -> str:
+def _join_problems(problems: Sequence[str]) -> str:
     more = len(problems) - _SHOWN
     return "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -27,11 +27,10 @@ from typing import Any
 
 from georeader.errors import OptionError
 from georeader.toolkit import Workers
-from geotoolz.catalog.plan import RowPlan
-from geotoolz.catalog.process_row import Job, work_on
-from geotoolz.catalog.result import Outcome
+from geotoolz._catalog.plan import RowPlan
+from geotoolz._catalog.process_row import Job, Outcome, process_row
 from geotoolz.errors import WorkerError
-from geotoolz.run_context import Run
+from geotoolz.saving import Run
 
 #: A row with its outcome.
 Done = tuple[RowPlan, Outcome]
@@ -64,7 +63,7 @@ def run_in_threads(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_wit
         if has_error.is_set():
             return None
         # In the caller's thread, Ctrl-C needs no help.
-        outcome = work_on(plan, job, Run(is_stopped.is_set, threads_per_save=1) if workers > 1 else None)
+        outcome = process_row(plan, job, Run(is_stopped.is_set, threads_per_save=1) if workers > 1 else None)
         if outcome.error is not None and ends_with_error:
             has_error.set()
         return outcome
@@ -140,7 +139,7 @@ class _Submitted:
                 finished = self._next_finished()
                 if ends_with_error and any(outcome.error is not None for _, outcome in finished):
                     remaining = iter(())
-                self._fill(remaining, limit)  # before the caller looks at what is finished
+                self._fill(remaining, limit)  # so that workers are busy while the caller handles results
                 yield from finished
         except BaseException:
             stop()
@@ -290,7 +289,7 @@ class _Process:
         return outcome
 
     def stop(self) -> None:
-        """Have a running save end."""
+        """End a running save."""
         if self._pipe is not None:
             self._pipe.close()
             self._pipe = None
@@ -302,7 +301,7 @@ class _Process:
             self._process.kill()
 
     def close(self) -> None:
-        """Have the process end, and wait for it."""
+        """Shut the process down, and wait for its end."""
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
         self.stop()
@@ -363,7 +362,7 @@ def _begin(pipe: connection.Connection[Any, Any], job: Job, threads_per_save: in
 
 
 def _watch(pipe: connection.Connection[Any, Any]) -> None:
-    """Have a save end when the run is interrupted, and the process when its parent dies."""
+    """End a running save when the run is interrupted, and the process when its parent dies."""
     parent = multiprocessing.parent_process()
     sentinels = [] if parent is None else [parent.sentinel]
     is_unused = pipe in connection.wait([pipe, *sentinels]) and _is_message(pipe)
@@ -383,12 +382,12 @@ def _is_message(pipe: connection.Connection[Any, Any]) -> bool:
 
 
 def _work(content: bytes) -> bytes:
-    """Work on a row: from a pickled `RowPlan` to a pickled `Outcome`."""
+    """Process a row: from a pickled `RowPlan` to a pickled `Outcome`."""
     plan: RowPlan | None = None
     with _at_work:
         try:
             plan = pickle.loads(content)  # noqa: S301  (from the parent process)
-            outcome = work_on(plan, _job, Run(_is_stopped.is_set, _threads_per_save))
+            outcome = process_row(plan, _job, Run(_is_stopped.is_set, _threads_per_save))
         except (Exception, SystemExit) as error:  # noqa: BLE001  (the pool would raise SystemExit in the parent)
             outcome = Outcome(None, WorkerError(f"a process could not work on its row: {error!r}"), 0.0)
         return _pickled(outcome)
