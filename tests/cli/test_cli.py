@@ -22,7 +22,7 @@ from by_command import GEOREADER, georeader, run
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES
 from georeader._resample.methods import METHODS
-from georeader.cli.saving import PROFILE_OPTIONS
+from georeader.cli.batch import PROFILE_OPTIONS
 
 pytestmark = pytest.mark.slow
 
@@ -318,7 +318,7 @@ def test_warnings_are_lines(tmp_path: Path) -> None:
         (["cog", "{source}", "-", "--json"], 2, "JSON goes to standard output, too"),
         (["cog", "{source}", "{source}", "-"], 2, "- is standard output, which takes one file"),
         (["mosaic"], 2, "No such command"),
-        (["cog", "*.jpg", "out/"], 1, "nothing is like '*.jpg'"),
+        (["cog", "*.jpg", "out/"], 1, "nothing matches '*.jpg'"),
     ],
 )  # fmt: skip
 def test_a_failure_is_1_and_a_misuse_is_2_with_a_line(
@@ -425,7 +425,7 @@ def redirected(command: str, redirection: str) -> tuple[int, str]:
 
 
 CLOSED = "Error: standard output is closed; redirect it to a file, or to /dev/null\n"
-FULL = "Error: standard output can't be written: No space left on device\n"
+FULL = "Error: standard output cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize(

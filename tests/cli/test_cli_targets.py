@@ -10,7 +10,7 @@ import click
 import fsspec
 import pytest
 
-from georeader.cli.targets import expand, pairs_of
+from georeader.cli.targets import expand, pair_files
 from georeader.errors import DestinationError, ReadError
 from georeader.storage import make_folders, remove_empty_folders
 
@@ -50,28 +50,28 @@ def test_one_file_goes_to_a_file_and_several_to_a_folder(
 ) -> None:
     if pairs is None:
         with pytest.raises(click.UsageError, match="would both be 'out/a.tif'; give them folders of their own"):
-            pairs_of(sources, destination)
+            pair_files(sources, destination)
     else:
-        assert pairs_of(sources, destination).pairs == pairs
+        assert pair_files(sources, destination).pairs == pairs
 
 
 def test_several_sources_do_not_go_to_a_file() -> None:
     with pytest.raises(click.UsageError, match="'taken' is a file; several sources, or a pattern, go to a folder"):
-        pairs_of(["in/a.tif", "in/b.jp2"], "taken")
+        pair_files(["in/a.tif", "in/b.jp2"], "taken")
 
 
 @pytest.mark.parametrize("sources", [["in/a.tif", "in/b.jp2"], ["in/*.tif"], ["s3://bucket/a.tif", "in/b.jp2"]])
 @pytest.mark.parametrize("destination", ["o.tif", "new/o.TIFF", "o.vrt", "s3://bucket/o.tif", "https://host/o.tif?x=1"])
 def test_several_sources_do_not_go_to_a_folder_named_like_a_raster(sources: list[str], destination: str) -> None:
     with pytest.raises(click.UsageError, match="is named like a file; several sources, or a pattern, go to a folder"):
-        pairs_of(sources, destination)
+        pair_files(sources, destination)
 
 
 @pytest.mark.parametrize("destination", ["o.tif/", "there.tif", "s3://bucket/o.tif/", "o.v2", "o"])
 def test_a_folder_that_is_there_or_ends_in_a_slash_takes_several_whatever_its_name(destination: str) -> None:
     Path("there.tif").mkdir()
 
-    places = [place for _, place in pairs_of(["in/a.tif", "in/b.jp2"], destination).pairs]
+    places = [place for _, place in pair_files(["in/a.tif", "in/b.jp2"], destination).pairs]
 
     assert places == [f"{destination.rstrip('/')}/{name}.tif" for name in "ab"]
 
@@ -79,15 +79,15 @@ def test_a_folder_that_is_there_or_ends_in_a_slash_takes_several_whatever_its_na
 @pytest.mark.parametrize("sources", [["in/a.tif", "in/b.jp2"], ["in/*.jp2"]])
 def test_standard_output_takes_one_file(sources: list[str]) -> None:
     with pytest.raises(click.UsageError, match="- is standard output, which takes one file"):
-        pairs_of(sources, "-")
+        pair_files(sources, "-")
 
 
 def test_a_pattern_without_a_match_does_not_affect_the_other_sources() -> None:
-    found = pairs_of(["in/*.png", "in/*.jp2", "nowhere/*"], "out")
+    found = pair_files(["in/*.png", "in/*.jp2", "nowhere/*"], "out")
 
     assert found.pairs == [("in/b.jp2", "out/b.tif")]
     assert [(pattern, str(error)) for pattern, error in found.errors] == [
-        (pattern, f"nothing is like {pattern!r}; look at the folder, or quote the pattern")
+        (pattern, f"nothing matches {pattern!r}; list the folder, or quote the pattern")
         for pattern in ("in/*.png", "nowhere/*")
     ]
 
@@ -98,23 +98,23 @@ def test_a_pattern_without_a_match_does_not_affect_the_other_sources() -> None:
 )
 def test_a_folder_in_which_a_source_would_be_replaced_is_refused(sources: list[str], destination: str) -> None:
     with pytest.raises(click.UsageError, match="'in/a.tif' would be replaced; name another folder"):
-        pairs_of(sources, destination.format(here=os.getcwd()))
+        pair_files(sources, destination.format(here=os.getcwd()))
 
 
 def test_who_names_the_file_itself_may_replace_it() -> None:
-    assert pairs_of(["in/a.tif"], "in/a.tif").pairs == [("in/a.tif", "in/a.tif")]
+    assert pair_files(["in/a.tif"], "in/a.tif").pairs == [("in/a.tif", "in/a.tif")]
 
 
 def test_names_that_clash_keep_the_secrets_of_their_urls() -> None:
     with pytest.raises(click.UsageError) as caught:
-        pairs_of(["https://one/a.tif?sig=secret", "https://two/a.tif?sig=secret"], "out")
+        pair_files(["https://one/a.tif?sig=secret", "https://two/a.tif?sig=secret"], "out")
 
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("pattern", ["in/*.png", "nowhere/*", "memory://none/*.tif"])
 def test_a_pattern_that_is_like_nothing_is_an_error(pattern: str) -> None:
-    with pytest.raises(ReadError, match="nothing is like"):
+    with pytest.raises(ReadError, match="nothing matches"):
         expand(pattern)
 
 

@@ -31,8 +31,6 @@ PURE = [
     "_export/receipt/receipt.py",
     "_export/gdal/options.py",
     "_export/writer/window_checks.py",
-    "cli/typed.py",
-    "cli/values.py",
 ]
 
 #: What opens, reads, writes or removes something; import-linter does not tell submodules of rasterio apart.

@@ -265,7 +265,6 @@ def test_the_next_save_removes_named_files_of_a_killed_process(tmp_path: Path, m
 _COMMAND = textwrap.dedent("""
     import sys, time
     from georeader import rasterio_reader
-    from georeader.cli import saving
     from georeader._export.sources import raster_file
     def endless(*args, **options):
         sys.stdout.write("at it\\n")

@@ -1,4 +1,4 @@
-"""The command line: parses and prints, nothing else. Also ``rio georeader ...``, as a plugin of rasterio.
+"""Commands of the command line; also ``rio georeader ...``, as a plugin of rasterio.
 
 Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted.
 """
@@ -16,11 +16,10 @@ from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
 from georeader._resample.methods import METHODS
 from georeader.cli import printing
 from georeader.cli.printing import ErrorLine
-from georeader.cli.values import number_or_none, pair
 
 
 def _with_hyphens(name: str) -> str:
-    """Let options be written as Python writes them: --dir_tmpfiles."""
+    """Return an option's name with hyphens: --dir_tmpfiles is accepted, too."""
     return name.replace("_", "-")
 
 
@@ -35,6 +34,45 @@ def main() -> None:
     """
 
 
+def pair(text: str) -> tuple[str, str]:
+    """Return key and value of KEY=VALUE, split at the first "=".
+
+    Raises:
+        click.BadParameter: It is not of that form.
+
+    Example:
+        >>> pair("EXPR=a=b")
+        ('EXPR', 'a=b')
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+    return key.strip(), value
+
+
+def number_or_none(text: str) -> int | float | str:
+    """Convert a text to a number; "none" stays text. Integers are int, so that 64-bit nodata is exact.
+
+    Raises:
+        click.BadParameter: It is neither a number, nan nor none.
+
+    Example:
+        >>> number_or_none("-9999"), number_or_none("NaN"), number_or_none("none")
+        (-9999, nan, 'none')
+    """
+    word = text.strip().lower()
+    if word == "none":
+        return word
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    try:
+        return float(word)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is neither a number, nan nor none") from error
+
+
 def _choice(*names: str) -> dict[str, Any]:
     """Return type and metavar of an option: names in any case, shown as Python has them, with underscores."""
     lower = [name.lower() for name in names]
@@ -42,7 +80,7 @@ def _choice(*names: str) -> dict[str, Any]:
 
 
 def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what `save_cog` and `save_tiled_geotiff` take, by the names that they have there."""
+    """Add the arguments of `save_cog` and `save_tiled_geotiff`, by their names."""
     options = [
         click.argument("sources", metavar="SRC...", nargs=-1, required=True),
         click.argument("destination", metavar="DST"),
@@ -102,14 +140,14 @@ def tile(sources: tuple[str, ...], destination: str, **options: Any) -> None:
 
 def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: str, options: dict[str, Any]) -> None:
     """Save each source; a failing one does not affect the others."""
-    from georeader.cli.saving import arguments_of, save_each
-    from georeader.cli.targets import pairs_of
+    from georeader.cli.batch import arguments_of, save_each
+    from georeader.cli.targets import pair_files
 
     as_json, progress = options.pop("as_json"), options.pop("progress")
-    printing.refuse_a_mixture(destination, as_json=as_json)
+    printing.check_standard_output(destination, as_json=as_json)
     is_shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
     arguments = arguments_of(options)
-    code = save_each(save, pairs_of(sources, destination), arguments, is_shown=is_shown, as_json=as_json)
+    code = save_each(save, pair_files(sources, destination), arguments, is_shown=is_shown, as_json=as_json)
     click.get_current_context().exit(code)
 
 
@@ -120,9 +158,9 @@ def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: s
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file.")
 def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) -> None:
     """Check whether each PATH is a good COG; exit code 1 if one is not."""
-    from georeader.cli.validate import judge_each
+    from georeader.cli.batch import validate_each
 
-    click.get_current_context().exit(judge_each(paths, strict=strict, decode=decode, as_json=as_json))
+    click.get_current_context().exit(validate_each(paths, strict=strict, decode=decode, as_json=as_json))
 
 
 @main.command(cls=ErrorLine)
@@ -151,11 +189,11 @@ def preview(
     """Draw PATH as a PNG, from the smallest overview that fits."""
     from georeader._export.sinks.sidecars import check_source_stays
     from georeader._storage.destination import Destination
-    from georeader.cli.saving import save_bytes
+    from georeader.cli.batch import save_bytes
     from georeader.cli.targets import check_picture
     from georeader.preview import preview as draw
 
-    printing.refuse_a_mixture(output)
+    printing.check_standard_output(output)
     check_picture(path, output)
     check_source_stays(path, Destination(output))
     wanted = [int(band) if band.isdecimal() else band for band in bands]

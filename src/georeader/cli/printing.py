@@ -1,19 +1,19 @@
-"""Output: results on standard output, everything else on standard error."""
+"""Output: results on standard output, everything else on standard error; errors in one line, with options as typed."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 import click
-
-from georeader.cli.typed import TypedOptions
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -21,19 +21,19 @@ _DEBUG = "georeader.debug"
 
 
 class ErrorLine(click.Command):
-    """A command whose errors are one line, and an exit code: 1 for what failed, 2 for what was misused."""
+    """Command whose errors are one line and an exit code: 1 after a failure, 2 after wrong usage."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Add --debug."""
         super().__init__(*args, **kwargs)
         self.params.append(
-            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_note_debug, help="Show tracebacks.")
+            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_set_debug, help="Show tracebacks.")
         )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and print its error in one line."""
         try:
-            _take_closed_descriptors()
+            _open_closed_streams()
             with _warnings_as_lines():
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -41,19 +41,19 @@ class ErrorLine(click.Command):
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
-        except Exception as error:  # noqa: BLE001  (whatever it is, it ends here, with one line)
-            tell_error(error)
-            ctx.exit(code_of(error))
+        except Exception as error:  # noqa: BLE001  (reported in one line)
+            print_error(error)
+            ctx.exit(exit_code(error))
 
 
-def _note_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.meta[_DEBUG] = value
 
 
-def _take_closed_descriptors() -> None:
+def _open_closed_streams() -> None:
     """Open the null device in place of standard streams that are closed (``>&-``).
 
-    Otherwise the first files that are opened get their numbers, and what a C library prints goes into a raster.
+    Otherwise the first files that are opened get their descriptors, and a C library prints into a raster.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
@@ -66,8 +66,8 @@ def is_debug() -> bool:
     return ctx is not None and bool(ctx.meta.get(_DEBUG))
 
 
-def code_of(error: BaseException) -> int:
-    """Return the exit code of an error: 2 where only other options can help, else 1."""
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an error: 2 if other options are needed, else 1."""
     from georeader.errors import DtypeError, MetadataError, NodataError, OptionError
 
     if isinstance(error, OptionError):
@@ -92,31 +92,31 @@ def _typed_options() -> TypedOptions:
     )
 
 
-def message_of(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return the message of an error in one line, with options as they were typed."""
     return _typed_options().message(" ".join(str(error).split()))
 
 
-def tell_error(error: BaseException) -> None:
+def print_error(error: BaseException) -> None:
     """Print an error as one line, or with --debug as Python does."""
     from georeader.errors import GeoreaderError
 
     if is_debug():
         click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
         return
-    text = message_of(error)
+    text = error_message(error)
     is_ours = isinstance(error, GeoreaderError)
     kind = "" if is_ours and text else f"{type(error).__name__}: "
     hint = "" if is_ours else " (--debug shows where)"
     click.echo(f"Error: {kind}{text}{hint}", err=True)
 
 
-def tell_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool) -> int:
+def print_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool) -> int:
     """Print the error of one file among several, and return its exit code."""
-    tell_error(error)
+    print_error(error)
     if as_json:
-        print_json({**of, "error": {"kind": type(error).__name__, "message": message_of(error)}})
-    return code_of(error)
+        print_json({**of, "error": {"kind": type(error).__name__, "message": error_message(error)}})
+    return exit_code(error)
 
 
 @contextmanager
@@ -130,11 +130,11 @@ def _warnings_as_lines() -> Iterator[None]:
         yield
 
 
-def refuse_a_mixture(destination: str, *, as_json: bool = False) -> None:
-    """Refuse to write a file among text.
+def check_standard_output(destination: str, *, as_json: bool = False) -> None:
+    """Check that a file and text do not go to the same standard output.
 
     Raises:
-        click.UsageError: It is to go to standard output, and so is JSON; or that is a terminal.
+        click.UsageError: The destination is standard output, and JSON goes there, too, or it is a terminal.
     """
     if destination == "-" and (as_json or is_terminal()):
         what = "JSON goes to standard output, too" if as_json else "standard output is a terminal"
@@ -174,7 +174,7 @@ def print_result(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise WriteError(f"standard output can't be written: {error.strerror}") from error
+        raise WriteError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def print_json(value: Any) -> None:
@@ -182,8 +182,8 @@ def print_json(value: Any) -> None:
     print_result(json.dumps(value, allow_nan=False))
 
 
-def print_for_people(text: object) -> None:
-    """Print a line on a terminal; in a pipe nothing: the file is the result."""
+def print_on_terminal(text: object) -> None:
+    """Print a line on a terminal; nothing in a pipe, where the file is the result."""
     if is_terminal():
         click.echo(str(text))
 
@@ -200,14 +200,83 @@ def print_summary(counts: Mapping[str, int]) -> None:
 
 @contextmanager
 def bar(label: str, is_shown: bool) -> Iterator[Callable[[int, int], None] | bool]:
-    """Show a bar on standard error while the block lasts; gives what save_cog takes for ``progress``."""
+    """Show a bar on standard error while the block lasts; its value is ``progress`` for save_cog."""
     if not is_shown:
         yield False
         return
     with click.progressbar(length=1, label=label, file=sys.stderr) as shown:
 
-        def tell(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             shown.length = total
             shown.update(done - shown.pos)
 
-        yield tell
+        yield update
+
+
+#: Start of a name outside of words, paths and quoted texts.
+_BEFORE = r"(?<![\w'\"/.=-])"
+
+
+@dataclass(frozen=True)
+class TypedOptions:
+    """Options of a command as typed, for messages that name arguments of Python.
+
+    Attributes:
+        spellings: Name of an argument in Python to the option, such as ``{"max_memory": "--max-memory"}``.
+        flags: Arguments that are True or False to the flag, such as ``{"overwrite=False": "--no-overwrite"}``.
+        given: Names of the arguments whose option was typed.
+        profile_keys: Keys that were typed behind ``--profile``, in lower case.
+    """
+
+    spellings: Mapping[str, str]
+    flags: Mapping[str, str] = field(default_factory=dict)
+    given: Collection[str] = ()
+    profile_keys: Collection[str] = ()
+
+    def message(self, text: str) -> str:
+        """Return a message with options in place of arguments.
+
+        Example:
+            >>> options = TypedOptions({"nodata": "--nodata", "level": "--level"})
+            >>> options.message("nodata=300 can't be held by uint8; or save as profile_arg={'dtype': ...}")
+            "--nodata 300 can't be held by uint8; or save as --profile dtype=..."
+            >>> options.message("profile_arg['LEVEL']=9 and profile_arg['NBITS']=3 exclude each other")
+            '--level 9 and --profile NBITS=3 exclude each other'
+        """
+        return self._pattern().sub(self._spell, text)
+
+    def is_one_named_in(self, text: str) -> bool:
+        """Return whether a message names an option that was typed."""
+        named = {(_name(match) or "").lower() for match in self._pattern().finditer(text)}
+        return not named.isdisjoint({*self.given, *self.profile_keys})
+
+    def _pattern(self) -> re.Pattern[str]:
+        names = "|".join(map(re.escape, [*self.spellings, *self.profile_keys])) or "(?!)"
+        flags = "|".join(map(re.escape, self.flags)) or "(?!)"
+        return re.compile(
+            rf"{_BEFORE}(?P<flag>{flags})\b"
+            r"|profile_arg(?:\[|=\{)['\"](?P<key>\w+)['\"](?:(?P<key_sign>\]=|: )(?P<value>'[\w.-]*'|[.]{3})?|\])\}?"
+            rf"|{_BEFORE}(?P<name>(?i:{names}))(?:(?P<name_sign>=)(?P<word>'[\w.-]*')?|(?=\[))"
+            rf"|^(?P<subject>(?i:{names}))\b"
+            r"|(?P<profile>\bprofile_arg\b)"
+            r"|(?P<nan>\bnumpy\.nan\b)"
+        )
+
+    def _spell(self, match: re.Match[str]) -> str:
+        if match["flag"]:
+            return self.flags[match["flag"]]
+        if match["profile"] or match["nan"]:
+            return "--profile" if match["profile"] else "nan"
+        name = str(_name(match))
+        has_value = match["key_sign"] or match["name_sign"]
+        value = (match["value"] or match["word"] or "").strip("'")
+        is_profile = name.lower() not in self.spellings or (
+            name.lower() in self.profile_keys and name.lower() not in self.given
+        )
+        if is_profile:
+            return f"--profile {name}" + (f"={value}" if has_value else "")
+        return self.spellings[name.lower()] + (f" {value}" if has_value else "")
+
+
+def _name(match: re.Match[str]) -> str | None:
+    return match["key"] or match["name"] or match["subject"]

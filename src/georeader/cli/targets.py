@@ -1,4 +1,4 @@
-"""Files that a command line names, and where each of them goes."""
+"""Files that a command line names, and the destination of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from georeader.storage import canonical_path, link_target_outside, redact_url
 STANDARD_OUTPUT = "-"
 
 
-#: Suffixes of rasters: a folder of several files that would be named so is refused as a probable mistake.
+#: Suffixes of rasters: as the name of a folder they are refused as a probable mistake.
 _RASTER_SUFFIXES = frozenset({
     ".tif", ".tiff", ".gtif", ".gtiff", ".cog", ".vrt", ".img", ".jp2", ".j2k", ".jpg", ".jpeg", ".png", ".webp",
     ".gif", ".bmp", ".nc", ".hdf", ".h5", ".grb", ".grib", ".grib2", ".asc", ".ecw", ".sid", ".ntf",
@@ -33,7 +33,7 @@ class Found:
 
     Attributes:
         pairs: (source, destination) of each file.
-        errors: (source, error) of each that is not saved: a pattern that names nothing, or a destination that is a link
+        errors: (source, error) of each that is not saved: a pattern without matches, or a destination that is a link
             out of the folder.
     """
 
@@ -41,17 +41,17 @@ class Found:
     errors: Sequence[tuple[str, GeoreaderError]] = ()
 
 
-def pairs_of(sources: Sequence[str], destination: str) -> Found:
-    """Return source and destination of each file; nothing is made.
+def pair_files(sources: Sequence[str], destination: str) -> Found:
+    """Return source and destination of each file, without creating any.
 
     Args:
-        sources: Paths, URLs and patterns of them.
-        destination: A file, or for several sources and for a pattern a folder: one that is there, or any name that is
-            not a raster's; "-" for standard output.
+        sources: Paths, URLs and patterns.
+        destination: A file; for several sources and for a pattern a folder, which exists or has no suffix of a raster;
+            "-" for standard output.
 
     Raises:
-        click.UsageError: Two of them would go to one place, or to that of a source; or the folder is a file; or a path
-            is empty.
+        click.UsageError: Two files would have one destination, or a source would be replaced; the folder is a file; a
+            path is empty.
     """
     if not destination or not all(sources):
         raise click.UsageError("a path is empty; name a file, such as out.tif")
@@ -59,7 +59,7 @@ def pairs_of(sources: Sequence[str], destination: str) -> Found:
         return Found([(sources[0], destination)])
     _check_folder(destination)
     names, errors = expand_each(sources)
-    pairs = [(name, _within(destination, name)) for name in names]
+    pairs = [(name, _path_in(destination, name)) for name in names]
     places: dict[str, str] = {}
     read = {canonical_path(name): name for name in names}
     kept: list[tuple[str, str]] = []
@@ -82,7 +82,7 @@ def pairs_of(sources: Sequence[str], destination: str) -> Found:
 
 
 def _check_links(place: str, folder: str) -> None:
-    """Refuse to replace a file outside of the folder that a link in it leads to."""
+    """Check that no link leads a destination out of its folder."""
     target = link_target_outside(place, folder)
     if target is not None:
         raise DestinationError(
@@ -103,10 +103,10 @@ def _check_folder(destination: str) -> None:
 
 
 def check_picture(source: str, picture: str) -> None:
-    """Ask that a picture has a place, and one of its own.
+    """Check the destination of a picture.
 
     Raises:
-        click.UsageError: It has none, or would replace the raster.
+        click.UsageError: It is empty, or the raster's.
     """
     if not picture:
         raise click.UsageError("the path of the picture is empty; name a file, such as out.png")
@@ -115,7 +115,7 @@ def check_picture(source: str, picture: str) -> None:
 
 
 def expand_each(sources: Sequence[str]) -> tuple[list[str], list[tuple[str, GeoreaderError]]]:
-    """Return the paths and URLs that several sources name, and (pattern, error) of each that names none."""
+    """Return the paths and URLs of several sources, and (pattern, error) of each pattern without matches."""
     names: list[str] = []
     errors: list[tuple[str, GeoreaderError]] = []
     for source in sources:
@@ -127,10 +127,10 @@ def expand_each(sources: Sequence[str]) -> tuple[list[str], list[tuple[str, Geor
 
 
 def expand(source: str) -> list[str]:
-    """Return the paths or URLs that a pattern names, sorted; what is not a pattern is itself.
+    """Return the paths or URLs that match a pattern, sorted; a source that is not a pattern is returned.
 
     Raises:
-        ReadError: There is none, or the store cannot be listed.
+        ReadError: Nothing matches, or the store cannot be listed.
     """
     if not is_pattern(source):
         return [source]
@@ -141,12 +141,12 @@ def expand(source: str) -> list[str]:
     else:
         found = sorted(glob.glob(str(local), recursive=True))  # noqa: PTH207  (Path's takes no absolute pattern)
     if not found:
-        raise ReadError(f"nothing is like {redact_url(source)!r}; look at the folder, or quote the pattern")
+        raise ReadError(f"nothing matches {redact_url(source)!r}; list the folder, or quote the pattern")
     return found
 
 
 def is_pattern(source: str) -> bool:
-    """Return whether a source stands for several files."""
+    """Return whether a source is a pattern."""
     if source.lower().startswith(("http://", "https://")):  # "?" begins a query
         return "*" in source.partition("?")[0]
     return has_magic(source) and not Path(source).exists()
@@ -160,7 +160,7 @@ def _is_local_file(destination: str) -> bool:
     return "://" not in destination and Path(destination).is_file()
 
 
-def _within(folder: str, source: str) -> str:
+def _path_in(folder: str, source: str) -> str:
     """Return the path of a file in a folder, named after its source."""
     return f"{folder.rstrip('/') or folder}{'' if folder == '/' else '/'}{PurePosixPath(_path_of(source)).stem}.tif"
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from multiprocessing import connection, resource_tracker
 from pathlib import PurePath
@@ -228,7 +228,8 @@ class _Process:
                 self._pid = self._executor.submit(os.getpid)
         except (OSError, RuntimeError) as error:
             self._executor = None  # without a thread it cannot be shut down
-            self._pipe.send(None)  # so that a process without an executor ends
+            with suppress(OSError):  # there is no process
+                self._pipe.send(None)  # so that a process without an executor ends
             self.stop()
             raise WorkerError(
                 f"a process to work on rows can't be started: {error}; allow this user or container more processes, or "

@@ -1,8 +1,8 @@
-"""Saves one file after the other."""
+"""Work on one file after the other: saving and validating."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 from georeader._storage.destination import Destination, PathInNewFolder
 from georeader._storage.redaction import redact_url
 from georeader.cli import printing
-from georeader.cli.targets import STANDARD_OUTPUT, Found
+from georeader.cli.targets import STANDARD_OUTPUT, Found, expand_each
 from georeader.errors import GeoreaderError
 
 #: Keys of profile_arg that are options of their own; ``--profile KEY=VALUE`` sets the others.
@@ -19,13 +19,13 @@ PROFILE_OPTIONS = ("compress", "level", "quality", "predictor", "blocksize", "re
 
 
 def arguments_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keyword arguments of `save_cog`; options that were not typed are left out.
+    """Return keyword arguments of `save_cog`, without options that were not typed.
 
     Args:
         options: Name of each option to its value, None or () where it was not typed; "pairs" are those of --profile.
 
     Raises:
-        click.UsageError: --profile repeats what an option of its own says.
+        click.UsageError: --profile sets what another option sets.
 
     Example:
         >>> arguments_of({"compress": "zstd", "pairs": (("BIGTIFF", "YES"),), "nodata": 0, "tags": (), "verify": True})
@@ -47,7 +47,7 @@ def arguments_of(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _each_once(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Return keys with their values; a key that was repeated has a list of them, one for each band."""
+    """Return values by key; those of a repeated key are a list, one for each band."""
     found: dict[str, list[str]] = {}
     for key, value in pairs:
         found.setdefault(key, []).append(value)
@@ -87,20 +87,20 @@ def save_each(
     code = printing.DONE
     try:
         for pattern, error in found.errors:
-            code = max(code, printing.tell_failure(error, {"source": redact_url(pattern)}, as_json=as_json))
+            code = max(code, printing.print_failure(error, {"source": redact_url(pattern)}, as_json=as_json))
         for source, destination in found.pairs:
             try:
                 receipt = _save_one(save, source, destination, arguments, is_shown=is_shown)
             except GeoreaderError as error:
                 _count(counts, todo, "failed")
                 named = {"source": redact_url(source), "path": redact_url(destination)}
-                code = max(code, printing.tell_failure(error, named, as_json=as_json))
+                code = max(code, printing.print_failure(error, named, as_json=as_json))
                 continue
             _count(counts, todo, "saved")
             if as_json:
                 printing.print_json({"source": redact_url(source)} | receipt.to_dict())
             elif destination != STANDARD_OUTPUT:
-                printing.print_for_people(receipt)
+                printing.print_on_terminal(receipt)
     finally:
         if sum(counts.values()) > 1:
             printing.print_summary(counts)
@@ -115,13 +115,13 @@ def _count(counts: dict[str, int], before: str, after: str) -> None:
 def _save_one(
     save: Callable[..., Any], source: str, destination: str, arguments: Mapping[str, Any], *, is_shown: bool
 ) -> Any:
-    with opened(destination) as target, printing.bar(redact_url(destination), is_shown) as progress:
+    with open_destination(destination) as target, printing.bar(redact_url(destination), is_shown) as progress:
         return save(source, target, progress=progress, **arguments)
 
 
 @contextmanager
-def opened(destination: str) -> Iterator[Any]:
-    """Open what a save can write to: standard output for "-"; else a path whose folders are made with the file.
+def open_destination(destination: str) -> Iterator[Any]:
+    """Open the destination of a save: standard output for "-", else a path whose folders are made with the file.
 
     Raises:
         DestinationError: Standard output is closed.
@@ -133,15 +133,46 @@ def opened(destination: str) -> Iterator[Any]:
 
 
 def save_bytes(content: bytes, destination: str) -> None:
-    """Write bytes to any destination, whole or not at all.
+    """Write bytes to any destination, completely or not at all.
 
     Raises:
         GeoreaderError: They cannot be written.
     """
     from georeader._export.sinks.opening import open_sink
 
-    with opened(destination) as target:
+    with open_destination(destination) as target:
         sink = open_sink(Destination(target))
         with sink:
             sink.write_header(content)
             sink.commit()
+
+
+def validate_each(paths: Sequence[str], *, strict: bool, decode: bool, as_json: bool) -> int:
+    """Print for each file whether it is a good COG.
+
+    Returns:
+        The exit code, the worst of all.
+    """
+    from georeader.validation import validate
+
+    names, errors = expand_each(paths)
+    counts = {"valid": 0, "not valid": 0, "failed": len(errors)}
+    code = printing.DONE
+    for pattern, error in errors:
+        code = max(code, printing.print_failure(error, {"path": redact_url(pattern)}, as_json=as_json))
+    for name in names:
+        try:
+            report = validate(name, strict=strict, decode=decode)
+        except GeoreaderError as error:
+            code = max(code, printing.print_failure(error, {"path": redact_url(name)}, as_json=as_json))
+            counts["failed"] += 1
+            continue
+        counts["valid" if report.is_valid else "not valid"] += 1
+        code = code if report.is_valid else max(code, printing.FAILED)
+        if as_json:
+            printing.print_json(report.to_dict())
+        else:
+            printing.print_result(str(report))
+    if sum(counts.values()) > 1:
+        printing.print_summary(counts)
+    return code
