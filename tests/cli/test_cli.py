@@ -167,7 +167,7 @@ def test_a_misuse_is_2_and_names_the_option_that_was_typed(
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_a_file_that_is_there_is_a_failure_that_names_the_option(source: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_a_failure_that_names_the_option(source: Path, tmp_path: Path) -> None:
     done = run("cog", source, source, "--no-overwrite", "--json")
 
     assert done.exit_code == 1
@@ -213,7 +213,7 @@ def test_the_side_of_a_tile_is_an_option_of_tile(source: Path, tmp_path: Path) -
         assert dataset.block_shapes == [(128, 128)] * 2
 
 
-def test_what_is_there_can_be_kept(source: Path, tmp_path: Path) -> None:
+def test_existing_files_can_be_kept(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(b"the earlier file")
 
     done = run("cog", source, tmp_path / "out.tif", "--no-overwrite")
@@ -343,7 +343,7 @@ def test_debug_shows_where(tmp_path: Path) -> None:
     assert "georeader.errors.ReadError" in done.stderr
 
 
-def test_what_nobody_thought_of_is_one_line_too(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_one_line(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("georeader.save.save_cog", lambda *_, **__: 1 / 0)
 
     done = run("cog", source, tmp_path / "out.tif")
@@ -384,7 +384,7 @@ def test_a_single_file_and_a_pattern_without_a_match_end_without_a_summary(sourc
     assert (missed.exit_code, len(missed.stderr.splitlines())) == (1, 1)
 
 
-def test_a_nodata_that_some_files_can_not_hold_is_a_misuse_and_the_others_are_saved(
+def test_a_nodata_that_some_files_cannot_hold_is_a_misuse_and_the_others_are_saved(
     make_tensor: Any, source: Path, tmp_path: Path
 ) -> None:
     save_tiled_geotiff(make_tensor((1, 30, 30), "uint8"), tmp_path / "small.tif")

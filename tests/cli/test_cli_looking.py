@@ -42,7 +42,7 @@ def test_a_good_file_is_0_and_says_so(good: Path) -> None:
     assert cog_validate(good)[0]
 
 
-def test_one_that_is_not_is_1_and_the_others_are_told_too(good: Path, bad: Path) -> None:
+def test_one_invalid_file_gives_1_and_the_others_are_reported(good: Path, bad: Path) -> None:
     done = run("validate", bad, good)
 
     assert done.exit_code == 1
@@ -103,7 +103,7 @@ def test_info_prints_the_table_of_python(good: Path) -> None:
     assert run("info", good, "--json").stdout == f"{json.dumps(info(good).to_dict())}\n"
 
 
-def test_info_of_what_is_no_raster_is_one_line(tmp_path: Path) -> None:
+def test_info_of_another_file_than_a_raster_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_bytes(b"no raster")
 
     done = georeader("info", tmp_path / "x.tif")

@@ -68,7 +68,7 @@ def test_several_sources_do_not_go_to_a_folder_named_like_a_raster(sources: list
 
 
 @pytest.mark.parametrize("destination", ["o.tif/", "there.tif", "s3://bucket/o.tif/", "o.v2", "o"])
-def test_a_folder_that_is_there_or_ends_in_a_slash_takes_several_whatever_its_name(destination: str) -> None:
+def test_an_existing_folder_or_one_with_a_slash_takes_several_files(destination: str) -> None:
     Path("there.tif").mkdir()
 
     places = [place for _, place in pair_files(["in/a.tif", "in/b.jp2"], destination).pairs]
@@ -101,7 +101,7 @@ def test_a_folder_in_which_a_source_would_be_replaced_is_refused(sources: list[s
         pair_files(sources, destination.format(here=os.getcwd()))
 
 
-def test_who_names_the_file_itself_may_replace_it() -> None:
+def test_a_file_that_is_named_itself_is_replaced() -> None:
     assert pair_files(["in/a.tif"], "in/a.tif").pairs == [("in/a.tif", "in/a.tif")]
 
 

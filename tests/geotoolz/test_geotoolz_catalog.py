@@ -1,4 +1,4 @@
-"""CatalogPipeline: a file a row, in order, and no row's error is another's."""
+"""CatalogPipeline: a file for each row, in order; an error of one row does not affect the others."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_any_reader_and_any_field_will_do(out: Path) -> None:
     assert RasterioReader(results[0].path).load().values.item() == 0.5
 
 
-def test_what_a_reader_gave_stays_as_it_was(out: Path) -> None:
+def test_the_result_of_a_reader_is_not_changed(out: Path) -> None:
     kept = stack_of([1], [3])
 
     CatalogPipeline([{"path": "a", "tile": "x", "date": "2024-05-01"}], ndvi(out), lambda path: kept).run()
@@ -178,7 +178,7 @@ def test_errors_do_not_hold_on_to_rasters(rows: Any) -> None:
         ({"tile": None}, RowError, "field 'tile' has no value"),
     ],
 )
-def test_what_can_be_told_before_any_work_is_raised_before_any_work(
+def test_errors_known_before_any_work_are_raised_before_any_work(
     rows: Any, out: Path, change: dict[str, Any], error: type, message: str
 ) -> None:
     rows[5] |= change
@@ -246,7 +246,7 @@ def test_a_row_that_reads_in_another_way_is_not_written_over(way: str, rows: Any
     ],
     ids=["raises", "texts", "a Path", "None"],
 )
-def test_outputs_that_are_none_are_a_row_of_error(value: Any, message: str, rows: Any) -> None:
+def test_invalid_outputs_are_the_error_of_their_row(value: Any, message: str, rows: Any) -> None:
     @dataclass(frozen=True, eq=False, repr=False)
     class Says(Operator):
         def apply(self, gt: GeoTensor) -> GeoTensor:
@@ -265,7 +265,7 @@ def test_outputs_that_are_none_are_a_row_of_error(value: Any, message: str, rows
     assert message in str(results[1].error)
 
 
-def test_a_missing_value_of_pandas_is_a_row_of_error(rows: Any, out: Path) -> None:
+def test_a_missing_value_of_pandas_is_the_error_of_its_row(rows: Any, out: Path) -> None:
     frame = pd.DataFrame(rows[:2]).astype("string")
     frame.loc[1, "path"] = pd.NA
 
@@ -276,7 +276,7 @@ def test_a_missing_value_of_pandas_is_a_row_of_error(rows: Any, out: Path) -> No
 
 
 @pytest.mark.parametrize("path", ["a\0b.tif", "http://[x/a.tif", "s3://", "file://[x"])
-def test_a_path_that_is_none_is_a_row_of_error(path: str, rows: Any, out: Path) -> None:
+def test_an_invalid_path_is_the_error_of_its_row(path: str, rows: Any, out: Path) -> None:
     results = CatalogPipeline([rows[0] | {"path": path}, rows[1]], ndvi(out), on_row_error="log_and_continue").run()
 
     assert isinstance(results[0].error, ReadError)
@@ -288,7 +288,7 @@ def test_several_fields_need_a_reader_of_several_paths(rows: Any, out: Path) -> 
         CatalogPipeline(rows, ndvi(out), path_field=["path", "tile"])
 
 
-def test_a_folder_is_no_file_that_is_there(rows: Any, out: Path) -> None:
+def test_a_folder_is_not_an_existing_file(rows: Any, out: Path) -> None:
     (out / "T0_20240501.tif").mkdir()
 
     (result,) = CatalogPipeline(rows[:1], ndvi(out), skip_existing=True, on_row_error="log_and_continue").run()
@@ -297,7 +297,7 @@ def test_a_folder_is_no_file_that_is_there(rows: Any, out: Path) -> None:
     assert "is a folder" in str(result.error)
 
 
-def test_a_folder_in_a_store_is_no_file_that_is_there(rows: Any) -> None:
+def test_a_folder_in_a_store_is_not_an_existing_file(rows: Any) -> None:
     fsspec.filesystem("memory").makedirs("/folders/T0.tif", exist_ok=True)
     operator = Sequential([NDVI(0, 1), WriteCOG("memory://folders/{tile}.tif")])
 
@@ -325,7 +325,7 @@ def test_existing_files_are_skipped_without_reading(rows: Any, out: Path) -> Non
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
-def test_progress_is_told_in_the_callers_thread(rows: Any, out: Path, n_workers: int) -> None:
+def test_progress_is_called_in_the_callers_thread(rows: Any, out: Path, n_workers: int) -> None:
     told, threads = [], set()
 
     def tell(done: int, total: int) -> None:
@@ -338,7 +338,7 @@ def test_progress_is_told_in_the_callers_thread(rows: Any, out: Path, n_workers:
     assert threads == {threading.main_thread()}
 
 
-def test_what_progress_raises_ends_the_run(rows: Any, out: Path) -> None:
+def test_an_exception_of_progress_ends_the_run(rows: Any, out: Path) -> None:
     def tell(done: int, total: int) -> None:
         if done == 2:
             raise LookupError("enough")
@@ -396,7 +396,7 @@ def test_an_empty_catalog_gives_no_results(out: Path) -> None:
     assert CatalogPipeline([], Names(), executor="process").run() == []
 
 
-def test_rasters_that_nobody_writes_are_not_kept(rows: Any) -> None:
+def test_rasters_without_a_terminal_operator_are_not_kept(rows: Any) -> None:
     results = CatalogPipeline(rows, Add(1)).run()
 
     assert [(result.path, result.receipt, result.error) for result in results] == [(None, None, None)] * 6
@@ -428,7 +428,7 @@ def test_secrets_of_urls_are_in_no_message(caplog: pytest.LogCaptureFixture) -> 
         ({"executor": "process", "reader": lambda path: path}, "reader can't be sent to a process"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused_at_construction(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused_at_construction(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         CatalogPipeline(**({"catalog": [], "op": Add(1)} | arguments))
 

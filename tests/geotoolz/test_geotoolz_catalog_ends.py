@@ -185,7 +185,7 @@ def test_processes_are_others_than_this_one(tmp_path: Path) -> None:
     assert os.getpid() not in {result.receipt[1] for result in results}
 
 
-def test_a_process_that_dies_costs_its_row_an_error_and_no_other_row_anything(tmp_path: Path) -> None:
+def test_a_process_that_dies_is_an_error_of_its_row_only(tmp_path: Path) -> None:
     results = run(tmp_path, Fails(tiles=("T1",), how="kill"), NDVI(0, 1), n_workers=2, on_row_error="log_and_continue")
 
     assert [type(result.error) for result in results] == [type(None), WorkerError, type(None), type(None)]
@@ -201,7 +201,7 @@ def test_errors_come_back_from_processes_with_their_traceback(tmp_path: Path) ->
     assert [result.index for result in caught.value.results] == [0]
 
 
-def test_an_error_that_can_not_be_sent_is_told_by_another(tmp_path: Path) -> None:
+def test_an_error_that_cannot_be_pickled_is_replaced_by_worker_error(tmp_path: Path) -> None:
     results = run(tmp_path, Fails(tiles=("T0",), how="odd"), n_workers=1, count=2, on_row_error="log_and_continue")
 
     assert isinstance(results[0].error, WorkerError)
@@ -216,7 +216,7 @@ def test_reading_errors_keep_their_kind_across_processes(tmp_path: Path) -> None
         CatalogPipeline(rows, Names(), executor="process").run()
 
 
-def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path) -> None:
+def test_a_script_without_main_guard_raises_an_error_that_names_it(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n"

@@ -222,7 +222,7 @@ def test_a_save_that_fails_removes_only_the_folders_that_it_made(tmp_path: Path)
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
-def test_a_folder_that_can_not_be_made_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
     with pytest.raises(DestinationError, match="its folder can't be made"):

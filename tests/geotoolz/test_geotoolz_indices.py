@@ -141,7 +141,7 @@ def test_rasters_of_many_strips_are_the_same_as_of_one(rng: np.random.Generator)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (2, 3, 4, 5)])
-def test_what_is_no_stack_of_bands_is_refused(shape: tuple[int, ...]) -> None:
+def test_an_array_without_bands_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match=r"takes \(band, row, column\)"):
         NDVI(0, 1)(GeoTensor(np.ones(shape), TRANSFORM, 32630))
 
@@ -158,7 +158,7 @@ def test_complex_numbers_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("red", "nir"), [(-1, 0), (0, 1.5), ("B04", 1), (None, 1), (True, 2), (1, 1)])
-def test_indexes_that_are_none_are_refused_at_construction(red: Any, nir: Any) -> None:
+def test_invalid_indexes_are_refused_at_construction(red: Any, nir: Any) -> None:
     with pytest.raises(OptionError, match="_idx"):
         NDVI(red, nir)
 

@@ -76,6 +76,6 @@ def test_in_a_catalog_too_where_the_row_travels_on(operator: Operator, path: str
     np.testing.assert_array_equal(RasterioReader(result.path).load().values, operator(RasterioReader(path)).values)
 
 
-def test_a_band_that_is_not_there_is_told_of_the_whole_reader(path: str) -> None:
+def test_a_missing_band_is_reported_with_the_bands_of_the_whole_reader(path: str) -> None:
     with pytest.raises(IndexError, match="4 bands"):
         NDVI(red_idx=0, nir_idx=9)(RasterioReader(path))

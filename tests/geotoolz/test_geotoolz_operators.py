@@ -99,7 +99,7 @@ def test_what_is_neither_tensor_nor_reader_is_refused(raster: object) -> None:
         NDVI(0, 1)(raster)
 
 
-def test_who_defines_call_gets_rasters_as_they_are() -> None:
+def test_an_operator_that_defines_call_gets_rasters_unloaded() -> None:
     class Shape(Operator):
         is_terminal = True
 
@@ -152,7 +152,7 @@ def test_a_sequence_that_ends_with_a_terminal_operator_is_terminal() -> None:
 
 
 @pytest.mark.parametrize("operators", [NDVI(0, 1), [NDVI], [len], "ab", None], ids=repr)
-def test_what_is_no_list_of_operators_is_refused(operators: object) -> None:
+def test_sequential_of_other_things_than_operators_is_refused(operators: object) -> None:
     with pytest.raises(OptionError, match="Sequential"):
         Sequential(operators)
 
@@ -192,7 +192,7 @@ def test_what_the_caller_passed_stays_as_it_was_and_is_not_shared() -> None:
     assert operator.get_config()["profile_arg"]["RESAMPLING"] == ["average"]
 
 
-def test_the_public_names_are_there() -> None:
+def test_the_public_names_exist() -> None:
     assert geotoolz.indices.NDVI is NDVI
     assert geotoolz.presets.s2.S2_L2A_NDVI is S2_L2A_NDVI
     assert geotoolz.catalog_ops.WriteCOG is WriteCOG

@@ -178,7 +178,7 @@ def test_geojson_of_any_kind_and_lists_in_json_are_catalogs(tmp_path: Path) -> N
         ("memory://nowhere/a.csv?sig=secret99", ReadError, r"a.csv\?\*\*\*"),
     ],
 )
-def test_what_is_no_catalog_is_refused(catalog: Any, error: type, message: str) -> None:
+def test_an_invalid_catalog_is_refused(catalog: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message) as caught:
         read_rows(catalog)
     assert "secret99" not in str(caught.value)

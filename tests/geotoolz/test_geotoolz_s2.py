@@ -84,7 +84,7 @@ def test_reflectances_below_zero_count_as_zero() -> None:
     np.testing.assert_array_equal(result.values[0, 0], np.float32([1, np.nan, -1]))
 
 
-def test_zero_is_no_data_even_where_the_stack_does_not_say_so() -> None:
+def test_zero_is_nodata_even_without_fill_value() -> None:
     result = S2_L2A_NDVI()(l2a(fill=None))
 
     np.testing.assert_array_equal(result.values[0, 0], INDEX)
@@ -150,7 +150,7 @@ def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_it_knows_of_itself_is_saved_by_who_comes_after(tmp_path: Path) -> None:
+def test_provenance_tags_are_saved_by_a_later_operator(tmp_path: Path) -> None:
     operator = Sequential([S2_L2A_NDVI(boa_add_offset=0), WriteCOG(str(tmp_path / "{tile}.tif"))])
 
     operator(l2a(row={"tile": "T1"}))
@@ -194,6 +194,6 @@ def test_bands_that_are_not_found_are_named(operator: Any, gt: GeoTensor, error:
         ({"path": "a.tif", "compress": "zstd"}, "takes no compress; .*profile_arg"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused_at_construction(arguments: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_refused_at_construction(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         S2_L2A_NDVI(**arguments)

@@ -90,9 +90,7 @@ def test_a_web_server_is_asked_with_the_headers_of_the_save(tmp_path: Path, ngin
     assert run_twice(rows, nginx.base + "/{tile}.tif", http_headers={"X-Test": "1"}) == [True, False]
 
 
-def test_a_store_that_denies_is_an_error_and_no_file_that_is_missing(
-    tmp_path: Path, seaweed: S3Server, use_env: UseEnv
-) -> None:
+def test_a_store_that_denies_access_is_an_error(tmp_path: Path, seaweed: S3Server, use_env: UseEnv) -> None:
     use_env(seaweed.env() | {"AWS_SECRET_ACCESS_KEY": "not-the-key-of-anybody"})
     rows = write_chips(tmp_path, 1)
     operator = WriteCOG(seaweed.url("{tile}.tif"))
@@ -102,7 +100,7 @@ def test_a_store_that_denies_is_an_error_and_no_file_that_is_missing(
     assert "not-the-key-of-anybody" not in str(caught.value)
 
 
-def test_a_store_that_can_not_be_reached_is_an_error() -> None:
+def test_a_store_that_cannot_be_reached_is_an_error() -> None:
     store = S3Store(
         "bucket", endpoint="http://127.0.0.1:9", access_key_id="a", secret_access_key="b", region="us-east-1",
         client_options={"allow_http": True}, retry_config={"max_retries": 0},

@@ -122,7 +122,7 @@ def test_a_url_that_pathlib_has_shortened_is_refused() -> None:
 
 
 @pytest.mark.parametrize("template", [7, None, b"a.tif"])
-def test_what_is_no_text_is_refused(template: Any) -> None:
+def test_a_template_that_is_not_text_is_refused(template: Any) -> None:
     with pytest.raises(OptionError, match="path_template is a"):
         WriteCOG(template)
 
@@ -182,7 +182,7 @@ def test_values_of_other_kinds_are_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["yesterday", 7, 2.5, True, "2024-13-01", ["2024-05-01"]], ids=repr)
-def test_what_is_no_date_is_refused_where_one_is_asked_for(value: Any) -> None:
+def test_an_invalid_date_is_refused_with_a_date_format(value: Any) -> None:
     with pytest.raises(RowError, match="field 'date'.*is not a date"):
         path_of("{date:%Y}.tif", date=value)
 
