@@ -27,7 +27,7 @@ _ONE, _X = 1 << 31, 1 << 30
 
 
 def crc32(data: bytes | memoryview, value: int = 0) -> int:
-    """Give the CRC-32 of bytes, or continue one: as `zlib.crc32` does, several times as fast.
+    """Compute the CRC-32 of bytes, or continue one: as `zlib.crc32` does, several times as fast.
 
     Example:
         >>> crc32(b"whole") == crc32(b"ole", crc32(b"wh")) == zlib.crc32(b"whole")
@@ -40,7 +40,7 @@ def crc32(data: bytes | memoryview, value: int = 0) -> int:
 
 
 def crc32_combine(first: int, second: int, second_bytes: int) -> int:
-    """Give the CRC-32 of one run of bytes followed by another.
+    """Compute the CRC-32 of one run of bytes followed by another.
 
     Args:
         first: CRC-32 of the first run.
@@ -55,7 +55,7 @@ def crc32_combine(first: int, second: int, second_bytes: int) -> int:
 
 
 def crc32_zeros(count: int) -> int:
-    """Give the CRC-32 of so many zero bytes.
+    """Compute the CRC-32 of a number of zero bytes.
 
     Example:
         >>> crc32_zeros(1000) == crc32(bytes(1000))
@@ -65,7 +65,7 @@ def crc32_zeros(count: int) -> int:
 
 
 def checksum_text(value: int) -> str:
-    """Give a CRC-32 as receipts tell it.
+    """Return a CRC-32 as text, as receipts show it.
 
     Example:
         >>> checksum_text(crc32(b""))
@@ -174,7 +174,7 @@ def _times(one: int, other: int) -> int:
 
 
 def _powers() -> tuple[int, ...]:
-    """Give x to the powers of 1, 2, 4, ... 2**31; x to the power of 2**32 is x again."""
+    """Compute x to the powers of 1, 2, 4, ... 2**31; x to the power of 2**32 is x again."""
     powers = [_X]
     while len(powers) < 32:
         powers.append(_times(powers[-1], powers[-1]))
@@ -185,7 +185,7 @@ _POWERS = _powers()
 
 
 def _x_to_bytes(count: int) -> int:
-    """Give x to the power of the bits in so many bytes."""
+    """Compute x to the power of the number of bits in a number of bytes."""
     power, digit = _ONE, 3  # 8 bits in a byte
     while count:
         if count & 1:

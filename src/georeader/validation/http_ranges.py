@@ -74,7 +74,7 @@ def _get(url: str, start: int, stop: int) -> _Part:
         target = urljoin(url, following)
         if urlsplit(target).scheme not in ("http", "https"):
             break
-        if urlsplit(target)[:2] != urlsplit(url)[:2]:  # who asks is told to nobody else
+        if urlsplit(target)[:2] != urlsplit(url)[:2]:  # credentials are sent to the first host only
             headers = {name: value for name, value in headers.items() if name != "Authorization"}
         url = target
     raise _RefusedError(Failure("it is redirected too often, or to what is no web server"))
