@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import georeader
 import geotoolz
 from georeader import save_cog
 from geotoolz.saving import SAVE_OPTIONS
-from places import ROOT
 
 SOURCE = Path(geotoolz.__file__).parent
 NAMES = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py"))]
@@ -43,17 +41,6 @@ def test_from_the_package_georeader_only_listed_names_are_imported(name: str) ->
 @pytest.mark.parametrize("name", NAMES)
 def test_input_is_not_checked_by_assert(name: str) -> None:
     assert not any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse((SOURCE / name).read_text())))
-
-
-def test_the_code_of_the_documentation_runs() -> None:
-    text = (ROOT / "docs" / "geotoolz.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    names: dict[str, object] = {}
-
-    for block in blocks:
-        exec(compile(block, "geotoolz.md", "exec"), names)
-
-    assert names["Scale"](3).get_config() == {"factor": 3}
 
 
 def test_every_option_of_save_cog_is_one_of_the_operators_that_save() -> None:

@@ -229,7 +229,8 @@ def test_a_socket() -> None:
     assert received == [expected("cog", False)]
 
 
-@pytest.mark.parametrize(("gives", "says"), [(lambda _: 0, "takes no more bytes"), (str, "in place of a number")],
+@pytest.mark.parametrize(("gives", "says"),
+                         [(lambda _: 0, "takes no more bytes"), (str, "must return a number of bytes")],
                          ids=["zero", "text"])  # fmt: skip
 def test_an_invalid_return_value_of_write_is_an_error(gives: Any, says: str) -> None:
     with pytest.raises(WriteError, match=f"<OnlyWrite>.*{says}"):

@@ -17,7 +17,8 @@ from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
 from georeader._export.pipeline import write_source
-from georeader._export.plan.chunks import Chunks, regular_chunks
+from georeader._export.plan.chunks import regular_chunks
+from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sinks.local import LocalSink
@@ -61,17 +62,15 @@ class Lazy:
 class ByBand:
     """A source that stores each band by itself, and is read band by band."""
 
-    is_in_memory, is_borrowed, concurrent_reads, reader_bytes, name = False, False, 2, 0, "ByBand"
+    name = "ByBand"
 
     def __init__(self, raster: Lazy) -> None:
         self._raster = raster
         blank = np.broadcast_to(np.zeros(1, raster.dtype), raster.shape)
         self.spec: SourceSpec = open_source(GeoTensor(blank, TRANSFORM, CRS, fill_value_default=0)).spec
+        chunks = regular_chunks(raster.shape, (1, 64, raster.shape[2]))
+        self.traits = SourceTraits(chunks=chunks, concurrent_reads=2, pixel_bytes=np.dtype(raster.dtype).itemsize)
         self.most_bands = 0
-
-    @property
-    def chunks(self) -> Chunks:
-        return regular_chunks(self._raster.shape, (1, 64, self._raster.shape[2]))
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         self.most_bands = max(self.most_bands, len(bands))

@@ -38,9 +38,7 @@ def test_without_nodata_in_the_profile_there_is_none(tmp_path: Path) -> None:
     assert RasterioReader(tmp_path / "out.tif").nodata is None
 
 
-@pytest.mark.parametrize(
-    ("missing", "message"), [("crs", "no crs; say where"), ("transform", "no transform; say where")]
-)
+@pytest.mark.parametrize(("missing", "message"), [("crs", "no crs; add"), ("transform", "no transform; add")])
 def test_a_profile_without_a_place_is_refused(missing: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match=message):
         _save_cog(np.zeros((1, 9, 9)), tmp_path / "out.tif", {k: v for k, v in PROFILE.items() if k != missing})

@@ -240,14 +240,14 @@ def test_point_pixels_stay_point_pixels(make_tensor: Any, tmp_path: Path) -> Non
     [
         ({"descriptions": ["a"]}, r"attrs\['descriptions'\] has 1 entries for 2 bands"),
         ({"scales": [1.0, "x"]}, r"attrs\['scales'\]\[1\] is a str; give a number"),
-        ({"colorinterp": ["gray", "beige"]}, "'beige' is no colour interpretation; allowed: undefined, gray"),
+        ({"colorinterp": ["gray", "beige"]}, "'beige' is not a colour interpretation; allowed: undefined, gray"),
         ({"tags": ["x"]}, r"attrs\['tags'\] is a list"),
         ({"colormap": [1, 2]}, r"attrs\['colormap'\] should map"),
         ({"colormap": {0: (0, 0, 300)}}, "from 0 to 255"),
         ({"colormap": {-1: (0, 0, 0)}}, "from 0 to 255"),
         ({"colormap": {"a": (0, 0, 0), 1: None}}, "from 0 to 255"),
         ({"colormap": {}}, "should map"),
-        ({"colorinterp": [[], "gray"]}, "is no colour interpretation"),
+        ({"colorinterp": [[], "gray"]}, "is not a colour interpretation"),
     ],
 )
 def test_metadata_that_do_not_fit_the_bands_are_refused(
