@@ -538,7 +538,7 @@ def test_two_nan_fill_values_are_one_fill_value(make_tensor: MakeTensor) -> None
 def test_times_on_different_scales_are_not_joined(image: GeoTensor) -> None:
     other = image.like(image.values, attrs=NAMES | {"scales": [1.0, 1.0, 1.0]})
 
-    with pytest.raises(MetadataError, match="scales of element 1 are .* bring the numbers to one scale"):
+    with pytest.raises(MetadataError, match="scales of element 1 are .* convert the numbers to one scale"):
         GeoTensor.stack([image, other])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -98,6 +98,7 @@ def test_integers_are_exact_whatever_is_missing(data: st.DataObject, dtype: str,
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
 @given(st.lists(st.integers(2**40, 2**63 - 1), min_size=4, max_size=4))
+@example([1_399_640_888_095, 3_178_232_576_057, 9_118_431_007_222, 94_777_899_636_026_834])  # just below a half
 def test_root_mean_squares_of_wide_integers_are_the_nearest_integer(dtype: str, numbers: list[int]) -> None:
     found = int(halve(np.array(numbers, dtype).reshape(2, 2), "RMS")[0, 0])
 

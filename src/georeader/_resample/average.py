@@ -191,7 +191,7 @@ def _keep_all_digits(result: NDArray[Any], values: NDArray[Any], counts: Counts)
     pixels = [corner[wide] for corner in corners(values)]
     count = np.broadcast_to(np.asarray(counts), wide.shape)[wide]
     roots = np.sqrt(sum(np.square(pixel.astype(np.longdouble)) for pixel in pixels) / count)
-    exact = rounded(roots, result.dtype)
+    exact = rounded(roots.copy(), result.dtype)
     error = 4 * np.finfo(np.longdouble).eps * roots
     for place in np.flatnonzero(np.abs(roots - np.floor(roots) - 0.5) <= error + (error > 0.25)):
         squares = sum(int(pixel[place]) ** 2 for pixel in pixels)
