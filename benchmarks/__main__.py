@@ -137,7 +137,7 @@ def print_machine(computer: dict[str, Any]) -> None:
 
 
 def effort(options: argparse.Namespace) -> Effort:
-    """Give the effort that the command line asks for."""
+    """Return the effort that the command line asks for."""
     wishes = {"size_px": options.size, "rounds": options.rounds}
     if options.rounds is not None:
         wishes |= {"other_rounds": options.rounds, "chip_rounds": options.rounds}
@@ -146,7 +146,7 @@ def effort(options: argparse.Namespace) -> Effort:
 
 
 def chosen_peers(names: str | None) -> list[str]:
-    """Give the peers that a comma-separated list names, or all.
+    """Return the peers that a comma-separated list names, or all.
 
     Raises:
         ValueError: One of them is unknown.

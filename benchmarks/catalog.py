@@ -113,7 +113,7 @@ def compare(folders: Sequence[Path], count: int) -> None:
 
 
 def looked_at(path: Path) -> tuple[np.ndarray, tuple[object, ...]]:
-    """Give a file's pixels, and what else is compared."""
+    """Return a file's pixels, and what else is compared."""
     with rasterio.open(path) as file:
         facts = (str(file.nodata), file.descriptions, file.overviews(1), file.block_shapes, file.crs, file.transform)
         return file.read(), facts

@@ -103,7 +103,7 @@ WAYS: dict[str, Callable[..., Callable[..., None]]] = {
 
 
 def cpu_seconds() -> float:
-    """Give the time of all threads and of processes that have ended."""
+    """Return the time of all threads and of processes that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

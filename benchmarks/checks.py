@@ -1,4 +1,4 @@
-"""Looks at each file that was written, so that no peer wins by doing less."""
+"""Checks of each file that was written, so that no peer wins by doing less."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOSSY = ("jpeg", "webp")
 
 
 def look_at(path: Path, array: Any, place: Place, settings: Settings) -> dict[str, Any]:
-    """Give what the file is like, and what is wrong with it.
+    """Return what the file is like, and what is wrong with it.
 
     Args:
         path: The file.
@@ -87,7 +87,7 @@ def _file_problems(dataset: Any, array: Any, place: Place, settings: Settings) -
 
 
 def _is_bigtiff(path: Path) -> bool:
-    """Look at the version in the file's header: 42 for TIFF, 43 for BigTIFF."""
+    """Check the version in the file's header: 42 for TIFF, 43 for BigTIFF."""
     with path.open("rb") as file:
         order = "little" if file.read(2) == b"II" else "big"
         return int.from_bytes(file.read(2), order) == 43

@@ -61,7 +61,7 @@ def make_source(path: Path, side_px: int) -> Path:
 
 
 def one_round(source: Path, folder: Path) -> tuple[float, float, float]:
-    """Give the seconds of the command, of the call, and of a process that does nothing."""
+    """Return the seconds of the command, of the call, and of a process that does nothing."""
     georeader = str(Path(sys.executable).with_name("georeader"))
     command = _seconds([georeader, "cog", str(source), str(folder / "command.tif")])
     said = subprocess.run(

@@ -81,7 +81,7 @@ def usable_cores() -> int:
 
 
 def encoder(settings: Settings) -> Encoder:
-    """Give the function that compresses one tile as a TIFF holds it."""
+    """Return the function that compresses one tile as a TIFF holds it."""
     import imagecodecs as codecs
 
     level, quality = settings.level, settings.quality
@@ -100,7 +100,7 @@ def encoder(settings: Settings) -> Encoder:
 
 
 def predictor(number: int | None) -> Callable[[Tile], Tile]:
-    """Give TIFF's predictor 1, 2 or 3 for a (row, column, band) tile."""
+    """Return TIFF's predictor 1, 2 or 3 for a (row, column, band) tile."""
     import imagecodecs as codecs
 
     if number == 2:
@@ -128,7 +128,7 @@ def cut(level: NDArray[Any], tile_px: int, filling: Literal["constant", "edge"] 
 
 
 def pyramid(array: NDArray[Any], nodata: float | None, tile_px: int, resampling: str) -> Iterable[NDArray[Any]]:
-    """Give the raster and its halves, until one fits into a tile.
+    """Return the raster and its halves, until one fits into a tile.
 
     Overviews are picked, or averages of the valid pixels of 2 x 2: in size and kind what the writers compress.
     """

@@ -43,7 +43,7 @@ class Crew:
         self._loaded: dict[str, Any] = {}
 
     def ask(self, name: str, do: str, **job: Any) -> dict[str, Any]:
-        """Give a peer a job and wait for its answer.
+        """Send a job to a peer and wait for its answer.
 
         Raises:
             UnsupportedError: The peer has no such setting.

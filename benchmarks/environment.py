@@ -20,7 +20,7 @@ SPACEML_REQUIREMENTS = ROOT / "requirements" / "bench-spaceml.txt"
 
 
 def spaceml_python() -> str:
-    """Give the interpreter that has georeader-spaceml, and make its environment first when there is none.
+    """Return the interpreter that has georeader-spaceml, and make its environment first when there is none.
 
     Raises:
         RuntimeError: It can't be installed; the message is pip's last word.

@@ -40,7 +40,7 @@ class Given:
     shape: tuple[int, ...] = ()
 
     def open(self, place: Place) -> Any:
-        """Give what the peer gets: an array of (band, row, column), a dask array, a path, `Pieces` or a `LazyScene`."""
+        """Return the peer's input: an array of (band, row, column), a dask array, a path, `Pieces` or a `LazyScene`."""
         if self.form == "file":
             return self.path
         if self.form == "lazy":
@@ -51,7 +51,7 @@ class Given:
         return Pieces(pixels) if self.form == "pieces" else pixels
 
     def scene(self, place: Place) -> LazyScene:
-        """Give the lazy scene."""
+        """Return the lazy scene."""
         bands, rows, columns = self.shape
         return LazyScene((bands, rows, columns), place)
 
@@ -67,7 +67,7 @@ class Pieces:
     pixels: NDArray[Any]
 
     def __iter__(self) -> Iterator[tuple[slice, slice]]:
-        """Give rows and columns of each piece; those at the edges are smaller."""
+        """Return rows and columns of each piece; those at the edges are smaller."""
         _, height_px, width_px = self.pixels.shape
         corners = [(row, column) for row in range(0, height_px, PIECE_PX) for column in range(0, width_px, PIECE_PX)]
         for number in np.random.default_rng(0).permutation(len(corners)):

@@ -50,7 +50,7 @@ class Input:
         return Place(nodata=self.nodata)
 
     def side_px(self, size_px: int) -> int:
-        """Give the side in pixels for a run of a size."""
+        """Return the side in pixels for a run of a size."""
         return max(64, round(size_px * self.share))
 
 
@@ -122,7 +122,7 @@ def chips(count: int, side_px: int = 512) -> NDArray[np.uint16]:
 
 
 def landscape(side_px: int, seed: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Give rows and their ground, 0 to 1: fields of one shade each on soft hills.
+    """Return rows and their ground, 0 to 1: fields of one shade each on soft hills.
 
     Args:
         side_px: Side of the raster.
@@ -141,7 +141,7 @@ def landscape(side_px: int, seed: int) -> Iterator[tuple[slice, NDArray[np.float
 
 
 def outside_swath(rows: slice, side_px: int) -> NDArray[np.bool_]:
-    """Tell the pixels that the satellite did not pass over: a wedge on the left, a sixth of the raster."""
+    """Return the pixels that the satellite did not pass over: a wedge on the left, a sixth of the raster."""
     lines = np.arange(rows.start, rows.stop)[:, None]
     return np.arange(side_px) < (side_px - lines) / 3
 

@@ -121,7 +121,7 @@ class LazyInput:
         return Place(nodata=self.nodata)
 
     def shape_at(self, share: float) -> tuple[int, int, int]:
-        """Give (band, row, column) for rasters whose sides are a share of what they are by default."""
+        """Return (band, row, column) for rasters whose sides are a share of what they are by default."""
         bands, rows, columns = self.shape
         return bands, max(64, round(rows * share)), max(64, round(columns * share))
 

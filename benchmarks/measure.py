@@ -48,7 +48,7 @@ def _start_watching_memory() -> int:
 
 
 def peak_memory_bytes() -> int:
-    """Give the most memory that the process has held; on Linux, since its peak was last forgotten."""
+    """Return the most memory that the process has held; on Linux, since its peak was last forgotten."""
     if _STATUS.exists():
         return _status_bytes("VmHWM")
     unit_bytes = 1 if sys.platform == "darwin" else 1024

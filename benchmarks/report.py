@@ -83,7 +83,7 @@ def save_json(path: Path, run: dict[str, Any], results: Results, verdicts: list[
 
 
 def times_ours(section: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Give median, min and max of the ratios of each round to this project, for each peer that has any."""
+    """Return median, min and max of the ratios of each round to this project, for each peer that has any."""
     found = {}
     for peer in section["peers"]:
         ratios = round_ratios(section, peer, "ours")

@@ -47,7 +47,7 @@ class Settings:
     interleave: str | None = None
 
     def with_threads(self, threads: int | str) -> Settings:
-        """Give the same settings with another number of threads."""
+        """Return the same settings with another number of threads."""
         return dataclasses.replace(self, threads=threads)
 
     def title(self) -> str:
@@ -63,5 +63,5 @@ class Settings:
 
 
 def place_from_json(value: dict[str, Any]) -> Place:
-    """Give back the place that `dataclasses.asdict` and JSON made a dict of."""
+    """Return the place that `dataclasses.asdict` and JSON made a dict of."""
     return Place(**(value | {"transform": tuple(value["transform"])}))

@@ -132,7 +132,7 @@ def _median(results: Results, name: str, above: str = "ours", below: str = "ours
 
 
 def _against_each_gdal(results: Results) -> list[tuple[str, float | None]]:
-    """Give the smallest of the ratios to each way of calling GDAL, for each section of files."""
+    """Return the smallest of the ratios to each way of calling GDAL, for each section of files."""
     found = []
     for name in [*_names(results, "raster"), *_names(results, "chips")]:
         ratios = [_median(results, name, peer) for peer in ("gdal", "gdal-1", "gdal-all", "gdal-write")]

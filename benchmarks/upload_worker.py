@@ -88,13 +88,13 @@ WAYS = {"ours": ours, "upload_file": upload_file, "spaceml": spaceml}
 
 
 def peak_bytes() -> int:
-    """Give the most that this process has held."""
+    """Return the most that this process has held."""
     with open("/proc/self/status") as file:  # noqa: PTH123  (as early as possible)
         return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:")) * 1024
 
 
 def cpu_seconds() -> float:
-    """Give the time of all threads."""
+    """Return the time of all threads."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 

@@ -38,7 +38,7 @@ def blue_marble() -> GeoTensor:
 
 
 def level_rows(path: Path) -> list[tuple[str, ...]]:
-    """Give (level, size, tiles, bytes, share) of each resolution in the file."""
+    """Return (level, size, tiles, bytes, share) of each resolution in the file."""
     rows = []
     with rasterio.open(path) as dataset:
         levels = [None, *range(len(dataset.overviews(1)))]
