@@ -12,8 +12,7 @@ Example:
 """
 
 from georeader._core.band_attrs import without_bands, without_encoding
-from georeader._core.error_chain import linked_errors
-from georeader._core.progress import check_progress, report_progress
+from georeader._core.reporting import check_progress, linked_errors, report_progress
 from georeader._core.threads import Workers, usable_cpus
 
 __all__ = [

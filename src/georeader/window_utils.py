@@ -304,7 +304,7 @@ def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float 
 
 def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:
     """Build a shapely polygon of a ring, reprojected if ``dst_crs`` is another CRS than ``crs``."""
-    from georeader._core.optional_imports import import_extra
+    from georeader._core.reporting import import_extra
 
     geometry = import_extra("shapely.geometry", extra="shapely", purpose="footprint()")
     if not all(math.isfinite(value) for point in ring for value in point):

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from georeader._arrays import pixel_attrs
 from georeader._arrays.numpy_functions import check_common_grid, has_georeference, holds
 from georeader._core import band_attrs
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._readers.windows import pad
 from georeader.abstract_reader import same_nodata
 from georeader.errors import GeoreferenceError, IndexingError, MetadataWarning, NodataError, ShapeError

@@ -1,1 +1,1 @@
-"""Sentinels, dtypes, band attributes, progress, threads and optional imports: what depends on nothing else."""
+"""Sentinels, dtypes, band attributes, windows, threads and reports to callers: what depends on nothing else."""

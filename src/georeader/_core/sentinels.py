@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 
+@dataclass(frozen=True, eq=False)
 class Unset:
-    """The value of an omitted argument.
-
-    A signature shows its text, which names what applies instead.
+    """The value of an omitted argument; a signature shows its text, which names what applies instead.
 
     Example:
         >>> def tile(side: Any = Unset("256")) -> str:
@@ -17,11 +17,10 @@ class Unset:
         ('omitted', 'passed', 512MiB)
     """
 
-    def __init__(self, text: str = "UNSET") -> None:
-        self._text = text
+    text: str = "UNSET"
 
     def __repr__(self) -> str:
-        return self._text
+        return self.text
 
 
 #: In place of an argument for which None has a meaning. Of type Any, so that it can stand for any argument.

@@ -6,10 +6,7 @@ from typing import NamedTuple
 
 
 class PixelWindow(NamedTuple):
-    """A rectangle of pixels, as half-open ranges of rows and columns.
-
-    Unlike `rasterio.windows.Window` it has no offsets and sizes, and its numbers are integers.
-    """
+    """A rectangle of pixels, as half-open ranges of rows and columns: integers, unlike `rasterio.windows.Window`."""
 
     row_start: int
     row_stop: int

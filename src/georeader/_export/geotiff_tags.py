@@ -27,8 +27,8 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from georeader._core.band_attrs import RESAMPLING_TAG
-from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
+from georeader._core.reporting import warn_at_caller
 from georeader._export.gdal_dataset import ENVIRONMENT, creation_profile, describe
 from georeader._export.plan.metadata import Metadata, Tags
 from georeader._export.plan.spec import ExportSpec

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import convert_pixels, replace_nan
+from georeader._core.reporting import warn_at_caller
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.sources.protocol import Source

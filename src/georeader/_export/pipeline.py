@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
 
-from georeader._core.progress import Advance, report_progress
+from georeader._core.reporting import Advance, report_progress
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.stream import StreamEngine
 from georeader._export.plan.engine_choice import choose_engine

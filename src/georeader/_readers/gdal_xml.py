@@ -22,7 +22,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._tiff.directories import TagNumber
 from georeader._tiff.parser import BytesInMemory, read_directories
 from georeader.errors import MetadataWarning

@@ -6,7 +6,7 @@ import errno
 import re
 from typing import Any
 
-from georeader._core.error_chain import linked_errors
+from georeader._core.reporting import linked_errors
 from georeader._storage.redaction import Redactor, secrets_of_url
 from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
 from georeader._storage.retry import PASSING

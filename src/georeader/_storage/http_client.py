@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, LocationValueError, MaxRetryError
 
-from georeader._core.error_chain import linked_errors
+from georeader._core.reporting import linked_errors
 from georeader._storage import retry
 from georeader._storage.remote_errors import Failure, failure_of_network
 from georeader._storage.retry import LASTING, PASSING, TRANSIENT_STATUS, retry_after_seconds, wait_seconds

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from georeader._core.optional_imports import import_extra
+from georeader._core.reporting import import_extra
 from georeader._storage import retry
 from georeader._storage.redaction import redact_url
 from georeader._storage.remote_errors import Failure, failure_of_answer, failure_of_network

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-from georeader._core.error_chain import directly_linked, linked_errors
+from georeader._core.reporting import directly_linked, linked_errors
 
 #: Replaces a secret.
 MASK = "***"

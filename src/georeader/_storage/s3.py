@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol
 
-from georeader._core.error_chain import linked_errors
-from georeader._core.optional_imports import import_extra
+from georeader._core.reporting import import_extra, linked_errors
 from georeader._storage import retry
 from georeader._storage.range_file import RangedObject
 from georeader._storage.redaction import Redactor, secrets_of_environment, secrets_of_url

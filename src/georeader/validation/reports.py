@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from georeader._core.jsonable import to_jsonable
+from georeader._core.reporting import to_jsonable
 from georeader.validation.measurement import MeasuredDirectory, Measurement, RoleKind
 from georeader.validation.problems import Problem, Severity
 

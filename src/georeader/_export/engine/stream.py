@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles
-from georeader._core.progress import Advance
+from georeader._core.reporting import Advance
 from georeader._core.threads import InFlight, Task, Workers, thread_count, usable_cpus
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.assembler import CogAssembler

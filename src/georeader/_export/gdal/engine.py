@@ -27,9 +27,8 @@ from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
-from georeader._core.progress import Advance
+from georeader._core.reporting import Advance, warn_at_caller
 from georeader._core.threads import startable_threads, thread_count, usable_cpus
 from georeader._core.windows import PixelWindow
 from georeader._export.gdal.finished_file import check_file, read_facts

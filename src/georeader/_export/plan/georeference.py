@@ -7,7 +7,7 @@ from dataclasses import replace
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._export.plan.metadata import Metadata
 from georeader.errors import GeoreferenceError, MetadataWarning
 from georeader.window_utils import compare_crs, counts_pixels

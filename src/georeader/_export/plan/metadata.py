@@ -23,7 +23,7 @@ from georeader._core.band_attrs import (
     keeps_colour_model,
     parse_colormap,
 )
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._export.plan.photometric import nbits_of_attrs, photometric_of_attrs, resolve_colours
 from georeader.errors import MetadataError, MetadataWarning
 from georeader.ground_control import GroundControlPoints, as_control_points

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from georeader._codecs.registry import CODECS
-from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import check_nodata, storage_dtype
+from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._export.plan.encoding import Encoding
 from georeader._export.plan.metadata import pick_bands

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from georeader._core.progress import check_progress
+from georeader._core.reporting import check_progress
 from georeader._core.sentinels import UNSET, Unset
 from georeader._export.plan.metadata import check_tags, parse_descriptions
 from georeader._export.plan.option_types import TILE_SIDE_PX

@@ -13,8 +13,8 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
-from georeader._core.caller_warnings import warn_at_caller
 from georeader._core.dtypes import check_nodata, storage_dtype
+from georeader._core.reporting import warn_at_caller
 from georeader._core.windows import PixelWindow
 from georeader._export.plan import grid
 from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits

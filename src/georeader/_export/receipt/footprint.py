@@ -17,7 +17,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader._core.optional_imports import import_extra
+from georeader._core.reporting import import_extra
 from georeader.window_utils import pixel_to_crs
 
 #: Points on each side of the outline: straight lines of one CRS are curves in another.

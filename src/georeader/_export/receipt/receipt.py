@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 from rasterio.errors import CRSError
 
-from georeader._core.jsonable import to_jsonable
+from georeader._core.reporting import to_jsonable
 from georeader._export.plan.metadata import Metadata
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandSummary

@@ -19,8 +19,7 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
-from georeader._core.caller_warnings import warn_at_caller
-from georeader._core.optional_imports import import_extra
+from georeader._core.reporting import import_extra, warn_at_caller
 from georeader._export.receipt.footprint import Footprint, corners, footprint_in_wgs84, union_of
 from georeader._storage.redaction import MASK
 from georeader.errors import MetadataWarning, OptionError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._export.sinks.base import RandomAccessSink
 from georeader._export.sinks.sidecars import names_read_beside, remove_sidecars, warn_of_kept, warn_of_sidecars
 from georeader._export.sinks.temporary_file import Scratch, TemporaryFile

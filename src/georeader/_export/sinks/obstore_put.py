@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from georeader._core.optional_imports import import_extra
+from georeader._core.reporting import import_extra
 from georeader._core.threads import Workers
 from georeader._export.plan.part_plan import plan_parts
 from georeader._export.sinks.sidecars import remove_remote_sidecars

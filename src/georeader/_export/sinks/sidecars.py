@@ -27,7 +27,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._storage.destination import Destination
 from georeader._storage.redaction import redact_url
 from georeader._storage.urls import local_path_of, parse_address

@@ -10,7 +10,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.described import describe

@@ -11,7 +11,7 @@ import numpy as np
 from rasterio.io import BufferedDatasetWriter, DatasetReader, DatasetWriter
 from rasterio.vrt import WarpedVRT
 
-from georeader._core.optional_imports import import_extra
+from georeader._core.reporting import import_extra
 from georeader._core.sentinels import UNSET
 from georeader._export.sources.described import check_place
 from georeader._export.sources.geodata import is_mapped, open_array, open_windowed, returns_windows, source_of_pixels

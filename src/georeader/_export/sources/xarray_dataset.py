@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.chunks import Chunks

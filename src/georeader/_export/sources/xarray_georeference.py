@@ -25,7 +25,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.rpc import RPC
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._export.sources.pixel_centres import Axis, Registration, axis_of_centres, registration_of, shifted
 from georeader.errors import GeoreferenceError, MetadataWarning, ShapeError
 from georeader.ground_control import GroundControlPoints

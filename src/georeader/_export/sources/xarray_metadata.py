@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from rasterio.errors import RasterioIOError
 
-from georeader._core.caller_warnings import warn_at_caller
+from georeader._core.reporting import warn_at_caller
 from georeader._export.plan.metadata import STATISTICS_PREFIX
 from georeader._export.sources.xarray_georeference import accessor_in_use, spatial_dims, values_of
 from georeader._readers.file_info import warn_of_nodata
