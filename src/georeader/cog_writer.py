@@ -117,8 +117,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         """
         from georeader._export.geotiff_tags import descriptive_tags
         from georeader._export.pipeline import make_engine
-        from georeader._export.plan.engine_choice import choose_engine
-        from georeader._export.plan.spec import resolve_spec
+        from georeader._export.plan.resolve import choose_engine, resolve_spec
         from georeader._export.sinks.opening import open_sink
         from georeader._export.sinks.sidecars import check_source_stays
         from georeader._export.writer.target_grid import Grid, blank_spec

@@ -303,7 +303,7 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
 
     from georeader._export.gdal.pyramid import add_overviews
     from georeader._export.plan.grid import overview_factors
-    from georeader._export.plan.spec import default_resampling
+    from georeader._export.plan.resolve import default_resampling
 
     factors = overview_factors(rst_out.height, rst_out.width, tile_size, tile_size)
     resampling = default_resampling(ColorInterp.palette in rst_out.colorinterp)

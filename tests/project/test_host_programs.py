@@ -26,9 +26,9 @@ _HOST = textwrap.dedent("""
     multiprocessing.spawn.set_executable(sys.argv[1])
     import numpy as np
     from georeader import CogWriter, GeoTensor, save_cog, save_tiled_geotiff
-    from georeader._export.plan import part_plan
+    from georeader._export.plan import traits
     from georeader.validation import info, validate
-    part_plan.PART_BYTES = 5 * 2**20
+    traits.PART_BYTES = 5 * 2**20
     place = {"transform": (10, 0, 0, 0, -10, 0), "crs": 3857}
     values = np.random.default_rng(0).normal(100, 9, (2, 300, 300)).astype("uint8")
     raster = GeoTensor(values, fill_value_default=0, **place)

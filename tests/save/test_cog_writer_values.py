@@ -215,7 +215,7 @@ class TestRefusedAtOnce:
             ({"profile_arg": 3}, OptionError, "profile_arg is a int"),
             ({"profile_arg": {"TILING_SCHEME": "x"}, "engine": "stream"}, OptionError, "TILING_SCHEME"),
             ({"engine": "rasterio"}, OptionError, "engine='rasterio' is unknown"),
-            ({"engine": "gdal", "verify": True}, OptionError, "can't verify"),
+            ({"engine": "gdal", "verify": True}, OptionError, "cannot verify"),
             ({"progress": "yes"}, OptionError, "progress='yes'"),
             ({"nodata": 300}, NodataError, "nodata=300 can't be held by uint8"),
             ({"nodata": np.nan}, NodataError, "nodata=nan"),

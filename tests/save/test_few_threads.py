@@ -42,7 +42,7 @@ USES = textwrap.dedent("""
     import geotoolz as gz
     from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
     from georeader.errors import GeoreaderError
-    from georeader._export.plan.sink_traits import SectionSizes
+    from georeader._export.plan.traits import SectionSizes
     from georeader._export.sinks.multipart import PartedSink
     from georeader.preview import preview
     from georeader.validation import validate

@@ -400,9 +400,9 @@ class TestSaving:
     @pytest.mark.parametrize(
         ("attrs", "message"),
         [
-            ({"gcps": [1, 2]}, r"attrs\['gcps'\] is a list; give georeader.ground_control.GroundControlPoints"),
+            ({"gcps": [1, 2]}, r"attrs\['gcps'\] is a list; pass georeader.ground_control.GroundControlPoints"),
             ({"gcps": ([GroundControlPoint(0, 0, math.nan, 1)], None)}, r"attrs\['gcps'\]: point 0 .* finite"),
-            ({"rpcs": {"LINE_OFF": 1}}, r"attrs\['rpcs'\] is a dict; give a rasterio.rpc.RPC"),
+            ({"rpcs": {"LINE_OFF": 1}}, r"attrs\['rpcs'\] is a dict; pass a rasterio.rpc.RPC"),
             ({"rpcs": RPC(**POLYNOMIALS.to_dict() | {"line_off": math.inf})}, r"attrs\['rpcs'\].line_off=inf"),
             ({"rpcs": RPC(**POLYNOMIALS.to_dict() | {"samp_num_coeff": [1.0]})}, "samp_num_coeff.*20 finite numbers"),
         ],

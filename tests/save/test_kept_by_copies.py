@@ -155,7 +155,7 @@ def test_the_gdal_engine_names_what_it_leaves_out(described: Path, tmp_path: Pat
 def test_tags_of_other_namespaces_that_do_not_survive_are_named(
     namespaces: Any, make_tensor: Any, tmp_path: Path
 ) -> None:
-    with pytest.warns(MetadataWarning, match="tags of the source that a GeoTIFF can't keep are left out"):
+    with pytest.warns(MetadataWarning, match="tags of the source that a GeoTIFF cannot keep are left out"):
         save_cog(make_tensor(attrs={"namespaces": namespaces}), tmp_path / "out.tif")
 
 

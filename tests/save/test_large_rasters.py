@@ -17,10 +17,9 @@ from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
 from georeader._export.pipeline import write_source
-from georeader._export.plan.chunks import regular_chunks
-from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import SourceTraits, regular_chunks
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._resample.pyramid import Mask

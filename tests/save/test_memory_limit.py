@@ -225,7 +225,7 @@ def test_decoded_blocks_count_and_what_can_not_fit_is_refused(how: str, is_refus
     if not is_refused:
         assert not message
         return
-    enough = re.search(r"reading the source holds, (\d+) bytes.*give at least (\d+),.*smaller tiles", message)
+    enough = re.search(r"reading the source holds, (\d+) bytes.*pass at least (\d+),.*smaller tiles", message)
     assert enough is not None, message
     assert int(enough.group(1)) > 2600 * 2600 * 3 * 2  # the block, at least
     message, grew_bytes = save(int(enough.group(2)))

@@ -268,7 +268,7 @@ def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.rando
         ({"NBITS": 4, "predictor": 2}, "without a predictor"),
         ({"OVERVIEW_COMPRESS": "jpeg"}, "compress='jpeg' takes 1 or 3 or 4 bands, not 2"),
         ({"OVERVIEW_COMPRESS": "webp", "dtype": "float32"}, "compress='webp' takes uint8 only"),
-        ({"OVERVIEW_COMPRESS": "lerc"}, "can't mix lerc with another codec"),
+        ({"OVERVIEW_COMPRESS": "lerc"}, "cannot mix lerc with another codec"),
         ({"OVERVIEW_PREDICTOR": 3}, r"predictor 3 \(FLOATING_POINT\) is for float32 and float64"),
         ({"OVERVIEWS": "NONE", "OVERVIEW_COUNT": 2}, "both OVERVIEWS=NONE and OVERVIEW_COUNT; keep one"),
         ({"OVERVIEW_COUNT": 11}, "a single pixel after 10 halvings; allowed: 0 to 10"),

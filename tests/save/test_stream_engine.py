@@ -20,8 +20,9 @@ from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._export.engine.stream import StreamEngine
 from georeader._export.plan.file_plan import plan_file
 from georeader._export.plan.request import SaveRequest
-from georeader._export.plan.sink_traits import SectionSizes, SinkTraits
-from georeader._export.plan.spec import ExportSpec, resolve_spec
+from georeader._export.plan.resolve import resolve_spec
+from georeader._export.plan.spec import ExportSpec
+from georeader._export.plan.traits import SectionSizes, SinkTraits
 from georeader._export.receipt.receipt import Written
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from georeader import GeoTensor
 from georeader._core.windows import PixelWindow
 from georeader._export.pipeline import write_source
-from georeader._export.plan.chunks import Chunks
-from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.request import SaveRequest
+from georeader._export.plan.traits import Chunks, SourceTraits
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import SourceWrapper

@@ -112,7 +112,7 @@ SPOILS: dict[str, tuple[Callable[[GeoTensor], Any], type[GeoreaderError], str]] 
     "gives another size": (lambda tensor: tensor[:, 1:], ShapeError, "its pixels are"),
     "gives another dtype": (lambda tensor: tensor.astype("float32"), DtypeError, "its pixels are float32"),
     "gives a band less": (lambda tensor: tensor[:1], ShapeError, "its pixels are"),
-    "gives nothing": (lambda tensor: None, ReadError, "can't be read"),
+    "gives nothing": (lambda tensor: None, ReadError, "cannot be read"),
 }
 
 

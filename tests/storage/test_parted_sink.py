@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._export.pipeline import write_source
-from georeader._export.plan import part_plan
-from georeader._export.plan.part_plan import PART_BYTES, plan_parts
+from georeader._export.plan import traits
 from georeader._export.plan.request import SaveRequest
-from georeader._export.plan.sink_traits import SectionSizes
+from georeader._export.plan.traits import PART_BYTES, SectionSizes, plan_parts
 from georeader._export.sinks import multipart
 from georeader._export.sinks.multipart import SENDERS, PartedSink, PartUpload
 from georeader._export.sources import open_source
@@ -44,8 +43,8 @@ def a_request(kind: str, profile_arg: dict[str, Any], max_memory: str) -> SaveRe
 
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let parts have 8 KiB."""
-    monkeypatch.setattr(part_plan, "PART_BYTES", 8 * KIB)
-    monkeypatch.setattr(part_plan, "_STEP_BYTES", KIB)
+    monkeypatch.setattr(traits, "PART_BYTES", 8 * KIB)
+    monkeypatch.setattr(traits, "_STEP_BYTES", KIB)
 
 
 def write(sink: PartedSink, header: bytes, head: bytes, tail: bytes, step_bytes: int, *, tail_first: bool) -> None:

@@ -17,7 +17,7 @@ import pytest
 from obstore.store import S3Store
 
 from faults.proxy import FaultProxy, refused_url
-from georeader._export.plan import part_plan
+from georeader._export.plan import traits
 from georeader._export.sinks import obstore_put
 from georeader._storage import http_client, obstores, retry, s3
 
@@ -186,7 +186,7 @@ DESTINATIONS: dict[str, tuple[str, Callable[[Any, Via, str], Made]]] = {
 
 def make_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have some 20 MB be several parts, with every client."""
-    monkeypatch.setattr(part_plan, "PART_BYTES", PART_BYTES)
+    monkeypatch.setattr(traits, "PART_BYTES", PART_BYTES)
     for name in ("ONE_REQUEST_BYTES", "WITHOUT_PARTS_BYTES"):
         monkeypatch.setattr(obstore_put, name, PART_BYTES)
 

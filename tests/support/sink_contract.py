@@ -18,7 +18,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader._export.plan.sink_traits import SectionSizes
+from georeader._export.plan.traits import SectionSizes
 from georeader._export.sinks.opening import open_sink
 from georeader._storage.destination import Destination
 from georeader.errors import ExistsError, GeoreaderError, ReadError, WriteError

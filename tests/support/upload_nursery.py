@@ -19,10 +19,10 @@ _NURSERY = textwrap.dedent("""
     from affine import Affine
     from georeader import GeoTensor, save_cog
     from georeader.errors import GeoreaderError
-    from georeader._export.plan import part_plan
+    from georeader._export.plan import traits
     from georeader._export.sinks import obstore_put
 
-    part_plan.PART_BYTES = obstore_put.ONE_REQUEST_BYTES = obstore_put.WITHOUT_PARTS_BYTES = 5 * 2**20
+    traits.PART_BYTES = obstore_put.ONE_REQUEST_BYTES = obstore_put.WITHOUT_PARTS_BYTES = 5 * 2**20
 
     class Lazy:
         def __init__(self, raster):

@@ -56,8 +56,8 @@ def test_stream_engine_is_not_logged(make_tensor: Any, tmp_path: Path, caplog: p
     ({"engine": "gdal", "profile_arg": {"RESAMPLING": "max"}}, "engine='gdal' has no RESAMPLING=MAX"),
     ({"engine": "gdal", "profile_arg": {"RESAMPLING": ["mode", "average"]}}, "one RESAMPLING for all bands"),
     ({"engine": "gdal", "profile_arg": {"compress": "jxl"}}, "engine='gdal' is built without JPEG XL"),
-    ({"engine": "gdal", "verify": True}, "engine='gdal' can't verify tiles"),
-    ({"verify": True, "profile_arg": {"TARGET_SRS": "EPSG:4326"}}, r"'TARGET_SRS'.* is written by GDAL, which can't"),
+    ({"engine": "gdal", "verify": True}, "engine='gdal' cannot verify tiles"),
+    ({"verify": True, "profile_arg": {"TARGET_SRS": "EPSG:4326"}}, r"'TARGET_SRS'.* is written by GDAL, which cannot"),
 ])  # fmt: skip
 def test_unsupported_request_is_refused_without_a_file(
     arguments: dict[str, Any], message: str, make_tensor: Any, tmp_path: Path

@@ -39,7 +39,7 @@ def test_level_sizes_are_read_from_every_kind_of_tiff(byteorder: str, bigtiff: b
 
 @pytest.mark.parametrize("length_bytes", [0, 3, 8, 100])
 def test_level_sizes_raise_for_a_truncated_file(length_bytes: int) -> None:
-    with pytest.raises(WriteError, match="can't be read"):
+    with pytest.raises(WriteError, match="cannot be read"):
         level_receipts(BytesInMemory(tiff()[:length_bytes]), (1, 2))
 
 

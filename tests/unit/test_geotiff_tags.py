@@ -16,7 +16,8 @@ from georeader import GeoTensor
 from georeader._export import geotiff_tags
 from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.plan.request import SaveRequest
-from georeader._export.plan.spec import ExportSpec, resolve_spec
+from georeader._export.plan.resolve import resolve_spec
+from georeader._export.plan.spec import ExportSpec
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination
 

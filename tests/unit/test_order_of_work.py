@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from georeader import GeoTensor
-from georeader._export.plan.chunks import Chunks, free_windows, longest, merge_edges, regular_chunks, split_edges
-from georeader._export.plan.order_of_work import ANY_PLACE, Order, SourceTraits, Work, order_of_work, plan_work
+from georeader._export.plan.grid import longest, merge_edges, split_edges
+from georeader._export.plan.order_of_work import ANY_PLACE, Order, Work, order_of_work, plan_work
 from georeader._export.plan.request import SaveRequest
-from georeader._export.plan.sink_traits import SinkTraits
-from georeader._export.plan.spec import ExportSpec, resolve_spec
+from georeader._export.plan.resolve import resolve_spec
+from georeader._export.plan.spec import ExportSpec
+from georeader._export.plan.traits import Chunks, SinkTraits, SourceTraits, free_windows, regular_chunks
 from georeader._export.sources import open_source
 from georeader._storage.destination import Destination
 from georeader.errors import OptionError
@@ -195,9 +196,9 @@ class TestMemory:
 
     def test_refused_limit_names_a_sufficient_one(self) -> None:
         plan = a_spec((285, 9000, 9000), "float32")
-        with pytest.raises(OptionError, match="give at least") as caught:
+        with pytest.raises(OptionError, match="pass at least") as caught:
             work(plan, stored(pixel_bytes=4), 32)
-        needed_bytes = int(str(caught.value).split("give at least ")[1].split(",")[0])
+        needed_bytes = int(str(caught.value).split("pass at least ")[1].split(",")[0])
 
         assert work(plan, stored(pixel_bytes=4), needed_bytes / MIB).threads == 1
         with pytest.raises(OptionError):

@@ -12,8 +12,8 @@ import tifffile
 from affine import Affine
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader._export.plan.file_plan import ONE_IN, PLACES, sample_places
 from georeader._export.plan.grid import Level
-from georeader._export.plan.predictor import ONE_IN, PLACES, sample_places
 
 PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
 

@@ -94,7 +94,7 @@ def test_alpha_decides_for_the_other_bands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "method", "message"), [
-    ("uint8", ["average", "mode"], "lists 2 methods for 3 bands; give one per band"),
+    ("uint8", ["average", "mode"], "lists 2 methods for 3 bands; pass one per band"),
     ("uint8", [], "is invalid; allowed: NEAREST.*or a list with one of them per band"),
     ("uint8", ["average", "mode", "best"], "is invalid; allowed: NEAREST"),
     ("float32", "or", "RESAMPLING=OR joins the bits of integers, which float32 does not have"),

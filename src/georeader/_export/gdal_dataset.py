@@ -68,12 +68,7 @@ def creation_profile(spec: ExportSpec) -> dict[str, Any]:
 
 
 def describe(dataset: Any, spec: ExportSpec) -> None:
-    """Write the metadata of ``spec`` to an open dataset.
-
-    Args:
-        dataset: Just created with `creation_profile`: GDAL takes colours only before the first pixel is written.
-        spec: The file that is wanted.
-    """
+    """Write the metadata of ``spec`` to an open dataset."""
     metadata = spec.metadata
     if metadata.colormap is not None:
         dataset.write_colormap(1, dict(metadata.colormap))

@@ -79,17 +79,7 @@ COLOR_PROFILE = "COLOR_PROFILE"
 def descriptive_tags(
     spec: ExportSpec, statistics: Sequence[BandStatistics] = (), *, warns: bool = True
 ) -> tuple[Tag, ...]:
-    """Return the tags that describe a raster and its bands, as GDAL writes them.
-
-    Args:
-        spec: The file that is wanted.
-        statistics: One per band, or empty for a file without.
-        warns: Warn of a CRS that is read back as another one.
-
-    Raises:
-        GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
-        WriteError: GDAL failed.
-    """
+    """Return the tags that describe a raster and its bands, as GDAL writes them."""
     try:
         tags = _tags_by_gdal(spec, statistics) if statistics else _cached_tags(spec)
         found = None if spec.crs is None else _crs_read_back(spec.crs.to_wkt(), *_version(spec).values())
@@ -120,15 +110,10 @@ def _version(spec: ExportSpec) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _CacheKey:
-    """Everything that tags depend on, save for the numbers of the transform.
+    """Everything that tags depend on, save for the numbers of the transform."""
 
-    Attributes:
-        text: The key: text in which 0 and -0, and 1 and 1.0, differ.
-        spec: The file with the `reference_transform`.
-    """
-
-    text: str
-    spec: ExportSpec = field(compare=False)
+    text: str  #: The key: text in which 0 and -0, and 1 and 1.0, differ
+    spec: ExportSpec = field(compare=False)  #: The file with the `reference_transform`
 
 
 def _cached_tags(spec: ExportSpec) -> tuple[Tag, ...]:
@@ -163,11 +148,7 @@ def _crs_read_back(wkt: str, geotiff_version: str = "AUTO") -> CRS | None:
 
 
 def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
-    """Compare a CRS with the one that is read back from a GeoTIFF: its keys do not hold every CRS.
-
-    Raises:
-        GeoreferenceError: The keys do not hold it.
-    """
+    """Compare a CRS with the one that is read back from a GeoTIFF: its keys do not hold every CRS."""
     if found is None:
         raise GeoreferenceError(
             f"crs={wanted.to_wkt()[:80]!r}... cannot be represented in a GeoTIFF (OGC 19-008r4); "
@@ -193,12 +174,7 @@ def _own_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
 
 
 def with_items(tags: Sequence[Tag], spec: ExportSpec) -> tuple[Tag, ...]:
-    """Return a file's tags with the items that rasterio cannot write.
-
-    Args:
-        tags: As GDAL writes them.
-        spec: The file that is wanted.
-    """
+    """Return a file's tags with the items that rasterio cannot write."""
     added = "".join(f"  {item}\n" for item in _metadata_items(spec))
     xmp = dict(spec.metadata.namespaces).get(XMP)
     own = () if not xmp else (make_tag(TagNumber.XMP, TagType.BYTE, *xmp[0][1].encode()),)
@@ -254,10 +230,6 @@ def reference_transform(transform: Affine) -> Affine | None:
 
 def with_transform(tags: tuple[Tag, ...], transform: Affine) -> tuple[Tag, ...]:
     """Return the tags of a raster with another transform.
-
-    Args:
-        tags: What GDAL writes for the raster with `reference_transform` of the transform.
-        transform: Pixel (column, row) to CRS (x, y).
 
     Example:
         >>> from georeader._tiff.directories import TagType

@@ -19,30 +19,14 @@ from georeader.errors import DestinationError, FillValueWarning, GeoreaderError,
 
 @dataclass(frozen=True)
 class OutputPixels:
-    """A source's pixels, converted to the file's dtype and mask. Only requested windows are read.
+    """A source's pixels, converted to the file's dtype and mask. Only requested windows are read."""
 
-    Attributes:
-        source: The source, whose bands may include an alpha band that becomes the mask.
-        spec: The file that is wanted.
-        nan_bands: Bands, counted from 1, in which NaN was read beside a numeric nodata.
-    """
-
-    source: Source
-    spec: ExportSpec
+    source: Source  #: The source, whose bands may include an alpha band that becomes the mask
+    spec: ExportSpec  #: The file that is wanted
     nan_bands: set[int] = field(default_factory=set, compare=False)
 
     def read(self, window: PixelWindow, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
-        """Return the pixels of a window, (band, row, column), and its mask, (row, column) or None.
-
-        Args:
-            window: At full resolution.
-            bands: Of the file, counted from 0; all by default.
-
-        Raises:
-            ReadError: The source cannot be read; the message names the window.
-            DtypeError: A pixel does not fit the file's dtype.
-            WriteError: A spool of the source has no room.
-        """
+        """Return the pixels of a window, (band, row, column), and its mask, (row, column) or None."""
         bands = range(self.spec.count) if bands is None else bands
         if self.source.traits.is_in_memory:
             pixels, mask = self._read(
@@ -60,11 +44,7 @@ class OutputPixels:
             raise kind(f"{self.source.name}: {_words(window, bands)}: {_reason(error)}") from error
 
     def read_mask(self, window: PixelWindow) -> Mask:
-        """Return the mask of a window, (row, column); None where the file has none.
-
-        Raises:
-            ReadError: As `read`.
-        """
+        """Return the mask of a window, (row, column); None where the file has none."""
         return None if self.spec.mask is None else self.read(window)[1]
 
     def whole(self) -> tuple[NDArray[Any], Mask]:
@@ -130,4 +110,4 @@ def _words(window: PixelWindow, bands: range) -> str:
 
 def _reason(error: Exception) -> str:
     reason = str(error) or type(error).__name__
-    return reason if isinstance(error, GeoreaderError) else f"can't be read: {reason}"
+    return reason if isinstance(error, GeoreaderError) else f"cannot be read: {reason}"

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from georeader._core.reporting import Advance, report_progress
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.stream import StreamEngine
-from georeader._export.plan.engine_choice import choose_engine
-from georeader._export.plan.file_plan import FilePlan, plan_file
-from georeader._export.plan.predictor import choose_predictor
+from georeader._export.plan.file_plan import FilePlan, choose_predictor, plan_file
 from georeader._export.plan.request import SaveRequest
-from georeader._export.plan.spec import ExportSpec, resolve_spec
+from georeader._export.plan.resolve import choose_engine, resolve_spec
+from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Receipt, Written, receipt_from_write
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.protocol import Sink
@@ -47,15 +46,7 @@ class Engine(Protocol):
 
 
 def save(data: Any, request: SaveRequest) -> Receipt:
-    """Write a raster.
-
-    Args:
-        data: Anything that `open_source` takes.
-        request: The caller's arguments.
-
-    Raises:
-        GeoreaderError: One of its kinds.
-    """
+    """Write a raster."""
     begun = time.perf_counter()
     check_source_stays(data, request.destination)
     with open_sink(request.destination) as sink:
@@ -71,18 +62,7 @@ def write_source(
     *,
     begun: float | None = None,
 ) -> Receipt:
-    """Write a source to a sink that is open, commit the sink and close the source.
-
-    Args:
-        source: Where the pixels come from.
-        sink: Where the file goes; after an error the caller aborts it.
-        request: The caller's arguments.
-        spec: The file, if it is resolved already.
-        begun: `time.perf_counter` at the beginning of the save; by default it begins now.
-
-    Raises:
-        GeoreaderError: One of its kinds.
-    """
+    """Write a source to a sink that is open, commit the sink and close the source."""
     begun = time.perf_counter() if begun is None else begun
     source = RefCountedSource(source)
     try:
@@ -107,18 +87,7 @@ def write_source(
 
 
 def make_engine(name: str, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> Engine:
-    """Return the engine of a name; nothing is read yet.
-
-    Args:
-        name: What `choose_engine` returns.
-        source: Where the pixels come from.
-        spec: The file that is wanted.
-        sink: Where it goes.
-        request: The caller's arguments.
-
-    Raises:
-        OptionError: The limit of memory is too small for the engine.
-    """
+    """Return the engine of a name; nothing is read yet."""
     if name == "stream":
         return StreamEngine(source, spec, sink, request)
     from georeader._export.gdal.engine import GdalEngine

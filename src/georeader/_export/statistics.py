@@ -36,23 +36,14 @@ class BandSummary:
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """Statistics of some pixels of one band, which can be added up.
+    """Statistics of some pixels of one band, which can be added up."""
 
-    Attributes:
-        minimum: Smallest valid value.
-        maximum: Largest valid value.
-        mean: Of the valid values.
-        squares: Sum of the squared differences from the mean.
-        valid_count: Number of pixels that are neither nodata, NaN nor masked.
-        count: Number of pixels.
-    """
-
-    minimum: float = math.inf
-    maximum: float = -math.inf
-    mean: float = 0.0
-    squares: float = 0.0
-    valid_count: int = 0
-    count: int = 0
+    minimum: float = math.inf  #: Smallest valid value
+    maximum: float = -math.inf  #: Largest valid value
+    mean: float = 0.0  #: Of the valid values
+    squares: float = 0.0  #: Sum of the squared differences from the mean
+    valid_count: int = 0  #: Number of pixels that are neither nodata, NaN nor masked
+    count: int = 0  #: Number of pixels
 
     @property
     def standard_deviation(self) -> float:
@@ -93,10 +84,6 @@ class BandStatistics:
 
 def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) -> BandStatistics:
     """Compute the statistics of some pixels of one band.
-
-    Args:
-        values: (row, column), of real numbers.
-        is_valid: Of the same shape, or None: all are.
 
     Example:
         >>> band_statistics(np.array([[1, 3], [5, 7]], dtype="uint8"), None).mean
@@ -206,12 +193,7 @@ class StatisticsFold:
         self._waiting: dict[tuple[int, int], _Bands] = {}
 
     def add(self, place: tuple[int, int], statistics: _Bands) -> None:
-        """Add the statistics of a tile.
-
-        Args:
-            place: (row, column) of the tile.
-            statistics: One per band.
-        """
+        """Add the statistics of a tile."""
         row = place[0]
         self._waiting[place] = statistics
         following, joined = self._rows.get(row, (0, ()))

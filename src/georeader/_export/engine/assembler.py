@@ -12,9 +12,9 @@ from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
 from georeader._export.engine.offsets import OffsetAllocator
 from georeader._export.engine.tile_buffer import TileBuffer
-from georeader._export.plan.file_plan import FilePlan, make_directories
+from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
-from georeader._export.plan.sink_traits import SectionSizes
+from georeader._export.plan.traits import SectionSizes
 from georeader._export.receipt.receipt import LevelReceipt, Written
 from georeader._export.sinks.protocol import Sink
 from georeader._export.statistics import BandSummary
@@ -34,13 +34,7 @@ class CogAssembler:
     """
 
     def __init__(self, plan: FilePlan, file: Sink, workers: Workers) -> None:
-        """Prepare a file; nothing is written yet.
-
-        Args:
-            plan: The file.
-            file: Empty.
-            workers: Copy tiles out of the spool.
-        """
+        """Prepare a file; nothing is written yet."""
         self.plan = plan
         self._file = file
         self._overviews = ChecksummedFile(file.write_overviews)
@@ -53,31 +47,15 @@ class CogAssembler:
             file.begin(SectionSizes(0, plan.most_head_bytes, plan.most_base_bytes))
 
     def lay_out(self, described: tuple[Tag, ...], overview_bytes: int) -> None:
-        """Compute the header's layout.
-
-        Args:
-            described: What `geotags.descriptive_tags` returns.
-            overview_bytes: All overviews together.
-
-        Raises:
-            OptionError: BIGTIFF=NO, and the file will be too long.
-        """
+        """Compute the header's layout."""
         plan = self.plan
-        directories = make_directories(
-            plan.levels, [encoder.codec for encoder in plan.encoders], plan.mask_codec, described
-        )
-        self._layouts = _layouts(plan, directories, overview_bytes)
+        self._layouts = _layouts(plan, plan.directories(described), overview_bytes)
         self._offsets.header_bytes = max(layout.size_bytes for layout in self._layouts)
         if not self._file.traits.out_of_order_parts:
             self._file.begin(SectionSizes(self._offsets.header_bytes, overview_bytes, plan.most_base_bytes))
 
     def write_tiles(self, plane: int, tiles: list[EncodedTiles]) -> None:
-        """Write tiles of the full resolution, the next ones in the order of the file.
-
-        Raises:
-            WriteError: The disk is full.
-            OptionError: BIGTIFF=NO, and the file became too long.
-        """
+        """Write tiles of the full resolution, the next ones in the order of the file."""
         sizes_bytes = np.array([tile.sizes_bytes for tile in tiles], np.uint32)
         start_bytes = self._place(0, plane, sizes_bytes)
         pieces = [piece for tile in tiles for piece in tile.pieces]
@@ -85,35 +63,18 @@ class CogAssembler:
             self._full_resolution.write_at(start_bytes, *pieces)
 
     def write_overviews(self, store: TileBuffer) -> None:
-        """Write the overviews, the smallest first; each tile is freed once it is written.
-
-        Raises:
-            WriteError: The disk is full.
-        """
+        """Write the overviews, the smallest first; each tile is freed once it is written."""
         for level in reversed(self.plan.levels[1:]):
             self._write_level(level, store, 0)
 
     def write_base(self, store: TileBuffer) -> None:
-        """Write the tiles of the full resolution that exist, up to the first that does not.
-
-        Raises:
-            WriteError: The disk is full.
-            OptionError: BIGTIFF=NO, and the file became too long.
-        """
+        """Write the tiles of the full resolution that exist, up to the first that does not."""
         self._base_position = self._write_level(self.plan.levels[0], store, self._base_position)
 
     def finish(
         self, largest_errors: tuple[float, ...] | None, statistics: tuple[BandSummary, ...] | None = None
     ) -> Written:
-        """Write the header: from here on it is a TIFF.
-
-        Args:
-            largest_errors: As `Written` has them.
-            statistics: As `Written` has them.
-
-        Raises:
-            WriteError: The disk is full.
-        """
+        """Write the header: from here on it is a TIFF."""
         while self._copying:
             self._copying.take()
         offsets = self._offsets

@@ -26,23 +26,14 @@ TileStatistics = tuple[tuple[int, int], tuple[BandStatistics, ...]]
 
 @dataclass(frozen=True)
 class BlockPlan:
-    """The task for blocks of one level.
+    """The task for blocks of one level."""
 
-    Attributes:
-        plan: The file.
-        bands: Bands of the file in a block.
-        first: Number of the level.
-        step: Levels to encode: this one, and the next where it is 2.
-        encodes_first: Encode this level too; False: only those made of it.
-        measures: Compute statistics of this level's pixels.
-    """
-
-    plan: FilePlan
-    bands: range
-    first: int
-    step: int
-    encodes_first: bool
-    measures: bool
+    plan: FilePlan  #: The file
+    bands: range  #: Bands of the file in a block
+    first: int  #: Number of the level
+    step: int  #: Levels to encode: this one, and the next where it is 2
+    encodes_first: bool  #: Encode this level too; False: only those made of it
+    measures: bool  #: Compute statistics of this level's pixels
 
     @property
     def reduction(self) -> Reduction:
@@ -57,11 +48,7 @@ class BlockPlan:
         return following if following < len(self.plan.levels) else None
 
     def needed(self, window: PixelWindow) -> PixelWindow:
-        """Return the window of the pixels that a block needs, margins included.
-
-        Args:
-            window: Window of the block.
-        """
+        """Return the window of the pixels that a block needs, margins included."""
         last = min(self.first + self.step, len(self.plan.levels) - 1)
         factor = 2 ** (last - self.first)
         needed = PixelWindow(*(-(-edge // factor) for edge in window))
@@ -72,29 +59,16 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class BlockResult:
-    """The result of one block.
+    """The result of one block."""
 
-    Attributes:
-        bands: Bands of the file in the block.
-        tiles: Encoded tiles by their keys.
-        passed: Level, window, pixels and mask of which the next levels are made; None if there are no more.
-        statistics: Statistics of the tiles, if they are computed.
-    """
-
-    bands: range
-    tiles: tuple[tuple[TileKey, EncodedTiles], ...]
+    bands: range  #: Bands of the file in the block
+    tiles: tuple[tuple[TileKey, EncodedTiles], ...]  #: Encoded tiles by their keys
     passed: tuple[int, PixelWindow, NDArray[Any], Mask] | None
-    statistics: tuple[TileStatistics, ...] = ()
+    statistics: tuple[TileStatistics, ...] = ()  #: Statistics of the tiles, if they are computed
 
 
 def process_block(block: BlockPlan, read: ReadWindow, window: PixelWindow) -> BlockResult:
-    """Encode the tiles of a block and of the next level, and reduce its pixels to those of the level after.
-
-    Args:
-        block: The task.
-        read: Returns pixels of the block's level within `BlockPlan.needed`.
-        window: Window of the block, whose edges are those of tiles.
-    """
+    """Encode the tiles of a block and of the next level, and reduce its pixels to those of the level after."""
     plan = block.plan
     levels = plan.levels[block.first : block.first + block.step + 1]
     statistics: tuple[TileStatistics, ...] = ()
@@ -128,20 +102,7 @@ def _reduced(
 def encode_block(
     level: Level, encoder: TileEncoder, bands: range, window: PixelWindow, pixels: NDArray[Any], mask: Mask
 ) -> Iterator[tuple[TileKey, EncodedTiles]]:
-    """Encode the tiles of a window.
-
-    Args:
-        level: The level.
-        encoder: Of its tiles.
-        bands: Of the file, which the pixels are of.
-        window: Of the level; begins where a tile begins.
-        pixels: (band, row, column) of the window.
-        mask: (row, column) of the window, or None.
-
-    Returns:
-        (place, tile). A tile is followed by its mask, or where tiles hold one band each, the masks are a plane of their
-        own after the others.
-    """
+    """Encode the tiles of a window."""
     height_px, width_px = level.tile_height_px, level.tile_width_px
     planes = [(0, slice(None))] if level.planes == 1 else [(band, slice(at, at + 1)) for at, band in enumerate(bands)]
     for row in range(0, window.shape[0], height_px):
@@ -159,11 +120,7 @@ def encode_block(
 
 
 def encode_one(encoder: TileEncoder, pixels: NDArray[Any] | None, mask: Mask, key: TileKey) -> EncodedTiles:
-    """Encode one tile, its mask behind it; either may be missing.
-
-    Raises:
-        TileError: It fails; the message names level, plane and tile.
-    """
+    """Encode one tile, its mask behind it; either may be missing."""
     parts = []
     try:
         if pixels is not None:

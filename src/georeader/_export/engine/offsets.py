@@ -14,17 +14,11 @@ from georeader._tiff.cog_layout import FRAME_BYTES, LEADER_BYTES, Directory, Til
 
 @dataclass(frozen=True)
 class TileTally:
-    """Tiles of one level, masks included.
+    """Tiles of one level, masks included."""
 
-    Attributes:
-        count: Number of them.
-        sparse_count: How many of them take no bytes.
-        size_bytes: Length of all of them, without frames.
-    """
-
-    count: int
-    sparse_count: int
-    size_bytes: int
+    count: int  #: Number of them
+    sparse_count: int  #: How many of them take no bytes
+    size_bytes: int  #: Length of all of them, without frames
 
 
 class OffsetAllocator:
@@ -32,11 +26,6 @@ class OffsetAllocator:
 
     Where a section begins in the file may not be known while its tiles are placed: the header lies before both, and the
     overviews before the full resolution. `arrays` adds the beginnings once both are known.
-
-    Attributes:
-        header_bytes: Length of the header; 0 until it is known.
-        overviews_bytes: Length of the overviews that were placed.
-        full_resolution_bytes: Length of the full resolution that was placed.
 
     Example:
         >>> offsets = OffsetAllocator({(0, False): 2, (1, False): 1})
@@ -48,12 +37,7 @@ class OffsetAllocator:
     """
 
     def __init__(self, tile_counts: Mapping[tuple[int, bool], int], *, is_framed: bool = True) -> None:
-        """Prepare the offsets; nothing is placed yet.
-
-        Args:
-            tile_counts: Of each level, and (True) of its masks.
-            is_framed: Each tile has a leader and a trailer.
-        """
+        """Prepare the offsets; nothing is placed yet."""
         self._leader_bytes, self._frame_bytes = LEADER_BYTES * is_framed, FRAME_BYTES * is_framed
         self.header_bytes = 0
         self.overviews_bytes = 0
@@ -66,17 +50,7 @@ class OffsetAllocator:
         return self.header_bytes + self.overviews_bytes + self.full_resolution_bytes
 
     def place(self, level: int, is_mask: bool | None, sizes_bytes: NDArray[np.uint32]) -> int:
-        """Place tiles behind those of their section.
-
-        Args:
-            level: Number of their level.
-            is_mask: Whether they are masks; None: tiles and their masks in turn.
-            sizes_bytes: (tile, part), without frames; 0 for sparse ones. Following those placed before in the order
-                of their plane; the second part of each is its mask.
-
-        Returns:
-            Offset of their first byte, from the first byte of their section.
-        """
+        """Place tiles behind those of their section."""
         start_bytes = self.overviews_bytes if level else self.full_resolution_bytes
         steps_bytes = framed_bytes(sizes_bytes, self._frame_bytes)
         ends_bytes = start_bytes + np.cumsum(steps_bytes.ravel()).reshape(steps_bytes.shape)

@@ -17,17 +17,11 @@ from georeader._resample.pyramid import Mask
 
 @dataclass
 class BufferedBlock:
-    """Pixels of a block.
+    """Pixels of a block."""
 
-    Attributes:
-        pixels: (band, row, column), contiguous.
-        mask: (row, column), or None.
-        missing_px: Pixels of the block that are not written yet.
-    """
-
-    pixels: NDArray[Any]
-    mask: Mask
-    missing_px: int
+    pixels: NDArray[Any]  #: (band, row, column), contiguous
+    mask: Mask  #: (row, column), or None
+    missing_px: int  #: Pixels of the block that are not written yet
 
     @property
     def size_bytes(self) -> int:
@@ -57,12 +51,7 @@ class PixelBuffer:
     """
 
     def __init__(self, limit_bytes: int, open_spool: Callable[[], Spool]) -> None:
-        """Begin without blocks.
-
-        Args:
-            limit_bytes: Memory for blocks; one block is always held.
-            open_spool: Opens the spool when it is first needed; its owner closes it.
-        """
+        """Begin without blocks."""
         self.held_bytes = 0
         self._limit_bytes = limit_bytes
         self._places = SpoolPlaces(open_spool)
@@ -73,22 +62,14 @@ class PixelBuffer:
         return key in self._held or key in self._spooled
 
     def put(self, key: Hashable, block: BufferedBlock) -> None:
-        """Add a block that is not there yet.
-
-        Raises:
-            WriteError: The spool's disk is full.
-        """
+        """Add a block that is not there yet."""
         self._held[key] = block
         self.held_bytes += block.size_bytes
         while self.held_bytes > self._limit_bytes and len(self._held) > 1:
             self._spool(*self._held.popitem(last=False))
 
     def get(self, key: Hashable) -> BufferedBlock:
-        """Return a block, which may be written to until the next call.
-
-        Raises:
-            WriteError: The spool's disk is full, or cannot be read.
-        """
+        """Return a block, which may be written to until the next call."""
         if key in self._held:
             self._held.move_to_end(key)
         else:
@@ -96,19 +77,11 @@ class PixelBuffer:
         return self._held[key]
 
     def look(self, key: Hashable) -> BufferedBlock:
-        """Return a block to read from, which stays where it is.
-
-        Raises:
-            WriteError: The spool cannot be read.
-        """
+        """Return a block to read from, which stays where it is."""
         return self._held[key] if key in self._held else self._read(self._spooled[key])
 
     def pop(self, key: Hashable) -> BufferedBlock:
-        """Remove and return a block.
-
-        Raises:
-            WriteError: The spool cannot be read.
-        """
+        """Remove and return a block."""
         if key not in self._held:
             return self._unspool(key)
         block = self._held.pop(key)

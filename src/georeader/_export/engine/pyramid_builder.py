@@ -29,15 +29,7 @@ class PyramidBuilder:
     """Builds the pyramid of some bands."""
 
     def __init__(self, plan: FilePlan, work: Work, bands: range, store: PixelBuffer, *, encodes_base: bool) -> None:
-        """Prepare the levels; there are no pixels yet.
-
-        Args:
-            plan: The file.
-            work: Size of blocks, bands of a block.
-            bands: Bands of the file that are read together.
-            store: Buffer of pixels that wait.
-            encodes_base: Encode the full resolution too.
-        """
+        """Prepare the levels; there are no pixels yet."""
         firsts = range(bands.start, bands.stop, work.block_bands)
         self.band_groups = tuple(range(first, min(first + work.block_bands, bands.stop)) for first in firsts)
         self._levels = {
@@ -58,25 +50,13 @@ class PyramidBuilder:
         }
 
     def base(self, group: range) -> tuple[BlockPlan, BlockGrid]:
-        """Return the task of the full resolution, and its blocks.
-
-        Args:
-            group: One of ``band_groups``: bands of a block.
-        """
+        """Return the task of the full resolution, and its blocks."""
         return self._levels[group, 0].block_plan, self._levels[group, 0].grid
 
     def accept(
         self, level: int, bands: range, window: PixelWindow, pixels: NDArray[Any], mask: Mask
     ) -> Iterator[Task[BlockResult]]:
-        """Store pixels, and iterate over the tasks that they complete.
-
-        Args:
-            level: Number of their level.
-            bands: Of the file: all that are read together, or one of ``band_groups``.
-            window: Their window; no pixel is passed twice.
-            pixels: (band, row, column).
-            mask: (row, column), or None.
-        """
+        """Store pixels, and iterate over the tasks that they complete."""
         for group in self.band_groups:
             if group.start in bands:
                 chosen = pixels[group.start - bands.start : group.stop - bands.start]

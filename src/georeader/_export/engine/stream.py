@@ -58,23 +58,10 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
     """Writes a source by this project's own code, window by window.
 
     Memory, beyond the source: what ``reader.work`` plans.
-
-    Attributes:
-        reader: Reads the source in windows while the block lasts.
     """
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
-        """Plan the order of work; nothing is read yet.
-
-        Args:
-            source: Where the pixels come from.
-            spec: The file that is wanted.
-            sink: Where it goes.
-            request: The caller's arguments.
-
-        Raises:
-            OptionError: The limit of memory is too small.
-        """
+        """Plan the order of work; nothing is read yet."""
         work = plan_work(
             spec,
             replace(source.traits, pixel_bytes=source.spec.dtype.itemsize),
@@ -97,28 +84,11 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
         self.reader.__exit__(kind, error, trace)
 
     def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
-        """Return the pixels of any window before its turn; what is read for it is not read again.
-
-        Args:
-            window: At full resolution.
-            bands: Of the file, all of them or of one group.
-        """
+        """Return the pixels of any window before its turn; what is read for it is not read again."""
         return self.reader.peek(window, bands)
 
     def write(self, plan: FilePlan, advance: Advance) -> Written:
-        """Write the file.
-
-        Args:
-            plan: The file; its bytes do not depend on the order of work.
-            advance: Called with the number of tiles finished since the last call.
-
-        Raises:
-            ReadError: The source can't be read; the message names the window.
-            WriteError: A codec failed, a tile did not come back as it was, or the disk is full.
-            OptionError: BIGTIFF=NO, and the file became too long.
-            DtypeError: A pixel does not fit the file's dtype.
-            GeoreferenceError: The CRS has no counterpart in a GeoTIFF.
-        """
+        """Write the file."""
         work = self.reader.work
         threads = work.threads if work.threads > 1 else 0  # one thread: the caller's own
         try:
@@ -305,7 +275,7 @@ class _Run:
 def _base_tasks(plan: FilePlan, pixels: OutputPixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
     """Iterate over runs of neighbouring tiles of the full resolution, in the order of the file."""
     level = plan.levels[0]
-    run_tiles = plan.tiles_per_run(RUN_BYTES)
+    run_tiles = 1 if level.tile_count <= 64 else max(1, RUN_BYTES // plan.spec.tile_bytes)
     for plane in range(plan.positions(level) // (level.tiles_down * level.tiles_across)):
         for row in range(level.tiles_down):
             for column in range(0, level.tiles_across, run_tiles):
@@ -321,7 +291,7 @@ def _encode_run(
     level, encoder = plan.levels[0], plan.encoders[0]
     tiles = []
     for column in columns:
-        window = plan.spec.tile_window(row, column)
+        window = level.tiles.window((row, column))
         key = (0, plane, row, column)
         if plane == level.planes:
             tiles.append(encode_one(encoder, None, pixels.read_mask(window), key))

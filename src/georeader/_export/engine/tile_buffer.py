@@ -43,15 +43,7 @@ class TileBuffer:
         open_spool: Callable[[], Spool],
         is_framed: bool = True,
     ) -> None:
-        """Begin without tiles.
-
-        Args:
-            tile_counts: Of each level; a tile and the mask that follows it count as one.
-            parts: 2 where masks follow tiles, else 1.
-            limit_bytes: Memory for tiles, `ENTRY_BYTES` for each of them included.
-            open_spool: Opens the spool when it is first needed; its owner closes it.
-            is_framed: Each tile has a leader and a trailer.
-        """
+        """Begin without tiles."""
         self._frame_bytes = FRAME_BYTES * is_framed
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
@@ -62,11 +54,7 @@ class TileBuffer:
         self._level_bytes = [0] * len(tile_counts)
 
     def put(self, level: int, position: int, tiles: EncodedTiles) -> None:
-        """Add a tile, with its mask where masks follow tiles.
-
-        Raises:
-            WriteError: The spool's disk is full.
-        """
+        """Add a tile, with its mask where masks follow tiles."""
         size_bytes = tiles.total_bytes
         self._level_bytes[level] += size_bytes
         self._sizes_bytes[level][position] = tiles.sizes_bytes
@@ -85,18 +73,7 @@ class TileBuffer:
     def take(
         self, level: int, first: int, stop: int, most_bytes: int
     ) -> tuple[list[Callable[[], bytes]], NDArray[np.uint32]]:
-        """Remove and return neighbouring tiles: from a position on, up to the first that is missing.
-
-        Args:
-            level: Number of the level.
-            first: Position of the first tile.
-            stop: Position before which to end.
-            most_bytes: No further tile after so many bytes.
-
-        Returns:
-            Functions that return the tiles as they lie in the file, piece by piece, on any thread; they raise
-            WriteError where the spool cannot be read back. And (tile, part) sizes without frames.
-        """
+        """Remove and return neighbouring tiles: from a position on, up to the first that is missing."""
         last = self._last(level, first, stop, most_bytes)
         sizes_bytes = self._sizes_bytes[level][first:last]
         offsets_bytes = self._offsets_bytes[level][first:last].tolist()

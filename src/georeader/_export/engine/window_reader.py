@@ -17,7 +17,7 @@ from georeader._core.threads import Task, Workers
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
 from georeader._export.output_pixels import OutputPixels
-from georeader._export.plan.chunks import grouped_edges
+from georeader._export.plan.grid import grouped_edges
 from georeader._export.plan.order_of_work import Work
 from georeader._resample.pyramid import Mask
 
@@ -29,20 +29,10 @@ class WindowReader(AbstractContextManager["WindowReader"]):
     """Reads a source in windows that suit it, on threads of its own for as long as the block lasts.
 
     The caller's thread only waits for them, so that it can be interrupted during a read.
-
-    Attributes:
-        pixels: Pixels of the file.
-        work: Windows, and how far to read ahead.
     """
 
     def __init__(self, pixels: OutputPixels, work: Work, kept: PixelBuffer | None = None) -> None:
-        """Prepare the reads; nothing is read yet.
-
-        Args:
-            pixels: Pixels of the file.
-            work: Windows, and how far to read ahead.
-            kept: Buffer of windows that `peek` reads, until it is their turn; None: they are read again.
-        """
+        """Prepare the reads; nothing is read yet."""
         self.pixels = pixels
         self.work = work
         self._kept = kept
@@ -59,23 +49,11 @@ class WindowReader(AbstractContextManager["WindowReader"]):
         self._threads.__exit__(kind, error, trace)
 
     def windows(self, bands: range) -> Iterator[ReadPixels]:
-        """Iterate over all windows of some bands, row by row.
-
-        Args:
-            bands: One of ``work.band_groups``.
-
-        Raises:
-            ReadError: The source cannot be read; the message names the window.
-        """
+        """Iterate over all windows of some bands, row by row."""
         return self._threads.ordered(self._tasks(bands), self.work.read_ahead_bytes)
 
     def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
-        """Return the pixels of any window before its turn, and keep the windows that are read for it.
-
-        Args:
-            window: At full resolution.
-            bands: Of the file, all of them or of one group.
-        """
+        """Return the pixels of any window before its turn, and keep the windows that are read for it."""
         wanted = range(self.pixels.spec.count)[bands]
         if self.pixels.source.traits.is_in_memory:
             return self.pixels.read(window, wanted)

@@ -57,23 +57,13 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
     """Writes a source by GDAL's drivers. The whole raster is in memory while the block lasts."""
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
-        """Check the limit of memory; nothing is read yet.
-
-        Args:
-            source: Where the pixels come from.
-            spec: The file that is wanted.
-            sink: Where it goes.
-            request: The caller's arguments.
-
-        Raises:
-            OptionError: The limit of memory is too small for the raster.
-        """
+        """Check the limit of memory; nothing is read yet."""
         raster_bytes = spec.pixel_bytes * spec.height_px * spec.width_px
         needed_bytes = source.traits.reader_bytes + _COPIES * raster_bytes
         if request.max_memory_is_explicit and needed_bytes > request.max_memory_bytes:
             raise OptionError(
                 f"max_memory={request.max_memory_bytes} bytes: GDAL's engine, which these options need, holds the "
-                f"whole raster, about {needed_bytes} bytes; give it that, or drop the options that only GDAL writes"
+                f"whole raster, about {needed_bytes} bytes; allow that, or drop the options that only GDAL writes"
             )
         self._pixels = OutputPixels(source, spec)
         self._sink = sink
@@ -92,22 +82,12 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
         self._values = self._mask = None
 
     def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
-        """Return the pixels of any window.
-
-        Args:
-            window: At full resolution.
-            bands: Of the file.
-        """
+        """Return the pixels of any window."""
         rows, columns = slice(window.row_start, window.row_stop), slice(window.column_start, window.column_stop)
         return self._raster[bands, rows, columns], None
 
     def write(self, plan: FilePlan, advance: Advance) -> Written:
-        """Write the file; GDAL reports no progress until its end.
-
-        Raises:
-            WriteError: GDAL failed, or the file came out short (a full disk).
-            OptionError: The installed GDAL cannot write the file.
-        """
+        """Write the file; GDAL reports no progress until its end."""
         path = self._sink.staging_path
         try:
             _write_raster(self._raster, plan.spec, path, self._mask)
@@ -128,18 +108,7 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
 
 
 def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask) -> None:
-    """Write a raster file.
-
-    Args:
-        pixels: (band, row, column), of ``spec``'s shape and dtype.
-        spec: The file that is wanted.
-        path: An empty file, which may be anonymous (``/proc/self/fd/7``); the caller moves or removes it.
-        mask: (row, column), True where the pixels are valid; it becomes the file's internal mask. None: no mask.
-
-    Raises:
-        WriteError: GDAL failed, or the file came out short (a full disk).
-        OptionError: The installed GDAL cannot write the file.
-    """
+    """Write a raster file."""
     _warn_of_metadata(spec)
     driver, options = creation_options(spec, GDALVersion.runtime())
     _check_nbits(pixels, spec)
@@ -227,15 +196,7 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | N
 def _write_sidecars(
     path: str, pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None, sidecars: ExitStack
 ) -> None:
-    """Write ``.aux.xml`` for a nodata that rasterio does not take, and ``.ovr``, ``.ovr.ovr``, ... for overviews.
-
-    Args:
-        path: The staging file, in GDAL's memory.
-        pixels: (band, row, column) at full resolution.
-        spec: The file that is wanted.
-        mask: (row, column), True where the pixels are valid, or None.
-        sidecars: Keeps the files until the staging file is closed.
-    """
+    """Write ``.aux.xml`` for a nodata that rasterio does not take, and ``.ovr``, ``.ovr.ovr``, ... for overviews."""
     name = PurePosixPath(path)
     if spec.nodata is not None and not is_nodata_for_rasterio(spec.nodata, spec.dtype):
         content = nodata_sidecar(nodata_text(spec.nodata), spec.count)

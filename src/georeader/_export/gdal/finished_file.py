@@ -21,7 +21,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 
 from georeader._export.geotiff_tags import check_crs
-from georeader._export.plan.grid import tile_grid
+from georeader._export.plan.grid import BlockGrid
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import LevelReceipt, Written, wkt2_of
 from georeader._export.statistics import summary_of_tags
@@ -37,16 +37,7 @@ _PIECE_BYTES = 2**20
 
 
 def check_file(path: Path, spec: ExportSpec) -> None:
-    """Check that a file is whole and has the CRS that was asked for.
-
-    Args:
-        path: The finished file.
-        spec: The file that is wanted.
-
-    Raises:
-        WriteError: As `check_whole`.
-        GeoreferenceError: GeoTIFF's keys do not hold the CRS.
-    """
+    """Check that a file is whole and has the CRS that was asked for."""
     check_whole(path, is_sparse=spec.encoding.options.get("SPARSE_OK") == "YES")
     if spec.crs is not None and not spec.encoding.warps:
         with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
@@ -55,15 +46,7 @@ def check_file(path: Path, spec: ExportSpec) -> None:
 
 
 def read_facts(path: Path, spec: ExportSpec) -> Written:
-    """Read what a receipt states of a finished file; each byte of it once.
-
-    Args:
-        path: The file.
-        spec: The file that was wanted.
-
-    Raises:
-        WriteError: It can't be read.
-    """
+    """Read what a receipt states of a finished file; each byte of it once."""
     try:
         with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
             factors = (1, *(dataset.overviews(1) if spec.encoding.warps else spec.overview_factors))
@@ -79,7 +62,7 @@ def read_facts(path: Path, spec: ExportSpec) -> Written:
     except (RasterioError, OSError) as error:
         if isinstance(error, WriteError):
             raise
-        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
+        raise WriteError(f"the file that GDAL wrote cannot be opened again: {error}") from error
     is_asked = spec.encoding.options.get("STATISTICS") == "YES"
     found = tuple(summary for summary in statistics if summary is not None)
     return Written(
@@ -107,19 +90,11 @@ def _changes(spec: ExportSpec, dataset: Any) -> dict[str, Any]:
 
 
 def level_receipts(file: TiffBytes, factors: Sequence[int]) -> tuple[LevelReceipt, ...]:
-    """Return the tiles of each level; an image and its mask, which have one size, are one level.
-
-    Args:
-        file: The file.
-        factors: Decimation factors, 1 for the full resolution, then those of the overviews, from the smallest factor.
-
-    Raises:
-        WriteError: The bytes are not a TIFF, or its levels are others.
-    """
+    """Return the tiles of each level; an image and its mask, which have one size, are one level."""
     try:
         sizes = [tuple(one.entries[tag].numbers() for tag in _WANTED) for one in read_directories(file)]
     except (KeyError, MalformedTiffError) as error:
-        raise WriteError(f"the directories of the file that GDAL wrote can't be read: {error!r}") from error
+        raise WriteError(f"the directories of the file that GDAL wrote cannot be read: {error!r}") from error
     levels: dict[tuple[int, int], list[NDArray[Any]]] = {}
     for width_px, height_px, sizes_bytes in sizes:
         levels.setdefault((int(width_px[0]), int(height_px[0])), []).append(sizes_bytes)
@@ -136,15 +111,7 @@ def _receipt(factor: int, size: tuple[int, int], kinds: list[NDArray[Any]]) -> L
 
 
 def check_whole(path: Path, *, is_sparse: bool) -> None:
-    """Check each tile: GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing.
-
-    Args:
-        path: The finished file.
-        is_sparse: Tiles may take no bytes (SPARSE_OK).
-
-    Raises:
-        WriteError: The file can't be opened again, is too short, or a tile of it is empty.
-    """
+    """Check each tile: GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing."""
     try:
         size_bytes = path.stat().st_size
         with rasterio.open(path) as dataset:
@@ -154,15 +121,15 @@ def check_whole(path: Path, *, is_sparse: bool) -> None:
     except (RasterioError, CPLE_BaseError, OSError) as error:
         if isinstance(error, WriteError):
             raise
-        raise WriteError(f"the file that GDAL wrote can't be opened again: {error}") from error
+        raise WriteError(f"the file that GDAL wrote cannot be opened again: {error}") from error
 
 
 def _check_tiles(dataset: Any, level: int | None, part: Any, size_bytes: int, is_sparse: bool) -> None:
     tile_height, tile_width = part.block_shapes[0]
     bands = part.indexes if part.interleaving is Interleaving.band else [1]
     name = "full resolution" if level is None else f"overview {level}"
-    grid = [range(count) for count in tile_grid(part.height, part.width, tile_height, tile_width)]
-    for band, row, column in itertools.product(bands, *grid):
+    grid = BlockGrid(part.height, part.width, tile_height, tile_width)
+    for band, (row, column) in itertools.product(bands, grid.touched(grid.whole)):
         items = [
             dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band, ovr=level)
             for what in ("OFFSET", "SIZE")

@@ -8,7 +8,7 @@ import numpy as np
 from rasterio.env import GDALVersion
 
 from georeader._codecs.registry import CODECS, PREDICTORS
-from georeader._export.plan.photometric import RGB
+from georeader._export.plan.metadata import RGB
 from georeader._export.plan.spec import ExportSpec
 from georeader.errors import OptionError
 
@@ -23,18 +23,7 @@ _COG_SMALLEST_TILE_PX = 128
 
 
 def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str, Any]]:
-    """Return the driver and its creation options.
-
-    Args:
-        spec: The file that is wanted.
-        gdal: The installed version.
-
-    Returns:
-        ("COG" or "GTiff", creation options in upper case).
-
-    Raises:
-        OptionError: No single driver of the installed GDAL has all of the options.
-    """
+    """Return the driver and its creation options."""
     if spec.kind == "tiled":
         return "GTiff", _gtiff_options(spec)
     encoding = spec.encoding

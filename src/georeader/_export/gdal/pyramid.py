@@ -19,13 +19,7 @@ _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method i
 
 
 def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> None:
-    """Build overviews on an open dataset and record by which method.
-
-    Args:
-        dataset: Open for update.
-        factors: Decimation factors, such as (2, 4, 8).
-        resampling: One of `METHODS`.
-    """
+    """Build overviews on an open dataset and record by which method."""
     dataset.build_overviews(list(factors), _RESAMPLING_BY_NAME[resampling])
     record_resampling(dataset, resampling)
 
@@ -57,14 +51,6 @@ def averages(
     """Compute the overviews of a raster, from large to small, without NaN, nodata and masked pixels.
 
     A valid average that equals nodata is replaced by the next number, as in GDAL.
-
-    Args:
-        pixels: (band, row, column) at full resolution.
-        spec: The file that is wanted.
-        mask: (row, column), True where the pixels are valid, or None.
-
-    Yields:
-        The pixels, (band, row, column), and their mask where there is one: valid where any of its four pixels was.
     """
     level = pixels
     for _ in spec.overview_factors:
@@ -78,12 +64,6 @@ def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, *, has_m
 
     GDAL leaves out only pixels that equal nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
     while overviews are built, and pixels and nodata are restored afterwards.
-
-    Args:
-        dataset: Open for update; has ``pixels`` and, where `averages_are_ours`, its overviews already.
-        pixels: (band, row, column) at full resolution.
-        spec: The file that is wanted.
-        has_mask: It has a mask as well.
     """
     factors = spec.overview_factors
     if spec.encoding.warps:

@@ -36,54 +36,29 @@ _CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "dista
 
 @dataclass(frozen=True)
 class Encoding:
-    """The encoding and layout of a raster in a file.
+    """The encoding and layout of a raster in a file."""
 
-    Attributes:
-        codec: One of `CODECS`.
-        tile_width_px: Columns of a tile, a multiple of 16.
-        tile_height_px: Rows of a tile, a multiple of 16.
-        level: Effort of the codec; that of `CODECS` by default; None for codecs without.
-        quality: 1 to 100 for jpeg and webp, or None for GDAL's 75.
-        lossless: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does).
-        max_z_error: Largest error that lerc may make, or None for none.
-        effort: 1 to 9 for jxl, or None for GDAL's 5.
-        distance: Butteraugli distance of lossy jxl, 1 being hardly visible; None for 1.
-        predictor: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until `choose_predictor`.
-        bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
-        interleave: "PIXEL" or "BAND".
-        photometric: Requested colour model, one of `photometric.PHOTOMETRIC`; None: it follows from the bands.
-        bits: Bits of a sample, where the file keeps those of its source; None: all of the dtype's.
-        resampling: Of the overviews: one of `METHODS`, a tuple of them with one per band, or None for
-            the default that suits the raster.
-        warp_resampling: RESAMPLING of the warp where GDAL warps the raster, or None.
-        overviews: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not.
-        overview_count: Number of overviews, or None for as many as it takes to fit one tile.
-        num_threads: "ALL_CPUS" or a number.
-        nan_to_nodata: NaN pixels become nodata.
-        driver_options: (name, value) of options that only GDAL has.
-    """
-
-    codec: str
-    tile_width_px: int
-    tile_height_px: int
-    level: int | None = None
-    quality: int | None = None
-    lossless: bool | None = None
-    max_z_error: float | None = None
-    effort: int | None = None
-    distance: float | None = None
-    predictor: str = "NO"
-    bigtiff: str = "IF_SAFER"
-    interleave: str = "PIXEL"
+    codec: str  #: One of `CODECS`
+    tile_width_px: int  #: Columns of a tile, a multiple of 16
+    tile_height_px: int  #: Rows of a tile, a multiple of 16
+    level: int | None = None  #: Effort of the codec; that of `CODECS` by default; None for codecs without
+    quality: int | None = None  #: 1 to 100 for jpeg and webp, or None for GDAL's 75
+    lossless: bool | None = None  #: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does)
+    max_z_error: float | None = None  #: Largest error that lerc may make, or None for none
+    effort: int | None = None  #: 1 to 9 for jxl, or None for GDAL's 5
+    distance: float | None = None  #: Butteraugli distance of lossy jxl, 1 being hardly visible; None for 1
+    predictor: str = "NO"  #: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until `choose_predictor`
+    bigtiff: str = "IF_SAFER"  #: "YES", "NO", "IF_NEEDED" or "IF_SAFER"
+    interleave: str = "PIXEL"  #: "PIXEL" or "BAND"
     photometric: str | None = None
-    bits: int | None = None
+    bits: int | None = None  #: Bits of a sample, where the file keeps those of its source; None: all of the dtype's
     resampling: str | tuple[str, ...] | None = None
-    warp_resampling: str | tuple[str, ...] | None = None
-    overviews: str = "AUTO"
-    overview_count: int | None = None
-    num_threads: str | int = "ALL_CPUS"
-    nan_to_nodata: bool = False
-    driver_options: tuple[tuple[str, str], ...] = ()
+    warp_resampling: str | tuple[str, ...] | None = None  #: RESAMPLING of the warp where GDAL warps the raster, or None
+    overviews: str = "AUTO"  #: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not
+    overview_count: int | None = None  #: Number of overviews, or None for as many as it takes to fit one tile
+    num_threads: str | int = "ALL_CPUS"  #: "ALL_CPUS" or a number
+    nan_to_nodata: bool = False  #: NaN pixels become nodata
+    driver_options: tuple[tuple[str, str], ...] = ()  #: (name, value) of options that only GDAL has
 
     @property
     def square_tiles(self) -> bool:
@@ -112,17 +87,7 @@ class Encoding:
 
 
 def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
-    """Return the encoding that the caller's options and the defaults describe, checked as a whole.
-
-    Args:
-        defaults: The module constants, parsed.
-        options: The caller's profile_arg, parsed.
-        dtype: Of the file.
-        count: Number of bands.
-
-    Raises:
-        OptionError: Options that contradict each other, the dtype or the number of bands, or that would be ignored.
-    """
+    """Return the encoding that the caller's options and the defaults describe, checked as a whole."""
     base, own = _with_sides(defaults), _with_sides(options)
     codec = own.get("codec", base.get("codec", "LZW"))
     _check_codec_options(codec, options)
@@ -148,14 +113,7 @@ def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any
 
 
 def with_bits(encoding: Encoding, bits: int, *, dtype: np.dtype[Any], nodata: int | float | None) -> Encoding:
-    """Return the encoding with samples of fewer bits than the dtype has, where the codec can hold them.
-
-    Args:
-        encoding: Of the file.
-        bits: Of a sample in the source.
-        dtype: Of the file.
-        nodata: Of the file; None: there is none.
-    """
+    """Return the encoding with samples of fewer bits than the dtype has, where the codec can hold them."""
     low, high = _NBITS.get(dtype.name, (0, -1)) if dtype.kind == "u" else (0, -1)
     codecs = {encoding.codec, encoding.options.get("OVERVIEW_COMPRESS", encoding.codec)}
     is_free = encoding.predictor in ("AUTO", "NO") and not {"NBITS", "OVERVIEW_PREDICTOR"} & set(encoding.options)
@@ -253,7 +211,7 @@ def _check_resampling(encoding: Encoding, dtype: np.dtype[Any], count: int) -> N
     wanted = encoding.resampling
     if isinstance(wanted, tuple) and len(wanted) != count:
         raise OptionError(
-            f"RESAMPLING lists {len(wanted)} methods for {count} bands; give one per band, or a single one"
+            f"RESAMPLING lists {len(wanted)} methods for {count} bands; pass one per band, or a single one"
         )
     methods = {wanted} if isinstance(wanted, str) else set(wanted or ())
     for method in sorted(methods):
@@ -273,7 +231,7 @@ def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) 
     options = dict(encoding.driver_options)
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if (CODECS[codec].lerc_following is None) != (CODECS[encoding.codec].lerc_following is None):
-        raise OptionError("profile_arg['OVERVIEW_COMPRESS'] can't mix lerc with another codec in one file")
+        raise OptionError("profile_arg['OVERVIEW_COMPRESS'] cannot mix lerc with another codec in one file")
     _check_codec(replace(encoding, codec=codec), dtype, count)
     if "OVERVIEW_PREDICTOR" in options:
         _predictor(options["OVERVIEW_PREDICTOR"], codec, dtype)

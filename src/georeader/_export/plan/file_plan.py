@@ -1,4 +1,4 @@
-"""Plan of a file: levels, codecs, tiles, directories. Pure.
+"""Plan of a file: predictor, codecs, tiles, directories. Pure.
 
 Directories stand as GDAL orders them: the full resolution, its mask, the overviews from large to small, their masks.
 
@@ -8,22 +8,33 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from georeader._codecs.auto_predictor import predictor_candidates, smallest_predictor
 from georeader._codecs.registry import CODECS, NO_PREDICTOR, PREDICTORS
 from georeader._codecs.tile_codec import TileCodec, tile_codec
-from georeader._codecs.tiles import TileEncoder, largest_tile_bytes, packed_bytes
+from georeader._codecs.tiles import TileEncoder, cut_tile, largest_tile_bytes, packed_bytes
+from georeader._core.windows import PixelWindow
 from georeader._export.plan.encoding import Encoding
 from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
-from georeader._resample.pyramid import Reduction
-from georeader._tiff import directories
+from georeader._resample.pyramid import Mask, Reduction
 from georeader._tiff.cog_layout import FRAME_BYTES, Directory
-from georeader._tiff.directories import Tag, TagNumber, TagType
+from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag, size_tag
+
+#: To choose a predictor, tiles are tried at this many places along each axis ...
+PLACES = 3
+#: ... but at most one in this many of all tiles.
+ONE_IN = 4
+
+#: Returns the (band, row, column) pixels of a window and of some bands, and their mask.
+Read = Callable[[PixelWindow, slice], tuple[NDArray[Any], Mask]]
 
 #: Bits of NewSubfileType (TIFF 6.0, section 8).
 _REDUCED, _IS_MASK = 1, 4
@@ -47,21 +58,11 @@ _PIXEL_TAGS = frozenset(
 
 @dataclass(frozen=True)
 class FilePlan:
-    """The plan of a file.
-
-    Attributes:
-        spec: The file that is wanted.
-        encoders: One for each level.
-        mask_codec: Of the masks; None: there are none.
-        reduction: Reduction of one level to the next.
-        verify: Decode tiles again and compare.
-    """
+    """The plan of a file."""
 
     spec: ExportSpec
-    encoders: tuple[TileEncoder, ...]
-    mask_codec: TileCodec | None
-    reduction: Reduction
-    verify: bool
+    encoders: tuple[TileEncoder, ...]  #: One for each level
+    reduction: Reduction  #: Of one level to the next
 
     @property
     def levels(self) -> tuple[Level, ...]:
@@ -69,109 +70,134 @@ class FilePlan:
         return self.spec.levels
 
     @property
+    def verify(self) -> bool:
+        """Whether tiles are decoded again and compared."""
+        return self.encoders[0].verify
+
+    @property
     def masks_follow_tiles(self) -> bool:
         """Whether each tile is followed by that of its mask, rather than all tiles of a level by all masks."""
-        return self.spec.mask is not None and self.levels[0].planes == 1
-
-    @property
-    def least_base_bytes(self) -> int:
-        """Lower bound of the bytes of the full resolution."""
-        is_sparse = self.encoders[0].sparse_value is not None
-        if self.spec.encoding.codec != "NONE" or is_sparse:
-            return 0
-        stored_bytes = self.spec.tile_bytes
-        if self.spec.encoding.bits is not None:
-            level = self.levels[0]
-            stored_bytes = level.tile_height_px * packed_bytes(
-                level.tile_width_px * self.spec.count // level.planes, self.spec.encoding.bits
-            )
-        return self.levels[0].tile_count * (stored_bytes + FRAME_BYTES * self.spec.has_cog_layout)
-
-    @property
-    def most_base_bytes(self) -> int:
-        """Upper bound of the bytes of the full resolution."""
-        level = self.levels[0]
-        most_bytes = level.tile_count * largest_tile_bytes(self.spec.encoding.codec, self.spec.tile_bytes)
-        if self.spec.mask is None:
-            return most_bytes
-        mask_bytes = level.tile_height_px * level.tile_width_px // 8
-        return most_bytes + level.tiles_down * level.tiles_across * largest_tile_bytes("DEFLATE", mask_bytes)
-
-    @property
-    def most_head_bytes(self) -> int:
-        """Approximate upper bound of the bytes of header and overviews."""
-        codec = overview_encoding(self.spec.encoding).codec
-        most_bytes = 2**20 + 24 * self.place_count * self.parts
-        for level in self.levels[1:]:
-            most_bytes += level.tile_count * largest_tile_bytes(codec, self.spec.tile_bytes)
-            if self.spec.mask is not None:
-                mask_bytes = level.tile_height_px * level.tile_width_px // 8
-                most_bytes += level.tiles_down * level.tiles_across * largest_tile_bytes("DEFLATE", mask_bytes)
-        return most_bytes
-
-    @property
-    def tile_counts(self) -> dict[tuple[int, bool], int]:
-        """Number of tiles of each level, and (True) of its masks where it has some."""
-        counts = {(level.number, False): level.tile_count for level in self.levels}
-        if self.spec.mask is not None:
-            counts |= {(level.number, True): level.tiles_down * level.tiles_across for level in self.levels}
-        return counts
-
-    def tiles_per_run(self, run_bytes: int) -> int:
-        """Return the number of neighbouring tiles in one task: 1 for a small file."""
-        if self.levels[0].tile_count <= 64:
-            return 1
-        return max(1, run_bytes // self.spec.tile_bytes)
+        return self.spec.mask is not None and self.spec.planes == 1
 
     @property
     def parts(self) -> int:
         """Tiles at one position: 2 where each tile is followed by that of its mask."""
         return 2 if self.masks_follow_tiles else 1
 
-    def positions(self, level: Level) -> int:
-        """Return the number of tile positions in a level: those of its bands, and of its masks if they are separate."""
-        mask_planes = 1 if self.spec.mask is not None and level.planes > 1 else 0
-        return (level.planes + mask_planes) * level.tiles_down * level.tiles_across
-
     @property
     def place_count(self) -> int:
         """Number of tile positions in the whole file."""
         return sum(map(self.positions, self.levels))
 
+    @property
+    def tile_counts(self) -> dict[tuple[int, bool], int]:
+        """Number of tiles of each level, and (True) of its masks where it has some."""
+        counts = {(level.number, False): level.tile_count for level in self.levels}
+        if self.spec.mask is not None:
+            counts |= {(level.number, True): level.plane_tiles for level in self.levels}
+        return counts
+
+    @property
+    def least_base_bytes(self) -> int:
+        """Lower bound of the bytes of the full resolution."""
+        spec, level = self.spec, self.levels[0]
+        if spec.encoding.codec != "NONE" or self.encoders[0].sparse_value is not None:
+            return 0
+        stored_bytes = spec.tile_bytes
+        if spec.encoding.bits is not None:
+            row_samples = level.tile_width_px * spec.count // level.planes
+            stored_bytes = level.tile_height_px * packed_bytes(row_samples, spec.encoding.bits)
+        return level.tile_count * (stored_bytes + FRAME_BYTES * spec.has_cog_layout)
+
+    @property
+    def most_base_bytes(self) -> int:
+        """Upper bound of the bytes of the full resolution."""
+        return self._most_bytes(self.levels[0], self.spec.encoding.codec)
+
+    @property
+    def most_head_bytes(self) -> int:
+        """Approximate upper bound of the bytes of header and overviews."""
+        codec = _overview_encoding(self.spec.encoding).codec
+        header_bytes = 2**20 + 24 * self.place_count * self.parts
+        return header_bytes + sum(self._most_bytes(level, codec) for level in self.levels[1:])
+
+    def _most_bytes(self, level: Level, codec: str) -> int:
+        most_bytes = level.tile_count * largest_tile_bytes(codec, self.spec.tile_bytes)
+        if self.spec.mask is not None:
+            mask_bytes = level.tile_height_px * level.tile_width_px // 8
+            most_bytes += level.plane_tiles * largest_tile_bytes("DEFLATE", mask_bytes)
+        return most_bytes
+
+    def positions(self, level: Level) -> int:
+        """Return the number of tile positions in a level: those of its bands, and of its masks if they are separate."""
+        has_mask_plane = self.spec.mask is not None and level.planes > 1
+        return (level.planes + has_mask_plane) * level.plane_tiles
+
     def mask_turn(self, plane: int) -> bool | None:
         """Return whether the tiles of a plane are masks; None: tiles and masks in turn."""
-        if self.masks_follow_tiles:
-            return None
-        return plane == self.levels[0].planes
+        return None if self.masks_follow_tiles else plane == self.spec.planes
+
+    def directories(self, described: Sequence[Tag]) -> tuple[Directory, ...]:
+        """Return the directories of the file, of which `geotiff_tags.descriptive_tags` describes the first."""
+        images = [
+            Directory(level.number, False, _image_tags(level, encoder.codec, described), level.tile_count)
+            for level, encoder in zip(self.levels, self.encoders, strict=True)
+        ]
+        mask_codec = self.encoders[0].mask_codec
+        if mask_codec is None:
+            return tuple(images)
+        masks = [
+            Directory(level.number, True, _mask_tags(level, mask_codec), level.plane_tiles) for level in self.levels
+        ]
+        return images[0], masks[0], *images[1:], *masks[1:]
+
+
+def choose_predictor(spec: ExportSpec, read: Read) -> ExportSpec:
+    """Return the spec with its predictor chosen, where it is still "AUTO": the smallest result for a few tiles.
+
+    The same tiles are tried on every run, so the same input gives the same file.
+    """
+    encoding = spec.encoding
+    if encoding.predictor != "AUTO":
+        return spec
+    candidates = predictor_candidates(encoding.codec, spec.dtype)
+    chosen = smallest_predictor(_samples(spec, read), lambda number: _codec_of(spec, encoding, number), candidates)
+    name = next(name for name, number in PREDICTORS.items() if number == chosen)
+    return replace(spec, encoding=replace(encoding, predictor=name))
+
+
+def _samples(spec: ExportSpec, read: Read) -> Iterator[NDArray[Any]]:
+    level = spec.levels[0]
+    planes = [slice(None)] if level.planes == 1 else [slice(band, band + 1) for band in range(level.planes)]
+    for place, plane in zip(sample_places(level), cycle(planes), strict=False):
+        pixels, _ = read(level.tiles.window(place), plane)
+        yield cut_tile(pixels, level.tile_height_px, level.tile_width_px)
+
+
+def sample_places(level: Level) -> list[tuple[int, int]]:
+    """Return (row, column) of the tiles to try: the middle first, then others spread over the level."""
+    down, across = level.tiles_down, level.tiles_across
+    spread = sorted(
+        product(_spread(down), _spread(across)),
+        key=lambda place: abs(place[0] - down // 2) + abs(place[1] - across // 2),
+    )
+    return list(dict.fromkeys(spread))[: max(1, down * across // ONE_IN)]
+
+
+def _spread(count: int) -> list[int]:
+    return [count * (2 * place + 1) // (2 * PLACES) for place in range(PLACES)] if count >= PLACES else [count // 2]
 
 
 def plan_file(spec: ExportSpec, *, verify: bool = False) -> FilePlan:
-    """Plan a file from its spec alone.
-
-    Args:
-        spec: The file that is wanted; its predictor is resolved.
-        verify: Decode each tile again and compare.
-
-    Raises:
-        OptionError: A codec does not take the pixels.
-    """
-    encoding = spec.encoding
-    mask_codec = _mask_codec() if spec.mask else None
-    base = _encoder(spec, encoding, mask_codec, verify)
-    overview = _encoder(spec, overview_encoding(encoding), mask_codec, verify) if spec.overview_factors else base
-    reduction = Reduction(spec.resamplings, spec.nodata, spec.alpha_band)
+    """Plan a file from its spec alone, whose predictor is chosen."""
+    base = _encoder(spec, spec.encoding, verify)
+    overview = _encoder(spec, _overview_encoding(spec.encoding), verify) if spec.overview_factors else base
     encoders = (base, *(overview for _ in spec.overview_factors))
-    return FilePlan(spec, encoders, mask_codec, reduction, verify)
+    return FilePlan(spec, encoders, Reduction(spec.resamplings, spec.nodata, spec.alpha_band))
 
 
-def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
-    """Return the codec of a file's tiles.
-
-    Args:
-        spec: The file that is wanted.
-        encoding: Its own, or that of its overviews.
-        predictor: TIFF's number of it.
-    """
+def _codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
+    """Return the codec of a file's tiles."""
     packs_bits = encoding.bits is not None  # into bytes, which are then compressed
     return tile_codec(
         encoding.codec,
@@ -188,7 +214,7 @@ def codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec:
     )
 
 
-def overview_encoding(encoding: Encoding) -> Encoding:
+def _overview_encoding(encoding: Encoding) -> Encoding:
     """Return the encoding of the overviews: the file's own, changed by the options OVERVIEW_... and ..._OVERVIEW."""
     options = encoding.options
     changes: dict[str, Any] = {}
@@ -206,11 +232,13 @@ def overview_encoding(encoding: Encoding) -> Encoding:
     return replace(encoding, **changes)
 
 
-def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None, verify: bool) -> TileEncoder:
+def _encoder(spec: ExportSpec, encoding: Encoding, verify: bool) -> TileEncoder:
     is_sparse = encoding.options.get("SPARSE_OK") == "YES"
+    # Masks are bits in deflate, as GDAL writes them with any codec of the pixels.
+    mask_codec = tile_codec("DEFLATE", dtype=np.dtype("uint8"), samples=1, predictor=NO_PREDICTOR)
     return TileEncoder(
-        codec=codec_of(spec, encoding, PREDICTORS[encoding.predictor]),
-        mask_codec=mask_codec,
+        codec=_codec_of(spec, encoding, PREDICTORS[encoding.predictor]),
+        mask_codec=mask_codec if spec.mask else None,
         tile_height_px=encoding.tile_height_px,
         tile_width_px=encoding.tile_width_px,
         sparse_value=(0 if spec.nodata is None else spec.nodata) if is_sparse else None,
@@ -220,53 +248,21 @@ def _encoder(spec: ExportSpec, encoding: Encoding, mask_codec: TileCodec | None,
     )
 
 
-def _mask_codec() -> TileCodec:
-    """Return the codec of masks: bits in deflate, as GDAL writes them with any codec of the pixels."""
-    return tile_codec("DEFLATE", dtype=np.dtype("uint8"), samples=1, predictor=NO_PREDICTOR)
-
-
-def make_directories(
-    levels: Sequence[Level],
-    codecs: Sequence[TileCodec],
-    mask_codec: TileCodec | None,
-    described: Sequence[Tag],
-) -> tuple[Directory, ...]:
-    """Return the directories of a file.
-
-    Args:
-        levels: From the full resolution to the smallest overview.
-        codecs: One for each level.
-        mask_codec: Of the masks; None: there are none.
-        described: What `geotiff_tags.descriptive_tags` returns.
-    """
-    images = [
-        Directory(level.number, False, _image_tags(level, codec, described), level.tile_count)
-        for level, codec in zip(levels, codecs, strict=True)
-    ]
-    if mask_codec is None:
-        return tuple(images)
-    masks = [
-        Directory(level.number, True, _mask_tags(level, mask_codec), level.tiles_down * level.tiles_across)
-        for level in levels
-    ]
-    return images[0], masks[0], *images[1:], *masks[1:]
-
-
 def _image_tags(level: Level, codec: TileCodec, described: Sequence[Tag]) -> tuple[Tag, ...]:
     tags = {tag.number: tag for tag in described if level.number == 0 or tag.number in _PIXEL_TAGS}
     subfile_type = _REDUCED if level.number else 0
     tags |= {tag.number: tag for tag in _tile_tags(level, codec, subfile_type)}
     planar = 2 if level.planes > 1 else 1
-    tags[TagNumber.PLANAR_CONFIGURATION] = directories.make_tag(TagNumber.PLANAR_CONFIGURATION, TagType.SHORT, planar)
+    tags[TagNumber.PLANAR_CONFIGURATION] = make_tag(TagNumber.PLANAR_CONFIGURATION, TagType.SHORT, planar)
     if codec.photometric is not None:
-        tags[TagNumber.PHOTOMETRIC] = directories.make_tag(TagNumber.PHOTOMETRIC, TagType.SHORT, codec.photometric)
+        tags[TagNumber.PHOTOMETRIC] = make_tag(TagNumber.PHOTOMETRIC, TagType.SHORT, codec.photometric)
     return tuple(tags[number] for number in sorted(tags))
 
 
 def _mask_tags(level: Level, codec: TileCodec) -> tuple[Tag, ...]:
     ones = (TagNumber.BITS_PER_SAMPLE, TagNumber.SAMPLES_PER_PIXEL, TagNumber.PLANAR_CONFIGURATION)
-    tags = [directories.make_tag(number, TagType.SHORT, 1) for number in (*ones, TagNumber.SAMPLE_FORMAT)]
-    tags.append(directories.make_tag(TagNumber.PHOTOMETRIC, TagType.SHORT, _PHOTOMETRIC_MASK))
+    tags = [make_tag(number, TagType.SHORT, 1) for number in (*ones, TagNumber.SAMPLE_FORMAT)]
+    tags.append(make_tag(TagNumber.PHOTOMETRIC, TagType.SHORT, _PHOTOMETRIC_MASK))
     tags += _tile_tags(level, codec, _IS_MASK | (_REDUCED if level.number else 0))
     return tuple(sorted(tags, key=lambda tag: tag.number))
 
@@ -274,13 +270,13 @@ def _mask_tags(level: Level, codec: TileCodec) -> tuple[Tag, ...]:
 def _tile_tags(level: Level, codec: TileCodec, subfile_type: int) -> list[Tag]:
     """Return the tags of the size of image and tiles, the compression, and those that the codec adds."""
     tags = [
-        directories.size_tag(TagNumber.IMAGE_WIDTH, level.width_px),
-        directories.size_tag(TagNumber.IMAGE_LENGTH, level.height_px),
-        directories.make_tag(TagNumber.COMPRESSION, TagType.SHORT, codec.compression_tag),
-        directories.size_tag(TagNumber.TILE_WIDTH, level.tile_width_px),
-        directories.size_tag(TagNumber.TILE_LENGTH, level.tile_height_px),
-        *(directories.make_tag(number, tag_type, *values) for number, tag_type, values in codec.tags),
+        size_tag(TagNumber.IMAGE_WIDTH, level.width_px),
+        size_tag(TagNumber.IMAGE_LENGTH, level.height_px),
+        make_tag(TagNumber.COMPRESSION, TagType.SHORT, codec.compression_tag),
+        size_tag(TagNumber.TILE_WIDTH, level.tile_width_px),
+        size_tag(TagNumber.TILE_LENGTH, level.tile_height_px),
+        *(make_tag(number, tag_type, *values) for number, tag_type, values in codec.tags),
     ]
     if subfile_type:
-        tags.append(directories.make_tag(TagNumber.NEW_SUBFILE_TYPE, TagType.LONG, subfile_type))
+        tags.append(make_tag(TagNumber.NEW_SUBFILE_TYPE, TagType.LONG, subfile_type))
     return tags

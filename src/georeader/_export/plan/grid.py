@@ -1,120 +1,15 @@
-"""Levels, tiles and blocks of a file, as numbers. Pure."""
+"""Levels, tiles and blocks of a file, and edges of parts along an axis, as numbers. Pure."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise, product
 
 from georeader._core.windows import PixelWindow
-
-
-@dataclass(frozen=True)
-class Level:
-    """One resolution of a file.
-
-    Attributes:
-        number: 0 for the full resolution, 1 for the overview of half its size, and so on.
-        height_px: Rows.
-        width_px: Columns.
-        tile_height_px: Rows of a tile.
-        tile_width_px: Columns of a tile.
-        planes: 1 where a tile holds all bands, the number of bands where it holds one.
-    """
-
-    number: int
-    height_px: int
-    width_px: int
-    tile_height_px: int
-    tile_width_px: int
-    planes: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
-        return self.height_px, self.width_px
-
-    @property
-    def tiles_down(self) -> int:
-        """Rows of tiles."""
-        return math.ceil(self.height_px / self.tile_height_px)
-
-    @property
-    def tiles_across(self) -> int:
-        """Columns of tiles."""
-        return math.ceil(self.width_px / self.tile_width_px)
-
-    @property
-    def tile_count(self) -> int:
-        """Number of tiles, those of all planes."""
-        return self.planes * self.tiles_down * self.tiles_across
-
-
-def pyramid_levels(
-    shape: tuple[int, int], tile_shape: tuple[int, int], planes: int, factors: tuple[int, ...]
-) -> tuple[Level, ...]:
-    """Return the levels of a file, from the full resolution to the smallest overview.
-
-    Args:
-        shape: (rows, columns) at full resolution.
-        tile_shape: (rows, columns) of a tile.
-        planes: 1, or the number of bands where tiles hold one band each.
-        factors: Decimation factors of the overviews: 2, 4, 8, ...
-
-    Example:
-        >>> [level.shape for level in pyramid_levels((700, 511), (256, 256), 1, (2, 4))]
-        [(700, 511), (350, 256), (175, 128)]
-    """
-    return tuple(
-        Level(number, *overview_shape(*shape, factor), *tile_shape, planes)
-        for number, factor in enumerate((1, *factors))
-    )
-
-
-def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, ...]:
-    """Return the decimation factors 2, 4, 8, ... down to the first level that fits in one tile.
-
-    Both sides count, so a strip of 16 x 5000 pixels gets a pyramid too. A raster that fits in one tile has none.
-
-    Args:
-        height_px: Rows at full resolution.
-        width_px: Columns at full resolution.
-        tile_height_px: Rows of a tile.
-        tile_width_px: Columns of a tile.
-
-    Example:
-        >>> overview_factors(16, 5000, 256, 256)
-        (2, 4, 8, 16, 32)
-        >>> overview_factors(256, 256, 256, 256)
-        ()
-    """
-    factors = []
-    factor = 1
-    while math.ceil(height_px / factor) > tile_height_px or math.ceil(width_px / factor) > tile_width_px:
-        factor *= 2
-        factors.append(factor)
-    return tuple(factors)
-
-
-def overview_shape(height_px: int, width_px: int, factor: int) -> tuple[int, int]:
-    """Return an overview's (rows, columns): the last pixel of an odd side counts as a whole one.
-
-    Example:
-        >>> overview_shape(257, 3, 2)
-        (129, 2)
-    """
-    return math.ceil(height_px / factor), math.ceil(width_px / factor)
-
-
-def tile_grid(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, int]:
-    """Return the number of tiles (down, across) that cover a level.
-
-    Example:
-        >>> tile_grid(1000, 777, 256, 256)
-        (4, 4)
-    """
-    return math.ceil(height_px / tile_height_px), math.ceil(width_px / tile_width_px)
-
 
 #: (row, column) of a block in its grid.
 BlockIndex = tuple[int, int]
@@ -123,12 +18,6 @@ BlockIndex = tuple[int, int]
 @dataclass(frozen=True)
 class BlockGrid:
     """Blocks that cover a level, side by side from its first pixel; the last of a row or column may be smaller.
-
-    Attributes:
-        height_px: Rows of the level.
-        width_px: Columns of the level.
-        block_height_px: Rows of a block.
-        block_width_px: Columns of a block.
 
     Example:
         >>> grid = BlockGrid(700, 500, 512, 256)
@@ -148,27 +37,160 @@ class BlockGrid:
 
     def window(self, block: BlockIndex) -> PixelWindow:
         """Return the pixels of a block."""
-        row, column = block
-        top, left = row * self.block_height_px, column * self.block_width_px
-        return PixelWindow(
-            top,
-            min(top + self.block_height_px, self.height_px),
-            left,
-            min(left + self.block_width_px, self.width_px),
-        )
+        top, left = block[0] * self.block_height_px, block[1] * self.block_width_px
+        bottom, right = top + self.block_height_px, left + self.block_width_px
+        return PixelWindow(top, min(bottom, self.height_px), left, min(right, self.width_px))
 
     def touched(self, window: PixelWindow) -> Iterator[BlockIndex]:
         """Iterate over the blocks that share pixels with a window, row by row."""
-        for row in range(window.row_start // self.block_height_px, -(-window.row_stop // self.block_height_px)):
-            for column in range(
-                window.column_start // self.block_width_px, -(-window.column_stop // self.block_width_px)
-            ):
-                yield row, column
+        rows = range(window.row_start // self.block_height_px, -(-window.row_stop // self.block_height_px))
+        columns = range(window.column_start // self.block_width_px, -(-window.column_stop // self.block_width_px))
+        return product(rows, columns)
 
     def neighbours(self, block: BlockIndex) -> Iterator[BlockIndex]:
         """Iterate over a block and the up to eight around it."""
         row, column = block
         rows, columns = -(-self.height_px // self.block_height_px), -(-self.width_px // self.block_width_px)
-        for other_row in range(max(0, row - 1), min(rows, row + 2)):
-            for other_column in range(max(0, column - 1), min(columns, column + 2)):
-                yield other_row, other_column
+        return product(range(max(0, row - 1), min(rows, row + 2)), range(max(0, column - 1), min(columns, column + 2)))
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a file: 0 is the full resolution, 1 the overview of half its size, and so on."""
+
+    number: int
+    height_px: int
+    width_px: int
+    tile_height_px: int
+    tile_width_px: int
+    planes: int  #: 1 where a tile holds all bands, the number of bands where it holds one
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.height_px, self.width_px
+
+    @cached_property
+    def tiles(self) -> BlockGrid:
+        """The grid of the tiles."""
+        return BlockGrid(*self.shape, self.tile_height_px, self.tile_width_px)
+
+    @property
+    def tiles_down(self) -> int:
+        """Rows of tiles."""
+        return math.ceil(self.height_px / self.tile_height_px)
+
+    @property
+    def tiles_across(self) -> int:
+        """Columns of tiles."""
+        return math.ceil(self.width_px / self.tile_width_px)
+
+    @property
+    def plane_tiles(self) -> int:
+        """Number of tiles of one plane, or of the level's mask."""
+        return self.tiles_down * self.tiles_across
+
+    @property
+    def tile_count(self) -> int:
+        """Number of tiles, those of all planes."""
+        return self.planes * self.plane_tiles
+
+
+def pyramid_levels(
+    shape: tuple[int, int], tile_shape: tuple[int, int], planes: int, factors: tuple[int, ...]
+) -> tuple[Level, ...]:
+    """Return the levels of a file, from the full resolution to the smallest overview; sizes are (rows, columns).
+
+    Example:
+        >>> [level.shape for level in pyramid_levels((700, 511), (256, 256), 1, (2, 4))]
+        [(700, 511), (350, 256), (175, 128)]
+    """
+    shapes = (overview_shape(*shape, factor) for factor in (1, *factors))
+    return tuple(Level(number, *own, *tile_shape, planes) for number, own in enumerate(shapes))
+
+
+def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, ...]:
+    """Return the decimation factors 2, 4, 8, ... down to the first level that fits in one tile.
+
+    Both sides count, so a strip of 16 x 5000 pixels gets a pyramid too. A raster that fits in one tile has none.
+
+    Example:
+        >>> overview_factors(16, 5000, 256, 256)
+        (2, 4, 8, 16, 32)
+        >>> overview_factors(256, 256, 256, 256)
+        ()
+    """
+    factors = []
+    factor = 1
+    while math.ceil(height_px / factor) > tile_height_px or math.ceil(width_px / factor) > tile_width_px:
+        factor *= 2
+        factors.append(factor)
+    return tuple(factors)
+
+
+def overview_shape(height_px: int, width_px: int, factor: int) -> tuple[int, int]:
+    """Return an overview's (rows, columns): the last pixel of an odd side counts as a whole one."""
+    return math.ceil(height_px / factor), math.ceil(width_px / factor)
+
+
+def merge_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple[int, ...]:
+    """Return edges with neighbouring parts joined up to a length; a longer part stays as it is.
+
+    Joined parts end at a multiple of ``align_px`` where one of the parts does.
+
+    Example:
+        >>> merge_edges((0, 100, 200, 300, 400, 500, 512), 256, 200)
+        (0, 200, 400, 512)
+    """
+    merged = [0]
+    while merged[-1] != edges_px[-1]:
+        first = bisect_right(edges_px, merged[-1])
+        last = max(first + 1, bisect_right(edges_px, merged[-1] + most_px))
+        reach = edges_px[first:last]
+        is_end = reach[-1] == edges_px[-1]
+        aligned = [] if is_end else [edge for edge in reach if edge % align_px == 0]
+        merged.append(aligned[-1] if aligned else reach[-1])
+    return tuple(merged)
+
+
+def split_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple[int, ...]:
+    """Return edges with long parts split, at multiples of ``align_px`` where ``most_px`` allows.
+
+    Example:
+        >>> split_edges((0, 1000), 512, 256)
+        (0, 512, 1000)
+    """
+    cut = [0]
+    for edge in edges_px[1:]:
+        while edge - cut[-1] > most_px:
+            following = cut[-1] + most_px
+            aligned = following // align_px * align_px
+            cut.append(aligned if aligned > cut[-1] else following)
+        cut.append(edge)
+    return tuple(cut)
+
+
+def grouped_edges(edges_px: tuple[int, ...], chunk_edges_px: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the edges of the windows along an axis, grouped by chunk; without chunks, each window is a group.
+
+    Example:
+        >>> grouped_edges((0, 100, 200, 300), (0, 200, 300)), grouped_edges((0, 200, 300), (0, 100, 200, 300))
+        ([(0, 100, 200), (200, 300)], [(0, 200), (200, 300)])
+    """
+    borders = set(chunk_edges_px or edges_px)
+    groups = [[edges_px[0]]]
+    for edge in edges_px[1:]:
+        groups[-1].append(edge)
+        if edge in borders:
+            groups.append([edge])
+    return [tuple(group) for group in groups if len(group) > 1]
+
+
+def longest(edges_px: tuple[int, ...]) -> int:
+    """Return the length of the longest part between two edges."""
+    return max(stop - start for start, stop in pairwise(edges_px))
+
+
+def even_edges(size_px: int, part_px: int) -> tuple[int, ...]:
+    """Return the edges of even parts of an axis."""
+    return (*range(0, size_px, part_px), size_px)

@@ -11,40 +11,153 @@ and its tiles are options of a new file; strips, the driver of another format, a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import math
+import numbers
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+import numpy as np
 import rasterio
 
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
-from georeader._export.plan.option_types import (
-    BOOLEAN,
-    THREADS,
-    TILE_SIDE_PX,
-    OptionType,
-    choice,
-    crs,
-    numbers_joined,
-    one_or_each,
-    real_number,
-    text,
-    whole_number,
-)
-from georeader._export.plan.photometric import PHOTOMETRIC
 from georeader._resample.methods import GDAL_METHODS, METHODS
 from georeader.errors import OptionError
+from georeader.window_utils import normalise_crs
 
+#: Spellings of booleans in GDAL's creation options.
+_BOOLEANS = {"YES": True, "TRUE": True, "ON": True, "1": True, "NO": False, "FALSE": False, "OFF": False, "0": False}
+
+
+@dataclass(frozen=True)
+class OptionType:
+    """The parser of an option's value."""
+
+    convert: Callable[[Any], Any]  #: Returns the canonical value; raises ValueError or TypeError for an invalid one
+    allowed: str  #: Allowed values, for messages
+
+    def parse(self, where: str, given: Any) -> Any:
+        """Return the canonical value; an OptionError names the option and the allowed values."""
+        try:
+            return self.convert(given)
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            raise OptionError(f"{where}={given!r} is invalid; allowed: {self.allowed}") from error
+
+
+def _word(given: Any) -> str:
+    """Return a word as GDAL spells it: upper case; enum members by their names, True and False as YES and NO."""
+    if isinstance(given, Enum):
+        return str(given.name).upper()
+    if isinstance(given, (bool, np.bool_)):
+        return "YES" if given else "NO"
+    if given is None:
+        return "NONE"
+    if not isinstance(given, (str, numbers.Integral)):
+        raise TypeError(f"{given!r} is not a word")
+    return str(given).strip().upper()
+
+
+def _choice(names: Iterable[str], aliases: Mapping[str, str] | None = None) -> OptionType:
+    """Return the parser of one of ``names``, in any case; ``aliases`` are other spellings of them."""
+    known = {name: name for name in names} | dict(aliases or {})
+    return OptionType(lambda given: known[_word(given)], ", ".join(known))
+
+
+def _number(given: Any, kind: type[int] | type[float], low: float, high: float) -> Any:
+    """Return a number, or text of one, as int or float."""
+    abstract = numbers.Integral if kind is int else numbers.Real
+    if isinstance(given, (bool, np.bool_)) or not isinstance(given, (str, abstract)):
+        raise TypeError(f"{given!r} is not a number")
+    number = kind(given)  # type: ignore[arg-type]
+    if not (math.isfinite(number) and low <= number <= high):
+        raise ValueError(f"{number} is out of range")
+    return number
+
+
+def _integer(low: int, high: int) -> OptionType:
+    """Return the parser of an integer in ``low`` to ``high``, as a number or as text."""
+    return OptionType(lambda given: _number(given, int, low, high), f"an integer from {low} to {high}")
+
+
+def _real(low: float, high: float = math.inf) -> OptionType:
+    """Return the parser of a finite number of at least ``low`` and at most ``high``."""
+    limit = "" if high == math.inf else f" and at most {high:g}"
+    return OptionType(lambda given: _number(given, float, low, high), f"a number of at least {low:g}{limit}")
+
+
+def _one_or_each(single: OptionType) -> OptionType:
+    """Return the parser of one value for all bands, or of a sequence with one per band, which becomes a tuple."""
+
+    def convert(given: Any) -> Any:
+        if not isinstance(given, (list, tuple)):
+            return single.convert(given)
+        if not given:
+            raise ValueError("the list is empty")
+        return tuple(map(single.convert, given))
+
+    return OptionType(convert, f"{single.allowed}; or a list with one of them per band")
+
+
+def _positive(given: Any) -> float:
+    number: float = _number(given, float, 0, math.inf)
+    if not number:
+        raise ValueError("0 is out of range")
+    return number
+
+
+def _extent(given: Any) -> str:
+    parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, Sequence) or len(parts) != 4:
+        raise ValueError("4 numbers are needed")
+    return ",".join(f"{float(part):.17g}" for part in parts)
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise TypeError(f"{given!r} is not text")
+    return given.strip()
+
+
+def _crs(given: Any) -> str:
+    name = f"EPSG:{operator.index(given)}" if hasattr(given, "__index__") else _text(given)
+    normalise_crs(name)
+    return name
+
+
+def _tile_side(given: Any) -> int:
+    side_px: int = _number(given, int, 16, 16384)
+    if side_px % 16:
+        raise ValueError(f"{side_px} is not a multiple of 16")
+    return side_px
+
+
+_BOOLEAN = OptionType(lambda given: _BOOLEANS[_word(given)], "YES, NO, True, False")
+_EXTENT = OptionType(_extent, "4 numbers, as a sequence or separated by commas")
+_TEXT = OptionType(_text, "text")
+_CRS = OptionType(_crs, "an EPSG code such as 'EPSG:3857', WKT, or a PROJ string")
+_THREADS = OptionType(
+    lambda given: "ALL_CPUS" if _word(given) == "ALL_CPUS" else _number(given, int, 1, 1024),
+    "ALL_CPUS or an integer from 1 to 1024",
+)
+TILE_SIDE_PX = OptionType(_tile_side, "a multiple of 16 up to 16384, such as 256 or 512 (TIFF 6.0, section 15)")
+
+#: The colour models that a file can have; rasterio's enum calls the first two "black" and "white". CMYK and CIELab are
+#: left out: GDAL converts their pixels to RGB on reading, so that they do not come back.
+PHOTOMETRIC = _choice(
+    ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR", "PALETTE"), {"BLACK": "MINISBLACK", "WHITE": "MINISWHITE"}
+)
+NBITS = _integer(1, 31)
 _PREDICTOR_ALIASES = {**{str(number): name for name, number in PREDICTORS.items()}, "NONE": "NO"}
-_PREDICTOR = choice((*PREDICTOR_CHOICES, "AUTO"), _PREDICTOR_ALIASES)
-_OVERVIEW_PREDICTOR = choice(PREDICTOR_CHOICES, _PREDICTOR_ALIASES)
-_METHOD = choice(tuple(METHODS), {"CUBIC_SPLINE": "CUBICSPLINE"})
-_WARP_METHOD = choice(GDAL_METHODS, {"CUBIC_SPLINE": "CUBICSPLINE"})
-_RESAMPLING = one_or_each(_METHOD)
-_CODEC = choice(tuple(CODECS))
-_PERCENT = whole_number(1, 100)
-_LEVEL = whole_number(0, 22)
+_PREDICTOR = _choice((*PREDICTOR_CHOICES, "AUTO"), _PREDICTOR_ALIASES)
+_OVERVIEW_PREDICTOR = _choice(PREDICTOR_CHOICES, _PREDICTOR_ALIASES)
+_METHOD = _choice(tuple(METHODS), {"CUBIC_SPLINE": "CUBICSPLINE"})
+_WARP_METHOD = _choice(GDAL_METHODS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+_RESAMPLING = _one_or_each(_METHOD)
+_CODEC = _choice(tuple(CODECS))
+_PERCENT = _integer(1, 100)
+_LEVEL = _integer(0, 22)
 _BOTH = frozenset({"cog", "tiled"})
 _COG = frozenset({"cog"})
 
@@ -56,7 +169,6 @@ DRIVERS = ("COG", "GTIFF")
 
 _SHAPE_KEYS = frozenset({"COUNT", "HEIGHT", "WIDTH"})
 _BLOCK_KEYS = frozenset({"TILED", "BLOCKXSIZE", "BLOCKYSIZE"})
-_FALSE = ("FALSE", "NO", "OFF", "0")
 
 #: Codecs and colour models of datasets that are not options: pixels are converted, or the codec is not written.
 _FOREIGN_VALUES = {
@@ -68,17 +180,11 @@ _FOREIGN_VALUES = {
 
 @dataclass(frozen=True)
 class Option:
-    """One key of profile_arg.
+    """One key of profile_arg."""
 
-    Attributes:
-        field: The field of `Encoding` that it sets; "driver" for an option that only GDAL has.
-        value: Parser of its value.
-        kinds: Whether save_cog ("cog"), save_tiled_geotiff ("tiled") or both take it.
-    """
-
-    field: str
+    field: str  #: The field of `Encoding` that it sets; "driver" for an option that only GDAL has
     value: OptionType
-    kinds: frozenset[str] = _BOTH
+    kinds: frozenset[str] = _BOTH  #: Whether save_cog ("cog"), save_tiled_geotiff ("tiled") or both take it
 
 
 OPTIONS: Mapping[str, Option] = {
@@ -90,77 +196,60 @@ OPTIONS: Mapping[str, Option] = {
     "QUALITY": Option("quality", _PERCENT),
     "JPEG_QUALITY": Option("quality", _PERCENT),
     "WEBP_LEVEL": Option("quality", _PERCENT),
-    "WEBP_LOSSLESS": Option("lossless", BOOLEAN),
-    "JXL_LOSSLESS": Option("lossless", BOOLEAN),
-    "JXL_EFFORT": Option("effort", whole_number(1, 9)),
-    "JXL_DISTANCE": Option("distance", real_number(0.01, high=25)),
-    "MAX_Z_ERROR": Option("max_z_error", real_number(0)),
+    "WEBP_LOSSLESS": Option("lossless", _BOOLEAN),
+    "JXL_LOSSLESS": Option("lossless", _BOOLEAN),
+    "JXL_EFFORT": Option("effort", _integer(1, 9)),
+    "JXL_DISTANCE": Option("distance", _real(0.01, 25)),
+    "MAX_Z_ERROR": Option("max_z_error", _real(0)),
     "PREDICTOR": Option("predictor", _PREDICTOR),
     "BLOCKXSIZE": Option("tile_width_px", TILE_SIDE_PX),
     "BLOCKYSIZE": Option("tile_height_px", TILE_SIDE_PX),
     "BLOCKSIZE": Option("tile_side_px", TILE_SIDE_PX),
-    "BIGTIFF": Option("bigtiff", choice(("YES", "NO", "IF_NEEDED", "IF_SAFER"))),
-    "INTERLEAVE": Option("interleave", choice(("PIXEL", "BAND"))),
+    "BIGTIFF": Option("bigtiff", _choice(("YES", "NO", "IF_NEEDED", "IF_SAFER"))),
+    "INTERLEAVE": Option("interleave", _choice(("PIXEL", "BAND"))),
     "PHOTOMETRIC": Option("photometric", PHOTOMETRIC),
     "RESAMPLING": Option("resampling", _RESAMPLING),
     "OVERVIEW_RESAMPLING": Option("overview_resampling", _RESAMPLING),
-    "OVERVIEWS": Option("overviews", choice(("AUTO", "IGNORE_EXISTING", "NONE"))),
-    "OVERVIEW_COUNT": Option("overview_count", whole_number(0, 30)),
-    "NUM_THREADS": Option("num_threads", THREADS),
-    "NAN_TO_NODATA": Option("nan_to_nodata", BOOLEAN),
-    "TILED": Option("tiled", BOOLEAN),
-    "COPY_SRC_OVERVIEWS": Option("ignored", BOOLEAN),
+    "OVERVIEWS": Option("overviews", _choice(("AUTO", "IGNORE_EXISTING", "NONE"))),
+    "OVERVIEW_COUNT": Option("overview_count", _integer(0, 30)),
+    "NUM_THREADS": Option("num_threads", _THREADS),
+    "NAN_TO_NODATA": Option("nan_to_nodata", _BOOLEAN),
+    "TILED": Option("tiled", _BOOLEAN),
+    "COPY_SRC_OVERVIEWS": Option("ignored", _BOOLEAN),
     # Options that only GDAL has: passed to its driver as they are.
-    "TILING_SCHEME": Option("driver", text(), kinds=_COG),
-    "ZOOM_LEVEL": Option("driver", whole_number(0, 30), kinds=_COG),
-    "ZOOM_LEVEL_STRATEGY": Option("driver", choice(("AUTO", "LOWER", "UPPER")), kinds=_COG),
-    "ALIGNED_LEVELS": Option("driver", whole_number(1, 30), kinds=_COG),
-    "TARGET_SRS": Option("driver", crs(), kinds=_COG),
-    "RES": Option("driver", real_number(0, above=True), kinds=_COG),
-    "EXTENT": Option("driver", numbers_joined(4), kinds=_COG),
-    "ADD_ALPHA": Option("driver", BOOLEAN, kinds=_COG),
+    "TILING_SCHEME": Option("driver", _TEXT, kinds=_COG),
+    "ZOOM_LEVEL": Option("driver", _integer(0, 30), kinds=_COG),
+    "ZOOM_LEVEL_STRATEGY": Option("driver", _choice(("AUTO", "LOWER", "UPPER")), kinds=_COG),
+    "ALIGNED_LEVELS": Option("driver", _integer(1, 30), kinds=_COG),
+    "TARGET_SRS": Option("driver", _CRS, kinds=_COG),
+    "RES": Option("driver", OptionType(_positive, "a number above 0"), kinds=_COG),
+    "EXTENT": Option("driver", _EXTENT, kinds=_COG),
+    "ADD_ALPHA": Option("driver", _BOOLEAN, kinds=_COG),
     "WARP_RESAMPLING": Option("driver", _WARP_METHOD, kinds=_COG),
     "OVERVIEW_COMPRESS": Option("driver", _CODEC, kinds=_COG),
     "OVERVIEW_QUALITY": Option("driver", _PERCENT, kinds=_COG),
     "OVERVIEW_PREDICTOR": Option("driver", _OVERVIEW_PREDICTOR, kinds=_COG),
-    "MAX_Z_ERROR_OVERVIEW": Option("driver", real_number(0), kinds=_COG),
-    "STATISTICS": Option("driver", choice(("AUTO", "YES", "NO")), kinds=_COG),
-    "NBITS": Option("driver", whole_number(1, 31)),
-    "SPARSE_OK": Option("driver", BOOLEAN),
-    "GEOTIFF_VERSION": Option("driver", choice(("AUTO", "1.0", "1.1"))),
+    "MAX_Z_ERROR_OVERVIEW": Option("driver", _real(0), kinds=_COG),
+    "STATISTICS": Option("driver", _choice(("AUTO", "YES", "NO")), kinds=_COG),
+    "NBITS": Option("driver", NBITS),
+    "SPARSE_OK": Option("driver", _BOOLEAN),
+    "GEOTIFF_VERSION": Option("driver", _choice(("AUTO", "1.0", "1.1"))),
 }
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A parsed profile_arg.
+    """A parsed profile_arg."""
 
-    Attributes:
-        fields: Field of `Encoding` to canonical value.
-        driver_options: (name, value) of options that only GDAL has.
-        raster: Keys of `RASTER_KEYS` to their values, as given.
-        spelling: Field to the key by which it was passed, for messages.
-        ignored: (key, value) of keys that describe a dataset's own file and are not options.
-    """
-
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    driver_options: tuple[tuple[str, str], ...] = ()
-    raster: Mapping[str, Any] = field(default_factory=dict)
-    spelling: Mapping[str, str] = field(default_factory=dict)
-    ignored: tuple[tuple[str, Any], ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)  #: Field of `Encoding` to canonical value
+    driver_options: tuple[tuple[str, str], ...] = ()  #: (name, value) of options that only GDAL has
+    raster: Mapping[str, Any] = field(default_factory=dict)  #: Keys of `RASTER_KEYS` to their values, as given
+    spelling: Mapping[str, str] = field(default_factory=dict)  #: Field to the key by which it was passed, for messages
+    ignored: tuple[tuple[str, Any], ...] = ()  #: (key, value) that describe a dataset's own file and are not options
 
 
 def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Profile:
-    """Parse a profile.
-
-    Args:
-        profile_arg: Mapping of option to value, or None.
-        kind: "cog" or "tiled".
-        name: Name of the mapping in messages.
-
-    Raises:
-        OptionError: An unknown key, an invalid value, or two keys that contradict.
-    """
+    """Parse a profile."""
     if profile_arg is None:
         return Profile()
     if not isinstance(profile_arg, Mapping):
@@ -231,9 +320,6 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     They are block sizes in strips or in a file of another format; the driver of that format; and codecs, interleaves
     and colour models that no file of this project has.
 
-    Args:
-        profile: A caller's profile_arg, with its keys as passed.
-
     Example:
         >>> layout_of_dataset({"driver": "PNG", "dtype": "uint8", "tiled": False, "blockysize": 1, "compress": "lzw"})
         ('driver', 'tiled', 'blockysize')
@@ -243,12 +329,12 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     spelling = {key.upper(): key for key in profile if isinstance(key, str)}
     if len(spelling.keys() & set(RASTER_KEYS)) < 2:
         return ()  # not of a dataset: unsupported values are refused
-    words = {upper: _word(profile[key]) for upper, key in spelling.items()}
+    words = {upper: _word_of_dataset(profile[key]) for upper, key in spelling.items()}
     is_foreign = words.get("DRIVER", "GTIFF") not in DRIVERS and is_format(words["DRIVER"])
     ignored = {name for name, values in _FOREIGN_VALUES.items() if words.get(name) in values}
     if is_foreign:
         ignored |= {"DRIVER", "PHOTOMETRIC", *_BLOCK_KEYS}
-    if words.get("TILED") in _FALSE:
+    if _BOOLEANS.get(words.get("TILED", "")) is False:
         ignored |= _BLOCK_KEYS
     if words.get("PHOTOMETRIC") == "YCBCR" and words.get("COMPRESS") != "JPEG":
         ignored.add("PHOTOMETRIC")
@@ -261,5 +347,5 @@ def is_format(driver: str) -> bool:
         return driver in {name.upper() for name in environment.drivers()}
 
 
-def _word(value: Any) -> str:
+def _word_of_dataset(value: Any) -> str:
     return str(value.value if isinstance(value, Enum) else value).strip().upper()

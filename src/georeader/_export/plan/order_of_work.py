@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cache, partial
+from functools import cache, cached_property
 from itertools import pairwise, product
 from typing import NamedTuple
 
-from georeader._export.plan.chunks import Chunks, even_edges, longest, merge_edges, split_edges
-from georeader._export.plan.sink_traits import SinkTraits
+from georeader._export.plan.grid import even_edges, longest, merge_edges, split_edges
 from georeader._export.plan.spec import ExportSpec
+from georeader._export.plan.traits import SinkTraits, SourceTraits
 from georeader.errors import OptionError
 
 #: Pixels of one block, all bands, in bytes: enough to outweigh the cost of a task.
@@ -55,7 +55,6 @@ LEAST_HELD_TILES_BYTES = 16 * 2**20
 #: Bytes of a pixel of the bands that form a block, where tiles hold one band each.
 GROUP_PIXEL_BYTES = 8
 
-
 #: A sink that takes bytes anywhere.
 ANY_PLACE = SinkTraits()
 
@@ -71,89 +70,46 @@ class Order(Enum):
 
 @dataclass(frozen=True)
 class Work:
-    """Order, threads, blocks, windows and memory of one save.
-
-    Attributes:
-        order: Order of the levels.
-        threads: Threads that encode.
-        readers: Threads that read; 0: windows are read where they are needed.
-        step: Levels that one block encodes: its own, and the next one where this is 2.
-        block_height_px: Rows of a block, at each level; a multiple of ``step`` tiles.
-        block_width_px: Columns of a block.
-        band_groups: Bands that are read together; the raster is read once for each group.
-        block_bands: Bands of a block; a larger group is divided into several.
-        row_edges_px: Of the windows in which the source is read.
-        column_edges_px: Of the windows in which the source is read.
-        read_ahead_bytes: Memory below which further windows are read ahead.
-        in_flight_bytes: Memory below which further blocks are started.
-        held_pixels_bytes: Memory for pixels that wait for their neighbours; others are spooled.
-        held_tiles_bytes: Memory for encoded tiles that wait; others are spooled.
-    """
+    """Order, threads, blocks, windows and memory of one save."""
 
     order: Order
-    threads: int
-    readers: int
-    step: int
-    block_height_px: int
+    threads: int  #: That encode
+    readers: int  #: Threads that read; 0: windows are read where they are needed
+    step: int  #: Levels that one block encodes: its own, and the next one where this is 2
+    block_height_px: int  #: At each level; a multiple of ``step`` tiles
     block_width_px: int
-    band_groups: tuple[range, ...]
-    block_bands: int
-    row_edges_px: tuple[int, ...]
+    band_groups: tuple[range, ...]  #: Bands that are read together; the raster is read once for each group
+    block_bands: int  #: Bands of a block; a larger group is divided into several
+    row_edges_px: tuple[int, ...]  #: Of the windows in which the source is read
     column_edges_px: tuple[int, ...]
-    read_ahead_bytes: int
-    in_flight_bytes: int
-    held_pixels_bytes: int
-    held_tiles_bytes: int
-
-
-@dataclass(frozen=True)
-class SourceTraits:
-    """Cost of reading a source, and limits on concurrent reads.
-
-    Attributes:
-        is_in_memory: Pixels are in memory already: reading them costs nothing, and may be done twice.
-        chunks: How pixels are stored; None: any window costs what its own pixels cost.
-        concurrent_reads: Threads that may read at once.
-        reader_bytes: Memory for each of them besides the window: decoded blocks, caches of an open file.
-        pixel_bytes: Size of one pixel of one band.
-        is_borrowed: Reads go through a dataset that the caller opened and may close as soon as a save has ended. No
-            read may then be running, even after an exception.
-    """
-
-    is_in_memory: bool = False
-    chunks: Chunks | None = None
-    concurrent_reads: int = 1
-    reader_bytes: int = 0
-    pixel_bytes: int = 1
-    is_borrowed: bool = False
+    read_ahead_bytes: int  #: Memory below which further windows are read ahead
+    in_flight_bytes: int  #: Memory below which further blocks are started
+    held_pixels_bytes: int = 0  #: Memory for pixels that wait for their neighbours; others are spooled
+    held_tiles_bytes: int = 0  #: Memory for encoded tiles that wait; others are spooled
 
 
 class _Block(NamedTuple):
-    """A possible size of blocks, with the bands that are read together and the levels that a block encodes."""
+    """A possible size of blocks, and the number of levels that a block encodes."""
 
-    band_groups: tuple[range, ...]
-    bands: int
     step: int
     height_px: int
     width_px: int
 
 
 class _Windows(NamedTuple):
-    """Edges of the windows in which a source is read, and the number of pixels of the largest, one band."""
+    """Edges of the windows in which a source is read."""
 
     row_edges_px: tuple[int, ...]
     column_edges_px: tuple[int, ...]
-    most_px: int
+
+    @property
+    def most_px(self) -> int:
+        """Number of pixels of the largest window, one band."""
+        return longest(self.row_edges_px) * longest(self.column_edges_px)
 
 
 def order_of_work(*, is_in_memory: bool, reads_twice: bool, sink: SinkTraits) -> Order:
-    """Choose the order of work.
-
-    Args:
-        is_in_memory: Reading the source again costs nothing.
-        reads_twice: There are overviews or statistics, which precede the full resolution in the file.
-        sink: Traits of the sink.
-    """
+    """Choose the order of work."""
     if is_in_memory:
         return Order.PYRAMID_FIRST
     if not reads_twice:
@@ -172,52 +128,155 @@ def plan_work(
 ) -> Work:
     """Plan order, threads, blocks, windows and memory.
 
-    Args:
-        spec: The file.
-        source: Traits of the source.
-        sink: Traits of the sink.
-        threads: Largest number of threads that encode.
-        max_memory_bytes: Memory that may be held beyond the source.
-        is_limit_firm: False: the limit is exceeded where a single tile needs more.
-
-    Raises:
-        OptionError: The limit is firm, and a single tile needs more.
+    Where a single tile needs more than the limit of memory, a firm limit is an OptionError, and another is exceeded.
     """
+    planner = _Planner(spec, source)
     order = order_of_work(is_in_memory=source.is_in_memory, reads_twice=spec.reads_twice, sink=sink)
     planned_bytes = _planned_bytes(max_memory_bytes)
-    needed_bytes = 0
-    windows_of = cache(partial(_windows, spec, source))
+    windows_of = cache(planner.windows)
     # Windows as large as a block come last: they split larger chunks.
     sizes = (max_memory_bytes // WINDOWS_IN_MEMORY, 0)
-    for window_bytes, counts, block in product(
-        sizes, list(_thread_counts(source, threads)), list(_blocks(spec, source))
-    ):
+    for window_bytes, counts, block in product(sizes, planner.thread_counts(threads), planner.blocks()):
         windows = windows_of(window_bytes, block)
-        work = _work(spec, source, order, counts, block, windows)
-        needed_bytes = _needed_bytes(spec, source, work, windows.most_px)
-        if needed_bytes + 2 * LEAST_HELD_BYTES <= planned_bytes:
-            return _with_held(work, spec, source, planned_bytes - needed_bytes)
+        work = planner.work(order, counts, block, windows)
+        needed_bytes = planner.needed_bytes(work, windows.most_px) + 2 * LEAST_HELD_BYTES
+        if needed_bytes <= planned_bytes:
+            return planner.with_held(work, planned_bytes - needed_bytes + 2 * LEAST_HELD_BYTES)
     if is_limit_firm:
-        raise OptionError(_too_little(spec, source, max_memory_bytes, needed_bytes + 2 * LEAST_HELD_BYTES))
-    return _with_held(work, spec, source, 2 * LEAST_HELD_BYTES)
+        raise OptionError(planner.too_little(max_memory_bytes, needed_bytes))
+    return planner.with_held(work, 2 * LEAST_HELD_BYTES)
 
 
-def _too_little(spec: ExportSpec, source: SourceTraits, limit_bytes: int, needed_bytes: int) -> str:
-    """Return the message for a limit that is too small: what takes most of it, and what to pass."""
-    level = spec.levels[0]
-    least_bytes = _limit_bytes(needed_bytes)
-    enough = f"give at least {least_bytes}, or {least_bytes / 2**20:.1f}MiB"
-    if 2 * source.reader_bytes > needed_bytes:
-        return (
-            f"max_memory={limit_bytes} bytes is too little for what reading the source holds, {source.reader_bytes} "
-            f"bytes for a decoded block and its copies; {enough}, or store the source in smaller tiles or chunks first"
+@dataclass(frozen=True)
+class _Planner:
+    """Candidates for the work on a file and a source, from large to small, and the memory that each needs."""
+
+    spec: ExportSpec
+    source: SourceTraits
+
+    @property
+    def most_bands(self) -> int:
+        """Most bands of a block: all, where tiles hold them all or a mask is common to them."""
+        spec = self.spec
+        if spec.planes == 1 or spec.mask is not None or spec.alpha_band is not None:
+            return spec.count
+        return max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, self.source.pixel_bytes))
+
+    @cached_property
+    def band_groups(self) -> tuple[range, ...]:
+        """Groups of bands that are read together."""
+        count, most = self.spec.count, self.most_bands
+        if most >= count:
+            return (range(count),)
+        edges = tuple(range(count + 1))
+        if self.source.chunks is not None and not self.source.is_in_memory:
+            edges = tuple(edge for edge in self.source.chunks.band_edges if edge <= count)
+        return tuple(range(start, stop) for start, stop in pairwise(merge_edges(edges, most, 1)))
+
+    @cached_property
+    def block_bands(self) -> int:
+        """Bands of a block."""
+        return min(self.most_bands, max(map(len, self.band_groups)))
+
+    @cached_property
+    def read_pixel_bytes(self) -> int:
+        """Memory of one pixel of a window, all bands that are read together."""
+        return max(map(len, self.band_groups)) * max(self.spec.dtype.itemsize, self.source.pixel_bytes)
+
+    def thread_counts(self, threads: int) -> Iterator[tuple[int, int]]:
+        """Iterate over (threads that encode, threads that read), from many to the caller's own alone."""
+        for count in range(threads, 0, -1):
+            yield count, 0 if self.source.is_in_memory else min(self.source.concurrent_reads, max(2, count))
+        if not self.source.is_in_memory:
+            # Where decoded chunks are large, reading needs more memory than encoding.
+            yield from ((count, 1) for count in range(threads, 0, -1))
+            yield 1, 0
+
+    def blocks(self) -> Iterator[_Block]:
+        """Iterate over the possible sizes of blocks."""
+        level = self.spec.levels[0]
+        pixel_bytes = self.block_bands * self.spec.dtype.itemsize
+        for step in (2, 1):
+            height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
+            most_px = min(BLOCK_PX, BLOCK_BYTES // pixel_bytes) // height_px
+            units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
+            while units:
+                yield _Block(step, height_px, units * unit_px)
+                units //= 2
+
+    def windows(self, most_bytes: int, block: _Block) -> _Windows:
+        """Return the windows: whole chunks, about as large as a block."""
+        level, chunks = self.spec.levels[0], self.source.chunks
+        _, height_px, width_px = block
+        if self.source.is_in_memory or chunks is None or not chunks.row_edges_px:
+            return _Windows(even_edges(level.height_px, height_px), even_edges(level.width_px, width_px))
+        tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
+        most_px = max(height_px * width_px, most_bytes // self.read_pixel_bytes)
+        if chunks.share_work:
+            width_px = max(width_px, most_px // max(height_px, longest(chunks.row_edges_px)))
+        columns = merge_edges(chunks.column_edges_px, width_px, tile_width_px)
+        if chunks.share_work:
+            height_px = max(height_px, most_px // longest(columns))
+        while height_px > 1 and height_px * longest(columns) > most_px:
+            height_px //= 2
+        rows = merge_edges(chunks.row_edges_px, height_px, tile_height_px)
+        # A larger chunk is read in parts, and decoded once for each.
+        rows = split_edges(rows, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
+        return _Windows(rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px))
+
+    def work(self, order: Order, counts: tuple[int, int], block: _Block, windows: _Windows) -> Work:
+        """Return the work with these threads, blocks and windows."""
+        threads, readers = counts
+        waiting = threads + 1 if threads > 1 else 0
+        block_bytes = block.height_px * block.width_px * self.block_bands * self.spec.dtype.itemsize
+        return Work(
+            order=order,
+            threads=threads,
+            readers=readers,
+            step=block.step,
+            block_height_px=block.height_px,
+            block_width_px=block.width_px,
+            band_groups=self.band_groups,
+            block_bands=self.block_bands,
+            row_edges_px=windows.row_edges_px,
+            column_edges_px=windows.column_edges_px,
+            read_ahead_bytes=readers * windows.most_px * self.read_pixel_bytes,
+            in_flight_bytes=(threads + waiting) * block_bytes,
         )
-    reading = f", and for what reading holds, {source.reader_bytes} bytes" if source.reader_bytes else ""
-    return (
-        f"max_memory={limit_bytes} bytes is too little for tiles of {level.tile_height_px} x {level.tile_width_px} "
-        f"pixels, {spec.tile_bytes} bytes each{reading}; {enough}, or make tiles smaller: "
-        "profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
-    )
+
+    def needed_bytes(self, work: Work, window_px: int) -> int:
+        """Return the memory of windows and blocks that are read, waiting and at work."""
+        block_bytes = work.block_height_px * work.block_width_px * self.block_bands * self.spec.dtype.itemsize
+        blocks_bytes = work.in_flight_bytes + (BLOCK_COPIES - 1) * work.threads * block_bytes
+        if self.source.is_in_memory:
+            return blocks_bytes
+        windows_bytes = WINDOW_COPIES * window_px * self.read_pixel_bytes * (work.readers + 1)
+        return blocks_bytes + windows_bytes + self.source.reader_bytes * max(1, work.readers)
+
+    def with_held(self, work: Work, spare_bytes: int) -> Work:
+        """Divide the remaining memory between pixels and encoded tiles that wait."""
+        tiles_bytes = spare_bytes // 3
+        if self.source.is_in_memory:
+            raster_bytes = self.spec.height_px * self.spec.width_px * self.spec.pixel_bytes
+            tiles_bytes = min(tiles_bytes, max(LEAST_HELD_TILES_BYTES, int(HELD_SHARE * raster_bytes)))
+        return replace(work, held_pixels_bytes=2 * (spare_bytes // 3), held_tiles_bytes=tiles_bytes)
+
+    def too_little(self, limit_bytes: int, needed_bytes: int) -> str:
+        """Return the message for a limit that is too small: what takes most of it, and what to pass."""
+        level, reader_bytes = self.spec.levels[0], self.source.reader_bytes
+        least_bytes = _limit_bytes(needed_bytes)
+        enough = f"pass at least {least_bytes}, or {least_bytes / 2**20:.1f}MiB"
+        if 2 * reader_bytes > needed_bytes:
+            return (
+                f"max_memory={limit_bytes} bytes is too little for what reading the source holds, {reader_bytes} bytes "
+                f"for a decoded block and its copies; {enough}, or store the source in smaller tiles or chunks first"
+            )
+        reading = f", and for what reading holds, {reader_bytes} bytes" if reader_bytes else ""
+        return (
+            f"max_memory={limit_bytes} bytes is too little for tiles of {level.tile_height_px} x "
+            f"{level.tile_width_px} pixels, {self.spec.tile_bytes} bytes each{reading}; {enough}, or make tiles "
+            "smaller: profile_arg={'BLOCKSIZE': ...} or {'INTERLEAVE': 'BAND'}"
+        )
 
 
 def _planned_bytes(limit_bytes: int) -> int:
@@ -229,126 +288,6 @@ def _limit_bytes(planned_bytes: int) -> int:
     if planned_bytes <= _planned_bytes(4 * ALLOCATOR_BYTES):
         return int(planned_bytes / (PLANNED_SHARE - 0.25)) + 4
     return int((planned_bytes + ALLOCATOR_BYTES) / PLANNED_SHARE) + 4
-
-
-def _thread_counts(source: SourceTraits, threads: int) -> Iterator[tuple[int, int]]:
-    """Iterate over (threads that encode, threads that read), from many to the caller's own alone."""
-    for count in range(threads, 0, -1):
-        yield count, 0 if source.is_in_memory else min(source.concurrent_reads, max(2, count))
-    if not source.is_in_memory:
-        # Where decoded chunks are large, reading needs more memory than encoding.
-        yield from ((count, 1) for count in range(threads, 0, -1))
-        yield 1, 0
-
-
-def _blocks(spec: ExportSpec, source: SourceTraits) -> Iterator[_Block]:
-    """Iterate over the possible sizes of blocks, from large to small."""
-    level = spec.levels[0]
-    groups = _band_groups(spec, source)
-    bands = min(_most_bands(spec, source), max(map(len, groups)))
-    pixel_bytes = bands * spec.dtype.itemsize
-    for step in (2, 1):
-        height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
-        most_px = min(BLOCK_PX, BLOCK_BYTES // pixel_bytes) // height_px
-        units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
-        while units:
-            yield _Block(groups, bands, step, height_px, units * unit_px)
-            units //= 2
-
-
-def _work(
-    spec: ExportSpec, source: SourceTraits, order: Order, counts: tuple[int, int], block: _Block, windows: _Windows
-) -> Work:
-    threads, readers = counts
-    window_bytes = windows.most_px * _read_bytes(spec, source, block.band_groups)
-    waiting = threads + 1 if threads > 1 else 0
-    return Work(
-        order=order,
-        threads=threads,
-        readers=readers,
-        step=block.step,
-        block_height_px=block.height_px,
-        block_width_px=block.width_px,
-        band_groups=block.band_groups,
-        block_bands=block.bands,
-        row_edges_px=windows.row_edges_px,
-        column_edges_px=windows.column_edges_px,
-        read_ahead_bytes=readers * window_bytes,
-        in_flight_bytes=(threads + waiting) * block.height_px * block.width_px * block.bands * spec.dtype.itemsize,
-        held_pixels_bytes=0,
-        held_tiles_bytes=0,
-    )
-
-
-def _needed_bytes(spec: ExportSpec, source: SourceTraits, work: Work, window_px: int) -> int:
-    """Return the memory of windows and blocks that are read, waiting and at work."""
-    block_bytes = work.block_height_px * work.block_width_px * work.block_bands * spec.dtype.itemsize
-    waiting_bytes = work.in_flight_bytes - work.threads * block_bytes
-    needed = BLOCK_COPIES * work.threads * block_bytes + waiting_bytes
-    if source.is_in_memory:
-        return needed
-    window_bytes = window_px * _read_bytes(spec, source, work.band_groups)
-    needed += source.reader_bytes * max(1, work.readers)
-    return needed + WINDOW_COPIES * window_bytes * (work.readers + 1)
-
-
-def _with_held(work: Work, spec: ExportSpec, source: SourceTraits, spare_bytes: int) -> Work:
-    """Divide the remaining memory between pixels and encoded tiles that wait."""
-    tiles_bytes = spare_bytes // 3
-    if source.is_in_memory:
-        level = spec.levels[0]
-        raster_bytes = level.height_px * level.width_px * spec.pixel_bytes
-        tiles_bytes = min(tiles_bytes, max(LEAST_HELD_TILES_BYTES, int(HELD_SHARE * raster_bytes)))
-    return replace(work, held_pixels_bytes=2 * (spare_bytes // 3), held_tiles_bytes=tiles_bytes)
-
-
-def _windows(spec: ExportSpec, source: SourceTraits, most_bytes: int, block: _Block) -> _Windows:
-    """Return the windows: whole chunks, about as large as a block."""
-    level = spec.levels[0]
-    chunks = source.chunks
-    if source.is_in_memory or chunks is None or not chunks.row_edges_px:
-        rows = even_edges(level.height_px, block.height_px)
-        return _windows_between(rows, even_edges(level.width_px, block.width_px))
-    most_px = max(block.height_px * block.width_px, most_bytes // _read_bytes(spec, source, block.band_groups))
-    tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
-    width_px, height_px = block.width_px, block.height_px
-    if chunks.share_work:
-        width_px = max(width_px, most_px // max(height_px, longest(chunks.row_edges_px)))
-    columns = merge_edges(chunks.column_edges_px, width_px, tile_width_px)
-    if chunks.share_work:
-        height_px = max(height_px, most_px // longest(columns))
-    while height_px > 1 and height_px * longest(columns) > most_px:
-        height_px //= 2
-    rows = merge_edges(chunks.row_edges_px, height_px, tile_height_px)
-    # A larger chunk is read in parts, and decoded once for each.
-    rows = split_edges(rows, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
-    return _windows_between(rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px))
-
-
-def _windows_between(rows: tuple[int, ...], columns: tuple[int, ...]) -> _Windows:
-    return _Windows(rows, columns, longest(rows) * longest(columns))
-
-
-def _band_groups(spec: ExportSpec, source: SourceTraits) -> tuple[range, ...]:
-    """Return the groups of bands that are read together."""
-    count = spec.count
-    most = _most_bands(spec, source)
-    edges = tuple(range(count + 1))
-    if source.chunks is not None and not source.is_in_memory:
-        edges = tuple(edge for edge in source.chunks.band_edges if edge <= count)
-    merged = merge_edges(edges, most, 1) if most < count else (0, count)
-    return tuple(range(start, stop) for start, stop in pairwise(merged))
-
-
-def _most_bands(spec: ExportSpec, source: SourceTraits) -> int:
-    """Return the number of bands in a block: all, where tiles hold them all or a mask is common to them."""
-    if spec.levels[0].planes == 1 or spec.mask is not None or spec.alpha_band is not None:
-        return spec.count
-    return max(1, GROUP_PIXEL_BYTES // max(spec.dtype.itemsize, source.pixel_bytes))
-
-
-def _read_bytes(spec: ExportSpec, source: SourceTraits, groups: tuple[range, ...]) -> int:
-    return max(map(len, groups)) * max(spec.dtype.itemsize, source.pixel_bytes)
 
 
 def _unit_px(tile_side_px: int) -> int:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from georeader._core.reporting import check_progress
 from georeader._core.sentinels import UNSET, Unset
 from georeader._export.plan.metadata import check_tags, parse_descriptions
-from georeader._export.plan.option_types import TILE_SIDE_PX
-from georeader._export.plan.options import Profile, parse_profile
+from georeader._export.plan.options import TILE_SIDE_PX, Profile, parse_profile
 from georeader.errors import OptionError
 
 if TYPE_CHECKING:
@@ -29,34 +28,20 @@ class SaveRequest:
     """What a caller asks of a file.
 
     Whether nodata, descriptions and options fit the raster is checked by `spec.resolve_spec`.
-
-    Attributes:
-        kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
-        destination: Where the file goes.
-        defaults: Options that apply where ``options`` has none.
-        options: The caller's creation options.
-        descriptions: One name or None per band; None: those of the source.
-        tags: File-level metadata as text, or None.
-        nodata: Value of missing pixels as passed, or None.
-        engine: One of `ENGINES`.
-        verify: Decode each tile again and compare.
-        max_memory_bytes: Memory that the save may hold beyond its source.
-        max_memory_is_explicit: The caller passed that limit; a default is exceeded where a few tiles need more.
-        progress: True for a bar, a callable (done, total), or False or None.
     """
 
-    kind: str
-    destination: Destination
-    defaults: Profile
-    options: Profile
-    descriptions: tuple[str | None, ...] | None
-    tags: Mapping[str, str] | None
-    nodata: Any
-    engine: str
-    verify: bool
-    max_memory_bytes: int
-    max_memory_is_explicit: bool
-    progress: bool | Callable[[int, int], Any] | None
+    kind: str  #: "cog", or "tiled" for a tiled GeoTIFF without overviews
+    destination: Destination  #: Where the file goes
+    defaults: Profile  #: Options that apply where ``options`` has none
+    options: Profile  #: The caller's creation options
+    descriptions: tuple[str | None, ...] | None  #: One name or None per band; None: those of the source
+    tags: Mapping[str, str] | None  #: File-level metadata as text, or None
+    nodata: Any  #: Value of missing pixels as passed, or None
+    engine: str  #: One of `ENGINES`
+    verify: bool  #: Decode each tile again and compare
+    max_memory_bytes: int  #: Memory that the save may hold beyond its source
+    max_memory_is_explicit: bool  #: The caller passed that limit; a default is exceeded where a few tiles need more
+    progress: bool | Callable[[int, int], Any] | None  #: True for a bar, a callable (done, total), or False or None
 
     @classmethod
     def parse(  # noqa: PLR0913
@@ -77,29 +62,7 @@ class SaveRequest:
         max_memory: Any = UNSET,
         progress: Any = False,
     ) -> SaveRequest:
-        """Parse the arguments of `georeader.save_cog`, `georeader.save_tiled_geotiff` or `georeader.CogWriter`.
-
-        Args:
-            kind: "cog" or "tiled".
-            destination: Checked when its sink is opened.
-            default_profile: Options that apply where the caller passes none.
-            default_memory_bytes: Limit of memory where the caller passes none.
-            profile_arg: As in `georeader.save_cog`.
-            profile: Another name of ``profile_arg``.
-            blocksize: As in `georeader.save_tiled_geotiff`.
-            descriptions: As in `georeader.save_cog`.
-            tags: As in `georeader.save_cog`.
-            nodata: As in `georeader.save_cog`.
-            engine: As in `georeader.save_cog`.
-            verify: As in `georeader.save_cog`.
-            max_memory: As in `georeader.save_cog`.
-            progress: As in `georeader.save_cog`.
-
-        Raises:
-            OptionError: An option, the engine, the limit of memory or the progress is invalid.
-            MetadataError: Tags or descriptions are invalid.
-            MissingExtraError: ``progress=True`` without tqdm.
-        """
+        """Parse the arguments of `georeader.save_cog`, `georeader.save_tiled_geotiff` or `georeader.CogWriter`."""
         if profile_arg is not None and profile is not None:
             raise OptionError("profile_arg and profile are two names of one argument; pass profile_arg alone")
         options = parse_profile(profile if profile_arg is None else profile_arg, kind)
@@ -150,12 +113,6 @@ def _with_blocksize(options: Profile, blocksize: Any) -> Profile:
 
 def memory_bytes(size: Any) -> int:
     """Convert ``max_memory`` to bytes.
-
-    Args:
-        size: A whole number of bytes, or text such as "512MiB" (powers of 1024) or "2GB" (powers of 1000).
-
-    Raises:
-        OptionError: It is neither, or not greater than 0.
 
     Example:
         >>> memory_bytes("512MiB"), memory_bytes("1.5 GB"), memory_bytes(4096)

@@ -1,117 +1,68 @@
-"""Specs of sources and files: the caller's input, normalised once into frozen values."""
+"""Specs of sources and files: the caller's input, normalised once into frozen values. Pure."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import NotGeoreferencedWarning
 
-from georeader._core.dtypes import check_nodata, storage_dtype
 from georeader._core.reporting import warn_at_caller
-from georeader._core.windows import PixelWindow
 from georeader._export.plan import grid
-from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
-from georeader._export.plan.metadata import Metadata, resolve_metadata
-from georeader._export.plan.nodata import check_nan_to_nodata, resolve_nodata, with_mask
-from georeader._export.plan.options import Profile, is_of_dataset
-from georeader._export.plan.request import SaveRequest
-from georeader._resample.recorded import usable_resamplings
-from georeader.abstract_reader import same_nodata
-from georeader.errors import (
-    GeoreferenceError,
-    LayoutWarning,
-    MetadataWarning,
-    OptionError,
-)
-from georeader.window_utils import (
-    check_epsg_code,
-    compare_crs,
-    counts_pixels,
-    normalise_transform,
-    rows_run_north,
-    same_transform,
-)
-
-_LOG = logging.getLogger("georeader")
+from georeader._export.plan.encoding import Encoding
+from georeader._export.plan.metadata import Metadata
+from georeader.errors import GeoreferenceError, MetadataWarning
+from georeader.window_utils import compare_crs, counts_pixels
 
 #: Largest side that the smallest overview may have, in pixels: where validators begin to miss overviews.
 LARGEST_SMALLEST_OVERVIEW_PX = 512
 
+#: Largest number of ground control points in a TIFF: six numbers each, of which GDAL writes at most 65535.
+MOST_CONTROL_POINTS = 65535 // 6
+
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """The description of a source, known before any pixel is read.
-
-    Attributes:
-        count: Bands.
-        height_px: Rows.
-        width_px: Columns.
-        dtype: numpy dtype of the pixels as read.
-        crs: CRS, or None.
-        transform: Pixel (column, row) to CRS (x, y).
-        fill_value: The source's value for "no data", or None.
-        fill_value_is_explicit: False while ``fill_value`` is 0 only because none was given.
-        metadata: Of the source and its bands.
-        has_mask: A validity mask goes with its pixels.
-        overview_resamplings: Method of each band's overviews that the source records, or empty.
-    """
+    """The description of a source, known before any pixel is read."""
 
     count: int
     height_px: int
     width_px: int
     dtype: np.dtype[Any]
     crs: CRS | None
-    transform: Affine
-    fill_value: Any
-    fill_value_is_explicit: bool
+    transform: Affine  #: Pixel (column, row) to CRS (x, y)
+    fill_value: Any  #: The source's value for "no data", or None
+    fill_value_is_explicit: bool  #: False while ``fill_value`` is 0 only because none was given
     metadata: Metadata
-    has_mask: bool = False
-    overview_resamplings: tuple[str, ...] = ()
+    has_mask: bool = False  #: A validity mask goes with its pixels
+    overview_resamplings: tuple[str, ...] = ()  #: Method of each band's overviews that the source records, or empty
 
 
 @dataclass(frozen=True)
 class ExportSpec:
     """The description of a file to be written, known before any pixel is read.
 
-    Attributes:
-        kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
-        count: Bands.
-        height_px: Rows.
-        width_px: Columns.
-        dtype: Of the file.
-        crs: CRS, or None.
-        transform: Pixel (column, row) to CRS (x, y).
-        nodata: Number that ``dtype`` holds, or None.
-        metadata: Descriptions, scales, tags and the like.
-        encoding: Codec, tiles and the like.
-        resamplings: Of the overviews, one of `METHODS` per band.
-        is_classes: The values are classes, which must not be averaged.
-        mask: Origin of the file's validity mask: the "dataset" (the source has one), its "alpha" band (which is then
-            not a band of the file), its "nodata" (which a lossy codec would blur); None: the file has no mask.
-        nodata_as_mask: The value that the mask stands for, where ``mask`` is "nodata".
+    Its validity mask comes from the "dataset" (the source has one), its "alpha" band (which is then not a band of the
+    file) or its "nodata" (which a lossy codec would blur); None: the file has no mask.
     """
 
-    kind: str
+    kind: str  #: "cog", or "tiled" for a tiled GeoTIFF without overviews
     count: int
     height_px: int
     width_px: int
     dtype: np.dtype[Any]
     crs: CRS | None
-    transform: Affine
-    nodata: int | float | None
+    transform: Affine  #: Pixel (column, row) to CRS (x, y)
+    nodata: int | float | None  #: Number that ``dtype`` holds, or None
     metadata: Metadata
     encoding: Encoding
-    resamplings: tuple[str, ...]
-    is_classes: bool
+    resamplings: tuple[str, ...]  #: Of the overviews, one of `METHODS` per band
+    is_classes: bool  #: The values are classes, which must not be averaged
     mask: str | None = None
-    nodata_as_mask: int | float | None = None
+    nodata_as_mask: int | float | None = None  #: The value that the mask stands for, where ``mask`` is "nodata"
 
     @property
     def has_cog_layout(self) -> bool:
@@ -160,21 +111,6 @@ class ExportSpec:
         """Whether overviews or statistics, which precede the full resolution in the file, are made of its pixels."""
         return bool(self.overview_factors) or self.statistics
 
-    def tile_window(self, row: int, column: int) -> PixelWindow:
-        """Return the pixels that a tile of the full resolution covers.
-
-        Args:
-            row: Of the tile, in tiles.
-            column: Of the tile, in tiles.
-        """
-        level = self.levels[0]
-        top, left = row * level.tile_height_px, column * level.tile_width_px
-        bottom, right = (
-            min(top + level.tile_height_px, level.height_px),
-            min(left + level.tile_width_px, level.width_px),
-        )
-        return PixelWindow(top, bottom, left, right)
-
     @property
     def missing_value(self) -> int | float | None:
         """Value of missing pixels before they are encoded, whether the file has it as nodata or as a mask."""
@@ -189,7 +125,7 @@ class ExportSpec:
     @property
     def resampling(self) -> str:
         """The method of all bands, or those of each, joined by commas."""
-        return ",".join(dict.fromkeys(self.resamplings) if len(set(self.resamplings)) == 1 else self.resamplings)
+        return ",".join(self.resamplings[:1] if len(set(self.resamplings)) == 1 else self.resamplings)
 
     @property
     def photometric(self) -> str:
@@ -214,196 +150,27 @@ class ExportSpec:
         return self.encoding.options.get("STATISTICS") == "YES" and not self.encoding.warps
 
 
-def default_resampling(is_classes: bool) -> str:
-    """Return the default method of overviews: nearest for classes, else average."""
-    return "NEAREST" if is_classes else "AVERAGE"
+def choose_georeference(metadata: Metadata, crs: CRS | None, transform: Affine) -> tuple[Metadata, CRS | None, Affine]:
+    """Choose between transform, ground control points and rational polynomials where a GeoTIFF cannot hold them all.
 
-
-def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
-    """Build an `ExportSpec` from a source and the caller's request.
-
-    Raises:
-        GeoreaderError: One of its kinds, for a request that does not fit the source.
+    A GeoTIFF has either a transform and its CRS, or ground control points and theirs (OGC 19-008r4, ModelTiepointTag):
+    those come with no CRS and the identity. The transform comes first, as in GDAL. One that only counts pixels, as that
+    of a raster without georeference or of a window of it, is dropped for the points or polynomials.
     """
-    options = request.options
-    if options.ignored:
-        keys = ", ".join(f"{key}={value!r}" for key, value in options.ignored)
-        _LOG.info("profile_arg: %s ignored, which describe the file of the dataset that it was taken from", keys)
-    _check_raster_keys(options, source)
-    dtype = _stored(options.raster.get("DTYPE", request.defaults.raster.get("DTYPE", source.dtype)))
-    nodata = resolve_nodata(request, source, dtype)
-    encoding = resolve_encoding(request.defaults, options, dtype=dtype, count=source.count)
-    encoding = _with_source_bits(encoding, source.metadata, dtype, nodata)
-    metadata = resolve_metadata(
-        source.metadata,
-        count=source.count,
-        dtype=dtype,
-        descriptions=request.descriptions,
-        tags=request.tags,
-        photometric=encoding.photometric,
-        packs_bits=encoding.bits is not None,
-    )
-    _check_size(encoding, source)
-    has_colours = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
-    is_classes = source.dtype.kind == "b" or has_colours
-    check_nan_to_nodata(encoding, nodata)
-    _warn_of_place(source)
-    _warn_of_transparency(metadata, (nodata, source.fill_value))
-    spec = ExportSpec(
-        kind=request.kind,
-        count=source.count,
-        height_px=source.height_px,
-        width_px=source.width_px,
-        dtype=dtype,
-        crs=source.crs,
-        transform=source.transform,
-        nodata=nodata,
-        metadata=metadata,
-        encoding=encoding,
-        resamplings=_resamplings(encoding, is_classes, source, dtype),
-        is_classes=is_classes,
-        mask="dataset" if source.has_mask else None,
-    )
-    return with_mask(spec)
-
-
-def _with_source_bits(
-    encoding: Encoding, metadata: Metadata, dtype: np.dtype[Any], nodata: int | float | None
-) -> Encoding:
-    """Return the encoding with the bits of a MINISWHITE source, in which black is the largest value of so many bits."""
-    if metadata.nbits is None or (encoding.photometric or metadata.photometric) != "MINISWHITE":
-        return encoding
-    kept = with_bits(encoding, metadata.nbits, dtype=dtype, nodata=nodata)
-    if kept.bits is None and metadata.colormap is None:
+    gcps = metadata.gcps
+    is_unplaced = counts_pixels(crs, transform)
+    if gcps is None:
+        only_polynomials = metadata.rpcs is not None and crs is None and is_unplaced
+        return metadata, crs, Affine.identity() if only_polynomials else transform
+    if not is_unplaced or len(gcps.points) > MOST_CONTROL_POINTS:
+        limit = f"at most {MOST_CONTROL_POINTS}" if is_unplaced else "them or a transform"
         warn_at_caller(
-            f"the {metadata.nbits} bits of the MINISWHITE source are stored as {8 * dtype.itemsize}, in which they are "
-            "shown almost white; lzw, deflate, zstd, lzma and none keep them in the source's dtype, with no predictor",
-            MetadataWarning,
+            f"the {len(gcps.points)} ground control points are left out: a GeoTIFF has {limit}", MetadataWarning
         )
-    return kept
-
-
-def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype: np.dtype[Any]) -> tuple[str, ...]:
-    """Return the methods of the overviews: the requested ones, else those that the source records, else the default."""
-    if isinstance(encoding.resampling, tuple):
-        return encoding.resampling
-    if encoding.resampling is not None:
-        return (encoding.resampling,) * source.count
-    recorded = source.overview_resamplings
-    usable = usable_resamplings(recorded, dtype, is_classes=is_classes, is_warped=encoding.warps)
-    return usable or (default_resampling(is_classes),) * source.count
-
-
-def _check_size(encoding: Encoding, source: SourceSpec) -> None:
-    """Check that the pyramid is not deeper than the raster, and that a raster to be warped has a CRS."""
-    deepest = (max(source.height_px, source.width_px) - 1).bit_length()
-    if encoding.overview_count is not None and encoding.overview_count > deepest:
-        raise OptionError(
-            f"profile_arg['OVERVIEW_COUNT']={encoding.overview_count}: a raster of {source.height_px} x "
-            f"{source.width_px} pixels is a single pixel after {deepest} halvings; allowed: 0 to {deepest}"
-        )
-    if encoding.warps and source.crs is None:
+        return replace(metadata, gcps=None), crs, transform
+    if crs is not None and gcps.crs is not None and not compare_crs(crs, gcps.crs):
         raise GeoreferenceError(
-            "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
+            f"the ground control points are in {gcps.crs}, the raster in {crs} without a transform; a GeoTIFF has one "
+            "CRS for both: set the raster's crs to None"
         )
-
-
-def _warn_of_place(source: SourceSpec) -> None:
-    """Warn of georeferencing that is valid, but probably a mistake, such as a missing CRS."""
-    shape = (source.count, source.height_px, source.width_px)
-    if source.width_px <= 16 and min(source.count, source.height_px) >= 2 * source.width_px + 16:
-        warn_at_caller(
-            f"the shape {shape} is (band, row, column): {source.count} bands of {source.height_px} x {source.width_px} "
-            "pixels. If the last axis is that of bands, pass numpy.moveaxis(array, -1, 0)",
-            LayoutWarning,
-        )
-    metadata = source.metadata
-    if source.crs is None and metadata.gcps is None and metadata.rpcs is None:
-        warn_at_caller(
-            "the raster has no CRS, so that maps cannot place the file; set it on the data, as in "
-            "GeoTensor(values, transform, crs)",
-            NotGeoreferencedWarning,
-        )
-    lost = check_epsg_code(source.crs)
-    if lost is not None:
-        warn_at_caller(f"the file gets the CRS without an EPSG code, if it has one: {lost}", MetadataWarning)
-    if rows_run_north(source.transform) and not counts_pixels(source.crs, source.transform):
-        warn_at_caller(
-            f"rows run from south to north (transform {tuple(source.transform[:6])}): many viewers show such a file "
-            "upside down or misplaced. Flip it first, as in gt.isel({'y': slice(None, None, -1)})",
-            LayoutWarning,
-        )
-
-
-def _warn_of_transparency(metadata: Metadata, missing: tuple[Any, ...]) -> None:
-    """Warn of lost transparency: TIFF's colour tables are opaque (TIFF 6.0, section 5), save for GDAL's nodata."""
-    table = metadata.colormap or ()
-    lost = [value for value, (*_, alpha) in table if alpha != 255 and value not in missing]
-    if lost:
-        warn_at_caller(
-            f"the transparency of {len(lost)} colour table entries, such as that of {lost[0]}, has no place in a TIFF: "
-            "they come back opaque",
-            MetadataWarning,
-        )
-
-
-def _stored(dtype: Any) -> np.dtype[Any]:
-    """Return the dtype in the file; rasterio's profiles call complex integers so, and it reads them as complex64."""
-    return storage_dtype("complex64" if dtype == "complex_int16" else dtype)
-
-
-def _check_raster_keys(options: Profile, source: SourceSpec) -> None:
-    """Check that a profile does not describe another raster than the data."""
-    given = options.raster
-    sizes = {"COUNT": source.count, "HEIGHT": source.height_px, "WIDTH": source.width_px}
-    for key, size in sizes.items():
-        if key in given and str(given[key]).strip() != str(size) and not np.array_equal(given[key], size):
-            raise OptionError(
-                f"profile_arg[{options.spelling[key]!r}]={given[key]!r}, but the data has {size}; drop the key"
-            )
-    if "DRIVER" in given and str(given["DRIVER"]).upper() not in ("COG", "GTIFF"):
-        raise OptionError(f"profile_arg['driver']={given['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
-    _check_place(given, source)
-    if is_of_dataset(given):
-        _check_numbers(options, source)
-
-
-def _check_numbers(options: Profile, source: SourceSpec) -> None:
-    """Check that dtype and nodata of a dataset are those of the data.
-
-    In any other profile they are options: to cast the data, and to set its nodata.
-    """
-    given, dtype = options.raster, storage_dtype(source.dtype)
-    if "DTYPE" in given and _stored(given["DTYPE"]) != dtype:
-        raise OptionError(
-            f"profile_arg[{options.spelling['DTYPE']!r}]={given['DTYPE']!r}, but the data is {source.dtype}; cast the "
-            "data, or drop the key"
-        )
-    own = source.fill_value if source.fill_value_is_explicit and source.dtype.kind != "b" else None
-    if "NODATA" not in given or own is None:
-        return
-    stated = check_nodata(given["NODATA"], dtype, "profile_arg['nodata']")
-    of_data = check_nodata(own, dtype, "data_save.fill_value_default")
-    if not same_nodata(stated, of_data):
-        raise OptionError(
-            f"profile_arg[{options.spelling['NODATA']!r}]={given['NODATA']!r}, but the data's nodata is {own!r}; drop "
-            "the key, or pass nodata= without it"
-        )
-
-
-def _check_place(given: Mapping[str, Any], source: SourceSpec) -> None:
-    try:
-        same_crs = "CRS" not in given or compare_crs(given["CRS"], source.crs)
-        transform = normalise_transform(given.get("TRANSFORM", source.transform))
-    except GeoreferenceError as error:
-        raise OptionError(f"profile_arg: {error}; or drop the key, since the data has its own") from error
-    if not same_crs:
-        raise OptionError(
-            f"profile_arg['crs']={given['CRS']!r} is not the data's CRS ({source.crs}); set it on the data, "
-            "or drop the key"
-        )
-    if not same_transform(transform, source.transform):
-        raise OptionError(
-            f"profile_arg['transform']={given['TRANSFORM']!r} is not the data's {tuple(source.transform[:6])}; "
-            "set it on the data, or drop the key"
-        )
+    return replace(metadata, gcps=replace(gcps, crs=gcps.crs or crs)), None, Affine.identity()

@@ -29,24 +29,14 @@ _TOLERANCE_PX = 0.25
 
 @dataclass(frozen=True)
 class Footprint:
-    """The outline of a grid in WGS 84.
+    """The outline of a grid in WGS 84."""
 
-    Attributes:
-        geometry: GeoJSON Polygon or MultiPolygon.
-        bbox: [west, south, east, north] in degrees; west is larger than east where the antimeridian lies between.
-    """
-
-    geometry: dict[str, Any]
+    geometry: dict[str, Any]  #: GeoJSON Polygon or MultiPolygon
     bbox: list[float]
 
 
 def corners(shape: tuple[int, int], transform: Affine, side_points: int = 1) -> list[tuple[float, float]]:
     """Return the outline of a grid in its CRS, closed and counterclockwise.
-
-    Args:
-        shape: (row, column), in pixels.
-        transform: Pixel (column, row) to CRS (x, y).
-        side_points: Points on each side, one of its ends included.
 
     Example:
         >>> corners((10, 20), Affine(1, 0, 100, 0, -1, 50))
@@ -65,16 +55,7 @@ def corners(shape: tuple[int, int], transform: Affine, side_points: int = 1) -> 
 
 
 def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> Footprint | None:
-    """Return the outline of a grid in WGS 84; None if it is not on Earth.
-
-    Args:
-        shape: (row, column), in pixels.
-        transform: Pixel (column, row) to CRS (x, y).
-        crs: CRS.
-
-    Raises:
-        MissingExtraError: antimeridian or shapely is not installed.
-    """
+    """Return the outline of a grid in WGS 84; None if it is not on Earth."""
     antimeridian = import_extra("antimeridian", extra="stac", purpose="a footprint in WGS 84")
     shapely = import_extra("shapely", extra="stac", purpose="a footprint in WGS 84")
     if crs.to_wkt().startswith("GEOCCS"):  # its x and y are two of three coordinates
@@ -95,11 +76,7 @@ def footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> F
 
 
 def union_of(footprints: Sequence[Footprint]) -> Footprint | None:
-    """Return the common footprint of several grids; None if there are none.
-
-    Args:
-        footprints: Of each grid.
-    """
+    """Return the common footprint of several grids; None if there are none."""
     distinct = [one for place, one in enumerate(footprints) if one not in footprints[:place]]
     if len(distinct) < 2:
         return distinct[0] if distinct else None

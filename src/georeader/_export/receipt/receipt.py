@@ -53,23 +53,13 @@ class LevelReceipt:
 
 @dataclass(frozen=True)
 class Written:
-    """What an engine wrote.
+    """What an engine wrote."""
 
-    Attributes:
-        engine: "stream" or "gdal".
-        size_bytes: Length of the file.
-        crc32: CRC-32 of the whole file.
-        levels: From the full resolution to the smallest overview.
-        statistics: One per band, or None where the request does not ask for them.
-        largest_errors: Largest difference of a decoded pixel of each band; None if tiles were not verified.
-        changes: Fields of `Receipt` in which the raster differs from the spec: GDAL warped it.
-    """
-
-    engine: str
-    size_bytes: int
-    crc32: int
-    levels: tuple[LevelReceipt, ...]
-    statistics: tuple[BandSummary, ...] | None = None
+    engine: str  #: "stream" or "gdal"
+    size_bytes: int  #: Length of the file
+    crc32: int  #: CRC-32 of the whole file
+    levels: tuple[LevelReceipt, ...]  #: From the full resolution to the smallest overview
+    statistics: tuple[BandSummary, ...] | None = None  #: One per band, or None where the request does not ask for them
     largest_errors: tuple[float, ...] | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -234,14 +224,7 @@ class Receipt:
 
 
 def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds: float) -> Receipt:
-    """Build the receipt of a file that is in its place.
-
-    Args:
-        spec: The file as planned.
-        written: The file as the engine wrote it.
-        path: Its destination, without secrets.
-        seconds: Duration of the save.
-    """
+    """Build the receipt of a file that is in its place."""
     fields: dict[str, Any] = {**_raster_fields(spec), **written.changes}
     return Receipt(
         path,
@@ -297,9 +280,6 @@ def wkt2_of(crs: CRS | None) -> str | None:
 
 def acquisition_time(tags: Mapping[str, str]) -> datetime | None:
     """Return the acquisition time in a file's tags, in UTC; None if there is none that is valid.
-
-    Args:
-        tags: Key to text; `TIME_TAGS` in any case.
 
     Example:
         >>> acquisition_time({"TIFFTAG_DATETIME": "2024:05:01 10:30:31"})

@@ -48,11 +48,7 @@ def build_item(
     href: str | Mapping[str, str] | None,
     properties: Mapping[str, Any] | None,
 ) -> pystac.Item:
-    """Return a STAC item of receipts by the names of their assets; see `georeader.stac.item_of`.
-
-    Raises:
-        GeoreaderError: As `georeader.stac.item_of` does.
-    """
+    """Return a STAC item of receipts by the names of their assets; see `georeader.stac.item_of`."""
     pystac = import_extra("pystac", extra="stac", purpose="Receipt.to_stac()")
     files = _files(receipts, href)
     fields, time = _when([file.receipt for file in files], datetime, properties)

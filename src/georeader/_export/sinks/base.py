@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from georeader._export.plan.sink_traits import SectionSizes, SinkTraits
+from georeader._export.plan.traits import SectionSizes, SinkTraits
 from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
 from georeader.errors import WriteError
 

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from georeader._core.threads import Workers
-from georeader._export.plan.part_plan import plan_parts
-from georeader._export.plan.sink_traits import SectionSizes, SinkTraits
+from georeader._export.plan.traits import SectionSizes, SinkTraits, plan_parts
 from georeader._export.sinks.base import StagingSink
 from georeader._export.sinks.spooled import PIECE_BYTES, Finished
 from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
@@ -218,7 +217,7 @@ class _Section:
 class PartedSink(StagingSink):
     """A sink that uploads to a `PartStore`, as a context manager.
 
-    Memory: up to nine parts (`part_plan.PART_BYTES` each, more for files beyond some 60 GB), and the header.
+    Memory: up to nine parts (`traits.PART_BYTES` each, more for files beyond some 60 GB), and the header.
     """
 
     def __init__(self, store: PartStore, *, dir_tmpfiles: Path | None = None) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from georeader._core.reporting import import_extra
 from georeader._core.threads import Workers
-from georeader._export.plan.part_plan import plan_parts
+from georeader._export.plan.traits import plan_parts
 from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
 from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from georeader._export.plan.sink_traits import SectionSizes, SinkTraits
+from georeader._export.plan.traits import SectionSizes, SinkTraits
 from georeader._export.spool import Spool
 from georeader.errors import WriteError
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import Chunks
 from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._resample.pyramid import Mask
 from georeader.errors import GeoreaderError, ReadError

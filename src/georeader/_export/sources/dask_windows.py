@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels
-from georeader._export.plan.chunks import longest
+from georeader._export.plan.grid import longest
 from georeader._export.sources.cut_chunks import Box, Cut, CutChunks, Place
 from georeader._export.spool import OpenSpool
 from georeader.errors import DtypeError, ShapeError

@@ -15,9 +15,8 @@ from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import split_mask
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import free_windows
-from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import SourceTraits, free_windows
 from georeader._export.sources.described import attrs_of, check_mask, check_pixels, describe
 from georeader._resample.pyramid import Mask
 from georeader.geotensor import GeoTensor

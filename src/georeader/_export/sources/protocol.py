@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import SourceTraits
 from georeader._resample.pyramid import Mask
 from georeader.errors import ReadError
 

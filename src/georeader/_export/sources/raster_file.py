@@ -15,10 +15,9 @@ from rasterio.windows import Window
 
 from georeader._core.dtypes import convert_pixels
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks, regular_chunks
 from georeader._export.plan.grid import BlockGrid
-from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import Chunks, SourceTraits, regular_chunks
 from georeader._export.sources.described import describe
 from georeader._export.sources.gdal_environment import CACHE_BYTES
 from georeader._export.sources.handles import CallersHandle, Handles, OwnHandles

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from georeader._arrays.pixel_attrs import split_mask
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks, longest
-from georeader._export.plan.order_of_work import SourceTraits
+from georeader._export.plan.grid import longest
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import Chunks, SourceTraits
 from georeader._export.sources.described import attrs_of, check_pixels, check_place, describe, shape_of
 from georeader._export.sources.gdal_environment import CACHE_BYTES, GdalEnvironment
 from georeader._export.spool import OpenSpool

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.chunks import Chunks
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
-from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import Chunks, SourceTraits
 from georeader._export.sources.data_array import Opened, open_values, pack
 from georeader._export.sources.packing import Packing
 from georeader._export.sources.protocol import Source, SourceWrapper

@@ -19,43 +19,18 @@ from georeader.window_utils import normalise_crs, normalise_transform
 
 @dataclass(frozen=True)
 class Grid:
-    """The arguments that describe a raster to be written; None where one is not passed.
+    """The arguments that describe a raster to be written; None where one is not passed."""
 
-    Attributes:
-        shape: (row, column) or (band, row, column).
-        dtype: numpy dtype.
-        transform: Pixel (column, row) to CRS (x, y).
-        crs: Any CRS input.
-        count: Bands.
-        indexes: Bands of another raster, from 1, that it has.
-    """
-
-    shape: Any = None
-    dtype: Any = None
-    transform: Any = None
-    crs: Any = None
-    count: Any = None
-    indexes: Any = None
+    shape: Any = None  #: (row, column) or (band, row, column)
+    dtype: Any = None  #: numpy dtype
+    transform: Any = None  #: Pixel (column, row) to CRS (x, y)
+    crs: Any = None  #: Any CRS input
+    count: Any = None  #: Bands
+    indexes: Any = None  #: Bands of another raster, from 1, that it has
 
 
 def blank_spec(like: Any, grid: Grid) -> SourceSpec:
-    """Return the spec of a raster to be written.
-
-    Args:
-        like: What `open_source` takes, whose grid it gets; None: ``grid`` has everything.
-        grid: What differs from ``like``.
-
-    Returns:
-        The spec; nodata and metadata of ``like`` are in it only where dtype and number of bands are its own, or where
-        ``indexes`` name its bands.
-
-    Raises:
-        ShapeError: The shape is not that of a raster, is missing, or contradicts the number of bands.
-        DtypeError: The same of the dtype; or a GeoTIFF does not hold it.
-        GeoreferenceError: The same of transform or CRS.
-        IndexingError: ``like`` does not have a band of ``indexes``.
-        OptionError: ``indexes`` without ``like``, or with ``count``.
-    """
+    """Return the spec of a raster to be written."""
     if grid.indexes is not None and (like is None or grid.count is not None):
         problem = "require like; pass count=" if like is None else "set the number of bands; drop count="
         raise OptionError(f"indexes={grid.indexes!r} {problem}")

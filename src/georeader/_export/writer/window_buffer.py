@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
-from georeader._export.plan.chunks import regular_chunks
 from georeader._export.plan.grid import BlockGrid, BlockIndex
-from georeader._export.plan.order_of_work import SourceTraits
 from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.traits import SourceTraits, regular_chunks
 from georeader._export.spool import Spool
 from georeader._resample.pyramid import Mask
 
@@ -35,22 +34,14 @@ class WindowBuffer:
 
     Where two windows overlap, the last one written wins; each window is written as a whole, before or after any other.
     Blocks without written pixels have the fill value, and take neither memory nor disk.
-
-    Attributes:
-        name: Subject of messages.
-        spec: Description of the raster.
-        fill: Value of pixels that are not written.
-        tile_shape: (rows, columns) of a tile of the file; blocks are whole tiles.
-        limit_bytes: Memory for blocks.
-        open_spool: Opens the spool when it is first needed; its owner closes it.
     """
 
-    name: str
-    spec: SourceSpec
-    fill: int | float
-    tile_shape: tuple[int, int]
-    limit_bytes: int
-    open_spool: Callable[[], Spool]
+    name: str  #: Subject of messages
+    spec: SourceSpec  #: Description of the raster
+    fill: int | float  #: Value of pixels that are not written
+    tile_shape: tuple[int, int]  #: (rows, columns) of a tile of the file; blocks are whole tiles
+    limit_bytes: int  #: Memory for blocks
+    open_spool: Callable[[], Spool]  #: Opens the spool when it is first needed; its owner closes it
     traits: SourceTraits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,16 +56,7 @@ class WindowBuffer:
         self.traits = SourceTraits(chunks=regular_chunks(shape, (self._bands_per_block, height_px, width_px)))
 
     def write(self, window: PixelWindow, bands: Sequence[int], pixels: NDArray[Any]) -> None:
-        """Write some bands of a window.
-
-        Args:
-            window: Within the raster.
-            bands: Counted from 0, in any order.
-            pixels: (band, row, column), of the spec's dtype; they are copied.
-
-        Raises:
-            WriteError: The spool's disk is full.
-        """
+        """Write some bands of a window."""
         with self._lock:
             for block in self._grid.touched(window):
                 own = self._grid.window(block)
@@ -88,11 +70,7 @@ class WindowBuffer:
                         ]
 
     def read(self, window: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read what was written, the fill value elsewhere.
-
-        Raises:
-            WriteError: The spool cannot be read.
-        """
+        """Read what was written, the fill value elsewhere."""
         pixels = np.full((len(bands), *window.shape), self.fill, self.spec.dtype)
         with self._lock:
             for block in self._grid.touched(window):

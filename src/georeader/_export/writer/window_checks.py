@@ -21,16 +21,7 @@ from georeader.window_utils import compare_crs, pixel_to_crs, same_corners, whol
 
 
 def band_positions(indexes: Any, count: int, name: str) -> list[int]:
-    """Return positions of bands, from 0.
-
-    Args:
-        indexes: A number from 1, or several in any order.
-        count: Bands that there are.
-        name: What the bands are of, for messages.
-
-    Raises:
-        IndexingError: They are not numbers of bands, or one comes twice.
-    """
+    """Return positions of bands, from 0."""
     there = f"there are 1 to {count}"
     try:
         listed = list(indexes) if isinstance(indexes, Iterable) else [indexes]
@@ -47,37 +38,20 @@ def band_positions(indexes: Any, count: int, name: str) -> list[int]:
 
 @dataclass(frozen=True)
 class WindowRules:
-    """Checks the windows of one raster; each error names the file.
+    """Checks the windows of one raster; each error names the file."""
 
-    Attributes:
-        name: The file, as the caller named it.
-        spec: The raster, as the caller described it.
-        dtype: Of the file.
-        missing: Value for masked pixels; None: they are refused.
-        nan_to_nodata: NaN becomes ``missing``, too.
-    """
-
-    name: str
-    spec: SourceSpec
-    dtype: np.dtype[Any]
-    missing: int | float | None
-    nan_to_nodata: bool = False
+    name: str  #: The file, as the caller named it
+    spec: SourceSpec  #: The raster, as the caller described it
+    dtype: np.dtype[Any]  #: Of the file
+    missing: int | float | None  #: Value for masked pixels; None: they are refused
+    nan_to_nodata: bool = False  #: NaN becomes ``missing``, too
 
     def bands(self, indexes: Any) -> list[int]:
         """Return positions of bands, from 0; `band_positions`, or for None all of them."""
         return list(range(self.spec.count)) if indexes is None else band_positions(indexes, self.spec.count, self.name)
 
     def window(self, array: Any, window: Window | None) -> PixelWindow:
-        """Return the window of an array, checked.
-
-        Args:
-            array: The pixels.
-            window: Their window; None: located by the array's transform, or the whole raster for a plain array.
-
-        Raises:
-            IndexingError: It is not a window on whole pixels within the raster.
-            GeoreferenceError: The array is on another grid.
-        """
+        """Return the window of an array, checked."""
         if window is None:
             window = self._window_of(array)
         if not isinstance(window, Window):
@@ -99,21 +73,7 @@ class WindowRules:
         return PixelWindow(whole.row_off, row_stop, whole.col_off, column_stop)
 
     def pixels(self, array: Any, count: int, size: tuple[int, int]) -> NDArray[Any]:
-        """Convert an array to the file's dtype and shape.
-
-        Args:
-            array: (row, column) or (band, row, column); masked or not.
-            count: Bands that it should have.
-            size: (rows, columns) that it should have.
-
-        Returns:
-            (band, row, column), of the file's dtype.
-
-        Raises:
-            ShapeError: It is of another size.
-            DtypeError: A pixel does not fit the file's dtype.
-            OptionError: Pixels are masked, and there is no nodata.
-        """
+        """Convert an array to the file's dtype and shape."""
         values = self._numbers(array)
         if values.ndim not in (2, 3):
             raise ShapeError(
