@@ -131,8 +131,8 @@ def test_options_that_contradict_are_refused(
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        (["--nodata", "300000"], "Error: --nodata 300000 can't be held by uint16"),
-        (["--profile", "dtype=int8", "--nodata", "200"], "Error: --nodata 200 can't be held by int8"),
+        (["--nodata", "300000"], "Error: --nodata 300000 cannot be held by uint16"),
+        (["--profile", "dtype=int8", "--nodata", "200"], "Error: --nodata 200 cannot be held by int8"),
         (["--profile", "dtype=wibble"], "Error: --profile dtype=wibble is not a numpy dtype"),
         (["--descriptions", "a"], "Error: --descriptions has 1 entries for 2 bands"),
         (["--tags", "a\x07b=c"], "Error: --tags"),
@@ -310,7 +310,7 @@ def test_warnings_are_lines(tmp_path: Path) -> None:
         (["cog", "{source}", "out.tif", "--profile", "compres=zstd"], 2, "did you mean"),
         (["cog", "{source}", "out.tif", "--profile", "compress"], 2, "is not KEY=VALUE"),
         (["cog", "{source}", "out.tif", "--nodata", "many"], 2, "neither a number, nan nor none"),
-        (["cog", "{source}", "out.tif", "--nodata", "1e9"], 2, "--nodata 1000000000.0 can't be held by uint16"),
+        (["cog", "{source}", "out.tif", "--nodata", "1e9"], 2, "--nodata 1000000000.0 cannot be held by uint16"),
         (["cog", "{source}", "out.tif", "--engine", "fast"], 2, "fast"),
         (["cog", "{source}", "out.tif", "--max-memory", "much"], 2, "--max-memory much"),
         (["cog", "{source}"], 2, "Missing argument"),
@@ -535,7 +535,7 @@ def test_an_interrupted_batch_says_how_far_it_came(
     [
         (["--compress", "zstd"], 0, ""),
         (["--compress", "zstd", "--profile", "compress=lzma"], 2, "--compress and --profile compress set the same"),
-        (["--nodata", "300000"], 2, "Error: --nodata 300000 can't be held by uint16"),
+        (["--nodata", "300000"], 2, "Error: --nodata 300000 cannot be held by uint16"),
     ],
     ids=["zstd", "contradiction", "nodata"],
 )

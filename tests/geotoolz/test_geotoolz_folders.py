@@ -199,7 +199,7 @@ def test_rows_in_folders_that_are_missing_are_saved_and_empty_ones_of_failed_row
     options: dict[str, Any], tmp_path: Path
 ) -> None:
     rows = write_chips(tmp_path, 4)
-    # Rows 1 and 3 can't be saved: their dtype does not hold the nodata.
+    # Rows 1 and 3 cannot be saved: their dtype does not hold the nodata.
     operator = Sequential([Narrow(("T1", "T3")), WriteCOG(str(tmp_path / "made" / "{day}" / "{tile}.tif"), nodata=300)])
     days = ["a", "b", "a", "a"]
     (tmp_path / "made" / "there").mkdir(parents=True)

@@ -86,7 +86,7 @@ class TestNumbers:
         values = np.zeros((40, 50), np.asarray(number).dtype)
         values[20, 20] = number
 
-        with pytest.raises(DtypeError, match=f"can't be saved as {dtype}"):
+        with pytest.raises(DtypeError, match=f"cannot be saved as {dtype}"):
             written(tmp_path / "out.tif", values, dtype=dtype)
         assert list(tmp_path.iterdir()) == []
 
@@ -217,7 +217,7 @@ class TestRefusedAtOnce:
             ({"engine": "rasterio"}, OptionError, "engine='rasterio' is unknown"),
             ({"engine": "gdal", "verify": True}, OptionError, "cannot verify"),
             ({"progress": "yes"}, OptionError, "progress='yes'"),
-            ({"nodata": 300}, NodataError, "nodata=300 can't be held by uint8"),
+            ({"nodata": 300}, NodataError, "nodata=300 cannot be held by uint8"),
             ({"nodata": np.nan}, NodataError, "nodata=nan"),
             ({"nodata": "none"}, NodataError, "nodata='none'"),
             ({"nodata": 1, "profile_arg": {"nodata": 2}}, OptionError, "contradict"),

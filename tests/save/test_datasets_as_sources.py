@@ -216,7 +216,7 @@ class TestUnusualFiles:
         exact = Stub(name="in.h5", read=lambda index, window: np.full((300, 280), 2**60 + 1))
 
         rounding = replace(source, handles=CallersHandle(exact))
-        with contextlib.closing(rounding), pytest.raises(DtypeError, match="can't be saved as float64 unchanged"):
+        with contextlib.closing(rounding), pytest.raises(DtypeError, match="cannot be saved as float64 unchanged"):
             rounding.read(PixelWindow(0, 300, 0, 280), range(2))
 
     @pytest.mark.parametrize(

@@ -207,18 +207,18 @@ def test_overviews_leave_out_a_64_bit_nodata(tmp_path: Path, make_tensor: Any) -
 @pytest.mark.parametrize(
     ("dtype", "nodata", "message"),
     [
-        ("uint8", -9999, "nodata=-9999 can't be held by uint8, which holds integers from 0 to 255"),
-        ("uint8", 256, "nodata=256 can't be held by uint8"),
-        ("bool", -1, "nodata=-1 can't be held by uint8"),
-        ("int16", np.nan, "nodata=nan can't be held by int16"),
-        ("int16", 1.5, "nodata=1.5 can't be held by int16"),
-        ("int16", np.inf, "nodata=inf can't be held by int16"),
-        ("uint64", -1, "nodata=-1 can't be held by uint64"),
-        ("int64", 2**63, "can't be held by int64"),
-        ("float32", 1e300, r"nodata=1e\+300 can't be held by float32, which ends at 3.40282e\+38"),
+        ("uint8", -9999, "nodata=-9999 cannot be held by uint8, which holds integers from 0 to 255"),
+        ("uint8", 256, "nodata=256 cannot be held by uint8"),
+        ("bool", -1, "nodata=-1 cannot be held by uint8"),
+        ("int16", np.nan, "nodata=nan cannot be held by int16"),
+        ("int16", 1.5, "nodata=1.5 cannot be held by int16"),
+        ("int16", np.inf, "nodata=inf cannot be held by int16"),
+        ("uint64", -1, "nodata=-1 cannot be held by uint64"),
+        ("int64", 2**63, "cannot be held by int64"),
+        ("float32", 1e300, r"nodata=1e\+300 cannot be held by float32, which ends at 3.40282e\+38"),
         ("float64", "nan", "nodata='nan' is not a real number"),
-        ("float32", 1e-50, "nodata=1e-50 can't be held by float32"),
-        ("float64", 10**400, "can't be held by float64"),
+        ("float32", 1e-50, "nodata=1e-50 cannot be held by float32"),
+        ("float64", 10**400, "cannot be held by float64"),
         ("complex64", 1j, "nodata=1j is not a real number"),
     ],
 )
@@ -244,7 +244,7 @@ def test_the_smallest_float32_is_held_as_numpy_prints_it(make_tensor: Any, tmp_p
 
 
 def test_a_fill_value_that_the_dtype_cannot_hold_is_refused_by_its_name(make_tensor: Any, tmp_path: Path) -> None:
-    with pytest.raises(NodataError, match="data_save.fill_value_default=-9999 can't be held by uint8"):
+    with pytest.raises(NodataError, match="data_save.fill_value_default=-9999 cannot be held by uint8"):
         save_cog(make_tensor((1, 20, 20), "uint8", fill_value_default=-9999), tmp_path / "out.tif")
 
 

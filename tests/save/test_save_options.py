@@ -393,7 +393,7 @@ def test_dtype_converts_what_fits_and_refuses_what_does_not(tmp_path: Path) -> N
 
     for too_much in (256.0, -1.0, np.nan, np.inf):
         tensor = GeoTensor(np.array([[too_much, 1.0]]), *PLACE, fill_value_default=None)
-        with pytest.raises(TypeError, match=r"can't be saved as uint8 \(0 to 255\)"):
+        with pytest.raises(TypeError, match=r"cannot be saved as uint8 \(0 to 255\)"):
             save_cog(tensor, tmp_path / "never.tif", profile_arg={"dtype": "uint8"})
     assert not (tmp_path / "never.tif").exists()
 
@@ -401,7 +401,7 @@ def test_dtype_converts_what_fits_and_refuses_what_does_not(tmp_path: Path) -> N
 def test_two_nodata_that_differ_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="contradict; keep one"):
         save_cog(picture(), tmp_path / "out.tif", profile_arg={"nodata": 3}, nodata=4)
-    with pytest.raises(NodataError, match=r"profile_arg\['nodata'\]=300 can't be held by uint8"):
+    with pytest.raises(NodataError, match=r"profile_arg\['nodata'\]=300 cannot be held by uint8"):
         save_cog(picture(), tmp_path / "out.tif", profile_arg={"nodata": 300})
 
 
@@ -409,7 +409,7 @@ def test_two_nodata_that_differ_are_an_error(tmp_path: Path) -> None:
 def test_integers_that_a_float_would_round_are_refused(value: int, dtype: str, tmp_path: Path) -> None:
     tensor = GeoTensor(np.array([[1, value]], "int64"), *PLACE, fill_value_default=None)
 
-    with pytest.raises(TypeError, match=f"1 pixels, such as {value}, can't be saved as {dtype} unchanged"):
+    with pytest.raises(TypeError, match=f"1 pixels, such as {value}, cannot be saved as {dtype} unchanged"):
         save_cog(tensor, tmp_path / "out.tif", profile_arg={"dtype": dtype})
 
 

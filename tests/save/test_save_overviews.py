@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as npst
 from georeader import GeoTensor, RasterioReader, save_cog
 from georeader._export.plan.grid import overview_factors, overview_shape
 from georeader._resample.block import halve_mask
-from georeader._resample.halving import halve
+from georeader._resample.pyramid import halve
 from georeader.save import _add_overviews
 
 PLACE = (Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630")

@@ -304,7 +304,7 @@ class TestNodata:
 
     def test_that_the_dtype_cant_hold_is_refused(self, write: WriteRaster) -> None:
         path = write(np.ones((1, 3, 3), "uint8"))
-        with pytest.raises(NodataError, match="fill_value_default=300 can't be held by uint8"):
+        with pytest.raises(NodataError, match="fill_value_default=300 cannot be held by uint8"):
             RasterioReader(path, fill_value_default=300)
 
     def test_can_be_set_later(self, scene: Path) -> None:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from georeader._resample.block import Margins, halve_mask
-from georeader._resample.halving import check_method, halve, margin_px
 from georeader._resample.methods import METHODS
-from georeader.errors import DtypeError, NodataError, OptionError, ShapeError
+from georeader._resample.pyramid import halve, margin_px
 
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 DTYPES = [*INTEGERS, "float32", "float64", "complex64", "complex128"]
@@ -357,37 +356,3 @@ def test_large_rasters_are_cut_into_strips_without_a_seam(rng: np.random.Generat
 )
 def test_margins_are_even_and_as_wide_as_the_kernel(method: str, expected: int) -> None:
     assert margin_px(method) == expected
-
-
-@pytest.mark.parametrize(
-    ("values", "method", "options", "error", "words"),
-    [
-        (np.zeros((2, 2)), "MEAN", {}, OptionError, "MEAN"),
-        (np.zeros((2, 2)), "OR", {}, OptionError, "OR"),
-        (np.zeros((2, 2), complex), "MED", {}, OptionError, "MED"),
-        (np.zeros((2, 2), bool), "AVERAGE", {}, DtypeError, "uint8"),
-        (np.zeros((2, 2), ">i2"), "AVERAGE", {}, DtypeError, ">i2"),
-        (np.zeros((1, 2, 2)), "AVERAGE", {}, ShapeError, "one band"),
-        (np.zeros((0, 2)), "AVERAGE", {}, ShapeError, "one band"),
-        (np.zeros((2, 2)), "AVERAGE", {"is_valid": np.ones((2, 3), bool)}, ShapeError, "is_valid"),
-        (np.zeros((2, 2)), "AVERAGE", {"is_valid": np.ones((2, 2), "uint8")}, ShapeError, "bool"),
-        (np.zeros((2, 2), "uint8"), "AVERAGE", {"nodata": -1}, NodataError, "-1"),
-        (np.zeros((2, 2), "uint8"), "AVERAGE", {"nodata": np.nan}, NodataError, "nan"),
-        (np.zeros((4, 4)), "CUBIC", {"margins": Margins(1, 0, 0, 0)}, OptionError, "top_px=1"),
-        (np.zeros((4, 4)), "CUBIC", {"margins": Margins(2, 2, 0, 0)}, ShapeError, "4 x 4"),
-        (np.zeros((5, 4)), "CUBIC", {"margins": Margins(0, 2, 0, 0)}, OptionError, "3 x 4"),
-    ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_refused(
-    values: Array, method: str, options: dict[str, Any], error: type[Exception], words: str
-) -> None:
-    with pytest.raises(error, match=words):
-        halve(values, method, **options)
-
-
-def test_a_plan_can_ask_before_there_are_pixels() -> None:
-    check_method("OR", np.dtype("uint16"))
-    with pytest.raises(OptionError, match="use MAX, MODE or NEAREST"):
-        check_method("OR", np.dtype("float32"))
-    with pytest.raises(OptionError, match="'median' is unknown"):
-        margin_px("median")

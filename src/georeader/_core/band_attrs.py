@@ -22,14 +22,16 @@ key              value
 ``rpcs``         `rasterio.rpc.RPC`
 ===============  ==========================================================================
 
-Other keys are the caller's and are kept unchanged. All functions are pure. The last three refer to
-pixels: `georeader._arrays.pixel_attrs` defines what selections and arithmetic do to them.
+Other keys are the caller's and are kept unchanged. The last three refer to pixels: `georeader._arrays.pixel_attrs`
+defines what selections and arithmetic do to them. ``parts`` are (attrs, number of bands) of several rasters, in order.
+All functions are pure.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -54,9 +56,9 @@ ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photo
 _OF_THE_FIRST_BAND = ("colormap", "photometric", "nbits")
 
 #: Values of a band without an entry, in a stack in which others have one.
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined",
-    "attribute_tables": None,
+    "attribute_tables": None, "band_tags": {}, "band_namespaces": {},
 }  # fmt: skip
 
 Attrs = dict[str, Any]
@@ -66,11 +68,7 @@ Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
 
 
 def check_list(values: Any, where: str) -> None:
-    """Check that values are a sequence or an array.
-
-    Raises:
-        MetadataError: They are not; the message begins with ``where``.
-    """
+    """Check that values are a sequence or an array; else raise a MetadataError that begins with ``where``."""
     if isinstance(values, (str, Mapping)) or not isinstance(values, (Sequence, np.ndarray)):
         hint = f"; pass [{values!r}]" if isinstance(values, str) else ""
         hint = "; is it meant as profile_arg?" if isinstance(values, Mapping) else hint
@@ -78,20 +76,13 @@ def check_list(values: Any, where: str) -> None:
 
 
 def check_count(values: Sequence[Any], count: int, where: str) -> None:
-    """Check that there is one value per band.
-
-    Raises:
-        MetadataError: There is not; the message begins with ``where``.
-    """
+    """Check that there is one value per band; else raise a MetadataError that begins with ``where``."""
     if len(values) != count:
         raise MetadataError(f"{where} has {len(values)} entries for {count} bands; give one per band")
 
 
 def parse_colormap(colormap: Any) -> Colormap:
     """Parse the colour table of ``attrs["colormap"]``.
-
-    Raises:
-        MetadataError: It does not map pixel values to colours.
 
     Example:
         >>> parse_colormap({1: (255, 0, 0), 0: (0, 0, 0, 0)})
@@ -103,16 +94,20 @@ def parse_colormap(colormap: Any) -> Colormap:
     entries = []
     for value, colour in colormap.items():
         try:
-            red, green, blue, alpha = (*(int(channel) for channel in colour), 255)[:4]
-            entry = operator.index(value), (red, green, blue, alpha)
+            entries.append(_colour_entry(value, colour))
         except (TypeError, ValueError) as error:
             raise MetadataError(
                 f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255"
             ) from error
-        if entry[0] < 0 or not all(0 <= channel <= 255 for channel in entry[1]):
-            raise MetadataError(f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255")
-        entries.append(entry)
     return tuple(sorted(entries))
+
+
+def _colour_entry(value: Any, colour: Any) -> tuple[int, tuple[int, int, int, int]]:
+    number = operator.index(value)
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    red, green, blue, alpha = bytes((*(int(channel) for channel in colour), 255)[:4])  # a ValueError beyond 0 to 255
+    return number, (red, green, blue, alpha)
 
 
 def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] | None:
@@ -125,13 +120,7 @@ def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] |
 
 
 def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> Attrs:
-    """Keep the entries of the chosen bands.
-
-    Args:
-        attrs: Metadata of ``count`` bands.
-        count: Bands before the selection.
-        bands: Chosen bands, from 0, in their new order.
-    """
+    """Keep the entries of the chosen ones of ``count`` bands, counted from 0, in their new order."""
     chosen = list(bands)
     selected = dict(attrs)
     for key in PER_BAND_KEYS:
@@ -148,11 +137,7 @@ def select_bands(attrs: Mapping[str, Any], count: int, bands: Iterable[int]) -> 
 
 
 def keeps_colour_model(photometric: Any, bands: Sequence[int]) -> bool:
-    """Return whether a selection of bands has its raster's colour model, which is of the first band or the first three.
-
-    Args:
-        photometric: The colour model, by any of its names.
-        bands: Chosen bands, from 0, in their new order.
+    """Return whether bands, counted from 0, have the raster's colour model, which is of the first band or three.
 
     Example:
         >>> keeps_colour_model("MINISWHITE", [0, 2]), keeps_colour_model("RGB", [0, 2])
@@ -181,41 +166,32 @@ def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[
     """Drop the names and tags of bands that are computed from differently named ones: B08 - B04 is neither.
 
     The name of such a band is None, which differs from every name, so that a band computed from it has no name either.
-
-    Args:
-        attrs: Metadata of the result.
-        parts: (attrs, number of bands) of each raster that the result is computed of.
     """
     kept = dict(attrs)
-    for key, nothing in (("descriptions", None), ("band_tags", {}), ("band_namespaces", {})):
+    for key in ("descriptions", "band_tags", "band_namespaces"):
         stated = [values for values in (_per_band(part, key, count) for part, count in parts) if values is not None]
         if len(stated) < 2:
             continue
         bands = max(map(len, stated))
         columns = zip(*(list(values) * (bands if len(values) == 1 else 1) for values in stated), strict=False)
-        names = [column[0] if all(one == column[0] for one in column) else nothing for column in columns]
+        names = [column[0] if all(one == column[0] for one in column) else _DEFAULTS[key] for column in columns]
         kept[key] = [dict(name) if isinstance(name, Mapping) else name for name in names]
     return kept
 
 
 def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
-    """Join the metadata of rasters whose bands are concatenated.
-
-    Args:
-        parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
-            from the first.
-    """
-    merged = without_bands(parts[0][0])
-    if "photometric" in parts[0][0]:
-        merged["photometric"] = parts[0][0]["photometric"]
+    """Join the metadata of rasters whose bands are concatenated; keys that are not per band come from the first."""
+    first = parts[0][0]
+    merged = without_bands(first)
+    if "photometric" in first:
+        merged["photometric"] = first["photometric"]
     bits = [attrs.get("nbits") for attrs, _ in parts]
     if bits[0] is not None and all(one == bits[0] for one in bits):  # else values of the others may be larger
         merged["nbits"] = bits[0]
-    if sum(count for _, count in parts) == 1 and "colormap" in parts[0][0]:
-        merged["colormap"] = parts[0][0]["colormap"]
+    if sum(count for _, count in parts) == 1 and "colormap" in first:
+        merged["colormap"] = first["colormap"]
     for key in PER_BAND_KEYS:
-        found = [_per_band(attrs, key, count) for attrs, count in parts]
-        if any(values is not None for values in found):
+        if any(_per_band(attrs, key, count) is not None for attrs, count in parts):
             merged[key] = [value for attrs, count in parts for value in _values_or_default(attrs, key, count)]
     return merged
 
@@ -223,12 +199,8 @@ def merge_bands(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
 def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
     """Join the metadata of rasters that show the same bands at several times.
 
-    Args:
-        parts: (attrs, number of bands) of each raster, in order. Keys that are not per band come
-            from the first; names and colours of bands are kept where all agree.
-
-    Raises:
-        MetadataError: Scales, offsets or units differ.
+    Keys that are not per band come from the first; names and colours of bands are kept where all agree. Scales, offsets
+    or units that differ are an error.
     """
     first, count = parts[0]
     merged = dict(first)
@@ -249,8 +221,5 @@ def _values_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
     if key in _OF_THE_FIRST_BAND:
         return attrs.get(key)
     values = _per_band(attrs, key, count)
-    return list(values) if values is not None else [_default(key) for _ in range(count)]
-
-
-def _default(key: str) -> Any:
-    return {} if key in ("band_tags", "band_namespaces") else _DEFAULTS[key]  # new: the caller may add to it
+    # Copied, since the caller may add to the tags.
+    return list(values) if values is not None else [copy(_DEFAULTS[key]) for _ in range(count)]

@@ -20,11 +20,8 @@ WIDE_DTYPES = ("int64", "uint64")
 #: Advice for dtypes that are not converted automatically.
 _ADVICE = {
     "O": "cast to the numbers that the objects stand for, for instance .astype('float64')",
-    "U": "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)",
-    "S": "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)",
-    "T": "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)",
-    "M": "cast to int64 (.astype('int64')) and note the unit in a tag",
-    "m": "cast to int64 (.astype('int64')) and note the unit in a tag",
+    **dict.fromkeys("UST", "encode the words as integer classes, for instance by np.unique(..., return_inverse=True)"),
+    **dict.fromkeys("Mm", "cast to int64 (.astype('int64')) and note the unit in a tag"),
     "V": "stack the fields as bands of one number type, for instance float64",
     "f": "cast to float64",
     "c": "cast to complex128",
@@ -34,10 +31,7 @@ _ADVICE = {
 
 
 def is_nodata_for_rasterio(nodata: int | float | None, dtype: np.dtype[Any]) -> bool:
-    """Return whether rasterio passes nodata to GDAL unchanged.
-
-    It converts 64-bit integers to double, and refuses infinity for complex numbers.
-    """
+    """Return whether rasterio passes nodata on: it makes doubles of 64-bit integers, and refuses complex infinity."""
     return nodata is None or not (dtype.name in WIDE_DTYPES or (dtype.kind == "c" and np.isinf(nodata)))
 
 
@@ -52,14 +46,7 @@ def nodata_text(nodata: int | float) -> str:
 
 
 def storage_dtype(dtype: Any) -> np.dtype[Any]:
-    """Return the dtype that a GeoTIFF stores for ``dtype``, in native byte order.
-
-    bool becomes uint8 {0, 1} and float16 float32; int8, int64, uint64 and complex128 depend on the
-    installed GDAL.
-
-    Raises:
-        DtypeError: There is none; the message names what to cast to.
-    """
+    """Return the dtype that the installed GDAL stores for ``dtype`` in a GeoTIFF, in native byte order."""
     try:
         wanted: np.dtype[Any] = np.dtype("None" if dtype is None else dtype)  # None itself would be float64
     except (TypeError, ValueError) as error:
@@ -73,19 +60,10 @@ def storage_dtype(dtype: Any) -> np.dtype[Any]:
 
 
 def check_nodata(nodata: Any, dtype: np.dtype[Any], where: str) -> int | float | None:
-    """Convert nodata to a number that ``dtype`` holds; None stays None.
+    """Convert nodata to a number that ``dtype`` holds; otherwise raise a NodataError that begins with ``where``.
 
-    Args:
-        nodata: A number, or None for "every pixel is data".
-        dtype: The dtype in the file.
-        where: Name of the value in messages.
-
-    Returns:
-        An int for integer dtypes, else the nearest value of the dtype as a float. The nodata of a complex raster is
-        real, and kept in double precision, as GDAL does.
-
-    Raises:
-        NodataError: The dtype does not hold it.
+    None stays None. It is an int for integer dtypes, else the nearest value as a float. That of a complex raster is
+    real, and kept in double precision, as GDAL does.
     """
     if nodata is None:
         return None
@@ -102,7 +80,7 @@ def _fit_integer(number: Any, dtype: np.dtype[Any], where: str) -> int:
     whole = number == number and abs(number) != float("inf") and number == int(number)
     if not whole or not limits.min <= int(number) <= limits.max:
         raise NodataError(
-            f"{where}={number!r} can't be held by {dtype}, which holds integers from {limits.min} to {limits.max}; "
+            f"{where}={number!r} cannot be held by {dtype}, which holds integers from {limits.min} to {limits.max}; "
             "pass a nodata in that range, or save as another dtype (profile_arg={'dtype': ...})"
         )
     return int(number)
@@ -116,27 +94,24 @@ def _fit_float(number: Any, dtype: np.dtype[Any], where: str) -> float:
     if (is_finite and not np.isfinite(stored)) or (number != 0 and stored == 0):
         limits = np.finfo(part)
         raise NodataError(
-            f"{where}={number!r} can't be held by {dtype}, which ends at {limits.max:g} and, towards 0, at "
+            f"{where}={number!r} cannot be held by {dtype}, which ends at {limits.max:g} and, towards 0, at "
             f"{limits.smallest_subnormal:g}; pass nodata=numpy.nan, or save as float64"
         )
     return float(stored) if is_finite and dtype.kind == "f" else float(number)
 
 
 def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Return the pixels in the dtype of the file; values that it does not hold are an error.
+    """Return the pixels in the dtype of the file; values that it does not hold are a DtypeError.
 
-    Floating-point numbers become integers by rounding half to even. The input is never changed; it is
-    returned itself if its dtype is that of the file.
-
-    Raises:
-        DtypeError: A value is outside the dtype's range, or is NaN and the dtype an integer.
+    Floating-point numbers become integers by rounding half to even. The input is never changed; it is returned itself
+    if its dtype is that of the file.
     """
     if pixels.dtype == dtype and pixels.dtype.isnative:
         return pixels
     if not pixels.size:
         return pixels.astype(dtype)
     if pixels.dtype.kind == "c" and dtype.kind != "c":
-        raise DtypeError(f"complex pixels can't be saved as {dtype}; take .real, .imag or abs() first")
+        raise DtypeError(f"complex pixels cannot be saved as {dtype}; take .real, .imag or abs() first")
     if dtype.kind in "iu" and not np.can_cast(pixels.dtype, dtype, "safe"):
         pixels = _check_integer_range(pixels, dtype)
     elif dtype.kind in "fc" and (pixels.dtype.name in WIDE_DTYPES or not np.can_cast(pixels.dtype, dtype, "safe")):
@@ -145,11 +120,9 @@ def convert_pixels(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.nda
 
 
 def replace_nan(pixels: np.ndarray[Any, Any], nodata: float) -> np.ndarray[Any, Any]:
-    """Return the pixels with a number in place of NaN; the input is returned itself if it has none.
+    """Return floating-point or complex pixels with nodata in place of NaN; the input itself if it has none.
 
-    Args:
-        pixels: Floating-point or complex numbers.
-        nodata: The number; an integer, which a file of integers has, is kept exactly up to 2**53.
+    An integer, which a file of integers has, is kept exactly up to 2**53.
     """
     is_nan = np.isnan(pixels)
     if not is_nan.any():
@@ -170,11 +143,11 @@ def _check_integer_range(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> 
         missing = int(np.isnan(pixels).sum()) if pixels.dtype.kind == "f" else 0
         if missing:
             raise DtypeError(
-                f"{missing} pixels of NaN can't be saved as {dtype} ({limits.min} to {limits.max}); replace them "
+                f"{missing} pixels of NaN cannot be saved as {dtype} ({limits.min} to {limits.max}); replace them "
                 "by the nodata first"
             )
         raise DtypeError(
-            f"pixels from {low} to {high} can't be saved as {dtype} ({limits.min} to {limits.max}); clip or "
+            f"pixels from {low} to {high} cannot be saved as {dtype} ({limits.min} to {limits.max}); clip or "
             "rescale them first"
         )
     return pixels
@@ -189,5 +162,5 @@ def _to_smaller_float(pixels: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> np.
         else:
             lost = converted.real.astype(pixels.dtype) != pixels
     if lost.any():
-        raise DtypeError(f"{int(lost.sum())} pixels, such as {pixels[lost][0]!s}, can't be saved as {dtype} unchanged")
+        raise DtypeError(f"{int(lost.sum())} pixels, such as {pixels[lost][0]!s}, cannot be saved as {dtype} unchanged")
     return converted

@@ -32,12 +32,7 @@ PATIENCE_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Task(Generic[Result]):
-    """A unit of work that depends on no other task.
-
-    Attributes:
-        run: The work.
-        size_bytes: Memory that it may hold.
-    """
+    """A unit of work that depends on no other task, and the memory that it may hold."""
 
     run: Callable[[], Result]
     size_bytes: int
@@ -87,7 +82,9 @@ class Workers(AbstractContextManager["Workers"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._drop()
+            with suppress(Empty):
+                while item := self._queue.get_nowait():
+                    item[0].cancel()
         for _ in self._threads:
             self._queue.put(None)
         is_urgent = kind is not None and not issubclass(kind, Exception)
@@ -109,27 +106,16 @@ class Workers(AbstractContextManager["Workers"]):
 
         Tasks are taken from ``tasks``, in the caller's thread, while pending ones hold less than ``ahead_bytes``
         (`AHEAD_BYTES` by default). Whatever their size, each thread gets one task and one more is queued, so that a
-        single large task does not stop the others.
-
-        Raises:
-            Exception: The error of a task, in its place.
+        single large task does not stop the others. The error of a task is raised in its place.
         """
         if not self.threads:
             return (task.run() for task in tasks)
         return _Ahead(InFlight(self, AHEAD_BYTES if ahead_bytes is None else ahead_bytes), iter(tasks))
 
-    def _drop(self) -> None:
-        with suppress(Empty):
-            while True:
-                item = self._queue.get_nowait()
-                if item is not None:
-                    item[0].cancel()
-
     def _serve(self) -> None:
-        while (item := self._queue.get()) is not None:
-            future, run = item
-            _run(future, run)
-            del item, future, run
+        while item := self._queue.get():
+            _run(*item)
+            del item  # a task's memory is not held while the thread waits
 
 
 def _run(future: Future[Any], run: Callable[[], Any]) -> None:
@@ -143,6 +129,8 @@ def _run(future: Future[Any], run: Callable[[], Any]) -> None:
 class InFlight(Generic[Result]):
     """Submitted tasks, whose results are taken in the order of submission.
 
+    The queue is full from ``limit_bytes`` of pending tasks on. Without threads, a task runs when its result is taken.
+
     Example:
         >>> with Workers(1) as workers:
         ...     in_flight = InFlight(workers, limit_bytes=100)
@@ -153,12 +141,6 @@ class InFlight(Generic[Result]):
     """
 
     def __init__(self, workers: Workers, limit_bytes: int) -> None:
-        """Create an empty queue.
-
-        Args:
-            workers: Threads that run the tasks; without threads, a task runs when its result is taken.
-            limit_bytes: Memory of pending tasks from which on the queue is full.
-        """
         self._workers = workers
         self._limit_bytes = limit_bytes
         self._waiting: deque[tuple[Callable[[], Result], int]] = deque()
@@ -174,11 +156,7 @@ class InFlight(Generic[Result]):
         self._size_bytes += task.size_bytes
 
     def take(self) -> Result:
-        """Return the result of the oldest task, and wait for it.
-
-        Raises:
-            Exception: The error of the task.
-        """
+        """Wait for the oldest task and return its result, or raise its error."""
         take, size_bytes = self._waiting.popleft()
         self._size_bytes -= size_bytes
         return take()
@@ -195,7 +173,7 @@ class InFlight(Generic[Result]):
 
 
 class _Ahead(Iterator[Result]):
-    """Results of tasks that run ahead of the consumer."""
+    """Results of tasks that run ahead of the consumer. A generator would hold the last result while it is paused."""
 
     def __init__(self, in_flight: InFlight[Result], tasks: Iterator[Task[Result]]) -> None:
         self._in_flight = in_flight
@@ -224,22 +202,12 @@ def usable_cpus() -> int:
 
 
 def thread_count(num_threads: str | int, cpus: int, tasks: int) -> int:
-    """Return the number of threads for some tasks: never more than there are tasks.
-
-    Args:
-        num_threads: "ALL_CPUS" or a number.
-        cpus: Number of `usable_cpus`.
-        tasks: Number of tasks.
-    """
+    """Return the number of threads for some tasks, which is never larger; ``num_threads`` may be "ALL_CPUS"."""
     wanted = cpus if num_threads == "ALL_CPUS" else int(num_threads)
     return max(1, min(wanted, tasks))
 
 
 def startable_threads(threads: int) -> int:
-    """Return how many of some threads the system allows to start now.
-
-    Args:
-        threads: Requested number of threads.
-    """
+    """Return how many of some threads the system allows to start now."""
     with Workers(threads, name="georeader-probe") as workers:
         return workers.threads

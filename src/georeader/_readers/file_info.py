@@ -17,7 +17,7 @@ from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._core.reporting import warn_at_caller
 from georeader._readers.gdal_xml import read_attribute_tables, read_int64_nodata
-from georeader._resample.recorded import recorded_resamplings
+from georeader._resample.methods import recorded_resamplings
 from georeader._storage.redaction import redact_url
 from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning, ReadError

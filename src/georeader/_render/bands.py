@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from georeader._core.band_attrs import Colormap, check_count, check_list, parse_colormap
-from georeader._resample.recorded import recorded_resamplings
+from georeader._resample.methods import recorded_resamplings
 from georeader.errors import OptionError
 
 #: Bands as a caller selects them: by number, counted from 1, or by description.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.band_attrs import Colormap
-from georeader._resample.missing import find_valid, nodata_of
+from georeader._resample.block import find_valid
 from georeader.errors import OptionError
 
 #: Percentiles of a band's valid pixels that become black and white: outliers do not darken the rest.
@@ -78,7 +78,7 @@ def _opacity(alpha: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _valid(band: NDArray[Any], mask: NDArray[np.bool_] | None, nodata: Any) -> NDArray[np.bool_]:
-    found = find_valid(band, nodata_of(nodata, band.dtype), mask)
+    found = find_valid(band, None if nodata is None else band.dtype.type(nodata), mask)
     valid = np.ones(band.shape, bool) if found is None else found
     return valid & np.isfinite(_magnitude(band)) if band.dtype.kind in "fc" else valid
 

@@ -1,7 +1,7 @@
 """Overviews: 2x2 pixels to one. Pure: arrays in, arrays out.
 
-`halving.halve` reduces one band by two, `block.halve_mask` a mask, and `pyramid` whole blocks of a raster, level by
-level. `methods.METHODS` is the table of methods.
+`pyramid.halve` reduces one band by two, `pyramid.reduce_block` blocks of a raster level by level. `methods.METHODS` is
+the table of methods.
 
 AVERAGE, NEAREST, MODE and RMS give what GDAL's overviews give (``gcore/overview.cpp``, compared with 3.10 and 3.12)
 wherever a raster has whole 2x2 blocks, integers to the last digit and halves rounded away from zero. BILINEAR, CUBIC,

@@ -1,4 +1,4 @@
-"""Blocks of one band with their margins, and the loops over 2x2 pixels that all methods share. Pure.
+"""Blocks of one band with margins and missing pixels, and the loops over 2x2 pixels that all methods share. Pure.
 
 Pixels are chosen by bitwise operations, not by `numpy.where`: that takes one branch per pixel, and where valid and
 missing pixels mix at random, branch mispredictions make it twenty times as slow as an addition.
@@ -6,14 +6,15 @@ missing pixels mix at random, branch mispredictions make it twenty times as slow
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.errors import OptionError, ShapeError
+#: (row, column), True where a pixel is valid; None: everywhere.
+Mask = NDArray[np.bool_] | None
 
 #: Pixels of a strip: large enough that numpy's calls cost little, small enough for the CPU's cache.
 STRIP_PX = 1 << 17
@@ -24,13 +25,7 @@ class Margins:
     """Pixels around the core of a block, which are read but not halved.
 
     Those above and on the left are even, so that 2x2 pixels stay together. At the raster's edge a margin is 0, or as
-    wide as there are pixels.
-
-    Attributes:
-        top_px: Rows above the core.
-        bottom_px: Rows below it.
-        left_px: Columns left of it.
-        right_px: Columns right of it.
+    wide as there are pixels. Only the raster's last row or column may stand alone in the core.
     """
 
     top_px: int = 0
@@ -38,80 +33,39 @@ class Margins:
     left_px: int = 0
     right_px: int = 0
 
+    def core(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return (row, column) pixels without their margins, as a view."""
+        rows, columns = pixels.shape
+        return pixels[self.top_px : rows - self.bottom_px, self.left_px : columns - self.right_px]
+
 
 @dataclass(frozen=True)
 class Block:
-    """Pixels with their validity.
-
-    Attributes:
-        values: (row, column) of one band, margins included.
-        is_valid: (row, column), True where a pixel counts; None where all do.
-        margins: The part of ``values`` around the core.
-        may_miss: Whether the raster has a nodata or a mask, though perhaps not in this block.
-    """
+    """(row, column) pixels of one band, margins included, and their validity."""
 
     values: NDArray[Any]
-    is_valid: NDArray[np.bool_] | None
+    is_valid: Mask
     margins: Margins
-    may_miss: bool
 
-    def whole_pairs(self) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    def whole_pairs(self) -> tuple[NDArray[Any], Mask]:
         """Return the core's values and validity with an even number of rows and columns.
 
         Where the raster ends in half a block, its last row or column is repeated, which changes neither the mean nor
         the mode nor the extremes.
         """
-        return even_sided(core(self.values, self.margins)), (
-            None if self.is_valid is None else even_sided(core(self.is_valid, self.margins))
-        )
+        is_valid = None if self.is_valid is None else _even_sided(self.margins.core(self.is_valid))
+        return _even_sided(self.margins.core(self.values)), is_valid
 
 
-def core(pixels: NDArray[Any], margins: Margins) -> NDArray[Any]:
-    """Return (row, column) pixels without their margins, as a view."""
-    rows, columns = pixels.shape
-    return pixels[margins.top_px : rows - margins.bottom_px, margins.left_px : columns - margins.right_px]
-
-
-def even_sided(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return (row, column) pixels as they are if both sides are even, else with the last row or column repeated."""
+def _even_sided(pixels: NDArray[Any]) -> NDArray[Any]:
     rows, columns = pixels.shape
     if rows % 2 == 0 and columns % 2 == 0:
         return pixels
     return np.pad(pixels, ((0, rows % 2), (0, columns % 2)), mode="edge")
 
 
-def check_margins(shape: tuple[int, int], margins: Margins) -> tuple[int, int]:
-    """Return the (rows, columns) of the core.
-
-    Raises:
-        OptionError: A margin is negative, or odd above or on the left, or stands beyond a core with an odd side.
-        ShapeError: The margins leave no core.
-    """
-    sides = (margins.top_px, margins.bottom_px, margins.left_px, margins.right_px)
-    if min(sides) < 0 or margins.top_px % 2 or margins.left_px % 2:
-        raise OptionError(f"{margins}: no side may be negative, and top and left are even: 2x2 pixels stay together")
-    rows, columns = shape[0] - margins.top_px - margins.bottom_px, shape[1] - margins.left_px - margins.right_px
-    if rows < 1 or columns < 1:
-        raise ShapeError(f"{margins} leave nothing of values of {shape[0]} x {shape[1]} (row, column) pixels")
-    if (rows % 2 and margins.bottom_px) or (columns % 2 and margins.right_px):
-        raise OptionError(
-            f"a core of {rows} x {columns} (row, column) pixels has an odd side with a margin beyond it; only the "
-            "raster's last row or column can stand alone"
-        )
-    return rows, columns
-
-
-def strips(shape: tuple[int, int], margins: Margins, reach_px: int) -> Iterator[tuple[slice, Margins]]:
-    """Iterate over strips of whole rows of a block, each with the margins that a method needs.
-
-    Args:
-        shape: (rows, columns) of the block, margins included.
-        margins: Of the block.
-        reach_px: Pixels that a method reads beyond 2x2 pixels; even.
-
-    Yields:
-        Rows of the block, and the margins of the pixels in them.
-    """
+def strips(shape: tuple[int, ...], margins: Margins, reach_px: int) -> Iterator[tuple[slice, Margins]]:
+    """Iterate over strips of whole rows, each with the margins of a method that reads ``reach_px`` (even) further."""
     rows = shape[0] - margins.bottom_px
     step = max(2, STRIP_PX // shape[1] // 2 * 2)
     for start in range(margins.top_px, rows, step):
@@ -121,14 +75,10 @@ def strips(shape: tuple[int, int], margins: Margins, reach_px: int) -> Iterator[
 
 
 def pair_sums(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Sum each 2x2 block, rows first.
+    """Sum each 2x2 block of values with even sides, in a dtype that is wide enough for the sum.
 
-    Rows are contiguous in memory, so that the first half of the additions is vectorised. The order also gives the same
-    last digit as GDAL's vector code, which adds rows first, too.
-
-    Args:
-        values: (row, column) with even sides.
-        dtype: To add in; wide enough for the sum.
+    Rows are added first: they are contiguous in memory, so that the first half of the additions is vectorised, and the
+    order gives the same last digit as GDAL's vector code.
     """
     rows = np.add(values[0::2], values[1::2], dtype=dtype)
     return np.asarray(rows[:, 0::2] + rows[:, 1::2])
@@ -144,16 +94,18 @@ def corners(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[A
     return values[0::2, 0::2], values[0::2, 1::2], values[1::2, 0::2], values[1::2, 1::2]
 
 
+def by_parts(reduce: Callable[[NDArray[Any]], NDArray[Any]], values: NDArray[Any]) -> NDArray[Any]:
+    """Reduce real and imaginary parts separately."""
+    if values.dtype.kind != "c":
+        return reduce(values)
+    real = reduce(values.real)
+    result = np.empty(real.shape, values.dtype)
+    result.real, result.imag = real, reduce(values.imag)
+    return result
+
+
 def halve_mask(is_valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Halve a validity mask: valid where any pixel of a 2x2 block is.
-
-    At an odd edge a block has the pixels that are there.
-
-    Args:
-        is_valid: (row, column), never changed.
-
-    Returns:
-        (row, column) of half the size, rounded up.
+    """Halve a (row, column) validity mask: valid where any pixel of a 2x2 block is; sides are rounded up.
 
     >>> halve_mask(np.array([[True, False, False], [False, False, False]]))
     array([[ True, False]])
@@ -167,12 +119,7 @@ def halve_mask(is_valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def filled(values: NDArray[Any], is_kept: NDArray[np.bool_], fill: Any) -> NDArray[Any]:
-    """Return ``values`` where ``is_kept``, else ``fill``: a new array of the same dtype.
-
-    Args:
-        values: Of any shape; integers, floating-point or complex numbers in native byte order.
-        is_kept: Of the same shape.
-        fill: A number that the dtype holds.
+    """Return ``values`` where ``is_kept``, else a number that the dtype holds: a new array of the same dtype.
 
     >>> filled(np.array([1.5, np.nan, 3.0]), np.array([True, False, True]), -1)
     array([ 1.5, -1. ,  3. ])
@@ -191,11 +138,7 @@ def filled(values: NDArray[Any], is_kept: NDArray[np.bool_], fill: Any) -> NDArr
 
 
 def rounded(numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Round finite numbers to integers, halves away from zero, within the range of ``dtype``.
-
-    Args:
-        numbers: Floating-point; changed.
-        dtype: Of integers.
+    """Round finite numbers, which are changed, to integers, halves away from zero, within the range of ``dtype``.
 
     >>> rounded(np.array([-2.5, 0.5, 300.0]), np.dtype("int8"))
     array([ -3,   1, 127], dtype=int8)
@@ -207,3 +150,49 @@ def rounded(numbers: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     numbers += 0.5 if limits.min == 0 else np.copysign(numbers.dtype.type(0.5), numbers)
     np.clip(numbers, low, high, out=numbers)
     return numbers.astype(dtype)
+
+
+def find_valid(values: NDArray[Any], nodata: Any, is_valid: Mask) -> Mask:
+    """Find the pixels that count: not nodata (a scalar of the dtype, or None), not NaN in any part, not masked out."""
+    found = None if is_valid is None or is_valid.all() else is_valid
+    if nodata is not None and nodata == nodata and _may_hold(values, nodata):
+        found = _without(values == nodata, found)
+    if values.dtype.kind in "fc":
+        found = _without(np.isnan(values), found)
+    return found
+
+
+def _may_hold(values: NDArray[Any], number: Any) -> bool:
+    """Return whether a number is in the range of the values, which rules most nodata out quickly."""
+    return values.dtype.kind not in "iu" or (bool(values.min() <= number) and bool(number <= values.max()))
+
+
+def _without(is_missing: NDArray[np.bool_], found: Mask) -> Mask:
+    if not is_missing.any():
+        return found
+    np.logical_not(is_missing, out=is_missing)
+    return is_missing if found is None else np.logical_and(is_missing, found, out=is_missing)
+
+
+def kept_apart(values: NDArray[Any], nodata: Any) -> NDArray[Any]:
+    """Return valid results, with those that equal nodata, a scalar or None, moved to the number beside it."""
+    if nodata is None or nodata != nodata:
+        return values
+    differs = values != nodata
+    return values if differs.all() else filled(values, differs, beside(nodata))
+
+
+def beside(nodata: Any) -> Any:
+    """Return the number next to a numpy scalar: the one above, or below the largest.
+
+    The rule is GDAL's (``GDALGetNoDataReplacementValue``), save that 64-bit integers keep all their digits.
+
+    >>> beside(np.uint8(255)), beside(np.int16(-1))
+    (np.uint8(254), np.int16(0))
+    """
+    dtype = nodata.dtype
+    if dtype.kind in "iu":
+        return dtype.type(int(nodata) + (-1 if nodata == np.iinfo(dtype).max else 1))
+    part = nodata.real
+    largest = np.finfo(part.dtype).max
+    return dtype.type(np.nextafter(part, part.dtype.type(0) if part >= largest else largest))

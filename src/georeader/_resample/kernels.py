@@ -1,9 +1,7 @@
 """BILINEAR, CUBIC, CUBICSPLINE, LANCZOS and GAUSS: kernel-weighted means of the valid pixels around each 2x2 block.
 
-The weights are those of GDAL, stretched to reduce by two.
-
-A kernel of radius r is stretched by the factor, so it covers 4 r pixels, at distances of 1/4, 3/4, 5/4, ... from the
-centre of the 2x2 pixels:
+The weights are those of GDAL, stretched to reduce by two. A kernel of radius r is stretched by the factor, so it covers
+4 r pixels, at distances of 1/4, 3/4, 5/4, ... from the centre of the 2x2 pixels:
 
 - BILINEAR: the triangle 1 - |x|.
 - CUBIC: Keys, "Cubic convolution interpolation for digital image processing" (1981), with a = -1/2.
@@ -21,33 +19,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._resample.average import block_means
-from georeader._resample.block import Block, Margins, core, even_sided, filled, rounded
-
-Mask = NDArray[np.bool_] | None
+from georeader._resample.block import Block, Mask, by_parts, filled, rounded
+from georeader._resample.local_methods import average
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """Weights along one axis.
-
-    Attributes:
-        weights: In extended precision, with a sum of 1.
-        before_px: Pixels that it covers before a 2x2 block.
-    """
+    """Weights along one axis, in extended precision, with a sum of 1."""
 
     weights: tuple[np.longdouble, ...]
-    before_px: int
+    before_px: int  #: Pixels that it covers before a 2x2 block.
 
     @property
-    def after_px(self) -> int:
-        """Pixels that it covers behind a 2x2 block."""
-        return len(self.weights) - 2 - self.before_px
-
-    @property
-    def has_negative_weights(self) -> bool:
-        """Whether it sharpens, so that the sum of some of its weights may be 0."""
-        return bool(min(self.weights) < 0)
+    def margin_px(self) -> int:
+        """Pixels that it covers before or behind a 2x2 block, rounded up to an even number."""
+        behind_px = len(self.weights) - 2 - self.before_px
+        return (max(self.before_px, behind_px) + 1) // 2 * 2
 
 
 def _from_integers(before_px: int, *weights: int) -> Kernel:
@@ -83,17 +70,15 @@ def convolve(block: Block, kernel: Kernel) -> NDArray[Any]:
 
     Memory: about twice the block in the dtype it computes in (`_working_dtype`), three times with missing pixels.
     """
-    if block.values.dtype.kind != "c":
-        return _real(block.values, block.is_valid, block.margins, kernel)
-    rows, columns = core(block.values, block.margins).shape
-    result = np.empty(((rows + 1) // 2, (columns + 1) // 2), block.values.dtype)
-    result.real = _real(block.values.real, block.is_valid, block.margins, kernel)
-    result.imag = _real(block.values.imag, block.is_valid, block.margins, kernel)
-    return result
+    return by_parts(lambda part: _real(Block(part, block.is_valid, block.margins), kernel), block.values)
 
 
-def _real(values: NDArray[Any], is_valid: Mask, margins: Margins, kernel: Kernel) -> NDArray[Any]:
-    axes = _axes(values.shape, margins, kernel)
+def _real(block: Block, kernel: Kernel) -> NDArray[Any]:
+    values, is_valid, margins = block.values, block.is_valid, block.margins
+    axes = (
+        _Axis.of(values.shape[0], margins.top_px, margins.bottom_px, kernel),
+        _Axis.of(values.shape[1], margins.left_px, margins.right_px, kernel),
+    )
     dtype = _working_dtype(values.dtype)
     if is_valid is not None:
         values = filled(values, is_valid, 0)
@@ -105,9 +90,7 @@ def _real(values: NDArray[Any], is_valid: Mask, margins: Margins, kernel: Kernel
         return _cast(means, values.dtype)
     means[is_doubtful] = 0
     result = _cast(means, values.dtype)
-    whole_valid = None if is_valid is None else even_sided(core(is_valid, margins))
-    plain = block_means(even_sided(core(values, margins)), whole_valid)
-    result[is_doubtful] = plain[is_doubtful]
+    result[is_doubtful] = average(*Block(values, is_valid, margins).whole_pairs())[is_doubtful]
     return result
 
 
@@ -127,36 +110,21 @@ def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class _Axis:
-    """The steps of a kernel along the rows or columns of a block.
+    """The steps of a kernel along the rows or columns of a block."""
 
-    Attributes:
-        start: First pixel of the block that it reads.
-        inset: Position of that pixel in the padded pixels.
-        stop: End of the pixels that it reads.
-        length: Length of the result.
-        padded: Number of pixels that it reads, with those beyond the raster.
-    """
+    start: int  #: First pixel of the block that it reads.
+    inset: int  #: Position of that pixel in the padded pixels.
+    stop: int  #: End of the pixels that it reads.
+    length: int  #: Length of the result.
+    padded: int  #: Number of pixels that it reads, with those beyond the raster.
 
-    start: int
-    inset: int
-    stop: int
-    length: int
-    padded: int
-
-
-def _axes(shape: tuple[int, ...], margins: Margins, kernel: Kernel) -> tuple[_Axis, _Axis]:
-    """Return the axes of rows and of columns."""
-    return (
-        _axis(shape[0], margins.top_px, margins.bottom_px, kernel),
-        _axis(shape[1], margins.left_px, margins.right_px, kernel),
-    )
-
-
-def _axis(side: int, before: int, after: int, kernel: Kernel) -> _Axis:
-    length = (side - before - after + 1) // 2
-    start, inset = max(0, before - kernel.before_px), max(0, kernel.before_px - before)
-    padded = 2 * length + len(kernel.weights) - 2
-    return _Axis(start, inset, min(side, start + padded - inset), length, padded)
+    @classmethod
+    def of(cls, side: int, before: int, after: int, kernel: Kernel) -> _Axis:
+        """Return the steps along a side with margins before and after its core."""
+        length = (side - before - after + 1) // 2
+        start, inset = max(0, before - kernel.before_px), max(0, kernel.before_px - before)
+        padded = 2 * length + len(kernel.weights) - 2
+        return cls(start, inset, min(side, start + padded - inset), length, padded)
 
 
 def _weighted_sums(
@@ -196,7 +164,7 @@ def _shares(
     # Where all pixels are valid the sums differ only by the order of additions: take the same number, so that a
     # result does not depend on other pixels of its block.
     is_whole = np.abs(counted - there) <= 32 * np.finfo(dtype).eps * there
-    smallest_share = _SMALLEST_SHARE if kernel.has_negative_weights else 0
+    smallest_share = _SMALLEST_SHARE if min(kernel.weights) < 0 else 0
     return np.where(is_whole, there, counted), counted <= smallest_share * there
 
 

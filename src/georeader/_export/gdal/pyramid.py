@@ -13,7 +13,7 @@ from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._export.plan.spec import ExportSpec
 from georeader._resample.block import halve_mask
-from georeader._resample.halving import halve
+from georeader._resample.pyramid import halve
 
 _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
 

@@ -19,8 +19,7 @@ from georeader._export.plan.metadata import Metadata, pick_bands, resolve_metada
 from georeader._export.plan.options import DRIVERS, Profile, is_of_dataset
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, SourceSpec
-from georeader._resample.methods import GDAL_METHODS
-from georeader._resample.recorded import usable_resamplings
+from georeader._resample.methods import GDAL_METHODS, usable_resamplings
 from georeader.abstract_reader import same_nodata
 from georeader.errors import (
     FillValueWarning,

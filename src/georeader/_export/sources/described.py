@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from georeader._arrays.pixel_attrs import check_bool
 from georeader._export.plan.metadata import metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec, choose_georeference
+from georeader._resample.methods import recorded_resamplings
 from georeader._resample.pyramid import Mask
-from georeader._resample.recorded import recorded_resamplings
 from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor

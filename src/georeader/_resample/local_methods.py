@@ -1,16 +1,18 @@
-"""AVERAGE and RMS: the mean, and the root of the mean square, of the valid pixels of each 2x2 block. Pure."""
+"""Methods that read only the 2x2 pixels themselves: means, and a choice or combination of pixels. Pure.
+
+All take (row, column) values with even sides and their validity, and give any number where a block has no valid pixel.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._resample.block import Block, corners, filled, pair_sums, rounded, valid_counts
-
-Mask = NDArray[np.bool_] | None
+from georeader._resample.block import Mask, by_parts, corners, filled, pair_sums, rounded, valid_counts
 
 Counts = NDArray[np.uint8] | int
 
@@ -21,21 +23,8 @@ _LARGEST_SUMMABLE = 1 << 61
 _DOUBLE_LIMIT = 2.0**40
 
 
-def average(block: Block) -> NDArray[Any]:
+def average(values: NDArray[Any], is_valid: Mask) -> NDArray[Any]:
     """Average 2x2 pixels: integers exactly, halves rounded away from zero as GDAL does."""
-    return block_means(*block.whole_pairs())
-
-
-def block_means(values: NDArray[Any], is_valid: Mask) -> NDArray[Any]:
-    """Average the valid pixels of each 2x2 block.
-
-    Args:
-        values: (row, column) with even sides.
-        is_valid: Of the same shape; None: all are.
-
-    Returns:
-        Means in the dtype of ``values``; any number where a block has no valid pixel.
-    """
     kind, size = values.dtype.kind, values.dtype.itemsize
     if is_valid is not None:
         values = filled(values, is_valid, 0)
@@ -107,23 +96,18 @@ def _redo_overflown(means: NDArray[Any], is_redone: NDArray[np.bool_], values: N
         getattr(means, part)[is_redone] = np.clip(means_again, np.minimum.reduce(redone), np.maximum.reduce(redone))
 
 
-def rms(block: Block) -> NDArray[Any]:
+def rms(values: NDArray[Any], is_valid: Mask, *, may_miss: bool) -> NDArray[Any]:
     """Compute the root mean square, rounded as GDAL rounds it, of real and imaginary parts separately.
 
     uint8 and uint16 give the integer whose square is closest to the mean square, all other integers the one closest
-    to the root. int8 and int16 rasters without nodata and mask go through single precision in GDAL, and here, too:
-    where a root lies within a few millionths of a half, that decides its last digit.
+    to the root. int8 and int16 rasters that have neither nodata nor mask (``may_miss``), even outside of this block, go
+    through single precision in GDAL, and here, too: where a root lies within a few millionths of a half, that decides
+    its last digit.
     """
-    values, is_valid = block.whole_pairs()
-    if values.dtype.kind != "c":
-        return _real_rms(values, is_valid, block.may_miss)
-    result = np.empty((values.shape[0] // 2, values.shape[1] // 2), values.dtype)
-    result.real = _real_rms(values.real, is_valid, block.may_miss)
-    result.imag = _real_rms(values.imag, is_valid, block.may_miss)
-    return result
+    return by_parts(lambda part: _real_rms(part, is_valid, may_miss), values)
 
 
-def _real_rms(values: NDArray[Any], is_valid: NDArray[np.bool_] | None, may_miss: bool) -> NDArray[Any]:
+def _real_rms(values: NDArray[Any], is_valid: Mask, may_miss: bool) -> NDArray[Any]:
     counts: Counts = 4
     if is_valid is not None:
         values = filled(values, is_valid, 0)
@@ -199,3 +183,66 @@ def _keep_all_digits(result: NDArray[Any], values: NDArray[Any], counts: Counts)
         doubled = math.isqrt(4 * squares // int(count[place]))
         exact[place] = min((doubled + 1) // 2, np.iinfo(result.dtype).max)
     result[wide] = exact
+
+
+def _minimum(values: NDArray[Any], is_valid: Mask) -> NDArray[Any]:
+    return _fold(np.minimum, values, is_valid, _limits(values.dtype)[1])
+
+
+def _maximum(values: NDArray[Any], is_valid: Mask) -> NDArray[Any]:
+    return _fold(np.maximum, values, is_valid, _limits(values.dtype)[0])
+
+
+def _bitwise_or(values: NDArray[Any], is_valid: Mask) -> NDArray[Any]:
+    """Set each bit that a valid pixel has."""
+    return _fold(np.bitwise_or, values, is_valid, 0)
+
+
+def _fold(ufunc: np.ufunc, values: NDArray[Any], is_valid: Mask, neutral: Any) -> NDArray[Any]:
+    values = values if is_valid is None else filled(values, is_valid, neutral)
+    rows = ufunc(values[0::2], values[1::2])
+    return np.asarray(ufunc(rows[:, 0::2], rows[:, 1::2]))
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    return (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+
+
+def _median(values: NDArray[Any], is_valid: Mask) -> NDArray[Any]:
+    """Pick the median of the valid pixels; of two in the middle the smaller, as GDAL's warper does."""
+    a, b, c, d = corners(values if is_valid is None else filled(values, is_valid, _limits(values.dtype)[1]))
+    low_top, high_top = np.minimum(a, b), np.maximum(a, b)
+    low_bottom, high_bottom = np.minimum(c, d), np.maximum(c, d)
+    second = np.minimum(np.maximum(low_top, low_bottom), np.minimum(high_top, high_bottom))
+    if is_valid is None:
+        return np.asarray(second)
+    return np.asarray(np.where(valid_counts(is_valid) >= 3, second, np.minimum(low_top, low_bottom)))
+
+
+def _mode(values: NDArray[Any], is_valid: Mask) -> NDArray[Any]:
+    """Pick the most frequent valid value; of two, the one that is there twice first, row by row, as GDAL does."""
+    a, b, c, d = corners(values)
+    if is_valid is None:
+        repeated = np.where((d == b) | (d == c), d, a)
+        repeated = np.where((c == a) | (c == b), c, repeated)
+        return np.where(b == a, a, repeated)
+    has_a, has_b, has_c, has_d = corners(is_valid)
+    first = np.where(has_c, c, d)
+    first = np.where(has_b, b, first)
+    first = np.where(has_a, a, first)
+    d_again = has_d & ((has_a & (d == a)) | (has_b & (d == b)) | (has_c & (d == c)))
+    c_again = has_c & ((has_a & (c == a)) | (has_b & (c == b)))
+    repeated = np.where(c_again, c, np.where(d_again, d, first))
+    return np.where(has_a & has_b & (a == b), a, repeated)
+
+
+#: Methods whose results are values of valid pixels.
+CHOICES: Mapping[str, Callable[[NDArray[Any], Mask], NDArray[Any]]] = {
+    "MODE": _mode,
+    "MIN": _minimum,
+    "MAX": _maximum,
+    "MED": _median,
+}
+
+#: Methods whose results may be other values; RMS is another, with one argument more.
+COMPUTED: Mapping[str, Callable[[NDArray[Any], Mask], NDArray[Any]]] = {"AVERAGE": average, "OR": _bitwise_or}
