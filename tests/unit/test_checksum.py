@@ -105,13 +105,13 @@ def test_threads_may_write_at_once() -> None:
     assert file.crc32(len(data)) == zlib.crc32(data)
 
 
-def test_neighbours_are_joined_so_that_little_is_kept() -> None:
+def test_writes_in_the_order_of_the_file_keep_one_sum() -> None:
     file = ChecksummedFile(Memory().write_at)
 
-    for offset_bytes in (*range(0, 1000, 2), *range(1, 1000, 2)):
-        file.write_at(offset_bytes, b"x")
+    for offset_bytes in range(0, 1000, 2):
+        file.write_at(offset_bytes, b"x", b"y")
 
-    assert len(file._runs) == len(file._starts) == 1
+    assert len(file._runs) == 1
 
 
 def test_a_write_that_fails_is_told() -> None:
@@ -123,10 +123,11 @@ def test_a_write_that_fails_is_told() -> None:
 
 
 @pytest.mark.parametrize("size_bytes", [4, 6])
-def test_bytes_written_twice_or_beyond_the_end_have_no_sum(size_bytes: int) -> None:
+@pytest.mark.parametrize(("offset_bytes", "again"), [(0, b"xy"), (2, b"xy"), (4, b"xy"), (0, b"uvwxyz"), (5, b"x")])
+def test_bytes_written_twice_or_beyond_the_end_have_no_sum(size_bytes: int, offset_bytes: int, again: bytes) -> None:
     file = ChecksummedFile(Memory().write_at)
     file.write_at(0, b"abcdef")
-    file.write_at(2, b"xy")
+    file.write_at(offset_bytes, again)
 
     with pytest.raises(WriteError):
         file.crc32(size_bytes)

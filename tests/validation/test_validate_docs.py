@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import georeader.validation
-from georeader.validation.measurement import FaultKind
+from georeader._tiff.parser import FaultKind
 from places import ROOT
 from python_source import imports
 

@@ -1,4 +1,4 @@
-"""The CRC-32 of a file that is written in any order: of what passes on its way, with nothing read again.
+"""CRC-32 of a file whose parts are written in any order, computed as they pass.
 
 CRC-32 is the remainder of a division of polynomials over GF(2). So the sum of a whole follows from those of its parts
 and their lengths: the first is multiplied by x to the power of the bits behind it, and the second is added. The power
@@ -10,7 +10,6 @@ References:
 
 from __future__ import annotations
 
-import bisect
 import threading
 import zlib
 from collections.abc import Callable
@@ -27,12 +26,7 @@ _ONE, _X = 1 << 31, 1 << 30
 
 
 def crc32(data: bytes | memoryview, value: int = 0) -> int:
-    """Compute the CRC-32 of bytes, or continue one: as `zlib.crc32` does, several times as fast.
-
-    Example:
-        >>> crc32(b"whole") == crc32(b"ole", crc32(b"wh")) == zlib.crc32(b"whole")
-        True
-    """
+    """Compute the CRC-32 of bytes, or continue one: as `zlib.crc32` does, several times as fast."""
     # Some builds of imagecodecs lack zlib-ng.
     if not imagecodecs.ZLIBNG.available:
         return zlib.crc32(data, value)
@@ -42,11 +36,6 @@ def crc32(data: bytes | memoryview, value: int = 0) -> int:
 def crc32_combine(first: int, second: int, second_bytes: int) -> int:
     """Compute the CRC-32 of one run of bytes followed by another.
 
-    Args:
-        first: CRC-32 of the first run.
-        second: CRC-32 of the second run.
-        second_bytes: Its length.
-
     Example:
         >>> crc32_combine(crc32(b"wh"), crc32(b"ole"), 3) == crc32(b"whole")
         True
@@ -55,111 +44,61 @@ def crc32_combine(first: int, second: int, second_bytes: int) -> int:
 
 
 def crc32_zeros(count: int) -> int:
-    """Compute the CRC-32 of a number of zero bytes.
-
-    Example:
-        >>> crc32_zeros(1000) == crc32(bytes(1000))
-        True
-    """
+    """Compute the CRC-32 of a number of zero bytes."""
     return _times(_x_to_bytes(count), 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
 def checksum_text(value: int) -> str:
-    """Return a CRC-32 as text, as receipts show it.
-
-    Example:
-        >>> checksum_text(crc32(b""))
-        'crc32:00000000'
-    """
+    """Return a CRC-32 as text, such as "crc32:00000000"."""
     return f"crc32:{value:08x}"
 
 
 class ChecksummedFile:
-    """Passes bytes on to a file, each once, and keeps the CRC-32 of every run of them. Threads may write at once.
+    """Passes bytes on to a file and keeps the CRC-32 of every run of them; threads may write at once.
 
-    Memory: one entry for each run, of which there are few: neighbours are joined as soon as they touch.
-
-    Example:
-        >>> file = ChecksummedFile(lambda offset_bytes, *pieces: None)
-        >>> file.write_at(3, b"file")
-        >>> file.write_at(0, b"a")
-        >>> file.crc32(7) == crc32(b"a" + bytes(2) + b"file")
-        True
+    A write that begins where a run ends continues its sum, which costs nothing beyond the new bytes; to combine two
+    sums takes some 60 microseconds. Memory: one entry for each write that continued no run.
     """
 
     def __init__(self, write: Callable[..., None]) -> None:
-        """Begin with nothing written.
-
-        Args:
-            write: Writes pieces, one after the other, from an offset on.
-        """
+        """Begin with nothing written; ``write(offset_bytes, *pieces)`` writes pieces one after the other."""
         self._write = write
         self._lock = threading.Lock()
-        self._starts: list[int] = []  # of the runs, from the first in the file to the last
-        self._runs: dict[int, tuple[int, int]] = {}  # by their start: where they end, and their sum
+        self._runs: dict[int, tuple[int, int]] = {}  # start and sum, by the end
+        self._written_bytes = 0
 
     def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write bytes, one piece after the other, from an offset on.
-
-        Raises:
-            WriteError: What ``write`` raises.
-        """
-        stop_bytes = offset_bytes + sum(map(len, pieces))
-        if stop_bytes == offset_bytes:
+        """Write bytes, one piece after the other, from an offset on."""
+        length_bytes = sum(map(len, pieces))
+        if not length_bytes:
             return
         with self._lock:
-            start_bytes, value = self._claim(offset_bytes)
+            start_bytes, value = self._runs.pop(offset_bytes, (offset_bytes, 0))
         value = reduce(lambda so_far, piece: crc32(piece, so_far), pieces, value)
         self._write(offset_bytes, *pieces)
         with self._lock:
-            self._add(start_bytes, stop_bytes, value)
+            self._runs[offset_bytes + length_bytes] = start_bytes, value
+            self._written_bytes += length_bytes
 
     def crc32(self, size_bytes: int) -> int:
-        """Return the CRC-32 of the file; what was not written is zeros.
-
-        Args:
-            size_bytes: Length of the file.
+        """Return the CRC-32 of the file with a length of ``size_bytes``; bytes that were not written are zeros.
 
         Raises:
             WriteError: Bytes were written twice, or beyond the end: the sum is not known.
         """
-        value, position = 0, 0
-        for start in self._starts:
-            stop, run = self._runs[start]
+        runs = sorted((start, stop, value) for stop, (start, value) in self._runs.items())
+        checksum = position = 0
+        for start, stop, value in [*runs, (size_bytes, size_bytes, 0)]:
             if start < position or stop > size_bytes:
                 raise WriteError(f"bytes {start} to {stop} were written across {position} or {size_bytes}")
-            value = crc32_combine(_with_zeros(value, start - position), run, stop - start)
+            gap_bytes = start - position
+            if gap_bytes:
+                checksum = crc32_combine(checksum, crc32_zeros(gap_bytes), gap_bytes)
+            checksum = crc32_combine(checksum, value, stop - start)
             position = stop
-        return _with_zeros(value, size_bytes - position)
-
-    def _claim(self, offset: int) -> tuple[int, int]:
-        """Take the run that ends where a write begins out of the table, to be continued; an empty one if there is none.
-
-        To continue a sum costs nothing beyond the new bytes; to combine two, some 60 microseconds.
-        """
-        index = bisect.bisect_left(self._starts, offset)
-        if not index or self._runs[self._starts[index - 1]][0] != offset:
-            return offset, 0
-        start = self._starts.pop(index - 1)
-        return start, self._runs.pop(start)[1]
-
-    def _add(self, start: int, stop: int, value: int) -> None:
-        """Take a run, and join it with its neighbours."""
-        index = bisect.bisect_left(self._starts, start)
-        if index < len(self._starts) and self._starts[index] == stop:
-            del self._starts[index]
-            end, following = self._runs.pop(stop)
-            stop, value = end, crc32_combine(value, following, end - stop)
-        before = self._starts[index - 1] if index else None
-        if before is not None and self._runs[before][0] == start:
-            self._runs[before] = stop, crc32_combine(self._runs[before][1], value, stop - start)
-            return
-        self._starts.insert(index, start)
-        self._runs[start] = stop, value
-
-
-def _with_zeros(value: int, count: int) -> int:
-    return crc32_combine(value, crc32_zeros(count), count) if count else value
+        if sum(stop - start for start, stop, _ in runs) != self._written_bytes:
+            raise WriteError(f"some of {self._written_bytes} bytes were written twice")
+        return checksum
 
 
 def _times(one: int, other: int) -> int:

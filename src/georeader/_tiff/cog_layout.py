@@ -31,11 +31,8 @@ from georeader._tiff import directories as tiff
 from georeader._tiff.directories import BIG, CLASSIC, Tag, TagNumber, TagType, Version
 from georeader.errors import OptionError
 
-#: Leader of a tile of a COG: its length (GDAL).
-LEADER_BYTES = 4
-#: Trailer of a tile of a COG: its last four bytes repeated (GDAL).
-TRAILER_BYTES = 4
-#: Both together.
+#: Leader of a tile of a COG, its length; and trailer, its last four bytes repeated (GDAL).
+LEADER_BYTES, TRAILER_BYTES = 4, 4
 FRAME_BYTES = LEADER_BYTES + TRAILER_BYTES
 
 #: From this size on, IF_SAFER gives BigTIFF, since some readers hold offsets in signed 32-bit integers.
@@ -44,29 +41,17 @@ SAFE_FILE_BYTES = 2**31
 
 @dataclass(frozen=True)
 class Directory:
-    """An image file directory (IFD) to be written.
-
-    Attributes:
-        level: 0 for the full resolution, 1 for the overview of half its size, and so on.
-        is_mask: It is the validity mask of its level.
-        tags: All tags except the tile arrays.
-        tile_count: Number of its tiles, planes of bands included.
-    """
+    """An image file directory (IFD) to be written."""
 
     level: int
     is_mask: bool
-    tags: tuple[Tag, ...]
-    tile_count: int
+    tags: tuple[Tag, ...]  #: All but the tile arrays.
+    tile_count: int  #: Planes of bands included.
 
 
 @dataclass(frozen=True)
 class TileArrays:
-    """Offsets and sizes of the tiles of one directory.
-
-    Attributes:
-        offsets_bytes: Of each tile's first byte; 0 for a sparse tile.
-        sizes_bytes: Length of each tile; 0 for a sparse tile.
-    """
+    """Offsets and sizes of the tiles of one directory; both are 0 for a sparse tile."""
 
     offsets_bytes: Sequence[int] | NDArray[np.integer[Any]]
     sizes_bytes: Sequence[int] | NDArray[np.integer[Any]]
@@ -74,19 +59,12 @@ class TileArrays:
 
 @dataclass(frozen=True)
 class HeaderLayout:
-    """The header of a file. Its size is known before any tile is written, its content after all tiles are.
-
-    Attributes:
-        version: CLASSIC or BIG.
-        ghost: GDAL's structural metadata, as bytes; empty where the file has none.
-        directories: In the order of the file.
-        most_bytes: Upper limit of the file size, which decides the width of tile offsets.
-    """
+    """The header of a file. Its size is known before any tile is written, its content after all tiles are."""
 
     version: Version
-    ghost: bytes
+    ghost: bytes  #: GDAL's structural metadata; empty where the file has none.
     directories: tuple[Directory, ...]
-    most_bytes: int = 0
+    most_bytes: int = 0  #: Upper limit of the file size, which decides the width of tile offsets.
 
     @property
     def size_bytes(self) -> int:
@@ -94,18 +72,15 @@ class HeaderLayout:
         return self._positions[2]
 
     def pack(self, arrays: Sequence[TileArrays]) -> bytes:
-        """Return the header.
-
-        Args:
-            arrays: One for each directory, in their order.
-        """
+        """Return the header; ``arrays`` has one item for each directory, in their order."""
         starts, values, size_bytes = self._positions
         header = bytearray(size_bytes)
         first = tiff.pack_header(starts[0], self.version) + self.ghost
         header[: len(first)] = first
         for number, directory in enumerate(self.directories):
-            tags = (*directory.tags, *self._array_tags(arrays[number]))
-            entries = [(tag, values.get((number, tag.number))) for tag in tags]
+            both = (arrays[number].offsets_bytes, arrays[number].sizes_bytes)
+            tile_tags = [tiff.make_array_tag(*kind, array) for kind, array in zip(self._array_types, both, strict=True)]
+            entries = [(tag, values.get((number, tag.number))) for tag in (*directory.tags, *tile_tags)]
             following = starts[number + 1] if number + 1 < len(starts) else 0
             packed = tiff.pack_directory(entries, following, self.version)
             header[starts[number] : starts[number] + len(packed)] = packed
@@ -115,20 +90,11 @@ class HeaderLayout:
         return bytes(header)
 
     @property
-    def _array_types(self) -> dict[TagNumber, TagType]:
+    def _array_types(self) -> tuple[tuple[TagNumber, TagType], ...]:
         """Types of a fixed width for offsets and sizes: the header's size must not depend on the tiles."""
         is_wide = self.version is BIG and self.most_bytes > CLASSIC.max_file_bytes
-        return {
-            TagNumber.TILE_OFFSETS: TagType.LONG8 if is_wide else TagType.LONG,
-            TagNumber.TILE_BYTE_COUNTS: TagType.LONG,
-        }
-
-    def _array_tags(self, arrays: TileArrays) -> tuple[Tag, ...]:
-        both = (arrays.offsets_bytes, arrays.sizes_bytes)
-        return tuple(
-            tiff.make_array_tag(number, tag_type, values)
-            for (number, tag_type), values in zip(self._array_types.items(), both, strict=True)
-        )
+        offsets = TagType.LONG8 if is_wide else TagType.LONG
+        return (TagNumber.TILE_OFFSETS, offsets), (TagNumber.TILE_BYTE_COUNTS, TagType.LONG)
 
     @cached_property
     def _positions(self) -> tuple[list[int], dict[tuple[int, int], int], int]:
@@ -142,7 +108,7 @@ class HeaderLayout:
         for number, directory in enumerate(self.directories):
             tile_tags = [
                 Tag(tag, tag_type, bytes(directory.tile_count * tiff.TYPE_BYTES[tag_type]))
-                for tag, tag_type in self._array_types.items()
+                for tag, tag_type in self._array_types
             ]
             starts.append(position)
             position += tiff.directory_bytes(len(directory.tags) + len(tile_tags), version)
@@ -160,45 +126,23 @@ class HeaderLayout:
 
 
 def ghost_area(*, is_band_interleaved: bool, masks_follow_tiles: bool) -> bytes:
-    r"""Return GDAL's structural metadata, by which GDAL reads tiles without their arrays.
-
-    Args:
-        is_band_interleaved: Each tile holds one band, and all tiles of a band come before those of the next.
-        masks_follow_tiles: Each tile is followed by the tile of its validity mask.
-
-    Example:
-        >>> ghost_area(is_band_interleaved=False, masks_follow_tiles=False)[:43]
-        b'GDAL_STRUCTURAL_METADATA_SIZE=000140 bytes\n'
-    """
-    lines = ["LAYOUT=IFDS_BEFORE_DATA", "BLOCK_ORDER=ROW_MAJOR", "BLOCK_LEADER=SIZE_AS_UINT4"]
-    lines.append("BLOCK_TRAILER=LAST_4_BYTES_REPEATED")
-    if is_band_interleaved:
-        lines.append("INTERLEAVE=BAND")
+    """Return GDAL's structural metadata, by which GDAL reads tiles without their arrays."""
+    text = "LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\n"
+    text += "BLOCK_LEADER=SIZE_AS_UINT4\nBLOCK_TRAILER=LAST_4_BYTES_REPEATED\n"
+    text += "INTERLEAVE=BAND\n" if is_band_interleaved else ""
     # The blank leaves room for "YES": a program that breaks the layout has to declare it in place.
-    lines.append("KNOWN_INCOMPATIBLE_EDITION=NO\n ")
-    text = "\n".join(lines)
-    if masks_follow_tiles:
-        text += "MASK_INTERLEAVED_WITH_IMAGERY=YES\n"
+    text += "KNOWN_INCOMPATIBLE_EDITION=NO\n "
+    text += "MASK_INTERLEAVED_WITH_IMAGERY=YES\n" if masks_follow_tiles else ""
     return f"GDAL_STRUCTURAL_METADATA_SIZE={len(text):06d} bytes\n{text}".encode("ascii")
 
 
 def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
-    r"""Return leader, tile and trailer; the offset of a tile is that of the middle part.
-
-    Example:
-        >>> framed(b"abcdef")
-        (b'\x06\x00\x00\x00', b'abcdef', b'cdef')
-    """
+    """Return leader, tile and trailer; the offset of a tile is that of the middle part."""
     return struct.pack("<I", len(tile)), tile, tile[-TRAILER_BYTES:].rjust(TRAILER_BYTES, b"\0")
 
 
 def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[Version, ...]:
     """Return the versions that a file may have, if only a range of its size is known.
-
-    Args:
-        bigtiff: "YES", "NO", "IF_NEEDED" or "IF_SAFER".
-        least_bytes: Lower limit of its size.
-        most_bytes: Upper limit of its size.
 
     Raises:
         OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
@@ -206,20 +150,14 @@ def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[
     if bigtiff == "NO":
         check_size(bigtiff, least_bytes)
         return (CLASSIC,)
-    if bigtiff == "YES":
-        return (BIG,)
     return tuple(dict.fromkeys(version_for(bigtiff, size_bytes) for size_bytes in (least_bytes, most_bytes)))
 
 
 def version_for(bigtiff: str, size_bytes: int) -> Version:
-    """Return the version of a file of a known size.
+    """Return the version of a file of a known size; BIGTIFF is "YES", "NO", "IF_NEEDED" or "IF_SAFER".
 
     Raises:
         OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
-
-    Example:
-        >>> version_for("IF_SAFER", 3 * 2**30).name, version_for("IF_NEEDED", 3 * 2**30).name
-        ('BigTIFF', 'classic TIFF')
     """
     check_size(bigtiff, size_bytes)
     limit = SAFE_FILE_BYTES if bigtiff == "IF_SAFER" else CLASSIC.max_file_bytes + 1
@@ -228,11 +166,7 @@ def version_for(bigtiff: str, size_bytes: int) -> Version:
 
 
 def check_size(bigtiff: str, size_bytes: int) -> None:
-    """Check that classic TIFF holds a file, where BIGTIFF=NO.
-
-    Raises:
-        OptionError: BIGTIFF=NO, and the file is too long.
-    """
+    """Raise OptionError if BIGTIFF=NO and the file is too long for classic TIFF."""
     if bigtiff == "NO" and size_bytes > CLASSIC.max_file_bytes:
         raise OptionError(
             f"profile_arg['BIGTIFF']='NO', but the file takes more than {CLASSIC.max_file_bytes} bytes (at least "

@@ -84,60 +84,32 @@ class TagNumber(IntEnum):
         return "".join(part.capitalize() for part in self.name.split("_"))
 
 
-#: struct's format letter of one number, and how many numbers make one value.
-_FORMATS: Mapping[int, tuple[str, int]] = {
-    TagType.BYTE: ("B", 1),
-    TagType.ASCII: ("s", 1),
-    TagType.SHORT: ("H", 1),
-    TagType.LONG: ("I", 1),
-    TagType.RATIONAL: ("I", 2),
-    TagType.SBYTE: ("b", 1),
-    TagType.UNDEFINED: ("s", 1),
-    TagType.SSHORT: ("h", 1),
-    TagType.SLONG: ("i", 1),
-    TagType.SRATIONAL: ("i", 2),
-    TagType.FLOAT: ("f", 1),
-    TagType.DOUBLE: ("d", 1),
-    TagType.IFD: ("I", 1),
-    TagType.LONG8: ("Q", 1),
-    TagType.SLONG8: ("q", 1),
-    TagType.IFD8: ("Q", 1),
-}
+#: struct's format of one value of each type, in their order.
+_FORMATS: Mapping[int, str] = dict(
+    zip(TagType, ("B", "s", "H", "I", "II", "b", "s", "h", "i", "ii", "f", "d", "I", "Q", "q", "Q"), strict=True)
+)
 
 #: Length of one value of each type.
-TYPE_BYTES: Mapping[int, int] = {
-    tag_type: struct.calcsize("<" + letter) * per_value for tag_type, (letter, per_value) in _FORMATS.items()
-}
+TYPE_BYTES: Mapping[int, int] = {tag_type: struct.calcsize(f"<{letters}") for tag_type, letters in _FORMATS.items()}
 
 #: numpy's letters of the types that hold unsigned integers.
 UNSIGNED_TYPES: Mapping[int, str] = {
-    tag_type: letter for tag_type, (letter, per_value) in _FORMATS.items() if letter in "BHIQ" and per_value == 1
+    tag_type: letters for tag_type, letters in _FORMATS.items() if letters in ("B", "H", "I", "Q")
 }
 
 
 @dataclass(frozen=True)
 class Version:
-    """Every width in which classic TIFF and BigTIFF differ.
-
-    Attributes:
-        name: Name in messages.
-        header_format: struct format of the file header.
-        header_fields: Fields of the header before the offset of the first directory.
-        count_format: struct format of a directory's number of entries.
-        entry_format: struct format of an entry up to its value: tag, type, count of values.
-        offset_format: struct format of an offset, and so of an inline value.
-        alignment_bytes: Directories and values begin at multiples of it.
-        max_file_bytes: Largest file that its offsets reach.
-    """
+    """Every width in which classic TIFF and BigTIFF differ; formats are those of struct."""
 
     name: str
     header_format: str
-    header_fields: tuple[Any, ...]
-    count_format: str
-    entry_format: str
-    offset_format: str
-    alignment_bytes: int
-    max_file_bytes: int
+    header_fields: tuple[Any, ...]  #: Fields of the header before the offset of the first directory.
+    count_format: str  #: Of a directory's number of entries.
+    entry_format: str  #: Of an entry up to its value: tag, type, count of values.
+    offset_format: str  #: Of an offset, and so of an inline value.
+    alignment_bytes: int  #: Directories and values begin at multiples of it.
+    max_file_bytes: int  #: Largest file that its offsets reach.
 
     @cached_property
     def header_bytes(self) -> int:
@@ -166,17 +138,11 @@ BIG = Version("BigTIFF", "<2sHHHQ", (b"II", 43, 8, 0), "<Q", "<HHQ", "<Q", 8, 2*
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag with its values, as the writer takes it.
-
-    Attributes:
-        number: The tag.
-        type: A `TagType`.
-        data: The values, packed little-endian.
-    """
+    """A tag with its values, as the writer takes it."""
 
     number: int
-    type: int
-    data: bytes
+    type: int  #: A `TagType`.
+    data: bytes  #: The values, packed little-endian.
 
     @property
     def count(self) -> int:
@@ -186,19 +152,12 @@ class Tag:
     @property
     def values(self) -> tuple[Any, ...]:
         """The values: numbers (two for each rational), or one bytes object."""
-        letter, per_value = _FORMATS[self.type]
-        if letter == "s":
-            return (self.data,)
-        return struct.unpack(f"<{self.count * per_value}{letter}", self.data)
+        letters = _FORMATS[self.type]
+        return (self.data,) if letters == "s" else struct.unpack(f"<{self.count * letters}", self.data)
 
 
 def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
-    r"""Pack a tag.
-
-    Args:
-        number: The tag.
-        tag_type: A `TagType`.
-        values: Numbers (numerator and denominator of each rational), or one bytes object; ASCII ends in NUL.
+    r"""Pack a tag of numbers (numerator and denominator of each rational), or of one bytes object; ASCII ends in NUL.
 
     Raises:
         WriteError: A value does not fit the type.
@@ -207,34 +166,25 @@ def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
         >>> make_tag(TagNumber.TILE_WIDTH, TagType.SHORT, 256).data
         b'\x00\x01'
     """
-    letter, _ = _FORMATS[tag_type]
+    letter = _FORMATS[tag_type][0]
     if letter == "s":
         return Tag(number, tag_type, bytes(values[0]))
     try:
         return Tag(number, tag_type, struct.pack(f"<{len(values)}{letter}", *values))
     except struct.error as error:
-        raise WriteError(f"TIFF tag {number} can't hold {values[:8]}: {error}") from error
+        raise WriteError(f"TIFF tag {number} cannot hold {values[:8]}: {error}") from error
 
 
 def make_array_tag(number: int, tag_type: int, values: Sequence[int] | NDArray[np.integer[Any]]) -> Tag:
-    r"""Pack a tag of many unsigned integers.
-
-    Args:
-        number: The tag.
-        tag_type: LONG or LONG8.
-        values: Numbers from 0 on.
+    """Pack a tag of many unsigned integers, of type LONG or LONG8.
 
     Raises:
         WriteError: A value does not fit the type.
-
-    Example:
-        >>> make_array_tag(TagNumber.TILE_OFFSETS, TagType.LONG, [1, 2]).data
-        b'\x01\x00\x00\x00\x02\x00\x00\x00'
     """
     dtype = np.dtype("<u8" if tag_type == TagType.LONG8 else "<u4")
     numbers = np.asarray(values, np.int64)
     if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= np.iinfo(dtype).max:
-        raise WriteError(f"TIFF tag {number} can't hold {numbers.min()} to {numbers.max()}")
+        raise WriteError(f"TIFF tag {number} cannot hold {numbers.min()} to {numbers.max()}")
     return Tag(number, tag_type, numbers.astype(dtype).tobytes())
 
 
@@ -245,9 +195,7 @@ def size_tag(number: int, value: int) -> Tag:
 
 def directory_bytes(tag_count: int, version: Version) -> int:
     """Return the length of a directory with its entries, without values outside of them."""
-    return (
-        struct.calcsize(version.count_format) + tag_count * version.entry_bytes + struct.calcsize(version.offset_format)
-    )
+    return struct.calcsize(version.count_format) + tag_count * version.entry_bytes + version.inline_bytes
 
 
 def is_inline(tag: Tag, version: Version) -> bool:
@@ -256,12 +204,9 @@ def is_inline(tag: Tag, version: Version) -> bool:
 
 
 def pack_directory(entries: Iterable[tuple[Tag, int | None]], next_offset_bytes: int, version: Version) -> bytes:
-    """Pack a directory.
+    """Pack a directory of tags, each with the offset of its value, or None where it is inline.
 
-    Args:
-        entries: Tags in any order, each with the offset of its value; None: the value is inline.
-        next_offset_bytes: Offset of the next directory; 0: there is none.
-        version: CLASSIC or BIG.
+    Tags may come in any order; ``next_offset_bytes`` is 0 where no directory follows.
     """
     ordered = sorted(entries, key=lambda entry: entry[0].number)
     parts = [struct.pack(version.count_format, len(ordered))]

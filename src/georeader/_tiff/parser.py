@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,9 +32,10 @@ MAX_DIRECTORIES = 512
 MAX_TAGS = 4096
 
 
-class FaultCode(StrEnum):
-    """Faults of headers and directories; the values are those of `georeader.validation.measurement.FaultKind`."""
+class FaultKind(StrEnum):
+    """Faults of single parts of a file; the values are codes of problems in `georeader.validation`."""
 
+    # Header and directories: what this parser reports.
     NOT_A_TIFF = "not-a-tiff"
     DIRECTORY_MISSING = "directory-missing"
     DIRECTORY_OUT_OF_FILE = "directory-out-of-file"
@@ -44,29 +46,35 @@ class FaultCode(StrEnum):
     TAG_ORDER = "tag-order"
     TAG_TYPE = "tag-type"
     TAG_OUT_OF_FILE = "tag-out-of-file"
+    # Values of tags, GDAL's structural metadata, and tiles: what validation finds.
+    TAG_MISSING = "tag-missing"
+    TAG_VALUE = "tag-value"
+    GHOST_MALFORMED = "ghost-malformed"
+    GHOST_UNKNOWN = "ghost-unknown"
+    TILE_COUNT = "tile-count"
+    TILE_LIMIT = "tile-limit"
+    TILE_LEADER = "tile-leader"
+    TILE_TRAILER = "tile-trailer"
+    TILE_SIZE = "tile-size"
+    TILE_DECODE = "tile-decode"
+    TILE_NOT_DECODED = "tile-not-decoded"
 
 
 #: Faults of single tags, which do not hide the others.
-_OF_SINGLE_TAGS = frozenset({FaultCode.TAG_ORDER, FaultCode.TAG_TYPE, FaultCode.TAG_OUT_OF_FILE})
+_OF_SINGLE_TAGS = frozenset({FaultKind.TAG_ORDER, FaultKind.TAG_TYPE, FaultKind.TAG_OUT_OF_FILE})
 
 
 @dataclass(frozen=True)
-class StructureFault:
-    """A fault of a header or directory.
+class Fault:
+    """A fault of a single part of a file; its place is None where it has none."""
 
-    Attributes:
-        code: Kind of the fault.
-        detail: Text for messages.
-        directory: Number of the directory in the chain, from 0, or None.
-        tag: Number of the tag, or None.
-        offset_bytes: Place in the file, or None.
-    """
-
-    code: FaultCode
-    detail: str
-    directory: int | None = None
+    kind: FaultKind
+    detail: str  #: Text for messages.
+    directory: int | None = None  #: Number in the chain, from 0.
     tag: int | None = None
+    tile: int | None = None  #: Number in its directory.
     offset_bytes: int | None = None
+    more: int = 0  #: Number of further faults of this kind in this directory.
 
 
 class MalformedTiffError(ValueError):
@@ -74,15 +82,11 @@ class MalformedTiffError(ValueError):
 
 
 #: Called with each fault.
-Report = Callable[[StructureFault], None]
+Report = Callable[[Fault], None]
 
 
 class TiffBytes(Protocol):
-    """The bytes of a file of known size.
-
-    Attributes:
-        size_bytes: Length of the file.
-    """
+    """The bytes of a file of known size."""
 
     size_bytes: int
 
@@ -94,7 +98,6 @@ class BytesInMemory:
     """`TiffBytes` of a bytes object or a mapped file."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
-        """Keep a reference to the data."""
         self.size_bytes = len(data)
         self._data = data
 
@@ -105,19 +108,12 @@ class BytesInMemory:
 
 @dataclass(frozen=True)
 class Header:
-    """The file header.
+    """The file header."""
 
-    Attributes:
-        version: CLASSIC or BIG, with the formats of the file's byte order.
-        is_big_endian: The byte order is "MM".
-        first_offset_bytes: Offset of the first directory.
-        size_bytes: Length of the whole file.
-    """
-
-    version: Version
+    version: Version  #: CLASSIC or BIG, with the formats of the file's byte order.
     is_big_endian: bool
-    first_offset_bytes: int
-    size_bytes: int
+    first_offset_bytes: int  #: Of the first directory.
+    size_bytes: int  #: Of the whole file.
 
     @property
     def byte_order(self) -> str:
@@ -127,25 +123,14 @@ class Header:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a directory; its values are read on request.
-
-    Attributes:
-        number: The tag.
-        type: The number of a type, which may be unknown.
-        count: Number of values.
-        offset_bytes: Offset of the values in the file.
-        is_inline: The values are stored in the entry.
-        is_readable: The type is known, and all values lie inside the file.
-        header: Header of the file.
-        file: The file.
-    """
+    """An entry of a directory; its values are read on request."""
 
     number: int
-    type: int
+    type: int  #: Number of a type, which may be unknown.
     count: int
-    offset_bytes: int
-    is_inline: bool
-    is_readable: bool
+    offset_bytes: int  #: Of the values in the file.
+    is_inline: bool  #: The values are stored in the entry.
+    is_readable: bool  #: The type is known, and all values lie inside the file.
     header: Header
     file: TiffBytes
 
@@ -173,19 +158,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class ParsedDirectory:
-    """A directory of a file.
+    """A directory of a file."""
 
-    Attributes:
-        number: Position in the chain, from 0.
-        offset_bytes: Offset in the file.
-        length_bytes: Length with all entries, without values outside of them.
-        entries: Entries by tag; of two with the same tag, the first.
-    """
-
-    number: int
+    number: int  #: In the chain, from 0.
     offset_bytes: int
-    length_bytes: int
-    entries: Mapping[int, Entry]
+    length_bytes: int  #: With all entries, without values outside of them.
+    entries: Mapping[int, Entry]  #: By tag; of two with the same tag, the first.
 
     @property
     def end_bytes(self) -> int:
@@ -193,27 +171,15 @@ class ParsedDirectory:
         return self.offset_bytes + self.length_bytes
 
 
-def refuse(fault: StructureFault) -> None:
-    """Raise an error for a fault that hides a directory; faults of single tags show when their values are read.
-
-    Raises:
-        MalformedTiffError: The fault hides a directory.
-    """
-    if fault.code not in _OF_SINGLE_TAGS:
+def refuse(fault: Fault) -> None:
+    """Raise MalformedTiffError for a fault that hides a directory; faults of tags show when their values are read."""
+    if fault.kind not in _OF_SINGLE_TAGS:
         place = "" if fault.directory is None else f"IFD {fault.directory}: "
         raise MalformedTiffError(f"{place}{fault.detail}")
 
 
 def read_header(file: TiffBytes, report: Report = refuse) -> Header | None:
-    """Read the file header.
-
-    Args:
-        file: The file.
-        report: Receives faults; by default they raise MalformedTiffError.
-
-    Returns:
-        The header; None if the file is not a TIFF, which is reported.
-    """
+    """Read the file header; None, with a report, if the file is not a TIFF."""
     start = file.read_at(0, min(file.size_bytes, BIG.header_bytes))
     is_big_endian = start[:2] == b"MM"
     number = int.from_bytes(start[2:4], "big" if is_big_endian else "little") if start[:2] in (b"II", b"MM") else None
@@ -228,7 +194,7 @@ def read_header(file: TiffBytes, report: Report = refuse) -> Header | None:
         if fields[2:-1] == known.header_fields[2:]:
             return Header(version, is_big_endian, fields[-1], file.size_bytes)
         reason = f"its header says that offsets have {fields[2]} bytes, where BigTIFF has 8"
-    report(StructureFault(FaultCode.NOT_A_TIFF, reason, offset_bytes=0))
+    report(Fault(FaultKind.NOT_A_TIFF, reason, offset_bytes=0))
     return None
 
 
@@ -237,42 +203,33 @@ def read_directories(
 ) -> Iterator[ParsedDirectory]:
     """Iterate over the chain of directories, up to its end or to the first one that cannot be read.
 
-    Args:
-        file: The file.
-        header: Its header; None: it is read first.
-        report: Receives faults; by default those that hide a directory raise MalformedTiffError.
-
-    Memory: the entries.
+    The header is read first if it is not passed. Memory: the entries.
     """
     header = read_header(file, report) if header is None else header
     if header is None:
         return
     offset_bytes = header.first_offset_bytes
     if not offset_bytes:
-        report(StructureFault(FaultCode.DIRECTORY_MISSING, "the header names no directory (IFD)", offset_bytes=0))
+        report(Fault(FaultKind.DIRECTORY_MISSING, "the header names no directory (IFD)", offset_bytes=0))
     found: list[ParsedDirectory] = []
     version = header.version
     while offset_bytes:
-        fault = _fault_of_offset(offset_bytes, header, found)
-        count = 0 if fault else _number(file, offset_bytes, version.count_format)
-        length_bytes = directory_bytes(count, version)
-        fault = fault or _fault_of_length(offset_bytes, count, header, found)
+        fault = _fault_of_directory(file, offset_bytes, header, found)
         if fault is not None:
             report(fault)
             return
-        directory = ParsedDirectory(
-            len(found), offset_bytes, length_bytes,
-            _read_entries(file, offset_bytes, count, header, len(found), report),
-        )  # fmt: skip
+        count = _number(file, offset_bytes, version.count_format)
+        entries = _read_entries(file, offset_bytes, count, header, len(found), report)
+        directory = ParsedDirectory(len(found), offset_bytes, directory_bytes(count, version), entries)
         found.append(directory)
         yield directory
         offset_bytes = _number(file, directory.end_bytes - version.inline_bytes, version.offset_format)
 
 
 def read_first_tags(data: bytes) -> tuple[Tag, ...]:
-    """Read the tags of the first directory of a little-endian classic TIFF in memory.
+    """Read the tags of the first directory of a little-endian classic TIFF in memory, without those of unknown types.
 
-    It is meant for the small files that GDAL makes for this project. Tags of unknown types are skipped.
+    It is meant for the small files that GDAL makes for this project.
 
     Raises:
         WriteError: The bytes are not such a file.
@@ -290,38 +247,33 @@ def _number(file: TiffBytes, offset_bytes: int, number_format: str) -> int:
     return int(struct.unpack(number_format, file.read_at(offset_bytes, struct.calcsize(number_format)))[0])
 
 
-def _fault_of_offset(offset_bytes: int, header: Header, found: list[ParsedDirectory]) -> StructureFault | None:
-    number = len(found)
-    twin = next((one.number for one in found if one.offset_bytes == offset_bytes), None)
-    if twin is not None:
-        detail = f"the chain of IFDs leads back to IFD {twin}"
-        return StructureFault(FaultCode.DIRECTORY_LOOP, detail, number - 1, offset_bytes=offset_bytes)
-    if number >= MAX_DIRECTORIES:
-        detail = f"there are more than {MAX_DIRECTORIES} IFDs; no more are read"
-        return StructureFault(FaultCode.DIRECTORY_LIMIT, detail, offset_bytes=offset_bytes)
-    if offset_bytes < header.version.header_bytes:
-        detail = "it lies in the file header"
-        return StructureFault(FaultCode.DIRECTORY_OVERLAP, detail, number, offset_bytes=offset_bytes)
-    if offset_bytes > header.size_bytes - struct.calcsize(header.version.count_format):
-        detail = f"it lies past the end of the file ({header.size_bytes} bytes)"
-        return StructureFault(FaultCode.DIRECTORY_OUT_OF_FILE, detail, number, offset_bytes=offset_bytes)
-    return None
-
-
-def _fault_of_length(
-    offset_bytes: int, count: int, header: Header, found: list[ParsedDirectory]
-) -> StructureFault | None:
-    number, end_bytes = len(found), offset_bytes + directory_bytes(count, header.version)
+def _fault_of_directory(
+    file: TiffBytes, offset_bytes: int, header: Header, found: list[ParsedDirectory]
+) -> Fault | None:
+    """Return why a directory cannot be read, or None."""
+    version, past_the_end = header.version, f"past the end of the file ({header.size_bytes} bytes)"
+    at = partial(Fault, offset_bytes=offset_bytes)
+    here = partial(at, directory=len(found))
+    for earlier in found:
+        if earlier.offset_bytes == offset_bytes:
+            detail = f"the chain of IFDs leads back to IFD {earlier.number}"
+            return at(FaultKind.DIRECTORY_LOOP, detail, len(found) - 1)
+    if len(found) >= MAX_DIRECTORIES:
+        return at(FaultKind.DIRECTORY_LIMIT, f"there are more than {MAX_DIRECTORIES} IFDs; no more are read")
+    if offset_bytes < version.header_bytes:
+        return here(FaultKind.DIRECTORY_OVERLAP, "it lies in the file header")
+    if offset_bytes > header.size_bytes - struct.calcsize(version.count_format):
+        return here(FaultKind.DIRECTORY_OUT_OF_FILE, f"it lies {past_the_end}")
+    count = _number(file, offset_bytes, version.count_format)
+    end_bytes = offset_bytes + directory_bytes(count, version)
     if not 0 < count <= MAX_TAGS:
-        detail = f"it has {count} tags; 1 to {MAX_TAGS} are valid"
-        return StructureFault(FaultCode.TAG_LIMIT, detail, number, offset_bytes=offset_bytes)
+        return here(FaultKind.TAG_LIMIT, f"it has {count} tags; 1 to {MAX_TAGS} are valid")
     if end_bytes > header.size_bytes:
-        detail = f"its {count} tags reach past the end of the file ({header.size_bytes} bytes)"
-        return StructureFault(FaultCode.DIRECTORY_OUT_OF_FILE, detail, number, offset_bytes=offset_bytes)
+        return here(FaultKind.DIRECTORY_OUT_OF_FILE, f"its {count} tags reach {past_the_end}")
     for other in found:
         if offset_bytes < other.end_bytes and other.offset_bytes < end_bytes:
             detail = f"it overlaps IFD {other.number} at byte {other.offset_bytes}"
-            return StructureFault(FaultCode.DIRECTORY_OVERLAP, detail, number, offset_bytes=offset_bytes)
+            return here(FaultKind.DIRECTORY_OVERLAP, detail)
     return None
 
 
@@ -337,25 +289,18 @@ def _read_entries(
     last = -1
     for position, (tag, tag_type, value_count, value) in enumerate(table.tolist()):
         at = start + position * version.entry_bytes
+        fault = partial(Fault, directory=directory, tag=tag, offset_bytes=at)
         if tag <= last:
-            detail = f"tag {tag} stands after tag {last}; tags ascend, each once"
-            report(StructureFault(FaultCode.TAG_ORDER, detail, directory, tag, offset_bytes=at))
+            report(fault(FaultKind.TAG_ORDER, f"tag {tag} stands after tag {last}; tags ascend, each once"))
         last = tag
         length_bytes = TYPE_BYTES.get(tag_type, 0) * value_count
         is_inline = length_bytes <= width
         place = at + version.entry_bytes - width if is_inline else value
         is_readable = tag_type in TYPE_BYTES and place <= header.size_bytes - length_bytes
-        if not is_readable:
-            report(_fault_of_entry(tag, tag_type, value_count, value, header, directory, at))
+        if tag_type not in TYPE_BYTES:
+            report(fault(FaultKind.TAG_TYPE, f"tag {tag} is of type {tag_type}, which TIFF does not have"))
+        elif not is_readable:
+            where = f"at byte {value}, past the end of the file ({header.size_bytes} bytes)"
+            report(fault(FaultKind.TAG_OUT_OF_FILE, f"tag {tag} has {value_count} values {where}"))
         entries.setdefault(tag, Entry(tag, tag_type, value_count, place, is_inline, is_readable, header, file))
     return entries
-
-
-def _fault_of_entry(
-    tag: int, tag_type: int, count: int, value: int, header: Header, directory: int, offset_bytes: int
-) -> StructureFault:
-    code, detail = FaultCode.TAG_TYPE, f"tag {tag} is of type {tag_type}, which TIFF does not have"
-    if tag_type in TYPE_BYTES:
-        code = FaultCode.TAG_OUT_OF_FILE
-        detail = f"tag {tag} has {count} values at byte {value}, past the end of the file ({header.size_bytes} bytes)"
-    return StructureFault(code, detail, directory, tag, offset_bytes)

@@ -19,6 +19,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from georeader._codecs.registry import CODECS
+from georeader._tiff.parser import FaultKind
 from georeader.validation.image_headers import (
     HeaderError,
     ImageSize,
@@ -28,7 +29,6 @@ from georeader.validation.image_headers import (
     webp_size,
 )
 from georeader.validation.lerc_blobs import check_lerc, lerc_size
-from georeader.validation.measurement import FaultKind
 from georeader.validation.pixel_layout import YCBCR, PixelLayout
 
 #: Largest tile that is decoded: each thread may have one in memory.

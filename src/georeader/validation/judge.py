@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
+from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.extents import TileTable, overlapping, past_the_end, structure_of, tile_table, touching
 from georeader.validation.judge_pixels import judge_colours, judge_pyramid
-from georeader.validation.measurement import Fault, FaultKind, MeasuredDirectory, Measurement, RoleKind, frames_of
+from georeader.validation.measurement import MeasuredDirectory, Measurement, RoleKind, frames_of
 from georeader.validation.problems import Problem, Severity, and_more, error, tile_title, warning
 
 #: Up to this size a raster needs neither tiles nor overviews (GDAL's and rio-cogeo's validators).

@@ -6,7 +6,7 @@ This module and `tile_checks` read the file; the other modules of the package wo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 
@@ -14,12 +14,10 @@ import numpy as np
 
 from georeader._storage.range_file import RangedObject
 from georeader._tiff.directories import TagNumber
-from georeader._tiff.parser import Header, ParsedDirectory, StructureFault, TiffBytes, read_directories, read_header
+from georeader._tiff.parser import Fault, FaultKind, Header, ParsedDirectory, TiffBytes, read_directories, read_header
 from georeader.validation.extents import TileTable, overlapping, structure_of, tile_table, touching
 from georeader.validation.measurement import (
     Extent,
-    Fault,
-    FaultKind,
     FaultLog,
     Ghost,
     MeasuredDirectory,
@@ -84,7 +82,7 @@ def measure(source: ByteSource, *, tiles: Tiles = Tiles.DECODED, has_external_ov
     """
     log = FaultLog()
     file = _CachedBytes(source)
-    header = read_header(file, _reporter(log))
+    header = read_header(file, log.add)
     if header is None:
         return Measurement(source.size_bytes, faults=log.faults())
     ghost = read_ghost(file, header, log)
@@ -167,7 +165,7 @@ def _read_all(file: TiffBytes, header: Header, log: FaultLog) -> tuple[MeasuredD
     """Read all directories, with the offsets and sizes of their tiles."""
     room = MAX_TILES
     parts = []
-    for parsed in read_directories(file, header, _reporter(log)):
+    for parsed in read_directories(file, header, log.add):
         tags = TagReader(parsed, log)
         subfile_type = tags.number(TagNumber.NEW_SUBFILE_TYPE, 0, range(2**32))
         layout = read_layout(tags, parsed, is_big_endian=header.is_big_endian)
@@ -184,13 +182,6 @@ def _read_all(file: TiffBytes, header: Header, log: FaultLog) -> tuple[MeasuredD
         )
         for (parsed, subfile_type, layout, places), role in zip(parts, roles_of(sizes), strict=True)
     )  # fmt: skip
-
-
-def _reporter(log: FaultLog) -> Callable[[StructureFault], None]:
-    """Return a function that adds the parser's faults to a log."""
-    return lambda fault: log.add(
-        Fault(FaultKind(fault.code.value), fault.detail, fault.directory, fault.tag, offset_bytes=fault.offset_bytes)
-    )
 
 
 def _outside(directory: ParsedDirectory, *, arrays: bool) -> tuple[Extent, ...]:

@@ -9,56 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.pixel_layout import PHOTOMETRICS, PixelLayout
-
-
-class FaultKind(StrEnum):
-    """Kinds of faults of single parts of a file. The values are the codes of their problems."""
-
-    NOT_A_TIFF = "not-a-tiff"
-    DIRECTORY_MISSING = "directory-missing"
-    DIRECTORY_OUT_OF_FILE = "directory-out-of-file"
-    DIRECTORY_LOOP = "directory-loop"
-    DIRECTORY_OVERLAP = "directory-overlap"
-    DIRECTORY_LIMIT = "directory-limit"
-    TAG_LIMIT = "tag-limit"
-    TAG_ORDER = "tag-order"
-    TAG_TYPE = "tag-type"
-    TAG_OUT_OF_FILE = "tag-out-of-file"
-    TAG_MISSING = "tag-missing"
-    TAG_VALUE = "tag-value"
-    GHOST_MALFORMED = "ghost-malformed"
-    GHOST_UNKNOWN = "ghost-unknown"
-    TILE_COUNT = "tile-count"
-    TILE_LIMIT = "tile-limit"
-    TILE_LEADER = "tile-leader"
-    TILE_TRAILER = "tile-trailer"
-    TILE_SIZE = "tile-size"
-    TILE_DECODE = "tile-decode"
-    TILE_NOT_DECODED = "tile-not-decoded"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A fault of a single part of a file.
-
-    Attributes:
-        kind: Kind of the fault.
-        directory: Number of the directory (IFD) in the chain, from 0, or None.
-        tag: Number of the tag, or None.
-        tile: Number of the tile in its directory, or None.
-        offset_bytes: Place in the file, or None.
-        detail: The finding, as text for messages.
-        more: Number of further faults of this kind in this directory.
-    """
-
-    kind: FaultKind
-    detail: str
-    directory: int | None = None
-    tag: int | None = None
-    tile: int | None = None
-    offset_bytes: int | None = None
-    more: int = 0
 
 
 @dataclass(frozen=True)

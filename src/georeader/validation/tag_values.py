@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._tiff.directories import UNSIGNED_TYPES, TagNumber, TagType
-from georeader._tiff.parser import Entry, ParsedDirectory
-from georeader.validation.measurement import Fault, FaultKind, FaultLog
+from georeader._tiff.parser import Entry, Fault, FaultKind, ParsedDirectory
+from georeader.validation.measurement import FaultLog
 from georeader.validation.pixel_layout import CHUNKY, PLANAR, PixelLayout
 
 #: Longest value that is read, except tile arrays: 65,535 samples of 16 bits take half of it.

@@ -14,9 +14,10 @@ import numpy as np
 
 from georeader._core.threads import Task, Workers, thread_count, usable_cpus
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
+from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.decoders import WORK_BYTES_PER_BYTE, TileFault, check_encoded_size, check_tile
 from georeader.validation.extents import TileTable
-from georeader.validation.measurement import Fault, FaultKind, FaultLog, Frames, MeasuredDirectory
+from georeader.validation.measurement import FaultLog, Frames, MeasuredDirectory
 from georeader.validation.pixel_layout import PixelLayout
 from georeader.validation.source import ByteSource
 
