@@ -481,7 +481,7 @@ class TestFailures:
     def test_an_encoder_that_fails_is_named_and_its_error_is_the_cause(self) -> None:
         too_wide = np.zeros((1, 16_400, 3), "uint8")  # libwebp ends at 16383
 
-        with pytest.raises(WriteError, match=r"compress='webp' can't encode a tile of \(1, 16400, 3\)") as caught:
+        with pytest.raises(WriteError, match=r"compress='webp' cannot encode a tile of \(1, 16400, 3\)") as caught:
             make("WEBP", "uint8", 3).encode(too_wide)
 
         assert isinstance(caught.value.__cause__, ValueError)
@@ -491,14 +491,14 @@ class TestFailures:
     def test_bytes_that_are_no_tile_are_an_error(self, new_codec: Callable[[], TileCodec], data: bytes) -> None:
         codec = new_codec()
 
-        with pytest.raises(ReadError, match=f"compress='{codec.name.lower()}' can't decode {len(data)} bytes"):
+        with pytest.raises(ReadError, match=f"compress='{codec.name.lower()}' cannot decode {len(data)} bytes"):
             codec.decode(data, (HEIGHT, WIDTH, 3))
 
     @pytest.mark.parametrize(
         ("name", "arguments", "message"),
         [
             ("ccitt", {}, "compress='ccitt' is unknown; allowed: lzw, deflate"),
-            ("LZW", {"dtype": "bool"}, "can't hold bool; cast to a number type"),
+            ("LZW", {"dtype": "bool"}, "cannot hold bool; cast to a number type"),
             ("LZW", {"samples": 0}, "at least one band"),
             ("JPEG", {"dtype": "uint16"}, "takes uint8 only, not uint16; use lzw, deflate or zstd"),
             ("JPEG", {"samples": 4}, "takes 1 or 3 bands in one tile, not 4; save with INTERLEAVE=BAND, or use lzw"),
@@ -533,7 +533,7 @@ class TestZstdContexts:
         for level in levels:
             codec = tile_codec("zstd", dtype="uint8", level=level)
             codec.encode(np.zeros((rows, 1024, 1), "uint8"))
-            contexts.append(codec.scheme.stream.contexts.compressor)
+            contexts.append(codec.scheme.stream.compress.contexts.compressor)
         return contexts
 
     def test_a_thread_keeps_one_for_its_next_save(self) -> None:

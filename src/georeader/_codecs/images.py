@@ -33,38 +33,20 @@ YCBCR_TAGS = (
 
 @dataclass(frozen=True)
 class JpegScheme:
-    """Baseline JPEG with Huffman tables made for each tile, as GDAL writes it.
-
-    Attributes:
-        quality: 1 to 100, libjpeg's.
-        is_rgb: Convert three samples to YCbCr, with one chroma sample for 2x2 pixels; else bands are coded as they are.
-        tables: Value of the tag JPEGTables for all tiles; empty: not known yet.
-    """
+    """Baseline JPEG with Huffman tables made for each tile, as GDAL writes it."""
 
     quality: int
-    is_rgb: bool
-    tables: bytes = b""
+    is_rgb: bool  #: Convert three samples to YCbCr with one chroma sample for 2x2 pixels; else code bands as they are.
+    tables: bytes  #: Quantisation tables of all tiles: the value of the tag JPEGTables.
 
     def encode(self, tile: NDArray[Any], /) -> bytes:
-        """Compress, without the quantisation tables: the directory holds them once for all tiles.
-
-        Raises:
-            WriteError: They differ from those of the other tiles.
-        """
-        data, tables = split_tables(self.encode_whole(tile))
+        """Compress, without the quantisation tables: the directory holds them once for all tiles."""
+        data, tables = split_tables(_jpeg_stream(tile, self.quality, self.is_rgb))
         if tables != self.tables:
             raise WriteError(
                 "compress='jpeg' made a tile with other quantisation tables than the file's; use lzw, deflate or zstd"
             )
         return data
-
-    def encode_whole(self, tile: NDArray[Any]) -> bytes:
-        """Compress to a stream with its tables."""
-        options: dict[str, Any] = {"level": self.quality, "optimize": True}
-        if tile.shape[2] == 1:
-            return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(tile[:, :, 0]), **options))
-        options |= {"subsampling": "420"} if self.is_rgb else {"outcolorspace": "RGB"}
-        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(tile), colorspace="RGB", **options))
 
     def decode(self, data: bytes, shape: tuple[int, int, int], /) -> NDArray[Any]:
         """Decompress, and convert YCbCr back to RGB."""
@@ -77,28 +59,26 @@ class JpegScheme:
 
 def jpeg_scheme(*, quality: int, is_rgb: bool, samples: int) -> JpegScheme:
     """Return a scheme with its tables, which depend only on quality and colours."""
-    scheme = JpegScheme(quality=quality, is_rgb=is_rgb)
-    _, tables = split_tables(scheme.encode_whole(np.zeros((16, 16, samples), np.uint8)))
-    return JpegScheme(quality=quality, is_rgb=is_rgb, tables=tables)
+    _, tables = split_tables(_jpeg_stream(np.zeros((16, 16, samples), np.uint8), quality, is_rgb))
+    return JpegScheme(quality, is_rgb, tables)
+
+
+def _jpeg_stream(tile: NDArray[Any], quality: int, is_rgb: bool) -> bytes:
+    """Compress to a stream with its tables."""
+    options: dict[str, Any] = {"level": quality, "optimize": True}
+    if tile.shape[2] == 1:
+        return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(tile[:, :, 0]), **options))
+    options |= {"subsampling": "420"} if is_rgb else {"outcolorspace": "RGB"}
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(tile), colorspace="RGB", **options))
 
 
 def split_tables(stream: bytes) -> tuple[bytes, bytes]:
-    """Split a JPEG stream into data and tables.
+    """Split a JPEG stream into data and quantisation tables, which become a stream of their own.
 
-    Args:
-        stream: A whole stream.
-
-    Returns:
-        ``(data, tables)``: the stream without quantisation tables and without the markers APP0 and APP14, whose content
-        TIFF has in tags, and the tables as a stream of their own.
+    The data has no markers APP0 and APP14, whose content TIFF has in tags.
 
     Raises:
         ValueError: It is not a JPEG stream.
-
-    Example:
-        >>> data, tables = split_tables(imagecodecs.jpeg8_encode(np.zeros((8, 8), "uint8")))
-        >>> data[2:4].hex(), tables[2:4].hex()
-        ('ffc0', 'ffdb')
     """
     if stream[:2] != _SOI:
         raise ValueError("this is not a JPEG stream")
@@ -121,14 +101,10 @@ class WebpScheme:
 
     libwebp omits an alpha band that is 255 everywhere. Readers of four bands restore it (libtiff since 4.4), and GDAL
     writes such tiles, too.
-
-    Attributes:
-        quality: 1 to 100; without losses libwebp takes it as effort.
-        lossless: Keep every sample, colours below alpha 0 too.
     """
 
-    quality: int
-    lossless: bool
+    quality: int  #: 1 to 100; without losses libwebp takes it as effort.
+    lossless: bool  #: Keep every sample, colours below alpha 0 too.
 
     def encode(self, tile: NDArray[Any], /) -> bytes:
         """Compress."""
@@ -143,15 +119,10 @@ class WebpScheme:
 
 @dataclass(frozen=True)
 class JxlScheme:
-    """GDAL's codec 50002: one JPEG XL image a tile (ISO/IEC 18181).
-
-    Attributes:
-        effort: 1 to 9.
-        distance: Largest visible difference, in Butteraugli's unit; None: lossless.
-    """
+    """GDAL's codec 50002: one JPEG XL image a tile (ISO/IEC 18181)."""
 
     effort: int
-    distance: float | None
+    distance: float | None  #: Largest visible difference, in Butteraugli's unit; None: lossless.
 
     def encode(self, tile: NDArray[Any], /) -> bytes:
         """Compress in the calling thread only, which gives the same bytes each time."""
@@ -175,15 +146,10 @@ class LercScheme:
 
     NaN is not stored as a value. Where all bands of a pixel are NaN or none is, one mask marks them; else bands are
     stored one after the other, each with a mask. NaN is decoded as NaN, without its payload bits.
-
-    Attributes:
-        max_z_error: Largest error; 0: none. Below 1, integers are exact.
-        compress: The codec that follows LERC.
-        decompress: Its inverse.
     """
 
-    max_z_error: float
-    compress: Callable[[bytes], bytes] = bytes
+    max_z_error: float  #: Below 1, integers are exact.
+    compress: Callable[[bytes], bytes] = bytes  #: The codec that follows LERC.
     decompress: Callable[[bytes], bytes] = bytes
 
     def encode(self, tile: NDArray[Any], /) -> bytes:
@@ -211,12 +177,10 @@ class LercScheme:
 def _with_masks(tile: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None, bool]:
     """Return pixels, masks of those that are numbers, and whether bands are stored one after the other."""
     squeezed = tile[:, :, 0] if tile.shape[2] == 1 else tile
-    if tile.dtype.kind != "f":
+    is_nan = np.isnan(tile) if tile.dtype.kind == "f" else None
+    if is_nan is None or not is_nan.any():
         return squeezed, None, False
-    is_nan = np.isnan(tile)
-    if not is_nan.any():
-        return squeezed, None, False
-    is_empty = is_nan.all(axis=2)
+    is_empty: NDArray[np.bool_] = is_nan.all(axis=2)
     if np.array_equal(is_empty, is_nan.any(axis=2)):
         return squeezed, ~is_empty, False
     return np.ascontiguousarray(np.moveaxis(tile, 2, 0)), np.ascontiguousarray(~np.moveaxis(is_nan, 2, 0)), True

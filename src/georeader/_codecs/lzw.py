@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import imagecodecs
-from numpy.typing import NDArray
 
 #: Widths of codes in bits, and the last code since a Clear code that has each (TIFF 6.0, section 13).
 _WIDTHS = ((9, 254), (10, 766), (11, 1790), (12, 3838))
@@ -36,38 +34,21 @@ def _bits(codes: int) -> int:
     return total
 
 
-def _width(code: int) -> int:
-    """Return the width of a code, counted from 1 after a Clear code."""
-    return next(width for width, last in (*_WIDTHS, (12, code)) if code <= last)
-
-
 #: Length of all codes of a table, with the Clear code behind them.
 TABLE_BITS = _bits(CODES_PER_TABLE) + 12
 
 
-@dataclass(frozen=True)
-class Lzw:
-    """TIFF 6.0, section 13."""
-
-    def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Compress."""
-        content: Any = rows.data.cast("B")
-        encoded = bytes(imagecodecs.lzw_encode(content))
-        tables = unsafe_tables(encoded)
-        return _repaired(encoded, tables).to_bytes() if tables else encoded
-
-    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Decompress."""
-        return bytes(imagecodecs.lzw_decode(data, out=size_bytes))
+def encode(content: memoryview) -> bytes:
+    """Compress bytes to one stream."""
+    encoded = bytes(imagecodecs.lzw_encode(content))  # type: ignore[arg-type]  # its stub leaves out memoryview
+    tables = unsafe_tables(encoded)
+    return _repaired(encoded, tables).to_bytes() if tables else encoded
 
 
 def unsafe_tables(encoded: bytes) -> list[int]:
     """Return the tables of strings, counted from 0, whose last codes some readers do not decode.
 
     Only the last two codes of a full table can name strings that were entered so late.
-
-    Args:
-        encoded: A stream of imagecodecs.
     """
     found = []
     last_two_bits = _CLEAR_BITS + _bits(CODES_PER_TABLE - 2)
@@ -115,11 +96,7 @@ def _repaired(encoded: bytes, tables: Sequence[int]) -> _Bits:
 
 
 def _again(table: _Bits) -> _Bits:
-    """Encode the content of a table as two tables, each followed by a Clear code.
-
-    Args:
-        table: The codes of a full table, and the Clear code.
-    """
+    """Encode the content of a full table and its Clear code as two tables, each followed by a Clear code."""
     content = bytes(imagecodecs.lzw_decode(_join([_Bits(_CLEAR, _CLEAR_BITS), table]).to_bytes()))
     middle = len(content) // 2
     halves = []
@@ -135,10 +112,9 @@ def _again(table: _Bits) -> _Bits:
 def _length_bits(encoded: bytes) -> int:
     """Return the length of a stream without the padding of its last byte, which is narrower than a code."""
     tables, rest_bits = divmod(8 * len(encoded) - _CLEAR_BITS, TABLE_BITS)
-    if rest_bits < _width(1):  # the last table is full, and the end-of-information code in its place
+    if rest_bits < _WIDTHS[0][0]:  # the last table is full, and the end-of-information code in its place
         tables, rest_bits = tables - 1, rest_bits + TABLE_BITS
-    codes = 0
-    used_bits = 0
+    codes = used_bits = 0
     for width, last in (*_WIDTHS, (12, CODES_PER_TABLE + 1)):
         fitting = min(last - codes, (rest_bits - used_bits) // width)
         codes, used_bits = codes + fitting, used_bits + fitting * width

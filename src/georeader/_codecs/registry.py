@@ -26,51 +26,31 @@ _INSTEAD = "use lzw, deflate or zstd"
 
 @dataclass(frozen=True)
 class CodecFacts:
-    """Facts about a codec.
+    """Facts about a codec. Where it has no such thing, they are None; dtypes and bands are empty where it takes any."""
 
-    Attributes:
-        name: GDAL's name, the value of COMPRESS.
-        compression: Value of the TIFF tag Compression.
-        lerc_following: The codec that follows LERC, as the tag LercParameters has it; None: not LERC.
-        levels: Lowest and highest level; None: the codec has none.
-        default_level: Level where none is given: GDAL's, but for zstd. There 3 is zstd's own default, and GDAL's 9
-            takes two to five times the time for a few percent of the bytes (docs/codecs.md has the measurements).
-        level_option: The GTiff driver's name of the level.
-        quality_option: The GTiff driver's name of the quality, 1 to 100; None: the codec has none.
-        options: Further options that only this codec has.
-        loss: What makes pixels change: "never", "always", "quality" (unless lossless, or the quality is 100),
-            "distance" (only if not lossless), or "error" (a maximum error above 0).
-        takes_predictor: Predictors 2 and 3 can precede it (TIFF 6.0, section 14, and GDAL's GTiff driver).
-        packs_bits: It takes samples of fewer bits than their dtype has (NBITS).
-        dtypes: Dtypes that it takes; empty: all numbers.
-        tile_bands: Numbers of bands in one tile that it takes; empty: any.
-        raster_bands: Numbers of bands of a raster that it takes; empty: any.
-        is_pixel_interleaved: All bands of a raster are in one tile.
-        alpha_is_mask: The alpha of red, green, blue and alpha becomes the mask.
-        is_in_gdal: GDAL as rasterio's wheels bring it has the codec.
-        worst_expansion: Upper limit of encoded bytes for each byte of pixels.
-        largest_ratio: Upper limit of bytes of pixels for each encoded byte; None: not known.
-    """
-
-    name: str
-    compression: int
-    lerc_following: int | None = None
-    levels: tuple[int, int] | None = None
+    name: str  #: GDAL's, the value of COMPRESS.
+    compression: int  #: Value of the TIFF tag Compression.
+    lerc_following: int | None = None  #: The codec that follows LERC, as the tag LercParameters has it.
+    levels: tuple[int, int] | None = None  #: Lowest and highest.
+    #: GDAL's, but for zstd. There 3 is zstd's own default, and GDAL's 9 takes two to five times the time for a few
+    #: percent of the bytes (docs/codecs.md has the measurements).
     default_level: int | None = None
-    level_option: str | None = None
-    quality_option: str | None = None
-    options: tuple[str, ...] = ()
+    level_option: str | None = None  #: The GTiff driver's name.
+    quality_option: str | None = None  #: The GTiff driver's name of the quality, 1 to 100.
+    options: tuple[str, ...] = ()  #: Further ones that only this codec has.
+    #: What makes pixels change: "never", "always", "quality" (unless lossless, or the quality is 100), "distance" (only
+    #: if not lossless), or "error" (a maximum error above 0).
     loss: str = "never"
-    takes_predictor: bool = False
-    packs_bits: bool = False
+    takes_predictor: bool = False  #: Predictors 2 and 3 can precede it (TIFF 6.0, section 14, and GDAL's GTiff driver).
+    packs_bits: bool = False  #: It takes samples of fewer bits than their dtype has (NBITS).
     dtypes: tuple[str, ...] = ()
-    tile_bands: tuple[int, ...] = ()
-    raster_bands: tuple[int, ...] = ()
-    is_pixel_interleaved: bool = False
-    alpha_is_mask: bool = False
-    is_in_gdal: bool = True
-    worst_expansion: float = 2.0
-    largest_ratio: int | None = None
+    tile_bands: tuple[int, ...] = ()  #: Numbers of bands in one tile.
+    raster_bands: tuple[int, ...] = ()  #: Numbers of bands of a raster.
+    is_pixel_interleaved: bool = False  #: All bands of a raster are in one tile.
+    alpha_is_mask: bool = False  #: The alpha of red, green, blue and alpha becomes the mask.
+    is_in_gdal: bool = True  #: GDAL as rasterio's wheels bring it has the codec.
+    worst_expansion: float = 2.0  #: Upper limit of encoded bytes for each byte of pixels.
+    largest_ratio: int | None = None  #: Upper limit of bytes of pixels for each encoded byte.
 
     @property
     def blurs(self) -> bool:
@@ -78,12 +58,7 @@ class CodecFacts:
         return self.loss in ("always", "quality", "distance")
 
     def has_option(self, option: str) -> bool:
-        """Return whether an option of profile_arg has a meaning with the codec.
-
-        Example:
-            >>> [name for name in CODECS if CODECS[name].has_option("ZLEVEL")]
-            ['DEFLATE', 'LERC_DEFLATE']
-        """
+        """Return whether an option of profile_arg has a meaning with the codec."""
         of_level = ("LEVEL", self.level_option) if self.levels else ()
         of_quality = ("QUALITY", self.quality_option) if self.quality_option else ()
         return option in (*of_level, *of_quality, *self.options)
@@ -93,12 +68,8 @@ _LERC_DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32"
 _LERC_OPTIONS = ("MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW")
 
 
-def _table(*codecs: CodecFacts) -> Mapping[str, CodecFacts]:
-    return {codec.name: codec for codec in codecs}
-
-
 #: Codecs by GDAL's names (TIFF 6.0; libtiff and GDAL for the later ones).
-CODECS: Mapping[str, CodecFacts] = _table(
+CODECS: Mapping[str, CodecFacts] = {codec.name: codec for codec in (
     CodecFacts(
         "LZW", 5, takes_predictor=True, packs_bits=True, worst_expansion=1.51, largest_ratio=2560,
     ),
@@ -138,36 +109,20 @@ CODECS: Mapping[str, CodecFacts] = _table(
         options=_LERC_OPTIONS, loss="error", dtypes=_LERC_DTYPES,
     ),
     CodecFacts("NONE", 1, packs_bits=True, worst_expansion=1.0, largest_ratio=1),
-)  # fmt: skip
+)}  # fmt: skip
 
 
 def check_dtype(name: str, dtype: np.dtype[Any]) -> None:
-    """Check that a codec takes pixels of a dtype.
-
-    Args:
-        name: One of `CODECS`.
-        dtype: Of the pixels.
-
-    Raises:
-        OptionError: It does not.
-    """
+    """Raise OptionError if a codec does not take pixels of a dtype."""
     dtypes = CODECS[name].dtypes
     if dtype.kind not in "iufc":
-        raise OptionError(f"compress={name.lower()!r} can't hold {dtype}; cast to a number type, such as uint8")
+        raise OptionError(f"compress={name.lower()!r} cannot hold {dtype}; cast to a number type, such as uint8")
     if dtypes and dtype.name not in dtypes:
         raise OptionError(f"compress={name.lower()!r} takes {', '.join(dtypes)} only, not {dtype}; {_INSTEAD}")
 
 
 def check_tile_bands(name: str, bands: int) -> None:
-    """Check that a codec takes a number of bands in one tile.
-
-    Args:
-        name: One of `CODECS`.
-        bands: Bands in one tile.
-
-    Raises:
-        OptionError: It does not.
-    """
+    """Raise OptionError if a codec does not take so many bands in one tile."""
     codec, counts = f"compress={name.lower()!r}", CODECS[name].tile_bands
     if bands < 1:
         raise OptionError(f"{codec} needs at least one band in a tile, not {bands}")

@@ -1,40 +1,47 @@
-"""Codecs for bytes: none, packbits, deflate, zstd, lzma. A predictor may precede them."""
+"""Codecs for bytes: none, packbits, lzw, deflate, zstd, lzma. A predictor may precede them.
+
+References:
+    TIFF 6.0, sections 3, 9 (packbits) and 13 (LZW); Adobe Photoshop TIFF Technical Notes (2002), deflate in zlib's
+    container; libtiff's codecs 50000 (zstd, RFC 8878) and 34925 (xz).
+"""
 
 from __future__ import annotations
 
 import lzma
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from georeader._codecs import lzw
 from georeader._codecs.predictors import predict, unpredict
 
+#: For tiles up to this size each thread keeps one zstd context between saves, of 6 MB at most at any level. Making one
+#: takes as long as planning a small file.
+SPARED_TILE_BYTES = 2**20
 
-class Stream(Protocol):
-    """Compression of the rows of a tile."""
+#: Dictionary size of each preset of xz.
+_XZ_DICTIONARY_BYTES = tuple(2**power for power in (18, 20, 21, 22, 22, 23, 23, 24, 25, 26))
 
-    def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Compress the bytes of (row, anything), which is C-contiguous."""
+#: The level and zstd context of each thread's last save.
+_SPARE = threading.local()
 
-    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Return the ``size_bytes`` bytes."""
+
+class Stream(NamedTuple):
+    """Compression of the rows of a tile, and its inverse."""
+
+    compress: Callable[[NDArray[Any]], bytes]  #: Of (row, anything), C-contiguous.
+    decompress: Callable[[bytes, int], bytes]  #: Of the data, to that many bytes.
 
 
 @dataclass(frozen=True)
 class StreamScheme:
-    """A predictor followed by a codec for bytes.
-
-    Attributes:
-        dtype: Of the samples.
-        predictor: 1, 2 or 3.
-        stream: The codec.
-    """
+    """A predictor followed by a codec for bytes."""
 
     dtype: np.dtype[Any]
     predictor: int
@@ -51,149 +58,79 @@ class StreamScheme:
 
 
 @dataclass(frozen=True)
-class Uncompressed:
-    """TIFF 6.0, section 3: bytes as they are."""
-
-    def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Copy."""
-        return rows.tobytes()
-
-    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Return them as they are."""
-        return data[:size_bytes]
-
-
-@dataclass(frozen=True)
-class Packbits:
-    """TIFF 6.0, section 9: each row is packed separately, so that no run crosses its end."""
-
-    def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Compress."""
-        return bytes(imagecodecs.packbits_encode(rows.view(np.uint8), axis=-1))
-
-    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Decompress."""
-        return bytes(imagecodecs.packbits_decode(data, out=size_bytes))
-
-
-@dataclass(frozen=True)
-class Deflate:
-    """Adobe Photoshop TIFF Technical Notes (2002): deflate in zlib's container, by libdeflate.
-
-    Attributes:
-        level: 1 to 12, libtiff's: for 6 to 9 it passes libdeflate one more, to be as small as zlib.
-    """
-
-    level: int = 6
-
-    def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Compress."""
-        return deflated(as_bytes(rows), self.level)
-
-    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Decompress."""
-        return bytes(imagecodecs.deflate_decode(data, out=size_bytes))
-
-
-#: For tiles up to this size each thread keeps one context between saves, of 6 MB at most at any level. Making one takes
-#: as long as planning a small file.
-SPARED_TILE_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class Zstd:
-    """libtiff's codec 50000: one zstd frame with its content size (RFC 8878).
+class ZstdEncoder:
+    """One zstd frame with its content size.
 
     The parameters of a level depend on the size of the data. libtiff compresses a stream of unknown length, with the
     parameters for large data; so does this. For rasters the results are mostly smaller, and at the higher levels much
     faster.
-
-    Attributes:
-        level: 1 to 22.
-        contexts: The compressor of each thread, of some hundred kilobytes (level 3) to some megabytes. Its output does
-            not depend on what it compressed before.
     """
 
-    level: int = 3
+    level: int
+    #: The compressor of each thread, of some hundred kilobytes (level 3) to some megabytes. Its output does not depend
+    #: on what it compressed before.
     contexts: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
-    def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Compress."""
-        content = as_bytes(rows)
-        return self._compressor(len(content)).compress(content)
-
-    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Decompress."""
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=size_bytes)
-
-    def _compressor(self, size_bytes: int) -> zstandard.ZstdCompressor:
+    def __call__(self, rows: NDArray[Any]) -> bytes:
         compressor: zstandard.ZstdCompressor | None = getattr(self.contexts, "compressor", None)
         if compressor is None:
-            compressor = _spare(self.level) if size_bytes <= SPARED_TILE_BYTES else _new(self.level)
-            self.contexts.compressor = compressor
+            compressor = self.contexts.compressor = self._compressor(is_spared=rows.nbytes <= SPARED_TILE_BYTES)
+        return compressor.compress(_bytes_of(rows))
+
+    def _compressor(self, *, is_spared: bool) -> zstandard.ZstdCompressor:
+        """Return the context of this thread's last save, or a new one."""
+        level, compressor = getattr(_SPARE, "known", (None, None))
+        if not is_spared or compressor is None or level != self.level:
+            parameters = zstandard.ZstdCompressionParameters.from_level(self.level, write_content_size=True)
+            compressor = zstandard.ZstdCompressor(compression_params=parameters)
+        if is_spared:
+            _SPARE.known = self.level, compressor
         return compressor
 
 
-#: The context of each thread's last save.
-_SPARE = threading.local()
-
-
-def _spare(level: int) -> zstandard.ZstdCompressor:
-    """Return the context of this thread's last save, or a new one for this and the next."""
-    known: tuple[int, zstandard.ZstdCompressor] | None = getattr(_SPARE, "known", None)
-    if known is None or known[0] != level:
-        known = _SPARE.known = (level, _new(level))
-    return known[1]
-
-
-def _new(level: int) -> zstandard.ZstdCompressor:
-    parameters = zstandard.ZstdCompressionParameters.from_level(level, write_content_size=True)
-    return zstandard.ZstdCompressor(compression_params=parameters)
-
-
-#: Dictionary size of each preset of xz.
-_LZMA_DICTIONARY_BYTES = tuple(2**power for power in (18, 20, 21, 22, 22, 23, 23, 24, 25, 26))
-
-
-@dataclass(frozen=True)
-class Lzma:
-    """libtiff's codec 34925: an xz stream without a checksum, of a delta filter and LZMA2.
-
-    The delta filter's distance is one sample: 1 to 8 bytes, as in libtiff, which takes 1 where it does not know the
-    dtype yet. Readers find the distance in the stream.
-
-    Attributes:
-        preset: 0 to 9, xz's.
-        sample_bytes: Length of a sample.
-    """
-
-    preset: int
-    sample_bytes: int
-
-    def compress(self, rows: NDArray[Any], /) -> bytes:
-        """Compress."""
-        return lzma.compress(
-            as_bytes(rows), format=lzma.FORMAT_XZ, check=lzma.CHECK_NONE, filters=self._filters(rows.nbytes)
-        )
-
-    def decompress(self, data: bytes, size_bytes: int, /) -> bytes:
-        """Decompress."""
-        return lzma.decompress(data, format=lzma.FORMAT_XZ)[:size_bytes]
-
-    def _filters(self, size_bytes: int) -> list[Mapping[str, Any]]:
-        # A dictionary larger than the tile does not help, and clearing its tables takes most of the time.
-        dictionary_bytes = min(_LZMA_DICTIONARY_BYTES[self.preset], max(4096, size_bytes))
-        return [
-            {"id": lzma.FILTER_DELTA, "dist": self.sample_bytes},
-            {"id": lzma.FILTER_LZMA2, "preset": self.preset, "dict_size": dictionary_bytes},
-        ]
-
-
-def as_bytes(rows: NDArray[Any]) -> Any:
-    """Return the bytes of a C-contiguous array as a memoryview, without a copy."""
-    return rows.data.cast("B")
+#: Codecs by GDAL's names, each with a level and the bytes of a sample.
+STREAMS: Mapping[str, Callable[[int, int], Stream]] = {
+    "NONE": lambda _, __: Stream(np.ndarray.tobytes, lambda data, size_bytes: data[:size_bytes]),
+    # Each row is packed separately, so that no run crosses its end.
+    "PACKBITS": lambda _, __: Stream(
+        lambda rows: bytes(imagecodecs.packbits_encode(rows.view(np.uint8), axis=-1)),
+        lambda data, size_bytes: bytes(imagecodecs.packbits_decode(data, out=size_bytes)),
+    ),
+    "LZW": lambda _, __: Stream(
+        lambda rows: lzw.encode(_bytes_of(rows)),
+        lambda data, size_bytes: bytes(imagecodecs.lzw_decode(data, out=size_bytes)),
+    ),
+    "DEFLATE": lambda level, _: Stream(
+        lambda rows: deflated(_bytes_of(rows), level),
+        lambda data, size_bytes: bytes(imagecodecs.deflate_decode(data, out=size_bytes)),
+    ),
+    "ZSTD": lambda level, _: Stream(
+        ZstdEncoder(level),
+        lambda data, size_bytes: zstandard.ZstdDecompressor().decompress(data, max_output_size=size_bytes),
+    ),
+    "LZMA": lambda preset, sample_bytes: Stream(
+        lambda rows: _xz(_bytes_of(rows), preset, sample_bytes),
+        lambda data, size_bytes: lzma.decompress(data, format=lzma.FORMAT_XZ)[:size_bytes],
+    ),
+}
 
 
 def deflated(data: Any, level: int) -> bytes:
-    """Compress by libdeflate, in zlib's container, at libtiff's level."""
+    """Compress by libdeflate at libtiff's level: for 6 to 9 it passes one more, to be as small as zlib."""
     return bytes(imagecodecs.deflate_encode(data, level=level + 1 if 6 <= level <= 9 else level))
+
+
+def _xz(data: memoryview, preset: int, sample_bytes: int) -> bytes:
+    """Compress to an xz stream without a checksum, of a delta filter over one sample and LZMA2."""
+    # A dictionary larger than the tile does not help, and clearing its tables takes most of the time.
+    dictionary_bytes = min(_XZ_DICTIONARY_BYTES[preset], max(4096, len(data)))
+    filters = [
+        {"id": lzma.FILTER_DELTA, "dist": sample_bytes},
+        {"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": dictionary_bytes},
+    ]
+    return lzma.compress(data, format=lzma.FORMAT_XZ, check=lzma.CHECK_NONE, filters=filters)
+
+
+def _bytes_of(rows: NDArray[Any]) -> memoryview:
+    """Return the bytes of a C-contiguous array without a copy."""
+    return rows.data.cast("B")

@@ -22,18 +22,11 @@ LOSSY_BLOCK_PX = 16
 
 @dataclass(frozen=True)
 class EncodedTiles:
-    """Tiles in file order.
+    """Tiles in file order. Where masks follow tiles, the mask's tile is an item of its own after each tile."""
 
-    Attributes:
-        pieces: Leader, tile and trailer of each tile; none of a sparse tile.
-        sizes_bytes: Length of each tile without its frame; 0 for a sparse tile. Where masks follow tiles, the mask's
-            tile is an entry of its own after each tile.
-        largest_errors: Largest difference of a decoded pixel, of each band; empty if tiles are not verified.
-    """
-
-    pieces: tuple[bytes, ...]
-    sizes_bytes: tuple[int, ...]
-    largest_errors: tuple[float, ...] = ()
+    pieces: tuple[bytes, ...]  #: Leader, tile and trailer of each tile; none of a sparse tile.
+    sizes_bytes: tuple[int, ...]  #: Of each tile without its frame; 0 for a sparse tile.
+    largest_errors: tuple[float, ...] = ()  #: Of a decoded pixel, of each band; empty if tiles are not verified.
 
     @property
     def total_bytes(self) -> int:
@@ -50,33 +43,19 @@ class EncodedTiles:
 
 @dataclass(frozen=True)
 class TileEncoder:
-    """Encoder of pixels to tiles.
-
-    Attributes:
-        codec: Predictor and compression.
-        mask_codec: Compression of packed validity bits, or None where the file has no masks.
-        tile_height_px: Rows of a tile.
-        tile_width_px: Columns of a tile.
-        sparse_value: Tiles with this value only take no bytes; None: every tile is written.
-        verify: Decode each tile again and compare.
-        bits: Bits of a sample, where they are fewer than the dtype's; the codec then gets packed bytes.
-        is_framed: Each tile has a leader and a trailer.
-    """
+    """Encoder of pixels to tiles."""
 
     codec: TileCodec
-    mask_codec: TileCodec | None
+    mask_codec: TileCodec | None  #: Of packed validity bits; None where the file has no masks.
     tile_height_px: int
     tile_width_px: int
-    sparse_value: int | float | None = None
-    verify: bool = False
-    is_framed: bool = True
-    bits: int | None = None
+    sparse_value: int | float | None = None  #: Tiles with this value only take no bytes; None: every tile is written.
+    verify: bool = False  #: Decode each tile again and compare.
+    is_framed: bool = True  #: Each tile has a leader and a trailer.
+    bits: int | None = None  #: Of a sample, where they are fewer than the dtype's; the codec then gets packed bytes.
 
     def encode_tile(self, pixels: NDArray[Any]) -> tuple[bytes, tuple[float, ...]]:
-        """Encode one tile.
-
-        Args:
-            pixels: (band, row, column), as large as a tile or, at the raster's edge, smaller.
+        """Encode one tile of (band, row, column) pixels, smaller at the raster's edge.
 
         Returns:
             The tile, empty where it is sparse, and the largest error of each band where tiles are verified.
@@ -99,11 +78,7 @@ class TileEncoder:
         return encoded, compare(tile[:height_px, :width_px], decoded[:height_px, :width_px], self.codec.is_lossy)
 
     def encode_mask(self, is_valid: NDArray[np.bool_]) -> bytes:
-        """Encode the validity of a tile's pixels: one bit each, rows padded with invalid pixels.
-
-        Args:
-            is_valid: (row, column), as large as a tile or smaller.
-        """
+        """Encode the validity (row, column) of a tile's pixels: one bit each, rows padded with invalid pixels."""
         if self.mask_codec is None:
             raise WriteError("this file has no masks")
         if self.sparse_value is not None and not is_valid.any():
@@ -114,12 +89,7 @@ class TileEncoder:
 
 
 def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
-    """Return a size that no encoded tile exceeds, frame included.
-
-    Args:
-        codec: One of `CODECS`.
-        raw_bytes: Size of the tile's pixels.
-    """
+    """Return a size that no encoded tile of ``raw_bytes`` bytes of pixels exceeds, frame included."""
     if codec == "NONE":
         return raw_bytes + FRAME_BYTES
     return int(raw_bytes * CODECS[codec].worst_expansion) + _WORST_OVERHEAD_BYTES
@@ -131,14 +101,10 @@ def packed_bytes(samples: int, bits: int) -> int:
 
 
 def pack_bits(tile: NDArray[Any], bits: int) -> NDArray[np.uint8]:
-    """Return a tile with so many bits a sample, the most significant first, as (row, byte, 1).
-
-    Args:
-        tile: (row, column, band) of unsigned integers.
-        bits: Of a sample; fewer than the dtype has.
+    """Return a tile (row, column, band) with so many bits a sample, the most significant first, as (row, byte, 1).
 
     Raises:
-        DtypeError: A value takes more.
+        DtypeError: A value takes more bits.
 
     Example:
         >>> pack_bits(np.array([[[1], [15], [8]]], dtype="uint8"), 4).ravel().tolist()
@@ -166,19 +132,11 @@ def unpack_bits(packed: NDArray[np.uint8], bits: int, like: NDArray[Any]) -> NDA
 
 
 def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, spread: bool = False) -> NDArray[Any]:
-    """Return pixels as a tile, with the bands of a pixel next to each other.
+    """Return pixels (band, row, column) as a tile (row, column, band), contiguous, or of one band a view.
 
-    A tile beyond the raster's edge is padded with zeros, which compress well. For a lossy codec the last row and column
-    are first repeated to the end of the codec's block, which prevents ringing (TIFF 6.0, section 15, on padding).
-
-    Args:
-        pixels: (band, row, column), no larger than a tile.
-        tile_height_px: Rows of a tile.
-        tile_width_px: Columns of a tile.
-        spread: Repeat the last row and column to a multiple of `LOSSY_BLOCK_PX`.
-
-    Returns:
-        (row, column, band); contiguous, or of one band a view.
+    A tile beyond the raster's edge is padded with zeros, which compress well. For a lossy codec, ``spread`` first
+    repeats the last row and column to the end of the codec's block, which prevents ringing (TIFF 6.0, section 15, on
+    padding).
     """
     count, height_px, width_px = pixels.shape
     is_whole = (height_px, width_px) == (tile_height_px, tile_width_px)
@@ -195,12 +153,7 @@ def cut_tile(pixels: NDArray[Any], tile_height_px: int, tile_width_px: int, *, s
 
 
 def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]], *, is_framed: bool) -> EncodedTiles:
-    """Concatenate tiles.
-
-    Args:
-        parts: (tile, largest errors), in the order of the file.
-        is_framed: Each tile has a leader and a trailer.
-    """
+    """Concatenate tiles with their largest errors, in the order of the file."""
     pieces: list[bytes] = []
     errors: tuple[float, ...] = ()
     for tile, tile_errors in parts:
@@ -212,15 +165,7 @@ def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]], *, is_framed: bool)
 
 
 def compare(tile: NDArray[Any], decoded: NDArray[Any], is_lossy: bool) -> tuple[float, ...]:
-    """Compare a tile with its decoded form.
-
-    Args:
-        tile: (row, column, band), before it was encoded.
-        decoded: Of the same shape, after decoding.
-        is_lossy: The codec may change values.
-
-    Returns:
-        The largest absolute difference of each band.
+    """Return the largest absolute difference of each band between a tile (row, column, band) and its decoded form.
 
     Raises:
         WriteError: A lossless codec changed a bit, or a lossy one turned a number into NaN or the reverse.

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._codecs.auto_predictor import predictor_candidates, smallest_predictor
+from georeader._codecs.predictors import predictor_candidates, smallest_predictor
 from georeader._codecs.registry import CODECS, NO_PREDICTOR, PREDICTORS
 from georeader._codecs.tile_codec import TileCodec, tile_codec
 from georeader._codecs.tiles import TileEncoder, cut_tile, largest_tile_bytes, packed_bytes
