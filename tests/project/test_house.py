@@ -26,7 +26,7 @@ PURE = [
     "ground_control.py",
     "_readers/windows.py",
     "errors.py",
-    "_export/engine/block_tasks.py",
+    "_export/engine/pyramid_builder.py",
     "_export/statistics.py",
     "_export/receipt/receipt.py",
     "_export/gdal/options.py",

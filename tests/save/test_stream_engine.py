@@ -94,7 +94,7 @@ def write(
     spec = resolve_spec(source.spec, request)
     engine = StreamEngine(source, spec, file, request)
     if held_bytes is not None:
-        engine.reader.work = replace(engine.reader.work, held_tiles_bytes=held_bytes)
+        engine.work = replace(engine.work, held_tiles_bytes=held_bytes)
     return engine.write(plan_file(spec), lambda _: None)
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
+from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
 from georeader._export.plan.request import memory_bytes
 from georeader._export.spool import SpoolPlaces
 from georeader.errors import OptionError
@@ -33,7 +33,7 @@ class Disk:
 
 
 def block(number: int, *, has_mask: bool = False) -> BufferedBlock:
-    """Give a cell of 400 bytes, or 500 with its mask."""
+    """Build a block of 400 bytes, or 500 with its mask."""
     mask = np.arange(100).reshape(10, 10) % 3 == number % 3 if has_mask else None
     return BufferedBlock(np.full((1, 10, 10), number, "float32"), mask, number)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from georeader._codecs.tiles import largest_tile_bytes
-from georeader._export.engine.offsets import OffsetAllocator
+from georeader._export.engine.assembler import OffsetAllocator
 from georeader._tiff import cog_layout
 from georeader._tiff import directories as tiff
 from georeader._tiff.cog_layout import Directory, HeaderLayout, TileArrays, framed, ghost_area

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import numpy as np
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
-from georeader._export.engine.offsets import OffsetAllocator
-from georeader._export.engine.tile_buffer import TileBuffer
+from georeader._export.engine.buffers import TileBuffer, framed_bytes
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.traits import SectionSizes
@@ -20,21 +19,89 @@ from georeader._export.sinks.protocol import Sink
 from georeader._export.statistics import BandSummary
 from georeader._tiff import cog_layout
 from georeader._tiff.checksum import ChecksummedFile, crc32, crc32_combine
-from georeader._tiff.cog_layout import Directory, HeaderLayout
+from georeader._tiff.cog_layout import FRAME_BYTES, LEADER_BYTES, Directory, HeaderLayout, TileArrays
 from georeader._tiff.directories import BIG, CLASSIC, Tag
 
 #: Tiles that waited are gathered until so many bytes are worth a write.
 WRITE_BYTES = 4 * 2**20
 
 
+class OffsetAllocator:
+    """Assigns offsets to tiles within two sections, the overviews and the full resolution, as they come.
+
+    Where a section begins in the file may not be known while its tiles are placed: the header lies before both, and the
+    overviews before the full resolution. `arrays` adds the beginnings once both are known.
+
+    Example:
+        >>> offsets = OffsetAllocator({(0, False): 2, (1, False): 1})
+        >>> offsets.place(0, False, np.array([[10], [0]], "uint32")), offsets.place(1, False, np.array([[2]], "uint32"))
+        (0, 0)
+        >>> offsets.header_bytes = 1000
+        >>> offsets.arrays([Directory(0, False, (), 2)])[0].offsets_bytes.tolist(), offsets.size_bytes
+        ([1014, 0], 1028)
+    """
+
+    def __init__(self, tile_counts: Mapping[tuple[int, bool], int], *, is_framed: bool = True) -> None:
+        """Prepare for the tiles of each level, and (True) of its masks; nothing is placed yet."""
+        self._leader_bytes, self._frame_bytes = LEADER_BYTES * is_framed, FRAME_BYTES * is_framed
+        self.header_bytes = 0
+        self.overviews_bytes = 0
+        self.full_resolution_bytes = 0
+        self._offsets_bytes = {key: np.zeros(count, np.int64) for key, count in tile_counts.items()}
+        self._sizes_bytes = {key: np.zeros(count, np.uint32) for key, count in tile_counts.items()}
+        self._placed = dict.fromkeys(tile_counts, 0)
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file so far."""
+        return self.header_bytes + self.overviews_bytes + self.full_resolution_bytes
+
+    def place(self, level: int, is_mask: bool | None, sizes_bytes: NDArray[np.uint32]) -> int:
+        """Place tiles behind those of their section, and return the offset of their first byte within it.
+
+        Sizes are (tile, part), without frames, 0 for sparse tiles. The second part of a tile is its mask, where tiles
+        and their masks come in turn (``is_mask`` is None). They follow those placed before in the order of their plane.
+        """
+        start_bytes = self.overviews_bytes if level else self.full_resolution_bytes
+        steps_bytes = framed_bytes(sizes_bytes, self._frame_bytes)
+        ends_bytes = start_bytes + np.cumsum(steps_bytes.ravel()).reshape(steps_bytes.shape)
+        offsets_bytes = ends_bytes - steps_bytes + self._leader_bytes
+        for part in range(sizes_bytes.shape[1]):
+            key = level, bool(part) if is_mask is None else is_mask
+            placed = slice(self._placed[key], self._placed[key] + len(sizes_bytes))
+            self._offsets_bytes[key][placed] = offsets_bytes[:, part]
+            self._sizes_bytes[key][placed] = sizes_bytes[:, part]
+            self._placed[key] = placed.stop
+        end_bytes = int(ends_bytes[-1, -1]) if ends_bytes.size else start_bytes
+        if level:
+            self.overviews_bytes = end_bytes
+        else:
+            self.full_resolution_bytes = end_bytes
+        return start_bytes
+
+    def tally(self, level: int) -> tuple[int, int, int]:
+        """Return the number of a level's tiles, those of its masks included, that of sparse ones, and their bytes."""
+        sizes_bytes = np.concatenate([sizes for key, sizes in self._sizes_bytes.items() if key[0] == level])
+        return len(sizes_bytes), int(np.count_nonzero(sizes_bytes == 0)), int(sizes_bytes.sum(dtype=np.int64))
+
+    def arrays(self, directories: Iterable[Directory]) -> list[TileArrays]:
+        """Return the tile arrays of each directory, with offsets from the file's first byte."""
+        return [self._array(directory.level, directory.is_mask) for directory in directories]
+
+    def _array(self, level: int, is_mask: bool) -> TileArrays:
+        offsets_bytes, sizes_bytes = self._offsets_bytes[level, is_mask], self._sizes_bytes[level, is_mask]
+        start_bytes = self.header_bytes + (0 if level else self.overviews_bytes)
+        return TileArrays(np.where(sizes_bytes > 0, offsets_bytes + start_bytes, 0), sizes_bytes)
+
+
 class CogAssembler:
-    """Writes the tiles of a file in its order, then the header.
+    """Writes the tiles of a file in its order, then the header; workers copy tiles out of the spool.
 
     `lay_out` comes before the first tile; to a file that is sent in parts, the full resolution may be written before.
     """
 
     def __init__(self, plan: FilePlan, file: Sink, workers: Workers) -> None:
-        """Prepare a file; nothing is written yet."""
+        """Prepare an empty file; nothing is written yet."""
         self.plan = plan
         self._file = file
         self._overviews = ChecksummedFile(file.write_overviews)
@@ -47,20 +114,17 @@ class CogAssembler:
             file.begin(SectionSizes(0, plan.most_head_bytes, plan.most_base_bytes))
 
     def lay_out(self, described: tuple[Tag, ...], overview_bytes: int) -> None:
-        """Compute the header's layout."""
-        plan = self.plan
-        self._layouts = _layouts(plan, plan.directories(described), overview_bytes)
+        """Compute the header's layout from what `geotiff_tags.descriptive_tags` returns."""
+        self._layouts = _layouts(self.plan, self.plan.directories(described), overview_bytes)
         self._offsets.header_bytes = max(layout.size_bytes for layout in self._layouts)
         if not self._file.traits.out_of_order_parts:
-            self._file.begin(SectionSizes(self._offsets.header_bytes, overview_bytes, plan.most_base_bytes))
+            self._file.begin(SectionSizes(self._offsets.header_bytes, overview_bytes, self.plan.most_base_bytes))
 
     def write_tiles(self, plane: int, tiles: list[EncodedTiles]) -> None:
         """Write tiles of the full resolution, the next ones in the order of the file."""
         sizes_bytes = np.array([tile.sizes_bytes for tile in tiles], np.uint32)
         start_bytes = self._place(0, plane, sizes_bytes)
-        pieces = [piece for tile in tiles for piece in tile.pieces]
-        if pieces:
-            self._full_resolution.write_at(start_bytes, *pieces)
+        self._full_resolution.write_at(start_bytes, *(piece for tile in tiles for piece in tile.pieces))
 
     def write_overviews(self, store: TileBuffer) -> None:
         """Write the overviews, the smallest first; each tile is freed once it is written."""
@@ -71,15 +135,12 @@ class CogAssembler:
         """Write the tiles of the full resolution that exist, up to the first that does not."""
         self._base_position = self._write_level(self.plan.levels[0], store, self._base_position)
 
-    def finish(
-        self, largest_errors: tuple[float, ...] | None, statistics: tuple[BandSummary, ...] | None = None
-    ) -> Written:
+    def finish(self, largest_errors: tuple[float, ...] | None, statistics: tuple[BandSummary, ...] | None) -> Written:
         """Write the header: from here on it is a TIFF."""
         while self._copying:
             self._copying.take()
         offsets = self._offsets
-        size_bytes = offsets.size_bytes
-        version = cog_layout.version_for(self.plan.spec.encoding.bigtiff, size_bytes)
+        version = cog_layout.version_for(self.plan.spec.encoding.bigtiff, offsets.size_bytes)
         layout = next(layout for layout in self._layouts if layout.version is version)
         # Where room was left for a longer one, zeros fill it.
         header = layout.pack(offsets.arrays(layout.directories)).ljust(offsets.header_bytes, b"\0")
@@ -90,30 +151,25 @@ class CogAssembler:
             (self._full_resolution, offsets.full_resolution_bytes),
         ):
             checksum = crc32_combine(checksum, section.crc32(section_bytes), section_bytes)
+        factors = (1, *self.plan.spec.overview_factors)
         return Written(
             engine="stream",
-            size_bytes=size_bytes,
+            size_bytes=offsets.size_bytes,
             crc32=checksum,
-            levels=self._level_receipts(),
+            levels=tuple(
+                LevelReceipt(factor, level.width_px, level.height_px, *offsets.tally(level.number))
+                for factor, level in zip(factors, self.plan.levels, strict=True)
+            ),
             statistics=statistics,
             largest_errors=largest_errors,
         )
 
-    def _level_receipts(self) -> tuple[LevelReceipt, ...]:
-        factors = (1, *self.plan.spec.overview_factors)
-        tallies = [self._offsets.tally(level.number) for level in self.plan.levels]
-        return tuple(
-            LevelReceipt(factor, level.width_px, level.height_px, tally.count, tally.sparse_count, tally.size_bytes)
-            for factor, level, tally in zip(factors, self.plan.levels, tallies, strict=True)
-        )
-
     def _write_level(self, level: Level, store: TileBuffer, position: int) -> int:
         """Write the tiles of a level that exist, from a position on; return the position of the first that does not."""
-        plane_tiles = level.tiles_down * level.tiles_across
         stop = self.plan.positions(level)
         while position < stop:
-            plane = position // plane_tiles
-            pieces, sizes_bytes = store.take(level.number, position, (plane + 1) * plane_tiles, WRITE_BYTES)
+            plane = position // level.plane_tiles
+            pieces, sizes_bytes = store.take(level.number, position, (plane + 1) * level.plane_tiles, WRITE_BYTES)
             if not len(sizes_bytes):
                 break
             self._copy(level, self._place(level.number, plane, sizes_bytes), pieces)
@@ -147,7 +203,7 @@ def _layouts(plan: FilePlan, directories: tuple[Directory, ...], overview_bytes:
     ghost = b""
     if plan.spec.has_cog_layout:
         ghost = cog_layout.ghost_area(
-            is_band_interleaved=plan.levels[0].planes > 1, masks_follow_tiles=plan.masks_follow_tiles
+            is_band_interleaved=plan.spec.planes > 1, masks_follow_tiles=plan.masks_follow_tiles
         )
     # The longest header that there can be: BigTIFF, and offsets of 64 bits.
     header_bytes = HeaderLayout(BIG, ghost, directories, BIG.max_file_bytes).size_bytes

@@ -10,11 +10,13 @@ TIFF.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise, product
 from types import TracebackType
 from typing import Any
 
@@ -26,14 +28,18 @@ from georeader._core.reporting import Advance
 from georeader._core.threads import InFlight, Task, Workers, thread_count, usable_cpus
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.assembler import CogAssembler
-from georeader._export.engine.block_tasks import BlockResult, encode_one, process_block
-from georeader._export.engine.pixel_buffer import PixelBuffer
-from georeader._export.engine.pyramid_builder import PyramidBuilder
-from georeader._export.engine.tile_buffer import TileBuffer
-from georeader._export.engine.window_reader import WindowReader
+from georeader._export.engine.buffers import BufferedBlock, PixelBuffer, TileBuffer
+from georeader._export.engine.pyramid_builder import (
+    BlockResult,
+    PyramidBuilder,
+    WindowPixels,
+    encode_one,
+    process_block,
+)
 from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.output_pixels import OutputPixels
 from georeader._export.plan.file_plan import FilePlan
+from georeader._export.plan.grid import grouped_edges
 from georeader._export.plan.order_of_work import Order, plan_work
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
@@ -49,20 +55,20 @@ from georeader.errors import TileError
 #: Pixels of neighbouring tiles that one task encodes, in bytes.
 RUN_BYTES = 2**20
 
-
 #: Share of ``max_memory`` for windows that were read to choose a predictor; beyond it they are spooled.
 _KEPT_SHARE = 0.2
 
 
 class StreamEngine(AbstractContextManager["StreamEngine"]):
-    """Writes a source by this project's own code, window by window.
+    """Writes a source by this project's own code, window by window. Memory, beyond the source: what ``work`` plans.
 
-    Memory, beyond the source: what ``reader.work`` plans.
+    Threads of its own read the source in windows that suit it, for as long as the block lasts. The caller's thread only
+    waits for them, so that it can be interrupted during a read.
     """
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
         """Plan the order of work; nothing is read yet."""
-        work = plan_work(
+        self.work = plan_work(
             spec,
             replace(source.traits, pixel_bytes=source.spec.dtype.itemsize),
             sink.traits,
@@ -70,42 +76,89 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
             max_memory_bytes=request.max_memory_bytes,
             is_limit_firm=request.max_memory_is_explicit,
         )
-        kept = PixelBuffer(int(_KEPT_SHARE * request.max_memory_bytes), sink.open_spool)
-        self.reader = WindowReader(OutputPixels(source, spec), work, kept)
+        self.pixels = OutputPixels(source, spec)
         self._sink = sink
+        self._readers = Workers(self.work.readers, name="georeader-read")
+        self._kept = PixelBuffer(int(_KEPT_SHARE * request.max_memory_bytes), sink.open_spool)
+        self._lock = threading.Lock()
 
     def __enter__(self) -> StreamEngine:
-        self.reader.__enter__()
+        self._readers.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.reader.__exit__(kind, error, trace)
-
-    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
-        """Return the pixels of any window before its turn; what is read for it is not read again."""
-        return self.reader.peek(window, bands)
+        self._readers.__exit__(kind, error, trace)
 
     def write(self, plan: FilePlan, advance: Advance) -> Written:
-        """Write the file."""
-        work = self.reader.work
-        threads = work.threads if work.threads > 1 else 0  # one thread: the caller's own
+        """Write the file, whose bytes do not depend on the order of work."""
+        threads = self.work.threads if self.work.threads > 1 else 0  # one thread: the caller's own
         try:
             with Workers(threads) as workers:
                 cog_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
-                written = _Run(self.reader, plan, self._sink, workers, advance).write()
+                written = _Run(self, plan, self._sink, workers, advance).write()
         except TileError as error:
             raise TileError(f"{self._sink.given!r}: {error}") from error
-        self.reader.pixels.warn_of_nan()
+        self.pixels.warn_of_nan()
         return written
+
+    def windows(self, bands: range) -> Iterator[WindowPixels]:
+        """Iterate over all windows of one of the ``work.band_groups``, row by row, each read once."""
+        pixel_bytes = len(bands) * self.pixels.spec.dtype.itemsize
+        tasks = (
+            Task(partial(self._read, bands, window), window.shape[0] * window.shape[1] * pixel_bytes)
+            for window in self._windows()
+        )
+        return self._readers.ordered(tasks, self.work.read_ahead_bytes)
+
+    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
+        """Return pixels of any window at full resolution before its turn, of all bands or those of one group.
+
+        The windows that are read for it are kept until it is their turn.
+        """
+        wanted = range(self.pixels.spec.count)[bands]
+        if self.pixels.source.traits.is_in_memory:
+            return self.pixels.read(window, wanted)
+        group = next((group for group in self.work.band_groups if wanted.start in group), wanted)
+        if wanted.stop > group.stop:
+            group = wanted
+        first = wanted.start - group.start
+        result = np.empty((len(wanted), *window.shape), self.pixels.spec.dtype)
+        for whole in self._windows():
+            part = whole.intersection(window)
+            if min(part.shape) > 0:
+                chosen = self._keep(group, whole)[first : first + len(wanted)]
+                result[:, *part.within(window)] = chosen[:, *part.within(whole)]
+        return result, None
+
+    def _keep(self, group: range, window: PixelWindow) -> NDArray[Any]:
+        key = group, window
+        if key not in self._kept:
+            read = self._readers.submit(partial(self.pixels.read, window, group)).result()
+            self._kept.put(key, BufferedBlock(*read))
+        return self._kept.look(key).pixels
+
+    def _windows(self) -> Iterator[PixelWindow]:
+        """Iterate over the windows, row by row; those that cut chunks follow chunk by chunk."""
+        chunks = self.pixels.source.traits.chunks
+        row_groups = grouped_edges(self.work.row_edges_px, () if chunks is None else chunks.row_edges_px)
+        column_groups = grouped_edges(self.work.column_edges_px, () if chunks is None else chunks.column_edges_px)
+        for row_edges, column_edges in product(row_groups, column_groups):
+            for rows, columns in product(pairwise(row_edges), pairwise(column_edges)):
+                yield PixelWindow(*rows, *columns)
+
+    def _read(self, bands: range, window: PixelWindow) -> WindowPixels:
+        with self._lock:  # several threads read, and the buffer is for one at a time
+            kept = self._kept.pop((bands, window)) if (bands, window) in self._kept else None
+        return WindowPixels(window, *(self.pixels.read(window, bands) if kept is None else (kept.pixels, kept.mask)))
 
 
 class _Run:
     """The write of one file."""
 
-    def __init__(self, reader: WindowReader, plan: FilePlan, sink: Sink, workers: Workers, advance: Advance) -> None:
-        self.reader, self.plan, self.work = reader, plan, reader.work
+    def __init__(self, engine: StreamEngine, plan: FilePlan, sink: Sink, workers: Workers, advance: Advance) -> None:
+        self.engine, self.plan, self.work = engine, plan, engine.work
         self.sink, self.workers, self.advance = sink, workers, advance
         self.pixel_buffer = PixelBuffer(self.work.held_pixels_bytes, sink.open_spool)
         self.tile_buffer = TileBuffer(
@@ -115,8 +168,9 @@ class _Run:
             open_spool=sink.open_spool,
             is_framed=plan.spec.has_cog_layout,
         )
+        self.in_flight: InFlight[BlockResult] = InFlight(workers, self.work.in_flight_bytes)
         self.statistics: defaultdict[int, StatisticsFold] = defaultdict(StatisticsFold)
-        self._described: tuple[Tag, ...] | None = None
+        self.described: tuple[Tag, ...] | None = None
         self.errors = np.zeros(plan.spec.count)
 
     def write(self) -> Written:
@@ -136,13 +190,13 @@ class _Run:
         base: Iterator[tuple[int, list[EncodedTiles]]] | None = None
         groups = self.work.band_groups if self.plan.spec.reads_twice else ()
         for bands in groups:
-            builder, in_flight = self._builder(bands, encodes_base=False)
+            builder = PyramidBuilder(self.plan, self.work, bands, self.pixel_buffer, encodes_base=False)
             for task in self._block_tasks(builder):
-                self._begin(task, builder, in_flight)
+                self._begin(task, builder)
             if bands == groups[-1]:
                 self._describe()
                 base = self._base()  # before the last blocks of the pyramid leave threads idle
-            self._drain(builder, in_flight)
+            self._drain(builder)
         base = self._base() if base is None else base
         assembler = self._assembler()
         assembler.write_overviews(self.tile_buffer)
@@ -167,9 +221,8 @@ class _Run:
         """Encode all levels at once; write the full resolution as it comes, then the overviews."""
         self._describe()
         assembler = CogAssembler(self.plan, self.sink, self.workers)
-        write = partial(assembler.write_base, self.tile_buffer)
         for bands in self.work.band_groups:
-            self._stream(bands, write)
+            self._stream(bands, assembler)
         self._lay_out(assembler)
         assembler.write_overviews(self.tile_buffer)
         return self._finish(assembler)
@@ -177,46 +230,43 @@ class _Run:
     def in_file_order(self) -> Written:
         """Write the full resolution alone: each tile as soon as those before it are written."""
         assembler = self._assembler()
-        write = partial(assembler.write_base, self.tile_buffer)
         for bands in self.work.band_groups:
-            self._stream(bands, write)
+            self._stream(bands, assembler)
         return self._finish(assembler)
 
     # Their steps.
 
     def _describe(self) -> None:
         """Read the tags from GDAL while threads are busy, and before much is read: it may refuse the CRS."""
-        self._described = descriptive_tags(self.plan.spec)
+        self.described = descriptive_tags(self.plan.spec)
 
-    def _stream(self, bands: range, then: Callable[[], None] = lambda: None) -> None:
-        """Read all windows of some bands into the pyramid builder."""
-        builder, in_flight = self._builder(bands, encodes_base=True)
-        for window in self.reader.windows(bands):
-            for task in builder.accept(0, bands, *window):
-                self._begin(task, builder, in_flight)
-                then()
-        self._drain(builder, in_flight)
-        then()
+    def _stream(self, bands: range, assembler: CogAssembler | None = None) -> None:
+        """Read all windows of some bands into the pyramid builder; an assembler writes the full resolution at once."""
+        builder = PyramidBuilder(self.plan, self.work, bands, self.pixel_buffer, encodes_base=True)
+        for window in self.engine.windows(bands):
+            for task in builder.accept(0, bands, window):
+                self._begin(task, builder)
+                if assembler is not None:
+                    assembler.write_base(self.tile_buffer)
+        self._drain(builder)
+        if assembler is not None:
+            assembler.write_base(self.tile_buffer)
 
-    def _builder(self, bands: range, *, encodes_base: bool) -> tuple[PyramidBuilder, InFlight[BlockResult]]:
-        builder = PyramidBuilder(self.plan, self.work, bands, self.pixel_buffer, encodes_base=encodes_base)
-        return builder, InFlight(self.workers, self.work.in_flight_bytes)
+    def _begin(self, task: Task[BlockResult], builder: PyramidBuilder) -> None:
+        self.in_flight.add(task)
+        while self.in_flight.is_full:
+            self._take(builder)
 
-    def _begin(self, task: Task[BlockResult], builder: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
-        in_flight.add(task)
-        while in_flight.is_full:
-            self._take(builder, in_flight)
+    def _drain(self, builder: PyramidBuilder) -> None:
+        while self.in_flight:
+            self._take(builder)
 
-    def _drain(self, builder: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
-        while in_flight:
-            self._take(builder, in_flight)
-
-    def _take(self, builder: PyramidBuilder, in_flight: InFlight[BlockResult]) -> None:
+    def _take(self, builder: PyramidBuilder) -> None:
         """Store the result of one block, and start the blocks that it completes."""
-        result = in_flight.take()
+        result = self.in_flight.take()
         for (level, plane, row, column), tile in result.tiles:
             shape = self.plan.levels[level]
-            position = (plane * shape.tiles_down + row) * shape.tiles_across + column
+            position = plane * shape.plane_tiles + row * shape.tiles_across + column
             self.tile_buffer.put(level, position, tile)
             if level == 0:
                 self._note_errors(plane, tile)
@@ -224,24 +274,23 @@ class _Run:
             self.statistics[result.bands.start].add(place, statistics)
         self.advance(len(result.tiles))
         if result.passed is not None:
-            level, window, pixels, mask = result.passed
-            for task in builder.accept(level, result.bands, window, pixels, mask):
-                in_flight.add(task)
+            level, pixels = result.passed
+            for task in builder.accept(level, result.bands, pixels):
+                self.in_flight.add(task)
 
     def _block_tasks(self, builder: PyramidBuilder) -> Iterator[Task[BlockResult]]:
         """Iterate over the blocks of the full resolution of pixels in memory, which are not stored."""
         for bands in builder.band_groups:
             block_plan, grid = builder.base(bands)
-            read = partial(self.reader.pixels.read, bands=bands)
+            read = partial(self.engine.pixels.read, bands=bands)
             pixel_bytes = len(bands) * self.plan.spec.dtype.itemsize
             for block in grid.touched(grid.whole):
                 window = grid.window(block)
-                yield Task(
-                    partial(process_block, block_plan, read, window), window.shape[0] * window.shape[1] * pixel_bytes
-                )
+                work = partial(process_block, block_plan, read, window)
+                yield Task(work, window.shape[0] * window.shape[1] * pixel_bytes)
 
     def _base(self) -> Iterator[tuple[int, list[EncodedTiles]]]:
-        return self.workers.ordered(_base_tasks(self.plan, self.reader.pixels))
+        return self.workers.ordered(_base_tasks(self.plan, self.engine.pixels))
 
     def _assembler(self) -> CogAssembler:
         assembler = CogAssembler(self.plan, self.sink, self.workers)
@@ -249,7 +298,7 @@ class _Run:
         return assembler
 
     def _lay_out(self, assembler: CogAssembler) -> None:
-        described = self._described
+        described = self.described
         if described is None or self.plan.spec.statistics:
             described = descriptive_tags(self.plan.spec, self._joined())
         overview_bytes = sum(self.tile_buffer.size_bytes(level.number) for level in self.plan.levels[1:])
@@ -257,7 +306,7 @@ class _Run:
 
     def _finish(self, assembler: CogAssembler) -> Written:
         statistics = tuple(band.summary for band in self._joined()) if self.plan.spec.statistics else None
-        return assembler.finish(self._largest_errors(), statistics)
+        return assembler.finish(tuple(self.errors.tolist()) if self.plan.verify else None, statistics)
 
     def _joined(self) -> list[BandStatistics]:
         """Return the statistics of each band."""
@@ -268,15 +317,12 @@ class _Run:
             bands = slice(None) if self.plan.levels[0].planes == 1 else slice(plane, plane + 1)
             self.errors[bands] = np.maximum(self.errors[bands], tile.largest_errors)
 
-    def _largest_errors(self) -> tuple[float, ...] | None:
-        return tuple(self.errors.tolist()) if self.plan.verify else None
-
 
 def _base_tasks(plan: FilePlan, pixels: OutputPixels) -> Iterator[Task[tuple[int, list[EncodedTiles]]]]:
     """Iterate over runs of neighbouring tiles of the full resolution, in the order of the file."""
     level = plan.levels[0]
     run_tiles = 1 if level.tile_count <= 64 else max(1, RUN_BYTES // plan.spec.tile_bytes)
-    for plane in range(plan.positions(level) // (level.tiles_down * level.tiles_across)):
+    for plane in range(plan.positions(level) // level.plane_tiles):
         for row in range(level.tiles_down):
             for column in range(0, level.tiles_across, run_tiles):
                 stop = min(column + run_tiles, level.tiles_across)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.windows import PixelWindow
-from georeader._export.engine.pixel_buffer import BufferedBlock, PixelBuffer
+from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
 from georeader._export.plan.grid import BlockGrid, BlockIndex
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits, regular_chunks
@@ -101,5 +101,5 @@ class WindowBuffer:
     def _block(self, block: BlockIndex, group: range, own: PixelWindow) -> BufferedBlock:
         key = block, group.start
         if key not in self._store:
-            self._store.put(key, BufferedBlock(np.full((len(group), *own.shape), self.fill, self.spec.dtype), None, 0))
+            self._store.put(key, BufferedBlock(np.full((len(group), *own.shape), self.fill, self.spec.dtype), None))
         return self._store.get(key)

@@ -1,0 +1,231 @@
+"""Buffers of pixels by block, and of encoded tiles: in memory, and beyond a limit in a spool on disk."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from georeader._codecs.tiles import EncodedTiles
+from georeader._export.spool import OpenSpool, SpoolPlaces
+from georeader._resample.pyramid import Mask
+from georeader._tiff.cog_layout import FRAME_BYTES
+
+_ABSENT, _HELD = -1, -2
+
+#: Memory of a buffered tile beside its bytes: Python objects, and an entry in a table.
+ENTRY_BYTES = 250
+
+#: Tiles that are examined at once when neighbours are collected.
+_LOOK_AHEAD = 256
+
+
+@dataclass
+class BufferedBlock:
+    """Pixels of a block."""
+
+    pixels: NDArray[Any]  #: (band, row, column), contiguous
+    mask: Mask  #: (row, column)
+    missing_px: int = 0  #: Pixels of the block that are not written yet
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of pixels and mask."""
+        return self.pixels.nbytes + (0 if self.mask is None else self.mask.nbytes)
+
+
+@dataclass(frozen=True)
+class _Spooled:
+    """A block in the spool, its mask behind its pixels."""
+
+    offset_bytes: int
+    size_bytes: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    has_mask: bool
+    missing_px: int
+
+
+class PixelBuffer:
+    """Blocks by their keys; the least recently used are spooled. One block is always held in memory.
+
+    Example:
+        >>> store = PixelBuffer(1000, lambda: None)
+        >>> store.put("block", BufferedBlock(np.ones((1, 2, 2)), None))
+        >>> "block" in store, store.held_bytes, store.pop("block").pixels.sum()
+        (True, 32, np.float64(4.0))
+    """
+
+    def __init__(self, limit_bytes: int, open_spool: OpenSpool) -> None:
+        """Begin without blocks; the spool is opened when it is first needed."""
+        self.held_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._places = SpoolPlaces(open_spool)
+        self._held: OrderedDict[Hashable, BufferedBlock] = OrderedDict()
+        self._spooled: dict[Hashable, _Spooled] = {}
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._held or key in self._spooled
+
+    def put(self, key: Hashable, block: BufferedBlock) -> None:
+        """Add a block that is not there yet."""
+        self._held[key] = block
+        self.held_bytes += block.size_bytes
+        while self.held_bytes > self._limit_bytes and len(self._held) > 1:
+            self._spool(*self._held.popitem(last=False))
+
+    def get(self, key: Hashable) -> BufferedBlock:
+        """Return a block, which may be written to until the next call."""
+        if key in self._held:
+            self._held.move_to_end(key)
+        else:
+            self.put(key, self._unspool(key))
+        return self._held[key]
+
+    def look(self, key: Hashable) -> BufferedBlock:
+        """Return a block to read from, which stays where it is."""
+        return self._held[key] if key in self._held else self._read(self._spooled[key])
+
+    def pop(self, key: Hashable) -> BufferedBlock:
+        """Remove and return a block."""
+        if key not in self._held:
+            return self._unspool(key)
+        block = self._held.pop(key)
+        self.held_bytes -= block.size_bytes
+        return block
+
+    def _spool(self, key: Hashable, block: BufferedBlock) -> None:
+        arrays = [block.pixels] if block.mask is None else [block.pixels, block.mask]
+        offset_bytes = self._places.put(*(array.reshape(-1).view(np.uint8).data for array in arrays))
+        self._spooled[key] = _Spooled(
+            offset_bytes,
+            block.size_bytes,
+            block.pixels.shape,
+            block.pixels.dtype,
+            block.mask is not None,
+            block.missing_px,
+        )
+        self.held_bytes -= block.size_bytes
+
+    def _unspool(self, key: Hashable) -> BufferedBlock:
+        place = self._spooled.pop(key)
+        block = self._read(place)
+        self._places.give_back(place.offset_bytes, place.size_bytes)
+        return block
+
+    def _read(self, place: _Spooled) -> BufferedBlock:
+        data = bytearray(self._places.get(place.offset_bytes, place.size_bytes))
+        count = math.prod(place.shape)
+        pixels = np.frombuffer(data, place.dtype, count).reshape(place.shape)
+        mask = np.frombuffer(data, bool, offset=pixels.nbytes).reshape(place.shape[1:]) if place.has_mask else None
+        return BufferedBlock(pixels, mask, place.missing_px)
+
+
+class TileBuffer:
+    """Tiles of each level by their position in the file's order, until each is taken once.
+
+    A tile and the mask that follows it count as one: then a position has two parts. The limit of memory includes
+    `ENTRY_BYTES` for each tile. Beyond it: 8 bytes for each tile of the file, and 4 for the size of each tile and mask.
+
+    Example:
+        >>> store = TileBuffer([4], 1, limit_bytes=1000, open_spool=lambda: None)
+        >>> store.put(0, 1, EncodedTiles((b"leader", b"tile", b"trailer"), (4,)))
+        >>> pieces, sizes_bytes = store.take(0, 1, 4, 1000)
+        >>> store.size_bytes(0), [piece() for piece in pieces], sizes_bytes.tolist()
+        (17, [b'leadertiletrailer'], [[4]])
+    """
+
+    def __init__(
+        self,
+        tile_counts: Sequence[int],
+        parts: int,
+        *,
+        limit_bytes: int,
+        open_spool: OpenSpool,
+        is_framed: bool = True,
+    ) -> None:
+        """Begin without tiles; the spool is opened when it is first needed."""
+        self._frame_bytes = FRAME_BYTES * is_framed
+        self._limit_bytes = limit_bytes
+        self._held_bytes = 0
+        self._places = SpoolPlaces(open_spool)
+        self._held: dict[tuple[int, int], bytes] = {}
+        self._offsets_bytes = [np.full(count, _ABSENT, np.int64) for count in tile_counts]
+        self._sizes_bytes = [np.zeros((count, parts), np.uint32) for count in tile_counts]
+        self._level_bytes = [0] * len(tile_counts)
+
+    def put(self, level: int, position: int, tiles: EncodedTiles) -> None:
+        """Add a tile, with its mask where masks follow tiles."""
+        size_bytes = tiles.total_bytes
+        self._level_bytes[level] += size_bytes
+        self._sizes_bytes[level][position] = tiles.sizes_bytes
+        if size_bytes and self._held_bytes + size_bytes + ENTRY_BYTES > self._limit_bytes:
+            self._offsets_bytes[level][position] = self._places.put(*tiles.pieces)
+            return
+        self._offsets_bytes[level][position] = _HELD
+        if size_bytes:
+            self._held_bytes += size_bytes + ENTRY_BYTES
+            self._held[level, position] = b"".join(tiles.pieces)
+
+    def size_bytes(self, level: int) -> int:
+        """Return the length of all tiles of a level that were added, frames included."""
+        return self._level_bytes[level]
+
+    def take(
+        self, level: int, first: int, stop: int, most_bytes: int
+    ) -> tuple[list[Callable[[], bytes]], NDArray[np.uint32]]:
+        """Remove and return neighbouring tiles: from a position on, up to the first that is missing.
+
+        No tile follows after ``most_bytes``. Returns functions that read the tiles as they lie in the file, piece by
+        piece, on any thread, and the (tile, part) sizes without frames.
+        """
+        last = self._last(level, first, stop, most_bytes)
+        sizes_bytes = self._sizes_bytes[level][first:last]
+        offsets_bytes = self._offsets_bytes[level][first:last].tolist()
+        totals_bytes = framed_bytes(sizes_bytes, self._frame_bytes).sum(axis=1).tolist()
+        self._offsets_bytes[level][first:last] = _ABSENT
+        pieces: list[Callable[[], bytes]] = []
+        run = range(0)  # of the spool's bytes, which is read at once
+        for position, offset_bytes, total_bytes in zip(range(first, last), offsets_bytes, totals_bytes, strict=True):
+            if not total_bytes:
+                continue
+            if run and offset_bytes == run.stop:
+                run = range(run.start, run.stop + total_bytes)
+                continue
+            pieces += self._read(run)
+            run = range(0)
+            if offset_bytes == _HELD:
+                pieces.append(partial(bytes, self._held.pop((level, position))))
+                self._held_bytes -= total_bytes + ENTRY_BYTES
+            else:
+                run = range(offset_bytes, offset_bytes + total_bytes)
+        return pieces + self._read(run), sizes_bytes
+
+    def _read(self, run: range) -> list[Callable[[], bytes]]:
+        return [partial(self._places.get, run.start, len(run))] if run else []
+
+    def _last(self, level: int, first: int, stop: int, most_bytes: int) -> int:
+        """Return the position before which the tiles end that are there and fit."""
+        last = first
+        while last < stop and most_bytes > 0:
+            there = self._offsets_bytes[level][last : min(stop, last + _LOOK_AHEAD)] != _ABSENT
+            count = len(there) if there.all() else int(np.argmin(there))
+            sizes_bytes = self._sizes_bytes[level][last : last + count]
+            sums_bytes = np.cumsum(framed_bytes(sizes_bytes, self._frame_bytes).sum(axis=1))
+            fitting = min(count, int(np.searchsorted(sums_bytes, most_bytes)) + 1)
+            last += fitting
+            if fitting < len(there):
+                break
+            most_bytes -= int(sums_bytes[-1])
+        return last
+
+
+def framed_bytes(sizes_bytes: NDArray[np.uint32], frame_bytes: int) -> NDArray[np.int64]:
+    """Return the bytes that tiles take in the file: their frames included, none for sparse tiles."""
+    return np.where(sizes_bytes > 0, sizes_bytes.astype(np.int64) + frame_bytes, 0)
