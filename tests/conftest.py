@@ -54,7 +54,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def _released_block_cache() -> Iterator[None]:
     """Check that each source that bounded GDAL's block cache was closed, also by a save that failed."""
     yield
-    sources = sys.modules.get("georeader._export.sources.gdal_environment")
+    sources = sys.modules.get("georeader._export.sources.handles")
     left = list(sources._BLOCK_CACHE._parts) if sources else []
     for owner in left:
         owner.release()

@@ -19,7 +19,7 @@ from rasterio.windows import Window
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sinks.temporary_file import Scratch
-from georeader._export.sources.opening import open_source
+from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.raster_file import RasterSource
 from georeader._export.spool import OpenSpool

@@ -222,7 +222,7 @@ def test_windows_in_any_order_are_those_of_the_array(
     dtype: str, seed: int, is_masked: bool, spool: TemporaryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("georeader._export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
-    monkeypatch.setattr("georeader._export.sources.cut_chunks.PIECE_BYTES", 500)
+    monkeypatch.setattr("georeader._export.sources.read_once.PIECE_BYTES", 500)
     values = SMALL.astype(dtype)
     expected = np.ma.MaskedArray(values, SMALL % 5 == 0) if is_masked else values
     counted = Counted(tmp_path / "calls", expected.__getitem__)

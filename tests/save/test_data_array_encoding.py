@@ -13,8 +13,8 @@ from by_rioxarray import BY_RIOXARRAY
 from data_arrays import a_file, data_array, ramp, read_summary, with_nan
 from georeader import CogWriter, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
-from georeader._export.sources.ahead import AheadSource, Box, boxes_ahead
-from georeader._export.sources.opening import open_source
+from georeader._export.sources import open_source
+from georeader._export.sources.read_once import AheadSource, boxes_ahead, size_px
 from georeader.errors import DtypeError, MetadataWarning, ReadError
 from georeader.preview import preview
 
@@ -329,7 +329,7 @@ def test_a_preview_shows_the_values(chunks: Any) -> None:
 
 def test_windows_of_any_kind_are_made_of_what_was_read_ahead_and_the_rest() -> None:
     pixels = ramp((3, 60, 50), "float32")
-    box = Box(range(1, 2), range(20, 40), range(10, 30))
+    box = (slice(1, 2), slice(20, 40), slice(10, 30))
 
     for bands in (range(3), range(1, 2), range(1)):
         for region in (
@@ -350,7 +350,7 @@ def test_windows_of_any_kind_are_made_of_what_was_read_ahead_and_the_rest() -> N
 
 def test_a_box_is_released_when_all_of_it_was_read() -> None:
     source = AheadSource(open_source(data_array(ramp((3, 60, 50)))))
-    source.read_ahead(Box(range(3), range(20, 40), range(50)))
+    source.read_ahead((slice(0, 3), slice(20, 40), slice(0, 50)))
 
     source.read(PixelWindow(0, 30, 0, 50), range(3))
     assert len(source._held) == 1
@@ -362,8 +362,9 @@ def test_a_box_is_released_when_all_of_it_was_read() -> None:
 def test_boxes_are_chunks_and_not_larger_than_allowed() -> None:
     source = open_source(data_array(counted(ramp((2, 700, 300)), 100)[0]))
 
-    assert [box.rows for box in boxes_ahead(source.spec, source.traits.chunks, range(2), 2**20)] == [
-        range(100), range(300, 400), range(600, 700)
+    spec, chunks = source.spec, source.traits.chunks
+    assert [rows for _, rows, _ in boxes_ahead(spec, chunks, 2, 2**20)] == [
+        slice(0, 100), slice(300, 400), slice(600, 700)
     ]  # fmt: skip
-    assert [box.size_px for box in boxes_ahead(source.spec, source.traits.chunks, range(2), 1000)] == [600] * 3
-    assert [box.rows for box in boxes_ahead(source.spec, None, range(2), 2**20)] == [range(512), range(512, 700)]
+    assert [size_px(box) for box in boxes_ahead(spec, chunks, 2, 1000)] == [600] * 3
+    assert [rows for _, rows, _ in boxes_ahead(spec, None, 2, 2**20)] == [slice(0, 512), slice(512, 700)]

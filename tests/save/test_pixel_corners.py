@@ -17,7 +17,7 @@ from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
 from data_arrays import a_file, centres, data_array, ramp, read_summary, saved
 from georeader import CogWriter, save_cog, save_tiled_geotiff
-from georeader._export.sources.pixel_centres import Axis, Registration, registration_of
+from georeader._export.sources.xarray_georeference import Axis, Registration, registration_of
 
 #: Rows from south to north are meant here.
 pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")

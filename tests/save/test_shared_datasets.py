@@ -21,7 +21,7 @@ from rasterio.vrt import WarpedVRT
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, RasterioReader, files_kept_open, save_cog, save_tiled_geotiff
-from georeader._export.sources import gdal_environment, handles
+from georeader._export.sources import handles
 from georeader.preview import preview
 
 THREADS = 4
@@ -196,8 +196,8 @@ def test_a_forked_process_does_not_wait_for_its_parents_threads(path: Path) -> N
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_restores_the_block_cache_that_its_parent_has_bounded() -> None:
     before = get_gdal_config("GDAL_CACHEMAX")
-    owner, lock = object(), gdal_environment._BLOCK_CACHE._lock
-    gdal_environment._BLOCK_CACHE.bound(owner, 9 * 2**20)
+    owner, lock = object(), handles._BLOCK_CACHE._lock
+    handles._BLOCK_CACHE.bound(owner, 9 * 2**20)
     try:
         with lock:
             child = os.fork()
@@ -206,7 +206,7 @@ def test_a_forked_process_restores_the_block_cache_that_its_parent_has_bounded()
 
                 def save() -> None:
                     for size_bytes in (8 * 2**20, 0):
-                        gdal_environment._BLOCK_CACHE.bound(saving, size_bytes)
+                        handles._BLOCK_CACHE.bound(saving, size_bytes)
                     found.append(get_gdal_config("GDAL_CACHEMAX"))
 
                 saving = threading.Thread(target=save, daemon=True)
@@ -214,7 +214,7 @@ def test_a_forked_process_restores_the_block_cache_that_its_parent_has_bounded()
                 saving.join(5)
                 os._exit(int(found != [before]))
     finally:
-        gdal_environment._BLOCK_CACHE.bound(owner, 0)
+        handles._BLOCK_CACHE.bound(owner, 0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert get_gdal_config("GDAL_CACHEMAX") == before
 

@@ -18,6 +18,11 @@ class PixelWindow(NamedTuple):
         """(rows, columns)."""
         return self.row_stop - self.row_start, self.column_stop - self.column_start
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The slices that cut this window out of the pixels of its whole level."""
+        return slice(self.row_start, self.row_stop), slice(self.column_start, self.column_stop)
+
     def within(self, other: PixelWindow) -> tuple[slice, slice]:
         """Return the slices that cut this window out of another one's pixels."""
         return (

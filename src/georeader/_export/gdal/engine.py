@@ -83,8 +83,7 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
 
     def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
         """Return the pixels of any window."""
-        rows, columns = slice(window.row_start, window.row_stop), slice(window.column_start, window.column_stop)
-        return self._raster[bands, rows, columns], None
+        return self._raster[bands, *window.slices], None
 
     def write(self, plan: FilePlan, advance: Advance) -> Written:
         """Write the file; GDAL reports no progress until its end."""

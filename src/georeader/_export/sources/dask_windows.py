@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
-from itertools import accumulate, product
+from itertools import accumulate, groupby, product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels
 from georeader._export.plan.grid import longest
-from georeader._export.sources.cut_chunks import Box, Cut, CutChunks, Place
+from georeader._export.sources.read_once import Box, CutChunks, Place, shape_of_box, shared, within
 from georeader._export.spool import OpenSpool
 from georeader.errors import DtypeError, ShapeError
 
@@ -37,14 +36,8 @@ _CHOSEN_CONCURRENT = 2
 LEAST_KEPT_BYTES = 8 * 2**20
 
 
-@dataclass(frozen=True)
-class Scheduler:
-    """A scheduler of dask's tasks.
-
-    Attributes:
-        get: What `dask.compute` takes as ``scheduler=``.
-        concurrent: Windows to compute at once.
-    """
+class Scheduler(NamedTuple):
+    """A scheduler of dask's tasks, as `dask.compute` takes it, and the number of windows to compute at once."""
 
     get: Callable[..., Any] | str
     concurrent: int
@@ -85,42 +78,41 @@ class DaskWindows:
             row_axis: Axis along which windows come one after the other.
             open_spool: Opens the spool for chunks that windows cut; None: they all wait in memory.
         """
-        self.edges = chunk_edges(array)
+        self.edges = _chunk_edges(array)
+        self.is_masked = isinstance(getattr(array, "_meta", None), np.ma.MaskedArray)
         self._array = _without_empty_chunks(array)
         self._row_axis = row_axis
         self._scheduler = find_scheduler()
         self.concurrent_reads = self._scheduler.concurrent
-        self._rows_at_once = _rows_at_once(array, row_axis)
-        pixel_bytes = array.dtype.itemsize + is_masked(array)
+        rows = len(array.chunks[row_axis])
+        self._rows_at_once = max(1, rows * MOST_TASKS // max(MOST_TASKS, len(array.__dask_graph__())))
+        pixel_bytes = array.dtype.itemsize + self.is_masked
         kept_bytes = max(LEAST_KEPT_BYTES, prod(map(longest, self.edges)) * pixel_bytes)
-        self._cut_chunks = CutChunks(kept_bytes, self._shape, pixel_bytes, open_spool)
+        self._cut_chunks = CutChunks(kept_bytes, lambda place: shape_of_box(self._box(place)), pixel_bytes, open_spool)
         self._parts: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._has_looked = False
         self._lock = threading.Lock()
 
     def read(self, key: Box) -> Any:
-        """Compute a window.
+        """Compute a window: an array of numpy, masked where the dask array is.
 
-        Args:
-            key: A slice along each axis.
-
-        Returns:
-            An array of numpy, masked where the dask array is.
-
-        Raises:
-            Exception: What a task raised.
-            DtypeError: A chunk is of another kind than the array says.
-            ShapeError: Or of another shape.
-            WriteError: The disk of the spool is full.
+        What a task raises is raised here; a chunk of another shape or kind than the array's is refused.
         """
-        parts = list(product(*(_cuts(edges, cut) for edges, cut in zip(self.edges, key, strict=True))))
-        pieces = self._cut_chunks.get(parts, self._compute)
+        touched = product(
+            *(
+                range(bisect_right(edges, cut.start) - 1, bisect_left(edges, cut.stop))
+                for edges, cut in zip(self.edges, key, strict=True)
+            )
+        )
+        parts = {place: shared(key, self._box(place)) for place in touched}
+        wanted = {place: within(part, self._box(place)) for place, part in parts.items()}
+        pieces = self._cut_chunks.get(wanted, self._compute)
         if len(pieces) == 1:
-            return pieces[0]
-        empty = np.ma.empty if is_masked(self._array) else np.empty
-        window = empty(tuple(cut.stop - cut.start for cut in key), self._array.dtype)
-        for part, pixels in zip(parts, pieces, strict=True):
-            window[tuple(cut.target for cut in part)] = pixels
+            return next(iter(pieces.values()))
+        empty = np.ma.empty if self.is_masked else np.empty
+        window = empty(shape_of_box(key), self._array.dtype)
+        for place, part in parts.items():
+            window[within(part, key)] = pieces[place]
         return window
 
     def close(self) -> None:
@@ -129,40 +121,42 @@ class DaskWindows:
             self._parts.clear()
         self._cut_chunks.clear()
 
+    def _box(self, place: Place) -> Box:
+        """Return where a chunk lies in the array."""
+        return tuple(slice(edges[at], edges[at + 1]) for edges, at in zip(self.edges, place, strict=True))
+
     def _compute(self, places: list[Place]) -> list[Any]:
         """Compute chunks, those of one part of the array by one call."""
-        found: dict[Place, Any] = {}
-        numbers = dict.fromkeys(place[self._row_axis] // self._rows_at_once for place in places)
-        for number in numbers:
-            first = number * self._rows_at_once
-            own = [place for place in places if place[self._row_axis] // self._rows_at_once == number]
-            found.update(zip(own, self._compute_in(self._part(number), own, first), strict=True))
-        return [self._checked(place, found[place]) for place in places]
-
-    def _compute_in(self, blocks: NDArray[Any], places: list[Place], first: int) -> list[Any]:
-        """Compute chunks of a part, whose rows of chunks begin at ``first``."""
         axis = self._row_axis
-        wanted = [blocks[(*place[:axis], place[axis] - first, *place[axis + 1 :])] for place in places]
-        self._warn_of_wide_tasks(blocks, wanted)
-        return list(import_module("dask").compute(*wanted, scheduler=self._scheduler.get))
+        found: dict[Place, Any] = {}
+
+        def part_of(place: Place) -> int:
+            return place[axis] // self._rows_at_once
+
+        for number, group in groupby(sorted(places, key=part_of), part_of):
+            own = list(group)
+            blocks = self._part(number)
+            first = number * self._rows_at_once
+            wanted = [blocks[(*place[:axis], place[axis] - first, *place[axis + 1 :])] for place in own]
+            self._warn_of_wide_tasks(blocks, wanted)
+            computed = import_module("dask").compute(*wanted, scheduler=self._scheduler.get)
+            found.update(zip(own, computed, strict=True))
+        return [self._checked(place, found[place]) for place in places]
 
     def _part(self, number: int) -> NDArray[Any]:
         """Return the chunks of some rows of chunks, by place, as dask's Delayed, whose tasks dask has optimised."""
+        edges = self.edges[self._row_axis]
+        first = number * self._rows_at_once
+        last = min(first + self._rows_at_once, len(edges) - 1)
         with self._lock:
             if number not in self._parts:
                 while len(self._parts) >= _PARTS_HELD:
                     self._parts.popitem(last=False)
-                self._parts[number] = self._rows(number).to_delayed()
+                is_all = (first, last) == (0, len(edges) - 1)
+                rows = (slice(None),) * self._row_axis + (slice(edges[first], edges[last]),)
+                self._parts[number] = (self._array if is_all else self._array[rows]).to_delayed()
             self._parts.move_to_end(number)
             return self._parts[number]
-
-    def _rows(self, number: int) -> Any:
-        edges = self.edges[self._row_axis]
-        first = number * self._rows_at_once
-        last = min(first + self._rows_at_once, len(edges) - 1)
-        if (first, last) == (0, len(edges) - 1):
-            return self._array
-        return self._array[(slice(None),) * self._row_axis + (slice(edges[first], edges[last]),)]
 
     def _warn_of_wide_tasks(self, blocks: NDArray[Any], wanted: list[Any]) -> None:
         """Log once if windows share most of their tasks, which then run for each of them."""
@@ -178,13 +172,9 @@ class DaskWindows:
                 len(wanted), blocks.size, window_tasks, tasks,
             )  # fmt: skip
 
-    def _shape(self, place: Place) -> tuple[int, ...]:
-        """Return the shape of a chunk, as the array says it."""
-        return tuple(edges[at + 1] - edges[at] for edges, at in zip(self.edges, place, strict=True))
-
     def _checked(self, place: Place, chunk: Any) -> Any:
         """Check a chunk against the array's shape and dtype: dask does not check what a function returns."""
-        expected = self._shape(place)
+        expected = shape_of_box(self._box(place))
         pixels = np.asanyarray(chunk)
         where = f"chunk {place} of the dask array"
         if pixels.shape != expected:
@@ -198,19 +188,9 @@ class DaskWindows:
         return convert_pixels(pixels, self._array.dtype)
 
 
-def is_masked(array: Any) -> bool:
-    """Check whether the chunks of a dask array are masked."""
-    return isinstance(getattr(array, "_meta", None), np.ma.MaskedArray)
-
-
-def chunk_edges(array: Any) -> list[tuple[int, ...]]:
-    """Return the edges of a dask array's chunks along each axis.
-
-    Raises:
-        ShapeError: They are not known.
-    """
-    sizes = [size for axis in array.chunks for size in axis]
-    if any(size != size for size in sizes):
+def _chunk_edges(array: Any) -> list[tuple[int, ...]]:
+    """Return the edges of a dask array's chunks along each axis."""
+    if any(size != size for axis in array.chunks for size in axis):
         raise ShapeError(
             f"the dask array of shape {array.shape} does not know how large its chunks are; call its "
             "compute_chunk_sizes() first, or cut it by slices where it was cut by a condition"
@@ -222,29 +202,3 @@ def _without_empty_chunks(array: Any) -> Any:
     if all(size for axis in array.chunks for size in axis):
         return array
     return array.rechunk(tuple(tuple(size for size in axis if size) for axis in array.chunks))
-
-
-def _rows_at_once(array: Any, row_axis: int) -> int:
-    """Return how many rows of chunks have no more than `MOST_TASKS` tasks."""
-    rows = len(array.chunks[row_axis])
-    return max(1, rows * MOST_TASKS // max(MOST_TASKS, len(array.__dask_graph__())))
-
-
-def _cuts(edges: tuple[int, ...], cut: slice) -> list[Cut]:
-    """Return the parts of a slice in each chunk."""
-    cuts = []
-    chunk = bisect_right(edges, cut.start) - 1
-    while edges[chunk] < cut.stop:
-        start, stop = max(edges[chunk], cut.start), min(edges[chunk + 1], cut.stop)
-        cuts.append(
-            Cut(
-                chunk,
-                slice(start - edges[chunk], stop - edges[chunk]),
-                slice(start - cut.start, stop - cut.start),
-                stop - start == edges[chunk + 1] - edges[chunk],
-            )
-        )
-        chunk += 1
-        if chunk + 1 == len(edges):
-            break
-    return cuts

@@ -4,59 +4,182 @@ from __future__ import annotations
 
 import inspect
 import mmap
+import operator
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from georeader._arrays.pixel_attrs import split_mask
+from georeader._arrays.pixel_attrs import check_bool, split_mask
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.spec import SourceSpec
+from georeader._export.plan.metadata import metadata_from_attrs
+from georeader._export.plan.spec import SourceSpec, choose_georeference
 from georeader._export.plan.traits import SourceTraits, free_windows
-from georeader._export.sources.described import attrs_of, check_mask, check_pixels, describe
+from georeader._export.sources.protocol import Loaded
+from georeader._resample.methods import recorded_resamplings
 from georeader._resample.pyramid import Mask
+from georeader.abstract_reader import declared_nodata
+from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor
+from georeader.window_utils import normalise_crs, normalise_transform
 
-#: (band, row, column) pixels and their (row, column) mask.
-Loaded = tuple[NDArray[Any], Mask]
+#: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
+_METADATA_ATTRIBUTES = (
+    "descriptions", "scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "tags",
+    "band_tags", "gcps", "rpcs", "namespaces", "band_namespaces", "attribute_tables", "acquired",
+)  # fmt: skip
 
 #: Modes of numpy.memmap whose pages are those of the file: dropping them loses nothing.
 _SHARED_MODES = ("r", "r+", "w+")
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a raster declares, under the names of the GeoData protocol; without pixels."""
+
+    shape: tuple[int, int, int]
+    transform: Affine
+    crs: CRS | None
+    attrs: Mapping[str, Any]
+    fill_value_default: Any
+    fill_value_is_explicit: bool = True
+
+
+def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
+    """Read the spec of a raster from an object's attributes: shape, transform, crs, and metadata if there are any."""
+    check_place(data)
+    count, height_px, width_px = shape_of(data.shape)
+    attrs = attrs_of(data)
+    metadata, crs, transform = choose_georeference(
+        metadata_from_attrs(attrs, count), normalise_crs(data.crs), normalise_transform(data.transform)
+    )
+    if attrs.get("mask") is not None:
+        check_mask(attrs["mask"], (height_px, width_px))
+    try:
+        known: np.dtype[Any] = np.dtype(dtype)
+    except (TypeError, ValueError) as error:
+        raise DtypeError(f"data_save.dtype={dtype!r} is not a numpy dtype") from error
+    return SourceSpec(
+        count=count,
+        height_px=height_px,
+        width_px=width_px,
+        dtype=known,
+        crs=crs,
+        transform=transform,
+        fill_value=declared_nodata(data, known),
+        # Objects other than GeoTensor have a fill value only if they declare one.
+        fill_value_is_explicit=getattr(data, "fill_value_is_explicit", True),
+        metadata=metadata,
+        has_mask=has_mask,
+        overview_resamplings=recorded_resamplings(attrs.get("tags"), count),
+    )
+
+
+def check_place(data: Any) -> None:
+    """Raise a GeoreferenceError if an object has no shape, transform or CRS."""
+    missing = [name for name in ("shape", "transform", "crs") if not hasattr(data, name)]
+    if missing:
+        raise GeoreferenceError(
+            f"data_save is a {type(data).__name__} without {', '.join(missing)}; "
+            "wrap the pixels as GeoTensor(values, transform, crs)"
+        )
+
+
+def shape_of(shape: Any) -> tuple[int, int, int]:
+    """Return (bands, rows, columns) of a shape of two or three numbers; others raise a ShapeError."""
+    try:
+        sides = tuple(operator.index(size) for size in shape)
+    except TypeError as error:
+        raise ShapeError(f"data_save.shape={shape!r} is not a tuple of integers") from error
+    if len(sides) not in (2, 3):
+        raise ShapeError(
+            f"data_save of shape {sides} has {len(sides)} dimensions; save takes (row, column) or "
+            "(band, row, column), so save each time step to its own file"
+        )
+    if 0 in sides:
+        raise ShapeError(f"data_save of shape {sides} has no pixels")
+    return (sides[0] if len(sides) == 3 else 1), sides[-2], sides[-1]
+
+
+def attrs_of(data: Any) -> dict[str, Any]:
+    """Return the metadata of an object: its attrs, then attributes of the same names."""
+    own = getattr(data, "attrs", None)
+    found = dict(own) if isinstance(own, Mapping) else {}
+    for name in _METADATA_ATTRIBUTES:
+        if name in found or isinstance(data, GeoTensor):
+            continue
+        value = getattr(data, name, None)
+        if name == "tags" and callable(value):
+            value = value()
+        if value is not None and not callable(value):
+            found[name] = value
+    return found
+
+
+def check_pixels(
+    data: Any, spec: SourceSpec, pixels: NDArray[Any], mask: Mask, size: tuple[int, int] | None = None
+) -> Loaded:
+    """Check loaded pixels against the spec that their object declares, and return them with their mask.
+
+    Args:
+        data: The object.
+        spec: Its spec; without a mask in it, None is returned for the mask.
+        pixels: (row, column) or (band, row, column).
+        mask: (row, column), or None.
+        size: (rows, columns) of the window that was loaded; the whole raster by default.
+    """
+    name = type(data).__name__
+    size = (spec.height_px, spec.width_px) if size is None else size
+    if pixels.dtype.newbyteorder("=") != spec.dtype.newbyteorder("="):
+        raise DtypeError(f"{name} says it is {spec.dtype}, but its pixels are {pixels.dtype}")
+    if pixels.ndim == 2:
+        pixels = pixels[np.newaxis]
+    if pixels.shape != (spec.count, *size):
+        raise ShapeError(f"{name} says it is {tuple(data.shape)}, but its pixels are {pixels.shape}")
+    if mask is not None:
+        check_mask(mask, size)
+        if not spec.has_mask:
+            raise OptionError(
+                f"{name} has masked pixels, but does not say so before they are loaded; give it an attribute "
+                "has_mask = True, or its pixels as values.filled(nodata), and that nodata as fill_value_default"
+            )
+    elif spec.has_mask:
+        mask = np.ones(size, dtype=bool)
+    return pixels, mask
+
+
+def check_mask(mask: Any, size: tuple[int, ...]) -> None:
+    """Raise a ShapeError or DtypeError unless a mask is a bool array of a raster's (rows, columns)."""
+    found = f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+    if not isinstance(mask, np.ndarray) or mask.shape != size:
+        raise ShapeError(f"attrs['mask'] is {found}; a mask is a bool array of (row, column), here of {size}")
+    check_bool(mask)
+
+
 @dataclass
 class ArraySource:
-    """An array, or an object that returns one when its pixels are first read.
-
-    Attributes:
-        name: Subject of messages.
-        spec: Description of the raster.
-        load: Returns all pixels and the mask; called once.
-    """
+    """An array, or an object that returns one when its pixels are first read."""
 
     name: str
     spec: SourceSpec
-    load: Callable[[], Loaded]
+    load: Callable[[], Loaded]  #: returns all pixels and the mask; called once
     traits: SourceTraits = field(default=SourceTraits(is_in_memory=True), init=False)
     _loaded: Loaded | None = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def read(self, region: PixelWindow, bands: range) -> Loaded:
-        """Return a view of a window.
-
-        Raises:
-            Exception: Any error of the object while it loads its pixels.
-        """
+        """Return a view of a window."""
         with self._lock:
             if self._loaded is None:
                 self._loaded = self.load()
         pixels, mask = self._loaded
-        rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
-        return pixels[bands.start : bands.stop, rows, columns], None if mask is None else mask[rows, columns]
+        return pixels[bands.start : bands.stop, *region.slices], None if mask is None else mask[region.slices]
 
     def close(self) -> None:
         """Release the pixels."""
@@ -70,29 +193,21 @@ class MappedSource:
     Pages that were read count as memory of this process, so each read drops them (madvise(2), MADV_DONTNEED); they stay
     in the system's cache, from which other users of the array read them again. Pages of a copy-on-write mapping (mode
     "c") hold what was written to it, and are kept.
-
-    Attributes:
-        name: Subject of messages.
-        spec: Description of the raster.
-        pixels: (band, row, column).
-        mask: (row, column), or None.
-        mapping: Mapping whose pages may be dropped, or None.
     """
 
     name: str
     spec: SourceSpec
     pixels: NDArray[Any]
     mask: Mask
-    mapping: mmap.mmap | None
+    mapping: mmap.mmap | None  #: whose pages may be dropped
     traits: SourceTraits = field(default=SourceTraits(concurrent_reads=2), init=False)
 
     def read(self, region: PixelWindow, bands: range) -> Loaded:
         """Copy a window out of the mapping."""
-        rows, columns = slice(region.row_start, region.row_stop), slice(region.column_start, region.column_stop)
-        pixels = np.array(self.pixels[bands.start : bands.stop, rows, columns])
+        pixels = np.array(self.pixels[bands.start : bands.stop, *region.slices])
         if self.mapping is not None and hasattr(self.mapping, "madvise"):
             self.mapping.madvise(mmap.MADV_DONTNEED)
-        return pixels, None if self.mask is None else self.mask[rows, columns]
+        return pixels, None if self.mask is None else self.mask[region.slices]
 
     def close(self) -> None:
         """Do nothing: the mapping belongs to the caller."""
@@ -100,14 +215,7 @@ class MappedSource:
 
 @dataclass
 class WindowedSource:
-    """An object with ``read_from_window``; its ``values`` and its own ``load`` are never used.
-
-    Attributes:
-        name: Subject of messages.
-        spec: Description of the raster.
-        data: The object.
-        traits: One thread reads, since the object may not be thread-safe.
-    """
+    """An object with ``read_from_window``, read by one thread; its ``values`` and its own ``load`` are never used."""
 
     name: str
     spec: SourceSpec
@@ -115,52 +223,41 @@ class WindowedSource:
     traits: SourceTraits
 
     def read(self, region: PixelWindow, bands: range) -> Loaded:
-        """Read a window of all bands, and return some of them.
-
-        Raises:
-            GeoreaderError: The window does not have the shape, dtype or kind that the object declares.
-        """
+        """Read a window of all bands, and return some of them."""
         height_px, width_px = region.shape
         part = self.data.read_from_window(Window(region.column_start, region.row_start, width_px, height_px))
-        pixels, mask = check_pixels(self.data, self.spec, *take(part), size=region.shape)
+        pixels, mask = check_pixels(self.data, self.spec, *_take(part), size=region.shape)
         return pixels[bands.start : bands.stop], mask
 
     def close(self) -> None:
         """Do nothing: the object belongs to the caller."""
 
 
-def open_array(data: Any) -> ArraySource:
-    """Open an object with ``values`` or ``load()`` as a source.
+def open_array(data: Any, held: Any = None) -> ArraySource | MappedSource:
+    """Open an object with ``values`` or ``load()`` as a source; ``held`` are its pixels where it has them already.
 
     If the object declares its dtype, its pixels are loaded when the first of them are read. Memory: the whole raster,
     or nothing beyond the array that the object holds already.
-
-    Args:
-        data: GeoTensor or object of the GeoData protocol.
-
-    Raises:
-        GeoreaderError: As `describe` does, and `check_pixels` for the loaded pixels.
     """
     name, dtype = type(data).__name__, getattr(data, "dtype", None)
     if dtype is None:
-        pixels, mask = take(data)
+        pixels, mask = _take(data)
         spec = describe(data, dtype=pixels.dtype, has_mask=mask is not None)
         loaded = check_pixels(data, spec, pixels, mask)
-        return ArraySource(name, spec, lambda: loaded)
-    spec = describe(data, dtype=dtype, has_mask=declares_mask(data))
-    return ArraySource(name, spec, lambda: check_pixels(data, spec, *take(data)))
+        source = ArraySource(name, spec, lambda: loaded)
+    else:
+        spec = describe(data, dtype=dtype, has_mask=_declares_mask(data))
+        source = ArraySource(name, spec, lambda: check_pixels(data, spec, *_take(data)))
+    is_mapped = _mapping_of(held)[0] is not None
+    return source_of_pixels(name, spec, *source.load()) if is_mapped else source
 
 
 def open_windowed(data: Any) -> WindowedSource:
-    """Open an object with ``read_from_window`` as a source; one pixel is read if the object declares no dtype.
-
-    Raises:
-        GeoreaderError: As `describe` does.
-    """
+    """Open an object with ``read_from_window`` as a source; one pixel is read if the object declares no dtype."""
     dtype = getattr(data, "dtype", None)
     if dtype is None:
-        dtype = take(data.read_from_window(Window(0, 0, 1, 1)))[0].dtype
-    spec = describe(data, dtype=dtype, has_mask=declares_mask(data))
+        dtype = _take(data.read_from_window(Window(0, 0, 1, 1)))[0].dtype
+    spec = describe(data, dtype=dtype, has_mask=_declares_mask(data))
     # Windows come with all bands: bands that are not asked for would be read in vain.
     return WindowedSource(type(data).__name__, spec, data, SourceTraits(chunks=free_windows(spec.count)))
 
@@ -173,7 +270,7 @@ def source_of_pixels(name: str, spec: SourceSpec, pixels: NDArray[Any], mask: Ma
     return MappedSource(name, spec, pixels, mask, mapping if mode in _SHARED_MODES else None)
 
 
-def take(data: Any) -> Loaded:
+def _take(data: Any) -> Loaded:
     """Load the pixels of an object and its mask, once."""
     own = getattr(data, "attrs", None)
     if isinstance(data, np.ndarray) and not isinstance(data, GeoTensor):
@@ -193,7 +290,7 @@ def take(data: Any) -> Loaded:
     return pixels, mask
 
 
-def declares_mask(data: Any) -> bool:
+def _declares_mask(data: Any) -> bool:
     """Return whether an object has a mask, by its attributes and by pixels that are in memory; nothing is read."""
     in_memory = getattr(data, "__dict__", {}).get("values")
     is_masked = isinstance(in_memory, np.ma.MaskedArray) and split_mask(in_memory)[1] is not None
@@ -205,11 +302,6 @@ def returns_windows(data: Any) -> bool:
     return callable(inspect.getattr_static(type(data), "read_from_window", None)) or callable(
         getattr(data, "__dict__", {}).get("read_from_window")
     )
-
-
-def is_mapped(values: Any) -> bool:
-    """Return whether an array is a view of a mapped file."""
-    return _mapping_of(values)[0] is not None
 
 
 def _mapping_of(values: Any) -> tuple[mmap.mmap | None, str | None]:

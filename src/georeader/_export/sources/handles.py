@@ -1,4 +1,7 @@
-"""Open raster files to read from: the source's own, as many as there are threads, or the one that the caller opened."""
+"""Open raster files to read from, with GDAL's options of the calling thread and a bound on GDAL's block cache.
+
+A source has as many handles as there are threads, or the one dataset that the caller opened.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,94 @@ from contextvars import Context, copy_context
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+import rasterio
+from rasterio._env import get_gdal_config, set_gdal_config
+from rasterio.env import getenv, hasenv, setenv
 from rasterio.vrt import WarpedVRT
 
-from georeader._export.sources.gdal_environment import GdalEnvironment
 from georeader._readers.opening import RasterPath
 from georeader._readers.raster_file import named_errors
+
+#: Bytes of GDAL's block cache for an array whose windows may be read by GDAL, and for a warp.
+CACHE_BYTES = 32 * 2**20
+
+_OPTION = "GDAL_CACHEMAX"
+
+
+class GdalEnvironment:
+    """GDAL's options of the thread that made this, for other threads; they come before the options passed.
+
+    GDAL keeps decoded blocks, up to a twentieth of the machine's memory, for as long as a file is open. From the first
+    `bound_cache` to `release` its cache is held down to what the saves at work have asked for, unless GDAL_CACHEMAX is
+    set.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = dict(options)
+        self._inherited = dict(getenv()) if hasenv() else {}
+        names = {name.upper() for name in (*self._options, *self._inherited, *os.environ)}
+        self._cache_is_set = _OPTION in names
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Set the options in this thread."""
+        with rasterio.Env(**self._options):
+            if self._inherited:
+                setenv(**self._inherited)
+            yield
+
+    def bound_cache(self, cache_bytes: int) -> None:
+        """Set this source's part of GDAL's block cache, for all files that it has open."""
+        if not self._cache_is_set:
+            _BLOCK_CACHE.bound(self, cache_bytes)
+
+    def release(self) -> None:
+        """Release this source's part of GDAL's block cache; the last one restores the cache's size."""
+        _BLOCK_CACHE.bound(self, 0)
+
+
+class _BlockCache:
+    """The size of GDAL's block cache, which is one for the process: the sum of the parts that sources asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: dict[object, int] = {}
+        self._before_bytes = self._set_bytes = 0
+
+    def bound(self, owner: object, cache_bytes: int) -> None:
+        """Set the part of an owner; 0 removes it."""
+        with self._lock:
+            if self._parts.get(owner, 0) == cache_bytes:
+                return
+            now_bytes = int(get_gdal_config(_OPTION))
+            if not self._parts and now_bytes != self._set_bytes:
+                self._before_bytes = self._set_bytes = now_bytes
+            self._parts.pop(owner, None)
+            if cache_bytes:
+                self._parts[owner] = cache_bytes
+            if now_bytes == self._set_bytes:  # else the program has set it meanwhile, and it is not changed
+                total_bytes = min(self._before_bytes, sum(self._parts.values())) or self._before_bytes
+                set_gdal_config(_OPTION, total_bytes)
+                self._set_bytes = total_bytes
+
+    def forget_parts(self) -> None:
+        """Drop the parts in a forked process, where the threads of their sources do not run.
+
+        GDAL is not asked: another thread may have held its locks. The next source to release its part restores the
+        cache.
+        """
+        self._lock = threading.Lock()
+        self._parts.clear()
+
+
+_BLOCK_CACHE = _BlockCache()
 
 
 class Handles(Protocol):
     """Provider of open datasets for reads."""
 
     def borrow(self, cache_bytes: int = 0) -> AbstractContextManager[Any]:
-        """Return a dataset for one read.
-
-        Args:
-            cache_bytes: What GDAL's block cache may hold for it; 0: the cache is not bounded.
-        """
+        """Return a dataset for one read; GDAL's block cache may hold so much for it, 0: any amount."""
         ...
 
     def close(self) -> None:
@@ -41,13 +116,6 @@ class OwnHandles:
     """
 
     def __init__(self, path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> None:
-        """Keep the path and options; nothing is opened yet.
-
-        Args:
-            path: Where it is.
-            options: GDAL configuration options for each read.
-            overview_level: Open this overview of the file.
-        """
         self._path = path
         self._environment = GdalEnvironment({**path.options, **options})
         self._level = {} if overview_level is None else {"overview_level": overview_level}
@@ -57,16 +125,14 @@ class OwnHandles:
 
     @contextmanager
     def borrow(self, cache_bytes: int = 0) -> Iterator[Any]:
-        """Return a dataset that no other thread has.
-
-        Raises:
-            ReadError: The file cannot be opened, or read while it was borrowed.
-        """
+        """Return a dataset that no other thread has."""
         with named_errors(self._path), self._environment.held():
             with self._lock:
                 handle = self._free.pop() if self._free else None
             if handle is None:
-                handle = self._open()
+                handle = _Open(self._path, self._level)
+                with self._lock:
+                    self._open_count += 1
             with self._lock:
                 self._environment.bound_cache(self._open_count * cache_bytes)
             try:
@@ -83,12 +149,6 @@ class OwnHandles:
         while self._free:
             self._close(self._free.pop())
         self._environment.release()
-
-    def _open(self) -> _Open:
-        handle = _Open(self._path, self._level)
-        with self._lock:
-            self._open_count += 1
-        return handle
 
     def _close(self, handle: _Open) -> None:
         handle.close()
@@ -125,21 +185,12 @@ class CallersHandle:
     """
 
     def __init__(self, dataset: Any) -> None:
-        """Keep a dataset.
-
-        Args:
-            dataset: Open in rasterio.
-        """
         self._dataset = dataset
         self._environment = GdalEnvironment({})
 
     @contextmanager
     def borrow(self, cache_bytes: int = 0) -> Iterator[Any]:
-        """Return the dataset, which no other save uses meanwhile.
-
-        Raises:
-            ReadError: It cannot be read.
-        """
+        """Return the dataset, which no other save uses meanwhile."""
         with lock_of(self._dataset), named_errors(self._dataset.name), self._environment.held():
             if cache_bytes:
                 self._environment.bound_cache(cache_bytes)
@@ -150,14 +201,15 @@ class CallersHandle:
         self._environment.release()
 
 
+_LOCKS: WeakKeyDictionary[Any, AbstractContextManager[Any]] = WeakKeyDictionary()
+_LOCKS_LOCK = threading.Lock()
+
+
 def lock_of(dataset: Any) -> AbstractContextManager[Any]:
     """Return the lock of a dataset that the caller opened.
 
     Neither GDAL's datasets nor rasterio's are safe to use from several threads at once, and the caller may save one
     from several threads. A WarpedVRT reads through its source dataset, and has the lock of that.
-
-    Args:
-        dataset: Open in rasterio, or a WarpedVRT.
     """
     while isinstance(dataset, WarpedVRT):
         dataset = dataset.src_dataset
@@ -165,16 +217,13 @@ def lock_of(dataset: Any) -> AbstractContextManager[Any]:
         return _LOCKS.setdefault(dataset, threading.RLock())
 
 
-_LOCKS: WeakKeyDictionary[Any, AbstractContextManager[Any]] = WeakKeyDictionary()
-_LOCKS_LOCK = threading.Lock()
-
-
-def _forget_locks() -> None:
-    """Drop all locks in a forked process, where the threads that hold them do not run."""
+def _after_fork() -> None:
+    """Drop all locks and parts of the cache, whose threads do not run in a forked process."""
     global _LOCKS_LOCK
     _LOCKS_LOCK = threading.Lock()
     _LOCKS.clear()
+    _BLOCK_CACHE.forget_parts()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks)
+    os.register_at_fork(after_in_child=_after_fork)

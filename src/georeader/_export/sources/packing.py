@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels
+from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.sources.ahead import AheadSource, boxes_ahead
 from georeader._export.sources.geodata import MappedSource
-from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._export.sources.xarray_metadata import per_band
+from georeader._export.sources.protocol import Loaded, Source, SourceWrapper
+from georeader._export.sources.read_once import AheadSource, boxes_ahead
+from georeader._export.sources.xarray_metadata import FACTOR_NAMES, per_band
 from georeader._resample.pyramid import Mask
-from georeader.errors import DtypeError, MetadataError
+from georeader.errors import DtypeError, MetadataError, MetadataWarning
 
 #: Entries of an encoding that xarray and rioxarray set when they open a file.
 _MARKS_OF_FILES = ("source", "original_shape", "preferred_chunks", "rasterio_dtype")
@@ -42,35 +43,22 @@ _AHEAD_PX = 2**22
 class Packing:
     """The encoding of physical values in a file.
 
-    Attributes:
-        dtype: Of what is stored.
-        scales: One per band; stored = (value - offset) / scale. Empty: values are stored as they are.
-        offsets: One per band, or empty.
-        fill: What NaN is stored as, or None.
-        is_of_file: It is that of the file which the values were read from, and was not set for a file to come.
+    Example:
+        >>> packing = Packing(np.dtype("int16"), scales=(0.5,), offsets=(10.0,), fill=-1, is_of_file=True)
+        >>> packing.pack(np.array([[[10.0, 11.0, np.nan]]]), range(1))
+        array([[[ 0,  2, -1]]], dtype=int16)
+        >>> float(packing.lost_value(np.array([[[10.0, 11.3, np.nan]]]), range(1)))
+        11.3
     """
 
-    dtype: np.dtype[Any]
-    scales: tuple[float, ...] = ()
-    offsets: tuple[float, ...] = ()
-    fill: Any = None
-    is_of_file: bool = False
+    dtype: np.dtype[Any]  #: of what is stored
+    scales: tuple[float, ...] = ()  #: one per band; stored = (value - offset) / scale. Empty: not scaled
+    offsets: tuple[float, ...] = ()  #: one per band, or empty
+    fill: Any = None  #: what NaN is stored as, or None
+    is_of_file: bool = False  #: of the file that the values were read from, not set for a file to come
 
     def pack(self, values: NDArray[Any], bands: range) -> NDArray[Any]:
-        """Return what is stored.
-
-        Args:
-            values: (band, row, column); not changed.
-            bands: Which bands they are.
-
-        Raises:
-            DtypeError: The dtype cannot hold a value, or NaN where there is no fill.
-
-        Example:
-            >>> packing = Packing(np.dtype("int16"), scales=(0.5,), offsets=(10.0,), fill=-1)
-            >>> packing.pack(np.array([[[10.0, 11.0, np.nan]]]), range(1))
-            array([[[ 0,  2, -1]]], dtype=int16)
-        """
+        """Return what is stored of the (band, row, column) values of some bands, which are not changed."""
         stored = values
         if self.scales or self.offsets:
             # In the values' own precision, as xarray does it: so the same numbers come out.
@@ -79,7 +67,7 @@ class Packing:
                 stored -= _along_bands(self.offsets, bands, stored)
             if self.scales:
                 stored /= _along_bands(self.scales, bands, stored)
-        if self._fills and stored.dtype.kind in "fc":
+        if self._fills(stored.dtype):
             missing = np.isnan(stored)
             if missing.any():
                 stored = np.where(missing, stored.dtype.type(self.fill), stored)
@@ -103,23 +91,19 @@ class Packing:
         """Return a value that would come back as another one, or as a missing one; None if all come back.
 
         Values out of the dtype's range are not looked for: `pack` refuses them.
-
-        Args:
-            values: (band, row, column).
-            bands: Which bands they are.
-
-        Example:
-            >>> packing = Packing(np.dtype("int16"), scales=(0.5,), offsets=(10.0,), fill=-1, is_of_file=True)
-            >>> packing.lost_value(np.array([[[10.0, 11.5, np.nan]]]), range(1)) is None
-            True
-            >>> float(packing.lost_value(np.array([[[10.0, 11.3, np.nan]]]), range(1)))
-            11.3
         """
         if not self.may_lose(values.dtype) or values.dtype.kind not in "iuf":
             return None
         with np.errstate(invalid="ignore", over="ignore"):
             if self.scales or self.offsets:
-                stored, lost = self._lost_by_steps(values, bands)
+                # Whole numbers of steps: unpacking multiplies and adds in the values' own precision, and rounds.
+                numbers = values.astype(np.float64)
+                offsets = _along_bands(self.offsets, bands, numbers) if self.offsets else 0.0
+                scales = _along_bands(self.scales, bands, numbers) if self.scales else 1.0
+                eps = float(np.finfo(values.dtype if values.dtype.kind == "f" else np.float64).eps)
+                stored = np.rint((numbers - offsets) / scales)
+                allowed = 2 * eps * (np.abs(numbers) + np.abs(offsets))
+                lost = np.abs(stored * scales + offsets - numbers) > allowed
             else:
                 stored = np.rint(values)
                 lost = (stored != values) & (values == values)
@@ -127,70 +111,31 @@ class Packing:
                 lost |= stored == self.fill
         return values[lost][0] if lost.any() else None
 
-    def _lost_by_steps(self, values: NDArray[Any], bands: range) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return what is stored, and which values are not a whole number of steps.
+    def changes(self, dtype: np.dtype[Any]) -> bool:
+        """Return whether values of a dtype are stored as others."""
+        return bool(self.dtype != dtype or self.scales or self.offsets or self._fills(dtype))
 
-        Unpacking multiplies and adds in the values' own precision, and rounds as much away.
-        """
-        numbers = values.astype(np.float64)
-        offsets = _along_bands(self.offsets, bands, numbers) if self.offsets else 0.0
-        scales = _along_bands(self.scales, bands, numbers) if self.scales else 1.0
-        eps = float(np.finfo(values.dtype if values.dtype.kind == "f" else np.float64).eps)
-        stored = np.rint((numbers - offsets) / scales)
-        return stored, np.abs(stored * scales + offsets - numbers) > 2 * eps * (np.abs(numbers) + np.abs(offsets))
-
-    def unpacked(self, dtype: np.dtype[Any], missing: Any) -> Packing:
-        """Return how values are stored as they are, where what was missing in the file is NaN.
-
-        Args:
-            dtype: Of the values.
-            missing: Value of NaN, where the caller passes one; else UNSET.
-        """
-        own = np.nan if self.fill is not None and dtype.kind in "fc" else None
-        return Packing(dtype, fill=own if missing is UNSET else missing)
+    def _fills(self, dtype: np.dtype[Any]) -> bool:
+        """Return whether NaN of a dtype is stored as a number."""
+        return bool(self.fill is not None and self.fill == self.fill and dtype.kind in "fc")
 
     def __str__(self) -> str:
         scaled = f", scale {self.scales[0]:g}" if self.scales else ""
         return f"{self.dtype}{scaled}" + (f", offset {self.offsets[0]:g}" if self.offsets else "")
 
-    def changes(self, dtype: np.dtype[Any]) -> bool:
-        """Return whether values of a dtype are stored as others."""
-        return bool(self.dtype != dtype or self.scales or self.offsets or (self._fills and dtype.kind in "fc"))
-
-    @property
-    def _fills(self) -> bool:
-        return self.fill is not None and self.fill == self.fill
-
 
 class PackedSource(SourceWrapper):
-    """A source whose values are packed when they are read.
-
-    Attributes:
-        packing: Of the values.
-    """
+    """A source whose values are packed when they are read; if it ``checks``, values that the packing loses raise."""
 
     def __init__(self, source: Source, packing: Packing, spec: SourceSpec, *, checks: bool = False) -> None:
-        """Wrap a source.
-
-        Args:
-            source: Has the values.
-            packing: How they are stored.
-            spec: What is stored; its dtype is that of ``packing``.
-            checks: Refuse values that the packing loses; not all were checked before.
-        """
         super().__init__(source, replace(spec, dtype=packing.dtype))
         self.packing = packing
         self._checks = checks
 
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window, and pack it.
-
-        Raises:
-            Exception: What the source raises.
-            DtypeError: The packing cannot hold a value.
-        """
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
+        """Read a window, and pack it."""
         values, mask = super().read(region, bands)
-        lost = self.packing.lost_value(visible(values, mask), bands) if self._checks else None
+        lost = self.packing.lost_value(_visible(values, mask), bands) if self._checks else None
         if lost is not None:
             raise DtypeError(
                 f"the array's encoding ({self.packing}) cannot hold {lost!s}, but holds the values of other windows; "
@@ -199,47 +144,80 @@ class PackedSource(SourceWrapper):
         return self.packing.pack(values, bands), mask
 
 
-def fitting(source: Source, packing: Packing, parts: Sequence[range], *, may_read: bool) -> tuple[Source, Any]:
-    """Check values before they are packed.
+@dataclass(frozen=True)
+class Opened:
+    """A raster whose values are not packed yet."""
 
-    All of those in memory are checked. Of others, which cost something to read, up to three chunks are: the first,
-    that in the middle and the last, until one has different values. They are held and not read again.
+    source: Source  #: has the values; its spec has nodata, scales and offsets as they are to be stored
+    packing: Packing | None  #: None: values are stored as they are, since they are not numbers
+    bare: SourceSpec  #: of values that are stored as they are, without the nodata, scales and offsets of the encoding
+    parts: tuple[range, ...]  #: bands that have one encoding
+
+
+def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
+    """Return a source of what is stored: values in their encoding, or as they are where it cannot hold them.
 
     Args:
-        source: Has the values.
-        packing: How they are to be stored.
-        parts: Bands that have one encoding; of each some chunks are checked.
-        may_read: False: nothing is read that is not in memory.
-
-    Returns:
-        The source, which holds what was read ahead, and a value that the packing loses, or None.
-
-    Raises:
-        ReadError: The source fails.
+        opened: Has the values; it is closed if those that are checked cannot be read.
+        missing: Value of NaN in the file, where the caller passes one.
+        may_read: False: no pixel is read that is not in memory, and the encoding is taken as it is.
     """
+    source, packing, dtype = opened.source, opened.packing, opened.source.spec.dtype
+    if packing is None or not packing.changes(dtype):
+        return source
+    is_seen = source.traits.is_in_memory or isinstance(source, MappedSource)
+    try:
+        if not packing.may_lose(dtype):
+            lost = None
+        elif is_seen:
+            lost = _lost_of_all(source, packing)
+        else:
+            source = ahead = AheadSource(source)
+            lost = _lost_ahead(ahead, packing, opened.parts) if may_read else None
+        if lost is None:
+            return PackedSource(source, packing, source.spec, checks=not is_seen)
+        warn_at_caller(
+            f"the encoding of {source.name} ({packing}) cannot hold its values, such as {lost!s}; they are saved as "
+            f"{dtype}, without the encoding; pass array.drop_encoding() to save them so without a warning",
+            MetadataWarning,
+        )
+    except BaseException:
+        opened.source.close()
+        raise
+    own_fill = np.nan if packing.fill is not None and dtype.kind in "fc" else None
+    own = Packing(dtype, fill=own_fill if missing is UNSET else missing)
+    fill = opened.bare.fill_value if own.fill is None else own.fill
+    return PackedSource(source, own, replace(opened.bare, fill_value=fill))
+
+
+def _lost_of_all(source: Source, packing: Packing) -> Any:
+    """Return a value in memory that the packing loses, or None."""
     spec = source.spec
-    if not packing.may_lose(spec.dtype):
-        return source, None
-    if source.traits.is_in_memory or isinstance(source, MappedSource):
-        rows = max(1, _LOOKED_AT_PX // (spec.count * spec.width_px))
-        for start in range(0, spec.height_px, rows):
-            region = PixelWindow(start, min(start + rows, spec.height_px), 0, spec.width_px)
-            lost = packing.lost_value(visible(*source.read(region, range(spec.count))), range(spec.count))
-            if lost is not None:
-                return source, lost
-        return source, None
-    ahead = AheadSource(source)
-    chunks = source.traits.chunks
+    rows, bands = max(1, _LOOKED_AT_PX // (spec.count * spec.width_px)), range(spec.count)
+    regions = (
+        PixelWindow(start, min(start + rows, spec.height_px), 0, spec.width_px)
+        for start in range(0, spec.height_px, rows)
+    )
+    lost = (packing.lost_value(_visible(*source.read(region, bands)), bands) for region in regions)
+    return next((value for value in lost if value is not None), None)
+
+
+def _lost_ahead(ahead: AheadSource, packing: Packing, parts: Sequence[range]) -> Any:
+    """Return a value that the packing loses among those of up to three chunks, or None.
+
+    They are the first chunk, that in the middle and the last, until one has different values in each of the parts.
+    """
+    spec, chunks = ahead.spec, ahead.traits.chunks
     # Variables are read at once, since they may have tasks in common; of a single one its first chunk of bands is.
-    first = spec.count if chunks is None or spec.has_mask or len(parts) > 1 else chunks.band_edges[1]
-    for box in boxes_ahead(spec, chunks, range(first), _AHEAD_PX) if may_read else ():
-        values = visible(*ahead.read_ahead(box))
-        lost = packing.lost_value(values, box.bands)
+    count = spec.count if chunks is None or spec.has_mask or len(parts) > 1 else chunks.band_edges[1]
+    for box in boxes_ahead(spec, chunks, count, _AHEAD_PX):
+        values = _visible(*ahead.read_ahead(box))
+        lost = packing.lost_value(values, range(count))
         if lost is not None:
-            return ahead, lost
+            return lost
         if all(_varies(values[part.start : part.stop]) for part in parts):
             break
-    return ahead, None
+    return None
 
 
 def _varies(values: NDArray[Any]) -> bool:
@@ -248,7 +226,7 @@ def _varies(values: NDArray[Any]) -> bool:
     return bool(valid.size and valid.min() < valid.max())
 
 
-def visible(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
+def _visible(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
     """Return values with NaN where they are floating-point numbers and masked."""
     return values if mask is None or values.dtype.kind != "f" else np.where(mask, values, values.dtype.type(np.nan))
 
@@ -263,21 +241,21 @@ def packing_of(
         dtype: Of its values.
         count: Bands.
         numbers: Of the bands among those that the encoding speaks of, from 1; None: not known.
-
-    Raises:
-        MetadataError: A scale is 0, or not a number; or there is not one for each band.
     """
     if dtype.kind not in "iufc":
         return None
-    scales = _factors(encoding, ("scales", "scale_factor"), count, numbers, neutral=1.0)
-    offsets = _factors(encoding, ("offsets", "add_offset"), count, numbers, neutral=0.0)
+    scales = _factors(encoding, FACTOR_NAMES["scales"], count, numbers, neutral=1.0)
+    offsets = _factors(encoding, FACTOR_NAMES["offsets"], count, numbers, neutral=0.0)
     if 0.0 in scales:
         raise MetadataError(
             "encoding['scale_factor'] is 0: every pixel would be stored as infinite; array.drop_encoding()"
         )
     stored = _stored_dtype(encoding, dtype)
     fill = next((encoding[name] for name in ("_FillValue", "missing_value") if encoding.get(name) is not None), None)
-    fill = None if fill is None else _unwrapped(np.ravel(fill)[0], stored)
+    if fill is not None:
+        fill = np.ravel(fill)[0]
+        if stored.kind == "u" and fill == fill and -(2 ** (8 * stored.itemsize - 1)) <= fill < 0:
+            fill = int(fill) + 2 ** (8 * stored.itemsize)  # the file has it as a negative number
     return Packing(stored, scales, offsets, fill, is_of_file=any(name in encoding for name in _MARKS_OF_FILES))
 
 
@@ -292,13 +270,6 @@ def _stored_dtype(encoding: Mapping[Any, Any], dtype: np.dtype[Any]) -> np.dtype
     # netCDF's classic formats have no unsigned integers, and say so apart.
     unsigned = {"true": "u", "false": "i"}.get(str(encoding.get("_Unsigned", "")).lower())
     return np.dtype(f"{unsigned}{stored.itemsize}") if unsigned and stored.kind in "iu" else stored
-
-
-def _unwrapped(fill: Any, stored: np.dtype[Any]) -> Any:
-    """Return the fill value of unsigned integers that the file has as a negative number."""
-    if stored.kind == "u" and fill == fill and -(2 ** (8 * stored.itemsize - 1)) <= fill < 0:
-        return int(fill) + 2 ** (8 * stored.itemsize)
-    return fill
 
 
 def _factors(

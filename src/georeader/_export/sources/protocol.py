@@ -13,38 +13,26 @@ from georeader._export.plan.traits import SourceTraits
 from georeader._resample.pyramid import Mask
 from georeader.errors import ReadError
 
+#: (band, row, column) pixels and their (row, column) mask, True where they are valid.
+Loaded = tuple[NDArray[Any], Mask]
+
 
 class Source(Protocol):
-    """A raster to read from, as (band, row, column).
-
-    Attributes:
-        name: Subject of messages: the file's path, or the object's type.
-        spec: Description of the raster, known without reading its pixels if it declares its dtype.
-        traits: Cost of reading, and limits on concurrent reads.
-    """
+    """A raster to read from, as (band, row, column)."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str: ...  #: subject of messages: the file's path, or the object's type
 
     @property
-    def spec(self) -> SourceSpec: ...
+    def spec(self) -> SourceSpec: ...  #: known without reading pixels if the source declares its dtype
 
     @property
-    def traits(self) -> SourceTraits: ...
+    def traits(self) -> SourceTraits: ...  #: cost of reading, and limits on concurrent reads
 
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window; nothing beyond it is loaded.
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
+        """Read a window within the raster; nothing beyond it is loaded. The caller does not change the pixels.
 
-        Args:
-            region: Within the raster.
-            bands: Counted from 0, of step one.
-
-        Returns:
-            (band, row, column) pixels of the spec's dtype, which the caller does not change, and the (row, column)
-            mask, True where pixels are valid; None if ``spec.has_mask`` is False.
-
-        Raises:
-            Exception: Any error of the source; the caller names the window.
+        The mask is None if ``spec.has_mask`` is False. Any error may be raised; the caller names the window.
         """
         ...
 
@@ -54,38 +42,20 @@ class Source(Protocol):
 
 
 class SourceWrapper:
-    """A source that reads through another one, with its name, spec and traits unless they are replaced.
-
-    Attributes:
-        source: The wrapped source, closed by this one alone.
-        name: As in `Source`.
-        spec: As in `Source`.
-        traits: As in `Source`.
-    """
+    """A source that reads through another one, with its name, and its spec and traits unless they are replaced."""
 
     def __init__(self, source: Source, spec: SourceSpec | None = None, traits: SourceTraits | None = None) -> None:
-        """Wrap a source.
-
-        Args:
-            source: Source to read from.
-            spec: Spec of what is read here; that of ``source`` by default.
-            traits: Traits of reading here; those of ``source`` by default.
-        """
         self.source = source
         self.name = source.name
         self.spec = source.spec if spec is None else spec
         self.traits = source.traits if traits is None else traits
 
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window.
-
-        Raises:
-            Exception: Any error of the source.
-        """
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
+        """Read a window."""
         return self.source.read(region, bands)
 
     def close(self) -> None:
-        """Close the source."""
+        """Close the wrapped source."""
         self.source.close()
 
 
@@ -97,18 +67,13 @@ class RefCountedSource(SourceWrapper):
     """
 
     def __init__(self, source: Source) -> None:
-        """Wrap a source that nothing else closes."""
         super().__init__(source)
         self._changed = threading.Condition()
         self._reading = 0
         self._is_closed = False
 
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window.
-
-        Raises:
-            ReadError: It is closed.
-        """
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
+        """Read a window of a source that is not closed."""
         with self._changed:
             if self._is_closed:
                 raise ReadError("it is closed")

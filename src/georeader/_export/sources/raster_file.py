@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -17,15 +16,14 @@ from georeader._core.dtypes import convert_pixels
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.grid import BlockGrid
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.plan.traits import Chunks, SourceTraits, regular_chunks
-from georeader._export.sources.described import describe
-from georeader._export.sources.gdal_environment import CACHE_BYTES
-from georeader._export.sources.handles import CallersHandle, Handles, OwnHandles
+from georeader._export.plan.traits import SourceTraits, regular_chunks
+from georeader._export.sources.geodata import Declared, describe
+from georeader._export.sources.handles import CACHE_BYTES, CallersHandle, Handles, OwnHandles
+from georeader._export.sources.protocol import Loaded
 from georeader._readers.file_info import read_dtypes, read_file_info, read_resamplings, warn_of_nodata
 from georeader._readers.opening import raster_path
 from georeader._readers.raster_file import read_mask
 from georeader._readers.windows import read_padded
-from georeader._resample.pyramid import Mask
 from georeader._storage.redaction import redact_url
 from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
@@ -56,42 +54,22 @@ _STREAMS = ("/vsigzip/", "/vsizip/", "/vsitar/", "/vsi7z/", "/vsirar/", "gzip://
 
 @dataclass(frozen=True)
 class RasterSource:
-    """A window and some bands of a raster file.
-
-    Attributes:
-        name: The file.
-        spec: What window and bands are.
-        handles: Provides the open file.
-        traits: The file's tiles or strips, as the window cuts them, are its chunks.
-        cache_bytes: What GDAL's block cache is to hold for each open file.
-        file_shape: (rows, columns) of the file.
-        window: In pixels of the file; it may reach beyond.
-        indexes: Bands of the file, counted from 1.
-        has_one_dtype: Bands are all of one dtype in the file.
-        fill: Of pixels beyond the file's edge.
-        is_computed: GDAL computes pixels; they are always read in the same squares, so that they are the same.
-        alpha_index: An alpha band that takes the place of the mask, counted from 1, or None.
-    """
+    """A window and some bands of a raster file; the spec and the traits are those of window and bands."""
 
     name: str
     spec: SourceSpec
-    handles: Handles
     traits: SourceTraits
-    cache_bytes: int
-    file_shape: tuple[int, int]
-    window: Window
-    indexes: tuple[int, ...]
-    has_one_dtype: bool
-    fill: Any
-    is_computed: bool = False
-    alpha_index: int | None = None
+    handles: Handles
+    cache_bytes: int  #: what GDAL's block cache is to hold for each open file
+    file_shape: tuple[int, int]  #: (rows, columns)
+    window: Window  #: in pixels of the file; it may reach beyond
+    indexes: tuple[int, ...]  #: bands of the file, from 1
+    has_one_dtype: bool  #: the bands are all of one dtype in the file
+    is_computed: bool  #: by GDAL: pixels are always read in the same squares, so that they are the same
+    alpha_index: int | None = None  #: alpha band that takes the place of the mask, from 1
 
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window of the window.
-
-        Raises:
-            ReadError: The file cannot be read.
-        """
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
+        """Read a window of the window."""
         rows_px, columns_px = region.shape
         row, column = self.window.row_off + region.row_start, self.window.col_off + region.column_start
         indexes = list(self.indexes[bands.start : bands.stop])
@@ -101,7 +79,7 @@ class RasterSource:
             lambda inside: self._read_inside(inside, indexes),
             count=len(indexes),
             dtype=self.spec.dtype,
-            fill=self.fill,
+            fill=0 if self.spec.fill_value is None else self.spec.fill_value,
             has_mask=self.spec.has_mask,
         )
 
@@ -109,7 +87,7 @@ class RasterSource:
         """Close the handles that are our own."""
         self.handles.close()
 
-    def _read_inside(self, window: Window, indexes: list[int]) -> tuple[NDArray[Any], Mask]:
+    def _read_inside(self, window: Window, indexes: list[int]) -> Loaded:
         """Read a window within the file, square by square where pixels are computed."""
         if not self.is_computed:
             return self._read_window(window, indexes)
@@ -127,7 +105,7 @@ class RasterSource:
                 mask[part.within(wanted)] = valid[part.within(square)]
         return pixels, mask
 
-    def _read_window(self, window: Window, indexes: list[int]) -> tuple[NDArray[Any], Mask]:
+    def _read_window(self, window: Window, indexes: list[int]) -> Loaded:
         with self.handles.borrow(self.cache_bytes) as dataset:
             mask = read_mask(dataset, self.indexes[0], self.alpha_index, window) if self.spec.has_mask else None
             if self.has_one_dtype:
@@ -137,166 +115,116 @@ class RasterSource:
 
 
 def open_reader(reader: RasterioReader) -> RasterSource:
-    """Open what a reader has in focus as a source; the reader is not changed.
-
-    Raises:
-        GeoreaderError: As `describe` does; ReadError where the file cannot be opened.
-    """
+    """Open what a reader has in focus as a source; the reader is not changed."""
     handles = OwnHandles(raster_path(reader.path, reader.fs), reader.rio_env_options, reader.overview_level)
     with handles.borrow() as dataset:
-        file_shape = dataset.shape
-        chunks = _chunks(dataset, reader.window_focus, tuple(reader.indexes))
-        computed, cost = is_computed(dataset), read_cost(dataset, tuple(reader.indexes))
-        has_one_dtype = len({dataset.dtypes[index - 1] for index in reader.indexes}) == 1
-        resamplings = read_resamplings(dataset, reader.tags(), tuple(reader.indexes))
-    fill = reader.fill_value_default
-    if fill == reader.nodata or fill != fill:
-        warn_of_nodata(reader.name, reader.nodatavals)
-    return RasterSource(
-        name=reader.name,
-        spec=replace(describe(reader, dtype=reader.dtype, has_mask=reader.has_mask), overview_resamplings=resamplings),
-        handles=handles,
-        traits=SourceTraits(chunks=chunks, concurrent_reads=cost.concurrent, reader_bytes=cost.reader_bytes),
-        cache_bytes=cost.cache_bytes,
-        file_shape=file_shape,
-        window=reader.window_focus,
-        indexes=tuple(reader.indexes),
-        has_one_dtype=has_one_dtype,
-        fill=0 if fill is None else fill,
-        is_computed=computed,
-        alpha_index=reader.alpha_index,
-    )
+        fill = reader.fill_value_default
+        if fill == reader.nodata or fill != fill:
+            warn_of_nodata(reader.name, reader.nodatavals)
+        spec = describe(reader, dtype=reader.dtype, has_mask=reader.has_mask)
+        source = _open(dataset, handles, spec, reader.window_focus, reader.indexes, reader.tags())
+    return replace(source, name=reader.name, alpha_index=reader.alpha_index)
 
 
 def open_dataset_source(dataset: Any) -> RasterSource:
-    """Open a dataset of the caller as a source, read by one thread at a time.
-
-    Args:
-        dataset: Open in rasterio, for reading or updating; a WarpedVRT too.
-
-    Raises:
-        GeoreaderError: As `describe` does; ReadError where it is closed, or open for writing alone.
-    """
+    """Open a dataset or WarpedVRT that the caller opened in rasterio, and that can be read, by one thread at a time."""
+    name = redact_url(dataset.name)
     if dataset.closed:
-        raise ReadError(f"{redact_url(dataset.name)} is closed; pass it while it is open, or its path")
+        raise ReadError(f"{name} is closed; pass it while it is open, or its path")
     if getattr(dataset, "mode", "r") == "w":
-        raise ReadError(
-            f"{redact_url(dataset.name)} is open for writing, and cannot be read; close it and pass its path"
-        )
+        raise ReadError(f"{name} is open for writing, and cannot be read; close it and pass its path")
     handle = CallersHandle(dataset)
     with handle.borrow():
         info = read_file_info(dataset)
-        indexes = tuple(range(1, info.count + 1))
-        window = Window(0, 0, info.width_px, info.height_px)
-        chunks, cost = _chunks(dataset, window, indexes), read_cost(dataset, indexes)
-        computed = is_computed(dataset)
-        resamplings = read_resamplings(dataset, info.tags, indexes)
-    warn_of_nodata(redact_url(dataset.name), info.nodatavals)
-    fill = info.nodatavals[0]
-    seen = SimpleNamespace(
-        shape=(info.count, info.height_px, info.width_px),
-        transform=info.transform,
-        crs=info.crs,
-        attrs=info.attrs(indexes),
-        fill_value_default=fill,
-        fill_value_is_explicit=True,
+        warn_of_nodata(name, info.nodatavals)
+        indexes, shape = list(range(1, info.count + 1)), (info.count, info.height_px, info.width_px)
+        declared = Declared(shape, info.transform, info.crs, info.attrs(indexes), info.nodatavals[0])
+        spec = describe(declared, dtype=np.result_type(*info.dtypes), has_mask=info.has_mask)
+        source = _open(dataset, handle, spec, Window(0, 0, info.width_px, info.height_px), indexes, info.tags)
+    return replace(source, traits=replace(source.traits, concurrent_reads=1, is_borrowed=True))
+
+
+def _open(
+    dataset: Any, handles: Handles, spec: SourceSpec, window: Window, bands: Sequence[int], tags: Mapping[str, str]
+) -> RasterSource:
+    """Return a window and some bands, counted from 1, of a file that is open in rasterio and has these tags."""
+    indexes = tuple(bands)
+    cost = read_cost(dataset, indexes)
+    bands_in_chunk = 1 if dataset.profile.get("interleave") == "band" else len(indexes)
+    chunks = regular_chunks(
+        (len(indexes), int(window.height), int(window.width)),
+        (bands_in_chunk, *_block_shape(dataset, indexes[0])),
+        (0, int(window.row_off), int(window.col_off)),
     )
     return RasterSource(
         name=redact_url(dataset.name),
-        spec=replace(
-            describe(seen, dtype=np.result_type(*info.dtypes), has_mask=info.has_mask),
-            overview_resamplings=resamplings,
-        ),
-        handles=handle,
-        traits=SourceTraits(chunks=chunks, reader_bytes=cost.reader_bytes, is_borrowed=True),
+        spec=replace(spec, overview_resamplings=read_resamplings(dataset, tags, indexes)),
+        traits=SourceTraits(chunks=chunks, concurrent_reads=cost.concurrent, reader_bytes=cost.reader_bytes),
+        handles=handles,
         cache_bytes=cost.cache_bytes,
-        file_shape=(info.height_px, info.width_px),
+        file_shape=dataset.shape,
         window=window,
         indexes=indexes,
-        has_one_dtype=len(set(info.dtypes)) == 1,
-        fill=0 if fill is None else fill,
-        is_computed=computed,
+        has_one_dtype=len({dataset.dtypes[index - 1] for index in indexes}) == 1,
+        is_computed=_is_computed(dataset),
     )
-
-
-def _chunks(dataset: Any, window: Window, indexes: tuple[int, ...]) -> Chunks:
-    shape = (len(indexes), int(window.height), int(window.width))
-    bands = 1 if dataset.profile.get("interleave") == "band" else len(indexes)
-    offset = (0, int(window.row_off), int(window.col_off))
-    return regular_chunks(shape, (bands, *block_shape(dataset, indexes[0])), offset)
 
 
 @dataclass(frozen=True)
 class ReadCost:
-    """Threads and memory for reading a file.
+    """Threads and memory for reading a file."""
 
-    Attributes:
-        concurrent: Threads that may read at once.
-        cache_bytes: What GDAL's block cache is to hold for each open handle.
-        reader_bytes: That, with all else that GDAL holds for each open handle.
-    """
-
-    concurrent: int
-    cache_bytes: int
-    reader_bytes: int
+    concurrent: int  #: threads that may read at once
+    cache_bytes: int  #: what GDAL's block cache is to hold for each open handle
+    reader_bytes: int  #: that, with all else that GDAL holds for each open handle
 
 
 def read_cost(dataset: Any, indexes: tuple[int, ...]) -> ReadCost:
-    """Compute the threads and the memory for reading a file.
+    """Compute the threads and the memory for reading bands, counted from 1, of an open file.
 
     A decoded block lies in GDAL's cache, a copy of each band by itself; where a block holds several bands there is
     also the block as it was decoded; and there is what it is decoded from.
-
-    Args:
-        dataset: Open in rasterio.
-        indexes: Bands that are read, counted from 1.
     """
-    if is_computed(dataset):
+    if _is_computed(dataset):
         inner_bytes = 0
         if isinstance(dataset, WarpedVRT):
             inner_bytes = read_cost(dataset.src_dataset, tuple(dataset.src_dataset.indexes)).reader_bytes
         return ReadCost(_CONCURRENT_READS, CACHE_BYTES, max(CACHE_BYTES, inner_bytes))
     sizes = [dtype.itemsize for dtype in read_dtypes(dataset)]
     has_all_bands = dataset.count > 1 and dataset.profile.get("interleave") != "band"
-    rows_px, columns_px = block_shape(dataset, indexes[0])
+    rows_px, columns_px = _block_shape(dataset, indexes[0])
     block_px, blocks = rows_px * columns_px, -(-dataset.height // rows_px) * -(-dataset.width // columns_px)
     cached_bytes = block_px * (sum(sizes) if has_all_bands else max(sizes))
     cache_bytes = max(_LEAST_CACHE_BYTES, cached_bytes + cached_bytes // 16)  # with GDAL's bookkeeping
     decoded_bytes = cached_bytes if has_all_bands else 0
+    encoded_bytes = _encoded_bytes(dataset, cached_bytes)
+    held_bytes = _held_bytes(dataset, dataset.width * dataset.height * sum(sizes))
     return ReadCost(
-        concurrent=1 if is_sequential(dataset) else min(_CONCURRENT_READS, blocks),
+        concurrent=1 if _is_sequential(dataset) else min(_CONCURRENT_READS, blocks),
         cache_bytes=cache_bytes,
-        reader_bytes=cache_bytes + decoded_bytes + _encoded_bytes(dataset, cached_bytes) + _held_bytes(dataset),
+        reader_bytes=cache_bytes + decoded_bytes + encoded_bytes + held_bytes,
     )
 
 
-def is_sequential(dataset: Any) -> bool:
+def _is_sequential(dataset: Any) -> bool:
     """Check whether a file is decoded from its beginning, whatever part of it is read."""
-    is_one_stream = dataset.driver in _SEQUENTIAL or any(name in dataset.name for name in _STREAMS)
-    return is_one_stream or _is_one_strip_by_rows(dataset)
-
-
-def _is_one_strip_by_rows(dataset: Any) -> bool:
-    """Check whether GDAL reads a TIFF's single long strip row by row: only the first row then has an offset."""
+    if dataset.driver in _SEQUENTIAL or any(name in dataset.name for name in _STREAMS):
+        return True
     if dataset.driver != "GTiff" or dataset.block_shapes[0] != (1, dataset.width) or dataset.height == 1:
         return False
+    # GDAL reads a TIFF's single long strip row by row: only the first row then has an offset.
     offsets = [dataset.get_tag_item(f"BLOCK_OFFSET_0_{row}", "TIFF", bidx=1) for row in (0, 1)]
     return offsets[0] is not None and offsets[1] in (None, offsets[0])
 
 
-def is_computed(dataset: Any) -> bool:
+def _is_computed(dataset: Any) -> bool:
     """Check whether GDAL computes pixels, so that they may depend on the window that is asked for."""
     return bool(dataset.driver == "VRT")
 
 
-def block_shape(dataset: Any, index: int) -> tuple[int, int]:
-    """Return the (rows, columns) of what is decoded or computed at once.
-
-    Args:
-        dataset: Open in rasterio.
-        index: Band, counted from 1.
-    """
-    if is_computed(dataset):
+def _block_shape(dataset: Any, index: int) -> tuple[int, int]:
+    """Return the (rows, columns) of what is decoded or computed at once of a band, counted from 1."""
+    if _is_computed(dataset):
         return COMPUTED_PX, COMPUTED_PX
     rows_px, columns_px = dataset.block_shapes[index - 1]
     return rows_px, columns_px
@@ -310,25 +238,19 @@ def _encoded_bytes(dataset: Any, block_bytes: int) -> int:
     return int(size) if size else block_bytes
 
 
-def _held_bytes(dataset: Any) -> int:
-    """Return what GDAL holds of a format that it cannot decode row by row."""
-    sizes = [dtype.itemsize for dtype in read_dtypes(dataset)]
-    whole_bytes = dataset.width * dataset.height * sum(sizes)
+def _held_bytes(dataset: Any, whole_bytes: int) -> int:
+    """Return what GDAL holds of a format that it cannot decode row by row; the raster has ``whole_bytes``."""
     if dataset.driver in _SOLID:
-        return int(whole_bytes)
-    header = _header(dataset) if dataset.driver in ("PNG", "JPEG") else b""
+        return whole_bytes
+    header = b""
+    if dataset.driver in ("PNG", "JPEG"):
+        with suppress(OSError, ValueError), Path(dataset.name).open("rb") as file:
+            header = file.read(2**16)
     if dataset.driver == "PNG" and header[28:29] == b"\x01":
-        return min(int(whole_bytes), _INTERLACED_BYTES)
+        return min(whole_bytes, _INTERLACED_BYTES)
     if dataset.driver == "JPEG" and _is_progressive(header):
-        return 2 * int(whole_bytes)  # libjpeg holds 16-bit coefficients of the whole image
+        return 2 * whole_bytes  # libjpeg holds 16-bit coefficients of the whole image
     return 0
-
-
-def _header(dataset: Any) -> bytes:
-    """Return the first bytes of a local file, none of others."""
-    with suppress(OSError, ValueError), Path(dataset.name).open("rb") as file:
-        return file.read(2**16)
-    return b""
 
 
 def _is_progressive(header: bytes) -> bool:

@@ -11,45 +11,61 @@ the pixel corners of a stored transform: stackstac writes corners, beside its tr
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.rpc import RPC
 
 from georeader._core.reporting import warn_at_caller
-from georeader._export.sources.pixel_centres import Axis, Registration, axis_of_centres, registration_of, shifted
 from georeader.errors import GeoreferenceError, MetadataWarning, ShapeError
 from georeader.ground_control import GroundControlPoints
-from georeader.window_utils import normalise_crs, normalise_transform
+from georeader.window_utils import normalise_crs, normalise_transform, pixel_to_crs, regrid
+
+#: How far a pixel may be misplaced along an axis, in pixels, for its coordinates to be evenly spaced.
+_EVEN_PX = 0.05
+
+#: How far coordinates may lie from a stored transform, in pixels, for it to be theirs.
+_SAME_PX = 1e-3
 
 #: Names of dimensions along (rows, columns) that rioxarray does not know.
 _DIM_NAMES = (("lat", "lon"), ("y", "x"), ("latitude", "longitude"))
 
 
-@dataclass(frozen=True)
-class Georeference:
-    """CRS, transform and control points of a raster.
-
-    Attributes:
-        crs: CRS, or None.
-        transform: Pixel (column, row) to CRS (x, y).
-        gcps: Ground control points, or None.
-        rpcs: Rational polynomials, or None.
-    """
+class Georeference(NamedTuple):
+    """CRS, transform (pixel column and row to CRS x and y), ground control points and rational polynomials."""
 
     crs: CRS | None
     transform: Affine
     gcps: GroundControlPoints | None
     rpcs: RPC | None
+
+
+class Axis(NamedTuple):
+    """Where pixels lie along an axis."""
+
+    start: float  #: outer edge of the first pixel
+    step: float  #: from one pixel to the next; negative where coordinates fall
+
+
+class Registration(NamedTuple):
+    """The point of a stored grid's pixels that coordinates refer to.
+
+    Attributes:
+        point: "centre" or "corner" (that of the smallest row and column); "either": centres of pixels averaged from an
+            even number of the grid's, or corners of every second, fourth... pixel of it.
+        stride: Pixels of the grid from one coordinate to the next.
+    """
+
+    point: str
+    stride: int
 
 
 def outline_of(array: Any) -> Any:
@@ -64,24 +80,19 @@ def outline_of(array: Any) -> Any:
     name = grid_mapping_name(array)
     outline.encoding["grid_mapping"] = name
     if name in outline.coords:
-        attrs = outline.coords[name].attrs
-        outline.coords[name].attrs = {key: value for key, value in attrs.items() if not _is_empty_text(value)}
+        attrs = outline.coords[name].attrs.items()
+        outline.coords[name].attrs = {
+            key: value for key, value in attrs if not (isinstance(value, str) and not value.strip())
+        }
     return outline
 
 
 def accessor_in_use(array: Any) -> Any:
     """Return the accessor ``rio`` of an array if the caller has used it, and may have set its dimensions or nodata.
 
-    Otherwise ``array.rio`` would create one, whose cycle of references keeps the pixels until the next garbage
-    collection.
+    Otherwise ``array.rio`` would create one; see `outline_of`. xarray keeps accessors in ``_cache``.
     """
-    kind = import_module("rioxarray.raster_array").RasterArray
-    caches = (held for held in gc.get_referents(array) if isinstance(held, dict))
-    return next((held for cache in caches for held in cache.values() if isinstance(held, kind)), None)
-
-
-def _is_empty_text(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
+    return getattr(array, "_cache", {}).get("rio")
 
 
 def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
@@ -90,16 +101,11 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
     Those that were set by ``.rio.set_spatial_dims``, or that rioxarray finds: y and x, latitude and longitude, or by
     CF's ``axis`` and ``standard_name``; else those of zarr's ``spatial:dimensions``; else lat and lon; else any of
     these in capitals.
-
-    Raises:
-        GeoreferenceError: There are none.
-        ShapeError: There are fewer than two dimensions.
     """
-    outline = outline_of(array)
     if len(array.dims) < 2:
         raise ShapeError(f"data_save has the dimensions {tuple(array.dims)}; a raster has rows and columns")
     missing = import_module("rioxarray.exceptions").MissingSpatialDimensionError
-    for accessor in filter(None, (accessor_in_use(array), outline.rio)):
+    for accessor in filter(None, (accessor_in_use(array), outline_of(array).rio)):
         with suppress(missing):
             return accessor.y_dim, accessor.x_dim
     declared = array.attrs.get("spatial:dimensions") if _declares(array, "spatial:") else None
@@ -117,16 +123,7 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
 
 
 def georeference_of(array: Any, rows: Hashable, columns: Hashable) -> Georeference:
-    """Return the georeference of a DataArray.
-
-    Args:
-        array: The DataArray.
-        rows: Its dimension along rows.
-        columns: Its dimension along columns.
-
-    Raises:
-        GeoreferenceError: It has none, or its coordinates are not evenly spaced.
-    """
+    """Return the georeference of a DataArray, whose dimensions along rows and columns are known."""
     mapping = _grid_mapping(array)
     outline = outline_of(array)
     crs = _crs(outline, mapping)
@@ -136,65 +133,10 @@ def georeference_of(array: Any, rows: Hashable, columns: Hashable) -> Georeferen
         stored = Affine.identity()
     if stored is not None and (stored.b or stored.d):
         return Georeference(crs, _turned(array, stored, rows, columns), gcps, rpcs)
-    grids, corners = _corner_grids(array, (rows, columns), stored, is_written="GeoTransform" in mapping)
-    down, across = (
-        _axis(array, dim, grid, is_corner) for dim, grid, is_corner in zip((rows, columns), grids, corners, strict=True)
-    )
+    places = [values_of(array, dim) if _has_coordinates(array, dim) else None for dim in (rows, columns)]
+    grids, corners = _corner_grids(array, places, stored, is_written="GeoTransform" in mapping)
+    down, across = map(_axis, places, (str(rows), str(columns)), grids, corners)
     return Georeference(crs, Affine(across.step, 0.0, across.start, 0.0, down.step, down.start), gcps, rpcs)
-
-
-def _corner_grids(
-    array: Any, dims: tuple[Hashable, Hashable], stored: Affine | None, *, is_written: bool
-) -> tuple[tuple[Axis | None, Axis | None], tuple[bool, bool]]:
-    """Return the stored grid that the coordinates belong to, and whether they are corners of its pixels, by axis.
-
-    stackstac's own grid comes first. Where a transform was written since, by rioxarray from those coordinates or of a
-    raster that was resampled, it counts only for coordinates that have its pixel size and lie on its corners.
-
-    Args:
-        array: The DataArray.
-        dims: Its dimensions along rows and columns.
-        stored: First stored transform, or None.
-        is_written: It is that of the grid mapping.
-    """
-    own = _stackstac_transform(array)
-    if own is not None and not (own.b or own.d):
-        grids = _axes_of(own)
-        found = _registrations(array, dims, grids)
-        is_own = all(one is not None and (one.stride == 1 and one.point == "corner") for one in found)
-        if is_own or not is_written:
-            return grids, _are_corners(found, ambiguous=True)
-    if stored is None:
-        return (None, None), (False, False)
-    grids = _axes_of(stored)
-    return grids, _are_corners(_registrations(array, dims, grids), ambiguous=False)
-
-
-def _axes_of(transform: Affine) -> tuple[Axis, Axis]:
-    return Axis(transform.f, transform.e), Axis(transform.c, transform.a)
-
-
-def _registrations(
-    array: Any, dims: tuple[Hashable, Hashable], grids: tuple[Axis, Axis]
-) -> tuple[Registration | None, Registration | None]:
-    down, across = (
-        registration_of(values_of(array, dim), grid) if _has_coordinates(array, dim) else None
-        for dim, grid in zip(dims, grids, strict=True)
-    )
-    return down, across
-
-
-def _are_corners(found: Sequence[Registration | None], *, ambiguous: bool) -> tuple[bool, bool]:
-    """Return for rows and columns whether their coordinates are corners.
-
-    Args:
-        found: Along rows and along columns.
-        ambiguous: What those are that may be either, unless the other axis is certain.
-    """
-    certain = {one.point for one in found if one is not None} - {"either"}
-    either = certain == {"corner"} if certain else ambiguous
-    down, across = (one is not None and (one.point == "corner" or (one.point == "either" and either)) for one in found)
-    return down, across
 
 
 def grid_mapping_name(array: Any) -> str:
@@ -219,11 +161,7 @@ def _grid_mapping(array: Any) -> Mapping[str, Any]:
 
 
 def _crs(outline: Any, mapping: Mapping[str, Any]) -> CRS | None:
-    """Return the CRS that rioxarray finds, or that zarr's convention declares.
-
-    Raises:
-        GeoreferenceError: The CRS is not known to PROJ.
-    """
+    """Return the CRS that rioxarray finds, or that zarr's convention declares."""
     try:
         crs = outline.rio.crs
     except (CRSError, import_module("pyproj.exceptions").CRSError) as error:
@@ -237,6 +175,32 @@ def _crs(outline: Any, mapping: Mapping[str, Any]) -> CRS | None:
             "attrs['crs_wkt'], for instance by array.rio.write_crs(...)"
         )
     return normalise_crs(crs)
+
+
+def _declares(array: Any, convention: str) -> bool:
+    """Return whether the attributes declare one of zarr's conventions."""
+    declared = array.attrs.get("zarr_conventions")
+    entries = declared if isinstance(declared, (list, tuple)) else ()
+    return any(isinstance(entry, Mapping) and entry.get("name") == convention for entry in entries)
+
+
+def _control_points(outline: Any, crs: CRS | None) -> GroundControlPoints | None:
+    """Return the ground control points, which rioxarray keeps as GeoJSON."""
+    try:
+        points = outline.rio.get_gcps()
+    except (KeyError, TypeError, ValueError) as error:
+        raise GeoreferenceError("the ground control points of the grid mapping are not rioxarray's GeoJSON") from error
+    return GroundControlPoints(tuple(points), crs) if points else None
+
+
+def _rational_polynomials(mapping: Mapping[str, Any]) -> RPC | None:
+    try:
+        return RPC(**json.loads(mapping["rpcs"])) if "rpcs" in mapping else None
+    except (TypeError, ValueError) as error:
+        raise GeoreferenceError("the rational polynomials of the grid mapping are not rioxarray's JSON") from error
+
+
+# The transform, from what was stored and from coordinates.
 
 
 def _stored_transform(array: Any, mapping: Mapping[str, Any]) -> Affine | None:
@@ -263,60 +227,165 @@ def _stackstac_transform(array: Any) -> Affine | None:
     return None if declared is None else normalise_transform(tuple(declared)[:6])
 
 
+def _corner_grids(
+    array: Any, places: Sequence[NDArray[Any] | None], stored: Affine | None, *, is_written: bool
+) -> tuple[Sequence[Axis | None], Sequence[bool]]:
+    """Return the stored grid that the coordinates belong to, and whether they are corners of its pixels, by axis.
+
+    stackstac's own grid comes first. Where a transform was written since, by rioxarray from those coordinates or of a
+    raster that was resampled, it counts only for coordinates that have its pixel size and lie on its corners.
+
+    Args:
+        array: The DataArray.
+        places: Its coordinates along rows and columns, or None.
+        stored: First stored transform, or None.
+        is_written: It is that of the grid mapping.
+    """
+
+    def registered(transform: Affine) -> tuple[Sequence[Axis], Sequence[Registration | None]]:
+        grids = Axis(transform.f, transform.e), Axis(transform.c, transform.a)
+        return grids, [
+            None if each is None else registration_of(each, grid) for each, grid in zip(places, grids, strict=True)
+        ]
+
+    own = _stackstac_transform(array)
+    if own is not None and not (own.b or own.d):
+        grids, found = registered(own)
+        is_own = all(one is not None and (one.stride == 1 and one.point == "corner") for one in found)
+        if is_own or not is_written:
+            return grids, _are_corners(found, ambiguous=True)
+    if stored is None:
+        return (None, None), (False, False)
+    grids, found = registered(stored)
+    return grids, _are_corners(found, ambiguous=False)
+
+
+def _are_corners(found: Sequence[Registration | None], *, ambiguous: bool) -> Sequence[bool]:
+    """Return for rows and columns whether their coordinates are corners.
+
+    ``ambiguous`` is what those are that may be either, unless the other axis is certain.
+    """
+    certain = {one.point for one in found if one is not None} - {"either"}
+    either = certain == {"corner"} if certain else ambiguous
+    return [one is not None and (one.point == "corner" or (one.point == "either" and either)) for one in found]
+
+
+def registration_of(places: NDArray[Any], grid: Axis) -> Registration | None:
+    """Return which point of a grid's pixels coordinates are; None where they are not on its centres or corners.
+
+    Args:
+        places: Evenly spaced coordinates along an axis.
+        grid: Stored axis that they may be a selection of: a slice of it, with any step.
+
+    Example:
+        >>> grid = Axis(100.0, 10.0)
+        >>> registration_of(np.array([120.0, 130.0]), grid), registration_of(np.array([125.0, 135.0]), grid)
+        (Registration(point='corner', stride=1), Registration(point='centre', stride=1))
+        >>> registration_of(np.array([110.0, 130.0]), grid), registration_of(np.array([111.0, 121.0]), grid)
+        (Registration(point='either', stride=2), None)
+    """
+    if not places.size or places.dtype.kind not in "iuf":
+        return None
+    ends = (np.array([places[0], places[-1]], np.float64) - grid.start) / grid.step
+    halves = 2 * ends
+    allowed = 2 * (_SAME_PX + _rounding(places) / abs(grid.step))
+    # Where rounding exceeds an eighth of a pixel, centres and corners cannot be distinguished.
+    if not np.isfinite(ends).all() or allowed > 0.25 or (np.abs(halves - np.rint(halves)) > allowed).any():
+        return None
+    first, last = (int(half) for half in np.rint(halves))
+    stride, rest = divmod(abs(last - first), 2 * max(1, len(places) - 1))
+    if rest:
+        return None
+    stride = stride or 1
+    if first % 2:
+        return Registration("centre", stride)
+    is_middle = stride % 2 == 0 and (first // 2) % stride == stride // 2
+    return Registration("either" if is_middle else "corner", stride)
+
+
 def _has_coordinates(array: Any, dim: Hashable) -> bool:
     return dim in array.coords and array.coords[dim].dims == (dim,)
 
 
-def _axis(array: Any, dim: Hashable, stored: Axis | None, is_corner: bool) -> Axis:
-    """Return where pixels lie along a dimension."""
-    if _has_coordinates(array, dim):
-        places = values_of(array, dim)
-        if is_corner and stored is not None:
-            places = places + stored.step / 2
-        return axis_of_centres(places, stored, str(dim))
-    if stored is None:
+def _axis(places: NDArray[Any] | None, name: str, stored: Axis | None, is_corner: bool) -> Axis:
+    """Return where pixels lie along a dimension.
+
+    Args:
+        places: Coordinates of all pixels, or None.
+        name: Of the dimension, for messages.
+        stored: Where the pixels of a raster lie that these may be a part of. Where they are, its numbers are taken,
+            which have not been rounded on their way through coordinates.
+        is_corner: Coordinates are corners of the stored pixels, not centres.
+    """
+    if places is None:
+        if stored is not None:
+            return stored
         raise GeoreferenceError(
-            f"the DataArray has no coordinates along {dim!r} and no transform; give it some, for instance by "
+            f"the DataArray has no coordinates along {name!r} and no transform; give it some, for instance by "
             "array.rio.write_transform(affine.Affine(...)), or resample it first where they are two-dimensional"
         )
-    return stored
+    centres = places + stored.step / 2 if is_corner and stored is not None else places
+    if centres.dtype.kind not in "iuf" or not np.isfinite(centres).all():
+        raise GeoreferenceError(
+            f"the coordinates along {name!r} ({centres.dtype}) are not all finite numbers; give them in units of "
+            "the CRS"
+        )
+    first, last, rounding = float(centres[0]), float(centres[-1]), _rounding(centres)
+    if len(centres) > 1:
+        step = (last - first) / (len(centres) - 1)
+        _check_even(centres.astype(np.float64), step, rounding, name)
+    elif stored is not None:
+        step = stored.step
+    else:
+        raise GeoreferenceError(
+            f"there is one pixel along {name!r}, so that its coordinate does not tell how large it is; say so by "
+            "array.rio.write_transform(affine.Affine(...))"
+        )
+    if stored is not None:
+        before = round((first - stored.start) / stored.step - 0.5)
+        expected = [stored.start + (before + place + 0.5) * stored.step for place in (0, len(centres) - 1)]
+        if max(abs(expected[0] - first), abs(expected[1] - last)) <= _SAME_PX * abs(stored.step) + rounding:
+            return Axis(stored.start + before * stored.step if before else stored.start, stored.step)
+    return Axis(first - step / 2, step)
+
+
+def _check_even(places: NDArray[np.float64], step: float, rounding: float, name: str) -> None:
+    misplaced = np.abs(places - (places[0] + step * np.arange(len(places))))
+    if not step or bool((misplaced > _EVEN_PX * abs(step) + rounding).any()):
+        raise GeoreferenceError(
+            f"the coordinates along {name!r} are not evenly spaced, but a GeoTIFF's pixels are all of one size; "
+            f"resample them first, for instance by array.interp({{{name!r}: numpy.linspace(...)}})"
+        )
+
+
+def _rounding(centres: NDArray[Any]) -> float:
+    """Return the error that rounding to the coordinates' dtype may cause."""
+    if centres.dtype.kind != "f" or not centres.size:
+        return 0.0
+    return 2 * float(np.spacing(np.abs(centres).max()))
 
 
 def _turned(array: Any, stored: Affine, rows: Hashable, columns: Hashable) -> Affine:
     """Move a rotated transform to where the first pixel is, by the two-dimensional coordinates rioxarray gives it."""
     if any(name not in array.coords or set(array.coords[name].dims) != {rows, columns} for name in ("xc", "yc")):
         return stored
-    corners = [{rows: row, columns: column} for row, column in ((0, 0), (0, -1), (-1, 0))]
-    centres = [[values_of(array, name, corner) for name in ("xc", "yc")] for corner in corners]
     last_row, last_column = array.sizes[rows] - 1, array.sizes[columns] - 1
-    return shifted(stored, [(float(x), float(y)) for x, y in centres], last_row, last_column)
+    pixels = ((0, 0), (0, last_column), (last_row, 0))
+    centres = [
+        [float(values_of(array, name, {rows: row, columns: column})) for name in ("xc", "yc")] for row, column in pixels
+    ]
+    column, row = (round(place - 0.5) for place in pixel_to_crs(~stored, *centres[0]))
+    moved = regrid(stored, column, row)
+    for (x, y), (row, column) in zip(centres, pixels, strict=True):
+        found = pixel_to_crs(~moved, x, y)
+        if max(abs(found[0] - column - 0.5), abs(found[1] - row - 0.5)) > _EVEN_PX:
+            raise GeoreferenceError(
+                "the coordinates xc and yc do not lie on the grid of GeoTransform; write the transform that they have, "
+                "by array.rio.write_transform(affine.Affine(...))"
+            )
+    return moved
 
 
 def values_of(array: Any, name: Hashable, where: Mapping[Hashable, int] | None = None) -> Any:
     """Return the values of a coordinate; those of a lazy one are not kept in the array."""
     return array.coords[name].variable.isel(where or {})[...].values
-
-
-def _declares(array: Any, convention: str) -> bool:
-    """Return whether the attributes declare one of zarr's conventions."""
-    declared = array.attrs.get("zarr_conventions")
-    entries = declared if isinstance(declared, (list, tuple)) else ()
-    return any(isinstance(entry, Mapping) and entry.get("name") == convention for entry in entries)
-
-
-def _control_points(outline: Any, crs: CRS | None) -> GroundControlPoints | None:
-    """Return the ground control points, which rioxarray keeps as GeoJSON."""
-    try:
-        points = outline.rio.get_gcps()
-    except (KeyError, TypeError, ValueError) as error:
-        raise GeoreferenceError("the ground control points of the grid mapping are not rioxarray's GeoJSON") from error
-    return GroundControlPoints(tuple(points), crs) if points else None
-
-
-def _rational_polynomials(mapping: Mapping[str, Any]) -> RPC | None:
-    if "rpcs" not in mapping:
-        return None
-    try:
-        return RPC(**json.loads(mapping["rpcs"]))
-    except (TypeError, ValueError) as error:
-        raise GeoreferenceError("the rational polynomials of the grid mapping are not rioxarray's JSON") from error

@@ -29,6 +29,9 @@ from georeader.errors import MetadataWarning
 #: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
 NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
 
+#: Names of the factors of all bands, and that of one for all: scales and offsets.
+FACTOR_NAMES = {"scales": ("scales", "scale_factor"), "offsets": ("offsets", "add_offset")}
+
 #: Attributes that have a place of their own in a GeoTIFF, or in none.
 _NO_TAGS = {
     *NODATA_ATTRS, "nodatavals", "is_tiled", "res", "crs", "transform", "grid_mapping", "coordinates", "long_name",
@@ -40,7 +43,8 @@ _STACKSTAC_ATTRS = ("spec", "resolution", "resolution_xy")
 
 _NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
 
-#: A name that dask made: of a function, and a hash of its arguments (`dask.base.tokenize`) or a UUID.
+#: A name that dask made: of a function, and a hash of its arguments (`dask.base.tokenize`) or a UUID. It differs from
+#: one array to the next and from run to run.
 _DASK_NAME = re.compile(r".*-([0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.DOTALL)
 
 #: Nanoseconds of the units of a duration in ISO 8601, from the largest to the smallest.
@@ -51,7 +55,14 @@ _NS_PER_S = 10**9
 
 def title_of(array: Any) -> str:
     """Return the subject of messages about a DataArray: its name, unless dask made it."""
-    return "DataArray" if array.name is None or is_dask_name(array.name) else f"DataArray {array.name!r}"
+    name = _own_name(array)
+    return "DataArray" if name is None else f"DataArray {name!r}"
+
+
+def _own_name(array: Any) -> Any:
+    """Return the name of an array; None if dask made it."""
+    is_of_dask = isinstance(array.name, str) and _DASK_NAME.fullmatch(array.name) is not None
+    return None if is_of_dask else array.name
 
 
 def nodata_of(array: Any) -> Any:
@@ -69,9 +80,7 @@ def nodata_of(array: Any) -> Any:
 def with_set_nodata(array: Any) -> Any:
     """Return an array whose attributes have the nodata that only its accessor has, set by ``.rio.set_nodata``.
 
-    Args:
-        array: DataArray of the caller. Its accessor keeps no answer that it derived from the attributes, which may
-            change.
+    The accessor of the caller's array keeps no answer that it derived from the attributes, which may change.
     """
     accessor = accessor_in_use(array)
     if accessor is None or array.dtype.kind == "b" or array.encoding.get("_FillValue") is not None:
@@ -111,11 +120,16 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
         count: Number of bands.
     """
     attrs = array.attrs
-    if array.dtype.kind != "b" and (nodatavals := _nodatavals(array)):
-        warn_of_nodata(title_of(array), nodatavals)
-    numbers = band_numbers(array, band, count)
     declared = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
-    declared |= {} if array.dtype.kind == "b" else _measure(array)
+    if array.dtype.kind != "b":
+        if nodatavals := _nodatavals(array):
+            warn_of_nodata(title_of(array), nodatavals)
+        declared["units"] = attrs.get("units")
+        for key, names in FACTOR_NAMES.items():
+            # Those of the encoding convert these numbers to the file's, and back.
+            entries = (place.get(name) for name in names for place in (attrs, array.encoding))
+            declared[key] = next((entry for entry in entries if entry is not None), None)
+    numbers = band_numbers(array, band, count)
     each = {name: per_band(value, count, numbers) for name, value in declared.items()}
     lost = ", ".join(name for name, value in declared.items() if value is not None and each[name] is None)
     if lost:
@@ -123,9 +137,8 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     labels = _labels(array, band, count)
     is_shared = count > 1 and np.size(declared["long_name"]) == 1  # by all bands, which their labels tell apart
     own = None if is_shared and labels else _texts(each["long_name"])
-    descriptions = own or labels or _name_of_all(array, count)
     found = {
-        "descriptions": descriptions,
+        "descriptions": own or labels or _texts([_own_name(array)] * count),
         "units": _texts(each.get("units")),
         "scales": _numbers(each.get("scales"), neutral=1.0),
         "offsets": _numbers(each.get("offsets"), neutral=0.0),
@@ -137,32 +150,17 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
 
 def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
     """Return what `metadata_of` found without the scales and offsets that come from the array's encoding."""
-    declared = {"scales": ("scales", "scale_factor"), "offsets": ("offsets", "add_offset")}
-    encoded = [key for key, names in declared.items() if all(array.attrs.get(name) is None for name in names)]
+    encoded = [key for key, names in FACTOR_NAMES.items() if all(array.attrs.get(name) is None for name in names)]
     return {key: value for key, value in found.items() if key not in encoded}
 
 
-def _measure(array: Any) -> dict[str, Any]:
-    """Return the entries of units, scales and offsets."""
-    attrs = array.attrs
-    declared = {"units": attrs.get("units")}
-    for key, one in (("scales", "scale_factor"), ("offsets", "add_offset")):
-        # Those of the encoding convert these numbers to the file's, and back.
-        places = ((place, name) for name in (key, one) for place in (attrs, array.encoding))
-        declared[key] = next((place[name] for place, name in places if place.get(name) is not None), None)
-    return declared
-
-
 def per_band(declared: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
-    """Return one entry per band.
+    """Return one entry per band; None if there is no entry, or their number does not fit the bands.
 
     Args:
         declared: One entry for all bands, one for each, or one for each band before a selection.
         count: Bands.
         numbers: Number of each band before the selection, from 1; None: not known.
-
-    Returns:
-        A list; None: there is no entry, or their number does not fit the bands.
 
     Example:
         >>> per_band("m", 2, None), per_band(["red", "green", "blue"], 2, [3, 1])
@@ -180,13 +178,7 @@ def per_band(declared: Any, count: int, numbers: Sequence[int] | None) -> list[A
 
 
 def band_numbers(array: Any, band: Hashable | None, count: int) -> list[int] | None:
-    """Return rioxarray's band numbers, from 1, if the coordinate along bands has them.
-
-    Args:
-        array: The DataArray.
-        band: Its dimension along bands, or None.
-        count: Bands.
-    """
+    """Return rioxarray's band numbers, from 1, if the coordinate along bands has them."""
     values = _band_coordinate(array, band)
     if values is None or values.dtype.kind not in "iu" or len(values) != count or values.min() < 1:
         return None
@@ -207,12 +199,7 @@ def _labels(array: Any, band: Hashable | None, count: int) -> list[str | None] |
     is_numbers = values is not None and band in (None, "band") and values.dtype.kind in "iu"
     if values is None or is_numbers or len(values) != count:
         return None
-    return _texts(label_texts(values))
-
-
-def _name_of_all(array: Any, count: int) -> list[str | None] | None:
-    """Return the array's name for each band; None if dask made it."""
-    return None if array.name is None or is_dask_name(array.name) else _texts([array.name] * count)
+    return _texts([label_text(value) for value in values])
 
 
 def _texts(values: Sequence[Any] | None) -> list[str | None] | None:
@@ -243,37 +230,16 @@ def _text(value: Any) -> str:
     return str(plain).strip() if isinstance(plain, str) else str(plain)
 
 
-def is_dask_name(name: Any) -> bool:
-    """Return whether dask made a name, which differs from one array to the next and from run to run.
-
-    Example:
-        >>> is_dask_name("ones_like-7b51f0e5a4c0d3c2b1a09f8e7d6c5b4a"), is_dask_name("ndvi-2024")
-        (True, False)
-    """
-    return isinstance(name, str) and _DASK_NAME.fullmatch(name) is not None
-
-
-def label_texts(values: Any) -> list[str | None]:
-    """Return the labels along an axis as texts.
-
-    Args:
-        values: A numpy array of one dimension: of texts, numbers, datetime64, timedelta64, or objects such as those of
-            cftime, `datetime` or tuples (xarray's MultiIndex).
-
-    Returns:
-        One text each; None for those that are missing (NaT, NaN, None).
-
-    Example:
-        >>> label_texts(np.array(["2024-01-01", "2024-01-01T10:30"], "datetime64[ns]"))
-        ['2024-01-01', '2024-01-01T10:30']
-        >>> label_texts(np.array([0.1, 2.5], "float32")), label_texts(np.array([1, 36], "timedelta64[h]"))
-        (['0.1', '2.5'], ['PT1H', 'P1DT12H'])
-    """
-    return [label_text(value) for value in values]
-
-
 def label_text(value: Any) -> str | None:
-    """Return one label as a text, as `label_texts` does."""
+    """Return a label along an axis as a text; None if it is missing (NaT, NaN, None).
+
+    Labels are texts, numbers, datetime64, timedelta64, or objects such as those of cftime, `datetime` or tuples
+    (xarray's MultiIndex).
+
+    Example:
+        >>> label_text(np.datetime64("2024-01-01T10:30:00", "ns")), label_text(np.timedelta64(36, "h"))
+        ('2024-01-01T10:30', 'P1DT12H')
+    """
     if isinstance(value, tuple):
         return " ".join(filter(None, map(label_text, value))) or None
     if isinstance(value, bytes):
@@ -312,7 +278,7 @@ def _without_zeros(text: str) -> str:
 
 
 def _duration(value: np.timedelta64) -> str | None:
-    """Return a duration; None for months and years, whose length varies."""
+    """Return a duration; for months and years, whose length varies, numpy's text."""
     if np.datetime_data(value.dtype)[0] in ("Y", "M", "generic"):
         return str(value)
     rest = int(value.astype("timedelta64[ns]").astype(np.int64))

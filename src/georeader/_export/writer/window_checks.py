@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from georeader._core.dtypes import convert_pixels, replace_nan
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.sources.described import check_mask
+from georeader._export.sources.geodata import check_mask
 from georeader.abstract_reader import Georeferenced
 from georeader.errors import DtypeError, GeoreferenceError, IndexingError, OptionError, ShapeError
 from georeader.window_utils import compare_crs, pixel_to_crs, same_corners, whole_pixel_window, window_transform

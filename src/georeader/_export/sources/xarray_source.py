@@ -1,4 +1,4 @@
-"""xarray.Datasets: variables of one shape and dtype, as bands."""
+"""xarray.DataArrays, in memory or lazy, and xarray.Datasets: variables of one shape and dtype, as bands."""
 
 from __future__ import annotations
 
@@ -11,25 +11,38 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._core.windows import PixelWindow
+from georeader._export.plan.grid import even_edges
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, SourceTraits
-from georeader._export.sources.data_array import Opened, open_values, pack
-from georeader._export.sources.packing import Packing
-from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._export.sources.sliced import Axes, SlicedSource, windows_of
-from georeader._export.sources.xarray_georeference import grid_mapping_name, spatial_dims
-from georeader._export.sources.xarray_metadata import NODATA_ATTRS, per_band, tags_of
+from georeader._export.sources.geodata import Declared, describe, source_of_pixels
+from georeader._export.sources.packing import Opened, Packing, pack, packing_of
+from georeader._export.sources.protocol import Loaded, Source, SourceWrapper
+from georeader._export.sources.sliced import Axes, SlicedSource, Windows, windows_of
+from georeader._export.sources.xarray_georeference import georeference_of, grid_mapping_name, spatial_dims
+from georeader._export.sources.xarray_metadata import (
+    FACTOR_NAMES,
+    NODATA_ATTRS,
+    band_numbers,
+    metadata_of,
+    nodata_of,
+    per_band,
+    tags_of,
+    title_of,
+    with_set_nodata,
+    without_encoding,
+)
 from georeader._export.spool import OpenSpool
-from georeader._resample.pyramid import Mask
 from georeader.abstract_reader import same_nodata
 from georeader.errors import DtypeError, GeoreferenceError, MetadataWarning, NodataError, ShapeError
 from georeader.window_utils import compare_crs, same_transform
+
+#: Threads that read windows of a lazy file: xarray's backends have locks where they need some.
+_CONCURRENT_READS = 4
 
 #: Georeferencing attributes of a Dataset, used for variables that have none.
 _PLACE_ATTRS = ("crs", "transform", "resolution", "resolution_xy", "spec", "zarr_conventions")
@@ -45,15 +58,97 @@ _NUMBERED = re.compile(r"band_\d+")
 _VARIABLE_DIM = "georeader_variable"
 
 
+def open_data_array(
+    array: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
+) -> Source:
+    """Open an xarray.DataArray as a source, by rioxarray's conventions.
+
+    Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates have
+    CF's attributes for them; bands are a third one, in any order. CRS and transform come from the grid mapping
+    coordinate (``spatial_ref``) and from the coordinates, which must be evenly spaced. Values that were decoded
+    (``encoding``) are stored again as they were in their file: with its dtype, scale, offset and fill value. Without an
+    encoding, or where it cannot hold the values, they are stored as they are, with the nodata, scale and offset of
+    ``attrs``.
+
+    Nothing is loaded but windows, and none of them stays in the DataArray: its ``values`` are never touched.
+
+    Args:
+        array: Of numpy, of dask, or lazily opened from a file.
+        missing: Value of NaN in a file of integers, where the caller passes one; None: nothing.
+        may_read: False: no pixel is read that is not in memory, and an encoding is taken as it is.
+        open_spool: As in `sliced.windows_of`.
+    """
+    return pack(_open_values(with_set_nodata(array), missing, open_spool), missing, may_read=may_read)
+
+
+def _open_values(array: Any, missing: Any, open_spool: OpenSpool | None) -> Opened:
+    """Open a DataArray, and read how its values are to be stored; no pixel is read."""
+    rows, columns = spatial_dims(array)
+    if not array.size:
+        raise ShapeError(f"data_save has the dimensions {dict(array.sizes)}, and no pixels")
+    band, axes = _axes(array, rows, columns)
+    count = axes.shape(array.shape)[0]
+    packing = packing_of(array.encoding, array.dtype, count, band_numbers(array, band, count))
+    if packing is not None and missing is not UNSET and (packing.fill is not None or packing.dtype.kind in "iu"):
+        packing = replace(packing, fill=missing)
+    attrs = metadata_of(array, band, count)
+    place = georeference_of(array, rows, columns)
+    attrs |= {"gcps": place.gcps, "rpcs": place.rpcs}
+    bare = Declared(
+        axes.shape(array.shape), place.transform, place.crs, without_encoding(attrs, array), nodata_of(array)
+    )
+    fill = bare.fill_value_default if packing is None or packing.fill is None else packing.fill
+    source = _open_pixels(array, axes, replace(bare, attrs=attrs, fill_value_default=fill), open_spool)
+    bare_spec = describe(bare, dtype=array.dtype, has_mask=source.spec.has_mask)
+    return Opened(source, packing, bare_spec, (range(count),))
+
+
+def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | None, Axes]:
+    """Return the dimension along bands, and the positions of all; other dimensions must have a length of one."""
+    others = [dim for dim in array.dims if dim not in (rows, columns)]
+    long = [dim for dim in others if array.sizes[dim] != 1]
+    if len(long) > 1:
+        raise ShapeError(
+            f"data_save has the dimensions {dict(array.sizes)}; a GeoTIFF has bands besides rows and columns, so "
+            f"select all others first, as in array.isel({{{long[0]!r}: 0}}), and save each to its own file"
+        )
+    bands = long or [dim for dim in others if dim == "band"] or others
+    band = bands[0] if bands else None
+    position = {dim: number for number, dim in enumerate(array.dims)}
+    band_axis = None if band is None else position[band]
+    return band, Axes(count=len(array.dims), band=band_axis, row=position[rows], column=position[columns])
+
+
+def _open_pixels(array: Any, axes: Axes, declared: Declared, open_spool: OpenSpool | None) -> Source:
+    """Open the values where they are: ``data`` and ``values`` of an array that reads a file would load it."""
+    name, variable = title_of(array), array.variable
+    # xarray has no public test for this; without its own, values are read in windows, wherever they are.
+    if getattr(variable, "_in_memory", False):
+        spec = describe(declared, dtype=array.dtype, has_mask=False)
+        return source_of_pixels(name, spec, axes.arrange(array.values), None)
+    if array.chunks is not None:
+        windows = windows_of(array.data, axes.row, open_spool)
+    else:  # each window is a new variable, so that the lazy one stays lazy
+        windows = Windows(lambda key: variable[key].values, _preferred_edges(array), _CONCURRENT_READS)
+    spec = describe(declared, dtype=array.dtype, has_mask=windows.is_masked)
+    return SlicedSource(name, spec, array, windows, axes)
+
+
+def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
+    """Return the edges of the file's chunks, as if the array began at the edge of one; a selection may not."""
+    preferred = array.encoding.get("preferred_chunks")
+    if not isinstance(preferred, Mapping):
+        return None
+    chunks = [(size, int(np.ravel(preferred.get(dim, size))[0])) for dim, size in array.sizes.items()]
+    return [even_edges(size, chunk) if chunk > 0 else (0, size) for size, chunk in chunks]
+
+
+# Datasets.
+
+
 @dataclass(frozen=True)
 class _Band:
-    """A variable, as a raster.
-
-    Attributes:
-        name: Of the variable.
-        array: The variable.
-        opened: Its values, and how they are stored.
-    """
+    """A variable of a Dataset, as a raster."""
 
     name: Hashable
     array: Any
@@ -76,60 +171,58 @@ class _Band:
         return packing is not None and packing.fill is not None and self.spec.dtype.kind in "fc"
 
 
-def open_xarray_dataset(
+def open_dataset(
     dataset: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
     """Open an xarray.Dataset as a source, whose bands are its variables along rows and columns.
 
     Their names become descriptions; scales, offsets and units stay those of each; their other attributes become tags of
     the band, those of the Dataset tags of the file. Variables of dask are computed together, so that what they share is
-    computed once.
+    computed once. A single variable may have bands of its own, as a DataArray has.
 
-    A single variable may have bands of its own, as a DataArray has.
-
-    Args:
-        dataset: Its variables may be of numpy, of dask, or lazily opened from a file.
-        missing: As in `data_array.open_data_array`.
-        may_read: As in `data_array.open_data_array`.
-        open_spool: As in `data_array.open_data_array`.
-
-    Raises:
-        ShapeError: There are no variables along rows and columns, or they have several shapes, or one of several has
-            more dimensions.
-        DtypeError: They are stored as several dtypes.
-        GeoreferenceError: They lie on several grids.
-        MetadataError: An attribute does not fit its variable.
+    Arguments are those of `open_data_array`.
     """
-    bands = [_Band(name, array, open_values(array, missing, open_spool)) for name, array in _rasters(dataset).items()]
+    bands = [_Band(name, array, _open_values(array, missing, open_spool)) for name, array in _rasters(dataset).items()]
     _check_shapes(bands)
     _check_dtypes(bands)
     _check_places(bands)
-    nodata = None if missing is not UNSET else _common_nodata(bands)
-    packing = _common_packing(bands, nodata if missing is UNSET else missing)
-    spec = _spec(bands, dataset, nodata if missing is UNSET else missing)
+    nodata = _common_nodata(bands) if missing is UNSET else missing
+    metadata = _metadata(bands, dataset)
+    counts = [band.spec.count for band in bands]
+    spec = replace(
+        bands[0].spec,
+        count=sum(counts),
+        dtype=np.result_type(*(band.spec.dtype for band in bands)),
+        fill_value=nodata,
+        metadata=_with_factors(metadata, bands, [band.spec.metadata for band in bands]),
+        has_mask=any(band.spec.has_mask for band in bands),
+    )
     source: Source = _computed_together(bands, spec, open_spool) or _Bands([band.opened.source for band in bands], spec)
     if missing is UNSET and nodata is not None:
-        source = _with_one_nodata(source, bands, nodata)
-    bare = replace(spec, metadata=_metadata(bands, dataset, [band.opened.bare.metadata for band in bands]))
-    edges = accumulate((band.spec.count for band in bands), initial=0)
-    return pack(Opened(source, packing, bare, tuple(starmap(range, pairwise(edges)))), missing, may_read=may_read)
+        origins = [band for band in bands for _ in range(band.spec.count)]
+        own = [nodata if band.is_decoded else band.spec.fill_value for band in origins]
+        if not all(same_nodata(value, nodata) for value in own):
+            source = _OneNodata(source, [band.name for band in origins], own, nodata)
+    bare = replace(spec, metadata=_with_factors(metadata, bands, [band.opened.bare.metadata for band in bands]))
+    parts = tuple(starmap(range, pairwise(accumulate(counts, initial=0))))
+    return pack(Opened(source, _common_packing(bands, nodata), bare, parts), missing, may_read=may_read)
 
 
 def _rasters(dataset: Any) -> dict[Hashable, Any]:
     """Return the variables along rows and columns, each with its georeferencing."""
-    mappings = _grid_mappings(dataset)
+    named = {grid_mapping_name(array) for array in dataset.data_vars.values()}
+    mappings = [  # which are coordinates if a file was opened so
+        name
+        for name, array in dataset.data_vars.items()
+        if not array.ndim and (name in named or any(attr in array.attrs for attr in _GRID_MAPPING_ATTRS))
+    ]
     dataset = dataset.set_coords(mappings)
     place = {
         key: value
         for key, value in dataset.attrs.items()
         if key in _PLACE_ATTRS or str(key).startswith(_PLACE_PREFIXES)
     }
-    found, left_out = {}, []
-    for name, array in dataset.data_vars.items():
-        if _has_space(array):
-            found[name] = array
-        else:
-            left_out.append(name)
+    found = {name: array for name, array in dataset.data_vars.items() if _has_space(array)}
     if not found:
         dims = ", ".join(f"{name!r} {array.dims}" for name, array in dataset.data_vars.items()) or "none"
         raise ShapeError(
@@ -137,43 +230,29 @@ def _rasters(dataset: Any) -> dict[Hashable, Any]:
             "these dimensions y and x, as in dataset.rename(rows='y', columns='x')"
         )
     bounds = {coord.attrs.get("bounds", coord.encoding.get("bounds")) for coord in dataset.coords.values()}
-    lost = ", ".join(repr(name) for name in left_out if name not in bounds)
+    lost = ", ".join(repr(name) for name in dataset.data_vars if name not in found and name not in bounds)
     if lost:
         warn_at_caller(f"variables of the Dataset without rows and columns are left out: {lost}", MetadataWarning)
     return {
         name: array.assign_attrs(place | _attrs_of_all(dataset, array, number, len(found)) | array.attrs)
-        for number, (name, array) in enumerate(found.items(), start=1)
+        for number, (name, array) in enumerate(found.items())
     }
 
 
 def _attrs_of_all(dataset: Any, array: Any, number: int, count: int) -> dict[Any, Any]:
     """Return the attributes of a Dataset that describe a variable without its own: `to_dataset` leaves them there.
 
-    Args:
-        dataset: Has the attributes, with one entry for all variables or one for each.
-        array: The variable.
-        number: Of the variable, from 1.
-        count: Variables.
+    They have one entry for all variables or one for each; the variable is that of the number, of so many.
     """
     found: dict[Any, Any] = {}
-    for names in ((*NODATA_ATTRS, "nodatavals"), ("scale_factor", "scales"), ("add_offset", "offsets"), ("units",)):
+    for names in ((*NODATA_ATTRS, "nodatavals"), *FACTOR_NAMES.values(), ("units",)):
         if any(place.get(name) is not None for place in (array.attrs, array.encoding) for name in names):
             continue
         for name in names:
             each = per_band(dataset.attrs.get(name), count, None)
             if each is not None:
-                found[name] = [each[number - 1]]
+                found[name] = [each[number]]
     return found
-
-
-def _grid_mappings(dataset: Any) -> list[Hashable]:
-    """Return the variables that are grid mappings, which are coordinates if a file was opened so."""
-    named = {grid_mapping_name(array) for array in dataset.data_vars.values()}
-    return [
-        name
-        for name, array in dataset.data_vars.items()
-        if not array.ndim and (name in named or any(attr in array.attrs for attr in _GRID_MAPPING_ATTRS))
-    ]
 
 
 def _has_space(array: Any) -> bool:
@@ -209,12 +288,13 @@ def _check_dtypes(bands: Sequence[_Band]) -> None:
         f"{band.name!r} {band.stored_dtype}" + (" by its encoding" if band.stored_dtype != band.spec.dtype else "")
         for band in bands
     )
+    advice = "choose those of one dtype"
     try:
         common = np.result_type(*(band.spec.dtype for band in bands))
-        is_number = common.kind in "iufc"
+        if common.kind in "iufc":
+            advice = f"cast them, as in dataset.astype('{common}')"
     except TypeError:
-        is_number = False
-    advice = f"cast them, as in dataset.astype('{common}')" if is_number else "choose those of one dtype"
+        pass
     raise DtypeError(
         f"the variables of the Dataset have several dtypes ({declared}), and a GeoTIFF has one; {advice}, or save "
         f"some of them, as in dataset[[{bands[0].name!r}]]"
@@ -244,60 +324,48 @@ def _common_nodata(bands: Sequence[_Band]) -> Any:
 
 
 def _common_packing(bands: Sequence[_Band], fill: Any) -> Packing | None:
-    packings = [band.opened.packing for band in bands]
-    if any(packing is None for packing in packings):
+    packings = [band.opened.packing for band in bands if band.opened.packing is not None]
+    if len(packings) < len(bands):
         return None
-    known = [packing for packing in packings if packing is not None]
-    counts = [band.spec.count for band in bands]
     return Packing(
-        known[0].dtype,
-        _factors([packing.scales for packing in known], counts, 1.0),
-        _factors([packing.offsets for packing in known], counts, 0.0),
+        packings[0].dtype,
+        _factors(bands, [packing.scales for packing in packings], 1.0),
+        _factors(bands, [packing.offsets for packing in packings], 0.0),
         fill if any(band.is_decoded for band in bands) else None,
-        is_of_file=all(packing.is_of_file for packing in known),
+        is_of_file=all(packing.is_of_file for packing in packings),
     )
 
 
-def _factors(each: Sequence[tuple[float, ...]], counts: Sequence[int], neutral: float) -> tuple[float, ...]:
+def _with_factors(metadata: Metadata, bands: Sequence[_Band], each: Sequence[Metadata]) -> Metadata:
+    scales = _factors(bands, [declared.scales for declared in each], 1.0)
+    return replace(metadata, scales=scales, offsets=_factors(bands, [declared.offsets for declared in each], 0.0))
+
+
+def _factors(bands: Sequence[_Band], each: Sequence[tuple[float, ...]], neutral: float) -> tuple[float, ...]:
+    """Return the factors of all variables, one after the other; none if no variable has some."""
     if not any(each):
         return ()
-    return tuple(
-        number for declared, count in zip(each, counts, strict=True) for number in declared or (neutral,) * count
-    )
+    pairs = zip(bands, each, strict=True)
+    return tuple(number for band, declared in pairs for number in declared or (neutral,) * band.spec.count)
 
 
-def _spec(bands: Sequence[_Band], dataset: Any, nodata: Any) -> SourceSpec:
-    return replace(
-        bands[0].spec,
-        count=sum(band.spec.count for band in bands),
-        dtype=np.result_type(*(band.spec.dtype for band in bands)),
-        fill_value=nodata,
-        metadata=_metadata(bands, dataset, [band.spec.metadata for band in bands]),
-        has_mask=any(band.spec.has_mask for band in bands),
-    )
-
-
-def _metadata(bands: Sequence[_Band], dataset: Any, each: Sequence[Metadata]) -> Metadata:
-    """Return the metadata of all variables as bands; ``each`` has scales and offsets."""
-    counts = [band.spec.count for band in bands]
-    tags = tags_of(dataset.attrs)
-    attrs: dict[str, Any] = {
-        "descriptions": [name for band in bands for name in _descriptions(band)],
-        "units": [unit for band in bands for unit in band.spec.metadata.units or (None,) * band.spec.count],
-        "scales": _factors([declared.scales for declared in each], counts, 1.0) or None,
-        "offsets": _factors([declared.offsets for declared in each], counts, 0.0) or None,
-    }
+def _metadata(bands: Sequence[_Band], dataset: Any) -> Metadata:
+    """Return the metadata of all variables as bands, without scales and offsets."""
     own = [dict(band.spec.metadata.tags) for band in bands]
     points = [declared["AREA_OR_POINT"] for declared in own if "AREA_OR_POINT" in declared]
-    attrs["tags"] = ({"AREA_OR_POINT": points[0]} if points else {}) | tags
+    tags = ({"AREA_OR_POINT": points[0]} if points else {}) | tags_of(dataset.attrs)
     if len(bands) == 1:
-        attrs["tags"] = own[0] | attrs["tags"]
-        attrs["band_tags"] = [dict(declared) for declared in bands[0].spec.metadata.band_tags] or None
+        tags = own[0] | tags
+        band_tags = [dict(declared) for declared in bands[0].spec.metadata.band_tags]
     else:
-        attrs["band_tags"] = [
-            _band_tags(band, declared, attrs["tags"]) for band, declared in zip(bands, own, strict=True)
-        ]
-    found = metadata_from_attrs({key: value for key, value in attrs.items() if value is not None}, sum(counts))
+        band_tags = [_band_tags(band, declared, tags) for band, declared in zip(bands, own, strict=True)]
+    attrs = {
+        "descriptions": [name for band in bands for name in _descriptions(band)],
+        "units": [unit for band in bands for unit in band.spec.metadata.units or (None,) * band.spec.count],
+        "tags": tags,
+        "band_tags": band_tags or None,
+    }
+    found = metadata_from_attrs(attrs, sum(band.spec.count for band in bands))
     return replace(found, gcps=bands[0].spec.metadata.gcps, rpcs=bands[0].spec.metadata.rpcs)
 
 
@@ -326,34 +394,25 @@ def _band_tags(band: _Band, own: Mapping[str, str], of_file: Mapping[str, str]) 
 class _Bands:
     """Sources of one grid, whose bands follow one another."""
 
+    name = "Dataset"
+
     def __init__(self, sources: Sequence[Source], spec: SourceSpec) -> None:
-        """Wrap sources, and their common spec."""
-        self._sources = list(sources)
-        self.spec = spec
-        self.name = "Dataset"
+        self._sources, self.spec = sources, spec
         traits = [source.traits for source in sources]
+        # Those of the first source that has some, and an edge between any two sources.
+        chunks = next((each.chunks for each in traits if each.chunks is not None), None)
+        if chunks is not None and len(sources) > 1:
+            edges = tuple(accumulate((source.spec.count for source in sources), initial=0))
+            chunks = Chunks(edges, chunks.row_edges_px, chunks.column_edges_px)
         self.traits = SourceTraits(
             is_in_memory=all(each.is_in_memory for each in traits),
-            chunks=self._find_chunks(),
+            chunks=chunks,
             concurrent_reads=min(each.concurrent_reads for each in traits),
             reader_bytes=sum(each.reader_bytes for each in traits),
-            is_borrowed=any(each.is_borrowed for each in traits),
         )
 
-    def _find_chunks(self) -> Chunks | None:
-        """Return those of the first source that has some, and an edge between any two sources."""
-        known = next((chunks for source in self._sources if (chunks := source.traits.chunks) is not None), None)
-        if known is None or len(self._sources) == 1:
-            return known
-        edges = tuple(accumulate((source.spec.count for source in self._sources), initial=0))
-        return Chunks(edges, known.row_edges_px, known.column_edges_px)
-
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window of some bands; the mask, where there is one, is that of all sources together.
-
-        Raises:
-            Exception: What a source raises.
-        """
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
+        """Read a window of some bands; the mask, where there is one, is that of all sources together."""
         pixels = np.empty((len(bands), *region.shape), self.spec.dtype)
         masks = []
         first = 0
@@ -382,17 +441,15 @@ def _computed_together(bands: Sequence[_Band], spec: SourceSpec, open_spool: Ope
     Tasks that several variables need are then of one graph.
     """
     arrays = [band.array for band in bands]
-    if len(bands) == 1 or any(array.chunks is None for array in arrays):
-        return None
-    if len({array.dtype for array in arrays}) > 1:
+    if len(bands) == 1 or any(array.chunks is None for array in arrays) or len({array.dtype for array in arrays}) > 1:
         return None
     rows, columns = spatial_dims(arrays[0])
     if any(spatial_dims(array) != (rows, columns) for array in arrays):
         return None
     plain = [array.variable.squeeze([dim for dim in array.dims if dim not in (rows, columns)]) for array in arrays]
     stacked = type(plain[0]).concat([one.transpose(rows, columns) for one in plain], dim=_VARIABLE_DIM)
-    windows, has_mask = windows_of(stacked.data, 1, open_spool)
-    whole = replace(spec, has_mask=has_mask)
+    windows = windows_of(stacked.data, 1, open_spool)
+    whole = replace(spec, has_mask=windows.is_masked)
     return SlicedSource("Dataset", whole, stacked, windows, Axes(count=3, band=0, row=1, column=2))
 
 
@@ -400,24 +457,12 @@ class _OneNodata(SourceWrapper):
     """A source whose bands get one value for their missing pixels."""
 
     def __init__(self, source: Source, names: Sequence[Hashable], own: Sequence[Any], nodata: Any) -> None:
-        """Wrap a source.
-
-        Args:
-            source: Has the bands.
-            names: Of their variables.
-            own: Their own nodata, or None.
-            nodata: That of all.
-        """
+        """Wrap a source whose bands belong to variables of these names, and have their own nodata or None."""
         super().__init__(source)
-        self._names, self._own, self._nodata = list(names), list(own), nodata
+        self._names, self._own, self._nodata = names, own, nodata
 
-    def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window.
-
-        Raises:
-            NodataError: A pixel that is not missing has the value of those that are.
-            Exception: What the source raises.
-        """
+    def read(self, region: PixelWindow, bands: range) -> Loaded:
+        """Read a window; a pixel that has the common nodata but is not missing in its own variable is refused."""
         pixels, mask = self.source.read(region, bands)
         changed = np.array(pixels)
         for position, band in enumerate(bands):
@@ -432,11 +477,3 @@ class _OneNodata(SourceWrapper):
             if own is not None:
                 changed[position][changed[position] == own] = self._nodata
         return changed, mask
-
-
-def _with_one_nodata(source: Source, bands: Sequence[_Band], nodata: Any) -> Source:
-    """Return a source whose bands have one nodata, where some have another one, or none."""
-    own = [nodata if band.is_decoded else band.spec.fill_value for band in bands for _ in range(band.spec.count)]
-    if all(same_nodata(value, nodata) for value in own):
-        return source
-    return _OneNodata(source, [band.name for band in bands for _ in range(band.spec.count)], own, nodata)
