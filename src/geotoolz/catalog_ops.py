@@ -15,15 +15,14 @@ from georeader import GeoTensor, RasterioReader
 from georeader.errors import OptionError
 from georeader.storage import link_target_outside, make_folders, redact_text, redact_url, remove_empty_folders
 from georeader.toolkit import check_progress, report_progress, usable_cpus
-from geotoolz._catalog.plan import RowPlan, check_paths, plan_row
-from geotoolz._catalog.process_row import Job, Outcome
+from geotoolz._catalog.row_work import Job, Outcome, RowPlan, check_paths, plan_row
 from geotoolz._catalog.rows import read_rows
 from geotoolz._catalog.template import Template, read_template, template_text
 from geotoolz._catalog.workers import check_interpreter, run_in_processes, run_in_threads
+from geotoolz._rasters import ROW_KEY
+from geotoolz._saving import check_save_options, current_run, save
 from geotoolz.errors import RowError
-from geotoolz.loading import ROW_KEY
 from geotoolz.operator import Operator, Output
-from geotoolz.saving import check_save_options, current_run, save
 
 __all__ = ["CatalogPipeline", "RowResult", "WriteCOG"]
 
@@ -143,26 +142,33 @@ class CatalogPipeline:
         """
         rows = read_rows(self.catalog)
         plans = [plan_row(index, row, self.op, self.path_field) for index, row in enumerate(rows)]
-        refused = [plan for plan in plans if plan.error is not None]
-        if refused and self.on_row_error == RAISE:
-            raise _with_results(refused[0].error, [])
+        refused = next((plan.error for plan in plans if plan.error is not None), None)
+        if refused is not None and self.on_row_error == RAISE:
+            raise _with_results(refused, [])
         check_paths(plans)
         results: dict[int, RowResult] = {}
-        # Closed at once: what progress raises, and Ctrl-C, ends the work.
         made_folders: set[str] = set()
         try:
             report = report_progress(self.progress, len(plans), name="catalog", unit="rows")
+            # Closed at once: an exception of progress, and Ctrl-C, ends the work.
             with report as advance, closing(self._outcomes(plans)) as outcomes:
                 for plan, outcome in outcomes:
                     made_folders.update(outcome.made_folders)
-                    results[plan.index] = _result(plan, outcome)
+                    results[plan.index] = RowResult(
+                        plan.index, plan.row, outcome.path, outcome.error, outcome.seconds, plan.source,
+                        outcome.receipt, outcome.is_skipped,
+                    )  # fmt: skip
                     self._log(results[plan.index])
                     advance(1)
         finally:
             remove_empty_folders(made_folders)
         ordered = [results[index] for index in sorted(results)]
         failed = next((result for result in ordered if result.error is not None), None)
-        if failed is not None and self.on_row_error == RAISE:
+        if failed is not None and failed.error is not None and self.on_row_error == RAISE:
+            failed.error.add_note(
+                f"in row {failed.index} of the catalog; the results of the other rows are in this error's attribute "
+                "results"
+            )
             raise _with_results(failed.error, ordered)
         return ordered
 
@@ -182,33 +188,17 @@ class CatalogPipeline:
             _LOGGER.warning("row %d: %s", result.index, redact_text(what, *urls))
 
 
-def _result(plan: RowPlan, outcome: Outcome) -> RowResult:
-    return RowResult(
-        plan.index, plan.row, outcome.path, outcome.error, outcome.seconds, plan.source, outcome.receipt,
-        outcome.is_skipped,
-    )  # fmt: skip
-
-
-def _with_results(error: Exception | None, results: list[RowResult]) -> Exception:
+def _with_results(error: Exception, results: list[RowResult]) -> Exception:
     """Attach the results of the rows to an error, which keeps its type."""
-    raised = error if error is not None else OptionError("no error")
-    raised.results = results  # type: ignore[attr-defined]
-    failed = next((result for result in results if result.error is error), None)
-    if failed is not None:
-        raised.add_note(
-            f"in row {failed.index} of the catalog; the results of the other rows are in this error's attribute results"
-        )
-    return raised
+    error.results = results  # type: ignore[attr-defined]
+    return error
 
 
 def _count(value: Any) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError as error:
-        raise OptionError(f"n_workers={value!r} is not a number of workers; pass 1 or more, or None") from error
-    if count < 1 or isinstance(value, bool):
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not is_integer or operator.index(value) < 1:
         raise OptionError(f"n_workers={value!r} is not a number of workers; pass 1 or more, or None")
-    return count
+    return operator.index(value)
 
 
 def _check_path_field(path_field: Any) -> None:
@@ -223,7 +213,7 @@ def _check_picklable(arguments: dict[str, Any]) -> None:
             pickle.dumps(value)
         except Exception as error:
             raise OptionError(
-                f'executor="process": {name} can\'t be sent to a process ({error}); define its functions and classes '
+                f'executor="process": {name} cannot be sent to a process ({error}); define its functions and classes '
                 'at the top of a module, or use executor="thread"'
             ) from error
 
@@ -292,7 +282,7 @@ class WriteCOG(Operator):
     Attributes:
         path_template: Local path or URL with fields, as text; URLs stay as they are. Folders that are missing are made,
             and removed again if the save fails and they are empty. No field may lie in a URL's host or bucket.
-        save_options: Whatever else `georeader.save_cog` takes: descriptions, tags, profile_arg, fs, nodata, ...
+        save_options: Other arguments of `georeader.save_cog`: descriptions, tags, profile_arg, fs, nodata, ...
 
     Raises:
         OptionError: At construction: the template contains something else in braces, or an option is unknown.
@@ -349,17 +339,13 @@ class WriteCOG(Operator):
         """
         template: Template = self.__dict__["_template"]
         path = template.format(row)
-        if template.fields:
-            self._check_links(path, template.root)
-        return path
-
-    def _check_links(self, path: str, root: str) -> None:
-        target = link_target_outside(path, root, self.save_options.get("fs"))
+        target = link_target_outside(path, template.root, self.save_options.get("fs")) if template.has_fields else None
         if target is not None:
             raise RowError(
-                f"{path!r} leads by a link to {target!r}, outside of the template's folder {root!r}; "
+                f"{path!r} leads by a link to {target!r}, outside of the template's folder {template.root!r}; "
                 "name another value, or remove the link"
             )
+        return path
 
     def outputs(self, row: Mapping[str, Any]) -> tuple[Output, ...]:
         """Return the row's file."""

@@ -1,4 +1,4 @@
-"""Masking of clouds and of whatever else hides the ground."""
+"""Masking of clouds and of everything else that hides the ground."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from georeader import GeoTensor
 from georeader.errors import NodataError, OptionError
-from geotoolz.bands import band_index, check_bands
+from geotoolz._rasters import band_index, check_bands
 from geotoolz.operator import Operator
 
 #: Classes of SCL that show no ground, or not as it is; see `MaskClouds`.
@@ -31,7 +31,7 @@ class MaskClouds(Operator):
 
     - 0, no data: outside of the swath;
     - 1, saturated or defective: the sensor's failure;
-    - 3, cloud shadows: dark whatever lies below;
+    - 3, cloud shadows: dark, independent of the ground;
     - 8, cloud of medium probability;
     - 9, cloud of high probability;
     - 10, thin cirrus: seen through, but brighter than the ground.
@@ -49,7 +49,7 @@ class MaskClouds(Operator):
         OptionError: At construction: no index, or no classes of SCL.
         ShapeError: Other than (band, row, column).
         BandError: A band does not exist.
-        NodataError: An integer stack without a ``fill_value_default``, or with one that its dtype can't hold.
+        NodataError: An integer stack without a ``fill_value_default``, or with one that its dtype cannot hold.
 
     References:
         ESA, Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), Scene Classification.
@@ -112,11 +112,11 @@ def _fill_of(gt: GeoTensor, caller: str) -> Any:
         return np.nan
     if fill is None:
         raise NodataError(
-            f"{caller}: the stack of {gt.dtype} has no fill_value_default to mask with; give it one, as in "
+            f"{caller}: the stack of {gt.dtype} has no fill_value_default to mask with; set one, as in "
             "gt.like(gt.values, fill_value_default=0)"
         )
     if gt.dtype.kind in "iub" and not _fits(gt.dtype, fill):
-        raise NodataError(f"{caller}: {gt.dtype} can't hold fill_value_default={fill!r}; give the stack another one")
+        raise NodataError(f"{caller}: {gt.dtype} cannot hold fill_value_default={fill!r}; set another one")
     return fill
 
 

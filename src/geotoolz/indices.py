@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from georeader import GeoTensor
 from georeader.errors import DtypeError, OptionError
 from georeader.toolkit import without_bands, without_encoding
-from geotoolz.bands import band_index, check_bands
-from geotoolz.loading import load_bands
+from geotoolz._rasters import band_index, check_bands, load_bands
 from geotoolz.operator import Operator
 
 #: Pixels that are worked on at a time: what lies in between stays in a processor's cache.
@@ -27,7 +26,7 @@ _FIT_FLOAT32 = (np.dtype("uint8"), np.dtype("int8"), np.dtype("uint16"), np.dtyp
 class NDVI(Operator):
     """Normalised difference vegetation index: (near infrared - red) / (near infrared + red).
 
-    Takes (band, row, column) of real numbers, of a lazy reader only the two bands. Gives (1, row, column) float32 at
+    Takes (band, row, column) of real numbers, of a lazy reader only the two bands. Returns (1, row, column) float32 at
     the same place, described "NDVI", with NaN as ``fill_value_default``. NaN where a band is missing
     (``fill_value_default``, masked, NaN), and where the sum is 0 or the quotient not finite. Stored numbers are taken
     as they are: scales and offsets in ``attrs`` are not applied. Negative numbers are calculated with like others, so

@@ -15,7 +15,7 @@ from affine import Affine
 
 from georeader import GeoTensor
 from georeader.errors import OptionError
-from geotoolz.loading import load_raster
+from geotoolz._rasters import load_raster
 
 #: Arguments of the transport, which may hold secrets: a configuration leaves them out.
 CREDENTIAL_ARGS = ("fs", "http_headers", "progress")

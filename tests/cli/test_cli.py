@@ -22,7 +22,7 @@ from by_command import GEOREADER, georeader, run
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES
 from georeader._resample.methods import METHODS
-from georeader.cli.batch import PROFILE_OPTIONS
+from georeader.cli.commands import PROFILE_OPTIONS
 
 pytestmark = pytest.mark.slow
 

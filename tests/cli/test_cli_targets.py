@@ -49,7 +49,7 @@ def test_one_file_goes_to_a_file_and_several_to_a_folder(
     sources: list[str], destination: str, pairs: list[tuple[str, str]] | None
 ) -> None:
     if pairs is None:
-        with pytest.raises(click.UsageError, match="would both be 'out/a.tif'; give them folders of their own"):
+        with pytest.raises(click.UsageError, match="would both be 'out/a.tif'; save them to different folders"):
             pair_files(sources, destination)
     else:
         assert pair_files(sources, destination).pairs == pairs

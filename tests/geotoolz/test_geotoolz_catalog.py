@@ -367,7 +367,7 @@ def test_a_bar_for_each_save_is_refused_within_a_catalog(rows: Any, out: Path) -
 def test_with_several_workers_each_save_has_one_thread(
     rows: Any, out: Path, monkeypatch: pytest.MonkeyPatch, n_workers: int, profile: Any, threads: str | None
 ) -> None:
-    import geotoolz.saving
+    import geotoolz._saving
 
     asked = []
 
@@ -375,7 +375,7 @@ def test_with_several_workers_each_save_has_one_thread(
         given = {key.upper(): str(value) for key, value in (options.get("profile_arg") or {}).items()}
         asked.append(given.get("NUM_THREADS"))
 
-    monkeypatch.setattr(geotoolz.saving, "save_cog", watched)
+    monkeypatch.setattr(geotoolz._saving, "save_cog", watched)
     CatalogPipeline(rows[:2], ndvi(out, profile_arg=profile), n_workers=n_workers).run()
 
     assert asked == [threads] * 2
@@ -425,7 +425,7 @@ def test_secrets_of_urls_are_in_no_message(caplog: pytest.LogCaptureFixture) -> 
         ({"progress": "yes"}, "progress='yes'"),
         ({"path_field": 7}, "path_field=7"),
         ({"path_field": []}, "path_field="),
-        ({"executor": "process", "reader": lambda path: path}, "reader can't be sent to a process"),
+        ({"executor": "process", "reader": lambda path: path}, "reader cannot be sent to a process"),
     ],
 )
 def test_invalid_arguments_are_refused_at_construction(arguments: dict[str, Any], message: str) -> None:

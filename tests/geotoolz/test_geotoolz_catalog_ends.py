@@ -193,6 +193,23 @@ def test_a_process_that_dies_is_an_error_of_its_row_only(tmp_path: Path) -> None
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["T0.tif", "T2.tif", "T3.tif"]
 
 
+def test_a_queued_row_is_processed_after_the_process_died_on_another(tmp_path: Path) -> None:
+    results = run(
+        tmp_path, Fails(tiles=("T3",), how="kill"), NDVI(0, 1), n_workers=1, count=6, on_row_error="log_and_continue"
+    )
+
+    assert [type(result.error) for result in results] == [*[type(None)] * 3, WorkerError, *[type(None)] * 2]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"T{n}.tif" for n in (0, 1, 2, 4, 5)]
+
+
+def test_a_queued_row_is_not_begun_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no T3, please") as caught:
+        run(tmp_path, Fails(tiles=("T3",)), NDVI(0, 1), n_workers=1, count=6)
+
+    assert [result.index for result in caught.value.results] == [0, 1, 2, 3]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["T0.tif", "T1.tif", "T2.tif"]
+
+
 def test_errors_come_back_from_processes_with_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no T0, please") as caught:
         run(tmp_path, Fails(tiles=("T0",)), n_workers=1)
@@ -205,7 +222,7 @@ def test_an_error_that_cannot_be_pickled_is_replaced_by_worker_error(tmp_path: P
     results = run(tmp_path, Fails(tiles=("T0",), how="odd"), n_workers=1, count=2, on_row_error="log_and_continue")
 
     assert isinstance(results[0].error, WorkerError)
-    assert "a OddError can't be sent from one process to another: 1 and 2 do not fit" in str(results[0].error)
+    assert "a OddError cannot be sent from one process to another: 1 and 2 do not fit" in str(results[0].error)
     assert results[1].error is None
 
 
@@ -228,5 +245,5 @@ def test_a_script_without_main_guard_raises_an_error_that_names_it(tmp_path: Pat
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=60)
 
     assert done.returncode == 1
-    assert "can't be started" in done.stderr.splitlines()[-1]
+    assert "cannot be started" in done.stderr.splitlines()[-1]
     assert '__name__ == "__main__"' in done.stderr.splitlines()[-1]

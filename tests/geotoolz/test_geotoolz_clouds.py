@@ -61,7 +61,7 @@ def test_floating_point_stacks_without_one_get_nan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fill", "message"), [(None, "has no fill_value_default"), (np.nan, "can't hold"), (-1, "can't hold")]
+    ("fill", "message"), [(None, "has no fill_value_default"), (np.nan, "cannot hold"), (-1, "cannot hold")]
 )
 def test_integers_need_a_number_to_mask_with(fill: Any, message: str) -> None:
     with pytest.raises(NodataError, match=message):

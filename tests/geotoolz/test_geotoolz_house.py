@@ -11,7 +11,7 @@ import pytest
 import georeader
 import geotoolz
 from georeader import save_cog
-from geotoolz.saving import SAVE_OPTIONS
+from geotoolz._saving import SAVE_OPTIONS
 
 SOURCE = Path(geotoolz.__file__).parent
 NAMES = [str(path.relative_to(SOURCE)) for path in sorted(SOURCE.rglob("*.py"))]

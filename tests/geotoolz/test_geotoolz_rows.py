@@ -18,7 +18,7 @@ from shapely.geometry import Point
 
 from georeader.errors import OptionError, ReadError
 from geotoolz import RowError
-from geotoolz._catalog.plan import source_of
+from geotoolz._catalog.row_work import source_of
 from geotoolz._catalog.rows import read_rows
 
 ROWS = [{"path": "a.tif", "tile": "007"}, {"path": "b.tif", "tile": "T2"}]
@@ -85,7 +85,9 @@ def test_a_line_with_more_or_fewer_cells_is_named(tmp_path: Path) -> None:
 def test_a_cell_that_is_too_long_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text(f"path,outline\na.tif,{'x' * 140_000}\n")
 
-    with pytest.raises(ReadError, match=r"long\.csv.* can't be read: .*; leave that column out, or save .* as Parquet"):
+    with pytest.raises(
+        ReadError, match=r"long\.csv.* cannot be read: .*; leave that column out, or save .* as Parquet"
+    ):
         read_rows(str(tmp_path / "long.csv"))
 
 

@@ -191,7 +191,7 @@ def test_bands_that_are_not_found_are_named(operator: Any, gt: GeoTensor, error:
         ({"path": 7}, "path is a int"),
         ({"path": ""}, "path"),
         ({"tags": {"a": "b"}}, "saves nothing without path"),
-        ({"path": "a.tif", "compress": "zstd"}, "takes no compress; .*profile_arg"),
+        ({"path": "a.tif", "compress": "zstd"}, "does not take compress; .*profile_arg"),
     ],
 )
 def test_invalid_arguments_are_refused_at_construction(arguments: dict[str, Any], message: str) -> None:

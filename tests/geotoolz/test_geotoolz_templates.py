@@ -256,7 +256,7 @@ def test_a_signature_in_a_template_is_in_no_message() -> None:
 
 def test_every_option_of_save_cog_is_taken_and_no_other() -> None:
     with pytest.raises(
-        OptionError, match="WriteCOG takes no compress; beyond its own arguments: descriptions, tags, profile_arg"
+        OptionError, match="WriteCOG does not take compress; beyond its own arguments: descriptions, tags, profile_arg"
     ):
         WriteCOG("{a}.tif", compress="zstd")
     operator = WriteCOG("{a}.tif", verify=True, max_memory="1GB", durable=True, engine="stream", nodata=0)

@@ -6,8 +6,9 @@ Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +17,13 @@ from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
 from georeader._resample.methods import METHODS
 from georeader.cli import printing
 from georeader.cli.printing import ErrorLine
+from georeader.errors import GeoreaderError
+
+if TYPE_CHECKING:
+    from georeader.cli.targets import Found
+
+#: Keys of profile_arg that are options of their own; ``--profile KEY=VALUE`` sets the others.
+PROFILE_OPTIONS = ("compress", "level", "quality", "predictor", "blocksize", "resampling")
 
 
 def _with_hyphens(name: str) -> str:
@@ -28,7 +36,7 @@ def _with_hyphens(name: str) -> str:
 )
 @click.version_option(__version__, package_name="georeader-cog")
 def main() -> None:
-    """Write rasters as Cloud Optimized GeoTIFFs, look at them, and see whether they are good.
+    """Write, validate, describe and preview Cloud Optimized GeoTIFFs.
 
     Paths are local or URLs (s3://, gs://, az://, https://, ...), with credentials from the environment.
     """
@@ -36,9 +44,6 @@ def main() -> None:
 
 def pair(text: str) -> tuple[str, str]:
     """Return key and value of KEY=VALUE, split at the first "=".
-
-    Raises:
-        click.BadParameter: It is not of that form.
 
     Example:
         >>> pair("EXPR=a=b")
@@ -53,9 +58,6 @@ def pair(text: str) -> tuple[str, str]:
 def number_or_none(text: str) -> int | float | str:
     """Convert a text to a number; "none" stays text. Integers are int, so that 64-bit nodata is exact.
 
-    Raises:
-        click.BadParameter: It is neither a number, nan nor none.
-
     Example:
         >>> number_or_none("-9999"), number_or_none("NaN"), number_or_none("none")
         (-9999, nan, 'none')
@@ -63,14 +65,10 @@ def number_or_none(text: str) -> int | float | str:
     word = text.strip().lower()
     if word == "none":
         return word
-    try:
-        return int(word)
-    except ValueError:
-        pass
-    try:
-        return float(word)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is neither a number, nan nor none") from error
+    for number in (int, float):
+        with suppress(ValueError):
+            return number(word)
+    raise click.BadParameter(f"{text!r} is neither a number, nan nor none")
 
 
 def _choice(*names: str) -> dict[str, Any]:
@@ -91,7 +89,7 @@ def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Of lzw, deflate and zstd; by default what suits the pixels."),
         click.option("--blocksize", type=int, help="Side of a tile, in pixels; 256 by default."),
         click.option("--resampling", **_choice(*METHODS), multiple=True,
-                     help="Method of the overviews; repeat it to give one for each band."),
+                     help="Method of the overviews; repeat it for one of each band."),
         click.option("--profile", "pairs", type=pair, metavar="KEY=VALUE", multiple=True,
                      help="Any other entry of profile_arg, such as BIGTIFF=YES."),
         click.option("--nodata", type=number_or_none, metavar="NUMBER", help="Of missing pixels; or none."),
@@ -139,16 +137,105 @@ def tile(sources: tuple[str, ...], destination: str, **options: Any) -> None:
 
 
 def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: str, options: dict[str, Any]) -> None:
-    """Save each source; a failing one does not affect the others."""
-    from georeader.cli.batch import arguments_of, save_each
     from georeader.cli.targets import pair_files
 
     as_json, progress = options.pop("as_json"), options.pop("progress")
     printing.check_standard_output(destination, as_json=as_json)
     is_shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
     arguments = arguments_of(options)
-    code = save_each(save, pair_files(sources, destination), arguments, is_shown=is_shown, as_json=as_json)
+    code = _save_each(save, pair_files(sources, destination), arguments, is_shown=is_shown, as_json=as_json)
     click.get_current_context().exit(code)
+
+
+def arguments_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments of `save_cog`, without options that were not typed, which are None or ().
+
+    Example:
+        >>> arguments_of({"compress": "zstd", "pairs": (("BIGTIFF", "YES"),), "nodata": 0, "tags": (), "verify": True})
+        {'profile_arg': {'compress': 'zstd', 'BIGTIFF': 'YES'}, 'nodata': 0, 'verify': True}
+    """
+    typed = {name: value for name, value in options.items() if value not in (None, ())}
+    own = {name: typed.pop(name) for name in PROFILE_OPTIONS if name in typed}
+    nodata = {"nodata": typed.pop("nodata")} if "nodata" in typed else {}
+    if nodata.get("nodata") == "none":  # an entry of profile_arg, where None means none
+        own, nodata = {**own, "nodata": None}, {}
+    pairs: dict[str, list[str]] = {}
+    for key, value in typed.pop("pairs", ()):
+        pairs.setdefault(key, []).append(value)
+    _check_conflicts([*own, *nodata], pairs)
+    profile = {name: _one_or_list(value) for name, value in (own | pairs).items()}
+    for name in ("tags", "http_headers"):
+        if name in typed:
+            typed[name] = dict(typed[name])
+    return ({"profile_arg": profile} if profile else {}) | nodata | typed
+
+
+def _one_or_list(value: Any) -> Any:
+    """Return the only value of a repeated option, or the list of one for each band."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return value[0] if len(value) == 1 else list(value)
+
+
+def _check_conflicts(typed: Sequence[str], pairs: Mapping[str, Any]) -> None:
+    """Check that --profile sets no option that was typed."""
+    from georeader._export.plan.options import OPTIONS
+
+    def meaning(key: str) -> str:
+        option = OPTIONS.get(key.upper())
+        return key.upper() if option is None else option.field
+
+    names = {meaning(name): name for name in typed}
+    for key in pairs:
+        name = names.get(meaning(key))
+        if name is not None:
+            raise click.UsageError(f"--{name} and --profile {key} set the same option; keep one of them")
+
+
+def _save_each(
+    save: Callable[..., Any], found: Found, arguments: Mapping[str, Any], *, is_shown: bool, as_json: bool
+) -> int:
+    """Save each source, print its result, and return the worst exit code; a failing one does not affect the others."""
+    from georeader.storage import redact_url
+
+    counts = {"saved": 0, "failed": 0, "not begun or interrupted": len(found.pairs)}
+    code = printing.DONE
+
+    def fail(error: GeoreaderError, **of: str) -> None:
+        nonlocal code
+        counts["failed"] += 1
+        code = max(code, printing.print_failure(error, of, as_json=as_json))
+
+    try:
+        for pattern, error in found.errors:
+            fail(error, source=redact_url(pattern))
+        for source, path in found.pairs:
+            names = {"source": redact_url(source), "path": redact_url(path)}
+            try:
+                with open_destination(path) as target, printing.bar(names["path"], is_shown) as progress:
+                    receipt = save(source, target, progress=progress, **arguments)
+            except GeoreaderError as error:
+                counts["not begun or interrupted"] -= 1
+                fail(error, **names)
+                continue
+            counts["not begun or interrupted"] -= 1
+            counts["saved"] += 1
+            if as_json:
+                printing.print_json({"source": names["source"]} | receipt.to_dict())
+            elif path != printing.STANDARD_OUTPUT:
+                printing.print_on_terminal(receipt)
+    finally:
+        printing.print_summary(counts)
+    return code
+
+
+@contextmanager
+def open_destination(destination: str) -> Iterator[Any]:
+    """Open the destination of a save: standard output for "-", else a path whose folders are made with the file."""
+    from georeader._storage.destination import PathInNewFolder
+
+    is_standard_output = destination == printing.STANDARD_OUTPUT
+    yield printing.standard_output() if is_standard_output else PathInNewFolder(destination)
 
 
 @main.command(cls=ErrorLine)
@@ -158,9 +245,30 @@ def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: s
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file.")
 def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) -> None:
     """Check whether each PATH is a good COG; exit code 1 if one is not."""
-    from georeader.cli.batch import validate_each
+    from georeader.cli.targets import expand_each
+    from georeader.storage import redact_url
+    from georeader.validation import validate as validate_file
 
-    click.get_current_context().exit(validate_each(paths, strict=strict, decode=decode, as_json=as_json))
+    names, errors = expand_each(paths)
+    counts = {"valid": 0, "not valid": 0, "failed": len(errors)}
+    code = printing.DONE
+    for pattern, error in errors:
+        code = max(code, printing.print_failure(error, {"path": redact_url(pattern)}, as_json=as_json))
+    for name in names:
+        try:
+            report = validate_file(name, strict=strict, decode=decode)
+        except GeoreaderError as error:
+            code = max(code, printing.print_failure(error, {"path": redact_url(name)}, as_json=as_json))
+            counts["failed"] += 1
+            continue
+        counts["valid" if report.is_valid else "not valid"] += 1
+        code = code if report.is_valid else max(code, printing.FAILED)
+        if as_json:
+            printing.print_json(report.to_dict())
+        else:
+            printing.print_result(str(report))
+    printing.print_summary(counts)
+    click.get_current_context().exit(code)
 
 
 @main.command(cls=ErrorLine)
@@ -168,9 +276,9 @@ def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) 
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def info(path: str, as_json: bool) -> None:
     """Show layout, pyramid and georeferencing of PATH."""
-    from georeader.validation import info as look
+    from georeader.validation import info as read_info
 
-    found = look(path)
+    found = read_info(path)
     if as_json:
         printing.print_json(found.to_dict())
     else:
@@ -187,9 +295,9 @@ def preview(
     path: str, output: str, max_side_px: int, bands: tuple[str, ...], percentiles: tuple[float, float] | None
 ) -> None:
     """Draw PATH as a PNG, from the smallest overview that fits."""
+    from georeader._export.sinks.opening import open_sink
     from georeader._export.sinks.sidecars import check_source_stays
     from georeader._storage.destination import Destination
-    from georeader.cli.batch import save_bytes
     from georeader.cli.targets import check_picture
     from georeader.preview import preview as draw
 
@@ -197,4 +305,7 @@ def preview(
     check_picture(path, output)
     check_source_stays(path, Destination(output))
     wanted = [int(band) if band.isdecimal() else band for band in bands]
-    save_bytes(draw(path, max_side_px=max_side_px, bands=wanted or None, percentiles=percentiles), output)
+    picture = draw(path, max_side_px=max_side_px, bands=wanted or None, percentiles=percentiles)
+    with open_destination(output) as target, open_sink(Destination(target)) as sink:
+        sink.write_header(picture)
+        sink.commit()

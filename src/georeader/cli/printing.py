@@ -17,6 +17,9 @@ import click
 
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
+#: The destination that is standard output.
+STANDARD_OUTPUT = "-"
+
 _DEBUG = "georeader.debug"
 
 
@@ -131,12 +134,8 @@ def _warnings_as_lines() -> Iterator[None]:
 
 
 def check_standard_output(destination: str, *, as_json: bool = False) -> None:
-    """Check that a file and text do not go to the same standard output.
-
-    Raises:
-        click.UsageError: The destination is standard output, and JSON goes there, too, or it is a terminal.
-    """
-    if destination == "-" and (as_json or is_terminal()):
+    """Check that a file and text do not go to the same standard output."""
+    if destination == STANDARD_OUTPUT and (as_json or is_terminal()):
         what = "JSON goes to standard output, too" if as_json else "standard output is a terminal"
         raise click.UsageError(f"{what}; name a file, or redirect it")
 
@@ -147,11 +146,7 @@ def is_terminal() -> bool:
 
 
 def standard_output() -> IO[bytes]:
-    """Return standard output as a file of bytes.
-
-    Raises:
-        DestinationError: It is closed.
-    """
+    """Return standard output as a file of bytes."""
     from georeader.errors import DestinationError
 
     if sys.stdout is None:
@@ -160,12 +155,7 @@ def standard_output() -> IO[bytes]:
 
 
 def print_result(text: str) -> None:
-    """Print the result of a command.
-
-    Raises:
-        DestinationError: Standard output is closed.
-        WriteError: It cannot be written; the disk may be full.
-    """
+    """Print the result of a command."""
     from georeader.errors import WriteError
 
     standard_output()
@@ -189,11 +179,9 @@ def print_on_terminal(text: object) -> None:
 
 
 def print_summary(counts: Mapping[str, int]) -> None:
-    """Print a summary of several files on standard error, such as "49 saved, 1 failed".
-
-    Args:
-        counts: Outcome to number of files; those that are 0 are left out, except the first.
-    """
+    """Print a summary of several files on standard error, such as "49 saved, 1 failed"; counts of 0 only if first."""
+    if sum(counts.values()) < 2:
+        return
     first = next(iter(counts))
     click.echo(", ".join(f"{count} {what}" for what, count in counts.items() if count or what == first), err=True)
 
@@ -219,19 +207,12 @@ _BEFORE = r"(?<![\w'\"/.=-])"
 
 @dataclass(frozen=True)
 class TypedOptions:
-    """Options of a command as typed, for messages that name arguments of Python.
+    """Options of a command as typed, for messages that name arguments of Python."""
 
-    Attributes:
-        spellings: Name of an argument in Python to the option, such as ``{"max_memory": "--max-memory"}``.
-        flags: Arguments that are True or False to the flag, such as ``{"overwrite=False": "--no-overwrite"}``.
-        given: Names of the arguments whose option was typed.
-        profile_keys: Keys that were typed behind ``--profile``, in lower case.
-    """
-
-    spellings: Mapping[str, str]
-    flags: Mapping[str, str] = field(default_factory=dict)
-    given: Collection[str] = ()
-    profile_keys: Collection[str] = ()
+    spellings: Mapping[str, str]  #: {"max_memory": "--max-memory"}
+    flags: Mapping[str, str] = field(default_factory=dict)  #: {"overwrite=False": "--no-overwrite"}
+    given: Collection[str] = ()  #: Names of the arguments whose option was typed.
+    profile_keys: Collection[str] = ()  #: Keys that were typed after ``--profile``, in lower case.
 
     def message(self, text: str) -> str:
         """Return a message with options in place of arguments.

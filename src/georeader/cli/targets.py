@@ -13,12 +13,9 @@ import click
 
 from georeader._storage.listing import has_magic, urls_like
 from georeader._storage.urls import local_path_of, parse_address
+from georeader.cli.printing import STANDARD_OUTPUT
 from georeader.errors import DestinationError, GeoreaderError, ReadError
 from georeader.storage import canonical_path, link_target_outside, redact_url
-
-#: The destination that is standard output.
-STANDARD_OUTPUT = "-"
-
 
 #: Suffixes of rasters: as the name of a folder they are refused as a probable mistake.
 _RASTER_SUFFIXES = frozenset({
@@ -29,13 +26,7 @@ _RASTER_SUFFIXES = frozenset({
 
 @dataclass(frozen=True)
 class Found:
-    """Files that a command line names.
-
-    Attributes:
-        pairs: (source, destination) of each file.
-        errors: (source, error) of each that is not saved: a pattern without matches, or a destination that is a link
-            out of the folder.
-    """
+    """Files that a command line names: (source, destination) of each, and (source, error) of those not to be saved."""
 
     pairs: Sequence[tuple[str, str]]
     errors: Sequence[tuple[str, GeoreaderError]] = ()
@@ -44,14 +35,8 @@ class Found:
 def pair_files(sources: Sequence[str], destination: str) -> Found:
     """Return source and destination of each file, without creating any.
 
-    Args:
-        sources: Paths, URLs and patterns.
-        destination: A file; for several sources and for a pattern a folder, which exists or has no suffix of a raster;
-            "-" for standard output.
-
-    Raises:
-        click.UsageError: Two files would have one destination, or a source would be replaced; the folder is a file; a
-            path is empty.
+    The destination is a file or "-" for standard output; for several sources and for a pattern it is a folder, which
+    exists or has no suffix of a raster.
     """
     if not destination or not all(sources):
         raise click.UsageError("a path is empty; name a file, such as out.tif")
@@ -70,7 +55,7 @@ def pair_files(sources: Sequence[str], destination: str) -> Found:
         if place in places:
             raise click.UsageError(
                 f"{redact_url(places[place])!r} and {redact_url(source)!r} would both be {redact_url(place)!r}; "
-                "give them folders of their own"
+                "save them to different folders"
             )
         places[place] = source
         try:
@@ -82,7 +67,6 @@ def pair_files(sources: Sequence[str], destination: str) -> Found:
 
 
 def _check_links(place: str, folder: str) -> None:
-    """Check that no link leads a destination out of its folder."""
     target = link_target_outside(place, folder)
     if target is not None:
         raise DestinationError(
@@ -103,11 +87,7 @@ def _check_folder(destination: str) -> None:
 
 
 def check_picture(source: str, picture: str) -> None:
-    """Check the destination of a picture.
-
-    Raises:
-        click.UsageError: It is empty, or the raster's.
-    """
+    """Check that the destination of a picture is neither empty nor the raster."""
     if not picture:
         raise click.UsageError("the path of the picture is empty; name a file, such as out.png")
     if picture != STANDARD_OUTPUT and canonical_path(picture) == canonical_path(source):
@@ -127,11 +107,7 @@ def expand_each(sources: Sequence[str]) -> tuple[list[str], list[tuple[str, Geor
 
 
 def expand(source: str) -> list[str]:
-    """Return the paths or URLs that match a pattern, sorted; a source that is not a pattern is returned.
-
-    Raises:
-        ReadError: Nothing matches, or the store cannot be listed.
-    """
+    """Return the paths or URLs that match a pattern, sorted; a source that is not a pattern is returned."""
     if not is_pattern(source):
         return [source]
     address = parse_address(source)

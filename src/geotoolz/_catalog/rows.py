@@ -28,36 +28,32 @@ _KINDS = (
 
 
 def read_rows(catalog: Any) -> list[Row]:
-    """Return the rows of a catalog, in order; each a new dict.
-
-    Args:
-        catalog: See `geotoolz.catalog_ops.CatalogPipeline`.
-
-    Raises:
-        OptionError: It is not a catalog.
-        RowError: A row is not a mapping, or a line of CSV has more or fewer cells than the header.
-        ReadError: The file cannot be read.
-        MissingExtraError: Parquet, and pyarrow is not installed.
-    """
+    """Return the rows of a catalog, in order; each a new dict. See `geotoolz.catalog_ops.CatalogPipeline`."""
     if isinstance(catalog, (str, os.PathLike)):
         return _read_file(os.fspath(catalog))
     if isinstance(catalog, Mapping):
         return _json_rows(catalog, "")
     if hasattr(catalog, "columns") and hasattr(catalog, "to_dict"):
         return _frame_rows(catalog)
-    if is_stac_object(catalog):
-        return object_rows(catalog)
+    if _is_stac_object(catalog):
+        return _object_rows(catalog)
     if isinstance(catalog, (bytes, type)) or not isinstance(catalog, Iterable):
         raise OptionError(f"catalog is a {type(catalog).__name__}; pass {_KINDS}")
-    return [row for index, entry in enumerate(catalog) for row in _entry_rows(entry, index)]
+    return _list_rows(catalog)
 
 
-def _entry_rows(entry: Any, index: int) -> list[Row]:
-    if is_stac_object(entry):
-        return object_rows(entry)
-    if not isinstance(entry, Mapping):
-        raise RowError(f"row {index} is a {type(entry).__name__}; a row is a mapping of field to value")
-    return [feature_row(entry, "") if is_feature(entry) else {str(key): value for key, value in entry.items()}]
+def _list_rows(entries: Iterable[Any]) -> list[Row]:
+    rows: list[Row] = []
+    for index, entry in enumerate(entries):
+        if _is_stac_object(entry):
+            rows += _object_rows(entry)
+        elif _is_feature(entry):
+            rows.append(feature_row(entry, ""))
+        elif isinstance(entry, Mapping):
+            rows.append({str(key): value for key, value in entry.items()})
+        else:
+            raise RowError(f"row {index} is a {type(entry).__name__}; a row is a mapping of field to value")
+    return rows
 
 
 def _frame_rows(frame: Any) -> list[Row]:
@@ -83,7 +79,7 @@ def _read_file(path: str) -> list[Row]:
         return readers[suffix](content, path)
     except (UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
         hint = "; leave that column out, or save the catalog as Parquet" if "limit" in str(error) else ""
-        raise ReadError(f"catalog {redact_url(path)!r} can't be read: {error}{hint}") from error
+        raise ReadError(f"catalog {redact_url(path)!r} cannot be read: {error}{hint}") from error
 
 
 def _csv_rows(content: bytes, path: str) -> list[Row]:
@@ -117,43 +113,41 @@ def _parquet_rows(content: bytes, path: str) -> list[Row]:
         table = pyarrow.parquet.read_table(io.BytesIO(content))
     except pyarrow.ArrowInvalid as error:
         raise ReadError(f"catalog {redact_url(path)!r} is not a Parquet file: {error}") from error
-    schema = pyarrow.schema([field.with_type(_in_microseconds(pyarrow, field.type)) for field in table.schema])
+
+    def in_microseconds(kind: Any) -> Any:
+        is_nanoseconds = pyarrow.types.is_timestamp(kind) and kind.unit == "ns"
+        return pyarrow.timestamp("us", kind.tz) if is_nanoseconds else kind
+
+    schema = pyarrow.schema([field.with_type(in_microseconds(field.type)) for field in table.schema])
     rows: list[Row] = table.cast(schema, safe=False).to_pylist()
     return rows
 
 
-def _in_microseconds(pyarrow: Any, kind: Any) -> Any:
-    is_nanoseconds = pyarrow.types.is_timestamp(kind) and kind.unit == "ns"
-    return pyarrow.timestamp("us", kind.tz) if is_nanoseconds else kind
-
-
 def _json_file_rows(content: bytes, path: str) -> list[Row]:
     document = json.loads(content)
-    if isinstance(document, list):
-        return [row for index, entry in enumerate(document) for row in _entry_rows(entry, index)]
-    return _json_rows(document, path)
+    return _list_rows(document) if isinstance(document, list) else _json_rows(document, path)
 
 
 def _json_rows(content: Any, path: str) -> list[Row]:
     """Return the rows of a GeoJSON FeatureCollection, which a STAC ItemCollection is, or of one feature."""
     if isinstance(content, Mapping) and content.get("type") == "FeatureCollection":
         features = content.get("features")
-        wrong = [index for index, one in enumerate(features or ()) if not is_feature(one)]
+        wrong = [index for index, one in enumerate(features or ()) if not _is_feature(one)]
         if wrong:
             raise RowError(f"features {wrong[:5]} of the catalog are not GeoJSON features")
         return [feature_row(feature, path) for feature in features or ()]
-    if is_feature(content):
+    if _is_feature(content):
         return [feature_row(content, path)]
     kind = content.get("type", "mapping without a type") if isinstance(content, Mapping) else type(content).__name__
     raise OptionError(f"catalog is a {kind}, not a FeatureCollection of items; pass {_KINDS}")
 
 
-def is_feature(value: Any) -> bool:
+def _is_feature(value: Any) -> bool:
     """Return whether something is a GeoJSON feature, as STAC items are."""
     return isinstance(value, Mapping) and value.get("type") == "Feature"
 
 
-def is_stac_object(value: Any) -> bool:
+def _is_stac_object(value: Any) -> bool:
     """Return whether something is an Item or ItemCollection of pystac."""
     return (
         not isinstance(value, type)
@@ -166,27 +160,18 @@ def _is_collection(value: Any) -> bool:
     return hasattr(value, "items") and hasattr(value, "extra_fields") and hasattr(value, "__iter__")
 
 
-def object_rows(value: Any) -> list[Row]:
+def _object_rows(value: Any) -> list[Row]:
     """Return the rows of an Item or ItemCollection of pystac."""
-    return [_item_row(item) for item in (value if _is_collection(value) else [value])]
-
-
-def _item_row(item: Any) -> Row:
-    content = item.to_dict(include_self_link=False, transform_hrefs=False)
-    return feature_row(content, item.get_self_href() or "")
+    return [
+        feature_row(item.to_dict(include_self_link=False, transform_hrefs=False), item.get_self_href() or "")
+        for item in (value if _is_collection(value) else [value])
+    ]
 
 
 def feature_row(feature: Mapping[str, Any], place: str) -> Row:
-    """Return a feature as a row.
+    """Return a GeoJSON feature as a row: its properties, and id, collection, geometry, bbox and assets.
 
-    Args:
-        feature: GeoJSON. Never changed.
-        place: Path or URL of the document it comes from, to which relative links of assets are relative; an item's
-            own "self" link goes before it; "": unknown.
-
-    Returns:
-        Its properties, and "id", "collection", "geometry", "bbox" and "assets" where it has them; what the feature
-        itself says goes before a property of the same name.
+    Links of assets are relative to the item's "self" link, or to `place`, the document's path or URL ("": unknown).
 
     Example:
         >>> item = {"type": "Feature", "id": "S2A", "properties": {}, "assets": {"B04": {"href": "b4.tif"}}}
@@ -198,7 +183,11 @@ def feature_row(feature: Mapping[str, Any], place: str) -> Row:
     assets = feature.get("assets")
     if isinstance(assets, Mapping):
         base = _self_link(feature) or place
-        row["assets"] = {name: _with_place(asset, base) for name, asset in assets.items() if isinstance(asset, Mapping)}
+        row["assets"] = {
+            name: {**asset, "href": _absolute(asset["href"], base)} if isinstance(asset.get("href"), str) else {**asset}
+            for name, asset in assets.items()
+            if isinstance(asset, Mapping)
+        }
     return row
 
 
@@ -206,11 +195,6 @@ def _self_link(feature: Mapping[str, Any]) -> str:
     links = [link for link in feature.get("links") or () if isinstance(link, Mapping) and link.get("rel") == "self"]
     href = links[0].get("href") if links else ""
     return href if isinstance(href, str) and "://" in href else ""
-
-
-def _with_place(asset: Mapping[str, Any], base: str) -> Row:
-    href = asset.get("href")
-    return {**asset, "href": _absolute(href, base)} if isinstance(href, str) else dict(asset)
 
 
 def _absolute(href: str, base: str) -> str:

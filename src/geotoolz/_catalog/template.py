@@ -1,7 +1,6 @@
 """Path templates: text with fields that a catalog's rows fill in, confined to a folder. Pure.
 
-``{name}`` is a field's value as text, ``{name:%Y%m%d}`` a date's, ``{{`` and ``}}`` are braces. There is nothing else:
-no access to attributes or indexes, no conversions, no other formats.
+``{name}`` is a field's value as text, ``{name:%Y%m%d}`` a date's, ``{{`` and ``}}`` are braces; nothing else is.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import numbers
 import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from string import Formatter
@@ -29,19 +28,20 @@ from geotoolz.errors import RowError
 _DIRECTIVES = "YmdHMSfjyGVUWuw"
 _DATE_FORMAT = re.compile(rf"%[{_DIRECTIVES}](?:%[{_DIRECTIVES}]|[A-Za-z0-9_./ -])*")
 _SHORTENED_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+_DRIVE = re.compile(r"^[A-Za-z]:")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(?:[/\\]|:)")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+
+#: Categories of characters that are invisible or end a line: controls, separators, halves of surrogate pairs.
+_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
 class Field:
-    """A place that a row fills in.
-
-    Attributes:
-        name: Of the row's field.
-        directive: How a date is written, one of strftime's; "": the value as text.
-    """
+    """A place that a row fills in."""
 
     name: str
-    directive: str = ""
+    directive: str = ""  #: One of strftime's, for a date; "": the value as text.
 
     def __str__(self) -> str:
         return "{" + self.name + (f":{self.directive}" if self.directive else "") + "}"
@@ -49,22 +49,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Template:
-    """A template that was read.
-
-    Attributes:
-        text: As it was given.
-        parts: Text and fields, in order.
-        is_url: Whether it begins with a scheme.
-    """
+    """Parsed template: literal text and fields, in order."""
 
     text: str
     parts: tuple[str | Field, ...]
     is_url: bool
 
     @property
-    def fields(self) -> tuple[Field, ...]:
-        """The places to fill in."""
-        return tuple(part for part in self.parts if isinstance(part, Field))
+    def has_fields(self) -> bool:
+        return any(isinstance(part, Field) for part in self.parts)
 
     @property
     def root(self) -> str:
@@ -74,34 +67,32 @@ class Template:
         return before or os.curdir
 
     def format(self, row: Mapping[str, Any]) -> str:
-        """Return the path of a row.
-
-        A field that is not a Python name is written with underscores: ``{grid_code}`` is "grid:code", if there is no
-        "grid_code".
-
-        Args:
-            row: Field to value: text, numbers, dates and times of Python, numpy or pandas; with a date's format also
-                dates as text in ISO 8601.
-
-        Raises:
-            RowError: A field that is missing or has no value, or a value that leads out of its folder: one with a path
-                separator, "..", a drive, NUL or another control character, "~" at the beginning, or of dots alone; in
-                URLs also "?", "#" and percent-encoded characters.
+        """Return the path of a row; RowError if a field has no value, or one that leads out of the folder.
 
         Example:
             >>> read_template("out/{tile}_{date:%Y%m%d}.tif").format({"tile": "32TQM", "date": "2024-05-01"})
             'out/32TQM_20240501.tif'
         """
-        filled = [part if isinstance(part, str) else self._fill(part, row) for part in self.parts]
+        filled = [part if isinstance(part, str) else self._value_of(part, row) for part in self.parts]
         path = "".join(filled)
-        model = "".join(part if isinstance(part, str) else "x" for part in self.parts)
-        check_whole(path, model, self._pieces(filled), is_url=self.is_url)
+        # Two values "." make "..", and "C" and ":" make a drive: drive and scheme must be those of the template.
+        template = "".join(part if isinstance(part, str) else "x" for part in self.parts)
+        if _kind(path) != _kind(template):
+            raise RowError(f"{_for_message(path)} begins with a drive or a scheme that its template does not have")
+        for piece in self._pieces(filled):
+            meant = unquote(piece) if self.is_url else piece
+            if not meant.strip(". ") or re.search(r"[/\\]", meant) or _has_control_character(meant):
+                raise RowError(f"{_for_message(path)}: {_for_message(piece)} leads out of its folder")
         return path
 
-    def _fill(self, field: Field, row: Mapping[str, Any]) -> str:
+    def _value_of(self, field: Field, row: Mapping[str, Any]) -> str:
         name = _find(field.name, row, self.text)
         text = as_text(row[name], name, field.directive)
-        check_text(text, name, is_url=self.is_url)
+        problem = _problem(text) or (_problem_in_url(text) if self.is_url else None)
+        if problem is not None:
+            raise RowError(
+                f"field {name!r}: {_for_message(text)} {problem}, which cannot be part of a path; change the value"
+            )
         return text
 
     def _pieces(self, filled: list[str]) -> list[str]:
@@ -118,11 +109,7 @@ class Template:
 
 
 def read_template(text: str) -> Template:
-    """Read a template.
-
-    Raises:
-        OptionError: It has braces that mean nothing here, or a field in a URL's host or bucket.
-    """
+    """Parse a template."""
     shown = redact_url(text)
     if not text:
         raise OptionError("path_template='' is empty; name a file, such as 'out/{tile_id}.tif'")
@@ -145,19 +132,19 @@ def read_template(text: str) -> Template:
 
 
 def _fields(name: str, spec: str, conversion: str | None, shown: str) -> list[str | Field]:
-    asked = "{" + name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") + "}"
-    knows = "templates take {name} and, for dates, {name:%Y%m%d}"
+    field = "{" + name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "") + "}"
+    allowed = "templates take {name} and, for dates, {name:%Y%m%d}"
     if not name.isidentifier():
         raise OptionError(
-            f"path_template={shown!r}: {asked} is not a field's name; {knows}, no attributes and no indexes"
+            f"path_template={shown!r}: {field} is not a field's name; {allowed}, no attributes and no indexes"
         )
     if conversion:
-        raise OptionError(f"path_template={shown!r}: {asked} has a conversion; {knows}")
+        raise OptionError(f"path_template={shown!r}: {field} has a conversion; {allowed}")
     if not spec:
         return [Field(name)]
     if not _DATE_FORMAT.fullmatch(spec):
         raise OptionError(
-            f"path_template={shown!r}: {asked} is not a date's format; {knows}, with the letters {_DIRECTIVES}"
+            f"path_template={shown!r}: {field} is not a date's format; {allowed}, with the letters {_DIRECTIVES}"
         )
     pieces = [piece for piece in re.split(r"(%.)", spec) if piece]
     return [Field(name, piece) if piece.startswith("%") else piece for piece in pieces]
@@ -189,44 +176,25 @@ def _find(name: str, row: Mapping[str, Any], template: str) -> str:
 
 
 def template_text(path_template: str | os.PathLike[str]) -> str:
-    """Return a template as text.
-
-    Raises:
-        OptionError: It is not a path.
-    """
+    """Return a template as text."""
     text = os.fspath(path_template) if isinstance(path_template, os.PathLike) else path_template
     if not isinstance(text, str):
         raise OptionError(f"path_template is a {type(text).__name__}; pass text, such as 'out/{{tile_id}}.tif'")
     return text
 
 
-#: Categories of characters that are invisible or end a line: controls, separators, halves of surrogate pairs.
-_UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-_DRIVE = re.compile(r"^[A-Za-z]:")
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(?:[/\\]|:)")
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
-
-
 def as_text(value: Any, name: str, directive: str = "") -> str:
-    """Return a value as text.
+    """Return a value as text: numbers as Python writes them, times as 2024-05-01T103000, dates as the directive says.
 
-    Numbers as Python writes them; dates as 2024-05-01, times as 2024-05-01T103000, or as the directive says.
-
-    Args:
-        value: Text, a number, a UUID, a date or time of Python, numpy or pandas.
-        name: Of the field, for messages.
-        directive: One of strftime's, for a date; text in ISO 8601 and numbers such as 20240501 are dates then.
-
-    Raises:
-        RowError: There is no value, it has another type, or it is not a date where one is needed.
+    With a directive, text in ISO 8601 and numbers such as 20240501 are dates, too.
 
     Example:
         >>> as_text(np.datetime64("2024-05-01"), "date"), as_text("2024-05-01T10:30:00Z", "date", "%H")
         ('2024-05-01', '10')
     """
     value = _python(value)
-    if _is_missing(value):
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if value is None or is_nan or type(value).__name__ in ("NAType", "NaTType"):
         raise RowError(f"field {name!r} has no value ({value!r})")
     if directive:
         return _as_date(value, name).strftime(directive)
@@ -242,18 +210,9 @@ def as_text(value: Any, name: str, directive: str = "") -> str:
 def _python(value: Any) -> Any:
     """Convert a numpy scalar to Python; a time in nanoseconds is truncated to microseconds."""
     if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else value.astype("datetime64[us]").item() if _has_time(value) else value.item()
+        is_day = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
+        return None if np.isnat(value) else (value if is_day else value.astype("datetime64[us]")).item()
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _has_time(value: np.datetime64) -> bool:
-    return np.datetime_data(value.dtype)[0] not in ("Y", "M", "W", "D")
-
-
-def _is_missing(value: Any) -> bool:
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float) and math.isnan(value)
 
 
 def _as_date(value: Any, name: str) -> date:
@@ -270,8 +229,7 @@ def _as_date(value: Any, name: str) -> date:
 
 def _timestamp(value: datetime) -> str:
     """Return a time without colons, which Windows does not allow in names."""
-    is_day = not any((value.hour, value.minute, value.second, value.microsecond))
-    if is_day:
+    if not any((value.hour, value.minute, value.second, value.microsecond)):
         return f"{value:%Y-%m-%d}"
     fraction = f".{value.microsecond:06}" if value.microsecond else ""
     zone = f"{value:%z}".replace(":", "")
@@ -282,24 +240,6 @@ def _for_message(text: str) -> str:
     """Return a value for a message: without the secrets of a URL, and shortened."""
     shown = redact_url(text)
     return repr(shown if len(shown) <= 80 else f"{shown[:77]}...")
-
-
-def check_text(text: str, name: str, *, is_url: bool) -> None:
-    """Check that a value does not lead out of the folder that a template names.
-
-    Args:
-        text: The value.
-        name: Of its field.
-        is_url: Whether it becomes part of a URL.
-
-    Raises:
-        RowError: The message names field and value.
-    """
-    problem = _problem(text) or (_problem_in_url(text) if is_url else None)
-    if problem is not None:
-        raise RowError(
-            f"field {name!r}: {_for_message(text)} {problem}, which cannot be part of a path; change the value"
-        )
 
 
 def _problem(text: str) -> str | None:
@@ -315,9 +255,7 @@ def _problem(text: str) -> str | None:
         return "begins with a drive"
     if text.lstrip().startswith("~"):
         return "begins with '~'"
-    if any(unicodedata.category(character) in _UNSEEN for character in text):
-        return "has a control character"
-    return None
+    return "has a control character" if _has_control_character(text) else None
 
 
 def _problem_in_url(text: str) -> str | None:
@@ -326,25 +264,8 @@ def _problem_in_url(text: str) -> str | None:
     return "has a percent-encoded character" if _ESCAPE.search(text) else None
 
 
-def check_whole(path: str, model: str, pieces: Sequence[str], *, is_url: bool) -> None:
-    """Check a whole path: two values "." make "..", and "C" and ":" make a drive.
-
-    Args:
-        path: The whole, filled in.
-        model: The same with a letter in the place of each value: what the template says of drive and scheme.
-        pieces: The parts of the path between separators that a row had a share in.
-        is_url: Whether it is to be a URL.
-
-    Raises:
-        RowError: It leads elsewhere than its template.
-    """
-    if _kind(path) != _kind(model):
-        raise RowError(f"{_for_message(path)} begins with a drive or a scheme that its template does not have")
-    for piece in pieces:
-        meant = unquote(piece) if is_url else piece
-        is_hidden = any(unicodedata.category(character) in _UNSEEN for character in meant)
-        if not meant.strip(". ") or re.search(r"[/\\]", meant) or is_hidden:
-            raise RowError(f"{_for_message(path)}: {_for_message(piece)} leads out of its folder")
+def _has_control_character(text: str) -> bool:
+    return any(unicodedata.category(character) in _UNSEEN for character in text)
 
 
 def _kind(path: str) -> tuple[bool, bool, bool]:

@@ -1,8 +1,4 @@
-"""Rows of a catalog, worked on by threads or by processes; each is yielded as it is done.
-
-Threads are those of `georeader.toolkit.Workers`. Processes are `ProcessPoolExecutor`s of one process each: of a larger
-pool it is not known which row a process that dies was working on, and the rows of all others would be lost.
-"""
+"""Threads and processes that work on the rows of a catalog; each row is yielded as it is done."""
 
 from __future__ import annotations
 
@@ -10,27 +6,30 @@ import multiprocessing
 import multiprocessing.spawn
 import os
 import pickle
+import queue
 import signal
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from multiprocessing import connection, resource_tracker
 from pathlib import PurePath
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from georeader.errors import OptionError
 from georeader.toolkit import Workers
-from geotoolz._catalog.plan import RowPlan
-from geotoolz._catalog.process_row import Job, Outcome, process_row
+from geotoolz._catalog.row_work import Job, Outcome, RowPlan, process_row
+from geotoolz._saving import Run
 from geotoolz.errors import WorkerError
-from geotoolz.saving import Run
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
 
 #: A row with its outcome.
 Done = tuple[RowPlan, Outcome]
@@ -41,21 +40,18 @@ PATIENCE_SECONDS = 0.7
 #: Longest wait of a process whose parent died, for its row.
 ORPHAN_SECONDS = 10.0
 
-#: How often a wait looks for Ctrl-C where the system does not interrupt it (Windows).
-_GLANCE_SECONDS = 0.25
+#: A process gets a second row while it works on one, so that it does not wait for this process in between. Where rows
+#: take longer than this, the wait is negligible, and a queued row could sit behind a slow one while others are idle.
+_SHORT_ROW_SECONDS = 1.0
 
-#: Names of programs that run Python code.
-_INTERPRETERS = ("python", "pypy", "graalpy")
+#: How often a wait is interrupted for Ctrl-C where the system does not do it (Windows).
+_POLL_SECONDS = 0.25
 
 
 def run_in_threads(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
     """Iterate over rows as threads finish them; with one worker, or where no thread can be started, in this thread.
 
-    Args:
-        plans: Rows.
-        job: Work on each row.
-        workers: Number of threads.
-        ends_with_error: Begin no row after one had an error; those that were begun come to their end.
+    With `ends_with_error`, no row is begun after one had an error; those that were begun are completed.
     """
     is_stopped, has_error = threading.Event(), threading.Event()
 
@@ -69,244 +65,197 @@ def run_in_threads(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_wit
         return outcome
 
     with Workers(workers if workers > 1 else 0, name="geotoolz") as pool:
-        if not pool.threads:
-            for plan in plans:
-                outcome = work(plan)
-                if outcome is None:
-                    return
-                yield plan, outcome
+        if pool.threads:
+            yield from _work_in_pool(plans, work, pool, is_stopped, has_error)
             return
-        rows = _Submitted(lambda plan: pool.submit(lambda: work(plan)), lambda future, _: future.result())
+        for plan in plans:
+            outcome = work(plan)
+            if outcome is None:
+                return
+            yield plan, outcome
+
+
+def _work_in_pool(
+    plans: Iterable[RowPlan],
+    work: Callable[[RowPlan], Outcome | None],
+    pool: Workers,
+    is_stopped: threading.Event,
+    has_error: threading.Event,
+) -> Iterator[Done]:
+    remaining, waiting = iter(plans), dict[Future[Outcome | None], RowPlan]()
+
+    def refill() -> None:
         # As many rows as there are threads are queued, so that a thread does not wait for the caller.
-        yield from rows.as_completed(plans, 2 * pool.threads, is_stopped.set, ends_with_error=ends_with_error)
+        to_submit = () if has_error.is_set() else islice(remaining, 2 * pool.threads - len(waiting))
+        waiting.update((pool.submit(partial(work, plan)), plan) for plan in to_submit)
+
+    try:
+        refill()
+        while waiting:
+            done = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED).done
+            finished = [(waiting.pop(future), future.result()) for future in done]
+            refill()
+            yield from ((plan, outcome) for plan, outcome in finished if outcome is not None)
+    except BaseException:
+        is_stopped.set()
+        for future in waiting:
+            future.cancel()
+        wait(waiting, PATIENCE_SECONDS)
+        raise
 
 
 def run_in_processes(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
-    """Iterate over rows as processes finish them.
-
-    Args:
-        plans: Rows.
-        job: Work on each row; it must be picklable.
-        workers: Number of processes.
-        ends_with_error: Begin no row after one had an error; those that were begun come to their end.
+    """Iterate over rows as processes finish them; see `run_in_threads`.
 
     Raises:
         WorkerError: A process cannot be started.
     """
-    pool = _ProcessPool(job, workers, threads_per_save=1 if workers > 1 else None)
+    remaining = iter(plans)
+    processes = [_Process(job, 1 if workers > 1 else None, ends_with_error) for _ in range(workers)]
     try:
-        pool.start()
-        rows = _Submitted(pool.submit, pool.outcome_of)
-        yield from rows.as_completed(plans, workers, pool.stop, ends_with_error=ends_with_error)
-    except BaseException:
-        pool.close(is_urgent=True)
-        raise
-    pool.close()
-
-
-class _Submitted:
-    """Rows that were submitted and are not done.
-
-    Attributes:
-        submit: Submits a row.
-        outcome_of: Returns the outcome of a future that is done; None for a row that was not begun.
-    """
-
-    def __init__(
-        self,
-        submit: Callable[[RowPlan], Future[Any]],
-        outcome_of: Callable[[Future[Any], RowPlan], Outcome | None],
-    ) -> None:
-        self.submit = submit
-        self.outcome_of = outcome_of
-        self._waiting: dict[Future[Any], RowPlan] = {}
-
-    def as_completed(
-        self, plans: Iterable[RowPlan], limit: int, stop: Callable[[], None], *, ends_with_error: bool
-    ) -> Iterator[Done]:
-        """Iterate over rows as they are done.
-
-        Args:
-            plans: Rows.
-            limit: Number of rows that are submitted at a time.
-            stop: Called when the iteration is left before its end: running saves should end.
-            ends_with_error: Submit no row after one had an error.
-        """
-        remaining = iter(plans)
-        try:
-            self._fill(remaining, limit)
-            while self._waiting:
-                finished = self._next_finished()
-                if ends_with_error and any(outcome.error is not None for _, outcome in finished):
-                    remaining = iter(())
-                self._fill(remaining, limit)  # so that workers are busy while the caller handles results
-                yield from finished
-        except BaseException:
-            stop()
-            for future in self._waiting:
-                future.cancel()
-            wait(self._waiting, PATIENCE_SECONDS)
-            raise
-
-    def _fill(self, remaining: Iterator[RowPlan], limit: int) -> None:
-        for plan in islice(remaining, limit - len(self._waiting)):
-            self._waiting[self.submit(plan)] = plan
-
-    def _next_finished(self) -> list[Done]:
-        finished: list[Done] = []
-        for future in wait(self._waiting, _GLANCE_SECONDS, FIRST_COMPLETED).done:
-            plan = self._waiting.pop(future)
-            outcome = self.outcome_of(future, plan)
-            finished += [] if outcome is None else [(plan, outcome)]
-        return finished
-
-
-class _ProcessPool:
-    """Processes, each with at most one row."""
-
-    def __init__(self, job: Job, workers: int, threads_per_save: int | None) -> None:
-        self._idle = [_Process(job, threads_per_save) for _ in range(workers)]
-        self._all = tuple(self._idle)
-        self._busy: dict[Future[bytes], _Process] = {}
-
-    def start(self) -> None:
-        for process in self._all:
+        for process in processes:
             process.start()
-
-    def submit(self, plan: RowPlan) -> Future[bytes]:
-        process = self._idle.pop()
-        future = process.submit(plan)
-        self._busy[future] = process
-        return future
-
-    def outcome_of(self, future: Future[bytes], plan: RowPlan) -> Outcome:
-        process = self._busy.pop(future)
-        self._idle.append(process)
-        return process.outcome_of(future, plan)
-
-    def stop(self) -> None:
-        for process in self._all:
-            process.stop()
-
-    def close(self, *, is_urgent: bool = False) -> None:
-        if is_urgent:
-            for process in self._all:
-                process.kill()
-        with Workers(len(self._all), name="geotoolz-end") as pool:  # each waits for its process
-            for process in self._all:
-                pool.submit(process.close)
+        finished = _send_rows(remaining, processes)
+        while finished or any(process.rows for process in processes):
+            waiting = {process.outcomes: process for process in processes if process.rows}
+            ready = connection.wait(waiting, 0 if finished else _POLL_SECONDS) if waiting else ()
+            finished += [done for one in ready for done in waiting[one].receive()]  # type: ignore[index]
+            if ends_with_error and any(outcome.error is not None for _, outcome in finished):
+                remaining = iter(())
+                for process in processes:
+                    process.begin_no_more_rows()
+            unsendable = _send_rows(remaining, processes)  # first, so that processes are busy while the caller is
+            yield from finished
+            finished = unsendable
+    except BaseException:
+        _end(processes, PATIENCE_SECONDS)
+        raise
+    _end(processes, None)
 
 
-class _Process:
-    """A process that works on rows; after one that died, the next row gets another.
-
-    It is a new Python interpreter (multiprocessing's "spawn"). A pipe tells it that the run was interrupted: its
-    end ends a running save.
-    """
-
-    def __init__(self, job: Job, threads_per_save: int | None) -> None:
-        self._arguments = (job, threads_per_save)
-        self._executor: ProcessPoolExecutor | None = None
-        self._pipe: connection.Connection[Any, Any] | None = None
-        self._pid: Future[int] = Future()
-        self._process: Any = None
-        self._started = 0.0
-
-    def start(self) -> None:
-        """Start the process, without waiting for it.
-
-        Raises:
-            WorkerError: It cannot be started.
-        """
-        context = multiprocessing.get_context("spawn")
-        its_end, self._pipe = context.Pipe(duplex=False)
-        try:
-            with its_end, _interrupts_blocked():
-                self._executor = ProcessPoolExecutor(
-                    1, context, initializer=_begin, initargs=(its_end, *self._arguments)
-                )
-                self._pid = self._executor.submit(os.getpid)
-        except (OSError, RuntimeError) as error:
-            self._executor = None  # without a thread it cannot be shut down
-            with suppress(OSError):  # there is no process
-                self._pipe.send(None)  # so that a process without an executor ends
-            self.stop()
-            raise WorkerError(
-                f"a process to work on rows can't be started: {error}; allow this user or container more processes, or "
-                'pass executor="thread"'
-            ) from error
-
-    def submit(self, plan: RowPlan) -> Future[bytes]:
-        """Submit a row, once the process is there.
-
-        Raises:
-            WorkerError: The process cannot be started.
-        """
-        failed: Future[bytes] = Future()
+def _send_rows(remaining: Iterator[RowPlan], processes: list[_Process]) -> list[Done]:
+    """Send rows to processes until each has enough; return those that cannot be sent."""
+    failed = []
+    while ready := [process for process in processes if process.is_ready_for_row()]:
+        plan = next(remaining, None)
+        if plan is None:
+            break
         try:
             content = pickle.dumps(plan)
         except Exception as error:  # noqa: BLE001  (classes of the caller's raise anything)
-            problem = OptionError(f"row {plan.index} can't be sent to a process: {error}")
-            failed.set_result(pickle.dumps(Outcome(None, problem, 0.0)))
-            return failed
-        if self._executor is None:
+            problem = OptionError(f"row {plan.index} cannot be sent to a process: {error}")
+            failed.append((plan, Outcome(None, problem, 0.0)))
+            continue
+        min(ready, key=lambda process: len(process.rows)).send(plan, content)
+    return failed
+
+
+def _end(processes: list[_Process], patience_seconds: float | None) -> None:
+    """End processes, and wait for them: with a limit, after which they are killed, or without."""
+    deadline = None if patience_seconds is None else monotonic() + patience_seconds
+    for process in processes:
+        process.stop()
+    for process in processes:
+        process.join(deadline)
+
+
+class _Process:
+    """Spawned Python interpreter that works through the rows sent to it; after one that died, another is started.
+
+    One pipe takes pickled rows there, another takes pickled outcomes back, in the same order. So the row that was
+    worked on when the process died is the first that has no outcome. The end of the first pipe ends a running save.
+    """
+
+    outcomes: connection.Connection[Any, Any]
+
+    def __init__(self, job: Job, threads_per_save: int | None, ends_with_error: bool) -> None:
+        self.rows: deque[tuple[RowPlan, bytes]] = deque()
+        self._arguments = (job, threads_per_save, ends_with_error)
+        self._process: SpawnProcess | None = None
+        self._has_begun = False  # it sent its first message, after its imports
+        self._row_began = 0.0
+        self._last_row_seconds = _SHORT_ROW_SECONDS
+
+    def start(self) -> None:
+        """Start the process, without waiting for it."""
+        context = multiprocessing.get_context("spawn")
+        its_rows, self._inbox = context.Pipe(duplex=False)
+        self.outcomes, its_outcomes = context.Pipe(duplex=False)
+        process = context.Process(target=_serve, args=(its_rows, its_outcomes, *self._arguments), name="geotoolz")
+        try:
+            with its_rows, its_outcomes, _interrupts_blocked():
+                process.start()
+        except (OSError, RuntimeError) as error:
+            raise WorkerError(
+                f"a process to work on rows cannot be started: {error}; allow this user or container more processes, "
+                'or pass executor="thread"'
+            ) from error
+        self._process, self._has_begun = process, False
+
+    def is_ready_for_row(self) -> bool:
+        return len(self.rows) < (2 if self._last_row_seconds < _SHORT_ROW_SECONDS else 1)
+
+    def send(self, plan: RowPlan, content: bytes) -> None:
+        if self._process is None:
             self.start()
-        self._await_start()
-        self._started = monotonic()
-        try:
-            return self._executor.submit(_work, content)  # type: ignore[union-attr]
-        except BrokenProcessPool as error:  # it died between two rows
-            failed.set_exception(error)
-            return failed
+        if not self.rows:
+            self._row_began = monotonic()
+        self.rows.append((plan, content))
+        with suppress(OSError):  # the process died; `receive` sees it
+            self._inbox.send_bytes(content)
 
-    def _await_start(self) -> None:
-        while self._process is None:
-            try:
-                pid = self._pid.result(_GLANCE_SECONDS)
-            except FutureTimeoutError:
-                continue
-            except BrokenProcessPool as error:
-                raise WorkerError(
-                    "a process to work on rows can't be started; standard error says why. "
-                    'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
-                ) from error
-            found = [process for process in multiprocessing.active_children() if process.pid == pid]
-            self._process = found[0] if found else None
-            return
+    def begin_no_more_rows(self) -> None:
+        with suppress(OSError):
+            self._inbox.send_bytes(b"")
 
-    def outcome_of(self, future: Future[bytes], plan: RowPlan) -> Outcome:
-        """Return the outcome of a row; an error if the process died."""
+    def receive(self) -> list[Done]:
+        """Return the first row with its outcome, which is an error if the process died; [] if it was not begun."""
         try:
-            outcome: Outcome = pickle.loads(future.result())  # noqa: S301  (from a process of one's own)
-        except BrokenProcessPool:
-            seconds, process = monotonic() - self._started, self._process
-            self.close()
-            code = None if process is None else process.exitcode
-            died = WorkerError(
-                f"the process that worked on row {plan.index} ended (exit code {code}) without an answer: it was "
-                "killed, perhaps for want of memory, or crashed"
+            content = self.outcomes.recv_bytes()
+        except (EOFError, OSError):
+            return [self._died()]
+        if not self._has_begun:
+            self._has_begun = True
+            return []
+        plan, _ = self.rows.popleft()
+        began, self._row_began = self._row_began, monotonic()
+        self._last_row_seconds = self._row_began - began
+        return [(plan, pickle.loads(content))] if content else []  # noqa: S301  (from a process of one's own)
+
+    def _died(self) -> Done:
+        seconds, process = monotonic() - self._row_began, self._process
+        self.stop()
+        self.join(None)
+        if not self._has_begun or process is None:
+            raise WorkerError(
+                "a process to work on rows cannot be started; standard error says why. "
+                'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
             )
-            return Outcome(None, died, seconds)
-        return outcome
+        plan, _ = self.rows.popleft()
+        queued, self.rows = self.rows, deque()
+        for row in queued:
+            self.send(*row)
+        error = WorkerError(
+            f"the process that worked on row {plan.index} ended (exit code {process.exitcode}) without an answer: it "
+            "was killed, perhaps for want of memory, or crashed"
+        )
+        return plan, Outcome(None, error, seconds)
 
     def stop(self) -> None:
-        """End a running save."""
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
-
-    def kill(self) -> None:
-        """End the process by force."""
-        self.stop()
+        """End a running save, and the process after it."""
         if self._process is not None:
-            self._process.kill()
+            self._inbox.close()
 
-    def close(self) -> None:
-        """Shut the process down, and wait for its end."""
-        if self._executor is not None:
-            self._executor.shutdown(cancel_futures=True)
-        self.stop()
-        self._executor = self._process = None
+    def join(self, deadline: float | None) -> None:
+        """Wait for the end of the process; after the deadline it is killed."""
+        if self._process is None:
+            return
+        self._process.join(None if deadline is None else max(0.0, deadline - monotonic()))
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+        self.outcomes.close()
+        self._process = None
 
 
 @contextmanager
@@ -327,71 +276,66 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def check_interpreter() -> None:
-    """Check that multiprocessing starts Python: in a host program, such as QGIS, it would start the host.
-
-    Raises:
-        OptionError: It does not.
-    """
+    """Check that multiprocessing starts Python: in a host program, such as QGIS, it would start the host."""
     program = os.fsdecode(multiprocessing.spawn.get_executable() or "")
-    is_python = PurePath(program).name.lower().startswith(_INTERPRETERS)
-    if getattr(sys, "frozen", False) or not is_python:
+    if getattr(sys, "frozen", False) or not PurePath(program).name.lower().startswith(("python", "pypy", "graalpy")):
         raise OptionError(
             f'executor="process": {program!r} is not a Python interpreter but a host program or a frozen application; '
             'use executor="thread", or name an interpreter by multiprocessing.set_executable'
         )
 
 
-# Within a process.
-
-#: Work on each row, and the run that it is part of; set when the process starts.
-_job: Job
-_threads_per_save: int | None
-_is_stopped = threading.Event()
-
-#: Held while a row is worked on.
-_at_work = threading.Lock()
-
-
-def _begin(pipe: connection.Connection[Any, Any], job: Job, threads_per_save: int | None) -> None:
-    """Prepare a process for its rows."""
-    global _job, _threads_per_save
+def _serve(
+    inbox: connection.Connection[Any, Any],
+    outbox: connection.Connection[Any, Any],
+    job: Job,
+    threads_per_save: int | None,
+    ends_with_error: bool,
+) -> None:
+    """Work on the rows that arrive, in a process of their own, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles it, and ends this one
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _job, _threads_per_save = job, threads_per_save
-    threading.Thread(target=_watch, args=(pipe,), name="geotoolz-watch", daemon=True).start()
+    rows, is_stopped, has_error = queue.SimpleQueue[bytes | None](), threading.Event(), threading.Event()
+    threading.Thread(
+        target=_receive_rows, args=(inbox, rows, is_stopped, has_error), name="geotoolz-receive", daemon=True
+    ).start()
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # the run was interrupted, or the parent died
+        outbox.send_bytes(b"")
+        while (content := rows.get()) is not None and not is_stopped.is_set():
+            if has_error.is_set():
+                outbox.send_bytes(b"")
+                continue
+            try:
+                outcome = process_row(pickle.loads(content), job, Run(is_stopped.is_set, threads_per_save))  # noqa: S301
+            except (Exception, SystemExit) as error:  # noqa: BLE001  (as any error of a row)
+                outcome = Outcome(None, WorkerError(f"a process could not work on its row: {error!r}"), 0.0)
+            if ends_with_error and outcome.error is not None:
+                has_error.set()
+            outbox.send_bytes(_pickled(outcome))
 
 
-def _watch(pipe: connection.Connection[Any, Any]) -> None:
-    """End a running save when the run is interrupted, and the process when its parent dies."""
+def _receive_rows(
+    inbox: connection.Connection[Any, Any],
+    rows: queue.SimpleQueue[bytes | None],
+    is_stopped: threading.Event,
+    has_error: threading.Event,
+) -> None:
+    """Queue rows; when the pipe ends, end a running save, and the whole process some time after its parent died."""
+    with suppress(EOFError, OSError):
+        while True:
+            content = inbox.recv_bytes()
+            if content:
+                rows.put(content)
+            else:
+                has_error.set()
+    is_stopped.set()
+    rows.put(None)
     parent = multiprocessing.parent_process()
-    sentinels = [] if parent is None else [parent.sentinel]
-    is_unused = pipe in connection.wait([pipe, *sentinels]) and _is_message(pipe)
-    _is_stopped.set()
-    if not is_unused:
-        connection.wait(sentinels)
-        _at_work.acquire(timeout=ORPHAN_SECONDS)
-    os._exit(1)  # the pool's own loop waits for ever
-
-
-def _is_message(pipe: connection.Connection[Any, Any]) -> bool:
-    try:
-        pipe.recv()
-    except EOFError:
-        return False
-    return True
-
-
-def _work(content: bytes) -> bytes:
-    """Process a row: from a pickled `RowPlan` to a pickled `Outcome`."""
-    plan: RowPlan | None = None
-    with _at_work:
-        try:
-            plan = pickle.loads(content)  # noqa: S301  (from the parent process)
-            outcome = process_row(plan, _job, Run(_is_stopped.is_set, _threads_per_save))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (the pool would raise SystemExit in the parent)
-            outcome = Outcome(None, WorkerError(f"a process could not work on its row: {error!r}"), 0.0)
-        return _pickled(outcome)
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        threading.main_thread().join(ORPHAN_SECONDS)
+    os._exit(1)
 
 
 def _pickled(outcome: Outcome) -> bytes:
@@ -404,7 +348,7 @@ def _pickled(outcome: Outcome) -> bytes:
         pickle.loads(content)  # noqa: S301  (some errors can be pickled and not unpickled)
     except Exception as problem:  # noqa: BLE001  (classes of the caller's raise anything)
         kind = type(outcome.receipt if error is None else error).__name__
-        substitute = WorkerError(f"a {kind} can't be sent from one process to another: {error or problem}")
+        substitute = WorkerError(f"a {kind} cannot be sent from one process to another: {error or problem}")
         for note in getattr(error, "__notes__", ()):
             substitute.add_note(note)
         content = pickle.dumps(Outcome(None, substitute, outcome.seconds))

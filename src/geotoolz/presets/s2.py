@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 import georeader
 from georeader import GeoTensor
 from georeader.errors import MetadataError, OptionError
-from geotoolz.bands import band_index, check_bands, find_band
+from geotoolz._rasters import SOURCE_KEY, band_index, check_bands, find_band, load_bands, load_raster, with_attrs
+from geotoolz._saving import check_save_options, save
 from geotoolz.cloud import CLASSES_DEFAULT, is_any_of, scl_classes
 from geotoolz.indices import normalised_difference
-from geotoolz.loading import SOURCE_KEY, load_bands, load_raster, with_attrs
 from geotoolz.operator import Operator, Output
-from geotoolz.saving import check_save_options, save
 
 #: BOA_ADD_OFFSET of processing baselines 04.00 and later.
 BOA_ADD_OFFSET_DEFAULT = -1000.0
@@ -30,11 +29,11 @@ _BANDS = ("red", "nir", "scl")
 
 @dataclass(frozen=True, repr=False, eq=False)
 class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
-    """NDVI of a Sentinel-2 L2A stack without clouds: masks by SCL, takes the index, and saves it where asked to.
+    """NDVI of a Sentinel-2 L2A stack without clouds: masks by SCL, takes the index, and saves it if a path is set.
 
     Takes (band, row, column) of digital numbers with red (B04), near infrared (B08) and SCL on one grid, as a GeoTensor
     or a lazy reader, of which only these three bands are read. Bands are found by name in the raster's descriptions
-    ("B4", "b04", "red" and "B4, central wavelength 665 nm" all are B04); where the descriptions don't have them, by
+    ("B4", "b04", "red" and "B4, central wavelength 665 nm" all are B04); where the descriptions lack them, by
     the index that is passed.
 
     Returns (1, row, column) float32, NaN where SCL is one of ``classes``, a digital number is missing
@@ -46,7 +45,7 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
     2022, and all that was processed again since) the offset is -1000, so that noise over dark ground need not be cut
     at 0; before, there was none. The factor cancels out in the index, the offset does not. Pass ``boa_add_offset=0``
     for older baselines, for providers that took it off already (Earth Search v1: ``earthsearch:boa_offset_applied``;
-    Earth Engine: "HARMONIZED"), and for stacks that hold reflectances. The product says it in MTD_MSIL2A.xml,
+    Earth Engine: "HARMONIZED"), and for stacks that hold reflectances. It is in the product's MTD_MSIL2A.xml,
     ``BOA_ADD_OFFSET``. A reflectance below 0, which is noise, counts as 0, so that the index stays in -1 to 1.
 
     Memory: the result, a few MiB for a strip of rows, and of a reader three bands; to save: as `georeader.save_cog`.

@@ -1,14 +1,20 @@
-"""Plans of rows, and the conflicts that are refused between two of them. Pure."""
+"""Work on one row of a catalog: its plan, the conflicts between plans, and its processing."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
+from georeader import GeoTensor, files_kept_open
 from georeader.errors import GeoreaderError
-from georeader.storage import canonical_path, redact_url
+from georeader.storage import canonical_path, exists, redact_url
+from georeader.toolkit import linked_errors
+from geotoolz._rasters import ROW_KEY, SOURCE_KEY, is_lazy, load_raster, with_more_attrs
+from geotoolz._saving import Run, use_run
 from geotoolz.errors import RowError
 from geotoolz.operator import Operator, Output
 
@@ -21,21 +27,34 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class RowPlan:
-    """Plan of the work on a row.
+    """Plan of the work on a row."""
 
-    Attributes:
-        index: Of the row, counted from 0.
-        row: Field to value.
-        source: Argument of the reader.
-        outputs: Files that are to be written.
-        error: Why the row cannot be processed, or None.
-    """
-
-    index: int
+    index: int  #: Counted from 0.
     row: Mapping[str, Any] = field(repr=False)
-    source: Any = field(default=None, repr=False)
+    source: Any = field(default=None, repr=False)  #: Argument of the reader.
     outputs: tuple[Output, ...] = ()
-    error: GeoreaderError | None = None
+    error: GeoreaderError | None = None  #: Why the row cannot be processed.
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that is the same for each row; picklable if operator and reader are."""
+
+    operator: Operator
+    reader: Callable[[Any], Any]
+    skip_existing: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a row as a worker returns it; see `geotoolz.catalog_ops.RowResult`."""
+
+    path: str | None
+    error: Exception | None
+    seconds: float
+    receipt: Any = None
+    is_skipped: bool = False
+    made_folders: tuple[str, ...] = ()  #: For a file that failed.
 
 
 def plan_row(index: int, row: Mapping[str, Any], operator: Operator, path_field: str | Sequence[str] | None) -> RowPlan:
@@ -50,42 +69,30 @@ def plan_row(index: int, row: Mapping[str, Any], operator: Operator, path_field:
 
 
 def _outputs(operator: Operator, row: Mapping[str, Any]) -> tuple[Output, ...]:
-    asked = f"{type(operator).__name__}.outputs()"
+    called = f"{type(operator).__name__}.outputs()"
     try:
         outputs = operator.outputs(row)
     except GeoreaderError:
         raise
     except Exception as error:  # whatever an operator raises is this row's result
-        raise RowError(f"{asked} failed: {type(error).__name__}: {error}") from error
+        raise RowError(f"{called} failed: {type(error).__name__}: {error}") from error
     if not isinstance(outputs, (tuple, list)) or not all(
         isinstance(one, Output) and isinstance(one.path, str) for one in outputs
     ):
-        raise RowError(f"{asked} returned {outputs!r}; it must return a tuple of geotoolz.Output(path as a str)")
+        raise RowError(f"{called} returned {outputs!r}; it must return a tuple of geotoolz.Output(path as a str)")
     return tuple(outputs)
 
 
 def source_of(row: Mapping[str, Any], path_field: str | Sequence[str] | None) -> Any:
-    """Return the source that a row's raster is read from.
-
-    Args:
-        row: Field to value.
-        path_field: A field, or of a STAC item the name of an asset; several of them; None: see CatalogPipeline.
-
-    Returns:
-        The field's value, of a path a string; a list of them where several are named.
-
-    Raises:
-        RowError: There is no such field, or it has no value.
+    """Return the source that a row's raster is read from; a list of them where several fields are named.
 
     Example:
         >>> source_of({"id": 1, "assets": {"B04": {"href": "b4.tif"}}}, "B04"), source_of({"path": "a.tif"}, None)
         ('b4.tif', 'a.tif')
     """
-    if path_field is None:
-        return _value(row, _field_of_path(row))
-    if isinstance(path_field, str):
-        return _value(row, path_field)
-    return [_value(row, name) for name in path_field]
+    if path_field is None or isinstance(path_field, str):
+        return _source_in(row, path_field or _field_of_path(row))
+    return [_source_in(row, name) for name in path_field]
 
 
 def _field_of_path(row: Mapping[str, Any]) -> str:
@@ -107,7 +114,7 @@ def _assets(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return assets if isinstance(assets, Mapping) else {}
 
 
-def _value(row: Mapping[str, Any], name: str) -> Any:
+def _source_in(row: Mapping[str, Any], name: str) -> Any:
     value = row[name] if name in row else _assets(row).get(name)
     value = value.get("href") if isinstance(value, Mapping) else value
     is_nan = isinstance(value, float) and value != value
@@ -119,8 +126,7 @@ def _value(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _field_names(row: Mapping[str, Any]) -> str:
-    names = [*map(str, row), *(f"{name} (asset)" for name in _assets(row))]
-    return ", ".join(names) or "none at all"
+    return ", ".join([*map(str, row), *(f"{name} (asset)" for name in _assets(row))]) or "none at all"
 
 
 def check_paths(plans: Sequence[RowPlan]) -> None:
@@ -128,18 +134,15 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
 
     Local paths, file:// and those of local filesystems among them, are compared as absolute ones, links resolved; on
     Windows and macOS, where most file systems ignore case, without case too. URLs are compared to the letter.
-
-    Raises:
-        RowError: The message names rows and paths.
     """
     writers: dict[str, int] = {}
     problems: list[str] = []
     for plan in plans:
         for output in plan.outputs:
-            key = canonical_path(output.path, output.fs)
-            if key in writers:
-                problems.append(f"rows {writers[key]} and {plan.index} to {redact_url(output.path)!r}")
-            writers.setdefault(key, plan.index)
+            path = canonical_path(output.path, output.fs)
+            if path in writers:
+                problems.append(f"rows {writers[path]} and {plan.index} to {redact_url(output.path)!r}")
+            writers.setdefault(path, plan.index)
     if problems:
         raise RowError(
             f"{_join_problems(problems)}: one would overwrite the other; add a field that differs between them to the "
@@ -157,3 +160,38 @@ def check_paths(plans: Sequence[RowPlan]) -> None:
 def _join_problems(problems: Sequence[str]) -> str:
     more = len(problems) - _SHOWN
     return "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def process_row(plan: RowPlan, job: Job, run: Run | None) -> Outcome:
+    """Process a row; an error becomes part of the outcome, except a KeyboardInterrupt of the run."""
+    start = perf_counter()
+    try:
+        with use_run(run), files_kept_open():  # opened to be described, and then to be read
+            if job.skip_existing and plan.outputs and all(map(_exists, plan.outputs)):
+                receipt, is_skipped = None, True
+            else:
+                receipt, is_skipped = _apply(plan, job, run), False
+    except Exception as error:  # noqa: BLE001  (whatever an operator raises is this row's result)
+        for step in linked_errors(error):
+            traceback.clear_frames(step.__traceback__)  # they hold rasters; the lines stay
+        return Outcome(None, error, perf_counter() - start, made_folders=() if run is None else tuple(run.made_folders))
+    path = plan.outputs[-1].path if plan.outputs else None
+    return Outcome(path, None, perf_counter() - start, receipt, is_skipped)
+
+
+def _exists(output: Output) -> bool:
+    return exists(output.path, output.fs, http_headers=output.http_headers)
+
+
+def _apply(plan: RowPlan, job: Job, run: Run | None) -> Any:
+    """Read a row's raster and apply the operator; return what a terminal operator returns, else None."""
+    raster = job.reader(plan.source)
+    if not is_lazy(raster):
+        raster = load_raster(raster, "CatalogPipeline")
+    if run is not None:
+        run.check()
+    more: dict[str, Any] = {ROW_KEY: dict(plan.row)}
+    if isinstance(plan.source, str):
+        more[SOURCE_KEY] = redact_url(plan.source)
+    result = job.operator(with_more_attrs(raster, more))
+    return None if isinstance(result, GeoTensor) else result
