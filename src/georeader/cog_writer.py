@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rasterio.windows import Window
 
 from georeader import save
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.errors import WriteError
 
 if TYPE_CHECKING:

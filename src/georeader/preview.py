@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.spec import SourceSpec
-from georeader._export.sinks.temporary_file import Scratch
+from georeader._export.sinks.base import Scratch
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.raster_file import RasterSource

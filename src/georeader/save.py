@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from georeader._core.dtypes import storage_dtype
 from georeader._core.sentinels import Unset
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.errors import GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor
 

@@ -11,14 +11,14 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from georeader._storage import s3
 from georeader._storage.filesystems import environment_options
-from georeader._storage.log_redaction import redacted_logs
-from georeader._storage.obstores import make_store
-from georeader._storage.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
+from georeader._storage.obstores import is_obstore, make_store
+from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_options, secrets_of_url
 from georeader._storage.urls import local_path_of, parse_address
 from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, ReadError
 
@@ -63,26 +63,22 @@ def exists(path: str, fs: Any = None, *, http_headers: Mapping[str, str] | None 
 
 
 def _exists_in_store(path: str, fs: Any, http_headers: Mapping[str, str] | None) -> bool:
-    if fs is not None and callable(getattr(fs, "head", None)) and not hasattr(fs, "info"):
-        fs.head(path)  # a store of obstore
+    address = parse_address(path) if fs is None else None
+    if address is not None and address.store == "s3" and find_spec("botocore") is not None:
+        return s3.exists(address)
+    if address is not None and address.store in ("gs", "az") and find_spec("obstore") is not None:
+        fs, path = make_store(address), address.key
+    if is_obstore(fs):
+        fs.head(path)
         return True
     if fs is None:
         import fsspec  # 30 ms
 
-        try:
-            if path.lower().startswith(("http://", "https://")):
-                options = {"client_kwargs": {"headers": dict(http_headers)}} if http_headers else {}
-                fs = fsspec.filesystem(path.partition("://")[0].lower(), **options)
-            else:
-                fs, path = fsspec.core.url_to_fs(path, **environment_options(path))
-        except ImportError:
-            address = parse_address(path)
-            if address is not None and address.store == "s3":
-                return s3.exists(address)
-            if address is None or address.store not in ("gs", "az"):
-                raise
-            make_store(address).head(address.key)
-            return True
+        if address is not None and address.store == "http":
+            options = {"client_kwargs": {"headers": dict(http_headers)}} if http_headers else {}
+            fs = fsspec.filesystem(address.scheme, **options)
+        else:
+            fs, path = fsspec.core.url_to_fs(path, **environment_options(path))
     fs.invalidate_cache()
     return bool(fs.info(path).get("type") != "directory")
 
@@ -224,7 +220,7 @@ def make_folders(path: str, fs: Any = None) -> list[str]:
         parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remove_empty_folders(missing)
-        raise DestinationError(f"{path!r}: its folder can't be made: {error}") from error
+        raise DestinationError(f"{path!r}: its folder cannot be made: {error}") from error
     return missing
 
 

@@ -306,7 +306,7 @@ def test_warnings_are_lines(tmp_path: Path) -> None:
     ("arguments", "code", "says"),
     [
         (["cog", "missing.tif", "out.tif"], 1, "missing.tif"),
-        (["cog", "{source}", "in.tif/out.tif"], 1, "its folder can't be made"),
+        (["cog", "{source}", "in.tif/out.tif"], 1, "its folder cannot be made"),
         (["cog", "{source}", "out.tif", "--profile", "compres=zstd"], 2, "did you mean"),
         (["cog", "{source}", "out.tif", "--profile", "compress"], 2, "is not KEY=VALUE"),
         (["cog", "{source}", "out.tif", "--nodata", "many"], 2, "neither a number, nan nor none"),

@@ -176,7 +176,7 @@ def test_remove_empty_folders_keeps_those_with_files() -> None:
 
 
 def test_make_folders_names_a_folder_that_cannot_be_made() -> None:
-    with pytest.raises(DestinationError, match="its folder can't be made") as caught:
+    with pytest.raises(DestinationError, match="its folder cannot be made") as caught:
         make_folders("taken/out.tif")
 
     assert "'taken/out.tif'" in str(caught.value)

@@ -225,7 +225,7 @@ def test_a_save_that_fails_removes_only_the_folders_that_it_made(tmp_path: Path)
 def test_a_folder_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
-    with pytest.raises(DestinationError, match="its folder can't be made"):
+    with pytest.raises(DestinationError, match="its folder cannot be made"):
         WriteCOG(str(tmp_path / "{a}" / "sub" / "x.tif"))(stack_of([1, 2], row={"a": "file"}))
 
     assert [path.name for path in tmp_path.rglob("*")] == ["file"]

@@ -22,7 +22,8 @@ from by_rioxarray import BY_RIOXARRAY
 from conftest import CRS, TRANSFORM
 from forked import Forked, forked
 from georeader import save_cog, save_tiled_geotiff
-from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
+from georeader._export.sinks.base import Scratch
+from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._export.sources.dask_windows import DaskWindows
 from georeader.preview import preview
 

@@ -23,7 +23,7 @@ from georeader._export.plan.traits import SourceTraits, regular_chunks
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._resample.pyramid import Mask
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 pytestmark = pytest.mark.slow

@@ -18,8 +18,8 @@ from affine import Affine
 from effort import often
 from forked import forked, run
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._export.sinks import leftovers, temporary_file
-from georeader._export.sinks.leftovers import host_checksum, remove_abandoned, temporary_name
+from georeader._export.sinks import temporary_file
+from georeader._export.sinks.temporary_file import host_checksum, remove_abandoned, temporary_name
 
 pytestmark = [
     pytest.mark.fault,
@@ -41,7 +41,7 @@ def old(path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files that were made just now count as old: utime(2) sets no ctime."""
-    monkeypatch.setattr(leftovers, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(temporary_file, "STALE_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_a_file_that_a_process_has_open_stays_whatever_its_name_says(dead_pid: i
     path = tmp_path / name_of(dead_pid)
     path.write_bytes(b"open")
     with path.open("rb") as file:
-        leftovers.lock(file.fileno())
+        temporary_file.lock(file.fileno())
 
         remove_abandoned(tmp_path)
         assert path.exists()
@@ -132,7 +132,7 @@ def test_a_file_of_another_machine_stays_for_a_day(dead_pid: int, tmp_path: Path
 def test_an_old_file_of_another_machine_is_removed(
     dead_pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leftovers, "FOREIGN_STALE_SECONDS", 0.0)
+    monkeypatch.setattr(temporary_file, "FOREIGN_STALE_SECONDS", 0.0)
     for pid in (dead_pid, os.getpid()):  # a number means nothing of another machine
         (tmp_path / name_of(pid, host="01234567")).write_bytes(b"theirs")
 
@@ -142,10 +142,10 @@ def test_an_old_file_of_another_machine_is_removed(
 
 
 def test_a_folder_is_looked_through_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "STALE_SECONDS", 10.0**9)
+    monkeypatch.setattr(temporary_file, "STALE_SECONDS", 10.0**9)
     looked: list[Any] = []
     scandir = os.scandir
-    monkeypatch.setattr(leftovers.os, "scandir", lambda folder: (looked.append(folder), scandir(folder))[1])
+    monkeypatch.setattr(temporary_file.os, "scandir", lambda folder: (looked.append(folder), scandir(folder))[1])
 
     for folder in (tmp_path, str(tmp_path), tmp_path):
         remove_abandoned(folder)
@@ -154,7 +154,7 @@ def test_a_folder_is_looked_through_once_a_minute(tmp_path: Path, monkeypatch: p
 
 
 def test_a_young_file_stays(dead_pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftovers, "STALE_SECONDS", 60.0)
+    monkeypatch.setattr(temporary_file, "STALE_SECONDS", 60.0)
     (tmp_path / name_of(dead_pid)).write_bytes(b"young")
 
     remove_abandoned(tmp_path)

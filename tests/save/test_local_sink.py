@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from georeader import CogWriter, GeoTensor, save_cog
-from georeader._export.sinks import leftovers, temporary_file
+from georeader._export.sinks import temporary_file
 from georeader._export.sinks.local import LocalSink
 from georeader.errors import DestinationError, MetadataWarning, WriteError
 
@@ -79,7 +79,7 @@ def test_a_commit_without_a_file_is_an_error_and_keeps_the_earlier_one(tmp_path:
     (tmp_path / "out.tif").write_bytes(b"earlier")
 
     with (
-        pytest.raises(WriteError, match="the finished file can't be put in place"),
+        pytest.raises(WriteError, match="the finished file cannot be put in place"),
         LocalSink(tmp_path / "out.tif") as sink,
     ):
         sink.commit()
@@ -196,7 +196,7 @@ def test_the_link_of_a_process_that_was_killed_is_cleared_by_the_next_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between link and rename lies a moment; what a kill leaves there goes with the next save to the same place."""
-    monkeypatch.setattr(leftovers, "STALE_SECONDS", -1.0)
+    monkeypatch.setattr(temporary_file, "STALE_SECONDS", -1.0)
     rename = os.rename
     elsewhere = Path("/dev/shm")  # on another file system, so the link has to be made beside the destination
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
@@ -277,7 +277,7 @@ def test_a_full_disk_is_named_with_the_destination(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "pwrite", full)
     with (
-        pytest.raises(WriteError, match=r"out\.tif.*4 bytes can't be written at byte 0: No space left") as caught,
+        pytest.raises(WriteError, match=r"out\.tif.*4 bytes cannot be written at byte 0: No space left") as caught,
         LocalSink(tmp_path / "out.tif") as sink,
     ):
         sink.write_full_resolution(0, b"half")
@@ -347,7 +347,7 @@ def test_a_link_to_itself_is_no_destination(tmp_path: Path) -> None:
 def test_a_folder_that_takes_no_files_is_named(write: Write, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(DestinationError, match="can't write in"), LocalSink(tmp_path / "out.tif") as sink:
+        with pytest.raises(DestinationError, match="cannot write in"), LocalSink(tmp_path / "out.tif") as sink:
             write(sink, b"x")
     finally:
         tmp_path.chmod(0o700)
@@ -415,7 +415,7 @@ def test_folders_of_a_file_that_cannot_be_put_in_place_are_removed_again(
 def test_a_file_where_a_folder_should_be_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"a file")
 
-    with pytest.raises(DestinationError, match="its folder can't be made"):
+    with pytest.raises(DestinationError, match="its folder cannot be made"):
         LocalSink(tmp_path / "taken" / "deep" / "out.tif", makes_folders=True)
 
 

@@ -266,8 +266,8 @@ def test_an_object_that_is_not_a_filesystem_is_refused(make_tensor: Any, tmp_pat
         (".", "is a folder; name a file in it"),
         ("folder/", "is a folder"),
         ("", "is empty; name a file"),
-        ("x" * 300 + ".tif", "can't be a path here: .*File name too long"),
-        ("nul\0.tif", "can't be a path here: .*null"),
+        ("x" * 300 + ".tif", "cannot be a path here: .*File name too long"),
+        ("nul\0.tif", "cannot be a path here: .*null"),
         (3, "path_tiff_save=3 is not a path; pass a str, an os.PathLike, or an object open for"),
         (None, "path_tiff_save=None is not a path"),
         ("pipe", "is not a regular file"),
@@ -295,7 +295,7 @@ def test_a_folder_without_permission_is_refused(
 
     with monkeypatch.context() as context:
         context.setattr(os, "open", refuse)  # root, who often runs tests, could write anywhere
-        with pytest.raises(DestinationError, match="can't write in '.*': Permission denied"):
+        with pytest.raises(DestinationError, match="cannot write in '.*': Permission denied"):
             save_cog(make_tensor(), tmp_path / "out.tif", engine=engine)
 
 

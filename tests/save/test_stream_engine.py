@@ -25,7 +25,7 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.plan.traits import SectionSizes, SinkTraits
 from georeader._export.receipt.receipt import Written
 from georeader._export.sources import open_source
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader._tiff import cog_layout
 from georeader._tiff.directories import CLASSIC
 from georeader.errors import OptionError, WriteError

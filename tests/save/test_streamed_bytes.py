@@ -22,7 +22,7 @@ from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import SourceWrapper
 from georeader._resample.pyramid import Mask
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 
 METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", "gauss", "min", "or"]

@@ -24,7 +24,7 @@ from georeader._export.sinks import opening
 from georeader._export.sinks.multipart import SENDERS, EvenParts
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.spooled import SpooledSink
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, NotSupportedError, OptionError
 from georeader.save import REMOTE_FILE_EXTENSIONS
 from servers.azurite import AzureServer
@@ -271,7 +271,7 @@ def test_a_path_that_brings_its_filesystem_needs_no_other(tmp_path: Path) -> Non
         (None, DestinationError, "not a path; pass a str, an os.PathLike, or an object open for binary writing"),
         (3, DestinationError, "not a path; pass a str"),
         ("a\ud800.tif", DestinationError, "is not UTF-8"),
-        ("a\0.tif", DestinationError, "can't be a path here"),
+        ("a\0.tif", DestinationError, "cannot be a path here"),
         ("/nowhere/at/all/out.tif", DestinationError, "is missing; create it first"),
     ],
     ids=repr,

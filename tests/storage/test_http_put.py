@@ -22,7 +22,7 @@ from faults.answers import AnswerEarly
 from faults.kinds import ResetAfter, ResetBeforeAnswer
 from faults.proxy import Fault, FaultProxy, Match
 from georeader import CogWriter, RasterioReader, save_cog, save_tiled_geotiff
-from georeader._storage import retry
+from georeader._storage import remote_errors
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, WriteError
 from servers.azurite import AzureServer
 from servers.nginx import SMALL_LIMIT_BYTES, WebServer
@@ -118,8 +118,8 @@ def recording() -> Iterator[Recorder]:
 @pytest.fixture(autouse=True)
 def no_proxy_and_no_patience(use_env: UseEnv, monkeypatch: pytest.MonkeyPatch) -> None:
     use_env({"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"})
-    monkeypatch.setattr(retry, "ATTEMPTS", 3)
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(remote_errors, "ATTEMPTS", 3)
+    monkeypatch.setattr(remote_errors, "FIRST_WAIT_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -315,19 +315,19 @@ def test_every_2xx_status_is_a_success(status: int, recorder: Recorder) -> None:
         (300, DestinationError, "the server sends elsewhere"),
         (301, DestinationError, "the server sends elsewhere"),
         (304, DestinationError, "the server sends elsewhere"),
-        (400, WriteError, "it can't be written"),
+        (400, WriteError, "it cannot be written"),
         (401, DestinationError, "does not accept the credentials"),
-        (402, WriteError, "it can't be written"),
+        (402, WriteError, "it cannot be written"),
         (403, DestinationError, "access is denied"),
         (404, DestinationError, "no such folder"),
         (405, DestinationError, ADVICE),
         (409, DestinationError, "no such folder"),
-        (411, WriteError, "it can't be written"),
+        (411, WriteError, "it cannot be written"),
         (413, DestinationError, "does not take a file of this size"),
-        (415, WriteError, "it can't be written"),
-        (500, WriteError, "it can't be written"),
+        (415, WriteError, "it cannot be written"),
+        (500, WriteError, "it cannot be written"),
         (501, DestinationError, ADVICE),
-        (505, WriteError, "it can't be written"),
+        (505, WriteError, "it cannot be written"),
         (507, DestinationError, "no room left"),
     ],
 )
@@ -393,7 +393,7 @@ def test_a_store_behind_a_url_says_more(recorder: Recorder) -> None:
 def test_another_size_reported_by_the_server_is_an_error(recorder: Recorder) -> None:
     recorder.heads = (200, {"Content-Length": "5"})
 
-    with pytest.raises(WriteError, match="size mismatch: sent .* bytes, the server reports 5"):
+    with pytest.raises(WriteError, match="size mismatch: sent .* bytes, the store reports 5"):
         save_cog(small(), f"{recorder.url}/out.tif")
 
 
@@ -562,7 +562,7 @@ def test_a_connection_that_always_breaks_leaves_the_earlier_file(nginx: WebServe
     with FaultProxy(nginx.base) as proxy:
         proxy.add(Fault(when=Match(method="PUT"), do=ResetAfter(100_000), times=None))
 
-        with pytest.raises(WriteError, match=r"out\.tif': it can't be written: "):
+        with pytest.raises(WriteError, match=r"out\.tif': it cannot be written: "):
             save_cog(large(), f"{proxy.url}/out.tif", profile_arg=PLAIN)
 
     assert nginx.get("out.tif") == EARLIER

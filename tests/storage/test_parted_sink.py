@@ -21,7 +21,7 @@ from georeader._export.plan.traits import PART_BYTES, SectionSizes, plan_parts
 from georeader._export.sinks import multipart
 from georeader._export.sinks.multipart import SENDERS, PartedSink, PartUpload
 from georeader._export.sources import open_source
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.errors import WriteError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 from shelf import MIB, Shelf

@@ -16,7 +16,7 @@ from chains import assert_no_cycle
 from faults.answers import azure_error, gcs_error, s3_error
 from faults.proxy import Fault, FaultProxy, Match, refused_url
 from georeader import RasterioReader, save_cog
-from georeader._storage import retry
+from georeader._storage import remote_errors
 from georeader._storage.remote_errors import ADVICE
 from georeader.errors import DestinationError, GeoreaderError, ReadError
 from servers.azurite import AzureServer
@@ -34,8 +34,8 @@ UNKNOWN = "http://store.invalid"
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "ATTEMPTS", 2)
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(remote_errors, "ATTEMPTS", 2)
+    monkeypatch.setattr(remote_errors, "FIRST_WAIT_SECONDS", 0.001)
 
 
 def check(error: GeoreaderError, name: str, advice: str) -> None:

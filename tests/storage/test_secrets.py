@@ -32,9 +32,8 @@ from faults.upstream import Server as QuietServer
 from georeader import CogWriter, RasterioReader, save_cog
 from georeader._export.sinks.opening import open_sink
 from georeader._readers.opening import raster_path
-from georeader._storage import retry
-from georeader._storage.destination import Destination
-from georeader._storage.urls import parse_address
+from georeader._storage import remote_errors
+from georeader._storage.urls import Destination, parse_address
 from georeader.errors import GeoreaderError
 from range_server import Server
 from servers.azurite import AzureServer
@@ -128,8 +127,8 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "ATTEMPTS", 2)
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(remote_errors, "ATTEMPTS", 2)
+    monkeypatch.setattr(remote_errors, "FIRST_WAIT_SECONDS", 0.001)
 
 
 # How one gets there.

@@ -19,7 +19,7 @@ from obstore.store import S3Store
 from faults.proxy import FaultProxy, refused_url
 from georeader._export.plan import traits
 from georeader._export.sinks import obstore_put
-from georeader._storage import http_client, obstores, retry, s3
+from georeader._storage import http_client, obstores, remote_errors, s3
 
 #: Of every object: no client writes it in another way.
 NAME = "raster"
@@ -193,9 +193,9 @@ def make_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make_impatient(monkeypatch: pytest.MonkeyPatch, *, with_stalls: bool) -> None:
     """Have every client wait less before it tries again; and for an answer, where there will be none."""
-    monkeypatch.setattr(retry, "ATTEMPTS", 3)
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(retry, "LONGEST_WAIT_SECONDS", 3.0)
+    monkeypatch.setattr(remote_errors, "ATTEMPTS", 3)
+    monkeypatch.setattr(remote_errors, "FIRST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(remote_errors, "LONGEST_WAIT_SECONDS", 3.0)
     monkeypatch.setattr(obstores, "BYTES_PER_SECOND", 10**9)
     seconds = PATIENCE_SECONDS if with_stalls else 20
     for module, name in ((s3, "CONNECT_SECONDS"), (s3, "ANSWER_SECONDS"), (obstores, "REQUEST_SECONDS"),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from georeader import RasterioReader, save_cog
-from georeader._storage.listing import urls_like
+from georeader._storage.filesystems import urls_like
 from georeader._storage.urls import parse_address
 from georeader.cli.targets import expand
 from georeader.preview import preview

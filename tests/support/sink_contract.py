@@ -20,7 +20,7 @@ from rasterio.windows import Window
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader._export.plan.traits import SectionSizes
 from georeader._export.sinks.opening import open_sink
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.errors import ExistsError, GeoreaderError, ReadError, WriteError
 
 PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}

@@ -21,7 +21,7 @@ from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._resample.pyramid import Mask
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.errors import ReadError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 

@@ -12,12 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader._storage import retry
+from georeader._storage import remote_errors
 from georeader._storage.http_client import requoted
 from georeader._storage.obstores import azure_config
 from georeader._storage.redaction import Redactor
-from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
-from georeader._storage.retry import PASSING
+from georeader._storage.remote_errors import (
+    ADVICE,
+    Failure,
+    RemoteErrors,
+    failure_of_answer,
+    failure_of_network,
+)
 from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, ReadError, WriteError
 
@@ -187,7 +192,7 @@ def test_an_answer_is_of_a_kind_that_has_advice(status: int, code: str, kind: st
 
     assert failure.kind == kind
     assert kind is None or kind in ADVICE
-    assert not failure.verdict.is_transient
+    assert not failure.is_transient
 
 
 @pytest.mark.parametrize("detail", ["Request has expired", "Signature not valid: - Expiry [Mon, 01 Jan] is before now"])
@@ -205,7 +210,7 @@ def test_expired_credentials_are_distinguished_from_denied_access(code: str, det
 def test_a_transient_error_has_no_advice(status: int, code: str) -> None:
     failure = failure_of_answer(status, code, "detail")
 
-    assert (failure.kind, failure.verdict.is_transient) == (None, True)
+    assert (failure.kind, failure.is_transient) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +232,7 @@ def test_network_errors_are_classified(error: Exception, kind: str | None, is_tr
     failure = failure_of_network(error)
 
     assert failure is not None
-    assert (failure.kind, failure.verdict.is_transient) == (kind, is_transient)
+    assert (failure.kind, failure.is_transient) == (kind, is_transient)
     assert failure.detail
 
 
@@ -245,7 +250,7 @@ def failures(failure: Failure, *secrets: str) -> RemoteErrors:
     [
         (Failure("403 no", "denied"), DestinationError, ADVICE["denied"]),
         (Failure("412", "exists"), ExistsError, "overwrite=False"),
-        (Failure("something"), WriteError, "it can't be written: something"),
+        (Failure("something"), WriteError, "it cannot be written: something"),
     ],
     ids=["advice", "exists", "unknown"],
 )
@@ -288,7 +293,7 @@ def test_the_projects_own_errors_pass_through() -> None:
 
 
 def test_a_transient_error_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(remote_errors, "FIRST_WAIT_SECONDS", 0.0)
     answers: list[Any] = [OSError(), OSError(), "there"]
 
     def run() -> str:
@@ -297,7 +302,7 @@ def test_a_transient_error_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
             raise answer
         return answer
 
-    assert failures(Failure("busy", None, PASSING)).call(run) == "there"
+    assert failures(Failure("busy", is_transient=True)).call(run) == "there"
 
 
 def test_a_reader_gets_a_read_error() -> None:

@@ -19,7 +19,7 @@ from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.resolve import resolve_spec
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.sources import open_source
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 
 #: Rows from south to north are meant here.
 pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from georeader._storage import log_redaction
-from georeader._storage.log_redaction import redacted_logs
-from georeader._storage.redaction import MASK, Redactor
+from georeader._storage import redaction
+from georeader._storage.redaction import MASK, Redactor, redacted_logs
 
 SECRET = "hunter22"
 
@@ -160,7 +159,7 @@ def test_a_record_without_a_name_is_made() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_does_not_wait_for_a_thread_of_its_parent() -> None:
-    with log_redaction._lock:
+    with redaction._lock:
         child = os.fork()
         if not child:
             save = threading.Thread(target=lambda: redacted_logs(Redactor([SECRET])).__enter__(), daemon=True)

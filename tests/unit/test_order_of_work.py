@@ -20,7 +20,7 @@ from georeader._export.plan.resolve import resolve_spec
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.plan.traits import Chunks, SinkTraits, SourceTraits, free_windows, regular_chunks
 from georeader._export.sources import open_source
-from georeader._storage.destination import Destination
+from georeader._storage.urls import Destination
 from georeader.errors import OptionError
 
 MIB = 2**20

@@ -10,19 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader._storage import retry
-from georeader._storage.retry import (
+from georeader._storage import remote_errors
+from georeader._storage.remote_errors import (
     ATTEMPTS,
     FIRST_WAIT_SECONDS,
-    LASTING,
     LONGEST_WAIT_SECONDS,
-    PASSING,
-    Verdict,
+    Failure,
+    failure_of_answer,
     retry_after_seconds,
     retrying,
-    verdict_of_status,
     wait_seconds,
 )
+
+PASSING = Failure("busy", is_transient=True)
+LASTING = Failure("no")
 
 
 class Flaky:
@@ -41,12 +42,12 @@ class Flaky:
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_transient_statuses_are_retried(status: int) -> None:
-    assert verdict_of_status(status) == PASSING
+    assert failure_of_answer(status, "", "busy") == PASSING
 
 
 @pytest.mark.parametrize("status", [*range(300, 429), *range(430, 500), 501, *range(505, 600)])
 def test_permanent_statuses_are_not_retried(status: int) -> None:
-    assert verdict_of_status(status) == LASTING
+    assert not failure_of_answer(status, "", "no").is_transient
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_retry_after_is_seconds_or_a_date(text: str | None, seconds: float | Non
 def test_an_invalid_retry_after_is_ignored(text: str) -> None:
     found = retry_after_seconds(text)
 
-    assert 0 <= wait_seconds(1, Verdict(True, found), 0.5) <= LONGEST_WAIT_SECONDS
+    assert 0 <= wait_seconds(1, found or 0.0) <= LONGEST_WAIT_SECONDS
 
 
 @pytest.mark.parametrize("uses_gmt", [True, False], ids=["GMT", "offset"])
@@ -75,20 +76,22 @@ def test_a_date_is_counted_from_now(uses_gmt: bool) -> None:
 
 
 def test_a_status_brings_its_wait() -> None:
-    assert verdict_of_status(503, "7") == Verdict(True, 7.0)
-    assert verdict_of_status(403, "7") == LASTING
+    assert failure_of_answer(503, "", "busy", "7") == Failure("busy", None, True, 7.0)
+    assert failure_of_answer(403, "", "no", "7") == Failure("no", "denied")
 
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
 def test_waits_double_at_random_up_to_the_longest(attempt: int, chance: float) -> None:
-    seconds = wait_seconds(attempt, PASSING, chance)
+    with patch.object(remote_errors.random, "random", return_value=chance):
+        seconds = wait_seconds(attempt)
 
     assert 0 <= seconds <= min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1))
 
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True), st.floats(0, 1e6))
 def test_never_sooner_than_the_store_asks_nor_later_than_the_longest(attempt: int, chance: float, asked: float) -> None:
-    seconds = wait_seconds(attempt, Verdict(True, asked), chance)
+    with patch.object(remote_errors.random, "random", return_value=chance):
+        seconds = wait_seconds(attempt, asked)
 
     assert min(asked, LONGEST_WAIT_SECONDS) <= seconds <= LONGEST_WAIT_SECONDS
 
@@ -97,7 +100,7 @@ def test_never_sooner_than_the_store_asks_nor_later_than_the_longest(attempt: in
 def test_whatever_a_server_says_is_no_error(text: str) -> None:
     found = retry_after_seconds(text)
 
-    assert found is None or 0 <= wait_seconds(1, Verdict(True, found), 0.0) <= LONGEST_WAIT_SECONDS
+    assert found is None or 0 <= wait_seconds(1, found) <= LONGEST_WAIT_SECONDS
 
 
 @given(st.integers(0, 8), st.integers(1, 6))
@@ -133,11 +136,11 @@ def test_a_permanent_error_is_not_retried() -> None:
 
 
 def test_a_passing_error_and_then_a_lasting_one_end_it() -> None:
-    verdicts = iter([PASSING, PASSING, LASTING])
+    failures = iter([PASSING, PASSING, LASTING])
     run = Flaky(99)
 
     with pytest.raises(OSError):
-        retrying(run, lambda _: next(verdicts), wait=lambda _: None)
+        retrying(run, lambda _: next(failures), wait=lambda _: None)
 
     assert run.calls == 3
 
@@ -165,14 +168,14 @@ def test_an_interrupt_of_the_wait_ends_the_retries() -> None:
 def test_waits_are_those_of_the_plan() -> None:
     waits: list[float] = []
 
-    with patch.object(retry.random, "random", return_value=0.5), pytest.raises(OSError):
+    with patch.object(remote_errors.random, "random", return_value=0.5), pytest.raises(OSError):
         retrying(Flaky(99), lambda _: PASSING, wait=waits.append)
 
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
 
 
 def test_constants_are_read_when_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "ATTEMPTS", 2)
+    monkeypatch.setattr(remote_errors, "ATTEMPTS", 2)
     run = Flaky(99)
 
     with pytest.raises(OSError):

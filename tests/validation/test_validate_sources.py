@@ -14,7 +14,7 @@ import rasterio
 from obstore.store import LocalStore, MemoryStore
 
 from georeader import GeoTensor, save_cog
-from georeader._storage import retry
+from georeader._storage import remote_errors
 from georeader.errors import ReadError
 from georeader.validation import info, validate
 from georeader.validation.measure import Tiles, measure
@@ -135,7 +135,7 @@ def test_what_is_not_there_is_an_error_wherever_it_is_not(a_cog: Path) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the wait between attempts."""
-    monkeypatch.setattr(retry, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(remote_errors, "FIRST_WAIT_SECONDS", 0.0)
 
 
 def test_an_http_server(a_cog: Path, server: Server) -> None:
@@ -167,7 +167,7 @@ def test_a_server_that_refuses_is_an_error(a_cog: Path, server: Server, status: 
         validate(f"{url}?sig=hunter22")
 
     assert "hunter22" not in str(caught.value) + repr(caught.value.__cause__)
-    assert len(server.requests()) == (retry.ATTEMPTS if status.startswith("5") else 1)
+    assert len(server.requests()) == (remote_errors.ATTEMPTS if status.startswith("5") else 1)
 
 
 def test_a_server_without_ranges_raises(a_cog: Path, server: Server) -> None:

@@ -17,8 +17,8 @@ from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.resolve import choose_engine, resolve_spec
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Receipt, Written, receipt_from_write
+from georeader._export.sinks.base import Sink
 from georeader._export.sinks.opening import open_sink
-from georeader._export.sinks.protocol import Sink
 from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import RefCountedSource, Source

@@ -23,25 +23,9 @@ OpenSpool = Callable[[], Spool]
 
 
 class SpoolPlaces:
-    """A spool, opened when it is first needed, with an allocator of places.
+    """A spool, opened when it is first needed, with an allocator of places; the owner of the spool closes it."""
 
-    Attributes:
-        size_bytes: Length of the spool so far.
-
-    Example:
-        >>> places = SpoolPlaces(lambda: None)
-        >>> first = places.take(100)
-        >>> places.give_back(first, 100)
-        >>> places.take(50), places.take(100), places.size_bytes
-        (100, 0, 150)
-    """
-
-    def __init__(self, open_spool: Callable[[], Spool]) -> None:
-        """Keep the argument; no spool is opened yet.
-
-        Args:
-            open_spool: Opens it; its owner closes it.
-        """
+    def __init__(self, open_spool: OpenSpool) -> None:
         self.size_bytes = 0
         self._open_spool = open_spool
         self._spool: Spool | None = None
@@ -61,11 +45,7 @@ class SpoolPlaces:
         self._free.setdefault(size_bytes, []).append(offset_bytes)
 
     def put(self, *pieces: bytes | memoryview) -> int:
-        """Write pieces to a free place and return its offset.
-
-        Raises:
-            WriteError: The spool's disk is full.
-        """
+        """Write pieces to a free place and return its offset."""
         if self._spool is None:
             self._spool = self._open_spool()
         offset_bytes = self.take(sum(map(len, pieces)))
@@ -73,9 +53,5 @@ class SpoolPlaces:
         return offset_bytes
 
     def get(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Read a place.
-
-        Raises:
-            WriteError: The spool cannot be read.
-        """
+        """Read a place."""
         return b"" if self._spool is None else self._spool.read_at(offset_bytes, size_bytes)

@@ -25,11 +25,10 @@ from rasterio.abc import FileContainer
 from georeader._storage.filesystems import explain as explain_filesystem
 from georeader._storage.filesystems import filesystem_of, is_filesystem
 from georeader._storage.http_client import requoted
-from georeader._storage.log_redaction import redacted_logs
 from georeader._storage.obstores import azure_config, is_obstore, key_in, make_store
 from georeader._storage.obstores import explain as explain_obstore
 from georeader._storage.range_file import RangedObject, RangeFile
-from georeader._storage.redaction import Redactor, redact_url, secrets_of_options, secrets_of_url
+from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_options, secrets_of_url
 from georeader._storage.remote_errors import RemoteErrors, panics_as_errors
 from georeader._storage.s3 import PAYER, pays_requests
 from georeader._storage.urls import Address, local_path_of, parse_address

@@ -26,9 +26,8 @@ from georeader._readers.dataset_cache import opened
 from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
 from georeader._readers.windows import read_padded
-from georeader._storage.log_redaction import redacted_logs
 from georeader._storage.obstores import is_obstore, key_in
-from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
+from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_url
 from georeader._storage.urls import parse_address
 from georeader.errors import ReadError
 

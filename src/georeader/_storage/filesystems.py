@@ -1,19 +1,25 @@
-"""fsspec's filesystems: the one of a URL, how each uploads a file, and its errors."""
+"""fsspec's filesystems: the one of a URL, how each uploads a file, its errors; and patterns of names in any store."""
 
 from __future__ import annotations
 
 import errno
 import re
+from importlib.util import find_spec
 from typing import Any
 
 from georeader._core.reporting import linked_errors
-from georeader._storage.redaction import Redactor, secrets_of_url
-from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors, failure_of_answer, failure_of_network
-from georeader._storage.retry import PASSING
-from georeader._storage.s3 import explain as explain_s3
-from georeader._storage.s3 import is_unsigned, pays_requests
+from georeader._storage import obstores, s3
+from georeader._storage.redaction import Redactor, secrets_of_environment, secrets_of_url
+from georeader._storage.remote_errors import (
+    ADVICE,
+    Failure,
+    RemoteErrors,
+    code_and_message,
+    failure_of_answer,
+    failure_of_network,
+)
 from georeader._storage.urls import Address
-from georeader.errors import DestinationError, MissingExtraError
+from georeader.errors import DestinationError, MissingExtraError, ReadError
 
 #: Packages whose `put_file` makes an object appear whole or not at all; all others get a name that is then changed.
 ATOMIC_PACKAGES = frozenset({"s3fs", "gcsfs", "adlfs", "obstore"})
@@ -31,7 +37,7 @@ _PASSING_NAMES = frozenset({
     "IncompleteReadError",
 })  # fmt: skip
 _NO_WAY = re.compile("Cannot connect to host|Name or service not known|Connect call failed|nodename nor servname")
-_CODE = re.compile(r"(?:ErrorCode:|<Code>)\s*([A-Za-z]+)")
+_MAGIC = re.compile(r"[*?[]")
 
 
 def is_filesystem(fs: Any) -> bool:
@@ -41,7 +47,7 @@ def is_filesystem(fs: Any) -> bool:
 
 def is_of(fs: Any, package: str) -> bool:
     """Return whether a filesystem's class, or one that it derives from, comes from a package."""
-    return any(kind.__module__ == package or kind.__module__.startswith(f"{package}.") for kind in type(fs).__mro__)
+    return any(f"{kind.__module__}.".startswith(f"{package}.") for kind in type(fs).__mro__)
 
 
 def is_atomic(fs: Any) -> bool:
@@ -52,9 +58,7 @@ def is_atomic(fs: Any) -> bool:
 def filesystem_of(address: Address) -> tuple[Any, str]:
     """Return the filesystem that fsspec has for a URL, and the path in it.
 
-    Raises:
-        MissingExtraError: Its package is not installed; the message says what to install.
-        DestinationError: fsspec does not know the protocol.
+    Raises MissingExtraError if its package is not installed, and DestinationError if fsspec does not know the protocol.
     """
     import fsspec
 
@@ -86,17 +90,12 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
 
 
 def environment_options(url: str) -> dict[str, Any]:
-    """Return the options of the environment that the filesystem of a URL does not read by itself.
+    """Return the options of the environment that s3fs, if it reads a URL or chain of URLs, does not read by itself.
 
-    s3fs knows neither AWS_NO_SIGN_REQUEST nor AWS_REQUEST_PAYER.
-
-    Args:
-        url: A URL, or several that are chained by "::".
-
-    Returns:
-        Options by protocol, as ``fsspec.core.url_to_fs`` and ``fsspec.open`` take them.
+    They are AWS_NO_SIGN_REQUEST and AWS_REQUEST_PAYER, by protocol, as ``fsspec.core.url_to_fs`` takes them.
     """
-    settings = ({"anon": True} if is_unsigned() else {}) | ({"requester_pays": True} if pays_requests() else {})
+    settings = {"anon": True} if s3.is_unsigned() else {}
+    settings |= {"requester_pays": True} if s3.pays_requests() else {}
     protocols = {link.partition("://")[0].lower() for link in url.split("::")} & {"s3", "s3a"}
     return {protocol: dict(settings) for protocol in protocols if settings and _is_by_s3fs(protocol)}
 
@@ -111,6 +110,9 @@ def _is_by_s3fs(protocol: str) -> bool:
     return any(kind.__module__.partition(".")[0] == "s3fs" for kind in found.__mro__)
 
 
+# Errors.
+
+
 def explain(error: Exception) -> Failure:
     """Return what an error of a filesystem means, whatever client it is built on."""
     chain = [step for step in linked_errors(error) if isinstance(step, Exception)]
@@ -123,37 +125,14 @@ def explain(error: Exception) -> Failure:
 
 
 def _by_answer(error: Exception) -> Failure | None:
-    text = str(error) or type(error).__name__
-    status = next((value for name in ("status", "status_code", "code") if (value := _status(error, name))), 0)
     if isinstance(getattr(error, "response", None), dict):
-        return explain_s3(error)
-    if status:
-        code = str(getattr(error, "error_code", None) or "").rpartition(".")[2]
-        found = _CODE.search(text)
-        return failure_of_answer(status, code or (found[1] if found else ""), f"{status} {text}", text=text)
-    return None
-
-
-def _by_kind(error: Exception) -> Failure | None:
+        return s3.explain(error)
+    status = next((value for name in ("status", "status_code", "code") if (value := _status(error, name))), 0)
+    if not status:
+        return None
     text = str(error) or type(error).__name__
-    if _NO_WAY.search(text) or type(error).__name__ == "NoValidConnectionsError":
-        return Failure(text, "unreachable", PASSING)
-    if type(error).__name__ in _PASSING_NAMES:
-        return Failure(text, None, PASSING)
-    return failure_of_network(error) or _of_system(error, text)
-
-
-def _of_system(error: Exception, text: str) -> Failure | None:
-    if isinstance(error, FileExistsError):
-        return Failure(text, "exists")
-    if isinstance(error, PermissionError) or text.startswith("Forbidden"):
-        return Failure(text, "denied")
-    if isinstance(error, FileNotFoundError):
-        is_bucket = re.search("container|bucket", text, re.IGNORECASE)
-        return Failure(text, "bucket" if is_bucket else "folder")
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(text, "full")
-    return None
+    code = str(getattr(error, "error_code", None) or "").rpartition(".")[2] or code_and_message(text)[0]
+    return failure_of_answer(status, code, f"{status} {text}", text=text)
 
 
 def _status(error: Exception, name: str) -> int:
@@ -163,3 +142,63 @@ def _status(error: Exception, name: str) -> int:
     except (TypeError, ValueError):
         return 0
     return number if 300 <= number < 600 else 0
+
+
+def _by_kind(error: Exception) -> Failure | None:
+    text = str(error) or type(error).__name__
+    if _NO_WAY.search(text) or type(error).__name__ == "NoValidConnectionsError":
+        return Failure(text, "unreachable", is_transient=True)
+    if type(error).__name__ in _PASSING_NAMES:
+        return Failure(text, is_transient=True)
+    return failure_of_network(error) or _of_system(error, text)
+
+
+def _of_system(error: Exception, text: str) -> Failure | None:
+    if isinstance(error, FileExistsError):
+        return Failure(text, "exists")
+    if isinstance(error, PermissionError) or text.startswith("Forbidden"):
+        return Failure(text, "denied")
+    if isinstance(error, FileNotFoundError):
+        return Failure(text, "bucket" if re.search("container|bucket", text, re.IGNORECASE) else "folder")
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(text, "full")
+    return None
+
+
+# Patterns.
+
+
+def has_magic(text: str) -> bool:
+    """Return whether a name is a pattern: names have no "*", "?" and "["."""
+    return _MAGIC.search(text) is not None
+
+
+def urls_like(address: Address) -> list[str]:
+    """Return the URLs that match a pattern, sorted: "*" stands for anything within a folder, a folder "**" for any.
+
+    The key of the address, or its path, is the pattern. Raises ReadError if the store cannot be listed.
+    """
+    if address.store == "http":
+        raise ReadError(f"{address.name!r}: a web server does not list its files; name each file")
+    redactor = Redactor([*secrets_of_environment(), *secrets_of_url(address.url)])
+    if address.store == "s3" or (address.store in ("gs", "az") and find_spec("obstore") is not None):
+        from fsspec.utils import glob_translate
+
+        folder = _MAGIC.split(address.key, maxsplit=1)[0].rpartition("/")[0]
+        if address.store == "s3":
+            keys = s3.keys_below(address, folder and f"{folder}/")
+        else:
+            errors = RemoteErrors(address.name, redactor, obstores.explain)
+            keys = errors.read(lambda: obstores.keys_below(address, folder))
+        is_like = re.compile(glob_translate(address.key)).match
+        return sorted(_url_of(address, key) for key in keys if is_like(key))
+    filesystem, pattern = filesystem_of(address)
+    errors = RemoteErrors(address.name, redactor, explain)
+    found = errors.read(lambda: [str(name) for name in filesystem.glob(pattern)])
+    if address.bucket:
+        return sorted(_url_of(address, name.partition("/")[2]) for name in found)
+    return sorted(map(filesystem.unstrip_protocol, found))
+
+
+def _url_of(address: Address, key: str) -> str:
+    return address.url[: len(address.url) - len(address.key)] + key

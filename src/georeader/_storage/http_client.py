@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 import base64
-import random
+import logging
 import re
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -20,9 +20,14 @@ import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, LocationValueError, MaxRetryError
 
 from georeader._core.reporting import linked_errors
-from georeader._storage import retry
-from georeader._storage.remote_errors import Failure, failure_of_network
-from georeader._storage.retry import LASTING, PASSING, TRANSIENT_STATUS, retry_after_seconds, wait_seconds
+from georeader._storage import remote_errors
+from georeader._storage.remote_errors import (
+    TRANSIENT_STATUS,
+    Failure,
+    failure_of_network,
+    retry_after_seconds,
+    wait_seconds,
+)
 
 #: How long to wait for a connection, and for every step of an answer.
 TIMEOUT_SECONDS = 60.0
@@ -36,50 +41,46 @@ _MESSAGE_BYTES = 4096
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer of a server.
-
-    Attributes:
-        status: HTTP status code.
-        reason: Its phrase.
-        headers: Names in lower case.
-        text: Beginning of the body.
-        attempts: Number of times that the request was sent.
-    """
+    """The answer of a server."""
 
     status: int
     reason: str
-    headers: Mapping[str, str]
-    text: str
-    attempts: int
+    headers: Mapping[str, str]  #: Names in lower case.
+    text: str  #: Beginning of the body.
+    attempts: int  #: Number of times that the request was sent.
 
 
-class _Retries(urllib3.Retry):
-    """Retries of `retry`: its number of attempts, its waits, and only of transient errors."""
+class GeoreaderRetry(urllib3.Retry):
+    """Retries of transient errors, with the project's waits."""
 
     RETRY_AFTER_STATUS_CODES: frozenset[int] = frozenset()  # the list of statuses is complete without them
 
-    def increment(
-        self,
-        method: str | None = None,
-        url: str | None = None,
-        response: urllib3.BaseHTTPResponse | None = None,
-        error: Exception | None = None,
-        *rest: Any,
-        **named: Any,
-    ) -> Self:
+    def increment(self, *args: Any, **named: Any) -> Self:
         """Count an attempt; an error that is not transient is raised at once."""
-        if error is not None and not explain(error).verdict.is_transient:
+        error = named.get("error")
+        if error is not None and not explain(error).is_transient:
             raise error
-        return super().increment(method, url, response, error, *rest, **named)
+        return super().increment(*args, **named)
 
     def get_backoff_time(self) -> float:
         """Return the random wait before the next attempt."""
-        return wait_seconds(len(self.history), PASSING, random.random())  # noqa: S311  (no secret)
+        return wait_seconds(len(self.history))
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
         """Return the wait that the server asks for, in seconds; at most the longest wait."""
         seconds = retry_after_seconds(response.headers.get("Retry-After"))
-        return None if seconds is None else min(seconds, retry.LONGEST_WAIT_SECONDS)
+        return None if seconds is None else min(seconds, remote_errors.LONGEST_WAIT_SECONDS)
+
+
+def _log_retries_as_info(record: logging.LogRecord) -> bool:
+    """Lower urllib3's warnings of these retries to INFO: what another attempt may mend needs no attention."""
+    if record.levelno == logging.WARNING and f"Retrying ({GeoreaderRetry.__name__}(" in record.getMessage():
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        return logging.getLogger(record.name).isEnabledFor(logging.INFO)
+    return True
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_log_retries_as_info)
 
 
 @contextmanager
@@ -93,18 +94,15 @@ def open_answer(
         url: Of http or https; a user and password in it are sent as basic authentication.
         headers: With Content-Length where there is a body.
         body: A file, which is sent from its beginning with each attempt.
-        attempts: `retry.ATTEMPTS` by default.
-
-    Raises:
-        HTTPError: There is no connection, or it broke before an answer came.
+        attempts: `remote_errors.ATTEMPTS` by default.
     """
     parts = urlsplit(requoted(url))
     sent = merged(
         {"User-Agent": "georeader-cog", "Accept-Encoding": urllib3.util.SKIP_HEADER}, basic_authorization(url), headers
     )
     place = parts.netloc.rpartition("@")[2]
-    most = retry.ATTEMPTS if attempts is None else attempts
-    retries = _Retries(most - 1, allowed_methods=None, status_forcelist=TRANSIENT_STATUS, raise_on_status=False)
+    most = remote_errors.ATTEMPTS if attempts is None else attempts
+    retries = GeoreaderRetry(most - 1, allowed_methods=None, status_forcelist=TRANSIENT_STATUS, raise_on_status=False)
     with _manager(parts, place) as manager:
         response = manager.urlopen(
             method, parts._replace(netloc=place, fragment="").geturl(), body=body, headers=sent, retries=retries,
@@ -117,7 +115,7 @@ def open_answer(
 
 
 def request(method: str, url: str, headers: Mapping[str, str], body: IO[bytes] | None = None) -> Answer:
-    """Send a request and return its answer; arguments and errors are those of `open_answer`."""
+    """Send a request and return its answer; arguments are those of `open_answer`."""
     with open_answer(method, url, headers, body) as response:
         text = b""
         with suppress(OSError, HTTPError):
@@ -127,8 +125,18 @@ def request(method: str, url: str, headers: Mapping[str, str], body: IO[bytes] |
         return Answer(response.status, response.reason or "", found, text.decode("utf-8", "replace"), attempts)
 
 
+class RefusedError(Exception):
+    """An answer that is not what was asked for."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+
+
 def explain(error: Exception) -> Failure:
     """Return what an error of a request means."""
+    if isinstance(error, RefusedError):
+        return error.failure
     if isinstance(error, MaxRetryError) and error.reason is not None:
         return explain(error.reason)  # its own text has the URL
     # urllib3's errors have those of sockets and TLS as arguments, or as causes.
@@ -138,20 +146,12 @@ def explain(error: Exception) -> Failure:
     ]
     found = next((failure for failure in map(failure_of_network, linked) if failure is not None), None)
     is_passing = isinstance(error, HTTPError) and not isinstance(error, (LocationParseError, LocationValueError))
-    return found or Failure(str(error) or type(error).__name__, None, PASSING if is_passing else LASTING)
+    return found or Failure(str(error) or type(error).__name__, is_transient=is_passing)
 
 
 def merged(*headers: Mapping[str, str]) -> dict[str, str]:
-    """Merge headers; later ones win, whatever the case of their names.
-
-    Example:
-        >>> merged({"Content-Type": "a"}, {"content-type": "b"})
-        {'content-type': 'b'}
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for one in headers:
-        found |= {name.lower(): (name, value) for name, value in one.items()}
-    return dict(found.values())
+    """Merge headers; later ones win, whatever the case of their names."""
+    return dict({name.lower(): (name, value) for one in headers for name, value in one.items()}.values())
 
 
 def basic_authorization(url: str) -> dict[str, str]:
@@ -160,12 +160,7 @@ def basic_authorization(url: str) -> dict[str, str]:
 
 
 def requoted(url: str) -> str:
-    """Return a URL with every character quoted that a request line cannot hold; quoted ones stay (RFC 3986).
-
-    Example:
-        >>> requoted("http://host/a b/100%.tif?sig=x%2By")
-        'http://host/a%20b/100%25.tif?sig=x%2By'
-    """
+    """Return a URL with every character quoted that a request line cannot hold; quoted ones stay (RFC 3986)."""
     return quote(re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", url), safe="!#$%&'()*+,/:;=?@[]~")
 
 

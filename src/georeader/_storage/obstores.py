@@ -10,10 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 from georeader._core.reporting import import_extra
-from georeader._storage import retry
+from georeader._storage import remote_errors
 from georeader._storage.redaction import redact_url
-from georeader._storage.remote_errors import Failure, failure_of_answer, failure_of_network
-from georeader._storage.retry import LASTING, PASSING
+from georeader._storage.remote_errors import (
+    Failure,
+    code_and_message,
+    failure_of_answer,
+    failure_of_network,
+)
 from georeader._storage.urls import Address
 from georeader.errors import DestinationError
 
@@ -29,8 +33,10 @@ RETRY_SECONDS = 180
 
 _STATUS = re.compile(r"status(?: code)?:? (\d{3})")
 _TRIED_AGAIN = re.compile(r"after [1-9]\d* retries, max_retries")
-_CODE = re.compile(r"<Code>\s*([A-Za-z]+)\s*</Code>")
-_MESSAGE = re.compile(r"<Message>\s*([^<]+?)\s*</Message>", re.DOTALL)
+
+#: Signs of errors of the connection; "kind: ConnectionReset" is not "kind: Connect".
+_UNREACHABLE = re.compile(r"kind: Connect\b")
+_INTERRUPTED = re.compile("kind: Timeout|kind: Request|kind: Interrupted|error sending request")
 
 #: Azure's settings, as obstore calls them, and the variables in which its tools look for them.
 _AZURE_VARIABLES = {
@@ -54,14 +60,11 @@ def is_obstore(store: Any) -> bool:
 
 
 def make_store(address: Address, size_bytes: int = 0) -> Any:
-    """Build the store of an address.
+    """Build the store of an address in "gs" or "az".
 
     Args:
-        address: In "gs" or "az".
+        address: Of an object in it.
         size_bytes: Largest body of one request; the timeout grows with it.
-
-    Raises:
-        MissingExtraError: obstore is not installed.
     """
     stores = import_extra("obstore.store", extra="cloud", purpose=f"{address.scheme}://")
     is_azure = address.store == "az"
@@ -80,16 +83,25 @@ def make_store(address: Address, size_bytes: int = 0) -> Any:
     )
 
 
+def _retries(seconds: float) -> dict[str, Any]:
+    return {
+        "max_retries": remote_errors.ATTEMPTS - 1,
+        "retry_timeout": timedelta(seconds=max(RETRY_SECONDS, seconds)),
+        "backoff": {
+            "init_backoff": timedelta(seconds=remote_errors.FIRST_WAIT_SECONDS),
+            "max_backoff": timedelta(seconds=remote_errors.LONGEST_WAIT_SECONDS),
+            "base": 2,
+        },
+    }
+
+
 def key_in(store: Any, text: str, address: Address | None) -> str:
     """Return the key of a path in a store that the caller passed; a store is bound to its bucket.
 
     Args:
         store: Of obstore.
-        text: The path as given.
+        text: The path as given; DestinationError if it names another bucket than the store's, or no object.
         address: What it is as a URL, or None.
-
-    Raises:
-        DestinationError: It names another bucket than the store's, or no object.
     """
     key = text.lstrip("/")
     if address is not None:
@@ -108,46 +120,31 @@ def key_in(store: Any, text: str, address: Address | None) -> str:
     return key
 
 
-def _retries(seconds: float) -> dict[str, Any]:
-    return {
-        "max_retries": retry.ATTEMPTS - 1,
-        "retry_timeout": timedelta(seconds=max(RETRY_SECONDS, seconds)),
-        "backoff": {
-            "init_backoff": timedelta(seconds=retry.FIRST_WAIT_SECONDS),
-            "max_backoff": timedelta(seconds=retry.LONGEST_WAIT_SECONDS),
-            "base": 2,
-        },
-    }
+def keys_below(address: Address, folder: str) -> list[str]:
+    """Return the keys in a folder of an address's bucket, and in all folders in it."""
+    import obstore
+
+    return [found["path"] for page in obstore.list(make_store(address), prefix=folder or None) for found in page]
 
 
 def azure_config(account: str | None, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return Azure's settings, from a connection string, single variables, and the account in a URL.
-
-    Example:
-        >>> azure_config(None, {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=me;AccountKey=c2U=;EndpointSuffix=x"})
-        {'account_name': 'me', 'account_key': 'c2U='}
-    """
+    """Return Azure's settings, from a connection string, single variables, and the account in a URL."""
     text = environment.get("AZURE_STORAGE_CONNECTION_STRING", "")
-    pairs = (part.partition("=") for part in text.split(";"))
-    found = {
-        _AZURE_PAIRS[name.strip().lower()]: value for name, _, value in pairs if name.strip().lower() in _AZURE_PAIRS
-    }
+    pairs = {name.strip().lower(): value for name, _, value in (part.partition("=") for part in text.split(";"))}
+    found = {setting: pairs[name] for name, setting in _AZURE_PAIRS.items() if name in pairs}
     for setting, names in _AZURE_VARIABLES.items():
         value = next((environment[name] for name in names if environment.get(name)), None)
         if value is not None:
             found[setting] = value
-    if account is not None:
-        found["account_name"] = account
-    return found
+    return found if account is None else found | {"account_name": account}
 
 
 def _is_plain_http(settings: Mapping[str, Any]) -> bool:
     """Return whether the environment's endpoint is plain http, which obstore has to be allowed."""
     endpoints = (settings.get("endpoint"), os.environ.get("GOOGLE_BASE_URL"))
-    said = [os.environ.get(name, "").lower() for name in ("AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")]
-    is_emulator = os.environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() == "true"
-    plain = any(str(endpoint or "").lower().startswith("http://") for endpoint in endpoints)
-    return plain or is_emulator or "true" in said
+    switches = ("AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "AZURE_STORAGE_USE_EMULATOR")
+    is_plain = any(str(endpoint or "").lower().startswith("http://") for endpoint in endpoints)
+    return is_plain or any(os.environ.get(name, "").lower() == "true" for name in switches)
 
 
 def explain(error: Exception) -> Failure:
@@ -157,7 +154,7 @@ def explain(error: Exception) -> Failure:
     begin an upload.
     """
     failure = _explain(error)
-    return replace(failure, verdict=LASTING) if _TRIED_AGAIN.search(str(error)) else failure
+    return replace(failure, is_transient=False) if _TRIED_AGAIN.search(str(error)) else failure
 
 
 def _explain(error: Exception) -> Failure:
@@ -167,26 +164,21 @@ def _explain(error: Exception) -> Failure:
         return Failure(text, "exists")
     if isinstance(error, ValueError) or kind == "InvalidPathError":
         return Failure(text, "name")
-    if "Account must be specified" in text or "Invalid Access Key" in text:
+    if re.search(r"Account must be specified|Invalid Access Key|169\.254\.169\.254|metadata\.google\.internal", text):
         return Failure(text, "none")
-    if "169.254.169.254" in text or "metadata.google.internal" in text:
-        return Failure(text, "none")
-    code, message, status = _CODE.search(text), _MESSAGE.search(text), _STATUS.search(text)
-    if status is not None:
-        name = code[1] if code else ""
-        detail = f"{status[1]} {name}: {message[1]}" if message else text.partition("\n")[0]
-        failure = failure_of_answer(int(status[1]), name, detail, text=text)
-        return Failure(detail, None, failure.verdict) if failure.kind == "static" else failure
-    return _without_answer(error, text)
+    status = _STATUS.search(text)
+    if status is None:
+        return _without_answer(error, text)
+    code, message = code_and_message(text)
+    detail = f"{status[1]} {code}: {message}" if message else text.partition("\n")[0]
+    return failure_of_answer(int(status[1]), code, detail, text=text, is_store=True)
 
 
 def _without_answer(error: Exception, text: str) -> Failure:
-    if re.search(r"kind: Connect\b", str(error)):  # "kind: ConnectionReset" is another
-        return Failure(text, "unreachable", PASSING)
-    if any(
-        sign in str(error) for sign in ("kind: Timeout", "kind: Request", "kind: Interrupted", "error sending request")
-    ):
-        return Failure(text, None, PASSING)
+    if _UNREACHABLE.search(str(error)):
+        return Failure(text, "unreachable", is_transient=True)
+    if _INTERRUPTED.search(str(error)):
+        return Failure(text, is_transient=True)
     if isinstance(error, FileNotFoundError):
         return Failure(text, "missing")
     if isinstance(error, PermissionError) or type(error).__name__ == "PermissionDeniedError":

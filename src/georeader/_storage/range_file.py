@@ -18,25 +18,13 @@ KEPT_BLOCKS = 32
 class RangedObject:
     """An object that is read in blocks, on any thread. Memory: `KEPT_BLOCKS` blocks, and what is read at once.
 
-    Attributes:
-        size_bytes: Its length.
-        error: Why a `RangeFile` could not read it, or None.
-
-    Example:
-        >>> RangedObject(10, lambda start, stop: b"0123456789"[start:stop]).read_range(4, 7)
-        b'456'
+    ``fetch`` returns the bytes from ``start`` to before ``stop``. ``error`` is why a `RangeFile` could not read.
     """
 
     def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes]) -> None:
-        """Keep the arguments.
-
-        Args:
-            size_bytes: Of the object.
-            fetch: Returns the bytes from ``start`` to before ``stop``.
-        """
         self.size_bytes = size_bytes
-        self._fetch = fetch
         self.error: BaseException | None = None
+        self._fetch = fetch
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -74,15 +62,9 @@ class RangeFile(io.RawIOBase):
     """A position in a `RangedObject`: a file open for reading.
 
     An error while reading is not raised, since GDAL would crash: the read is empty, and the object keeps the error.
-
-    Example:
-        >>> file = RangeFile(RangedObject(10, lambda start, stop: b"0123456789"[start:stop]))
-        >>> file.seek(4), file.read(3), file.tell()
-        (4, b'456', 7)
     """
 
     def __init__(self, ranged: RangedObject) -> None:
-        """Start at its first byte."""
         super().__init__()
         self._ranged = ranged
         self._offset_bytes = 0
@@ -94,10 +76,6 @@ class RangeFile(io.RawIOBase):
     def seekable(self) -> bool:
         """Return True."""
         return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._offset_bytes
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Set the position."""
@@ -115,7 +93,3 @@ class RangeFile(io.RawIOBase):
         except BaseException as error:  # noqa: BLE001  (Ctrl-C would crash GDAL, too; the caller of GDAL raises it)
             self._ranged.error = error
             return b""
-
-    def readall(self) -> bytes:
-        """Read all that follow."""
-        return self.read()

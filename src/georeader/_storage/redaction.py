@@ -1,12 +1,21 @@
-"""Redaction of secrets in messages: those of URLs, filesystems and headers."""
+"""Redaction of secrets, those of URLs, filesystems and headers: in messages, in errors, and in clients' logs.
+
+rasterio logs GDAL's messages, which hold whole URLs, and botocore logs whole requests. Every log record is made by the
+process's log record factory, whichever thread and logger it comes from: there records are redacted.
+"""
 
 from __future__ import annotations
 
 import base64
 import html
+import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from urllib.parse import unquote, unquote_plus
 
@@ -18,10 +27,15 @@ MASK = "***"
 #: Shorter values are not secrets; masking them would spoil messages.
 LEAST_SECRET_LENGTH = 4
 
+#: Packages whose log records are redacted; the caller's own are not changed.
+CLIENTS = frozenset({
+    "adlfs", "aiobotocore", "aiohttp", "asyncio", "azure", "boto3", "botocore", "fsspec", "gcsfs", "google", "obstore",
+    "oss2", "ossfs", "paramiko", "rasterio", "requests", "s3fs", "s3transfer", "urllib3",
+})  # fmt: skip
+
 _AUTHORIZATION = re.compile(
     r"((?:authorization|x-amz-security-token)\\*['\"]?\s*[:=,]\s*b?\\*['\"]?)(?:[\w-]+ )?[^'\"\s,}\\]+", re.IGNORECASE
 )
-
 _SIGNATURE = re.compile(
     r"\b((?:sig|signature|x-(?:amz|goog)-(?:signature|security-token))=)[^&\s\"'<>]+", re.IGNORECASE
 )
@@ -55,30 +69,26 @@ def redact_url(url: str) -> str:
         ('s3://bucket/what?.tif', 'a?b.tif')
     """
     url = url.encode("utf-8", "backslashreplace").decode("utf-8")
-    if len(_CHAIN.split(url)) > 1 or url.startswith("/vsi"):
-        return _redact_nested(url)
-    match = _WHOLE_URL.match(url)
-    if match:
-        return _redact(match["scheme"], match["rest"])
-    short = _SHORTENED_URL.match(url)  # as pathlib leaves a URL
-    return _redact(short["scheme"], short["rest"]).replace("://", ":/", 1) if short else url
-
-
-def _redact_nested(text: str) -> str:
-    """Redact a chain of URLs, or one of GDAL's virtual paths: whatever follows a question mark may be a secret."""
-    links = _CHAIN.split(text)
+    links = _CHAIN.split(url)
     if len(links) > 1:
         return "::".join(map(redact_url, links))
-    shown, question, _ = text.partition("?")
-    return _URL.sub(_redact_match, shown) + (question + MASK if question else "")
+    if url.startswith("/vsi"):  # whatever follows a question mark may be a secret
+        shown, question, _ = url.partition("?")
+        return _redact_urls_in(shown) + (question + MASK if question else "")
+    match = _WHOLE_URL.match(url)
+    if match:
+        return _redact(match)
+    short = _SHORTENED_URL.match(url)  # as pathlib leaves a URL
+    return _redact(short).replace("://", ":/", 1) if short else url
 
 
-def _redact_match(match: re.Match[str]) -> str:
-    return _redact(match["scheme"], match["rest"])
+def _redact_urls_in(text: str) -> str:
+    return _URL.sub(_redact, text)
 
 
-def _redact(scheme: str, rest: str) -> str:
-    user, rest = _split_user(rest)
+def _redact(url: re.Match[str]) -> str:
+    scheme = url["scheme"]
+    user, rest = _split_user(url["rest"])
     if user and (":" in user or scheme.lower() in ("http", "https")):
         user = MASK
     before = f"{user}@" if user else ""
@@ -99,32 +109,27 @@ def _split_user(rest: str) -> tuple[str, str]:
 
 
 def secrets_of_url(url: str) -> tuple[str, ...]:
-    """Return the secrets in a URL, encoded and decoded: query values, query, password.
-
-    Example:
-        >>> secrets_of_url("https://host/a?sv=2024-01-01&sig=ab%2Bcd%3D")
-        ('sv=2024-01-01&sig=ab%2Bcd%3D', '2024-01-01', 'ab%2Bcd%3D', 'ab+cd=')
-    """
+    """Return the secrets in a URL, encoded and decoded: query values, query, password."""
     links = _CHAIN.split(url)
     if len(links) > 1:
-        return tuple(dict.fromkeys(secret for link in links for secret in secrets_of_url(link)))
-    found: list[str] = []
+        return _distinct(secret for link in links for secret in secrets_of_url(link))
     match = _INNER_URL.search(url)
     if match is None:
-        return _of_query(url.partition("?")[2]) if url.startswith("/vsi") else ()
-    rest = match["rest"]
-    user, rest = _split_user(rest)
+        return _distinct(_of_query(url.partition("?")[2])) if url.startswith("/vsi") else ()
+    found: list[str] = []
+    user, rest = _split_user(match["rest"])
     if user:
-        found.append(base64.b64encode(unquote(user).encode()).decode())  # as basic authentication
-        found += [user, user.partition(":")[2], unquote(user.partition(":")[2])]
+        password = user.partition(":")[2]
+        basic = base64.b64encode(unquote(user).encode()).decode()  # basic authentication
+        found += [basic, user, password, unquote(password)]
     if match["scheme"].lower() not in LITERAL_SCHEMES:
         for query in re.split(r"[?#]", rest)[1:]:
             found += _of_query(query)
-    return tuple(dict.fromkeys(text for text in found if len(text) >= LEAST_SECRET_LENGTH))
+    return _distinct(found)
 
 
-def _of_query(query: str) -> tuple[str, ...]:
-    """Return the secrets in a query, and in a query that is encoded within it."""
+def _of_query(query: str) -> list[str]:
+    """Return the values in a query, and in a query that is encoded within it."""
     found = [query]
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
@@ -133,16 +138,15 @@ def _of_query(query: str) -> tuple[str, ...]:
         found += [value, unquote(value), unquote_plus(value)]
         if "%3F" in value.upper():
             found += _of_query(unquote(value).partition("?")[2])
+    return found
+
+
+def _distinct(found: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for text in found if len(text) >= LEAST_SECRET_LENGTH))
 
 
 def secrets_of_options(options: Any) -> tuple[str, ...]:
-    """Return the strings in (nested) options whose names mean keys, tokens, passwords and the like.
-
-    Example:
-        >>> secrets_of_options({"key": "AKID1", "client_kwargs": {"endpoint_url": "http://x"}, "secret": "abcd"})
-        ('AKID1', 'abcd')
-    """
+    """Return the strings in (nested) options whose names mean keys, tokens, passwords and the like."""
     found: list[str] = []
     for name, value in options.items() if isinstance(options, Mapping) else ():
         if isinstance(value, Mapping):
@@ -157,7 +161,7 @@ def secrets_of_options(options: Any) -> tuple[str, ...]:
             found += [value, value.rpartition(" ")[2], *(_of_query(value) if "=" in value else ())]
             pairs = (part.partition("=") for part in value.split(";")) if ";" in value else ()
             found += secrets_of_options({key: part for key, _, part in pairs})  # of a connection string
-    return tuple(dict.fromkeys(text for text in found if len(text) >= LEAST_SECRET_LENGTH))
+    return _distinct(found)
 
 
 def secrets_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
@@ -167,19 +171,10 @@ def secrets_of_environment(environment: Mapping[str, str] = os.environ) -> tuple
 
 
 class Redactor:
-    """A set of secrets that are removed from texts and errors.
-
-    Example:
-        >>> redactor = Redactor(["hunter22"])
-        >>> redactor.clean("denied: hunter22 at https://host/x?sig=1")
-        'denied: *** at https://host/x?***'
-        >>> redactor
-        Redactor(1 secrets)
-    """
+    """A set of secrets that are removed from texts and errors; its repr does not show them."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Keep the secrets; its repr does not show them."""
-        self._secrets = sorted({text for text in secrets if len(text) >= LEAST_SECRET_LENGTH}, key=len, reverse=True)
+        self._secrets = sorted(_distinct(secrets), key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"
@@ -193,49 +188,110 @@ class Redactor:
         """Return a text without secrets, and without the queries and passwords of all URLs in it."""
         for secret in self._secrets:
             text = text.replace(secret, MASK).replace(html.escape(secret), MASK)
-        text = _AUTHORIZATION.sub(lambda match: f"{match[1]}{MASK}", text)
-        text = _SIGNATURE.sub(lambda match: f"{match[1]}{MASK}", text)
-        return _URL.sub(_redact_match, text)
+        for pattern in (_AUTHORIZATION, _SIGNATURE):
+            text = pattern.sub(lambda match: f"{match[1]}{MASK}", text)
+        return _redact_urls_in(text)
 
     def cause(self, error: BaseException) -> BaseException:
-        """Return an error to chain: itself where its chain holds no secret and no cycle, else a copy without them.
-
-        Args:
-            error: What a client raised.
-        """
-        seen = linked_errors(error)
+        """Return an error to chain: itself where its chain holds no secret and no cycle, else a copy without them."""
+        chain = linked_errors(error)
         # Clients' errors hold requests and answers, too.
-        texts = [text for one in seen for text in (str(one), repr(one), repr(vars(one)))]
-        if all(self.clean(text) == text for text in texts) and not _has_cycle(error):
+        texts = [text for one in chain for text in (str(one), repr(one), repr(vars(one)))]
+        if all(self.clean(text) == text for text in texts) and not _has_cycle(chain):
             return error
-        return self._copy(seen)
-
-    def _copy(self, seen: list[BaseException]) -> BaseException:
         copied: BaseException | None = None
-        for one in reversed(seen):
+        for one in reversed(chain):
             step = RedactedError(f"{type(one).__module__}.{type(one).__qualname__}: {self.clean(str(one))}")
             step.__cause__, copied = copied, step
-        return copied if copied is not None else RedactedError("unknown")
+        return step
 
 
-def _has_cycle(error: BaseException) -> bool:
+def _has_cycle(chain: list[BaseException]) -> bool:
     """Return whether an error of a chain is among its own causes; some clients raise an error from itself."""
-    above: set[int] = set()
-    done: set[int] = set()
-
-    def leads_back(one: BaseException) -> bool:
-        if id(one) in done:
-            return False
-        if id(one) in above:
-            return True
-        above.add(id(one))
-        found = any(map(leads_back, directly_linked(one)))
-        above.remove(id(one))
-        done.add(id(one))
-        return found
-
-    return leads_back(error)
+    try:
+        TopologicalSorter({id(one): map(id, directly_linked(one)) for one in chain}).prepare()
+    except CycleError:
+        return True
+    return False
 
 
 class RedactedError(Exception):
     """The text of a client's error, without secrets."""
+
+
+# Logs.
+
+
+@dataclass(frozen=True)
+class _RedactingFactory:
+    """Log record factory that redacts the records of `CLIENTS` by the redactors that are active."""
+
+    inner: Callable[..., logging.LogRecord]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self.inner(*args, **kwargs)
+        if str(record.name).partition(".")[0] in CLIENTS:  # `logging.makeLogRecord` asks for one without a name
+            for redactor in tuple(_active):
+                _redact_record(record, redactor)
+        return record
+
+
+def _redact_record(record: logging.LogRecord, redactor: Redactor) -> None:
+    message = _text_of(record)
+    cleaned = redactor.clean(message)
+    if cleaned != message:
+        record.msg, record.args = cleaned, ()
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        shown = redactor.cause(error)
+        if shown is not error:
+            record.exc_info = (type(shown), shown, None)
+
+
+def _text_of(record: logging.LogRecord) -> str:
+    """Return the message of a record; where arguments do not fit it, which logging reports itself, both as they are."""
+    with suppress(Exception):  # arguments are the caller's objects, which may raise anything
+        return record.getMessage()
+    with suppress(Exception):
+        return f"{record.msg} {record.args!r}"
+    return ""
+
+
+#: Redactors of the reads and writes that are under way in this process, one entry each.
+_active: list[Redactor] = []
+_lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    """Make a new lock in a forked process, where a thread that holds the old one does not run."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def redacted_logs(redactor: Redactor) -> Iterator[None]:
+    """Redact the log records of `CLIENTS`, in every thread, for as long as the block lasts.
+
+    The log record factory is replaced with the first block and restored after the last one; a factory that other code
+    has set in the meantime stays. A redactor without secrets changes nothing.
+    """
+    if not redactor.has_secrets:
+        yield
+        return
+    with _lock:
+        _active.append(redactor)
+        factory = logging.getLogRecordFactory()
+        if not isinstance(factory, _RedactingFactory):
+            logging.setLogRecordFactory(_RedactingFactory(factory))
+    try:
+        yield
+    finally:
+        with _lock:
+            _active.remove(redactor)
+            factory = logging.getLogRecordFactory()
+            if not _active and isinstance(factory, _RedactingFactory):
+                logging.setLogRecordFactory(factory.inner)

@@ -1,22 +1,40 @@
-"""Conversion of errors of stores and networks to the project's errors: one line, without secrets."""
+"""Errors of stores and networks: their meaning, retries of transient ones, and the project's errors for all others.
+
+References:
+    AWS Architecture Blog, "Exponential Backoff And Jitter"; RFC 9110, section 10.2.3 (Retry-After).
+"""
 
 from __future__ import annotations
 
 import errno
+import random
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from georeader._storage.log_redaction import redacted_logs
-from georeader._storage.redaction import Redactor
-from georeader._storage.retry import LASTING, PASSING, Verdict, retrying, verdict_of_status
+from georeader._storage.redaction import Redactor, redacted_logs
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, ReadError, WriteError
 
 Result = TypeVar("Result")
+
+#: Attempts of a request, at most.
+ATTEMPTS = 6
+
+#: Longest wait before the second attempt; it doubles with each.
+FIRST_WAIT_SECONDS = 0.2
+
+#: Longest wait before any attempt, also where a store says Retry-After.
+LONGEST_WAIT_SECONDS = 20.0
+
+#: Transient statuses; every other 4xx and 5xx is final.
+TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 
 #: Meaning of a refusal, and what to do.
 ADVICE = {
@@ -72,6 +90,10 @@ _EXPIRED = re.compile(r"expired|- Expiry \[", re.IGNORECASE)
 #: Texts of Azure for credentials that it does not know.
 _NOT_AUTHENTICATED = re.compile("failed to authenticate|AuthenticationFailed", re.IGNORECASE)
 
+#: Code and message in the XML of an error; adlfs writes the code without XML.
+_XML_CODE = re.compile(r"(?:ErrorCode:|<Code>)\s*([A-Za-z]+)")
+_XML_MESSAGE = re.compile(r"<Message>\s*([^<]+?)\s*</Message>", re.DOTALL)
+
 #: Longest text of a store in a message.
 _DETAIL_CHARACTERS = 300
 
@@ -80,36 +102,70 @@ _UNREACHABLE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno
 
 @dataclass(frozen=True)
 class Failure:
-    """The meaning of an error.
+    """The meaning of an error."""
 
-    Attributes:
-        detail: Text of the store; it may hold secrets.
-        kind: One of `ADVICE`, or None.
-        verdict: Whether it is transient.
-    """
-
-    detail: str
-    kind: str | None = None
-    verdict: Verdict = LASTING
+    detail: str  #: Text of the store; it may hold secrets.
+    kind: str | None = None  #: One of `ADVICE`.
+    is_transient: bool = False  #: Another attempt may succeed.
+    after_seconds: float = 0.0  #: Shortest wait before it, as the store demands.
 
 
-@contextmanager
-def panics_as_errors() -> Iterator[None]:
-    """Raise a panic of a client written in Rust as OSError: PyO3's PanicException is not an Exception.
+# Retries.
 
-    Raises:
-        OSError: The client panicked: without a thread for its runtime, for instance.
-    """
+
+def retry_after_seconds(text: str | None) -> float | None:
+    """Parse a Retry-After header, seconds or a date; None where it is neither."""
+    if not text:
+        return None
     try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise OSError(f"the client stopped: {error}; allow this process more threads") from error
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def wait_seconds(attempt: int, after_seconds: float = 0.0) -> float:
+    """Return the wait after an attempt, from 1 on: at random up to a limit that doubles, after what a store demands."""
+    longest = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1))
+    return min(LONGEST_WAIT_SECONDS, after_seconds + random.random() * longest)  # noqa: S311  (no secret)
+
+
+def retrying(
+    run: Callable[[], Result],
+    explain: Callable[[Exception], Failure],
+    *,
+    attempts: int | None = None,
+    wait: Callable[[float], object] = time.sleep,
+) -> Result:
+    """Call a function up to `ATTEMPTS` times, again after each transient error."""
+    most = ATTEMPTS if attempts is None else attempts
+    for attempt in range(1, most + 1):
+        try:
+            return run()
+        except Exception as error:
+            failure = explain(error)
+            if not failure.is_transient or attempt == most:
+                raise
+            seconds = wait_seconds(attempt, failure.after_seconds)
+        wait(seconds)  # out here, so that an interrupt of it has no context
+    raise ValueError(f"attempts must be at least 1, got {most}")
+
+
+# Meanings.
+
+
+def code_and_message(text: str) -> tuple[str, str]:
+    """Return the error code and the message in the body of an answer; "" for each that is not there."""
+    code, message = _XML_CODE.search(text), _XML_MESSAGE.search(text)
+    return code[1] if code else "", message[1] if message else ""
 
 
 def failure_of_answer(
-    status: int, code: str, detail: str, retry_after: str | None = None, *, text: str = ""
+    status: int, code: str, detail: str, retry_after: str | None = None, *, text: str = "", is_store: bool = False
 ) -> Failure:
     """Return the meaning of an HTTP error.
 
@@ -119,6 +175,7 @@ def failure_of_answer(
         detail: Text for messages.
         retry_after: Value of the Retry-After header.
         text: Further text of the store, which is not shown.
+        is_store: It is not a web server, which may have static pages.
     """
     name = code.lower()
     kind = _CODES.get(name) or _STATUS.get(status) or ("redirect" if 300 <= status < 400 else None)
@@ -126,10 +183,9 @@ def failure_of_answer(
         kind = "credentials"
     if kind in ("denied", "credentials") and _EXPIRED.search(f"{detail} {text}"):
         kind = "expired"
-    verdict = verdict_of_status(status, retry_after)
-    if name in _PASSING_CODES:
-        verdict = Verdict(True, verdict.after_seconds)
-    return Failure(detail, None if verdict.is_transient else kind, verdict)
+    if status in TRANSIENT_STATUS or name in _PASSING_CODES:
+        return Failure(detail, None, True, retry_after_seconds(retry_after) or 0.0)
+    return Failure(detail, None if is_store and kind == "static" else kind)
 
 
 def failure_of_network(error: BaseException) -> Failure | None:
@@ -137,62 +193,49 @@ def failure_of_network(error: BaseException) -> Failure | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Failure(str(error), "certificate")
     if isinstance(error, (socket.gaierror, ConnectionRefusedError)) or getattr(error, "errno", None) in _UNREACHABLE:
-        return Failure(str(error), "unreachable", PASSING)
+        return Failure(str(error), "unreachable", is_transient=True)
     if isinstance(error, (ConnectionError, TimeoutError, ssl.SSLError)):
-        return Failure(str(error) or type(error).__name__, None, PASSING)
+        return Failure(str(error) or type(error).__name__, is_transient=True)
     return None
 
 
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise a panic of a client written in Rust as OSError: PyO3's PanicException is not an Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise OSError(f"the client stopped: {error}; allow this process more threads") from error
+
+
+@dataclass(frozen=True)
 class RemoteErrors:
     """Runs requests about one object, and converts what they raise to the project's errors."""
 
-    def __init__(
-        self, name: str, redactor: Redactor, explain: Callable[[Exception], Failure], *, client_retries: bool = False
-    ) -> None:
-        """Keep the arguments.
-
-        Args:
-            name: Of the object, without secrets.
-            redactor: Knows the secrets that a store may repeat.
-            explain: Returns what an error of this store's client means.
-            client_retries: The client retries requests by the project's rule, so they are not retried here.
-        """
-        self.name = name
-        self.redactor = redactor
-        self.explain = explain
-        self._client_retries = client_retries
+    name: str  #: Of the object, without secrets.
+    redactor: Redactor
+    explain: Callable[[Exception], Failure]
+    client_retries: bool = False  #: The client retries requests by the project's rule, so they are not retried here.
 
     def call(
-        self, run: Callable[[], Result], doing: str = "it can't be written", *, attempts: int | None = None
+        self, run: Callable[[], Result], doing: str = "it cannot be written", *, attempts: int | None = None
     ) -> Result:
-        """Run a request that writes; transient errors are retried.
-
-        Args:
-            run: The request.
-            doing: The message where the error says no more.
-            attempts: `retry.ATTEMPTS` by default; without effect where the client retries.
-
-        Raises:
-            DestinationError: The store refuses it for good.
-            WriteError: It failed.
-        """
+        """Run a request that writes, as `doing` says; raises DestinationError for a refusal, else WriteError."""
         return self._run(run, lambda error: self.error_of(error, doing), attempts)
 
     def read(self, run: Callable[[], Result]) -> Result:
-        """Run a request that reads; transient errors are retried.
-
-        Raises:
-            ReadError: It failed.
-        """
+        """Run a request that reads; raises ReadError."""
         return self._run(run, self.read_error_of, None)
 
     def _run(
         self, run: Callable[[], Result], convert: Callable[[Exception], GeoreaderError], attempts: int | None
     ) -> Result:
-        attempts = 1 if self._client_retries else attempts
+        attempts = 1 if self.client_retries else attempts
         try:
             with redacted_logs(self.redactor), panics_as_errors():
-                return retrying(run, lambda error: self.explain(error).verdict, attempts=attempts)
+                return retrying(run, self.explain, attempts=attempts)
         except GeoreaderError:
             raise
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
@@ -200,19 +243,32 @@ class RemoteErrors:
         # Out here, so that the error has no context in which secrets could stand.
         raise convert(caught) from self.redactor.cause(caught)
 
-    def error_of(self, error: Exception, doing: str = "it can't be written") -> GeoreaderError:
-        """Return the project's error for a client's."""
-        failure = self.explain(error)
-        detail = self.redactor.clean(" ".join(failure.detail.split()))[:_DETAIL_CHARACTERS]
-        if failure.kind == "exists":
-            return ExistsError(f"{self.name!r} {ADVICE['exists']}")
-        if failure.kind is None:
+    def error_of(self, error: Exception, doing: str = "it cannot be written") -> GeoreaderError:
+        """Return the project's error for a client's that failed to write."""
+        kind, detail = self._meaning_of(error)
+        if kind == "exists":
+            return self.exists()
+        if kind is None:
             return WriteError(f"{self.name!r}: {doing}: {detail}")
-        return DestinationError(f"{self.name!r}: {ADVICE[failure.kind]} ({detail})")
+        return DestinationError(f"{self.name!r}: {ADVICE[kind]} ({detail})")
 
     def read_error_of(self, error: Exception) -> ReadError:
         """Return the project's error for a client's that failed to read."""
+        kind, detail = self._meaning_of(error)
+        return ReadError(f"{self.name}: {f'{ADVICE[kind]} ({detail})' if kind else f'it cannot be read: {detail}'}")
+
+    def _meaning_of(self, error: Exception) -> tuple[str | None, str]:
+        """Return the kind of an error, and its text in one line without secrets."""
         failure = self.explain(error)
-        detail = self.redactor.clean(" ".join(failure.detail.split()))[:_DETAIL_CHARACTERS]
-        said = f"{ADVICE[failure.kind]} ({detail})" if failure.kind else f"it can't be read: {detail}"
-        return ReadError(f"{self.name}: {said}")
+        return failure.kind, self.redactor.clean(" ".join(failure.detail.split()))[:_DETAIL_CHARACTERS]
+
+    def exists(self) -> ExistsError:
+        """Return the error for an object that may not be replaced."""
+        return ExistsError(f"{self.name!r} {ADVICE['exists']}")
+
+    def check_size(self, sent_bytes: int, reported_bytes: int | None) -> None:
+        """Compare the size that the store reports, if it does, with what was sent."""
+        if reported_bytes is not None and reported_bytes != sent_bytes:
+            raise WriteError(
+                f"{self.name!r}: size mismatch: sent {sent_bytes} bytes, the store reports {reported_bytes}"
+            )

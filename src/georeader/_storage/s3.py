@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from georeader._core.reporting import import_extra, linked_errors
-from georeader._storage import retry
+from georeader._storage import remote_errors
 from georeader._storage.range_file import RangedObject
 from georeader._storage.redaction import Redactor, secrets_of_environment, secrets_of_url
 from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer, failure_of_network
-from georeader._storage.retry import PASSING
 from georeader._storage.urls import Address
 
 #: How long to wait for a connection, and for an answer that does not come.
@@ -32,84 +31,56 @@ REGION_DEFAULT = "us-east-1"
 #: The value that S3 expects where the requester pays, and its header.
 PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
 
-#: Classes of botocore's errors for missing credentials.
-_NO_CREDENTIALS = (
-    "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
-    "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "NoAuthTokenError",
-)  # fmt: skip
-_PASSING = ("ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError",
-            "IncompleteReadError", "HTTPClientError", "ConnectionError")  # fmt: skip
+#: Meanings of botocore's errors by their names; the detail is added.
+_KINDS = {
+    **dict.fromkeys((
+        "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
+        "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "NoAuthTokenError",
+    ), Failure("", "none")),
+    **dict.fromkeys((
+        "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError",
+        "IncompleteReadError", "HTTPClientError", "ConnectionError",
+    ), Failure("", is_transient=True)),
+    **dict.fromkeys(("EndpointConnectionError", "ProxyConnectionError"), Failure("", "unreachable", is_transient=True)),
+    "SSLError": Failure("", "certificate"),
+    "ParamValidationError": Failure("", "name"),
+}  # fmt: skip
 
 
-class Caller(Protocol):
-    """A client that makes requests by the names of S3's operations; it may retry them.
+# Clients.
 
-    Attributes:
-        endpoint: Where they go; "" for Amazon's own.
+
+def call_boto(client: Any, operation: str, **arguments: Any) -> Any:
+    """Make a request, such as "put_object", by a client of botocore or boto3; it may retry it."""
+    return getattr(client, operation)(**arguments)
+
+
+def call_s3fs(filesystem: Any, operation: str, **arguments: Any) -> Any:
+    """Make a request by a filesystem of s3fs, with its own settings; it may retry it.
+
+    s3fs drops the parameter for the payer where an operation does not have it.
     """
-
-    endpoint: str
-
-    def call(self, operation: str, **arguments: Any) -> Any:
-        """Make a request, such as "put_object"."""
-        ...
+    return filesystem.call_s3(operation, {"RequestPayer": PAYER} if pays_requests() else {}, **arguments)
 
 
-class BotoCaller:
-    """Requests by a client of botocore, or boto3."""
-
-    def __init__(self, client: Any) -> None:
-        """Keep the client."""
-        self._client = client
-        self.endpoint = str(client.meta.endpoint_url)
-
-    def call(self, operation: str, **arguments: Any) -> Any:
-        """Make a request."""
-        return getattr(self._client, operation)(**arguments)
+def endpoint_of_s3fs(filesystem: Any) -> str:
+    """Return the endpoint of a filesystem of s3fs; "" for Amazon's own."""
+    named = getattr(filesystem, "endpoint_url", None)
+    return str(named or (filesystem.client_kwargs or {}).get("endpoint_url") or "")
 
 
-class S3fsCaller:
-    """Requests by a filesystem of s3fs, with its own settings."""
-
-    def __init__(self, filesystem: Any) -> None:
-        """Keep an s3fs.S3FileSystem."""
-        self._filesystem = filesystem
-        named = getattr(filesystem, "endpoint_url", None) or (filesystem.client_kwargs or {}).get("endpoint_url")
-        self.endpoint = str(named or "")
-
-    def call(self, operation: str, **arguments: Any) -> Any:
-        """Make a request."""
-        # s3fs drops the parameter where an operation does not have it.
-        payer = {"RequestPayer": PAYER} if pays_requests() else {}
-        return self._filesystem.call_s3(operation, payer, **arguments)
-
-
-def is_unsigned(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether AWS_NO_SIGN_REQUEST asks for requests without a signature; values are read as GDAL does.
-
-    Example:
-        >>> is_unsigned({"AWS_NO_SIGN_REQUEST": "YES"}), is_unsigned({"AWS_NO_SIGN_REQUEST": "no"}), is_unsigned({})
-        (True, False, False)
-    """
-    return _is_true(environment.get("AWS_NO_SIGN_REQUEST", ""))
+def is_unsigned() -> bool:
+    """Return whether AWS_NO_SIGN_REQUEST asks for requests without a signature; values are read as GDAL does."""
+    return _is_true(os.environ.get("AWS_NO_SIGN_REQUEST", ""))
 
 
 def pays_requests(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether AWS_REQUEST_PAYER says that the requester pays, as for GDAL: "requester", or any true value.
-
-    Example:
-        >>> pays_requests({"AWS_REQUEST_PAYER": "requester"}), pays_requests({"AWS_REQUEST_PAYER": "false"})
-        (True, False)
-    """
+    """Return whether AWS_REQUEST_PAYER says that the requester pays, as for GDAL: "requester", or any true value."""
     return _is_true(environment.get("AWS_REQUEST_PAYER", ""))
 
 
 def _is_true(text: str) -> bool:
     return text.strip().lower() not in ("", "no", "false", "off", "0")
-
-
-def _add_payer(request: Any, **_: Any) -> None:
-    request.headers[PAYER_HEADER] = PAYER
 
 
 def boto_client(name: str, connections: int, *, retries: bool = True) -> Any:
@@ -118,17 +89,15 @@ def boto_client(name: str, connections: int, *, retries: bool = True) -> Any:
     Args:
         name: Of the object, in messages.
         connections: Requests that may be under way at once.
-        retries: Retry requests by the rule of `retry`. False where the caller does, since botocore does not retry what
+        retries: Retry requests by the project's rule. False where the caller does, since botocore does not retry what
             fails while an answer's body is read.
-
-    Raises:
-        MissingExtraError: botocore is not installed.
-        Exception: What botocore raises on a profile that is not there.
     """
-    sessions = import_extra("botocore.session", extra="cloud", purpose=repr(name))
-    botocore = import_extra("botocore", extra="cloud", purpose=repr(name))
+    botocore, sessions, configs, loaders = (
+        import_extra(module, extra="cloud", purpose=repr(name))
+        for module in ("botocore", "botocore.session", "botocore.config", "botocore.loaders")
+    )
     signature = {"signature_version": botocore.UNSIGNED} if is_unsigned() else {}
-    config = import_extra("botocore.config", extra="cloud", purpose=repr(name)).Config(
+    config = configs.Config(
         # None of its own: `_seconds_to_retry` decides. The legacy mode would raise at once.
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=connections,
@@ -137,7 +106,7 @@ def boto_client(name: str, connections: int, *, retries: bool = True) -> Any:
         **signature,
     )
     session = sessions.Session()
-    session.register_component("data_loader", _data_loader())
+    session.register_component("data_loader", _cached_loader(loaders))
     region = session.get_config_variable("region") or os.environ.get("AWS_REGION") or REGION_DEFAULT
     client = session.create_client("s3", region_name=region, config=config)
     if retries:
@@ -147,6 +116,16 @@ def boto_client(name: str, connections: int, *, retries: bool = True) -> Any:
     return client
 
 
+@cache
+def _cached_loader(loaders: Any) -> Any:
+    """Return botocore's descriptions of services, which take longer to read than a small file takes to be written."""
+    return loaders.create_loader()
+
+
+def _add_payer(request: Any, **_: Any) -> None:
+    request.headers[PAYER_HEADER] = PAYER
+
+
 def _seconds_to_retry(
     response: tuple[Any, dict[str, Any]] | None,
     attempts: int,
@@ -154,7 +133,7 @@ def _seconds_to_retry(
     operation: Any = None,
     **_: Any,
 ) -> float | None:
-    """Return botocore's wait before the next attempt, or None for no further attempt: by the rule of `retry`.
+    """Return botocore's wait before the next attempt, or None for no further attempt: by the project's rule.
 
     botocore's own modes ignore Retry-After, and count attempts and waits in other ways.
     """
@@ -164,37 +143,30 @@ def _seconds_to_retry(
         failure = _failure_of_response(response[1])
     else:
         return None
-    most = ABORT_ATTEMPTS if getattr(operation, "name", "") == "AbortMultipartUpload" else retry.ATTEMPTS
-    if attempts >= most or not failure.verdict.is_transient:
+    most = ABORT_ATTEMPTS if getattr(operation, "name", "") == "AbortMultipartUpload" else remote_errors.ATTEMPTS
+    if attempts >= most or not failure.is_transient:
         return None
-    return retry.wait_seconds(attempts, failure.verdict, random.random())  # noqa: S311  (no secret)
+    return remote_errors.wait_seconds(attempts, failure.after_seconds)
+
+
+# Reading.
 
 
 def open_ranges(address: Address) -> RangedObject:
-    """Open an object to be read in ranges.
-
-    Args:
-        address: In "s3".
-
-    Raises:
-        MissingExtraError: botocore is not installed.
-        ReadError: There is no such object, or it cannot be read.
-    """
+    """Open an object in "s3" to be read in ranges; raises ReadError."""
     client, errors = _reading(address)
     place = {"Bucket": address.bucket, "Key": address.key}
 
     def fetch(start: int, stop: int) -> bytes:
-        def run() -> bytes:
-            body: bytes = client.get_object(**place, Range=f"bytes={start}-{stop - 1}")["Body"].read()
-            return body
-
-        return errors.read(run)
+        byte_range = f"bytes={start}-{stop - 1}"
+        body: bytes = errors.read(lambda: client.get_object(**place, Range=byte_range)["Body"].read())
+        return body
 
     return RangedObject(int(errors.read(lambda: client.head_object(**place))["ContentLength"]), fetch)
 
 
 def exists(address: Address) -> bool:
-    """Return whether an object exists; arguments and errors are those of `open_ranges`."""
+    """Return whether an object exists; raises ReadError."""
     client, errors = _reading(address)
 
     def run() -> bool:
@@ -210,7 +182,7 @@ def exists(address: Address) -> bool:
 
 
 def keys_below(address: Address, prefix: str) -> list[str]:
-    """Return the keys of a bucket that begin with a prefix; errors are those of `open_ranges`."""
+    """Return the keys of an address's bucket that begin with a prefix; raises ReadError."""
     client, errors = _reading(address)
     pages = client.get_paginator("list_objects_v2")
 
@@ -228,30 +200,17 @@ def _reading(address: Address) -> tuple[Any, RemoteErrors]:
     return errors.read(lambda: boto_client(address.name, READERS, retries=False)), errors
 
 
-@cache
-def _data_loader() -> Any:
-    """Return botocore's descriptions of services, which take longer to read than a small file takes to be written."""
-    return import_extra("botocore.loaders", extra="cloud", purpose="writing to s3://").create_loader()
+# Errors.
 
 
 def explain(error: Exception) -> Failure:
     """Return what an error of botocore, or of s3fs, means."""
     for step in linked_errors(error):
-        name = type(step).__name__
         response = getattr(step, "response", None)
         if isinstance(response, dict):
             return _failure_of_response(response)
-        if name in _NO_CREDENTIALS:
-            return Failure(str(step), "none")
-        if name == "SSLError":
-            return Failure(str(step), "certificate")
-        if name in ("EndpointConnectionError", "ProxyConnectionError"):
-            return Failure(str(step), "unreachable", PASSING)
-        if name in _PASSING:
-            return Failure(str(step), None, PASSING)
-        if name == "ParamValidationError":
-            return Failure(str(step), "name")
-        found = failure_of_network(step)
+        known = _KINDS.get(type(step).__name__)
+        found = failure_of_network(step) if known is None else replace(known, detail=str(step))
         if found is not None:
             return found
     return Failure(str(error) or type(error).__name__)
@@ -259,26 +218,23 @@ def explain(error: Exception) -> Failure:
 
 def status_of(error: Exception) -> int:
     """Return the HTTP status of an error of botocore or s3fs; 0 where it has none."""
-    found = (getattr(step, "response", None) for step in linked_errors(error))
-    response = next((one for one in found if isinstance(one, dict)), {})
-    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return int(_response_of(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def code_of(error: Exception) -> str:
     """Return S3's code of an error; "" where it has none."""
+    return str(_response_of(error).get("Error", {}).get("Code", ""))
+
+
+def _response_of(error: Exception) -> dict[str, Any]:
     found = (getattr(step, "response", None) for step in linked_errors(error))
-    response = next((one for one in found if isinstance(one, dict)), {})
-    return str(response.get("Error", {}).get("Code", ""))
+    return next((one for one in found if isinstance(one, dict)), {})
 
 
 def _failure_of_response(response: dict[str, Any]) -> Failure:
-    said = response.get("Error", {})
-    meta = response.get("ResponseMetadata", {})
+    said, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
     status = int(meta.get("HTTPStatusCode", 0))
     code, message = str(said.get("Code", "")), str(said.get("Message", ""))
-    headers = meta.get("HTTPHeaders", {})
     detail = f"{status} {code}: {message}" if message else f"{status} {code}"
-    failure = failure_of_answer(status, code, detail, headers.get("retry-after"))
-    if failure.kind == "static":  # that advice is for web pages
-        return Failure(detail, None, failure.verdict)
-    return failure
+    retry_after = meta.get("HTTPHeaders", {}).get("retry-after")
+    return failure_of_answer(status, code, detail, retry_after, is_store=True)

@@ -1,9 +1,10 @@
-"""Parsing of paths and URLs: local, or with store, bucket and key. Pure."""
+"""Destinations as callers pass them, and the parsing of paths and URLs: local, or with store, bucket and key. Pure."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from georeader._storage.redaction import redact_url
@@ -25,46 +26,48 @@ _NAMES_TWO_HOSTS = frozenset("ßς\u200c\u200d")
 
 
 @dataclass(frozen=True)
+class PathInNewFolder:
+    """A path whose missing folders are made, but only when the file in them is whole; URLs have no folders."""
+
+    path: str
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True)
+class Destination:
+    """The arguments of a save that say where the file goes, as the caller passed them."""
+
+    path: Any = field(repr=False)  #: A path, a URL, or a file object.
+    fs: Any = field(default=None, repr=False)  #: A filesystem of fsspec, or a store of obstore.
+    dir_tmpfiles: Any = None
+    durable: bool = False  #: Flush a local file to the disk.
+    overwrite: bool = True
+    http_headers: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Address:
-    """The place of an object.
+    """The place of an object."""
 
-    Attributes:
-        url: As given, but for the host's name in ASCII; it may hold secrets, and its repr leaves it out.
-        name: In messages: the URL without its secrets.
-        store: "s3", "gs", "az", "oss", "http", or "" for any other.
-        scheme: In lower case.
-        bucket: Bucket or container; "" for http and others.
-        key: Of the object in it.
-        account: Azure's storage account, where the URL names it.
-    """
-
-    url: str
-    name: str
-    store: str
-    scheme: str
-    bucket: str = ""
+    url: str  #: As given, but for the host's name in ASCII; it may hold secrets, and its repr leaves it out.
+    name: str  #: The URL without its secrets.
+    store: str  #: "s3", "gs", "az", "oss", "http", or "" for any other.
+    scheme: str  #: In lower case.
+    bucket: str = ""  #: Bucket or container; "" for http and others.
     key: str = ""
-    account: str | None = None
+    account: str | None = None  #: Azure's storage account, where the URL names it.
 
     def __repr__(self) -> str:
         return f"Address({self.name!r})"
 
 
 def parse_address(text: str) -> Address | None:
-    """Parse a path or URL; None for a local path.
+    """Parse a path, a URL, or a chain of URLs as fsspec takes it ("simplecache::s3://..."); None for a local path.
 
-    Args:
-        text: A path, a URL, or a chain of URLs as fsspec takes it ("simplecache::s3://..."). Keys are taken to the
-            letter: "?", "#" and "%" are part of them, but for http(s).
-
-    Raises:
-        DestinationError: A bucket or a key is missing, or a host's name is invalid.
-
-    Example:
-        >>> parse_address("S3://bucket/a/b%20c.tif").key, parse_address("out.tif")
-        ('a/b%20c.tif', None)
-        >>> parse_address("abfs://data@me.dfs.core.windows.net/x.tif").account
-        'me'
+    Keys are taken to the letter: "?", "#" and "%" are part of them, but for http(s). A missing bucket or key, and an
+    invalid host, are a DestinationError.
     """
     match = _URL.match(text)
     if match is None:
@@ -119,12 +122,7 @@ def _with_ascii_host(url: str, name: str) -> str:
 
 
 def local_path_of(address: Address) -> str | None:
-    """Return the path of a file:// URL; None for any other.
-
-    Example:
-        >>> local_path_of(parse_address("file:///data/a%20b.tif")), local_path_of(parse_address("local:///x.tif"))
-        ('/data/a b.tif', '/x.tif')
-    """
+    """Return the path of a file:// URL; None for any other."""
     if address.scheme not in ("file", "local"):
         return None
     rest = address.url.split("://", 1)[1]

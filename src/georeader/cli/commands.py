@@ -232,7 +232,7 @@ def _save_each(
 @contextmanager
 def open_destination(destination: str) -> Iterator[Any]:
     """Open the destination of a save: standard output for "-", else a path whose folders are made with the file."""
-    from georeader._storage.destination import PathInNewFolder
+    from georeader._storage.urls import PathInNewFolder
 
     is_standard_output = destination == printing.STANDARD_OUTPUT
     yield printing.standard_output() if is_standard_output else PathInNewFolder(destination)
@@ -297,7 +297,7 @@ def preview(
     """Draw PATH as a PNG, from the smallest overview that fits."""
     from georeader._export.sinks.opening import open_sink
     from georeader._export.sinks.sidecars import check_source_stays
-    from georeader._storage.destination import Destination
+    from georeader._storage.urls import Destination
     from georeader.cli.targets import check_picture
     from georeader.preview import preview as draw
 

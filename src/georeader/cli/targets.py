@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from georeader._storage.listing import has_magic, urls_like
+from georeader._storage.filesystems import has_magic, urls_like
 from georeader._storage.urls import local_path_of, parse_address
 from georeader.cli.printing import STANDARD_OUTPUT
 from georeader.errors import DestinationError, GeoreaderError, ReadError

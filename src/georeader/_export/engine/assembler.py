@@ -15,7 +15,7 @@ from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.traits import SectionSizes
 from georeader._export.receipt.receipt import LevelReceipt, Written
-from georeader._export.sinks.protocol import Sink
+from georeader._export.sinks.base import Sink
 from georeader._export.statistics import BandSummary
 from georeader._tiff import cog_layout
 from georeader._tiff.checksum import ChecksummedFile, crc32, crc32_combine

@@ -44,7 +44,7 @@ from georeader._export.plan.order_of_work import Order, plan_work
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Written
-from georeader._export.sinks.protocol import Sink
+from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
 from georeader._export.statistics import BandStatistics, StatisticsFold
 from georeader._resample.pyramid import Mask

@@ -40,7 +40,7 @@ from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Written
-from georeader._export.sinks.protocol import Sink
+from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
 from georeader._readers.gdal_xml import nodata_sidecar
 from georeader._resample.pyramid import Mask

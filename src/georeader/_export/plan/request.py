@@ -15,7 +15,7 @@ from georeader._export.plan.options import TILE_SIDE_PX, Profile, parse_profile
 from georeader.errors import OptionError
 
 if TYPE_CHECKING:
-    from georeader._storage.destination import Destination
+    from georeader._storage.urls import Destination
 
 ENGINES = ("auto", "stream", "gdal")
 

@@ -1,34 +1,72 @@
-"""Bases of the sinks: their temporary files, and the sections of a file that is written at any offset."""
+"""Bases of the sinks, which receive the bytes of a file, and the temporary files of a save."""
 
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from georeader._export.plan.traits import SectionSizes, SinkTraits
-from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
-from georeader.errors import WriteError
+from georeader._export.sinks.temporary_file import TemporaryFile, temporary_folder
+from georeader.errors import DestinationError, WriteError
 
 
-class StagingSink:
-    """Temporary files of a save, and whether the sink is open.
+class Scratch:
+    """Temporary files of one export, removed when it is closed; those without a name also when the process ends."""
 
-    Attributes:
-        given: The destination, without secrets.
-        traits: What it can do.
-    """
-
-    traits: SinkTraits
-
-    def __init__(self, name: str, scratch: Scratch) -> None:
-        """Keep the arguments; the sink is closed.
+    def __init__(self, name: str, folder: Path | None, stem: str = "georeader") -> None:
+        """Open no file yet.
 
         Args:
-            name: Of the destination.
-            scratch: Makes temporary files.
+            name: Of the destination, in messages.
+            folder: The system's folder for temporary files by default.
+            stem: Beginning of their names, where they need one.
         """
+        self._name = name
+        self._folder = folder or temporary_folder()
+        self._stem = stem
+        self._files: list[TemporaryFile] = []
+
+    def open_spool(self) -> TemporaryFile:
+        """Open a file that will never have a name; raises DestinationError."""
+        return self._open(is_spool=True)
+
+    def open_file(self) -> TemporaryFile:
+        """Open a file that can be opened again by its ``path``; raises DestinationError."""
+        return self._open(is_spool=False)
+
+    def _open(self, *, is_spool: bool) -> TemporaryFile:
+        place = str(self._folder)
+        whose = f"{self._name!r}: a temporary file in {place!r}"
+        try:
+            file = TemporaryFile(self._folder, self._stem, whose=whose, is_spool=is_spool)
+        except OSError as error:
+            raise DestinationError(
+                f"{self._name!r}: no temporary file can be made in {place!r}: {error.strerror}; name another folder by "
+                "dir_tmpfiles"
+            ) from error
+        self._files.append(file)
+        return file
+
+    def close(self) -> None:
+        """Remove all files."""
+        while self._files:
+            self._files.pop().close()
+
+
+class Sink(ABC):
+    """The destination of a file, as a context manager.
+
+    A file has three sections, in this order: header, overviews, full resolution. The header is written last. The block
+    ends in exactly one of `commit` and `abort`; leaving it without a commit aborts, and then no file is made. Methods
+    raise DestinationError or WriteError. ``given`` is the destination in messages and receipts, without secrets.
+    """
+
+    traits = SinkTraits()
+
+    def __init__(self, name: str, scratch: Scratch) -> None:
         self.given = name
         self._scratch = scratch
         self._is_open = False
@@ -45,18 +83,44 @@ class StagingSink:
         if self._is_open:
             self.abort(is_urgent=kind is not None and not issubclass(kind, Exception))
 
-    def open_spool(self) -> TemporaryFile:
-        """Open an unnamed temporary file; it is gone when the sink is committed or aborted.
+    @abstractmethod
+    def begin(self, sizes: SectionSizes) -> None:
+        """Take the sizes of the sections, once, before the first write.
 
-        Raises:
-            DestinationError: The folder takes no files.
+        They are upper bounds. With random access those of header and overviews are exact.
         """
+
+    @abstractmethod
+    def write_header(self, *pieces: bytes | memoryview) -> None:
+        """Write the header, one piece after the other."""
+
+    @abstractmethod
+    def write_overviews(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write pieces, one after the other, from an offset in the overviews on.
+
+        Without random access, the offset is the end of what was written.
+        """
+
+    @abstractmethod
+    def write_full_resolution(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
+        """Write pieces, one after the other, from an offset in the full resolution on; as `write_overviews`."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make the file appear at its destination, whole, and remove temporary files."""
+
+    def abort(self, *, is_urgent: bool = False) -> None:  # noqa: ARG002  (for sinks that abort requests)
+        """Remove what was written; if the process is about to end, requests in flight are waited for only briefly."""
+        self._close()
+
+    def open_spool(self) -> TemporaryFile:
+        """Open an unnamed temporary file; it is gone when the sink is committed or aborted."""
         self._check_open()
         return self._scratch.open_spool()
 
     @property
     def staging_path(self) -> Path:
-        """A path of the whole file, for a writer that needs one, as GDAL does; the file may have no name."""
+        """A path for a writer that makes the whole file itself, as GDAL does; it is valid in this process alone."""
         return Path(self._staging().path)
 
     def room_error(self) -> WriteError | None:
@@ -68,14 +132,6 @@ class StagingSink:
         """Length of what was written so far."""
         self._check_open()
         return 0 if self._staged is None else self._staged.size_bytes
-
-    def abort(self, *, is_urgent: bool = False) -> None:  # noqa: ARG002  (for sinks that abort requests)
-        """Remove what was written.
-
-        Args:
-            is_urgent: The process is about to end.
-        """
-        self._close()
 
     def _staging(self) -> TemporaryFile:
         """Open the file of `staging_path`, if it is not open yet."""
@@ -101,35 +157,24 @@ class StagingSink:
             raise WriteError(f"{self.given!r}: the sink is not open; use it in a with block")
 
 
-class RandomAccessSink(StagingSink):
+class RandomAccessSink(Sink):
     """A sink whose sections are written to one file, at any offset, by any number of threads."""
 
-    traits = SinkTraits()
-
-    def __init__(self, name: str, scratch: Scratch) -> None:
-        """Keep the arguments; the sink is closed."""
-        super().__init__(name, scratch)
-        self._overviews_start_bytes = 0
-        self._full_resolution_start_bytes = 0
+    _sizes = SectionSizes()
 
     def begin(self, sizes: SectionSizes) -> None:
-        """Take the sizes of the sections, once, before the first write; those of header and overviews are exact."""
-        self._overviews_start_bytes = sizes.header_bytes
-        self._full_resolution_start_bytes = sizes.header_bytes + sizes.overviews_bytes
+        """Take the sizes of the sections."""
+        self._sizes = sizes
 
     def write_header(self, *pieces: bytes | memoryview) -> None:
-        """Write the header, one piece after the other.
-
-        Raises:
-            DestinationError: The folder takes no files.
-            WriteError: The disk is full, or the system reports another error.
-        """
+        """Write the header."""
         self._staging().write_at(0, *pieces)
 
     def write_overviews(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write pieces, one after the other, from an offset in the overviews on; raises as `write_header`."""
-        self._staging().write_at(self._overviews_start_bytes + offset_bytes, *pieces)
+        """Write pieces of the overviews."""
+        self._staging().write_at(self._sizes.header_bytes + offset_bytes, *pieces)
 
     def write_full_resolution(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write pieces, one after the other, from an offset in the full resolution on; raises as `write_header`."""
-        self._staging().write_at(self._full_resolution_start_bytes + offset_bytes, *pieces)
+        """Write pieces of the full resolution."""
+        start_bytes = self._sizes.header_bytes + self._sizes.overviews_bytes
+        self._staging().write_at(start_bytes + offset_bytes, *pieces)

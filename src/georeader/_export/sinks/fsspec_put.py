@@ -11,175 +11,133 @@ import base64
 import contextlib
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from georeader._export.sinks.sidecars import remove_remote_sidecars
-from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
+from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
+from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._storage.filesystems import is_atomic, is_of
-from georeader._storage.remote_errors import ADVICE, RemoteErrors
-from georeader.errors import ExistsError, WriteError
+from georeader.errors import ExistsError
 
 
-class FsspecPut:
-    """A `Target`: a path in a filesystem of fsspec.
+@dataclass(repr=False, eq=False)
+class FsspecPut(RemoteObject):
+    """A `Target`: a path, without its protocol, in a filesystem of fsspec.
 
     A process that is killed leaves a file ``.<name>.<random>.part`` beside the destination where the filesystem is one
     of files (SFTP, FTP, SMB, HDFS, ...); object stores expire incomplete uploads.
     """
 
-    def __init__(self, filesystem: Any, path: str, failures: RemoteErrors, *, overwrite: bool = True) -> None:
-        """Keep the arguments; no request is sent yet.
-
-        Args:
-            filesystem: One of fsspec's.
-            path: In it, without its protocol.
-            failures: Of this file.
-            overwrite: False: a file that is there already is an error.
-        """
-        self.name = failures.name
-        self._filesystem = filesystem
-        self._path = path
-        self._failures = failures
-        self._overwrite = overwrite
+    filesystem: Any
+    path: str
 
     def check(self) -> None:
-        """Check that no file exists, where it may not be replaced.
+        """Check that no file exists, where it may not be replaced."""
+        if not self.overwrite and self._exists():
+            raise self.errors.exists()
 
-        Raises:
-            ExistsError: A file exists.
-            DestinationError: The filesystem refuses the request.
-        """
-        if not self._overwrite and self._failures.call(self._exists_there, "it can't be looked at"):
-            raise ExistsError(f"{self.name!r} {ADVICE['exists']}")
-
-    def send(self, finished: Finished) -> None:
-        """Upload the file.
-
-        Raises:
-            DestinationError: The filesystem refuses it.
-            WriteError: It cannot be uploaded, or did not arrive as it was sent.
-        """
-        if is_of(self._filesystem, "fsspec.implementations.http"):
+    def send(self, file: TemporaryFile) -> None:
+        """Upload the file."""
+        if self._is_http:
             self.check()
-            self._failures.call(lambda: self._put_by_http(finished))
-            self._check(finished)
+            self.errors.call(lambda: self._put_by_http(file))
+            self._compare(self.path, file)
             return
-        if is_atomic(self._filesystem):
-            self._put_whole(finished)
+        if is_atomic(self.filesystem):
+            self._put_whole(file)
         else:
-            self._put_and_rename(finished)
-        self._check(finished)
-        self._remove_sidecars()
-
-    def _remove_sidecars(self) -> None:
-        """Remove the sidecars of an earlier file, which GDAL would read as part of this one."""
-        folder, slash, name = self._path.rpartition("/")
-
-        def names() -> list[str]:
-            self._forget()
-            return [str(path).rpartition("/")[2] for path in self._filesystem.ls(folder or "", detail=False)]
-
+            self._put_and_rename(file)
+        self._compare(self.path, file)
         remove_remote_sidecars(
             self.name,
-            name,
-            names,
-            lambda one: self._filesystem.rm_file(folder + slash + one),
-            overwrite=self._overwrite,
+            self.path,
+            lambda prefix, _: self._fresh().ls(prefix.removesuffix("/"), detail=False),
+            lambda path: self.filesystem.rm_file(path),
+            overwrite=self.overwrite,
         )
 
-    def _put_whole(self, finished: Finished) -> None:
+    @property
+    def _is_http(self) -> bool:
+        return is_of(self.filesystem, "fsspec.implementations.http")
+
+    def _put_whole(self, file: TemporaryFile) -> None:
+        options: dict[str, Any] = {} if self.overwrite else {"mode": "create"}
+        if is_of(self.filesystem, "gcsfs"):
+            options["content_type"] = CONTENT_TYPE
+        elif is_of(self.filesystem, "adlfs"):
+            options["content_settings"] = {"content_type": CONTENT_TYPE}
         try:
-            self._failures.call(lambda: self._put_file(finished, self._path))
+            self.errors.call(lambda: self.filesystem.put_file(file.path, self.path, **options))
         except ExistsError:
-            if not self._is_ours(finished):
+            if not self._is_ours(file):
                 raise
 
-    def _is_ours(self, finished: Finished) -> bool:
+    def _is_ours(self, file: TemporaryFile) -> bool:
         """Return whether the object is this file: an earlier attempt made it, and its answer was lost."""
-        self._forget()
-        if not self._failures.call(lambda: self._filesystem.exists(self._path), "it can't be looked at"):
+        if not self._exists():
             return False
-        info = self._failures.call(lambda: self._filesystem.info(self._path), "it can't be looked at")
-        return info.get("size") == finished.size_bytes and _md5_of(info) == finished.md5
+        info = self.errors.call(lambda: self.filesystem.info(self.path), "it cannot be checked")
+        return info.get("size") == file.size_bytes and _md5_of(info) == file.md5
 
-    def _exists_there(self) -> bool:
-        self._forget()
-        return bool(self._filesystem.exists(self._path))
-
-    def _put_file(self, finished: Finished, path: str) -> None:
-        options: dict[str, Any] = {} if self._overwrite else {"mode": "create"}
-        if is_of(self._filesystem, "gcsfs"):
-            options["content_type"] = CONTENT_TYPE
-        elif is_of(self._filesystem, "adlfs"):
-            options["content_settings"] = {"content_type": CONTENT_TYPE}
-        self._filesystem.put_file(finished.path, path, **options)
-
-    def _put_and_rename(self, finished: Finished) -> None:
-        folder, slash, name = self._path.rpartition("/")
+    def _put_and_rename(self, file: TemporaryFile) -> None:
+        folder, slash, name = self.path.rpartition("/")
         beside = f"{folder}{slash}.{name[:20]}.{secrets.token_hex(4)}.part"
         try:
-            self._failures.call(lambda: self._filesystem.put_file(finished.path, beside))
-            self._compare(beside, finished)
+            self.errors.call(lambda: self.filesystem.put_file(file.path, beside))
+            self._compare(beside, file)
             self.check()
-            self._failures.call(lambda: self._filesystem.mv(beside, self._path), "it can't be given its name")
+            self.errors.call(lambda: self.filesystem.mv(beside, self.path), "it cannot be renamed")
         except BaseException:
             with contextlib.suppress(Exception):  # what is raised already says more
-                self._filesystem.rm_file(beside)
+                self.filesystem.rm_file(beside)
             raise
 
-    def _put_by_http(self, finished: Finished) -> None:
+    def _put_by_http(self, file: TemporaryFile) -> None:
         """Send one PUT with its length: fsspec's default is a POST in chunks, which few servers accept."""
-        headers = getattr(self._filesystem, "kwargs", {}).get("headers") or {}
-        sent = {"Content-Length": str(finished.size_bytes), "Content-Type": CONTENT_TYPE} | headers
-        self._filesystem.put_file(
-            finished.path, self._path, method="put", headers=sent, allow_redirects=False, raise_for_status=_refuse
+        headers = getattr(self.filesystem, "kwargs", {}).get("headers") or {}
+        sent = {"Content-Length": str(file.size_bytes), "Content-Type": CONTENT_TYPE} | headers
+        self.filesystem.put_file(
+            file.path, self.path, method="put", headers=sent, allow_redirects=False, raise_for_status=_refuse
         )
 
-    def _check(self, finished: Finished) -> None:
-        self._compare(self._path, finished)
-
-    def _compare(self, path: str, finished: Finished) -> None:
+    def _compare(self, path: str, file: TemporaryFile) -> None:
         """Compare size and MD5 with what the filesystem reports; the check is skipped for write-only credentials."""
 
-        def run() -> Mapping[str, Any] | None:
-            self._forget()
+        def run() -> Mapping[str, Any]:
             try:
-                found: Mapping[str, Any] = self._filesystem.info(path)
+                found: Mapping[str, Any] = self._fresh().info(path)
             except Exception as error:
-                if self._failures.explain(error).kind == "denied":
-                    return None
+                if self.errors.explain(error).kind == "denied":
+                    return {}
                 raise
             return found
 
-        info = self._failures.call(run, "it was sent, but can't be looked at")
-        if info is None:
-            return
+        info = self.errors.call(run, "it was sent, but cannot be checked")
         size = info.get("size")
-        if is_of(self._filesystem, "fsspec.implementations.http") and not size:
+        if self._is_http and not size:
             return  # many servers report none
-        if size is not None and int(size) != finished.size_bytes:
-            raise WriteError(
-                f"{self.name!r}: size mismatch: sent {finished.size_bytes} bytes, the store reports {size}"
-            )
-        said = _md5_of(info)
-        if said is not None and said != finished.md5:
-            raise WriteError(f"{self.name!r}: it did not arrive as it was sent: the store reports another MD5")
+        self.errors.check_size(file.size_bytes, None if size is None else int(size))
+        self.check_md5(_md5_of(info), file)
 
-    def _forget(self) -> None:
-        """Clear the filesystem's cache of folders, which may be older than the file."""
-        forget = getattr(self._filesystem, "invalidate_cache", None)
+    def _exists(self) -> bool:
+        return self.errors.call(lambda: bool(self._fresh().exists(self.path)), "it cannot be checked")
+
+    def _fresh(self) -> Any:
+        """Return the filesystem without its cache of folders, which may be older than the file."""
+        forget = getattr(self.filesystem, "invalidate_cache", None)
         if callable(forget):
             forget()
+        return self.filesystem
 
 
-def _md5_of(info: Mapping[str, Any]) -> bytes | None:
-    """Return the MD5 that GCS and Azure report; None where there is none."""
+def _md5_of(info: Mapping[str, Any]) -> str | None:
+    """Return the MD5 that GCS and Azure report, in base64; None where there is none."""
     if isinstance(info.get("md5Hash"), str):
-        return base64.b64decode(info["md5Hash"])
-    settings = info.get("content_settings")
-    get = getattr(settings, "get", None)  # Azure's is not a Mapping
+        return str(info["md5Hash"])
+    get = getattr(info.get("content_settings"), "get", None)  # Azure's is not a Mapping
     said = get("content_md5") if callable(get) else None
-    return bytes(said) if said else None
+    return base64.b64encode(said).decode() if said else None
 
 
 class RefusedError(Exception):

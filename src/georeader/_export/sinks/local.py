@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from georeader._core.reporting import warn_at_caller
-from georeader._export.sinks.base import RandomAccessSink
-from georeader._export.sinks.sidecars import names_read_beside, remove_sidecars, warn_of_kept, warn_of_sidecars
-from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
+from georeader._export.sinks.base import RandomAccessSink, Scratch
+from georeader._export.sinks.sidecars import KEPT, SHARED, names_read_beside, remove_sidecars, warn_of
+from georeader._export.sinks.temporary_file import TemporaryFile
+from georeader._storage.remote_errors import ADVICE
 from georeader.errors import DestinationError, ExistsError, MetadataWarning, WriteError
+from georeader.storage import make_folders, remove_empty_folders
 
 
 class LocalSink(RandomAccessSink):
@@ -26,17 +27,6 @@ class LocalSink(RandomAccessSink):
     stays one: its target is replaced.
 
     A writer that needs a path, as GDAL does, writes to the same file by `staging_path`.
-
-    Attributes:
-        path: The destination, links resolved.
-        durable: Flush file and folder to the disk before `commit` returns.
-
-    Example:
-        >>> with LocalSink("out.bin") as sink:
-        ...     sink.write_header(b"whole")
-        ...     sink.commit()
-        >>> Path("out.bin").read_bytes()
-        b'whole'
     """
 
     def __init__(
@@ -52,14 +42,10 @@ class LocalSink(RandomAccessSink):
 
         Args:
             path: The destination.
-            durable: See above.
+            durable: Flush file and folder to the disk before `commit` returns.
             overwrite: False: an earlier file is refused, now and by `commit`.
             dir_tmpfiles: Folder for temporary files; beside the destination by default.
             makes_folders: Folders of the path may be missing; `commit` makes them.
-
-        Raises:
-            DestinationError: It is a folder or no regular file, or its folder is missing; or there is an earlier file
-                that may not be replaced.
         """
         self.given = os.fspath(path)
         self.durable = durable
@@ -75,16 +61,18 @@ class LocalSink(RandomAccessSink):
         except (OSError, ValueError) as error:
             if isinstance(error, DestinationError):
                 raise
-            raise DestinationError(f"{self.given!r} can't be a path here: {error}") from error
+            raise DestinationError(f"{self.given!r} cannot be a path here: {error}") from error
         super().__init__(self.given, Scratch(self.given, dir_tmpfiles or self._folder, self.path.stem))
 
     def _check(self) -> None:
-        mode = _mode_of(self.path)
+        mode = None
+        with suppress(FileNotFoundError, NotADirectoryError):
+            mode = self.path.stat().st_mode
         if not self.given or self.given.endswith(("/", os.sep)) or (mode is not None and stat.S_ISDIR(mode)):
             raise DestinationError(f"{self.given!r} is a folder; name a file in it, such as 'out.tif'")
         if mode is None:
             if self._makes_folders and not self._folder.is_dir():
-                raise DestinationError(f"{self.given!r}: its folder can't be made: {str(self._folder)!r} is a file")
+                raise DestinationError(f"{self.given!r}: its folder cannot be made: {str(self._folder)!r} is a file")
             if not self._makes_folders and not self.path.parent.is_dir():
                 folder = str(self.path.parent)
                 raise DestinationError(f"{self.given!r}: the folder {folder!r} is missing; create it first")
@@ -99,7 +87,7 @@ class LocalSink(RandomAccessSink):
         try:
             return TemporaryFile(folder, self.path.stem, self._dir_tmpfiles, whose=repr(self.given))
         except OSError as error:
-            raise DestinationError(f"{self.given!r}: can't write in {str(folder)!r}: {error.strerror}") from error
+            raise DestinationError(f"{self.given!r}: cannot write in {str(folder)!r}: {error.strerror}") from error
 
     @property
     def _folder(self) -> Path:
@@ -107,61 +95,36 @@ class LocalSink(RandomAccessSink):
         return next(one for one in self.path.parents if one.exists())
 
     def commit(self) -> None:
-        """Link the file to its destination, and remove temporary files and sidecars.
-
-        Raises:
-            DestinationError: There is an earlier file, and ``overwrite`` is False.
-            WriteError: The file could not be moved; the earlier one is as it was.
-        """
+        """Link the file to its destination, and remove temporary files and sidecars."""
         self._check_open()
         if self._staged is None:
-            raise WriteError(f"{self.given!r}: the finished file can't be put in place: there is none")
+            raise WriteError(f"{self.given!r}: the finished file cannot be put in place: there is none")
         try:
-            with self._folders_made():
+            made = make_folders(str(self.path)) if self._makes_folders else []
+            try:
                 self._staged.commit(self.path, durable=self.durable, overwrite=self._overwrite)
+            except BaseException:
+                remove_empty_folders(made)
+                raise
         except OSError as error:
             if isinstance(error, FileExistsError) and not self._overwrite:
                 raise self._exists() from error
-            raise WriteError(f"{self.given!r}: the finished file can't be put in place: {error}") from error
+            raise WriteError(f"{self.given!r}: the finished file cannot be put in place: {error}") from error
         self._remove_sidecars()
         self._close()
 
-    @contextmanager
-    def _folders_made(self) -> Iterator[None]:
-        """Create missing folders; if the block fails, they are removed again."""
-        made = [one for one in self.path.parents if self._makes_folders and not one.exists()]
-        if made:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield
-        except BaseException:
-            for folder in made:
-                with suppress(OSError):  # another process has put something there
-                    folder.rmdir()
-            raise
-
     def _exists(self) -> ExistsError:
-        return ExistsError(
-            f"{self.given!r} exists already, and overwrite=False; name another destination, or remove it"
-        )
+        return ExistsError(f"{self.given!r} {ADVICE['exists']}")
 
     def _remove_sidecars(self) -> None:
         """Remove the sidecars of the earlier file, and name those that stay although GDAL reads them."""
         for path in self._names:
             try:
                 if self._overwrite:
-                    warn_of_sidecars(self.given, remove_sidecars(path))
+                    warn_of(self.given, remove_sidecars(path), SHARED)
                 else:
-                    warn_of_kept(self.given, names_read_beside(path))
+                    warn_of(self.given, names_read_beside(path), KEPT)
             except OSError as error:
                 warn_at_caller(
                     f"{self.given!r}: sidecars of the earlier file cannot be removed: {error}", MetadataWarning
                 )
-
-
-def _mode_of(path: Path) -> int | None:
-    """Return the mode of a file, or None where there is none."""
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None

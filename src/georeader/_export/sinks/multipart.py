@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from georeader._core.threads import Workers
 from georeader._export.plan.traits import SectionSizes, SinkTraits, plan_parts
-from georeader._export.sinks.base import StagingSink
-from georeader._export.sinks.spooled import PIECE_BYTES, Finished
-from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
+from georeader._export.sinks.base import Scratch, Sink
+from georeader._export.sinks.s3_parts import S3Object
+from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader.errors import GeoreaderError, WriteError
 
 _LOG = logging.getLogger("georeader")
@@ -35,54 +36,13 @@ PATIENCE_SECONDS = 5.0
 URGENT_PATIENCE_SECONDS = 0.2
 
 
-class PartStore(Protocol):
-    """One object to be written to a store in numbered parts.
-
-    Its methods raise errors of the project's own tree, without secrets, after retries of transient errors.
-
-    Attributes:
-        name: Of the destination, without secrets.
-        min_part_bytes: Of every part but the last.
-        max_parts: Highest number of a part.
-    """
-
-    name: str
-    min_part_bytes: int
-    max_parts: int
-
-    def check(self) -> None:
-        """Raise DestinationError, before anything is written, if the upload is sure to fail."""
-        ...
-
-    def put(self, body: bytes) -> None:
-        """Upload the object in one piece."""
-        ...
-
-    def begin(self) -> str:
-        """Begin a multipart upload; return its id."""
-        ...
-
-    def send(self, upload: str, number: int, body: bytes) -> Any:
-        """Send a part, on any thread; return what `complete` needs of it."""
-        ...
-
-    def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
-        """Complete the object from its parts, in the order of their numbers, and check its size."""
-        ...
-
-    def abort(self, upload: str) -> None:
-        """Abort the upload; raises WriteError."""
-        ...
-
-
 class PartUpload:
-    """Sends parts and completes the object; the upload begins with the first part.
+    """Sends parts and completes the object; the upload begins with the first part. Its methods raise GeoreaderError.
 
     Memory: as many parts as there are senders, and one that waits.
     """
 
-    def __init__(self, store: PartStore) -> None:
-        """Prepare an upload; nothing is sent yet."""
+    def __init__(self, store: S3Object) -> None:
         self._store = store
         self._workers = Workers(SENDERS, name="georeader-upload")
         self._cleanup = ExitStack()
@@ -100,11 +60,7 @@ class PartUpload:
         return self._upload is not None
 
     def send(self, number: int, body: bytes) -> None:
-        """Send a part, as soon as a sender is free.
-
-        Raises:
-            GeoreaderError: This or an earlier part can't be sent.
-        """
+        """Send a part, as soon as a sender is free; raises the errors of earlier ones, too."""
         if self._upload is None:
             self._upload = self._store.begin()
             self._cleanup.enter_context(self._workers)
@@ -133,11 +89,7 @@ class PartUpload:
                 self._flying.remove(flight)
 
     def complete(self) -> None:
-        """Wait for all parts and make the object.
-
-        Raises:
-            GeoreaderError: A part can't be sent, or the object can't be made; the destination is as it was.
-        """
+        """Wait for all parts and make the object; after an error the destination is as it was."""
         self._land()
         if self._upload is not None:
             self._store.complete(self._upload, self._parts, self._size_bytes)
@@ -147,8 +99,7 @@ class PartUpload:
     def abort(self, *, is_urgent: bool = False) -> None:
         """Drop queued parts, and abort the upload in the store.
 
-        Args:
-            is_urgent: Do not wait long for parts in flight: the thread that sends the last one aborts again.
+        If it is urgent, parts in flight are not waited for long: the thread that sends the last one aborts again.
         """
         self._given_up.set()
         upload, self._upload = self._upload, None
@@ -174,62 +125,46 @@ class PartUpload:
             )  # fmt: skip
 
 
+@dataclass
 class _Section:
-    """One section of a file, cut into full parts; the first part is held back, the others are sent.
+    """One section of a file, cut into full parts; the first part is held back, the others are sent."""
 
-    Attributes:
-        number: Of the next part that is sent.
-        stop_number: No part has this number or a higher one; None: there is no limit.
-        size_bytes: Length so far.
-        first: What is held back.
-        rest: Begins the next part.
-    """
-
-    def __init__(self, part_bytes: int, number: int, stop_number: int | None = None) -> None:
-        self.number = number
-        self.stop_number = stop_number
-        self.size_bytes = 0
-        self.first: list[bytes | memoryview] = []
-        self.rest: list[bytes | memoryview] = []
-        self._part_bytes = part_bytes
-        self._rest_bytes = 0
+    part_bytes: int
+    number: int  #: Of the next part that is sent.
+    stop_number: int | None = None  #: No part has this number or a higher one.
+    size_bytes: int = 0
+    first: list[bytes | memoryview] = field(default_factory=list)  #: The part that is held back.
+    rest: list[bytes | memoryview] = field(default_factory=list)  #: Begins the next part.
+    rest_bytes: int = 0
 
     @property
     def first_is_full(self) -> bool:
-        return self.size_bytes >= self._part_bytes
+        return self.size_bytes >= self.part_bytes
 
     def append(self, piece: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
         """Append a piece, without a copy; iterate over the full parts, with their numbers."""
         while len(piece):
             is_first = not self.first_is_full
-            room_bytes = self._part_bytes - (self.size_bytes if is_first else self._rest_bytes)
+            room_bytes = self.part_bytes - (self.size_bytes if is_first else self.rest_bytes)
             taken: bytes | memoryview = piece if len(piece) <= room_bytes else memoryview(piece)[:room_bytes]
             (self.first if is_first else self.rest).append(taken)
             self.size_bytes += len(taken)
-            self._rest_bytes += 0 if is_first else len(taken)
+            self.rest_bytes += 0 if is_first else len(taken)
             piece = memoryview(piece)[len(taken) :]
-            if self._rest_bytes == self._part_bytes:
-                full, self.rest, self._rest_bytes = self.rest, [], 0
+            if self.rest_bytes == self.part_bytes:
+                full, self.rest, self.rest_bytes = self.rest, [], 0
                 yield self.number, b"".join(full)
                 self.number += 1
 
 
-class PartedSink(StagingSink):
-    """A sink that uploads to a `PartStore`, as a context manager.
+class PartedSink(Sink):
+    """A sink that uploads an object in parts, as a context manager.
 
     Memory: up to nine parts (`traits.PART_BYTES` each, more for files beyond some 60 GB), and the header.
     """
 
-    def __init__(self, store: PartStore, *, dir_tmpfiles: Path | None = None) -> None:
-        """Check whether the store can be written to; nothing is written yet.
-
-        Args:
-            store: Where the parts go.
-            dir_tmpfiles: Folder for temporary files; the system's by default.
-
-        Raises:
-            DestinationError: It cannot.
-        """
+    def __init__(self, store: S3Object, *, dir_tmpfiles: Path | None = None) -> None:
+        """Check whether the store can be written to; nothing is written yet."""
         super().__init__(store.name, Scratch(store.name, dir_tmpfiles))
         self.traits = SinkTraits(
             random_access=False,
@@ -244,7 +179,7 @@ class PartedSink(StagingSink):
         store.check()
 
     def begin(self, sizes: SectionSizes) -> None:
-        """Take the sizes of the sections, once, before the first write; all are upper bounds."""
+        """Take the sizes of the sections; all are upper bounds."""
         plan = plan_parts(
             sizes.header_bytes + sizes.overviews_bytes,
             sizes.full_resolution_bytes,
@@ -262,16 +197,11 @@ class PartedSink(StagingSink):
         self._header = b"".join(pieces)
 
     def write_overviews(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Take the next bytes of the overviews.
-
-        Raises:
-            WriteError: A part cannot be sent.
-            DestinationError: The store refuses parts.
-        """
+        """Take the next bytes of the overviews."""
         self._write(self._overviews, offset_bytes, *pieces)
 
     def write_full_resolution(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Take the next bytes of the full resolution; raises as `write_overviews`."""
+        """Take the next bytes of the full resolution."""
         self._write(self._full_resolution, offset_bytes, *pieces)
 
     def _write(self, section: _Section, offset_bytes: int, *pieces: bytes | memoryview) -> None:
@@ -287,20 +217,16 @@ class PartedSink(StagingSink):
     @property
     def size_bytes(self) -> int:
         """Length of what was written so far."""
-        self._check_open()
-        staged_bytes = 0 if self._staged is None else self._staged.size_bytes
+        staged_bytes = super().size_bytes
         return staged_bytes or len(self._header) + self._overviews.size_bytes + self._full_resolution.size_bytes
 
     def commit(self) -> None:
-        """Send what was held back, and make the object.
-
-        Raises:
-            DestinationError: The store refuses it.
-            WriteError: It cannot be sent; the destination is as it was.
-        """
+        """Send what was held back, and make the object; after an error the destination is as it was."""
         self._check_open()
-        if self._staged is not None:
-            self._take_staged(self._staged)
+        if self._staged is not None:  # a file that another writer made
+            self.begin(SectionSizes(full_resolution_bytes=self._staged.size_bytes))
+            for piece in self._staged.pieces():
+                self.write_full_resolution(self._full_resolution.size_bytes, piece)
         if not self.size_bytes:
             raise WriteError(f"{self.given!r}: there is no file to send")
         head, tail = self._overviews, self._full_resolution
@@ -320,52 +246,38 @@ class PartedSink(StagingSink):
             if body:
                 self._upload.send(number, body)
 
-    def _take_staged(self, staged: TemporaryFile) -> None:
-        """Send a file that another writer made."""
-        size_bytes = staged.size_bytes
-        self.begin(SectionSizes(full_resolution_bytes=size_bytes))
-        for offset_bytes in range(0, size_bytes, PIECE_BYTES):
-            piece = staged.read_at(offset_bytes, min(PIECE_BYTES, size_bytes - offset_bytes))
-            self.write_full_resolution(offset_bytes, piece)
-
     def abort(self, *, is_urgent: bool = False) -> None:
-        """Abort the upload in the store, and remove temporary files.
-
-        Args:
-            is_urgent: The process is about to end, so parts in flight are waited for only briefly.
-        """
+        """Abort the upload in the store, and remove temporary files."""
         self._is_open = False
         self._upload.abort(is_urgent=is_urgent)
         self._close()
 
 
+@dataclass(repr=False, eq=False)
 class EvenParts:
-    """A `Target` before a `PartStore`. Memory: as many parts as there are senders, and one that waits."""
+    """A `Target` that uploads parts of one size. Memory: as many as there are senders, and one that waits."""
 
-    def __init__(self, store: PartStore) -> None:
-        """Keep a store."""
-        self.name = store.name
-        self._store = store
+    store: S3Object
+
+    @property
+    def name(self) -> str:
+        """The object, without secrets."""
+        return self.store.name
 
     def check(self) -> None:
-        """Raise what the store's check raises."""
-        self._store.check()
+        """Check that the store can be written to."""
+        self.store.check()
 
-    def send(self, finished: Finished) -> None:
-        """Send the file, part by part.
-
-        Raises:
-            DestinationError: The store refuses it.
-            WriteError: It can't be sent; the destination is as it was.
-        """
-        store = self._store
-        plan = plan_parts(0, finished.size_bytes, min_part_bytes=store.min_part_bytes, max_parts=store.max_parts)
-        if finished.size_bytes <= SENDERS * plan.part_bytes:
-            store.put(b"".join(finished.pieces()))
+    def send(self, file: TemporaryFile) -> None:
+        """Send the file, part by part; after an error the destination is as it was."""
+        store, size_bytes = self.store, file.size_bytes
+        plan = plan_parts(0, size_bytes, min_part_bytes=store.min_part_bytes, max_parts=store.max_parts)
+        if size_bytes <= SENDERS * plan.part_bytes:
+            store.put(b"".join(file.pieces()))
             return
         upload = PartUpload(store)
         try:
-            for number, piece in enumerate(finished.pieces(plan.part_bytes), start=1):
+            for number, piece in enumerate(file.pieces(plan.part_bytes), start=1):
                 upload.send(number, piece)
             upload.complete()
         except BaseException as error:

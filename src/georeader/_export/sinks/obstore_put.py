@@ -5,10 +5,12 @@ obstore's `put` is atomic: the object appears whole or not at all, and an upload
 
 from __future__ import annotations
 
+import base64
 import mmap
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,8 @@ from georeader._core.reporting import import_extra
 from georeader._core.threads import Workers
 from georeader._export.plan.traits import plan_parts
 from georeader._export.sinks.sidecars import remove_remote_sidecars
-from georeader._export.sinks.spooled import CONTENT_TYPE, Finished
-from georeader._storage.remote_errors import ADVICE, Failure, RemoteErrors
+from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
+from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader.errors import ExistsError, WriteError
 
 #: Files up to this size go by one request, of which nothing can be left behind. In S3 and GCS it is larger: an
@@ -38,123 +40,90 @@ SENDERS = 4
 _MIN_PART_BYTES = 5 * 2**20
 _MAX_PARTS = 10_000
 
+#: Stores that keep no content type.
+_WITHOUT_ATTRIBUTES = ("LocalStore", "MemoryStore", "HTTPStore")
 
-class ObstorePut:
-    """A `Target`: an object to be written to a store of obstore."""
 
-    def __init__(
-        self, make_store: Callable[[int], Any], key: str, failures: RemoteErrors, *, overwrite: bool = True
-    ) -> None:
-        """Keep the arguments; no request is sent yet.
+@dataclass(repr=False, eq=False)
+class ObstorePut(RemoteObject):
+    """A `Target`: an object in a store of obstore, which ``make_store`` returns for bodies of so many bytes."""
 
-        Args:
-            make_store: Returns the store, for bodies of so many bytes.
-            key: Of the object in it.
-            failures: Converts the errors of this object.
-            overwrite: False: an object that is there already is an error.
-        """
-        self.name = failures.name
-        self._make_store = make_store
-        self._key = key
-        self._failures = failures
-        self._overwrite = overwrite
+    make_store: Callable[[int], Any]
+    key: str
+
+    def __post_init__(self) -> None:
         self._save = secrets.token_hex(16)
         self._etag = ""
         self._obstore = import_extra("obstore", extra="cloud", purpose=repr(self.name))
 
     def check(self) -> None:
-        """Check the store, and that no object exists where it may not be replaced.
+        """Check the store, and that no object exists where it may not be replaced."""
+        store = self.errors.call(lambda: self.make_store(0), "there is no such store", attempts=1)
+        if not self.overwrite and self._head(store) is not None:
+            raise self.errors.exists()
 
-        Raises:
-            ExistsError: An object exists.
-            DestinationError: The store refuses the request.
-        """
-        store = self._failures.call(lambda: self._make_store(0), "there is no such store", attempts=1)
-        if not self._overwrite and self._size_there(store) is not None:
-            raise self._exists()
-
-    def send(self, finished: Finished) -> None:
-        """Send the file.
-
-        Raises:
-            DestinationError: The store refuses it.
-            WriteError: It can't be sent, or has another size there.
-        """
-        if not self._overwrite and finished.size_bytes > CONDITIONAL_BYTES:
-            store = self._make_store(0)
-            if self._size_there(store) is not None:
-                raise self._exists()
-            self._in_parts(finished)
-        elif not self._overwrite or finished.size_bytes <= self._one_request_bytes():
-            self._at_once(finished)
+    def send(self, file: TemporaryFile) -> None:
+        """Send the file, and compare what the store reports with it."""
+        store = self.make_store(0)
+        limit_bytes = ONE_REQUEST_BYTES if _is_azure(store) else WITHOUT_PARTS_BYTES
+        if file.size_bytes <= (limit_bytes if self.overwrite else CONDITIONAL_BYTES):
+            self._at_once(file)
+        elif not self.overwrite and self._head(store) is not None:
+            raise self.errors.exists()
         else:
-            self._in_parts(finished)
-        self._check_there(finished)
-        self._remove_sidecars()
+            self._in_parts(file)
+        found = self._head(store)
+        if found is not None:
+            etag = _etag_of(found)
+            if not self.overwrite and self._etag and etag and etag != self._etag:
+                raise self.errors.exists()  # another has replaced it, in a store that ignores the condition
+            self.errors.check_size(file.size_bytes, found["size"])
 
-    def _check_there(self, finished: Finished) -> None:
-        """Compare what the store reports with what was sent."""
-        found = self._head(self._make_store(0))
-        if found is None:
-            return
-        etag = str(found.get("e_tag") or "").strip('"')
-        if not self._overwrite and self._etag and etag and etag != self._etag:
-            raise self._exists()  # another has replaced it, in a store that ignores the condition
-        if found["size"] != finished.size_bytes:
-            raise WriteError(
-                f"{self.name!r}: size mismatch: sent {finished.size_bytes} bytes, the store reports {found['size']}"
-            )
-
-    def _remove_sidecars(self) -> None:
-        """Remove the sidecars of an earlier object, which GDAL would read as part of this one."""
-        store = self._make_store(0)
-        folder, slash, name = self._key.rpartition("/")
-        prefix = folder + slash
-
-        def names() -> list[str]:
+        def paths_beside(prefix: str, stem: str) -> Iterable[str]:
             # The first page behind the name without its extension: a folder may hold any number of objects.
-            offset = prefix + (name.rpartition(".")[0] or name)
-            page: Any = next(iter(self._obstore.list(store, folder or None, offset=offset, chunk_size=1000)), [])
-            return [one["path"].removeprefix(prefix) for one in page if "/" not in one["path"].removeprefix(prefix)]
+            folder = prefix.removesuffix("/") or None
+            pages = self._obstore.list(store, folder, offset=prefix + stem, chunk_size=1000)
+            paths = [str(one["path"]) for one in next(iter(pages), [])]
+            return [path for path in paths if "/" not in path.removeprefix(prefix)]
 
         remove_remote_sidecars(
-            self.name, name, names, lambda one: self._obstore.delete(store, prefix + one), overwrite=self._overwrite
+            self.name,
+            self.key,
+            paths_beside,
+            lambda path: self._obstore.delete(store, path),
+            overwrite=self.overwrite,
         )
 
-    def _one_request_bytes(self) -> int:
-        return ONE_REQUEST_BYTES if type(self._make_store(0)).__name__ == "AzureStore" else WITHOUT_PARTS_BYTES
-
-    def _at_once(self, finished: Finished) -> None:
+    def _at_once(self, file: TemporaryFile) -> None:
         """Send it by one request, out of the pages of the disk's cache."""
-        store = self._make_store(finished.size_bytes)
-        mode = "overwrite" if self._overwrite else "create"
-        with Path(finished.path).open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last reference
+        store = self.make_store(file.size_bytes)
+        mode = "overwrite" if self.overwrite else "create"
+        own = {SAVE_NAME: self._save} if _is_azure(store) and not self.overwrite else {}
+        with Path(file.path).open("rb") as body:
+            mapped = mmap.mmap(body.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last reference
         try:
-            is_azure = type(store).__name__ == "AzureStore"
-            own = {SAVE_NAME: self._save} if is_azure and not self._overwrite else {}
             self._on_a_thread(lambda: self._put(store, mapped, own, mode=mode, use_multipart=False))
         except ExistsError:
-            if not self._is_ours(store, finished):
+            if not self._is_ours(store, file):
                 raise
 
-    def _is_ours(self, store: Any, finished: Finished) -> bool:
+    def _is_ours(self, store: Any, file: TemporaryFile) -> bool:
         """Return whether an object is this file: an earlier attempt made it, and its answer was lost."""
         found = self._head(store)
-        if found is None or int(found["size"]) != finished.size_bytes:
+        if found is None or found["size"] != file.size_bytes:
             return False
-        if type(store).__name__ != "AzureStore":
-            return str(found.get("e_tag")).strip('"') == finished.md5.hex()
-        there = self._failures.call(lambda: self._obstore.get(store, self._key, options={"head": True}))
+        if not _is_azure(store):
+            return _etag_of(found) == base64.b64decode(file.md5).hex()
+        there = self.errors.call(lambda: self._obstore.get(store, self.key, options={"head": True}))
         return bool(there.attributes.get(SAVE_NAME) == self._save)
 
-    def _in_parts(self, finished: Finished) -> None:
-        plan = plan_parts(0, finished.size_bytes, min_part_bytes=_MIN_PART_BYTES, max_parts=_MAX_PARTS)
-        store = self._make_store(plan.part_bytes)
+    def _in_parts(self, file: TemporaryFile) -> None:
+        plan = plan_parts(0, file.size_bytes, min_part_bytes=_MIN_PART_BYTES, max_parts=_MAX_PARTS)
+        store = self.make_store(plan.part_bytes)
         given_up = threading.Event()
 
         def pieces() -> Iterator[bytes]:
-            for piece in finished.pieces(plan.part_bytes):
+            for piece in file.pieces(plan.part_bytes):
                 if given_up.is_set():  # an error here has obstore abort the upload
                     raise WriteError(f"{self.name!r}: the upload was given up")
                 yield piece
@@ -162,58 +131,49 @@ class ObstorePut:
         options: dict[str, Any] = {"use_multipart": True, "chunk_size": plan.part_bytes, "max_concurrency": SENDERS}
         earlier = self._head(store)
         try:
-            self._on_a_thread(lambda: self._put(store, pieces(), None, **options), given_up)
+            self._on_a_thread(lambda: self._put(store, pieces(), {}, **options), given_up)
         except WriteError:
             # The answer to the request that makes the object may have been lost; the next one is then refused.
             found = self._head(store)
-            if found is None or found["size"] != finished.size_bytes or _version_of(found) == _version_of(earlier):
+            if found is None or found["size"] != file.size_bytes or _version_of(found) == _version_of(earlier):
                 raise
 
     def _on_a_thread(self, put: Callable[[], None], given_up: threading.Event | None = None) -> None:
         """Upload on a thread, since Ctrl-C does not interrupt obstore, but the wait for a thread."""
         with Workers(1, name="georeader-upload") as workers:
             try:
-                workers.submit(lambda: self._failures.call(put)).result()
+                workers.submit(lambda: self.errors.call(put)).result()
             except BaseException:
                 if given_up is not None:
                     given_up.set()
                 raise
 
-    def _put(self, store: Any, body: Any, own: Mapping[str, str] | None = None, **options: Any) -> None:
-        attributes = self._attributes(store) | dict(own or {})
-        result = self._obstore.put(store, self._key, body, attributes=attributes, **options)
-        self._etag = str(result.get("e_tag") or "").strip('"')
-
-    @staticmethod
-    def _attributes(store: Any) -> dict[str, str]:
-        """Return the content type, for stores that keep one."""
-        return (
-            {} if type(store).__name__ in ("LocalStore", "MemoryStore", "HTTPStore") else {"Content-Type": CONTENT_TYPE}
-        )
-
-    def _size_there(self, store: Any) -> int | None:
-        """Return the size of the object; None where there is none, or for write-only credentials."""
-        found = self._head(store)
-        return None if found is None else int(found["size"])
+    def _put(self, store: Any, body: Any, own: Mapping[str, str], **options: Any) -> None:
+        content = {} if type(store).__name__ in _WITHOUT_ATTRIBUTES else {"Content-Type": CONTENT_TYPE}
+        self._etag = _etag_of(self._obstore.put(store, self.key, body, attributes={**content, **own}, **options))
 
     def _head(self, store: Any) -> Any:
         """Return the object's metadata; None where there is none, or for write-only credentials."""
 
         def run() -> Any:
             try:
-                return self._obstore.head(store, self._key)
+                return self._obstore.head(store, self.key)
             except FileNotFoundError:
                 return None
             except Exception as error:
-                failure: Failure = self._failures.explain(error)
-                if failure.kind == "denied":
+                if self.errors.explain(error).kind == "denied":
                     return None
                 raise
 
-        return self._failures.call(run, "it can't be looked at")
+        return self.errors.call(run, "it cannot be checked")
 
-    def _exists(self) -> ExistsError:
-        return ExistsError(f"{self.name!r} {ADVICE['exists']}")
+
+def _is_azure(store: Any) -> bool:
+    return type(store).__name__ == "AzureStore"
+
+
+def _etag_of(found: Mapping[str, Any]) -> str:
+    return str(found.get("e_tag") or "").strip('"')
 
 
 def _version_of(found: Any) -> Any:

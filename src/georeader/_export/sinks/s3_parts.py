@@ -12,20 +12,17 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from georeader._export.sinks.sidecars import remove_remote_sidecars
-from georeader._export.sinks.spooled import CONTENT_TYPE
-from georeader._storage.remote_errors import ADVICE, RemoteErrors
-from georeader._storage.s3 import ABORT_ATTEMPTS, Caller, code_of, status_of
+from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
+from georeader._storage.remote_errors import ADVICE
+from georeader._storage.s3 import ABORT_ATTEMPTS, code_of, status_of
 from georeader._tiff.checksum import crc32
-from georeader.errors import DestinationError, ExistsError, WriteError
-
-#: S3's limits.
-MIN_PART_BYTES = 5 * 2**20
-MAX_PARTS = 10_000
+from georeader.errors import DestinationError, WriteError
 
 #: Metadata that mark a save's own object where it must not replace another's.
 SAVE_NAME = "georeader-save"
@@ -44,60 +41,41 @@ _EVEN_PARTS_HOSTS = ("r2.cloudflarestorage.com",)
 _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
 
 
-class S3Object:
-    """A `PartStore`: an object to be written to a bucket of S3."""
+@dataclass(repr=False, eq=False)
+class S3Object(RemoteObject):
+    """An object in a bucket of S3; ``call`` makes a request by the name of an operation, such as "put_object"."""
 
-    min_part_bytes = MIN_PART_BYTES
-    max_parts = MAX_PARTS
+    call: Callable[..., Any]
+    endpoint: str  #: "" for Amazon's own.
+    bucket: str
+    key: str
 
-    def __init__(
-        self, caller: Caller, bucket: str, key: str, failures: RemoteErrors, *, overwrite: bool = True
-    ) -> None:
-        """Keep the arguments; no request is sent yet.
+    min_part_bytes = 5 * 2**20
+    max_parts = 10_000
 
-        Args:
-            caller: Makes the requests.
-            bucket: Its bucket.
-            key: Its key.
-            failures: Converts the errors of this object.
-            overwrite: False: an object that is there already is an error.
-        """
-        self.name = failures.name
-        self._caller = caller
-        self._place = {"Bucket": bucket, "Key": key}
-        self._failures = failures
-        self._overwrite = overwrite
+    def __post_init__(self) -> None:
+        self._place = {"Bucket": self.bucket, "Key": self.key}
         self._save = secrets.token_hex(16)
-        self._mark: dict[str, Any] = {} if overwrite else {"Metadata": {SAVE_NAME: self._save}}
+        self._mark: dict[str, Any] = {} if self.overwrite else {"Metadata": {SAVE_NAME: self._save}}
 
     def check(self) -> None:
-        """Check that the bucket exists, and that no object does where it may not be replaced.
-
-        Raises:
-            ExistsError: An object exists.
-            DestinationError: There is no such bucket, or the store refuses the request.
-        """
+        """Check that the bucket exists, and that no object does where it may not be replaced."""
 
         def run() -> None:
             try:
-                self._caller.call("head_bucket", Bucket=self._place["Bucket"])
+                self.call("head_bucket", Bucket=self.bucket)
             except Exception as error:
-                if status_of(error) == 404 or isinstance(error, FileNotFoundError):
-                    raise DestinationError(f"{self.name!r}: {ADVICE['bucket']} ({self._place['Bucket']!r})") from None
+                if _is_missing(error):
+                    raise DestinationError(f"{self.name!r}: {ADVICE['bucket']} ({self.bucket!r})") from None
                 if not 300 <= status_of(error) < 500:  # credentials may allow writing only
                     raise
 
-        self._failures.call(run, "its bucket can't be looked at")
-        if not self._overwrite and self._head() is not None:
-            raise self._exists()
+        self.errors.call(run, "its bucket cannot be checked")
+        if not self.overwrite and self._head() is not None:
+            raise self.errors.exists()
 
     def put(self, body: bytes) -> None:
-        """Upload the object in one piece.
-
-        Raises:
-            DestinationError: The store refuses it.
-            WriteError: It can't be sent, or did not arrive as it was sent.
-        """
+        """Upload the object in one piece."""
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
         answer = self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE, **self._mark)
         self._check_sum(answer, body, "it")
@@ -105,30 +83,20 @@ class S3Object:
         self._remove_sidecars()
 
     def begin(self) -> str:
-        """Begin a multipart upload.
-
-        Raises:
-            DestinationError: The store refuses it.
-            WriteError: The store's answer names no upload.
-        """
+        """Begin a multipart upload; return its id."""
         answer = self._call("create_multipart_upload", "no upload can be begun", ContentType=CONTENT_TYPE, **self._mark)
         upload = answer.get("UploadId")
         if not upload:
             raise WriteError(
                 f"{self.name!r}: the store answered CreateMultipartUpload without an UploadId; check that the endpoint "
-                f"{self._caller.endpoint!r} is one of S3's API"
+                f"{self.endpoint!r} is one of S3's API"
             )
         return str(upload)
 
     def send(self, upload: str, number: int, body: bytes) -> dict[str, Any]:
-        """Send a part.
-
-        Raises:
-            WriteError: It can't be sent, or did not arrive as it was sent.
-        """
-        answer = self._call(
-            "upload_part", f"part {number} can't be sent", UploadId=upload, PartNumber=number, Body=body
-        )
+        """Send a part."""
+        doing = f"part {number} cannot be sent"
+        answer = self._call("upload_part", doing, UploadId=upload, PartNumber=number, Body=body)
         self._check_sum(answer, body, f"part {number}")
         if not answer.get("ETag"):
             raise WriteError(f"{self.name!r}: part {number}: the store's answer has no ETag; check the endpoint")
@@ -136,68 +104,53 @@ class S3Object:
         return {"PartNumber": number} | known
 
     def _check_sum(self, answer: Mapping[str, Any], body: bytes, what: str) -> None:
-        """Compare what the store says that it has with what was sent."""
+        """Compare the checksum that the store reports with that of what was sent."""
         checksum = answer.get("ChecksumCRC32")
-        if checksum is not None and checksum != _crc32(body):
+        if checksum is not None and checksum != base64.b64encode(crc32(body).to_bytes(4, "big")).decode():
             raise WriteError(f"{self.name!r}: {what} did not arrive as it was sent: its CRC-32 is {checksum}")
 
     def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
-        """Complete the object from its parts.
-
-        Raises:
-            DestinationError: The store refuses it; ExistsError where another has made it since.
-            WriteError: It cannot be completed, or has another size.
-        """
+        """Complete the object from its parts."""
         ordered = [parts[number] for number in sorted(parts)]
-        if not self._overwrite and self._head() is not None:  # some stores ignore the condition of the next request
-            raise self._exists()
+        if not self.overwrite and self._head() is not None:  # some stores ignore the condition of the next request
+            raise self.errors.exists()
         begun = time.monotonic()
+        etag = _etag_of(ordered)
         answer = self._conditionally(
-            "complete_multipart_upload",
-            _etag_of(ordered),
-            size_bytes,
-            UploadId=upload,
-            MultipartUpload={"Parts": ordered},
+            "complete_multipart_upload", etag, size_bytes, UploadId=upload, MultipartUpload={"Parts": ordered}
         )
-        if not self._overwrite and not is_amazon(self._caller.endpoint):
+        if not self.overwrite and not is_amazon(self.endpoint):
             time.sleep(min(max(SETTLE_SECONDS, 2 * (time.monotonic() - begun)), MAX_SETTLE_SECONDS))
-        self._check_there(answer.get("ETag") or _etag_of(ordered), size_bytes)
+        self._check_there(answer.get("ETag") or etag, size_bytes)
         self._remove_sidecars()
 
     def _remove_sidecars(self) -> None:
-        """Remove the sidecars of an earlier object, which GDAL would read as part of this one."""
-        bucket, key = self._place["Bucket"], self._place["Key"]
-        folder, slash, name = key.rpartition("/")
-        prefix = folder + slash
+        def paths_beside(prefix: str, stem: str) -> Iterable[str]:
+            found = self.call("list_objects_v2", Bucket=self.bucket, Prefix=prefix + stem, Delimiter="/")
+            return [one["Key"] for one in found.get("Contents", ())]
 
-        def names() -> list[str]:
-            stem = name.rpartition(".")[0] or name
-            found = self._caller.call("list_objects_v2", Bucket=bucket, Prefix=prefix + stem, Delimiter="/")
-            return [one["Key"].removeprefix(prefix) for one in found.get("Contents", ())]
-
-        def remove(sidecar: str) -> None:
-            self._caller.call("delete_object", Bucket=bucket, Key=prefix + sidecar)
-
-        remove_remote_sidecars(self.name, name, names, remove, overwrite=self._overwrite)
+        remove_remote_sidecars(
+            self.name,
+            self.key,
+            paths_beside,
+            lambda path: self.call("delete_object", Bucket=self.bucket, Key=path),
+            overwrite=self.overwrite,
+        )
 
     def abort(self, upload: str) -> None:
-        """Abort an upload; one that does not exist is not an error.
-
-        Raises:
-            WriteError: The store refuses it.
-        """
+        """Abort an upload; one that does not exist is not an error."""
 
         def run() -> None:
             try:
-                self._caller.call("abort_multipart_upload", UploadId=upload, **self._place)
+                self.call("abort_multipart_upload", UploadId=upload, **self._place)
             except Exception as error:
                 if code_of(error) != "NoSuchUpload" and status_of(error) != 404:
                     raise
 
-        self._failures.call(run, f"its upload {upload} can't be aborted", attempts=ABORT_ATTEMPTS)
+        self.errors.call(run, f"its upload {upload} cannot be aborted", attempts=ABORT_ATTEMPTS)
 
     def _call(self, operation: str, doing: str, **arguments: Any) -> Any:
-        return self._failures.call(lambda: self._caller.call(operation, **self._place, **arguments), doing)
+        return self.errors.call(lambda: self.call(operation, **self._place, **arguments), doing)
 
     def _conditionally(self, operation: str, etag: str | None, size_bytes: int, **arguments: Any) -> Mapping[str, Any]:
         """Make the request that creates the object; on the condition that there is none, unless it may be replaced.
@@ -206,26 +159,24 @@ class S3Object:
         """
 
         def run() -> Mapping[str, Any]:
-            condition = {} if self._overwrite else {"IfNoneMatch": "*"}
+            condition = {} if self.overwrite else {"IfNoneMatch": "*"}
             try:
-                answer: Mapping[str, Any] = self._caller.call(operation, **self._place, **arguments, **condition)
+                answer: Mapping[str, Any] = self.call(operation, **self._place, **arguments, **condition)
             except Exception as error:
                 is_gone = code_of(error) == "NoSuchUpload" or status_of(error) in (404, 412)
                 if is_gone and self._is_there(etag, size_bytes):
                     return {}
                 if status_of(error) == 412:
-                    raise self._exists() from None
+                    raise self.errors.exists() from None
                 raise
             return answer
 
-        return self._failures.call(run)
+        return self.errors.call(run)
 
     def _is_there(self, etag: str | None, size_bytes: int) -> bool:
         """Return whether the object is this one: an earlier attempt made it, and its answer was lost."""
         found = self._head()
-        if found is None or found.get("ContentLength") != size_bytes:
-            return False
-        return self._has_mark(found, etag) is True
+        return found is not None and found.get("ContentLength") == size_bytes and self._has_mark(found, etag) is True
 
     def _has_mark(self, found: Mapping[str, Any], etag: str | None) -> bool | None:
         """Return whether an object is this save's, by its metadata, or else by its ETag; None: unknown."""
@@ -240,69 +191,48 @@ class S3Object:
 
         def run() -> dict[str, Any] | None:
             try:
-                found: dict[str, Any] = self._caller.call("head_object", **self._place)
+                found: dict[str, Any] = self.call("head_object", **self._place)
             except Exception as error:
-                if status_of(error) == 404 or isinstance(error, FileNotFoundError):
+                if _is_missing(error):
                     return None
                 raise
             return found
 
-        return self._failures.call(run, "it can't be looked at")
+        return self.errors.call(run, "it cannot be checked")
 
     def _check_there(self, etag: str | None, size_bytes: int) -> None:
         """Compare what the store has with what was sent; the check is skipped for write-only credentials.
 
-        Args:
-            etag: Of what was sent, or None.
-            size_bytes: Of what was sent.
-
-        Raises:
-            ExistsError: The object is another's that was put there meanwhile, and it may not be replaced.
-            WriteError: It has another size.
+        Raises ExistsError if the object is another's that was put there meanwhile, and may not be replaced.
         """
 
         def run() -> Mapping[str, Any]:
             try:
-                found: Mapping[str, Any] = self._caller.call("head_object", **self._place)
+                found: Mapping[str, Any] = self.call("head_object", **self._place)
             except Exception as error:
                 if status_of(error) == 403 or isinstance(error, PermissionError):
                     return {}
                 raise
             return found
 
-        found = self._failures.call(run, "it was sent, but can't be looked at")
-        if not self._overwrite and found and self._has_mark(found, etag) is False:
-            raise self._exists()
-        said = found.get("ContentLength")
-        if said is not None and said != size_bytes:
-            raise WriteError(f"{self.name!r}: size mismatch: sent {size_bytes} bytes, the store reports {said}")
-
-    def _exists(self) -> ExistsError:
-        return ExistsError(f"{self.name!r} {ADVICE['exists']}")
+        found = self.errors.call(run, "it was sent, but cannot be checked")
+        if not self.overwrite and found and self._has_mark(found, etag) is False:
+            raise self.errors.exists()
+        self.errors.check_size(size_bytes, found.get("ContentLength"))
 
 
 def wants_even_parts(endpoint: str) -> bool:
-    """Return whether a store requires parts of one size, so that they cannot be sent before the file is complete.
-
-    Example:
-        >>> wants_even_parts("https://me.r2.cloudflarestorage.com"), wants_even_parts("http://127.0.0.1:9000")
-        (True, False)
-    """
+    """Return whether a store requires parts of one size, so that they cannot be sent before the file is complete."""
     return (urlsplit(endpoint).hostname or "").endswith(_EVEN_PARTS_HOSTS)
 
 
 def is_amazon(endpoint: str) -> bool:
-    """Return whether an endpoint is Amazon S3's own; "" is.
-
-    Example:
-        >>> is_amazon("https://s3.eu-west-1.amazonaws.com"), is_amazon("http://127.0.0.1:9000")
-        (True, False)
-    """
+    """Return whether an endpoint is Amazon S3's own; "" is."""
     return not endpoint or (urlsplit(endpoint).hostname or "").endswith(_AMAZON_HOSTS)
 
 
-def _crc32(body: bytes) -> str:
-    return base64.b64encode(crc32(body).to_bytes(4, "big")).decode()
+def _is_missing(error: Exception) -> bool:
+    return status_of(error) == 404 or isinstance(error, FileNotFoundError)
 
 
 def _etag_of(parts: list[dict[str, Any]]) -> str | None:

@@ -28,9 +28,8 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 
 from georeader._core.reporting import warn_at_caller
-from georeader._storage.destination import Destination
 from georeader._storage.redaction import redact_url
-from georeader._storage.urls import local_path_of, parse_address
+from georeader._storage.urls import Destination, local_path_of, parse_address
 from georeader.errors import DestinationError, MetadataWarning
 
 #: GDAL lists the files of a folder up to this number, and looks for each name by itself in a larger one.
@@ -61,28 +60,29 @@ _RASTERS = frozenset({
     "pgm", "ppm", "til", "dim", "mrf", "kea", "dat", "raw", "cub",
 })  # fmt: skip
 
+#: Why a sidecar stays, and what to do.
+SHARED = (
+    "beside it belongs to other rasters, too, and stays; GDAL reads it as part of the new file, so save to another "
+    "name or folder"
+)
+KEPT = (
+    "beside it stays, since overwrite=False; GDAL reads it as part of the new file, so remove it, or save to another "
+    "name or folder"
+)
+_STUCK = "of an earlier file cannot be removed; GDAL reads it as part of the new file, so remove it by other means"
+
 
 @dataclass(frozen=True)
 class Sidecars:
-    """The files beside a raster.
+    """Names of the files beside a raster."""
 
-    Attributes:
-        own: Names of the files that belong to this raster alone.
-        shared: Names of files that another raster with the same name before its extension needs, too.
-        asked: Names of files that are sidecars if their content is.
-    """
-
-    own: tuple[str, ...] = ()
-    shared: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()  #: They belong to this raster alone.
+    shared: tuple[str, ...] = ()  #: Another raster with the same name before its extension needs them, too.
+    asked: tuple[str, ...] = ()  #: They are sidecars if their content is.
 
 
 def sidecars_among(names: Iterable[str], raster: str) -> Sidecars:
     """Return the sidecars of a raster among the names in its folder. Pure.
-
-    Args:
-        names: Without their folder.
-        raster: Name of the raster, without its folder.
 
     Example:
         >>> sidecars_among(["a.png", "a.tif.aux.xml", "a.TFW", "a.wld", "a.xml", "b.tfw"], "a.tif")
@@ -105,17 +105,36 @@ def sidecars_among(names: Iterable[str], raster: str) -> Sidecars:
     return Sidecars(tuple(own), tuple(needed), tuple(asked))
 
 
+def _split(name: str) -> tuple[str, str]:
+    path = PurePosixPath(name)
+    return path.stem, path.suffix[1:].lower()
+
+
+def _is_asked(name: str, stem: str, raster: str) -> bool:
+    is_arcgis = name.startswith(raster) and name[len(raster) :].lower() == _ARCGIS_SUFFIX
+    return is_arcgis or (name.startswith(stem) and name[len(stem) :].lower() in _ASKED_SUFFIXES)
+
+
+def _world_suffixes(extension: str) -> tuple[str, ...]:
+    if len(extension) < 2:
+        return (".wld",)
+    return f".{extension[0]}{extension[-1]}w", f".{extension}w", ".wld"
+
+
+def _is_needed(suffix: str, extensions: Iterable[str]) -> bool:
+    """Return whether a raster with one of these extensions needs a file with this suffix."""
+    is_world = suffix.startswith(".") and suffix.endswith("w")
+    return any(not is_world or suffix in _world_suffixes(extension) for extension in extensions)
+
+
+# Local rasters.
+
+
 def remove_sidecars(path: Path) -> list[str]:
-    """Remove the sidecars of a local raster.
+    """Remove the sidecars of a local raster, as it is from now on.
 
-    Args:
-        path: Of the raster, as it is from now on.
-
-    Returns:
-        Names of files that GDAL reads beside it and that stay, since they belong to other rasters, too.
-
-    Raises:
-        OSError: The folder cannot be listed, or a sidecar cannot be read or removed; all others are removed.
+    Returns the names of files that GDAL reads beside it and that stay, since they belong to other rasters, too. Raises
+    OSError if the folder cannot be listed, or a sidecar cannot be read or removed; all others are removed.
     """
     found = sidecars_among(_names_beside(path), path.name)
     read = _names_that_gdal_reads(path) if found.shared or found.asked else ()
@@ -134,107 +153,9 @@ def remove_sidecars(path: Path) -> list[str]:
 
 
 def names_read_beside(path: Path) -> list[str]:
-    """Return the names of the sidecars that GDAL reads as part of a local raster.
-
-    Raises:
-        OSError: The folder cannot be listed.
-    """
+    """Return the names of the sidecars that GDAL reads as part of a local raster."""
     found = sidecars_among(_names_beside(path), path.name)
     return sorted(_names_that_gdal_reads(path)) if found != Sidecars() else []
-
-
-def remove_remote_sidecars(
-    given: str,
-    raster: str,
-    list_names: Callable[[], Iterable[str]],
-    remove: Callable[[str], object],
-    *,
-    overwrite: bool,
-) -> None:
-    """Remove the sidecars of a raster in a store, as far as their names identify them; the raster itself is saved.
-
-    A store that does not list its objects for these credentials keeps them. A sidecar that stays is named in a
-    `MetadataWarning`.
-
-    Args:
-        given: The raster, in messages.
-        raster: Its name, without its folder.
-        list_names: Returns the names beside it.
-        remove: Removes one of them.
-        overwrite: False: nothing is removed.
-    """
-    try:
-        own = sidecars_among(list_names(), raster).own
-    except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
-        return
-    if not overwrite:
-        warn_of_kept(given, own)
-        return
-    stays = []
-    for name in own:
-        try:
-            remove(name)
-        except Exception:  # noqa: BLE001  (as above; it is named below)
-            stays.append(name)
-    if stays:
-        warn_at_caller(
-            f"{given!r}: {', '.join(stays)} of an earlier file cannot be removed; GDAL reads it as part of the new "
-            "file, so remove it by other means",
-            MetadataWarning,
-        )
-
-
-def warn_of_sidecars(given: str, names: Collection[str]) -> None:
-    """Warn of files beside a new raster that GDAL reads as part of it.
-
-    Args:
-        given: The raster, in messages.
-        names: Of the files.
-    """
-    if names:
-        warn_at_caller(
-            f"{given!r}: {', '.join(names)} beside it belongs to other rasters, too, and stays; GDAL reads it as part "
-            "of the new file, so save to another name or folder",
-            MetadataWarning,
-        )
-
-
-def warn_of_kept(given: str, names: Collection[str]) -> None:
-    """Warn of sidecars beside a new raster that stay because nothing may be overwritten.
-
-    Args:
-        given: The raster, in messages.
-        names: Of the files.
-    """
-    if names:
-        warn_at_caller(
-            f"{given!r}: {', '.join(names)} beside it stays, since overwrite=False; GDAL reads it as part of the new "
-            "file, so remove it, or save to another name or folder",
-            MetadataWarning,
-        )
-
-
-def check_source_stays(data: Any, where: Destination) -> None:
-    """Check that a source is not a sidecar of its destination, as ``a.tif.ovr`` is of ``a.tif``.
-
-    A save removes the sidecars of the earlier file, since GDAL reads them as part of the new one.
-
-    Args:
-        data: What `georeader.save_cog` takes; anything that does not name a file is accepted.
-        where: The destination.
-
-    Raises:
-        DestinationError: The source is a sidecar of the destination.
-    """
-    for source, fs in _paths_of(data):
-        if not _is_path(where.path) or (fs is not where.fs and fs != where.fs):
-            continue
-        destination = os.fsdecode(where.path)
-        if any(_is_sidecar(one, other) for one in _names_of(source) for other in _names_of(destination)):
-            raise DestinationError(
-                f"{redact_url(destination)!r}: its source {redact_url(source)!r} is a sidecar of it: GDAL reads it as "
-                "part of the destination, and a save removes it; save to another name or folder"
-            )
 
 
 def _names_beside(path: Path) -> list[str]:
@@ -276,29 +197,6 @@ def _is_own(raster: Path, name: str, is_read: bool) -> bool:
     return fields.get("Type") == "RASTER" and re.split(r"[/\\]", fields.get("File", raster.name))[-1] == raster.name
 
 
-def _is_asked(name: str, stem: str, raster: str) -> bool:
-    """Return whether a file has an ambiguous name."""
-    is_arcgis = name.startswith(raster) and name[len(raster) :].lower() == _ARCGIS_SUFFIX
-    return is_arcgis or (name.startswith(stem) and name[len(stem) :].lower() in _ASKED_SUFFIXES)
-
-
-def _split(name: str) -> tuple[str, str]:
-    path = PurePosixPath(name)
-    return path.stem, path.suffix[1:].lower()
-
-
-def _world_suffixes(extension: str) -> tuple[str, ...]:
-    if len(extension) < 2:
-        return (".wld",)
-    return f".{extension[0]}{extension[-1]}w", f".{extension}w", ".wld"
-
-
-def _is_needed(suffix: str, extensions: Iterable[str]) -> bool:
-    """Return whether a raster with one of these extensions needs a file with this suffix."""
-    is_world = suffix.startswith(".") and suffix.endswith("w")
-    return any(not is_world or suffix in _world_suffixes(extension) for extension in extensions)
-
-
 def _possible_names(raster: str) -> Iterable[str]:
     """Return every name that `sidecars_among` looks for, with the extension in lower case and in upper case."""
     stem, extension = _split(raster)
@@ -307,6 +205,83 @@ def _possible_names(raster: str) -> Iterable[str]:
         for end in ends:
             yield from {beginning + end, beginning + end.upper()}
     yield from _OF_FOLDER
+
+
+# Rasters in a store.
+
+
+def remove_remote_sidecars(
+    given: str,
+    path: str,
+    paths_beside: Callable[[str, str], Iterable[str]],
+    remove: Callable[[str], object],
+    *,
+    overwrite: bool,
+) -> None:
+    """Remove the sidecars of a raster in a store, as far as their names identify them; the raster itself is saved.
+
+    A store that does not list its objects for these credentials keeps them. A sidecar that stays is named in a
+    `MetadataWarning`.
+
+    Args:
+        given: The raster, in messages.
+        path: The raster, in the store.
+        paths_beside: Returns the paths in its folder: those that begin with a prefix, the folder with its slash, and
+            the raster's name without its extension; or all.
+        remove: Removes a path.
+        overwrite: False: nothing is removed.
+    """
+    folder, slash, name = path.rpartition("/")
+    prefix = folder + slash
+    try:
+        found = [str(one).rpartition("/")[2] for one in paths_beside(prefix, name.rpartition(".")[0] or name)]
+    except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
+        return
+    own = sidecars_among(found, name).own
+    if not overwrite:
+        warn_of(given, own, KEPT)
+        return
+    stays = []
+    for sidecar in own:
+        try:
+            remove(prefix + sidecar)
+        except Exception:  # noqa: BLE001  (as above; it is named below)
+            stays.append(sidecar)
+    warn_of(given, stays, _STUCK)
+
+
+def warn_of(given: str, names: Collection[str], why: str) -> None:
+    """Warn of sidecars beside a new raster that stay, for one of the reasons above."""
+    if names:
+        warn_at_caller(f"{given!r}: {', '.join(names)} {why}", MetadataWarning)
+
+
+# Sources that are sidecars.
+
+
+def check_source_stays(data: Any, where: Destination) -> None:
+    """Raise DestinationError if a source is a sidecar of its destination, as ``a.tif.ovr`` is of ``a.tif``.
+
+    A save removes the sidecars of the earlier file, since GDAL reads them as part of the new one.
+
+    Args:
+        data: What `georeader.save_cog` takes; anything that does not name a file is accepted.
+        where: The destination.
+    """
+    for source, fs in _paths_of(data):
+        if not _is_path(where.path) or (fs is not where.fs and fs != where.fs):
+            continue
+        destination = os.fsdecode(where.path)
+        places = _places_of(destination)
+        if any(
+            folder == other_folder and sidecars_among([name], other).own
+            for folder, name in _places_of(source)
+            for other_folder, other in places
+        ):
+            raise DestinationError(
+                f"{redact_url(destination)!r}: its source {redact_url(source)!r} is a sidecar of it: GDAL reads it as "
+                "part of the destination, and a save removes it; save to another name or folder"
+            )
 
 
 def _paths_of(data: Any) -> Iterable[tuple[str, Any]]:
@@ -334,25 +309,16 @@ def _is_path(value: Any) -> TypeGuard[str | bytes | os.PathLike[str]]:
     return isinstance(value, (str, bytes, os.PathLike))
 
 
-def _names_of(path: str) -> set[tuple[str, str]]:
+def _places_of(path: str) -> set[tuple[str, str]]:
     """Return (folder, name) of a path, and of what it links to; none of an invalid path, which is refused elsewhere."""
     try:
-        return _places_of(path)
+        address = parse_address(path)
+        local = path if address is None else local_path_of(address)
+        if local is None:
+            folder, _, name = path.rpartition("/")
+            return {(folder, name)}
+        absolute = os.path.abspath(local)  # noqa: PTH100  (a link stays)
+        folder, name = os.path.split(absolute)
+        return {(os.path.realpath(folder), name), os.path.split(os.path.realpath(absolute))}
     except (OSError, ValueError):
         return set()
-
-
-def _places_of(path: str) -> set[tuple[str, str]]:
-    address = parse_address(path)
-    local = path if address is None else local_path_of(address)
-    if local is None:
-        folder, _, name = path.rpartition("/")
-        return {(folder, name)}
-    absolute = os.path.abspath(local)  # noqa: PTH100  (a link stays)
-    beside = os.path.realpath(os.path.dirname(absolute)), os.path.basename(absolute)  # noqa: PTH119, PTH120
-    real_folder, real_name = os.path.split(os.path.realpath(absolute))
-    return {beside, (real_folder, real_name)}
-
-
-def _is_sidecar(source: tuple[str, str], destination: tuple[str, str]) -> bool:
-    return source[0] == destination[0] and bool(sidecars_among([source[1]], destination[1]).own)

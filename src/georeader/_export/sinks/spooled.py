@@ -1,112 +1,55 @@
-"""Sink for destinations that take a file as a whole: it is written to a temporary file without a name, then sent."""
+"""Destinations that take a file as a whole: it is written to a temporary file without a name, then sent."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import io
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
-from georeader._export.sinks.base import RandomAccessSink
-from georeader._export.sinks.temporary_file import Scratch, TemporaryFile
-from georeader.errors import WriteError
-
-#: A finished file is read in pieces of so many bytes.
-PIECE_BYTES = 4 * 2**20
+from georeader._export.sinks.base import RandomAccessSink, Scratch
+from georeader._export.sinks.temporary_file import TemporaryFile
+from georeader._storage.remote_errors import RemoteErrors
+from georeader.errors import DestinationError, WriteError
 
 #: Media type of the file, for destinations that store one.
 CONTENT_TYPE = "image/tiff"
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A complete file in a temporary file.
-
-    Attributes:
-        file: Holds it.
-        size_bytes: Its length.
-    """
-
-    file: TemporaryFile
-    size_bytes: int
+class Target(Protocol):
+    """A destination that takes a file as a whole; its methods raise DestinationError or WriteError."""
 
     @property
-    def path(self) -> str:
-        """A path by which this process can open it."""
-        return self.file.path
-
-    def open(self) -> BinaryIO:
-        """Open it for reading."""
-        return io.BufferedReader(_FinishedReader(self), PIECE_BYTES)
-
-    def pieces(self, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-        """Iterate over its content.
-
-        Raises:
-            WriteError: The temporary file cannot be read.
-        """
-        for offset_bytes in range(0, self.size_bytes, piece_bytes):
-            yield self.file.read_at(offset_bytes, min(piece_bytes, self.size_bytes - offset_bytes))
-
-    @cached_property
-    def md5(self) -> bytes:
-        """Its MD5; the file is read once for it."""
-        digest = hashlib.md5(usedforsecurity=False)
-        for piece in self.pieces():
-            digest.update(piece)
-        return digest.digest()
-
-
-class _FinishedReader(io.RawIOBase):
-    """A position in a complete file."""
-
-    def __init__(self, finished: Finished) -> None:
-        super().__init__()
-        self._finished = finished
-        self._offset_bytes = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset_bytes, os.SEEK_END: self._finished.size_bytes}[whence]
-        self._offset_bytes = origin + offset
-        return self._offset_bytes
-
-    def tell(self) -> int:
-        return self._offset_bytes
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        size_bytes = min(len(view), max(0, self._finished.size_bytes - self._offset_bytes))
-        view[:size_bytes] = self._finished.file.read_at(self._offset_bytes, size_bytes)
-        self._offset_bytes += size_bytes
-        return size_bytes
-
-
-class Target(Protocol):
-    """A destination that takes a file as a whole.
-
-    Attributes:
-        name: Of the destination, without secrets.
-    """
-
-    name: str
+    def name(self) -> str:
+        """The destination, without secrets."""
+        ...
 
     def check(self) -> None:
-        """Raise DestinationError, before anything is written, if `send` is sure to fail."""
+        """Raise an error, before anything is written, if `send` is sure to fail."""
         ...
 
-    def send(self, finished: Finished) -> None:
-        """Send the file, so that it appears whole or not at all; raises DestinationError or WriteError."""
+    def send(self, file: TemporaryFile) -> None:
+        """Send the file, so that it appears whole or not at all."""
         ...
+
+
+@dataclass(repr=False, eq=False)
+class RemoteObject:
+    """An object to be written to a store; without ``overwrite``, one that is there already is an error."""
+
+    errors: RemoteErrors
+    overwrite: bool = field(default=True, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """The object, without secrets."""
+        return self.errors.name
+
+    def check_md5(self, reported: str | None, file: TemporaryFile) -> None:
+        """Compare the MD5 that the store reports, if it does, with that of what was sent."""
+        if reported is not None and reported != file.md5:
+            raise WriteError(f"{self.name!r}: it did not arrive as it was sent: the store reports the MD5 {reported}")
 
 
 class SpooledSink(RandomAccessSink):
@@ -115,42 +58,80 @@ class SpooledSink(RandomAccessSink):
     The temporary file lies in ``dir_tmpfiles``, by default the system's folder. It has no name where the system
     supports that, and then disappears with the process. Elsewhere it is removed on every exit but a kill, or by the
     next save.
-
-    Example:
-        >>> class Shelf:
-        ...     name = "shelf://out.tif"
-        ...     def check(self): pass
-        ...     def send(self, finished): print(finished.size_bytes, b"".join(finished.pieces()))
-        >>> with SpooledSink(Shelf()) as sink:
-        ...     sink.write_header(b"whole")
-        ...     sink.commit()
-        5 b'whole'
     """
 
     def __init__(self, target: Target, *, dir_tmpfiles: Path | None = None) -> None:
-        """Check whether the target can be written to; nothing is written yet.
-
-        Args:
-            target: Where the file is sent.
-            dir_tmpfiles: Folder for temporary files; the system's by default.
-
-        Raises:
-            DestinationError: The target cannot be written to.
-        """
+        """Check whether the target can be written to; nothing is written yet."""
         super().__init__(target.name, Scratch(target.name, dir_tmpfiles))
         self._target = target
         target.check()
 
     def commit(self) -> None:
-        """Send the file, and remove the temporary files.
-
-        Raises:
-            DestinationError: The destination refuses it.
-            WriteError: It cannot be sent; the destination is as it was.
-        """
+        """Send the file, and remove the temporary files; after an error the destination is as it was."""
         self._check_open()
-        file = self._staged
-        if file is None:
+        if self._staged is None:
             raise WriteError(f"{self.given!r}: there is no file to send")
-        self._target.send(Finished(file, file.size_bytes))
+        self._target.send(self._staged)
         self._close()
+
+
+class FileObject:
+    """A `Target`: an object open for binary writing, such as `io.BytesIO`, from its position on.
+
+    Nothing is written before the file is whole. If writing then fails, the object is cut back to where it was, where it
+    can be; what it overwrote of an earlier content is lost. It is neither flushed to the disk nor closed.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        name = getattr(file, "name", None)
+        self.name = name if isinstance(name, str) else f"<{type(file).__name__}>"
+
+    def check(self) -> None:
+        """Check that it is open for binary writing."""
+        file = self._file
+        if getattr(file, "closed", False) is True:
+            raise DestinationError(f"{self.name!r} is closed; pass it while it is open")
+        if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
+            raise DestinationError(f"{self.name!r} is open for text; open it with mode 'wb'")
+        writable = getattr(file, "writable", None)
+        if callable(writable) and not writable():
+            raise DestinationError(f"{self.name!r} is not open for writing; open it with mode 'wb'")
+
+    def send(self, file: TemporaryFile) -> None:
+        """Write the file."""
+        start = self._position()
+        try:
+            for piece in file.pieces():
+                self._write_all(piece)
+            if start is not None and hasattr(self._file, "truncate"):
+                with contextlib.suppress(io.UnsupportedOperation):  # a stream that is encoded, gzip's for one
+                    self._file.truncate()  # of a longer content that was there
+        except BaseException as error:
+            if start is not None:
+                with contextlib.suppress(OSError, ValueError, AttributeError):
+                    self._file.seek(start)
+                    self._file.truncate()
+            if isinstance(error, (OSError, ValueError)) and not isinstance(error, WriteError):
+                raise WriteError(f"{self.name!r}: it cannot be written: {error}") from error
+            raise
+
+    def _write_all(self, piece: bytes) -> None:
+        """Write a piece, of which an unbuffered object may take only a part at once."""
+        view = memoryview(piece)
+        while view:
+            written = self._file.write(view if isinstance(self._file, io.IOBase) else bytes(view))
+            if written is not None and not isinstance(written, int):
+                raise WriteError(f"{self.name!r}: write() must return a number of bytes, got {written!r}")
+            if written == 0:
+                raise WriteError(f"{self.name!r}: it takes no more bytes")
+            if written is not None and not 0 < written <= len(view):
+                raise WriteError(f"{self.name!r}: write() returned {written} for {len(view)} bytes")
+            view = view[len(view) if written is None else written :]
+
+    def _position(self) -> int | None:
+        """Return its position; None where it cannot seek."""
+        try:
+            return int(self._file.tell()) if self._file.seekable() else None
+        except (AttributeError, OSError, ValueError):
+            return None

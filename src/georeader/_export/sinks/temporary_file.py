@@ -1,24 +1,48 @@
-"""A file that has no name until it is finished, so that a process that is killed leaves nothing.
+"""Temporary files that have no name until they are finished, so that a process that is killed leaves nothing.
 
 Linux opens a file that is in no folder (O_TMPFILE, open(2)) and later links it to its name (linkat(2)). Elsewhere, and
-on file systems that cannot, it is a hidden file beside the destination, removed on every exit but a kill; what a killed
-process left is removed by the next save into the folder (`leftovers`).
+on file systems that cannot, it is a hidden file, removed on every exit but a kill, and then by the next save into the
+folder. Its name has the number of its process and a checksum of its machine's name. The process holds a lock on the
+file (flock(2)), which the system releases when the process ends, however it ends. Some network file systems keep such
+locks within one machine, so that files of others are removed late.
 """
 
 from __future__ import annotations
 
+import base64
 import errno
 import functools
+import hashlib
 import os
+import re
+import secrets
 import shutil
+import socket
+import stat
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
-from georeader._export.sinks.leftovers import lock, remove_abandoned, remove_if_abandoned, temporary_name
-from georeader.errors import DestinationError, WriteError
+from georeader.errors import WriteError
+
+if os.name == "posix":
+    import fcntl
+
+#: A finished file is read in pieces of so many bytes.
+PIECE_BYTES = 4 * 2**20
+
+#: A file that is younger may belong to a process that has not locked it yet.
+STALE_SECONDS = 60.0
+
+#: As that, for files of other machines, whose processes and locks may be invisible here.
+FOREIGN_STALE_SECONDS = 24 * 3600.0
+
+#: Entries of a folder that are checked at most.
+_MOST_ENTRIES = 10_000
 
 _READ_WRITE = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
@@ -34,32 +58,14 @@ _ATTEMPT_BYTES = 4 * 2**20
 #: What open(2) says where a file system has no unnamed files.
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
-
-def temporary_folder() -> Path:
-    """Return the system's folder for temporary files, as `tempfile.gettempdir` does, but without a test file.
-
-    That function writes a file to each folder that it tries, which a killed process leaves behind.
-    """
-    if os.name != "posix" or tempfile.tempdir is not None:
-        return Path(os.fsdecode(tempfile.gettempdir()))
-    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
-    for folder in (*filter(None, named), "/tmp", "/var/tmp", "/usr/tmp"):  # noqa: S108  (tempfile's own order)
-        if Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK):
-            return Path(folder).absolute()
-    return Path.cwd()
+_NAME = re.compile(r"\..{0,20}\.(?P<pid>[0-9a-f]{1,8})-(?P<host>[0-9a-f]{8})-[0-9a-f]{8}\.part", re.DOTALL)
 
 
 class TemporaryFile:
-    """A file open for writing at any offset."""
+    """A file open for writing at any offset; its methods raise WriteError."""
 
     def __init__(
-        self,
-        folder: Path,
-        stem: str,
-        scratch: Path | None = None,
-        *,
-        whose: str = "",
-        is_deleted_on_close: bool = False,
+        self, folder: Path, stem: str, scratch: Path | None = None, *, whose: str = "", is_spool: bool = False
     ) -> None:
         """Open it.
 
@@ -68,10 +74,7 @@ class TemporaryFile:
             stem: Beginning of the name, where the file needs one from the start.
             scratch: Folder for temporary files; the system's by default.
             whose: Beginning of error messages: the destination, and the file's purpose.
-            is_deleted_on_close: It will not be committed; Windows then removes it with its process.
-
-        Raises:
-            OSError: The folder takes no files.
+            is_spool: It will not be committed, and is gone with its process where the system has a way for that.
         """
         self._folder = folder
         self._scratch = scratch
@@ -81,34 +84,25 @@ class TemporaryFile:
         if self._fd < 0:
             remove_abandoned(folder)
             self._name = folder / temporary_name(stem)
-            temporary = getattr(os, "O_TEMPORARY", 0) if is_deleted_on_close else 0
-            self._fd = os.open(self._name, _READ_WRITE | os.O_CREAT | os.O_EXCL | temporary, 0o666)
+            flags = _READ_WRITE | os.O_CREAT | os.O_EXCL | (getattr(os, "O_TEMPORARY", 0) if is_spool else 0)
+            self._fd = os.open(self._name, flags, 0o666)
         lock(self._fd)
-
-    @classmethod
-    def nameless(cls, folder: Path, stem: str, *, whose: str = "") -> TemporaryFile:
-        """Open a file that will never get a name: gone when it is closed, or with the process.
-
-        Args:
-            folder: Where its bytes lie.
-            stem: Begins the name that it has for a moment on systems without unnamed files.
-            whose: As for any other.
-
-        Raises:
-            OSError: The folder takes no files.
-        """
-        file = cls(folder, stem, whose=whose, is_deleted_on_close=True)
-        if file._name is not None and os.name == "posix":
-            name, file._name = file._name, None
+        if is_spool and self._name is not None and os.name == "posix":
+            name, self._name = self._name, None
             name.unlink()
-        return file
+
+    @property
+    def size_bytes(self) -> int:
+        """Length so far."""
+        return os.fstat(self._fd).st_size
+
+    @property
+    def path(self) -> str:
+        """A path by which this process can open it, whether it has a name or not."""
+        return f"/proc/self/fd/{self._fd}" if self._name is None else str(self._name)
 
     def write_at(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
-        """Write all pieces, one after the other.
-
-        Raises:
-            WriteError: The disk is full, or the system reports another error.
-        """
+        """Write all pieces, one after the other."""
         for first in range(0, len(pieces), _PIECES_PER_CALL):
             batch = pieces[first : first + _PIECES_PER_CALL]
             total_bytes = sum(map(len, batch))
@@ -117,7 +111,7 @@ class TemporaryFile:
             except OSError as error:
                 raise WriteError(
                     error.errno,
-                    f"{self._whose}{total_bytes} bytes can't be written at byte {offset_bytes}: {error.strerror}"
+                    f"{self._whose}{total_bytes} bytes cannot be written at byte {offset_bytes}: {error.strerror}"
                     f"{self._room(error)}",
                 ) from error
             offset_bytes += total_bytes
@@ -137,56 +131,53 @@ class TemporaryFile:
         """Return the end of a message that names the full disk, for errors that mean one."""
         if error.errno not in _NO_ROOM:
             return ""
+        place = repr(str(self._folder))
         try:
-            free_bytes = shutil.disk_usage(self._folder).free
+            return f"; the disk of {place} has {shutil.disk_usage(self._folder).free} bytes free"
         except OSError:
-            return f"; free the disk of {str(self._folder)!r}"
-        return f"; the disk of {str(self._folder)!r} has {free_bytes} bytes free"
+            return f"; free the disk of {place}"
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Read bytes that were written.
-
-        Raises:
-            WriteError: The system can't give them back.
-        """
+        """Read bytes that were written."""
         parts: list[bytes] = []
-        try:
-            while size_bytes:
-                parts.append(_read_at(self._fd, size_bytes, offset_bytes))
-                if not parts[-1]:
-                    raise WriteError(f"{self._whose}it ends at byte {offset_bytes}, {size_bytes} too early")
-                offset_bytes, size_bytes = offset_bytes + len(parts[-1]), size_bytes - len(parts[-1])
-        except OSError as error:
-            if isinstance(error, WriteError):
-                raise
-            raise WriteError(error.errno, f"{self._whose}can't be read: {error.strerror}") from error
+        while size_bytes:
+            try:
+                part = _read_at(self._fd, size_bytes, offset_bytes)
+            except OSError as error:
+                raise WriteError(error.errno, f"{self._whose}cannot be read: {error.strerror}") from error
+            if not part:
+                raise WriteError(f"{self._whose}it ends at byte {offset_bytes}, {size_bytes} too early")
+            parts.append(part)
+            offset_bytes, size_bytes = offset_bytes + len(part), size_bytes - len(part)
         return b"".join(parts)
 
-    @property
-    def size_bytes(self) -> int:
-        """Length so far."""
-        return os.fstat(self._fd).st_size
+    def pieces(self, piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
+        """Iterate over the content."""
+        size_bytes = self.size_bytes
+        for offset_bytes in range(0, size_bytes, piece_bytes):
+            yield self.read_at(offset_bytes, min(piece_bytes, size_bytes - offset_bytes))
 
-    @property
-    def path(self) -> str:
-        """A path by which this process can open it, whether it has a name or not."""
-        return f"/proc/self/fd/{self._fd}" if self._name is None else str(self._name)
+    @functools.cached_property
+    def md5(self) -> str:
+        """MD5 of the finished file, which is read once for it, as Content-MD5 has it: in base64."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self.pieces():
+            digest.update(piece)
+        return base64.b64encode(digest.digest()).decode()
 
     def commit(self, path: Path, *, durable: bool, overwrite: bool = True) -> None:
         """Link the file to its name in one step; an earlier file is replaced, and its permissions are kept.
+
+        Raises OSError, and leaves an earlier file as it was; FileExistsError if it may not be replaced.
 
         Args:
             path: Where; on the same file system.
             durable: Flush the file to the disk before, and its folder after.
             overwrite: False: an earlier file is an error, even one that appears at this very moment.
-
-        Raises:
-            FileExistsError: There is an earlier file, and it may not be replaced.
-            OSError: The system refuses; an earlier file is as it was.
         """
         if overwrite:
             with suppress(FileNotFoundError):
-                self._chmod(path.stat().st_mode)
+                os.chmod(self._fd if os.chmod in os.supports_fd else self.path, path.stat().st_mode)  # noqa: PTH101
         if durable:
             os.fsync(self._fd)
         if self._name is None:
@@ -207,12 +198,6 @@ class TemporaryFile:
         if self._name is not None:
             self._name.unlink(missing_ok=True)
             self._name = None
-
-    def _chmod(self, mode: int) -> None:
-        if self._name is None:
-            os.fchmod(self._fd, mode)
-        else:
-            self._name.chmod(mode)
 
     def _link(self, path: Path, overwrite: bool) -> None:
         folder_fd = os.open(path.parent, os.O_RDONLY)
@@ -254,70 +239,34 @@ class TemporaryFile:
                 raise _NotLinkedError(error.errno, error.strerror) from error
             os.rename(link, name, src_dir_fd=link_fd, dst_dir_fd=folder_fd)
         except BaseException:
-            if _inode(link, link_fd) == os.fstat(self._fd).st_ino:
-                os.unlink(link, dir_fd=link_fd)
+            with suppress(FileNotFoundError):
+                if os.stat(link, dir_fd=link_fd, follow_symlinks=False).st_ino == os.fstat(self._fd).st_ino:
+                    os.unlink(link, dir_fd=link_fd)
             raise
 
     def _link_as(self, name: str, folder_fd: int) -> None:
         os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=folder_fd, follow_symlinks=True)
 
 
-class Scratch:
-    """Temporary files of one export, removed when it is closed; those without a name also when the process ends."""
+class _NotLinkedError(OSError):
+    """A folder takes no link of the file."""
 
-    def __init__(self, name: str, dir_tmpfiles: Path | None, stem: str = "georeader") -> None:
-        """Keep the arguments; no file is made yet.
 
-        Args:
-            name: Of the destination, in messages.
-            dir_tmpfiles: Their folder; the system's folder for temporary files by default.
-            stem: Beginning of their names, where they need one.
-        """
-        self._name = name
-        self._dir = dir_tmpfiles or temporary_folder()
-        self._stem = stem
-        self._files: list[TemporaryFile] = []
+def temporary_folder() -> Path:
+    """Return the system's folder for temporary files, as `tempfile.gettempdir` does, but without a test file.
 
-    def open_spool(self) -> TemporaryFile:
-        """Open a file that will never have a name.
+    That function writes a file to each folder that it tries, which a killed process leaves behind.
+    """
+    if os.name != "posix" or tempfile.tempdir is not None:
+        return Path(os.fsdecode(tempfile.gettempdir()))
+    named = [os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")]
+    for folder in (*filter(None, named), "/tmp", "/var/tmp", "/usr/tmp"):  # noqa: S108  (tempfile's own order)
+        if Path(folder).is_dir() and os.access(folder, os.W_OK | os.X_OK):
+            return Path(folder).absolute()
+    return Path.cwd()
 
-        Raises:
-            DestinationError: The folder takes no files.
-        """
-        with self._named_errors():
-            return self._keep(TemporaryFile.nameless(self._dir, self._stem, whose=self._whose))
 
-    def open_file(self) -> TemporaryFile:
-        """Open a file that can be opened again by its ``path``.
-
-        Raises:
-            DestinationError: The folder takes no files.
-        """
-        with self._named_errors():
-            return self._keep(TemporaryFile(self._dir, self._stem, whose=self._whose))
-
-    def close(self) -> None:
-        """Remove all files."""
-        while self._files:
-            self._files.pop().close()
-
-    def _keep(self, file: TemporaryFile) -> TemporaryFile:
-        self._files.append(file)
-        return file
-
-    @property
-    def _whose(self) -> str:
-        return f"{self._name!r}: a temporary file in {str(self._dir)!r}"
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DestinationError(
-                f"{self._name!r}: no temporary file can be made in {str(self._dir)!r}: {error.strerror}; name another "
-                "folder by dir_tmpfiles"
-            ) from error
+# What the systems differ in.
 
 
 def _open_unnamed(folder: Path) -> int:
@@ -373,31 +322,11 @@ def _rename(name: Path, path: Path, overwrite: bool) -> None:
     """Rename a file; without overwriting by a second link, which replaces nothing, where the system has links."""
     if overwrite:
         os.replace(name, path)
-        return
-    if os.name == "nt":
+    elif os.name == "nt":
         name.rename(path)  # which replaces nothing there
-        return
-    os.link(name, path)
-    name.unlink()
-
-
-class _NotLinkedError(OSError):
-    """A folder takes no link of the file."""
-
-
-def _beside(path: Path) -> str:
-    """Return a name for the link beside the destination, the same each time, unless another save uses it right now."""
-    name = f".{path.stem[:20]}.{zlib.crc32(os.fsencode(path.name)):08x}.part"
-    link = path.with_name(name)
-    remove_if_abandoned(link)
-    return temporary_name(path.stem) if os.path.lexists(link) else name
-
-
-def _inode(name: str, folder_fd: int) -> int | None:
-    try:
-        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_ino
-    except FileNotFoundError:
-        return None
+    else:
+        os.link(name, path)
+        name.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
@@ -409,3 +338,89 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+# Names, and what killed processes left.
+
+
+def temporary_name(stem: str) -> str:
+    """Return a new name for a temporary file: hidden, with the number of this process and a checksum of its machine."""
+    return f".{stem[:20]}.{os.getpid():x}-{host_checksum()}-{secrets.token_hex(4)}.part"
+
+
+def host_checksum() -> str:
+    """Return the CRC-32 of this machine's name, in eight hexadecimal digits."""
+    return f"{zlib.crc32(os.fsencode(socket.gethostname())):08x}"
+
+
+def _beside(path: Path) -> str:
+    """Return a name for the link beside the destination, the same each time, unless another save uses it right now."""
+    name = f".{path.stem[:20]}.{zlib.crc32(os.fsencode(path.name)):08x}.part"
+    link = path.with_name(name)
+    _remove_if_abandoned(link, STALE_SECONDS)
+    return temporary_name(path.stem) if os.path.lexists(link) else name
+
+
+def lock(fd: int) -> None:
+    """Lock a file for as long as it is open; some file systems have no locks."""
+    if os.name == "posix":
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def remove_abandoned(folder: str | os.PathLike[str]) -> None:
+    """Remove the temporary files of processes that have ended.
+
+    Removed are regular files of this user whose names are of `temporary_name`, whose process is not running, that no
+    process has locked, and that are older than `STALE_SECONDS`, or `FOREIGN_STALE_SECONDS` if another machine made
+    them. Links are not followed. A process checks a folder at most once in `STALE_SECONDS`.
+    """
+    period = int(time.monotonic() / STALE_SECONDS) if STALE_SECONDS else time.monotonic_ns()
+    _remove_abandoned_once(os.path.abspath(folder), period)  # noqa: PTH100
+
+
+@functools.lru_cache(maxsize=256)
+def _remove_abandoned_once(folder: str, _period: int) -> None:
+    """Check a folder; the period distinguishes calls whose result is remembered."""
+    own_host = host_checksum()
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in islice(entries, _MOST_ENTRIES):
+            match = _NAME.fullmatch(entry.name)
+            if match is None:
+                continue
+            if match["host"] != own_host:
+                _remove_if_abandoned(Path(entry.path), FOREIGN_STALE_SECONDS)
+            elif not _is_running(int(match["pid"], 16)):
+                _remove_if_abandoned(Path(entry.path), STALE_SECONDS)
+
+
+def _remove_if_abandoned(path: Path, stale_seconds: float) -> None:
+    """Remove a temporary file if it is old, and no process has locked it."""
+    with suppress(OSError):
+        if os.name != "posix":  # Windows removes no file that is open
+            if time.time() - path.lstat().st_mtime > stale_seconds:
+                path.unlink()
+            return
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            is_old = time.time() - max(status.st_mtime, status.st_ctime) > stale_seconds
+            if is_old and stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(status, path.lstat()):
+                    path.unlink()
+        finally:
+            os.close(fd)
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether a process of this number runs; on Windows, where this cannot be asked, False."""
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
