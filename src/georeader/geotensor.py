@@ -448,7 +448,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def _repr_html_(self) -> str:
         if "attrs" not in self.__dict__:
             return f"<div><pre>{html.escape(repr(self))}</pre></div>"
-        from georeader._render.page import html_of
+        from georeader._render.picture import html_of
 
         return html_of(repr(self), self._draw)
 

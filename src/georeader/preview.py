@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._core.windows import PixelWindow
-from georeader._export.plan.spec import SourceSpec
 from georeader._export.sinks.base import Scratch
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
@@ -25,8 +24,7 @@ from georeader._export.sources.raster_file import RasterSource
 from georeader._export.spool import OpenSpool
 from georeader._render.bands import BandSelector, RasterBands
 from georeader._render.colours import check_percentiles
-from georeader._render.page import encode_png
-from georeader._render.picture import PictureRequest, check_shape, plan_picture, render
+from georeader._render.picture import PictureRequest, check_shape, encode_png, plan_picture, render
 from georeader._render.sizes import Picture, best_level, picture_shape
 from georeader._resample.pyramid import Mask
 from georeader.errors import GeoreaderError, MetadataWarning, OptionError, ReadError
@@ -49,24 +47,21 @@ def preview(
 ) -> bytes:
     """Return a picture of a raster as a PNG.
 
-    The smallest overview whose longer side is not shorter than the picture's is read; if the file has none, the whole
-    raster is read block by block. Pixels are averaged down to the size of the picture, without nodata, NaN, masked and
-    transparent ones. Classes are picked instead: bool, rasters with a colour table, and rasters whose overviews are
-    recorded as NEAREST or MODE (tag OVERVIEW_RESAMPLING and its older names).
+    The smallest overview that has enough pixels is read; without one, the whole raster is read block by block. Pixels
+    are averaged without nodata, NaN, masked and transparent ones. Classes are picked instead: bool, rasters with a
+    colour table, and rasters whose overviews are recorded as NEAREST or MODE.
 
-    Each band is stretched between two percentiles of its valid pixels in the level that was read. Red, green and blue
-    bands of uint8 are shown unchanged, and so are three bands of uint8 without colour interpretation. bool is black and
-    white, a colour table defines the colours, and the first band of a MINISWHITE raster is inverted. The magnitude of
-    complex numbers is shown. Pixels are transparent if they are masked, nodata, NaN or infinite in all shown bands, or
-    missing in the colour table. An alpha band of uint8 is the alpha of the picture; one of another dtype is opaque
-    where it is not 0.
+    Each band is stretched between two percentiles of its valid pixels in the level that was read; three bands of uint8
+    that are red, green and blue, or have no colour interpretation, are shown unchanged. bool is black and white, a
+    colour table defines the colours, a MINISWHITE band is inverted, complex numbers are shown by their magnitude.
+    Pixels are transparent if they are masked, nodata, NaN or infinite in all shown bands, or not in the colour table.
+    An alpha band of uint8 is the alpha of the picture; one of another dtype is opaque where it is not 0.
 
     North is up as far as mirroring and quarter turns reach. If the sides of a pixel differ by more than 1 % in units of
     the CRS, the coarser axis is enlarged.
 
     Args:
-        data: Path or URL, RasterioReader (its window and bands in focus), GeoTensor, or another object that
-            `georeader.save_cog` takes: (row, column) or (band, row, column). Never changed.
+        data: What `georeader.save_cog` takes: (row, column) or (band, row, column). Never changed.
         max_side_px: Longest side of the picture. A smaller raster is not enlarged.
         bands: One (grey) or three (red, green, blue), counted from 1 as in `RasterioReader.indexes`, or by description
             in any case. By default the bands whose colour interpretation is red, green and blue; else those with such
@@ -134,34 +129,26 @@ def _draw(raster: Any, request: PictureRequest) -> Picture:
             warnings.simplefilter("ignore", MetadataWarning)
             source, rows_columns, transform = _open_level(raster, request.max_side_px, scratch.open_spool)
         with closing(source):
-            spec = source.spec
-            plan = plan_picture(_describe(spec), rows_columns, transform, spec.crs, request)
+            spec, metadata = source.spec, source.spec.metadata
+            described = RasterBands(
+                count=spec.count,
+                dtype=spec.dtype,
+                nodata=spec.fill_value,
+                colorinterp=metadata.colorinterp,
+                descriptions=metadata.descriptions,
+                colormap=metadata.colormap,
+                is_inverted=metadata.photometric == "MINISWHITE",
+                resamplings=spec.overview_resamplings,
+            )
+            plan = plan_picture(described, rows_columns, transform, spec.crs, request)
             chunks = source.traits.chunks
             has_rows = chunks is not None and len(chunks.column_edges_px) == 2
             level = spec.height_px, spec.width_px
             return render(plan, lambda region: _read_bands(source, region, plan.bands), level, reads_rows=has_rows)
 
 
-def _describe(spec: SourceSpec) -> RasterBands:
-    metadata = spec.metadata
-    return RasterBands(
-        count=spec.count,
-        dtype=spec.dtype,
-        nodata=spec.fill_value,
-        colorinterp=metadata.colorinterp,
-        descriptions=metadata.descriptions,
-        colormap=metadata.colormap,
-        is_inverted=metadata.photometric == "MINISWHITE",
-        resamplings=spec.overview_resamplings,
-    )
-
-
 def _open_level(raster: Any, max_side_px: int, open_spool: OpenSpool) -> tuple[Source, tuple[int, int], Affine]:
-    """Open the smallest level of a raster that has enough pixels for its picture; no pixel is read.
-
-    Returns:
-        The level as a source, and the (rows, columns) and the transform of the raster.
-    """
+    """Open the smallest level that has enough pixels; return it with (rows, columns) and transform of the raster."""
     if type(raster) is RasterioReader:
         shape = raster.height, raster.width
         overview = raster._overview_for(picture_shape(shape, raster.transform, max_side_px))
@@ -188,11 +175,7 @@ class _OverviewOfDataset(SourceWrapper):
         super().__init__(source, spec, replace(source.traits, chunks=None))  # an overview's chunks are not known
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
-        """Read a window of the overview.
-
-        Raises:
-            ReadError: The file cannot be read.
-        """
+        """Read a window of the overview."""
         whole = self.source.spec
         down, across = whole.height_px / self.spec.height_px, whole.width_px / self.spec.width_px
         rows, columns = region.shape

@@ -385,7 +385,7 @@ class RasterioReader(Georeferenced):
         return describe_grid(self, path=self.name, bands=bands)
 
     def _repr_html_(self) -> str:
-        from georeader._render.page import html_of
+        from georeader._render.picture import html_of
 
         return html_of(repr(self), self._draw)
 

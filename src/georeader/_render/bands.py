@@ -31,41 +31,20 @@ _NO_COLOUR = frozenset({"undefined", "gray"})
 
 @dataclass(frozen=True)
 class RasterBands:
-    """The bands of a raster, as far as a picture depends on them.
-
-    Attributes:
-        count: Number of bands.
-        dtype: Of the pixels.
-        nodata: Value of missing pixels, or None.
-        colorinterp: Colour interpretation of each band by GDAL's names; empty if unknown.
-        descriptions: Name of each band, or None; empty if unknown.
-        colormap: ((pixel value, (red, green, blue, alpha)), ...) of a one-band raster, or None.
-        is_inverted: The first band's smallest value is white (MINISWHITE).
-        resamplings: Recorded method of each band's overviews; empty if not recorded.
-    """
+    """The bands of a raster, as far as a picture depends on them. What each band has is empty if it is not known."""
 
     count: int
     dtype: np.dtype[Any]
     nodata: Any = None
-    colorinterp: tuple[str, ...] = ()
+    colorinterp: tuple[str, ...] = ()  #: By GDAL's names.
     descriptions: tuple[str | None, ...] = ()
-    colormap: Colormap | None = None
-    is_inverted: bool = False
-    resamplings: tuple[str, ...] = ()
+    colormap: Colormap | None = None  #: Of a one-band raster.
+    is_inverted: bool = False  #: The first band's smallest value is white (MINISWHITE).
+    resamplings: tuple[str, ...] = ()  #: Recorded methods of the overviews.
 
     @classmethod
     def from_attrs(cls, attrs: Mapping[str, Any], count: int, dtype: np.dtype[Any], nodata: Any) -> RasterBands:
-        """Read the description in a raster's metadata.
-
-        Args:
-            attrs: Under the keys of `georeader._core.band_attrs`.
-            count: Number of bands.
-            dtype: Of the pixels.
-            nodata: Value of missing pixels, or None.
-
-        Raises:
-            MetadataError: Not one entry per band, or an invalid colour table.
-        """
+        """Read the description in a raster's metadata, under the keys of `georeader._core.band_attrs`."""
         per_band = {key: attrs[key] for key in ("colorinterp", "descriptions") if attrs.get(key) is not None}
         for key, values in per_band.items():
             check_list(values, f"attrs[{key!r}]")
@@ -85,31 +64,19 @@ class RasterBands:
 
 @dataclass(frozen=True)
 class ShownBands:
-    """The bands of a picture.
+    """The bands of a picture, counted from 0."""
 
-    Attributes:
-        colours: Counted from 0: one (shown as grey, or by its colour table), or those of red, green and blue.
-        alpha: Alpha band of the others, counted from 0; or None.
-        are_colours: The pixels are 8-bit red, green and blue already.
-    """
-
-    colours: tuple[int, ...]
-    alpha: int | None
-    are_colours: bool
+    colours: tuple[int, ...]  #: One (shown as grey, or by its colour table), or those of red, green and blue.
+    alpha: int | None  #: Alpha band of the others.
+    are_colours: bool  #: The pixels are 8-bit red, green and blue already.
 
 
 def choose_bands(bands: RasterBands, selected: BandSelector | None = None) -> ShownBands:
     """Choose the bands to show.
 
-    The selected ones; else those whose colour interpretation is red, green and blue; else those with such descriptions
-    ("red", "B04", ...); else all three, where there are three beside alpha; else the first.
-
-    Args:
-        bands: Of the raster.
-        selected: One band or three, counted from 1, or by their descriptions in any case; None: see above.
-
-    Raises:
-        OptionError: A band does not exist, or there are neither one nor three.
+    The selected ones (one or three, counted from 1, or by their descriptions in any case); else those whose colour
+    interpretation is red, green and blue; else those with such descriptions ("red", "B04", ...); else all three, where
+    there are three beside alpha; else the first.
 
     Example:
         >>> choose_bands(RasterBands(4, np.dtype("uint16"), descriptions=("B02", "B03", "B04", "B08"))).colours
@@ -124,21 +91,17 @@ def choose_bands(bands: RasterBands, selected: BandSelector | None = None) -> Sh
     if selected is not None:
         colours = _select(selected, count, bands.descriptions)
     else:
-        colours = _by_interpretation(interps) or _by_description(bands.descriptions)
+        are_declared = set(_RGB) <= set(interps)
+        colours = tuple(map(interps.index, _RGB)) if are_declared else _by_description(bands.descriptions)
         if not colours:
             are_three = len(others) == 3 and _NO_COLOUR.issuperset(interps[band] for band in others)
             colours = tuple(others) if are_three else (others[0],)
-    are_declared = {interps[band] for band in colours} <= set(_RGB)
-    are_assumed = not bands.colorinterp and count == 3
+    are_rgb = {interps[band] for band in colours} <= set(_RGB) or (not bands.colorinterp and count == 3)
     return ShownBands(
         colours=colours,
         alpha=None if alpha in colours else alpha,
-        are_colours=len(colours) == 3 and bands.dtype == np.uint8 and (are_declared or are_assumed),
+        are_colours=len(colours) == 3 and bands.dtype == np.uint8 and are_rgb,
     )
-
-
-def _by_interpretation(interps: Sequence[str]) -> tuple[int, ...]:
-    return tuple(interps.index(colour) for colour in _RGB) if set(_RGB) <= set(interps) else ()
 
 
 def _by_description(descriptions: Sequence[str | None]) -> tuple[int, ...]:

@@ -21,40 +21,23 @@ GREY_OF_ONE_VALUE = 128
 
 @dataclass(frozen=True)
 class Colouring:
-    """Rules that convert pixels to colours.
-
-    Attributes:
-        nodata: Value of missing pixels, or None.
-        colormap: ((pixel value, (red, green, blue, alpha)), ...), or None.
-        is_mask: Pixels are 0 and 1, shown black and white.
-        are_colours: Pixels are 8-bit colours, shown unchanged unless ``percentiles`` are given.
-        inverted: Position of the band whose smallest value is white (MINISWHITE), or None.
-        has_alpha: The last band is the alpha of the others.
-        percentiles: Of the stretch; None: the default.
-    """
+    """Rules that convert pixels to colours."""
 
     nodata: int | float | None = None
     colormap: Colormap | None = None
-    is_mask: bool = False
-    are_colours: bool = False
-    inverted: int | None = None
-    has_alpha: bool = False
-    percentiles: tuple[float, float] | None = None
+    is_mask: bool = False  #: Pixels are 0 and 1, shown black and white.
+    are_colours: bool = False  #: Pixels are 8-bit colours, shown unchanged unless ``percentiles`` are set.
+    inverted: int | None = None  #: Position of the band whose smallest value is white (MINISWHITE).
+    has_alpha: bool = False  #: The last band is the alpha of the others.
+    percentiles: tuple[float, float] | None = None  #: Of the stretch; None: the default.
 
 
 def colour(pixels: NDArray[Any], mask: NDArray[np.bool_] | None, rules: Colouring) -> NDArray[np.uint8]:
-    """Convert pixels to colours.
+    """Convert (band, row, column) pixels of one or three bands, and alpha, to (row, column, channel) of 8 bits.
 
-    A pixel is transparent where it is masked, where its alpha is 0, where it is missing (nodata, NaN, infinite) in all
-    of its bands, and where the colour table does not have it.
-
-    Args:
-        pixels: (band, row, column) of one or three bands, and alpha.
-        mask: (row, column), True where pixels are valid; None: everywhere.
-        rules: See `Colouring`.
-
-    Returns:
-        (row, column, channel) of grey and alpha, or of red, green, blue and alpha. Colours are 0 where alpha is.
+    The channels are grey and alpha, or red, green, blue and alpha. A pixel is transparent where it is masked, where its
+    alpha is 0, where it is missing (nodata, NaN, infinite) in all of its bands, and where the colour table does not
+    have it; its colours are then 0.
     """
     bands, alpha = (pixels[:-1], _opacity(pixels[-1])) if rules.has_alpha else (pixels, None)
     visible = mask if alpha is None else (alpha > 0 if mask is None else mask & (alpha > 0))
@@ -106,11 +89,7 @@ def _look_up(band: NDArray[Any], colormap: Colormap) -> NDArray[np.uint8]:
 
 
 def check_percentiles(percentiles: Any) -> tuple[float, float]:
-    """Check (lower, upper) percentiles.
-
-    Raises:
-        OptionError: Not two numbers from 0 to 100, the first less than the second.
-    """
+    """Check that percentiles are two numbers from 0 to 100, the first less than the second."""
     try:
         low, high = (float(one) for one in percentiles)
     except (TypeError, ValueError) as error:
@@ -133,18 +112,9 @@ def stretch(
 ) -> NDArray[np.uint8]:
     """Convert the values between two percentiles to 0 to 255, linearly; values beyond become 0 or 255.
 
-    The order of valid pixels is kept: of two, the larger is never darker. Percentiles are values of pixels (the nearest
-    rank), so that 64-bit integers lose no digit. Where the two are equal, the range of all valid pixels is taken; if
-    that is a single value, pixels become `GREY_OF_ONE_VALUE`.
-
-    Args:
-        values: (row, column) of any real dtype but float16 and long double; never changed.
-        is_valid: (row, column), True where pixels count: nowhere NaN or infinite.
-        percentiles: (lower, upper), from 0 to 100.
-
-    Returns:
-        (row, column); 0 where pixels are not valid.
-
+    The order of valid pixels, of which none is NaN or infinite, is kept: of two, the larger is never darker. Others
+    become 0. Percentiles are values of pixels (the nearest rank), so that 64-bit integers lose no digit. Where the two
+    are equal, the range of all valid pixels is taken; if that is a single value, pixels become `GREY_OF_ONE_VALUE`.
     Memory: about eight bytes a pixel, three times.
 
     Example:

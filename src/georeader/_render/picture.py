@@ -1,9 +1,12 @@
-"""Pictures of rasters: planned from a description of the raster, rendered from its pixels."""
+"""Pictures of rasters: planned from a description of the raster, rendered from its pixels, as PNG and as HTML."""
 
 from __future__ import annotations
 
+import base64
+import html
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +19,9 @@ from georeader._core.windows import PixelWindow
 from georeader._render.bands import BandSelector, RasterBands, ShownBands, choose_bands
 from georeader._render.colours import Colouring, colour
 from georeader._render.sizes import Picture, Shape, halvings, north_up, picture_shape, resize
-from georeader._resample.pyramid import Mask, ReadWindow, Reduction, reduce_block
-from georeader.errors import NodataError, ShapeError
+from georeader._resample.block import Mask
+from georeader._resample.pyramid import ReadWindow, Reduction, reduce_block
+from georeader.errors import GeoreaderError, MissingExtraError, NodataError, ShapeError, WriteError
 from georeader.window_utils import counts_pixels
 
 #: Pixels that are read at a time, in bytes, unless a pixel of the picture is made of more.
@@ -26,20 +30,20 @@ READ_BYTES = 32 * 2**20
 #: Methods that pick values: rasters whose overviews were made by them hold classes.
 _PICKING = ("NEAREST", "MODE")
 
+#: Level of zlib; higher ones take longer and save little.
+_PNG_LEVEL = 6
+
+#: Smaller pictures are enlarged on a notebook's page, pixel by pixel, up to about this side.
+LEAST_SHOWN_PX = 128
+
 
 @dataclass(frozen=True)
 class PictureRequest:
-    """A picture as requested.
-
-    Attributes:
-        max_side_px: Its longest side.
-        bands: One or three, counted from 1, or by name; None: chosen by `choose_bands`.
-        percentiles: Of the stretch, which then applies to 8-bit colours too; None: the default.
-    """
+    """A picture as requested."""
 
     max_side_px: int
-    bands: BandSelector | None = None
-    percentiles: tuple[float, float] | None = None
+    bands: BandSelector | None = None  #: None: chosen by `choose_bands`.
+    percentiles: tuple[float, float] | None = None  #: If not None, the stretch applies to 8-bit colours too.
 
 
 #: The picture that a notebook shows.
@@ -54,25 +58,15 @@ NOTEBOOK_PIXELS_PX = 2**26
 
 @dataclass(frozen=True)
 class PicturePlan:
-    """A picture as planned.
+    """A picture as planned."""
 
-    Attributes:
-        bands: Bands to read, counted from 0: one or three, and alpha.
-        dtype: Of the pixels, as a GeoTIFF stores them.
-        colouring: How pixels become colours.
-        method: How pixels are reduced.
-        raster_shape: (rows, columns) of the raster at full resolution.
-        shape: (rows, columns) of the picture, as the raster's rows run.
-        transform: Of the raster; None: the picture is shown as its rows run.
-    """
-
-    bands: tuple[int, ...]
-    dtype: np.dtype[Any]
+    bands: tuple[int, ...]  #: To read, counted from 0: one or three, and alpha.
+    dtype: np.dtype[Any]  #: Of the pixels, as a GeoTIFF stores them.
     colouring: Colouring
-    method: str
-    raster_shape: Shape
-    shape: Shape
-    transform: Affine | None
+    method: str  #: Of the reduction of pixels.
+    raster_shape: Shape  #: At full resolution.
+    shape: Shape  #: Of the picture, as the raster's rows run.
+    transform: Affine | None  #: Of the raster; None: the picture is shown as its rows run.
 
     def read_bytes(self, level: Shape) -> int:
         """Return the size of the pixels that are read of a level, decoded."""
@@ -80,11 +74,7 @@ class PicturePlan:
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Check that a raster of this shape can be shown.
-
-    Raises:
-        ShapeError: It has several times, or no pixels.
-    """
+    """Check that a raster of this shape has one time and some pixels."""
     if len(shape) == 4:
         raise ShapeError(f"a picture shows one time, and this raster of shape {shape} has several; give one: gt[0]")
     if 0 in shape:
@@ -104,20 +94,7 @@ def thinning_step(shape: tuple[int, ...]) -> int:
 def plan_picture(
     bands: RasterBands, shape: tuple[int, ...], transform: Affine, crs: Any, request: PictureRequest
 ) -> PicturePlan:
-    """Plan the picture of a raster.
-
-    Args:
-        bands: Of the raster.
-        shape: Of the raster at full resolution, the last two axes (row, column).
-        transform: Of the raster at full resolution.
-        crs: Of the raster, or None.
-        request: The picture.
-
-    Raises:
-        ShapeError: The raster has several times, or no pixels.
-        DtypeError: A GeoTIFF cannot hold the dtype.
-        OptionError: A requested band does not exist.
-    """
+    """Plan the picture of a raster of some shape (the last two axes are row and column) at full resolution."""
     check_shape(shape)
     rows_columns = shape[-2], shape[-1]
     dtype = storage_dtype(bands.dtype)
@@ -154,21 +131,11 @@ def _colouring(bands: RasterBands, dtype: np.dtype[Any], shown: ShownBands, requ
 
 
 def render(plan: PicturePlan, read: ReadWindow, level: Shape, *, reads_rows: bool = False) -> Picture:
-    """Render a picture.
+    """Render a picture, with north up as far as quarter turns and mirroring reach.
 
-    Args:
-        plan: The picture.
-        read: Returns (band, row, column) pixels of the plan's bands in a window of the level, and the (row, column)
-            mask, or None. Called window by window, each of about `READ_BYTES`.
-        level: (rows, columns) of the level that is read: the raster, or an overview with enough pixels.
-        reads_rows: Whole rows cost no more than parts of them.
-
-    Returns:
-        (row, column, channel) of grey and alpha, or of red, green, blue and alpha; north is up as far as quarter turns
-        and mirroring reach.
-
-    Raises:
-        Exception: As ``read`` does.
+    ``read`` returns pixels of the plan's bands in a window of the level that is read, the raster or an overview with
+    enough pixels; it is called window by window, each of about `READ_BYTES`. With ``reads_rows``, whole rows cost no
+    more than parts of them.
     """
     shapes = halvings(level, plan.raster_shape, plan.shape)
     pixels, mask = _reduce(plan, read, shapes, reads_rows=reads_rows)
@@ -177,13 +144,7 @@ def render(plan: PicturePlan, read: ReadWindow, level: Shape, *, reads_rows: boo
 
 
 def render_pixels(plan: PicturePlan, bands: Sequence[NDArray[Any]], mask: Mask) -> Picture:
-    """Render a picture of pixels in memory.
-
-    Args:
-        plan: The picture.
-        bands: (row, column) pixels of each of the plan's bands; never changed.
-        mask: (row, column), True where pixels are valid; None: everywhere.
-    """
+    """Render a picture of (row, column) pixels in memory of each of the plan's bands."""
 
     def read(window: PixelWindow) -> tuple[NDArray[Any], Mask]:
         inside = window.within(PixelWindow(0, rows, 0, columns))
@@ -230,3 +191,51 @@ def _block_shape(pixel_bytes: int, shapes: tuple[Shape, ...], *, reads_rows: boo
     side_px = math.isqrt(most_px)
     read_width_px = width_px if reads_rows or width_px <= side_px else side_px
     return max(1, most_px // read_width_px // factor), max(1, -(-read_width_px // factor))
+
+
+def encode_png(picture: Picture) -> bytes:
+    """Return a picture as a PNG (ISO/IEC 15948) of 8 bits; an alpha that is 255 everywhere is left out.
+
+    Example:
+        >>> import numpy as np
+        >>> encode_png(np.full((2, 3, 2), 255, "uint8"))[1:4]
+        b'PNG'
+    """
+    import imagecodecs  # slow to import, and reading does not need it
+
+    if not imagecodecs.PNG.available:
+        raise MissingExtraError(
+            "a picture needs libpng, which the installed imagecodecs was built without: pip install --force-reinstall "
+            "imagecodecs (the wheels on PyPI have it)"
+        )
+    shown: NDArray[Any] = picture if (picture[..., -1] != 255).any() else picture[..., :-1]
+    try:
+        # A copy: imagecodecs checks strides, and those of numpy are arbitrary where a side is a single pixel.
+        return bytes(imagecodecs.png_encode(shown.copy(), level=_PNG_LEVEL))
+    except imagecodecs.PngError as error:
+        raise WriteError(f"a picture of {picture.shape} cannot be encoded as a PNG: {error}") from error
+
+
+def html_of(text: str, draw: Callable[[], Picture]) -> str:
+    """Return the HTML of a raster: its picture and its text.
+
+    A raster without a picture (four dimensions, no pixels, a file that is missing or that would have to be read as a
+    whole) is shown as text with the reason. Nothing is raised, and warnings are not repeated.
+    """
+    content = f"<pre>{html.escape(text)}</pre>"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # issued already when the raster was opened
+            return f"<div>{_image(draw())}{content}</div>"
+    except GeoreaderError as error:
+        return f"<div>{content}<p>no picture: {html.escape(str(error))}</p></div>"
+
+
+def _image(picture: Picture) -> str:
+    height_px, width_px = picture.shape[:2]
+    times = max(1, LEAST_SHOWN_PX // max(height_px, width_px))
+    content = base64.b64encode(encode_png(picture)).decode("ascii")
+    return (
+        f'<img width="{width_px * times}" height="{height_px * times}" style="image-rendering: pixelated" '
+        f'alt="preview" src="data:image/png;base64,{content}">'
+    )

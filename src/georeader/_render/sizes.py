@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -26,15 +25,10 @@ Picture = NDArray[np.uint8]
 
 
 def picture_shape(shape: Shape, transform: Affine, max_side_px: int) -> Shape:
-    """Return the (rows, columns) of the picture of a raster.
+    """Return the size of the picture of a raster of some size.
 
     The picture has the raster's proportions in units of the CRS, in which pixels need not be squares. Where the raster
     fits, the finer of rows and columns are shown one to one; else the longer side is ``max_side_px``.
-
-    Args:
-        shape: (rows, columns) of the raster.
-        transform: Of the raster.
-        max_side_px: Longest side that the picture may have.
 
     Example:
         >>> picture_shape((2700, 5400), Affine(10, 0, 0, 0, -10, 0), 1024)
@@ -52,11 +46,7 @@ def picture_shape(shape: Shape, transform: Affine, max_side_px: int) -> Shape:
 
 
 def north_up(picture: Picture, transform: Affine) -> Picture:
-    """Return a picture mirrored or rotated by quarter turns, so that north is up and east to the right.
-
-    Args:
-        picture: (row, column, channel), of a raster with this transform.
-        transform: Of the raster.
+    """Return the picture of a raster mirrored or rotated by quarter turns, so that north is up and east to the right.
 
     Example:
         >>> north_up(np.array([[[1], [2]], [[3], [4]]], "uint8"), Affine(10, 0, 0, 0, 10, 0))[..., 0].tolist()
@@ -70,14 +60,8 @@ def north_up(picture: Picture, transform: Affine) -> Picture:
 
 
 def is_enough(level: Shape, shape: Shape, picture: Shape) -> bool:
-    """Return whether a level has enough pixels for a picture: as many as the picture, or as the raster itself.
-
-    Args:
-        level: Its (rows, columns).
-        shape: (rows, columns) of the raster.
-        picture: (rows, columns) of the picture. Its shorter side may have been rounded up to one pixel more.
-    """
-    longer = max(picture)
+    """Return whether a level has enough pixels for a picture: as many as the picture, or as the raster of ``shape``."""
+    longer = max(picture)  # the shorter side may have been rounded up to one pixel more
     return all(
         has >= min(wanted, most) - (wanted < longer) for has, most, wanted in zip(level, shape, picture, strict=True)
     )
@@ -86,10 +70,7 @@ def is_enough(level: Shape, shape: Shape, picture: Shape) -> bool:
 def best_level(shape: Shape, factors: Sequence[int], picture: Shape) -> int | None:
     """Return the position of the smallest overview that is enough for a picture; None if only the raster itself is.
 
-    Args:
-        shape: (rows, columns) of the raster.
-        factors: Decimation factors of its overviews.
-        picture: (rows, columns) of the picture.
+    ``factors`` are the decimation factors of the overviews.
 
     Example:
         >>> best_level((2700, 5400), [2, 4, 8], (512, 1024)), best_level((600, 600), [2], (600, 600))
@@ -104,12 +85,7 @@ def best_level(shape: Shape, factors: Sequence[int], picture: Shape) -> int | No
 
 
 def halvings(level: Shape, shape: Shape, picture: Shape) -> tuple[Shape, ...]:
-    """Return the (rows, columns) of a level, of half of it and so on, as long as they are enough for a picture.
-
-    Args:
-        level: Its (rows, columns).
-        shape: (rows, columns) of the raster.
-        picture: (rows, columns) of the picture.
+    """Return the size of a level, of half of it and so on, as long as they are enough for a picture of the raster.
 
     Example:
         >>> halvings((1001, 3000), (1001, 3000), (170, 512))
@@ -121,21 +97,12 @@ def halvings(level: Shape, shape: Shape, picture: Shape) -> tuple[Shape, ...]:
     return tuple(shapes)
 
 
-def resize(picture: Picture, shape: tuple[int, int], *, picks: bool = False) -> Picture:
+def resize(picture: Picture, shape: Shape, *, picks: bool = False) -> Picture:
     """Return a picture resized to a number of rows and columns.
 
     A new pixel is the mean of the area that it covers, each colour weighted by its alpha; or with ``picks`` it is the
-    pixel in the middle of that area, so that no new colour appears.
-
-    Args:
-        picture: (row, column, channel), the last of which is alpha; never changed.
-        shape: (rows, columns).
-        picks: Pick pixels in place of averaging them.
-
-    Returns:
-        (row, column, channel); alpha is 0 where all of the area was transparent, and colours are then 0.
-
-    Memory: about eight bytes for each number of the picture.
+    pixel in the middle of that area, so that no new colour appears. Alpha is 0 where all of the area was transparent,
+    and colours are then 0. Memory: about eight bytes for each number of the picture.
 
     Example:
         >>> one_row = np.array([[[10, 255], [20, 255], [99, 0], [99, 0]]], "uint8")
@@ -145,7 +112,9 @@ def resize(picture: Picture, shape: tuple[int, int], *, picks: bool = False) -> 
     if picture.shape[:2] == tuple(shape):
         return picture
     if picks:
-        rows, columns = (_middle_pixels(old, new) for old, new in zip(picture.shape[:2], shape, strict=True))
+        rows, columns = (
+            (2 * np.arange(new) + 1) * old // (2 * new) for old, new in zip(picture.shape[:2], shape, strict=True)
+        )
         return np.asarray(picture[rows][:, columns])
     weighted = picture.astype(np.float32)
     weighted[..., :-1] *= weighted[..., -1:] / 255
@@ -153,10 +122,6 @@ def resize(picture: Picture, shape: tuple[int, int], *, picks: bool = False) -> 
     alpha = means[..., -1:]
     np.divide(means[..., :-1] * 255, alpha, out=means[..., :-1], where=alpha > 0)
     return np.rint(np.clip(means, 0, 255)).astype(np.uint8)
-
-
-def _middle_pixels(old: int, new: int) -> NDArray[Any]:
-    return (2 * np.arange(new) + 1) * old // (2 * new)
 
 
 def _mean(values: NDArray[np.float32], new: int, *, axis: int) -> NDArray[np.float32]:
