@@ -25,44 +25,23 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AbstractGeoData",
-    "CogWriter",
-    "FakeGeoData",
-    "GeoData",
-    "GeoDataBase",
-    "GeoTensor",
-    "GeoreaderError",
-    "GroundControlPoints",
-    "ProfileOptions",
-    "RasterioReader",
-    "compare_crs",
-    "files_kept_open",
-    "profile_from_dtype",
-    "rasterio_crs",
-    "res",
-    "save_cog",
-    "save_tiled_geotiff",
-]
+    "AbstractGeoData", "CogWriter", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor", "GeoreaderError",
+    "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "files_kept_open", "profile_from_dtype",
+    "rasterio_crs", "res", "save_cog", "save_tiled_geotiff",
+]  # fmt: skip
 
-#: Where each name is at home. It is imported when it is first asked for: ``georeader --help`` need not wait for GDAL.
+#: Modules of the names above. They are imported at the first access: ``georeader --help`` does not wait for GDAL.
 _HOMES = {
-    "AbstractGeoData": "abstract_reader",
+    **dict.fromkeys(("AbstractGeoData", "FakeGeoData", "GeoData", "GeoDataBase"), "abstract_reader"),
     "CogWriter": "cog_writer",
-    "FakeGeoData": "abstract_reader",
-    "GeoData": "abstract_reader",
-    "GeoDataBase": "abstract_reader",
     "GeoTensor": "geotensor",
     "GeoreaderError": "errors",
     "GroundControlPoints": "ground_control",
-    "compare_crs": "window_utils",
     "ProfileOptions": "profile_options",
     "RasterioReader": "rasterio_reader",
     "files_kept_open": "_readers.dataset_cache",
-    "profile_from_dtype": "save",
-    "rasterio_crs": "window_utils",
-    "res": "window_utils",
-    "save_cog": "save",
-    "save_tiled_geotiff": "save",
+    **dict.fromkeys(("profile_from_dtype", "save_cog", "save_tiled_geotiff"), "save"),
+    **dict.fromkeys(("compare_crs", "rasterio_crs", "res"), "window_utils"),
 }
 
 

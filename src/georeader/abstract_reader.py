@@ -16,10 +16,7 @@ from georeader.window_utils import normalise_transform
 
 
 class Georeferenced:
-    """Mixin: size, resolution, bounds and footprint from ``transform``, ``crs`` and ``shape``.
-
-    The last two axes of ``shape`` are (row, column).
-    """
+    """Mixin: size, resolution, bounds and footprint from ``transform``, ``crs`` and ``shape`` (..., row, column)."""
 
     transform: Affine
     crs: Any
@@ -102,14 +99,14 @@ class GeoData(GeoDataBase, Protocol):
     """An object that ``save_cog`` accepts: a georeferenced grid with pixels and the value of missing ones.
 
     ``values`` is (row, column) or (band, row, column). An object with ``read_from_window(window)`` is read in windows,
-    which it returns as objects of this protocol or as arrays; its ``values`` are not accessed. An object whose
-    ``values`` can be sliced but are not a numpy array (dask, zarr, h5py) is read in windows, too. An object with
-    ``load()`` in place of ``values`` is accepted too: it is loaded as a whole, and ``load().values`` is used. An object
-    with a ``dtype`` is not read before all options are checked. If the object also has ``descriptions``,
-    ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``, ``photometric``, ``nbits``, ``tags`` (a
-    mapping or a method), ``band_tags``, ``gcps``, ``rpcs`` or an ``attrs`` mapping with those keys, they are kept. So
-    are ``attrs["mask"]``, and the mask of a masked array if it is the same in all bands. An object that has its mask
-    only after ``load()`` must have the attribute ``has_mask = True``.
+    which it returns as objects of this protocol or as arrays; its ``values`` are not accessed. ``values`` that can be
+    sliced but are not a numpy array (dask, zarr, h5py) are read in windows, too. An object with ``load()`` in place of
+    ``values`` is loaded as a whole. An object with a ``dtype`` is not read before all options are checked.
+
+    Attributes of the names ``descriptions``, ``scales``, ``offsets``, ``units``, ``colorinterp``, ``colormap``,
+    ``photometric``, ``nbits``, ``tags`` (a mapping or a method), ``band_tags``, ``gcps`` and ``rpcs`` are kept, and
+    such keys of a mapping ``attrs``. So are ``attrs["mask"]``, and the mask of a masked array if it is the same in all
+    bands. An object that has its mask only after ``load()`` must have the attribute ``has_mask = True``.
     """
 
     @property
@@ -127,13 +124,10 @@ AbstractGeoData = GeoData
 
 
 def declared_nodata(data: Any, dtype: np.dtype[Any]) -> Any:
-    """Return the value of missing pixels in an object, or None.
+    """Return the value of missing pixels in an object of the GeoData protocol with pixels of a dtype, or None.
 
-    A bool array has one only if it was passed explicitly, since False is a value and 0 the usual fill value.
-
-    Args:
-        data: An object of the GeoData protocol; ``fill_value_is_explicit`` states whether its fill value was passed.
-        dtype: Of its pixels.
+    A bool array has one only if it was passed explicitly (``fill_value_is_explicit``), since False is a value and 0 the
+    usual fill value.
     """
     fill = getattr(data, "fill_value_default", None)
     return None if dtype.kind == "b" and not getattr(data, "fill_value_is_explicit", False) else fill
@@ -189,11 +183,5 @@ class FakeGeoData(Georeferenced):
 
 
 def same_extent(a: GeoDataBase, b: GeoDataBase, precision: float = 1e-3) -> bool:
-    """Return whether two objects lie on the same grid: CRS, rows and columns, transform.
-
-    Args:
-        a: An object with ``transform``, ``crs`` and ``shape``.
-        b: Another such object.
-        precision: Tolerance on the transform, in pixels.
-    """
+    """Return whether two objects lie on the same grid, as `Georeferenced.same_extent` does."""
     return FakeGeoData(a.crs, a.transform, tuple(a.shape)).same_extent(b, precision)

@@ -5,8 +5,8 @@ against numpy or rasterio goes on working::
 
     GeoreaderError
     ├── OptionError          (ValueError)           profile_arg keys and values, arguments that contradict
-    ├── DtypeError           (TypeError)            a dtype that a GeoTIFF can't hold
-    ├── NodataError          (ValueError)           a nodata that the dtype can't hold
+    ├── DtypeError           (TypeError)            a dtype that a GeoTIFF cannot hold
+    ├── NodataError          (ValueError)           a nodata that the dtype cannot hold
     ├── ShapeError           (ValueError)           other than (row, column) or (band, row, column)
     ├── GeoreferenceError    (ValueError)           CRS, transform, grids that do not match
     │   └── LostPlaceError   (AttributeError)       a numpy operation left the grid
@@ -16,7 +16,7 @@ against numpy or rasterio goes on working::
     ├── DestinationError     (OSError)              where the file should go
     │   └── ExistsError      (FileExistsError)      something is there already, and overwrite=False
     ├── WriteError           (OSError)              writing it
-    │   └── TileError                               a tile can't be encoded, or does not come back as it was
+    │   └── TileError                               a tile cannot be encoded, or does not come back as it was
     ├── ReadError            (OSError)              opening or reading a raster
     └── MissingExtraError    (ImportError)          an optional dependency that is not installed
 """
@@ -37,7 +37,7 @@ class DtypeError(GeoreaderError, TypeError):
 
 
 class NodataError(GeoreaderError, ValueError):
-    """The nodata value can't be held by the dtype of the raster."""
+    """The nodata value cannot be held by the dtype of the raster."""
 
 
 class ShapeError(GeoreaderError, ValueError):
@@ -65,7 +65,7 @@ class NotSupportedError(GeoreaderError, NotImplementedError):
 
 
 class DestinationError(GeoreaderError, OSError):
-    """The destination can't take a file: its folder is missing, it is a directory, and the like."""
+    """The destination cannot take a file: its folder is missing, it is a directory, and the like."""
 
 
 class ExistsError(DestinationError, FileExistsError):
@@ -77,11 +77,11 @@ class WriteError(GeoreaderError, OSError):
 
 
 class TileError(WriteError):
-    """A tile can't be encoded, or does not come back as it was; the message names level, band plane and tile."""
+    """A tile cannot be encoded, or does not come back as it was; the message names level, band plane and tile."""
 
 
 class ReadError(GeoreaderError, OSError):
-    """A raster can't be opened or read."""
+    """A raster cannot be opened or read."""
 
 
 class MissingExtraError(GeoreaderError, ImportError):
@@ -97,4 +97,4 @@ class LayoutWarning(UserWarning):
 
 
 class MetadataWarning(UserWarning):
-    """Metadata that the source carried can't be kept in a GeoTIFF; the message names them."""
+    """Metadata that the source carried cannot be kept in a GeoTIFF; the message names them."""

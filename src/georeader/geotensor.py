@@ -27,10 +27,10 @@ _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
 class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore[misc]
     """An array of 2 to 4 dimensions whose last two are (row, column), with transform and CRS.
 
-    The axes are (row, column), (band, row, column) or (time, band, row, column). Arithmetic, slicing,
-    ``astype``, ``copy`` and pickling keep the metadata; a spatial slice moves the transform with it.
-    Results that have left the grid (a reduction over rows or columns, ``ravel``, ``reshape``, a boolean mask) are plain
-    numpy arrays. Arithmetic between two GeoTensors requires the same grid. Memory: a view of ``values``, no copy.
+    The axes are (row, column), (band, row, column) or (time, band, row, column). Arithmetic, slicing, ``astype``,
+    ``copy`` and pickling keep the metadata; a spatial slice moves the transform with it. Results that have left the
+    grid (a reduction over rows or columns, ``ravel``, ``reshape``, a boolean mask) are plain numpy arrays. Arithmetic
+    between two GeoTensors requires the same grid. Memory: a view of ``values``, no copy.
 
     Attributes:
         transform: Affine from pixel (column, row) to CRS (x, y), at the pixel's outer corner.
@@ -76,24 +76,19 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
         Raises:
             ShapeError: ``values`` do not have 2 to 4 dimensions.
-            OptionError: The bands of a masked array are masked at different pixels; or ``fill_value_default`` and
-                ``nodata`` are both given and differ.
+            OptionError: Bands of a masked array are masked at different pixels; or the two names of nodata differ.
             GeoreferenceError: ``transform`` is not an affine transform, or is in GDAL's order.
         """
-        array, mask = split_mask(values)
-        if array.ndim not in _DIMS:
-            raise ShapeError(
-                f"values of shape {array.shape} have {array.ndim} dimensions; a GeoTensor is (row, column), "
-                "(band, row, column) or (time, band, row, column)"
-            )
+        array, mask = _split_mask(values)
         tensor = array.view(cls)
         tensor.transform = window_utils.normalise_transform(transform)
         tensor.crs = crs
         fill = _one_fill_value(fill_value_default, nodata)
-        is_explicit = not isinstance(fill, Unset)
-        tensor.fill_value_default = fill if is_explicit else (False if array.dtype.kind == "b" else 0)
-        if not is_explicit:
+        if isinstance(fill, Unset):
+            tensor.fill_value_default = False if array.dtype.kind == "b" else 0
             tensor.fill_value_given_as = None
+        else:
+            tensor.fill_value_default = fill
         tensor.attrs = pixel_attrs.hide_more(attrs or {}, mask, array.shape)
         return tensor
 
@@ -164,10 +159,8 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
             ShapeError: ``values`` do not have 2 to 4 dimensions.
             TypeError: Another keyword argument.
         """
-        array, mask = split_mask(values)
+        array, mask = _split_mask(values)
         tensor = array.view(GeoTensor)
-        if tensor.ndim not in _DIMS:
-            raise ShapeError(f"values of shape {tensor.shape} have {tensor.ndim} dimensions; 2 to 4 are possible")
         unknown = sorted(set(changes) - {"transform", "crs", "fill_value_default", "nodata", "attrs"})
         if unknown:
             allowed = "transform, crs, fill_value_default, nodata and attrs"
@@ -274,11 +267,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return _DIMS[self.ndim]
 
     def invalidmask(self) -> GeoTensor:
-        """Return where the pixels are ``nodata`` or masked by ``attrs["mask"]``: bool, of the same shape.
-
-        Raises:
-            DtypeError: The mask is not bool.
-        """
+        """Return where the pixels are ``nodata`` or masked by ``attrs["mask"]``: bool, of the same shape."""
         invalid = numpy_functions.equals_fill(self.values, self.nodata)
         attrs = band_attrs.without_encoding(self.attrs)
         mask = pixel_attrs.validity_of(attrs, self.shape)
@@ -290,11 +279,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return answers
 
     def validmask(self) -> GeoTensor:
-        """Return where the pixels are data, neither ``nodata`` nor masked: bool, of the same shape.
-
-        Raises:
-            DtypeError: The mask is not bool.
-        """
+        """Return where the pixels are data, neither ``nodata`` nor masked: bool, of the same shape."""
         invalid = self.invalidmask()
         return invalid.like(~invalid.values)
 
@@ -338,27 +323,15 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return indexing.read_from_window(self, window, boundless)
 
     def squeeze(self, axis: Any = None) -> GeoTensor:
-        """Return a tensor without axes of length one before the spatial ones.
-
-        Args:
-            axis: One or several of them; all by default.
-        """
+        """Return a tensor without axes of length one before the spatial ones: one or several, all by default."""
         return indexing.squeeze(self, axis)
 
     def expand_dims(self, axis: int | tuple[int, ...] = 0) -> GeoTensor:
-        """Return a tensor with axes of length one added before the spatial ones.
-
-        Args:
-            axis: Positions of the new axes in the result.
-        """
+        """Return a tensor with axes of length one added before the spatial ones, at these positions of the result."""
         return indexing.expand_dims(self, axis)
 
     def transpose(self, *axes: Any) -> GeoTensor:
-        """Return a tensor with the axes before the spatial ones reordered, or reversed by default.
-
-        Args:
-            *axes: As for ``ndarray.transpose``; the last two axes stay (row, column).
-        """
+        """Return a tensor with axes reordered, as ``ndarray.transpose``; the last two axes stay (row, column)."""
         return indexing.transpose(self, axes)
 
     @property
@@ -396,25 +369,14 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     @classmethod
     def load_bytes(cls, bytes_read: bytes | bytearray | memoryview, **options: Any) -> GeoTensor:
-        """Read a raster file whose bytes are in memory.
-
-        Args:
-            bytes_read: The content of the file.
-            **options: As in `load_file`.
-
-        Raises:
-            ReadError: GDAL does not know the bytes as a raster.
-        """
+        """Read a raster file whose bytes are in memory, with the options and errors of `load_file`."""
         from georeader._readers.raster_file import load_bytes
 
         return GeoTensor(*load_bytes(bytes_read, **options))
 
     @classmethod
     def stack(cls, geotensors: Sequence[GeoTensor]) -> GeoTensor:
-        """Return tensors of one shape and grid stacked along a new first axis.
-
-        Args:
-            geotensors: (row, column) tensors become bands, (band, row, column) tensors become times.
+        """Return tensors of one shape and grid stacked along a new first axis: bands, or times if they have bands.
 
         Raises:
             GeoreferenceError: Grids or fill values differ.
@@ -426,10 +388,6 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def concatenate(cls, geotensors: Sequence[GeoTensor], axis: int = 0) -> GeoTensor:
         """Return tensors of one grid joined along an axis that is not spatial.
 
-        Args:
-            geotensors: Tensors that differ in the length of that axis at most.
-            axis: Position of the axis.
-
         Raises:
             GeoreferenceError: Grids or fill values differ.
             ShapeError: Shapes differ along another axis, or the list is empty.
@@ -437,11 +395,10 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return indexing.concatenate(geotensors, axis)
 
     def __repr__(self) -> str:
-        if "attrs" not in self.__dict__:
-            return f"GeoTensor without georeference\n{self.values!r}"
         from georeader._arrays.repr import describe_grid
 
-        return f"{describe_grid(self)}\n{self.values!r}"
+        grid = describe_grid(self) if "attrs" in self.__dict__ else "GeoTensor without georeference"
+        return f"{grid}\n{self.values!r}"
 
     __str__ = __repr__
 
@@ -467,12 +424,19 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return render_pixels(plan, [planes[band] for band in plan.bands], mask)
 
 
-def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:
-    """Return the fill value of the two arguments that name it.
+def _split_mask(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Return an array of 2 to 4 dimensions, and its mask."""
+    array, mask = split_mask(values)
+    if array.ndim not in _DIMS:
+        raise ShapeError(
+            f"values of shape {array.shape} have {array.ndim} dimensions; a GeoTensor is (row, column), "
+            "(band, row, column) or (time, band, row, column)"
+        )
+    return array, mask
 
-    Raises:
-        OptionError: Both are given and differ.
-    """
+
+def _one_fill_value(fill_value_default: Any, nodata: Any) -> Any:
+    """Return the fill value of the two arguments that name it."""
     if isinstance(nodata, Unset):
         return fill_value_default
     if not isinstance(fill_value_default, Unset) and not same_nodata(nodata, fill_value_default):

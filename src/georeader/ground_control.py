@@ -41,14 +41,7 @@ class GroundControlPoints:
     crs: Any
 
     def regrid(self, column: float, row: float, column_step: float = 1, row_step: float = 1) -> GroundControlPoints:
-        """Return the points in pixels of a grid laid over this one.
-
-        Args:
-            column: Origin of the new grid, in columns of this one.
-            row: Origin of the new grid, in rows of this one.
-            column_step: Width of a new pixel in columns of this grid; negative mirrors.
-            row_step: Height of a new pixel in rows of this grid.
-        """
+        """Return the points in pixels of a grid laid over this one, as in `georeader.window_utils.regrid`."""
         moved = (
             GroundControlPoint(
                 (point.row - row) / row_step,
@@ -77,11 +70,7 @@ class GroundControlPoints:
 
 
 def as_control_points(value: Any) -> GroundControlPoints | None:
-    """Return ground control points of any accepted form; None if the value has another form.
-
-    Args:
-        value: `GroundControlPoints`, or ``(points, crs)`` as in rasterio's ``dataset.gcps``.
-    """
+    """Return `GroundControlPoints` of such, or of ``(points, crs)`` as in rasterio's ``dataset.gcps``; else None."""
     if isinstance(value, GroundControlPoints):
         return value
     if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[0], Sequence):
@@ -91,15 +80,7 @@ def as_control_points(value: Any) -> GroundControlPoints | None:
 
 
 def regrid_rpcs(rpcs: RPC, column: float, row: float, column_step: float = 1, row_step: float = 1) -> RPC:
-    """Return rational polynomials in pixels of a grid laid over another one.
-
-    Args:
-        rpcs: Those of the first grid.
-        column: Origin of the new grid, in columns of the first.
-        row: Origin of the new grid, in rows of the first.
-        column_step: Width of a new pixel in columns of the first; negative mirrors.
-        row_step: Height of a new pixel in rows of the first.
-    """
+    """Return rational polynomials in pixels of a grid laid over another one, as in `georeader.window_utils.regrid`."""
     return RPC(**rpcs.to_dict() | _axis(rpcs, "line", row, row_step) | _axis(rpcs, "samp", column, column_step))
 
 

@@ -35,11 +35,7 @@ class RasterioReader(Georeferenced):
     Attributes:
         path: As given, as a string; it may hold secrets, which `name` and the repr leave out.
         fs: As given.
-        dtype: numpy dtype of the bands in focus; one that holds them all where they differ.
-        transform: Affine of the window in focus.
         crs: rasterio CRS, or None.
-        nodata: The file's nodata for the first band in focus, or None: an int for integer bands, else a float.
-        fill_value_default: Value of missing pixels: ``nodata`` unless another one was passed. None: 0 beyond the edge.
         indexes: Bands in focus, counted from 1.
         window_focus: Window in focus, relative to the file.
 
@@ -69,8 +65,8 @@ class RasterioReader(Georeferenced):
         Args:
             path: Local path, URL (http(s)://, s3://, gs://, az://, abfs://, oss://, or any that fsspec knows), or a
                 path of GDAL's virtual filesystems ("/vsizip/...").
-            fs: A filesystem of fsspec or a store of obstore, as in `georeader.save_cog`; used for any path. Slower than
-                GDAL's own access, which reads with the environment's credentials.
+            fs: A filesystem of fsspec or a store of obstore for any path. Slower than GDAL's own access, which reads
+                with the environment's credentials.
             window_focus: Window to focus on, in pixels of the file (of the overview, if one is chosen).
             indexes: Bands to focus on, counted from 1; all by default.
             overview_level: Read the overview of this level: 0 is the largest, -1 the smallest.
@@ -88,7 +84,7 @@ class RasterioReader(Georeferenced):
         self.overview_level: int | None = None
         self._file = RasterFile.open(self.path, fs, self.rio_env_options)
         if overview_level is not None:
-            self.overview_level = self._level(overview_level, len(self.overviews()))
+            self.overview_level = self._level(overview_level)
             self._file = self._file.overview(self.overview_level)
         self.crs, self.window_focus = self._info.crs, self._file_window()
         self.indexes = list(range(1, self._info.count + 1))
@@ -107,7 +103,8 @@ class RasterioReader(Georeferenced):
         """The path without the secrets that a URL may hold, for messages."""
         return self._file.name
 
-    def _level(self, level: int, levels: int) -> int:
+    def _level(self, level: int) -> int:
+        levels = len(self.overviews())
         if not -levels <= level < levels:
             raise IndexingError(f"{self.name}: overview {level} asked for; there are {levels}")
         return level % levels
@@ -129,26 +126,22 @@ class RasterioReader(Georeferenced):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Dtype that holds all bands in focus."""
+        """Numpy dtype that holds all bands in focus."""
         return np.result_type(*self._of_bands(self._info.dtypes))
 
     @property
     def nodata(self) -> int | float | None:
-        """Nodata of the first band in focus, or None."""
+        """The file's nodata for the first band in focus, or None: an int for integer bands, else a float."""
         return self._info.nodatavals[self.indexes[0] - 1]
 
     @property
     def nodatavals(self) -> list[int | float | None]:
-        """Nodata of each band in focus, None where there is none."""
+        """Nodata of each band in focus, or None."""
         return self._of_bands(self._info.nodatavals)
 
     @property
     def fill_value_default(self) -> Any:
-        """Value of missing pixels, or None; setting it to None restores the file's nodata.
-
-        Raises:
-            NodataError: The dtype cannot hold the value that it is set to.
-        """
+        """Value of missing pixels: ``nodata`` unless another one is set; None restores it. None: 0 beyond the edge."""
         return self.nodata if self._fill_value is None else self._fill_value
 
     @fill_value_default.setter
@@ -165,7 +158,7 @@ class RasterioReader(Georeferenced):
 
     @property
     def descriptions(self) -> list[str | None]:
-        """Description of each band in focus, None where there is none."""
+        """Description of each band in focus, or None."""
         return self._of_bands(self._info.descriptions)
 
     @property
@@ -246,8 +239,8 @@ class RasterioReader(Georeferenced):
         """Read pixels as a plain (band, row, column) array.
 
         Args:
-            window: Relative to the window in focus, which is the default.
-            indexes: Bands among those in focus, counted from 1; all by default.
+            window: As in `set_window`; by default the window in focus.
+            indexes: As in `set_indexes`; by default all bands in focus.
             boundless: As in `set_window`.
 
         Raises:
@@ -290,15 +283,7 @@ class RasterioReader(Georeferenced):
         return self.read()
 
     def read_from_window(self, window: Window, boundless: bool = True) -> RasterioReader:
-        """Return a reader of a window; nothing is read yet.
-
-        Args:
-            window: Relative to the window in focus.
-            boundless: As in `set_window`.
-
-        Raises:
-            IndexingError: As in `set_window`.
-        """
+        """Return a reader of a window relative to the one in focus, as by `set_window`; nothing is read yet."""
         part = self.copy()
         part.set_window(window, boundless=boundless)
         return part
@@ -324,11 +309,7 @@ class RasterioReader(Georeferenced):
     # Pyramid and tiles.
 
     def overviews(self, index: int = 1) -> list[int]:
-        """Return the decimation factors of a band's overviews, such as [2, 4, 8]; for an overview, of those below it.
-
-        Raises:
-            IndexingError: The file has no such band.
-        """
+        """Return the decimation factors of a band's overviews, such as [2, 4, 8]; of an overview, of those below it."""
         self._check_bands([index], self._info.count)
         with self._file.dataset() as dataset:
             return list(dataset.overviews(index))
@@ -342,7 +323,7 @@ class RasterioReader(Georeferenced):
         Raises:
             IndexingError: The overview does not exist, or a window is in focus.
         """
-        level = self._level(overview_level, len(self.overviews()))
+        level = self._level(overview_level)
         if self.window_focus != self._file_window():
             raise IndexingError(f"{self.name}: a window is in focus; take the overview first, then its window")
         return RasterioReader(
@@ -357,13 +338,8 @@ class RasterioReader(Georeferenced):
     def block_windows(self, bidx: int = 1) -> list[tuple[tuple[int, int], Window]]:
         """Return the file's tiles inside the window in focus, as ((tile row, tile column), window).
 
-        The windows are cut at the edge of the window in focus and relative to it, as in `read_from_window`.
-
-        Args:
-            bidx: Band of the file, counted from 1.
-
-        Raises:
-            IndexingError: The file has no such band.
+        The windows are cut at the edge of the window in focus and relative to it, as in `read_from_window`. ``bidx`` is
+        a band of the file, counted from 1.
         """
         self._check_bands([bidx], self._info.count)
         with self._file.dataset() as dataset:
@@ -390,11 +366,7 @@ class RasterioReader(Georeferenced):
         return html_of(repr(self), self._draw)
 
     def _draw(self) -> NDArray[np.uint8]:
-        """Return the picture for a notebook, of the smallest overview that is enough.
-
-        Raises:
-            ReadError: The file cannot be read, or more of it would have to be read than a notebook should wait for.
-        """
+        """Return the picture for a notebook, of the smallest overview that is enough, unless that is very large."""
         from georeader._render.bands import RasterBands
         from georeader._render.picture import NOTEBOOK, NOTEBOOK_READ_BYTES, plan_picture, render_pixels
         from georeader._render.sizes import picture_shape
@@ -418,11 +390,7 @@ class RasterioReader(Georeferenced):
         return render_pixels(plan, list(pixels), mask)
 
     def _overview_for(self, picture: tuple[int, int]) -> RasterioReader:
-        """Return a reader of the smallest overview that is enough for a picture, with the same window and bands.
-
-        Args:
-            picture: (rows, columns) of the picture.
-        """
+        """Return a reader of the smallest overview that is enough for (rows, columns), with this window and bands."""
         from georeader._render.sizes import best_level
 
         shape = self.height, self.width

@@ -28,15 +28,7 @@ if TYPE_CHECKING:
     Raster = GeoData | str | os.PathLike[str] | Any
 
 #: Schemes of remote destinations; those of fsspec are remote, too.
-REMOTE_FILE_EXTENSIONS = [
-    "gs://",
-    "s3://",
-    "az://",
-    "abfs://",
-    "oss://",
-    "http://",
-    "https://",
-]
+REMOTE_FILE_EXTENSIONS = ["gs://", "s3://", "az://", "abfs://", "oss://", "http://", "https://"]
 
 #: Side of a tile, in pixels.
 BLOCKSIZE_DEFAULT = 256
@@ -88,7 +80,7 @@ def save_cog(  # noqa: PLR0913
 
     Args:
         data_save: GeoTensor, RasterioReader, path, open rasterio dataset or WarpedVRT, xarray.DataArray or Dataset, or
-            any object of the GeoData protocol, (row, column) or (band, row, column). What is not in memory is read in
+            object of the GeoData protocol, (row, column) or (band, row, column). What is not in memory is read in
             windows, each pixel once. Never changed.
         path_tiff_save: Local path, URL (s3://, gs://, az://, https://, any filesystem of fsspec), or an object open for
             binary writing. See docs/destinations.md.
@@ -172,32 +164,9 @@ def save_tiled_geotiff(  # noqa: PLR0913
 
     For data read only by programs: smaller and faster to write than a COG. The file is not in GDAL's COG layout, so it
     opens for update: tags can be changed and overviews built later, by ``rasterio.open(path, "r+")`` or ``gdaladdo``.
-    Everything else is as in `save_cog`; options of overviews have no effect.
-
-    Args:
-        data_save: As in `save_cog`.
-        path_tiff_save: As in `save_cog`.
-        descriptions: As in `save_cog`.
-        tags: As in `save_cog`.
-        profile_arg: As in `save_cog`, without the options that only GDAL's COG driver has.
-        fs: As in `save_cog`.
-        nodata: As in `save_cog`.
-        dir_tmpfiles: As in `save_cog`.
-        profile: As in `save_cog`.
-        blocksize: Side of a tile in pixels, a multiple of 16; by default ``BLOCKSIZE_DEFAULT``, as it is at the call.
-        engine: As in `save_cog`.
-        verify: As in `save_cog`.
-        durable: As in `save_cog`.
-        overwrite: As in `save_cog`.
-        http_headers: As in `save_cog`.
-        max_memory: As in `save_cog`.
-        progress: As in `save_cog`.
-
-    Returns:
-        A receipt, as in `save_cog`.
-
-    Raises:
-        GeoreaderError: As in `save_cog`.
+    Arguments, receipt and errors are those of `save_cog`, but ``profile_arg`` takes no options that only GDAL's COG
+    driver has, options of overviews have no effect, and ``blocksize`` is the side of a tile in pixels, a multiple of
+    16; by default ``BLOCKSIZE_DEFAULT``, as it is at the call.
 
     Example:
         >>> import numpy as np
@@ -230,9 +199,8 @@ def save_tiled_geotiff(  # noqa: PLR0913
 def profile_from_dtype(dtype: Any) -> dict[str, Any]:
     """Return the rasterio profile in which a numpy dtype is saved.
 
-    uint8, uint16, int16, uint32, int32, float32, float64 and complex64 keep their names, and so do int8, int64,
-    uint64 and complex128 where the installed GDAL has them. bool becomes uint8 {0, 1}. float16 is widened to
-    float32, without loss. Byte order does not matter: pixels are converted.
+    Dtypes of a GeoTIFF keep their names: int8, int64, uint64 and complex128 where the installed GDAL has them. bool
+    becomes uint8 {0, 1}, and float16 float32. Byte order does not matter: pixels are converted.
 
     Args:
         dtype: A numpy dtype or what `numpy.dtype` takes.
@@ -259,20 +227,7 @@ def _save_cog(
     dir_tmpfiles: str | os.PathLike[str] | None = None,
     fs: Any = None,
 ) -> None:
-    """Save an array by a profile that has its georeference.
-
-    Args:
-        out_np: (band, row, column). Never changed.
-        path_tiff_save: As in `save_cog`.
-        profile: Creation options, "crs" and "transform". Never changed.
-        descriptions: One name, or None, per band.
-        tags: File-level metadata.
-        dir_tmpfiles: As in `georeader.save_cog`.
-        fs: As in `save_cog`.
-
-    Raises:
-        GeoreaderError: As in `save_cog`; also when profile has no crs or no transform.
-    """
+    """Save a (band, row, column) array as `save_cog` does, by a profile that has its crs and transform."""
     if not isinstance(profile, Mapping):
         raise OptionError(f"profile is a {type(profile).__name__}; pass a mapping with 'crs' and 'transform'")
     keys = {str(key).lower(): key for key in profile}
@@ -289,15 +244,10 @@ def _save_cog(
 
 
 def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
-    """Build overviews 2, 4, 8, ... on an open rasterio dataset, down to the first with both sides within ``tile_size``.
+    """Build overviews on a rasterio dataset open for update, down to the first with both sides within ``tile_size``.
 
     They are averages that leave out nodata, and NaN where there is no nodata; or picked (nearest) for a raster with a
     colour table. The method that was used is recorded in the tag OVERVIEW_RESAMPLING and in the namespace rio_overview.
-
-    Args:
-        rst_out: A rasterio dataset open for writing or update.
-        tile_size: Side of a tile, in pixels.
-        verbose: Print the decimation factors.
     """
     from rasterio.enums import ColorInterp
 
@@ -332,13 +282,8 @@ def _parse_request(kind: str, destination: Destination, **arguments: Any) -> Sav
     """Parse the arguments of a save, with this module's defaults as they are at the call."""
     from georeader._export.plan.request import SaveRequest
 
-    return SaveRequest.parse(
-        kind,
-        destination,
-        default_profile=_default_profile(),
-        default_memory_bytes=MAX_MEMORY_DEFAULT_BYTES,
-        **arguments,
-    )
+    defaults: dict[str, Any] = {"default_profile": _default_profile(), "default_memory_bytes": MAX_MEMORY_DEFAULT_BYTES}
+    return SaveRequest.parse(kind, destination, **defaults, **arguments)
 
 
 def _default_profile() -> dict[str, Any]:

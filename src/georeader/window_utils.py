@@ -1,7 +1,7 @@
-"""Windows, transforms and bounds of arrays and readers.
+"""Windows, transforms, CRS and bounds of arrays and readers.
 
-Pixel coordinates are (column, row) with the origin at the outer corner of the first pixel, as in GDAL
-and rasterio. A window is a `rasterio.windows.Window` in pixels.
+Pixel coordinates are (column, row) with the origin at the outer corner of the first pixel, as in GDAL and rasterio. A
+window is a `rasterio.windows.Window` in pixels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.windows import Window
 
+from georeader._core.reporting import import_extra
 from georeader.errors import GeoreferenceError, IndexingError
 
 #: Largest distance of a window's edge from a whole pixel at which it still counts as whole, in pixels.
@@ -51,12 +52,7 @@ def pixel_to_crs(transform: Affine, column: float, row: float) -> tuple[float, f
 def regrid(transform: Affine, column: float, row: float, column_step: float = 1, row_step: float = 1) -> Affine:
     """Return the transform of a grid laid over another one.
 
-    Args:
-        transform: Transform of the first grid.
-        column: Origin of the new grid, in columns of the first.
-        row: Origin of the new grid, in rows of the first.
-        column_step: Width of a new pixel in columns of the first; negative mirrors.
-        row_step: Height of a new pixel in rows of the first.
+    Origin and steps of the new grid are in columns and rows of the first; a negative step mirrors.
     """
     a, b, _, d, e, _ = transform[:6]
     x, y = pixel_to_crs(transform, column, row)
@@ -97,35 +93,26 @@ def whole_pixel_window(window: Window) -> Window:
 
 
 def overlap(window: Window, height_px: int, width_px: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the part of a window that lies inside a raster, in pixels of the raster and of the window.
-
-    Args:
-        window: Window on whole pixels, relative to the raster's first pixel.
-        height_px: Rows of the raster.
-        width_px: Columns of the raster.
+    """Return the part of a window on whole pixels that lies inside a raster, in pixels of the raster and of the window.
 
     Returns:
-        ``(source, target)``, each a (row, column) pair of slices: ``source`` into the raster, ``target``
-        into an array of the window's size. Both are empty where window and raster do not meet.
+        ``(source, target)``, each a (row, column) pair of slices: ``source`` into the raster, ``target`` into an array
+        of the window's size. Both are empty where window and raster do not meet.
     """
-    pairs = []
-    for offset, size, limit in (
-        (int(window.row_off), int(window.height), height_px),
-        (int(window.col_off), int(window.width), width_px),
-    ):
-        start = min(max(offset, 0), limit)
-        stop = max(min(offset + size, limit), start)
-        shift = start - offset if stop > start else 0
-        pairs.append((slice(start, stop), slice(shift, shift + stop - start)))
-    (source_rows, target_rows), (source_columns, target_columns) = pairs
+    source_rows, target_rows = _overlap_1d(int(window.row_off), int(window.height), height_px)
+    source_columns, target_columns = _overlap_1d(int(window.col_off), int(window.width), width_px)
     return (source_rows, source_columns), (target_rows, target_columns)
 
 
-def normalise_crs(crs: Any) -> CRS | None:
-    """Return a rasterio CRS for an EPSG code, WKT, PROJ string, pyproj or rasterio CRS; None stays None.
+def _overlap_1d(offset: int, size: int, limit: int) -> tuple[slice, slice]:
+    start = min(max(offset, 0), limit)
+    stop = max(min(offset + size, limit), start)
+    shift = start - offset if stop > start else 0
+    return slice(start, stop), slice(shift, shift + stop - start)
 
-    Args:
-        crs: See above; an EPSG code may be an integer of Python or numpy, or text.
+
+def normalise_crs(crs: Any) -> CRS | None:
+    """Return a rasterio CRS for an EPSG code (integer or text), WKT, PROJ string, pyproj or rasterio CRS, or None.
 
     Raises:
         GeoreferenceError: PROJ does not know the input; the message has PROJ's reason.
@@ -140,11 +127,9 @@ def normalise_crs(crs: Any) -> CRS | None:
         return CRS.from_user_input(operator.index(crs) if hasattr(crs, "__index__") else crs)
     except (CRSError, TypeError, ValueError) as error:
         broken = proj_failure()
-        advice = (
-            "pass an EPSG code such as 'EPSG:32630', WKT, or a rasterio or pyproj CRS"
-            if broken is None
-            else f"{_PROJ_ADVICE}, or pass WKT"
-        )
+        advice = f"{_PROJ_ADVICE}, or pass WKT"
+        if broken is None:
+            advice = "pass an EPSG code such as 'EPSG:32630', WKT, or a rasterio or pyproj CRS"
         raise GeoreferenceError(f"crs={crs!r} is not a CRS that PROJ knows: {broken or error}; {advice}") from error
 
 
@@ -179,16 +164,16 @@ def describe_crs(crs: Any) -> str:
     if crs is None:
         return "none"
     try:
-        known = normalise_crs(crs)
+        known = rasterio_crs(crs)
     except GeoreferenceError:
         return f"{crs!r} (PROJ does not know it)"
-    code = known.to_epsg() if known is not None else None
+    code = known.to_epsg()
     if code is not None:
         return f"EPSG:{code}"
     reason = "no EPSG code" if proj_failure() is None else "no EPSG code: PROJ cannot use its database"
-    wkt = known.to_wkt() if known is not None else ""
+    wkt = known.to_wkt()
     name = wkt.split('"')[1] if '"' in wkt else "unnamed"
-    if known is not None and name in ("unknown", "unnamed"):
+    if name in ("unknown", "unnamed"):
         name = known.to_proj4() or name
     return f"{name} ({reason})"
 
@@ -255,8 +240,8 @@ def _affine_of_numbers(numbers: tuple[Any, ...]) -> Affine:
 def _is_gdal_order(first: Any, second: Any, third: Any, _: Any, fifth: Any, sixth: Any) -> bool:
     """Return whether six numbers look like a geotransform of GDAL: as rasterio does, and also where rows run north.
 
-    In Affine's order the third is x and the fifth the height of a pixel. Both are 0 only in a raster that is turned by
-    90 degrees at x=0, and then the first is 0, too.
+    In Affine's order third and fifth, x and the height of a pixel, are 0 only in a raster that is turned by 90 degrees
+    at x=0, and then the first is 0, too.
     """
     if third != 0 or fifth != 0:
         return False
@@ -281,15 +266,9 @@ def same_transform(a: Affine, b: Affine, precision: float = 1e-3) -> bool:
 
 
 def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float = 1e-3) -> bool:
-    """Return whether a raster's corners lie within ``precision`` pixels of each other under two transforms.
+    """Return whether the corners of (rows, columns) lie within ``precision`` pixels of each other under two transforms.
 
-    A small difference in pixel size adds up along rows and columns.
-
-    Args:
-        a: First transform.
-        b: Second transform.
-        shape: (rows, columns), or () if the size is unknown.
-        precision: Tolerance in pixels.
+    A small difference in pixel size adds up along rows and columns. A ``shape`` of () is one of unknown size.
     """
     if not shape:
         return True
@@ -304,8 +283,6 @@ def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float 
 
 def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:
     """Build a shapely polygon of a ring, reprojected if ``dst_crs`` is another CRS than ``crs``."""
-    from georeader._core.reporting import import_extra
-
     geometry = import_extra("shapely.geometry", extra="shapely", purpose="footprint()")
     if not all(math.isfinite(value) for point in ring for value in point):
         raise GeoreferenceError(f"the raster has no outline: its transform puts a corner at {ring[0]}; correct it")
@@ -313,8 +290,7 @@ def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any)
         return geometry.Polygon(ring)
     from rasterio.warp import transform_geom
 
-    source, target = normalise_crs(crs), normalise_crs(dst_crs)
-    if source is None or target is None:
+    if crs is None:
         raise GeoreferenceError("footprint(crs=...) needs a raster that has a CRS itself")
     shape = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
-    return geometry.shape(transform_geom(source, target, shape))
+    return geometry.shape(transform_geom(normalise_crs(crs), normalise_crs(dst_crs), shape))
