@@ -4,27 +4,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE_MODULES := tests/support/foreign/node/node_modules tests/support/servers/node/node_modules tests/support/checkers/node/node_modules
 NGINX := tests/support/servers/debian
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint requirements/pinned.txt
+# uv installs in seconds what takes pip minutes; pip is for machines whose package index is known to pip alone.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
+install = $(UV) $(1) 2>/dev/null || $(PIP) $(1)
 BENCH := benchmarks/.venv
 
 # Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE
+.PHONY: demo prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Run every test
+prepare: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Install what the tests need: make --jobs prepare
+
+test: prepare  ## Run every test
 	$(BIN)/python -m pytest --numprocesses auto
 
-test-quick: $(VENV)/.test  ## Less than a minute: units and contracts, without servers
+test-quick: $(VENV)/.test  ## Run in less than a minute what needs no server
 	$(BIN)/python -m pytest --numprocesses auto -m "not server and not slow and not fault and not fuzz" tests/unit tests/contracts tests/cli
 
 test-local: $(VENV)/.test $(NODE_MODULES)  ## The tests of a second Python, without servers: make test-local PYTHON=python3.13 VENV=.venv-3.13
 	$(BIN)/python -m pytest --numprocesses auto -m "not slow and not server"
 
-test-thorough: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Every test, and more of what takes long
+test-thorough: prepare  ## Every test, and more of what takes long
 	GEOREADER_THOROUGH=1 $(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.test  ## What CI checks before it tests
@@ -64,17 +69,18 @@ $(VENV)/.made: $(VENV).identity
 		{ echo "georeader-cog needs Python >= 3.11; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "this Python can't make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(PIP) uv || true
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml requirements/pinned.txt
 	@echo "installing georeader-cog[demo] into $(VENV) ..."
-	@$(INSTALL) --editable '.[demo]'
+	@$(call install,--constraint requirements/pinned.txt --editable '.[demo]')
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt requirements/no-deps.txt
 	@echo "installing georeader-cog[test] into $(VENV) ..."
-	@$(INSTALL) --editable '.[test]'
-	@$(INSTALL) --no-deps --requirement requirements/no-deps.txt
+	@$(call install,--constraint requirements/pinned.txt --editable '.[test]')
+	@$(call install,--no-deps --requirement requirements/no-deps.txt)
 	@touch $@ $(VENV)/.demo
 
 # The benchmarks have an environment of their own: what tests run in stays as small as a user's.

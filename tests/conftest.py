@@ -16,6 +16,7 @@ from affine import Affine
 from hypothesis import settings
 from rio_cogeo import cog_validate
 
+from effort import IS_THOROUGH, covering
 from faults.count import pytest_terminal_summary  # noqa: F401  (a hook: says how many faults there were)
 from georeader import GeoTensor
 from range_server import Server, running
@@ -33,14 +34,37 @@ if os.environ.get("CI"):
 SERVERS = frozenset({"azurite", "fake_gcs", "moto", "nginx", "seaweed", "sftp"})
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for a server, by a fixture or by a parameter that names one."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that need a server, and leave what takes long to ``make test-thorough``."""
     for item in items:
-        asked = {name.removeprefix("running_").removesuffix("_server") for name in getattr(item, "fixturenames", ())}
-        callspec = getattr(item, "callspec", None)
-        asked |= {value for value in callspec.params.values() if isinstance(value, str)} if callspec else set()
-        if asked & SERVERS:
+        if _parameters_and_fixtures(item) & SERVERS:
             item.add_marker("server")
+    left_out = (
+        [] if IS_THOROUGH else [*_not_covering(items), *(item for item in items if item.get_closest_marker("thorough"))]
+    )
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _parameters_and_fixtures(item: pytest.Item) -> set[str]:
+    names = {name.removeprefix("running_").removesuffix("_server") for name in getattr(item, "fixturenames", ())}
+    callspec = getattr(item, "callspec", None)
+    return names | {value for value in callspec.params.values() if isinstance(value, str)} if callspec else names
+
+
+def _not_covering(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests that are marked `covering` and repeat what the others of their table cover."""
+    tables: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("covering"):
+            tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left_out = []
+    for table in tables.values():
+        columns = table[0].get_closest_marker("covering").kwargs["columns"]
+        chosen = set(covering([columns(**item.callspec.params) for item in table]))
+        left_out += [item for index, item in enumerate(table) if index not in chosen]
+    return left_out
 
 
 #: A grid of 10 m pixels in UTM zone 30N.

@@ -81,11 +81,11 @@ SLOW = textwrap.dedent("""
 @pytest.mark.parametrize(
     ("executor", "workers", "how"),
     [
-        ("thread", 1, "saves"),
         ("thread", 2, "saves"),
-        ("thread", 2, "hangs"),
-        ("process", 2, "saves"),
         ("process", 2, "hangs"),
+        pytest.param("thread", 1, "saves", marks=pytest.mark.thorough),
+        pytest.param("thread", 2, "hangs", marks=pytest.mark.thorough),
+        pytest.param("process", 2, "saves", marks=pytest.mark.thorough),
     ],
 )
 def test_an_interrupt_is_answered_soon_and_leaves_the_rows_that_were_done(

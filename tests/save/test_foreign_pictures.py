@@ -119,6 +119,9 @@ def assert_seen(found: Seen, picture: Picture, expected: np.ndarray[Any, Any]) -
         np.testing.assert_array_equal(channels[..., 3], expected[..., 3])
 
 
+@pytest.mark.covering(
+    columns=lambda picture, reader, engine: (picture.name, (reader, engine, picture.kind), (reader, picture.codec))
+)
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 @pytest.mark.parametrize("reader", LIMITS)
 @pytest.mark.parametrize("engine", ENGINES)
@@ -135,6 +138,7 @@ def test_colours_are_seen_as_they_were_saved(engine: str, reader: str, picture: 
     pytest.skip(f"{reader} {limit}")
 
 
+@pytest.mark.covering(columns=lambda picture, reader: (picture.name, (reader, picture.kind), (reader, picture.codec)))
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 @pytest.mark.parametrize("reader", LIMITS)
 def test_colours_are_those_of_gdals_own_file(reader: str, picture: Picture, gallery: Gallery) -> None:

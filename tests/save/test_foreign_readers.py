@@ -89,6 +89,7 @@ def assert_same(found: Reading | str, expected: Reading, *, is_lossy: bool) -> N
         assert difference.mean() <= 0.5, name
 
 
+@pytest.mark.covering(columns=lambda reader, case, engine: ((reader, case.name), (reader, engine)))
 @every_case
 @every_engine
 @pytest.mark.parametrize("reader", [*IN_PROCESS, "Debian's GDAL", "geotiff.js"])

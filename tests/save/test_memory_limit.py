@@ -126,14 +126,13 @@ def growth_bytes(how: str, rows: int, folder: Path) -> int:
     [
         "object",
         "path",
-        "reader",
-        "dataset",
-        "mapped",
         "dask",
-        "dask in large chunks",
-        "DataArray",
         "tiled",
         "pieces",
+        *(
+            pytest.param(how, marks=pytest.mark.thorough)
+            for how in ("reader", "dataset", "mapped", "dask in large chunks", "DataArray")
+        ),
     ],
 )
 def test_memory_stays_within_the_limit_however_many_rows_there_are(how: str, tmp_path: Path) -> None:
@@ -205,10 +204,10 @@ LARGE_BLOCKS = textwrap.dedent("""
     ("how", "is_refused"),
     [
         ("2600 path", True),
-        ("2600 dataset", True),
-        ("2600 hdf5", True),
+        pytest.param("2600 dataset", True, marks=pytest.mark.thorough),
+        pytest.param("2600 hdf5", True, marks=pytest.mark.thorough),
         ("1312 reader", False),
-        ("1312 dataset", False),
+        pytest.param("1312 dataset", False, marks=pytest.mark.thorough),
         ("1312 hdf5", False),
     ],
 )

@@ -176,6 +176,7 @@ def case(name: str, rng: np.random.Generator) -> GeoTensor:
 NAMES = ["colours", "numbers", "classes", "alpha", "mask", "nodata and mask", "NaN", "complex"]
 
 
+@pytest.mark.covering(columns=lambda name, max_side_px: (name, max_side_px))
 @pytest.mark.parametrize("max_side_px", [64, 300, 2000])
 @pytest.mark.parametrize("name", NAMES)
 def test_tensor_and_its_file_have_the_same_picture(

@@ -38,6 +38,7 @@ def read(path: Path) -> np.ndarray[Any, Any]:
         return dataset.read()
 
 
+@pytest.mark.covering(columns=lambda codec, dtype, bands: ((codec, dtype), (codec, bands), (dtype, bands)))
 @pytest.mark.parametrize(("codec", "dtype", "bands"), LOSSLESS)
 def test_every_lossless_codec_returns_every_dtype_pixel_for_pixel(
     codec: str, dtype: str, bands: int, make_tensor: Any, tmp_path: Path, good_cog: Callable[[Path], None]

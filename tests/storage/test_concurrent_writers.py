@@ -39,6 +39,7 @@ def content_of(seed: int, side_px: int) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.covering(columns=lambda way, store, side_px, is_same: ((way, side_px), store, is_same))
 @pytest.mark.parametrize(
     ("way", "store", "side_px", "is_same"),
     [

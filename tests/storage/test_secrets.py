@@ -332,6 +332,20 @@ def all_said(watch: Watch, caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
     watch.texts += list(capfd.readouterr())
 
 
+#: The client that each way ends at; those that are not named end at the project's own HTTP client.
+CLIENTS = {
+    way: client
+    for client, ways in {
+        "botocore": (boto, s3_with_password),
+        "fsspec": (by_s3fs, by_http_filesystem, http_in_a_chain),
+        "obstore": (by_s3_store, azure, azure_by_sas, azure_by_connection_string, azure_with_query, by_azure_store,
+                    by_azure_store_with_sas, google, by_google_store, by_http_store),
+    }.items()
+    for way in ways
+}  # fmt: skip
+
+
+@pytest.mark.covering(columns=lambda way, endpoint: (way.__name__, (CLIENTS.get(way, "urllib3"), endpoint)))
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_saves_show_no_secret(
     way: Callable[[str], Way], endpoint: str, use_env: UseEnv, watch: Watch, caplog: Any, capfd: Any

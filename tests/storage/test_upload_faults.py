@@ -119,6 +119,14 @@ def assert_what_is_there(case: Case, front: Front, error: GeoreaderError | None,
     assert content in allowed[case.leaves if error is not None else None], (found, error)
 
 
+def _columns(name: str) -> tuple[object, ...]:
+    """Each request of each destination, and each fault at each destination."""
+    case = BY_ID[name]
+    place = case.destination
+    return (place, case.point.name), (place, str(case.do)), (place, case.overwrite, case.has_earlier), case.is_lazy
+
+
+@pytest.mark.covering(columns=_columns)
 @pytest.mark.parametrize("name", BY_ID)
 def test_a_fault_leaves_the_earlier_object_or_the_whole_new_one(
     name: str, front_of: Callable[..., Front], scratch: Path, record_property: Callable[[str, object], None]

@@ -43,7 +43,7 @@ LONGEST_SECONDS = 3.0
 ARRIVAL_SECONDS = 15.0
 
 #: At random moments, of each kind of store.
-KILLS = often(25, usually=5)
+KILLS = often(25, usually=4)
 
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 
@@ -143,6 +143,9 @@ HOW = [
 ]
 
 
+@pytest.mark.covering(
+    columns=lambda how, destination, point, body_bytes: ((destination, how), (destination, point.name, body_bytes)),
+)
 @pytest.mark.parametrize(("how", "destination", "point", "body_bytes"), HOW, ids=moment_id)
 def test_a_kill_at_a_known_request_leaves_the_earlier_object_or_the_whole_new_one(
     how: str, destination: str, point: Point, body_bytes: int | None,

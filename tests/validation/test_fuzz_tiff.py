@@ -81,7 +81,9 @@ def checked(path: Path) -> Report | None:
     return report
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=often(40, usually=15), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @pytest.mark.parametrize("base", BASES)
 @given(changes=edits)
 def test_a_good_file_with_changes_gives_a_report(tmp_path: Path, base: str, changes: list[tuple[float, bytes]]) -> None:

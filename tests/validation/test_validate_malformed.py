@@ -52,6 +52,11 @@ def test_a_file_that_is_cut_anywhere_is_not_valid(bases: dict[str, Good], tmp_pa
     assert passed == []
 
 
+#: In which the directories differ: each kind of damage is tried in each group.
+GROUPS = {base: number % 3 for number, base in enumerate(BASES)}
+
+
+@pytest.mark.covering(columns=lambda damage, base: (base, (damage, GROUPS[base])))
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("base", BASES)
 def test_a_damaged_file_is_not_valid(bases: dict[str, Good], tmp_path: Path, base: str, damage: str) -> None:
