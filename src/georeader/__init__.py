@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from georeader._readers.dataset_cache import files_kept_open
+    from georeader._readers.raster_file import files_kept_open
     from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
     from georeader.cog_writer import CogWriter
     from georeader.errors import GeoreaderError
@@ -39,7 +39,7 @@ _HOMES = {
     "GroundControlPoints": "ground_control",
     "ProfileOptions": "profile_options",
     "RasterioReader": "rasterio_reader",
-    "files_kept_open": "_readers.dataset_cache",
+    "files_kept_open": "_readers.raster_file",
     **dict.fromkeys(("profile_from_dtype", "save_cog", "save_tiled_geotiff"), "save"),
     **dict.fromkeys(("compare_crs", "rasterio_crs", "res"), "window_utils"),
 }

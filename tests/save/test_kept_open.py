@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, files_kept_open, save_cog
-from georeader._readers.dataset_cache import FILES_KEPT
+from georeader._readers.raster_file import FILES_KEPT
 from georeader.errors import ReadError
 
 PLACE = ((10, 0, 500000, 0, -10, 4000000), "EPSG:32630")

@@ -1,24 +1,41 @@
-"""Metadata of a raster file as one frozen value, read from an open rasterio dataset."""
+"""Metadata of a raster file as one frozen value, read from an open rasterio dataset.
+
+What rasterio has no call for is read from GDAL's description of a dataset as a virtual raster (VRT): attribute tables,
+and the nodata of 64-bit integers, which rasterio rounds to a double. Category names become an attribute table, since a
+GeoTIFF cannot hold them: GDAL from 3.12 on reads and writes attribute tables inside a GeoTIFF, earlier releases in
+``.aux.xml``.
+"""
 
 from __future__ import annotations
 
+import html
+import mmap
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
+import rasterio
+import rasterio.shutil
 from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 from rasterio.rpc import RPC
 
 from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._core.reporting import warn_at_caller
-from georeader._readers.gdal_xml import read_attribute_tables, read_int64_nodata
 from georeader._resample.methods import recorded_resamplings
 from georeader._storage.redaction import redact_url
+from georeader._tiff.directories import TagNumber
+from georeader._tiff.parser import BytesInMemory, read_directories
 from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning, ReadError
 from georeader.ground_control import GroundControlPoints, regrid_rpcs
@@ -30,68 +47,50 @@ _OWN_DOMAINS = frozenset({
     "TIFF", "FILE", "COLOR_TABLE",
 })  # fmt: skip
 
+_BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>(.*?)(?=<VRTRasterBand [^>]*\bband="|\Z)', re.DOTALL)
+_TABLE = re.compile(r"<GDALRasterAttributeTable\b.*?</GDALRasterAttributeTable>", re.DOTALL)
+_CATEGORIES = re.compile(r"<CategoryNames>(.*?)</CategoryNames>", re.DOTALL)
+_CATEGORY = re.compile(r"<Category>(.*?)</Category>|<Category\s*/>", re.DOTALL)
+_ITEM = re.compile(r'<Item\b[^>]*\bsample="(\d+)"[^>]*\brole="rat"[^>]*>(.*?)</Item>', re.DOTALL)
+_NODATA = re.compile(r"<NoDataValue>\s*(-?\d+)\s*</NoDataValue>")
+
+#: GDAL from this release on reads attribute tables inside a GeoTIFF.
+_GDAL_READS_TABLES = (3, 12)
+
+#: GDAL's numbers of a column's type and usage.
+_INTEGER, _STRING, _NAME, _MIN_MAX = 0, 2, 2, 5
+
 
 @dataclass(frozen=True)
 class FileInfo:
-    """Metadata of a raster file; sequences have one entry per band of the file.
-
-    Attributes:
-        height_px: Rows.
-        width_px: Columns.
-        count: Bands.
-        dtypes: numpy dtype of each band.
-        crs: CRS, or None.
-        transform: Pixel (column, row) to CRS (x, y).
-        nodatavals: nodata of each band, None where there is none or none that its dtype can hold: an int
-            for integer bands, else a float.
-        descriptions: Band names, None where there is none.
-        scales: Physical value = stored value * scale + offset.
-        offsets: See ``scales``.
-        units: Unit names, None where there is none.
-        colorinterp: GDAL's names of the colour interpretations.
-        colormap: Colour table of a one-band file, or None.
-        photometric: "MINISWHITE" where the first band's smallest value is white, else None.
-        nbits: Bits of a sample where that is so and they are fewer than the dtype's, else None.
-        tags: File-level metadata, with the resampling of the overviews as OVERVIEW_RESAMPLING.
-        band_tags: Metadata of each band, without the STATISTICS_... that GDAL derives from its pixels.
-        gcps: Ground control points, or None.
-        rpcs: Rational polynomials, or None.
-        has_mask: There is a mask for the whole raster that is neither nodata nor alpha.
-        namespaces: File-level metadata of other domains of GDAL's.
-        band_namespaces: Metadata of each band in other domains.
-        attribute_tables: GDAL's XML of each band's raster attribute table or category names, or None.
-    """
+    """Metadata of a raster file; sequences have one entry per band of the file, None where a band has none."""
 
     height_px: int
     width_px: int
     count: int
     dtypes: tuple[np.dtype[Any], ...]
     crs: CRS | None
-    transform: Affine
-    nodatavals: tuple[int | float | None, ...]
+    transform: Affine  #: pixel (column, row) to CRS (x, y)
+    nodatavals: tuple[int | float | None, ...]  #: numbers that the dtype holds: int for integer bands, else float
     descriptions: tuple[str | None, ...]
-    scales: tuple[float, ...]
+    scales: tuple[float, ...]  #: physical value = stored value * scale + offset
     offsets: tuple[float, ...]
     units: tuple[str | None, ...]
-    colorinterp: tuple[str, ...]
-    colormap: dict[int, tuple[int, int, int, int]] | None
-    photometric: str | None
-    nbits: int | None
-    tags: dict[str, str]
-    band_tags: tuple[dict[str, str], ...]
+    colorinterp: tuple[str, ...]  #: GDAL's names
+    colormap: dict[int, tuple[int, int, int, int]] | None  #: of a one-band file
+    photometric: str | None  #: "MINISWHITE" where the first band's smallest value is white
+    nbits: int | None  #: bits of a sample where that is so and they are fewer than the dtype's
+    tags: dict[str, str]  #: of the file, with the resampling of the overviews as OVERVIEW_RESAMPLING
+    band_tags: tuple[dict[str, str], ...]  #: without the STATISTICS_... that GDAL derives from pixels
     gcps: GroundControlPoints | None
     rpcs: RPC | None
-    has_mask: bool
-    namespaces: dict[str, dict[str, str]]
+    has_mask: bool  #: one for the whole raster that is neither nodata nor alpha
+    namespaces: dict[str, dict[str, str]]  #: tags of the file in other domains of GDAL's
     band_namespaces: tuple[dict[str, dict[str, str]], ...]
-    attribute_tables: tuple[str | None, ...]
+    attribute_tables: tuple[str | None, ...]  #: GDAL's XML of raster attribute tables or category names
 
     def attrs(self, indexes: Sequence[int]) -> dict[str, Any]:
-        """Return the metadata of some bands under the keys of `band_attrs`, empty ones and the mask left out.
-
-        Args:
-            indexes: Bands, counted from 1.
-        """
+        """Return the metadata of bands, counted from 1, under the keys of `band_attrs`, without empty ones and mask."""
         per_band: dict[str, tuple[Sequence[Any], Any]] = {
             "descriptions": (self.descriptions, None),
             "scales": (self.scales, 1.0),
@@ -126,13 +125,7 @@ def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, 
 
 
 def read_file_info(dataset: Any) -> FileInfo:
-    """Read the metadata of an open rasterio dataset.
-
-    Names that are not UTF-8 are left out with a `MetadataWarning`.
-
-    Raises:
-        ReadError: It has no bands: a container of rasters.
-    """
+    """Read the metadata of an open rasterio dataset; names that are not UTF-8 are left out with a warning."""
     if not dataset.count:
         inner = "".join(f"\n  {name}" for name in dataset.subdatasets[:20])
         raise ReadError(
@@ -164,7 +157,7 @@ def read_file_info(dataset: Any) -> FileInfo:
         has_mask=_has_mask(dataset),
         namespaces=_namespaces_of(dataset),
         band_namespaces=tuple(_namespaces_of(dataset, band) for band in dataset.indexes),
-        attribute_tables=read_attribute_tables(dataset),
+        attribute_tables=_attribute_tables_of(dataset),
     )
 
 
@@ -174,12 +167,7 @@ def read_dtypes(dataset: Any) -> tuple[np.dtype[Any], ...]:
 
 
 def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
-    """Warn if bands have different nodata, of which only that of the first is kept: a GeoTIFF has one for all.
-
-    Args:
-        name: Of the file.
-        nodatavals: One per band.
-    """
+    """Warn if the bands of a file have different nodata, of which only that of the first is kept."""
     first = nodatavals[0]
     others = [
         f"{value} in band {band}" for band, value in enumerate(nodatavals, start=1) if not same_nodata(value, first)
@@ -220,28 +208,19 @@ def _namespaces_of(dataset: Any, *band: int) -> dict[str, dict[str, str]]:
 
 
 def read_resamplings(dataset: Any, tags: Mapping[str, Any], indexes: Sequence[int]) -> tuple[str, ...]:
-    """Return the method of each band's overviews: by the file's tags, else by those that GDAL gives overviews.
+    """Return the method of the overviews of bands, counted from 1; nothing if none is recorded.
 
-    Args:
-        dataset: The file, or one of its overviews.
-        tags: Of the file.
-        indexes: Bands, counted from 1.
-
-    Returns:
-        One per band, or nothing if none is recorded.
+    It is that of the file's tags, else the RESAMPLING that GDAL notes at each overview; the dataset is the file or one
+    of its overviews.
     """
     found = recorded_resamplings(tags, dataset.count)
     if not found:
-        noted = [_noted_at_overview(dataset, band) for band in dataset.indexes]
+        noted = []
+        for band in dataset.indexes:
+            of_overview = dataset.get_tag_item("RESAMPLING", bidx=band, ovr=0) if dataset.overviews(band) else None
+            noted.append(str(of_overview or dataset.tags(band).get("RESAMPLING") or ""))
         found = recorded_resamplings({RESAMPLING_TAG: ",".join(noted)}, dataset.count)
     return tuple(found[index - 1] for index in indexes) if found else ()
-
-
-def _noted_at_overview(dataset: Any, band: int) -> str:
-    """Read a band's RESAMPLING, which GDAL notes at each overview."""
-    has_overviews = bool(dataset.overviews(band))
-    noted = dataset.get_tag_item("RESAMPLING", bidx=band, ovr=0) if has_overviews else None
-    return str(noted or dataset.tags(band).get("RESAMPLING") or "")
 
 
 def _band_tags_of(dataset: Any, band: int) -> dict[str, str]:
@@ -283,12 +262,7 @@ def _has_mask(dataset: Any) -> bool:
 
 
 def at_overview(info: FileInfo, overview: Any) -> FileInfo:
-    """Return the metadata of a file's overview, of which GDAL itself reports only a part.
-
-    Args:
-        info: Metadata of the whole file.
-        overview: The overview, open in rasterio.
-    """
+    """Return the metadata of a file's overview, open in rasterio, of which GDAL itself reports only a part."""
     columns, rows = info.width_px / overview.width, info.height_px / overview.height
     # Computed, since rasterio returns unset memory for overviews of rasters without a georeference.
     transform = regrid(info.transform, 0, 0, columns, rows)
@@ -316,11 +290,17 @@ def _read_text(dataset: Any, name: str, default: Any, *arguments: int) -> Any:
 
 
 def _nodatavals_of(dataset: Any, dtypes: Sequence[np.dtype[Any]]) -> tuple[int | float | None, ...]:
-    wide = read_int64_nodata(dataset) if any(dtype.name in WIDE_DTYPES for dtype in dtypes) else None
+    wide = _int64_nodata(dataset) if any(dtype.name in WIDE_DTYPES for dtype in dtypes) else None
     return tuple(
         wide if dtype.name in WIDE_DTYPES and nodata == _as_double(wide, dtype) else _held_by(nodata, dtype)
         for nodata, dtype in zip(dataset.nodatavals, dtypes, strict=True)
     )
+
+
+def _int64_nodata(dataset: Any) -> int | None:
+    """Return the first band's nodata of a dataset of 64-bit integers, or None."""
+    found = _NODATA.search(_described_by_gdal(dataset))
+    return int(found[1]) if found else None
 
 
 def _as_double(nodata: int | None, dtype: np.dtype[Any]) -> float | None:
@@ -354,3 +334,76 @@ def _nbits_of(dataset: Any) -> int | None:
     """Return the bits of a sample, which decide how bright a MINISWHITE raster is shown."""
     bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "")
     return int(bits) if bits.isdigit() and _photometric_of(dataset) else None
+
+
+# Attribute tables, as GDAL's XML.
+
+
+def _attribute_tables_of(dataset: Any) -> tuple[str | None, ...]:
+    """Return the attribute table of each band, None where there is none."""
+    tables: dict[int, str] = {}
+    is_local = os.path.exists(dataset.name)  # noqa: PTH110
+    if dataset.driver == "GTiff" and "?" in dataset.name and not is_local:
+        # To list the files of a dataset, GDAL derives the name of a sidecar, which fails for a signed URL.
+        return (None,) * len(dataset.indexes)
+    is_described = dataset.driver != "GTiff" or any(name.endswith(".aux.xml") for name in dataset.files)
+    if not is_described:
+        # GDAL before 3.12 ignores those in the first directory of a GeoTIFF.
+        items = _ITEM.findall(_metadata_text(Path(dataset.name)))
+        tables = {int(sample) + 1: table[0] for sample, item in items if (table := _TABLE.search(item))}
+        gdal = tuple(int(part) for part in rasterio.__gdal_version__.split(".")[:2])
+        is_described = gdal >= _GDAL_READS_TABLES and not is_local
+    if is_described:
+        try:
+            bands = _BAND.findall(_described_by_gdal(dataset))
+        except (RasterioError, CPLE_BaseError, SystemError):
+            bands = []
+        found = {int(band): _table_of(band, described) for band, described in bands}
+        tables = {band: table for band, table in found.items() if table is not None}
+    return tuple(tables.get(band) for band in dataset.indexes)
+
+
+def _described_by_gdal(dataset: Any) -> str:
+    """Return GDAL's description of a dataset as a virtual raster."""
+    with MemoryFile(ext=".vrt") as description:
+        rasterio.shutil.copy(dataset, description.name, driver="VRT")
+        return str(description.read().decode("utf-8", "replace"))
+
+
+def _table_of(band: str, described: str) -> str | None:
+    table, categories = _TABLE.search(described), _CATEGORIES.search(described)
+    names = [html.unescape(name) for name in _CATEGORY.findall(categories[1])] if categories else []
+    if table is None:
+        return _table_of_categories(names) if any(names) else None
+    lost = [name for name in names if name and f">{escape(name)}<" not in table[0]]
+    if lost:
+        warn_at_caller(
+            f"category names of band {band} are left out, since it has an attribute table without them: "
+            f"{', '.join(lost[:3])}",
+            MetadataWarning,
+        )
+    return table[0]
+
+
+def _table_of_categories(names: Sequence[str]) -> str:
+    """Return the attribute table that names the values 0, 1, 2, ..."""
+    columns = (("Value", _INTEGER, _MIN_MAX), ("Class", _STRING, _NAME))
+    fields = "".join(
+        f'<FieldDefn index="{number}"><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage></FieldDefn>'
+        for number, (name, kind, usage) in enumerate(columns)
+    )
+    rows = "".join(
+        f'<Row index="{value}"><F>{value}</F><F>{escape(name)}</F></Row>' for value, name in enumerate(names)
+    )
+    return f'<GDALRasterAttributeTable tableType="thematic">{fields}{rows}</GDALRasterAttributeTable>'
+
+
+def _metadata_text(path: Path) -> str:
+    """Return GDAL's metadata in the first directory of a TIFF; empty if there are none, or no such file."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            first = next(read_directories(BytesInMemory(data)))
+            entry = first.entries.get(TagNumber.GDAL_METADATA)
+            return "" if entry is None else entry.data().rstrip(b"\0").decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -34,26 +34,23 @@ from georeader._storage.s3 import PAYER, pays_requests
 from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, ReadError
 
+#: Variables of obstore for GCS that GDAL does not know: with them, obstore reads.
+_UNKNOWN_TO_GDAL = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
+                    "GOOGLE_BASE_URL", "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")  # fmt: skip
+
+#: Longest world file, which has six numbers.
+_WORLD_FILE_BYTES = 1024
+
 
 @dataclass(frozen=True)
 class RasterPath:
-    """A raster that rasterio can open.
+    """A raster that rasterio can open."""
 
-    Attributes:
-        given: As the caller passed it.
-        fs: As the caller passed it, or None.
-        name: For messages, without secrets.
-        path: For rasterio.
-        options: GDAL configuration options for it.
-        container: Opens the raster in Python; None if GDAL does.
-    """
-
-    given: str = field(repr=False)
-    fs: Any = field(repr=False)
-    name: str
-    path: str = field(repr=False)
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    container: _OneFile | None = field(default=None, repr=False)
+    name: str  #: for messages, without secrets
+    path: str = field(repr=False)  #: for rasterio
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)  #: GDAL configuration options for it
+    container: _OneFile | None = field(default=None, repr=False)  #: opens it in Python; None if GDAL does
+    redactor: Redactor = field(default_factory=Redactor, repr=False)  #: of the raster's secrets in GDAL's messages
 
     def open(self, **options: Any) -> Any:
         """Open the raster in rasterio."""
@@ -66,18 +63,8 @@ class RasterPath:
         """Return the error of the last read in Python, which GDAL does not report; None if there is none."""
         return None if self.container is None else self.container.failure()
 
-    def world_file(self) -> Affine | None:
-        """Read the transform of the world file beside the raster if GDAL does not; None if there is none.
 
-        Through rasterio's openers, GDAL sees text files as empty (observed with 1.4.4 and 1.5.2).
-        """
-        return None if self.container is None else self.container.world_file()
-
-    @property
-    def redactor(self) -> Redactor:
-        """Removes the raster's secrets from GDAL's messages."""
-        config = getattr(self.fs, "storage_options", None) or getattr(self.fs, "config", None)
-        return Redactor([*secrets_of_url(self.given), *secrets_of_options(config), *secrets_of_options(self.options)])
+_Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
 
 
 def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
@@ -86,35 +73,25 @@ def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
     Args:
         path: Local path, URL, or a path of GDAL's virtual filesystems.
         fs: A filesystem of fsspec or a store of obstore, used for any path; or None.
-
-    Raises:
-        ReadError: The URL names no object, or ``fs`` is not a filesystem.
-        MissingExtraError: The client for the URL is not installed.
     """
     text = os.fsdecode(path)
     name = redact_url(text)
     try:
         address = parse_address(text)
         if fs is not None:
-            return RasterPath(text, fs, name, *_by_fs(text, address, fs, name))
-        opened: _Opened = (_local_name(text), {}, None) if address is None else _by_url(address)
-        if not _is_utf8(opened[0]):
-            opened = _by_python(opened[0], name)
-        return RasterPath(text, None, name, *opened)
+            opened = _by_fs(text, address, fs, name)
+        else:
+            # A local path is absolute if rasterio would take it for a URL, as ``s3:x.tif``.
+            is_like_url = ":" in text and Path(text).exists()
+            local = str(Path.cwd() / text) if is_like_url else text
+            opened = (local, {}, None) if address is None else _by_url(address)
+            # GDAL requires UTF-8; other bytes are lone surrogates in a path.
+            if any(0xD800 <= ord(character) < 0xE000 for character in opened[0]):
+                opened = _by_python(opened[0], name)
     except DestinationError as error:
         raise ReadError(str(error)) from error
-
-
-def _local_name(text: str) -> str:
-    """Return the name by which rasterio opens a local path: absolute if it would take ``s3:x.tif`` for a URL."""
-    return str(Path.cwd() / text) if ":" in text and Path(text).exists() else text
-
-
-#: Variables of obstore for GCS that GDAL does not know: with them, obstore reads.
-_UNKNOWN_TO_GDAL = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
-                    "GOOGLE_BASE_URL", "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")  # fmt: skip
-
-_Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
+    secrets = [*secrets_of_url(text), *_secrets_of(fs), *secrets_of_options(opened[1])]
+    return RasterPath(name, *opened, Redactor(secrets))
 
 
 def _by_url(address: Address) -> _Opened:
@@ -137,8 +114,7 @@ def _by_url(address: Address) -> _Opened:
         return address.url, {}, None
     if address.scheme and not _is_known_to_fsspec(address.scheme):
         return address.url, {}, None  # rasterio raises the error
-    filesystem, path = filesystem_of(address)
-    return _by_filesystem(filesystem, path, address.name)
+    return _by_filesystem(*filesystem_of(address), address.name)
 
 
 def _is_known_to_fsspec(scheme: str) -> bool:
@@ -160,7 +136,7 @@ def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
 
 
 def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
-    redactor = _redactor_of(filesystem)
+    redactor = Redactor(_secrets_of(filesystem))
     # Filesystems that are not built on asyncio hold one connection, which threads must not share at once.
     turn = nullcontext() if getattr(filesystem, "async_impl", False) else threading.Lock()
 
@@ -175,13 +151,7 @@ def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
 
         return RangedObject(size_bytes, fetch)
 
-    container = _OneFile(path, open_it, RemoteErrors(name, redactor, explain_filesystem))
-    return container.path, {}, container
-
-
-def _is_utf8(path: str) -> bool:
-    """Return whether a path is text in UTF-8, which GDAL requires; other bytes are lone surrogates in it."""
-    return not any(0xD800 <= ord(character) < 0xE000 for character in path)
+    return _contained(path, open_it, RemoteErrors(name, redactor, explain_filesystem))
 
 
 def _by_python(path: str, name: str) -> _Opened:
@@ -201,8 +171,7 @@ def _by_python(path: str, name: str) -> _Opened:
         with open(real, "rb") as file:  # noqa: PTH123
             return RangedObject(os.fstat(file.fileno()).st_size, fetch)
 
-    container = _OneFile(shown, open_it, RemoteErrors(name, Redactor(), explain_filesystem))
-    return container.path, {}, container
+    return _contained(shown, open_it, RemoteErrors(name, Redactor(), explain_filesystem))
 
 
 def _by_obstore(store: Any, key: str, name: str) -> _Opened:
@@ -212,67 +181,43 @@ def _by_obstore(store: Any, key: str, name: str) -> _Opened:
         size_bytes = int(obstore.head(store, key)["size"])
         return RangedObject(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
 
-    container = _OneFile(key, open_it, RemoteErrors(name, _redactor_of(store), explain_obstore))
+    return _contained(key, open_it, RemoteErrors(name, Redactor(_secrets_of(store)), explain_obstore))
+
+
+def _contained(path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> _Opened:
+    container = _OneFile(path, open_it, failures)
     return container.path, {}, container
 
 
-def _redactor_of(fs: Any) -> Redactor:
-    return Redactor(secrets_of_options(getattr(fs, "storage_options", None) or getattr(fs, "config", None)))
-
-
-#: Longest world file, which has six numbers.
-_WORLD_FILE_BYTES = 1024
-
-
-def sidecars_to_read(name: str) -> tuple[str, ...]:
-    """Return the names of the sidecars that are read beside a remote raster: ``.aux.xml``, mask and world file.
-
-    Args:
-        name: Of the raster, without its folder.
-
-    Example:
-        >>> sidecars_to_read("a.tif")
-        ('a.tif.aux.xml', 'a.tif.msk', 'a.tfw')
-    """
-    stem, _, extension = name.rpartition(".")
-    world = (f"{stem}.{extension[0]}{extension[-1]}w",) if stem and len(extension) > 1 else ()
-    return (f"{name}.aux.xml", f"{name}.msk", *world)
+def _secrets_of(fs: Any) -> Iterable[str]:
+    return secrets_of_options(getattr(fs, "storage_options", None) or getattr(fs, "config", None))
 
 
 class _OneFile(FileContainer):  # type: ignore[misc]
     """A folder with one raster, and the sidecars that describe its pixels and its georeferencing.
 
-    A sidecar is opened when GDAL looks for it. Any error counts as a missing sidecar: stores answer 403 for missing
-    objects, too.
+    Sidecars are ``.aux.xml``, ``.msk`` and a world file. They are opened when GDAL looks for them. Any error counts as
+    a missing sidecar: stores answer 403 for missing objects, too.
     """
 
     def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> None:
-        """Store the path; nothing is opened.
-
-        Args:
-            path: Of the raster in its filesystem.
-            open_it: Opens a path of the filesystem.
-            failures: Converts errors.
-        """
-        self._folder, slash, base = path.rpartition("/")
+        """Keep the path of a raster in its filesystem, and what opens one; nothing is opened."""
+        self._folder, slash, self._base = path.rpartition("/")
         self._folder += slash
-        self._given = path
-        self.path = f"/georeader/{base}"
-        self._beside: dict[str, RangedObject | None] = {}
-        self._sidecars = sidecars_to_read(base)
+        self.path = f"/georeader/{self._base}"
         self._open_it = open_it
         self._failures = failures
         self._ranged: RangedObject | None = None
+        self._beside: dict[str, RangedObject | None] = {}
+        stem, _, extension = self._base.rpartition(".")
+        self._world_file = f"{stem}.{extension[0]}{extension[-1]}w" if stem and len(extension) > 1 else None
+        self._read_by_gdal = (f"{self._base}.aux.xml", f"{self._base}.msk")
 
     def check(self) -> None:
-        """Open the raster once, since GDAL does not report the reason of a failure.
-
-        Raises:
-            ReadError: The raster cannot be opened.
-        """
+        """Open the raster once, since GDAL does not report the reason of a failure."""
         try:
             with redacted_logs(self._failures.redactor), panics_as_errors():
-                self._ranged = self._open_it(self._given) if self._ranged is None else self._ranged
+                self._ranged = self._open_it(self._folder + self._base) if self._ranged is None else self._ranged
         except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
             caught = error
         else:
@@ -291,48 +236,50 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         found.__cause__ = self._failures.redactor.cause(error)
         return found
 
-    def open(self, path: str, mode: str = "r", **options: Any) -> Any:
-        """Open the raster or a sidecar."""
-        del mode, options
-        return RangeFile(self._file(path))
-
-    def _file(self, path: str) -> RangedObject:
-        name = path.rpartition("/")[2]
-        found = self._ranged if name == self.path.rpartition("/")[2] else self._sidecar(name)
-        if found is None:
-            raise FileNotFoundError(path)
-        return found
-
     def world_file(self) -> Affine | None:
-        """Return the transform in the world file; None if there is none, or it is not one."""
-        (name,) = self._sidecars[2:] or ("",)
-        ranged = self._sidecar(name)
+        """Return the transform in the world file; None if there is none, or it is not one.
+
+        Through rasterio's openers, GDAL sees text files as empty (observed with 1.4.4 and 1.5.2).
+        """
+        ranged = None if self._world_file is None else self._sidecar(self._world_file)
         if ranged is None:
             return None
         try:
-            text = ranged.read_range(0, min(ranged.size_bytes, _WORLD_FILE_BYTES)).decode("ascii")
-            return loadsw(text)
+            return loadsw(ranged.read_range(0, min(ranged.size_bytes, _WORLD_FILE_BYTES)).decode("ascii"))
         except Exception:  # noqa: BLE001  (clients raise anything; GDAL, too, ignores what is not a world file)
             return None
 
     def _sidecar(self, name: str) -> RangedObject | None:
         """Return an open sidecar; None if it does not exist."""
-        if name not in self._sidecars:
+        if name not in (*self._read_by_gdal, self._world_file):
             return None
         if name not in self._beside:
-            found = None
+            self._beside[name] = None
             try:
-                found = self._open_it(self._folder + name)
+                self._beside[name] = self._open_it(self._folder + name)
             except BaseException as error:  # noqa: BLE001  (clients raise anything; GDAL would not survive Ctrl-C)
                 if self._ranged is not None and not isinstance(error, Exception):
                     self._ranged.error = error
-            self._beside[name] = found
         return self._beside[name]
 
-    def isfile(self, path: str) -> bool:
-        """Return whether a path is that of the raster or of a sidecar."""
+    def _file(self, path: str) -> RangedObject:
         name = path.rpartition("/")[2]
-        return name == self.path.rpartition("/")[2] or (name in self._sidecars[:2] and self._sidecar(name) is not None)
+        found = self._ranged if name == self._base else self._sidecar(name)
+        if found is None:
+            raise FileNotFoundError(path)
+        return found
+
+    # The interface of rasterio's openers.
+
+    def open(self, path: str, mode: str = "r", **options: Any) -> Any:
+        """Open the raster or a sidecar."""
+        del mode, options
+        return RangeFile(self._file(path))
+
+    def isfile(self, path: str) -> bool:
+        """Return whether a path is that of the raster or of a sidecar that GDAL reads."""
+        name = path.rpartition("/")[2]
+        return name == self._base or (name in self._read_by_gdal and self._sidecar(name) is not None)
 
     def isdir(self, path: str) -> bool:
         """Return False: there are no folders."""
@@ -350,11 +297,7 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         return 0
 
     def rm(self, path: str) -> None:
-        """Raise an error: files are not removed.
-
-        Raises:
-            PermissionError: Always.
-        """
+        """Raise an error: files are not removed."""
         raise PermissionError(path)
 
     def size(self, path: str) -> int:

@@ -1,4 +1,4 @@
-"""Raster files: opened, described and read in windows, as arrays."""
+"""Raster files: opened, perhaps kept open, described and read in windows, as arrays."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -22,7 +24,6 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from georeader._readers.dataset_cache import opened
 from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
 from georeader._readers.windows import read_padded
@@ -44,20 +45,19 @@ _PLAIN_TIFF = re.compile(r"^(?:[a-z0-9]+://|/vsi(?!zip|tar|gzip)[a-z0-9_]+/(?!vs
 #: URL, or path of GDAL's virtual filesystems, on the network.
 _REMOTE = re.compile(r"(^|\+)(?!(file|zip|tar|gzip)\b)[a-z0-9]+://|/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)\b")
 
+#: Number of files that `files_kept_open` keeps; the least recently read one is closed for the next.
+FILES_KEPT = 8
+
+#: Suffixes of the sidecars that GDAL reads beside a GeoTIFF.
+_BESIDE = (".aux.xml", ".ovr", ".msk")
+
 
 def default_options(path: str, fs: Any = None) -> dict[str, str]:
     """Return the GDAL options for reading a raster: none for a local one.
 
     Folders of stores and servers are not listed. Beside a GeoTIFF, and beside a file that Python reads, GDAL requests
-    the sidecars of `georeader._readers.opening.sidecars_to_read` by name: three requests if none exists, once in a
-    process. Other names, such as URLs with a query, have no sidecars.
-
-    Args:
-        path: Local path, URL, or a path of GDAL's virtual filesystems.
-        fs: As in `RasterioReader`.
-
-    Raises:
-        ReadError: As `georeader._readers.opening.raster_path`.
+    ``.aux.xml``, ``.msk`` and the world file by name: three requests if none exists, once in a process. Other names,
+    such as URLs with a query, have no sidecars.
     """
     is_remote = fs is not None or bool(_REMOTE.search(path))
     if is_remote and raster_path(path, fs).container is not None:
@@ -74,63 +74,165 @@ def default_options(path: str, fs: Any = None) -> dict[str, str]:
     }
 
 
+class _Kept:
+    """Open datasets that are not being read, by the arguments that they were opened with."""
+
+    def __init__(self) -> None:
+        self._datasets: dict[Any, Any] = {}
+        self._owner: tuple[int, int] | None = _this_thread()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this thread is in the block: a forked process shares its position in a file with the other one."""
+        return self._owner == _this_thread()
+
+    def take(self, key: Any) -> Any:
+        """Return a dataset, which the caller then owns, or None."""
+        return self._datasets.pop(key, None)
+
+    def put(self, key: Any, dataset: Any) -> None:
+        """Add a dataset; another one of the same key is closed, and the oldest of too many."""
+        self._close(key)
+        self._datasets[key] = dataset
+        if len(self._datasets) > FILES_KEPT:
+            self._close(next(iter(self._datasets)))
+
+    def close(self) -> None:
+        """Close all; a task that continues after the block keeps nothing open."""
+        self._owner = None
+        for key in tuple(self._datasets):
+            self._close(key)
+
+    def _close(self, key: Any) -> None:
+        dataset = self._datasets.pop(key, None)
+        if dataset is not None:
+            dataset.close()
+
+
+_KEPT: ContextVar[_Kept | None] = ContextVar("georeader_kept_open", default=None)
+
+
+def _this_thread() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+@contextmanager
+def files_kept_open() -> Iterator[None]:
+    """Open each GeoTIFF that this thread reads by `georeader.RasterioReader` once, and close it after the block.
+
+    Saves time in many reads of few files, and in reads of many small files, which are opened once instead of twice. It
+    applies to files on local disks alone. All others are opened for each read, and so is a file that was replaced or
+    written to meanwhile (except through a memory map), or in whose folder a file appeared. At most `FILES_KEPT` files
+    stay open. Other threads, and processes forked in the block, are not affected; nested blocks are one block. On
+    Windows, where an open file cannot be replaced, no file stays open.
+
+    Memory: the blocks of each file in GDAL's cache (GDAL_CACHEMAX).
+
+    Example:
+        >>> import numpy as np
+        >>> from georeader import GeoTensor, RasterioReader, files_kept_open, save_cog
+        >>> for number in range(3):
+        ...     chip = GeoTensor(np.full((1, 64, 64), number, "uint8"), (10, 0, 640 * number, 0, -10, 0), 3857, None)
+        ...     _ = save_cog(chip, f"chip-{number}.tif")
+        >>> with files_kept_open():
+        ...     [int(RasterioReader(f"chip-{number}.tif").load().max()) for number in range(3)]
+        [0, 1, 2]
+    """
+    around = _KEPT.get()
+    if around is not None and around.is_mine:
+        yield
+        return
+    kept = _Kept()
+    token = _KEPT.set(kept)
+    with ExitStack() as stack:
+        stack.callback(kept.close)
+        stack.callback(_KEPT.reset, token)
+        stack.enter_context(rasterio.Env())  # one for all files: it takes a tenth of the time of opening a file
+        yield
+
+
 @contextmanager
 def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
-    """Open a file in rasterio, or take it from `files_kept_open`; errors become a ReadError that names the file.
+    """Open a file or an overview of it in rasterio, or take it from `files_kept_open`, with options of GDAL's.
 
-    Args:
-        path: Of the file.
-        options: GDAL configuration options while it is open.
-        overview_level: Open this overview of it.
-
-    Raises:
-        ReadError: Opening failed, or reading while it was open.
+    Errors become a ReadError that names the file, also those while it is open.
     """
     settings = {**path.options, **options}
-    with named_errors(path), rasterio.Env(**settings), opened(path, settings, overview_level) as dataset:
+    with named_errors(path), rasterio.Env(**settings), _opened(path, settings, overview_level) as dataset:
         yield dataset
+
+
+@contextmanager
+def _opened(path: RasterPath, settings: Mapping[str, Any], overview_level: int | None) -> Iterator[Any]:
+    """Open a file, or take it from those that are kept open; after the block it is closed, or kept."""
+    level = {} if overview_level is None else {"overview_level": overview_level}
+    kept = _KEPT.get()
+    if kept is None or not kept.is_mine or path.container is not None:
+        with path.open(**level) as dataset:
+            yield dataset
+        return
+    state = _state_of(path.path)
+    key = (path.path, repr(settings), overview_level, state)
+    dataset = kept.take(key) or path.open(**level)
+    try:
+        yield dataset
+    except BaseException:
+        dataset.close()
+        raise
+    if state is not None and dataset.driver == "GTiff" and kept.is_mine:
+        kept.put(key, dataset)
+    else:
+        dataset.close()
+
+
+def _state_of(path: str) -> tuple[Any, ...] | None:
+    """Return values that change if a local file or its sidecars are replaced or written to; None for other files.
+
+    The folder's own time changes if files appear in it or are removed; the ctime of a file cannot be set back.
+    """
+    if os.name == "nt":
+        return None
+    try:
+        states = [os.stat(path), os.stat(os.path.dirname(path) or ".")]  # noqa: PTH116, PTH120
+    except (OSError, ValueError):  # one of GDAL's paths, mostly
+        return None
+    for suffix in _BESIDE:
+        with suppress(OSError):
+            states.append(os.stat(path + suffix))  # noqa: PTH116
+    return tuple((one.st_dev, one.st_ino, one.st_size, one.st_ctime_ns) for one in states)
 
 
 @contextmanager
 def named_errors(path: RasterPath | str) -> Iterator[None]:
     """Convert errors of rasterio and of memory to a ReadError that names the file; logs of clients are redacted.
 
-    Args:
-        path: Of the file, or the name of a dataset that the caller opened; its secrets are not shown.
-
-    Raises:
-        ReadError: See above.
+    The path is that of the file, or the name of a dataset that the caller opened; its secrets are not shown.
     """
-    name = redact_url(path) if isinstance(path, str) else path.name
-    redactor = Redactor(secrets_of_url(path)) if isinstance(path, str) else path.redactor
+    if isinstance(path, str):
+        path = RasterPath(redact_url(path), path, redactor=Redactor(secrets_of_url(path)))
     try:
-        with redacted_logs(redactor):
+        with redacted_logs(path.redactor):
             yield
     except MemoryError as error:
-        raise ReadError(f"{name}: not enough memory ({error}); read a smaller window, or an overview") from error
+        raise ReadError(f"{path.name}: not enough memory ({error}); read a smaller window, or an overview") from error
     except (RasterioError, CPLE_BaseError) as error:
-        caught: Exception = error
+        caught: Exception | None = error
     else:
-        unreported = None if isinstance(path, str) else path.failure()
-        if unreported is not None:
-            raise unreported  # GDAL reports an object that cannot be read as missing
+        caught = None
+    unreported = path.failure()  # GDAL reports an object that cannot be read as missing
+    if unreported is not None:
+        raise unreported
+    if caught is None:
         return
     # The message of GDAL is in the cause: "Read failed. See previous exception for details."
     cause = caught.__cause__
-    reason = str(cause if cause and "previous exception" in str(caught) else caught)
-    unreported = None if isinstance(path, str) else path.failure()
-    if unreported is not None:
-        raise unreported
-    reason = redactor.clean(reason)
-    raise ReadError(reason if name in reason else f"{name}: {reason}") from redactor.cause(caught)
+    reason = path.redactor.clean(str(cause if cause and "previous exception" in str(caught) else caught))
+    message = reason if path.name in reason else f"{path.name}: {reason}"
+    raise ReadError(message) from path.redactor.cause(caught)
 
 
 def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | None:
-    """Return the alpha band that a selection of bands leaves out, from 1; None if there is none.
-
-    Args:
-        colorinterp: Of all bands of the file.
-        indexes: The bands that are selected, from 1.
+    """Return the alpha band that a selection of bands of a file leaves out, all from 1; None if there is none.
 
     Example:
         >>> alpha_left_out(["red", "green", "blue", "alpha"], [1, 2, 3])
@@ -141,16 +243,9 @@ def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | 
 
 
 def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) -> NDArray[np.bool_]:
-    """Read the validity of pixels.
+    """Read the (row, column) mask of pixels, True where they are valid.
 
-    Args:
-        dataset: Open in rasterio.
-        index: A band, from 1, whose mask applies to all bands.
-        alpha_index: An alpha band that is read in place of the mask, from 1, or None.
-        window: As in rasterio.
-
-    Returns:
-        (row, column), True where pixels are valid.
+    It is that of a band, or an alpha band in its place; both are counted from 1.
     """
     found = (
         dataset.read_masks(index, window=window) if alpha_index is None else dataset.read(alpha_index, window=window)
@@ -160,52 +255,32 @@ def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) ->
 
 @dataclass(frozen=True)
 class RasterFile:
-    """A raster file or one of its overviews, opened for each read.
+    """A raster file or one of its overviews, opened for each read."""
 
-    Attributes:
-        path: As the caller passed it, as a string; it may hold secrets.
-        fs: As the caller passed it, or None.
-        options: GDAL configuration options.
-        info: Metadata of the file, or of the overview.
-        overview_level: Position of the overview, from 0; None: the full resolution.
-    """
-
-    path: str = field(repr=False)
+    path: str = field(repr=False)  #: as the caller passed it; it may hold secrets
     fs: Any = field(repr=False)
-    options: Mapping[str, Any] = field(repr=False)
-    info: FileInfo
-    overview_level: int | None = None
+    options: Mapping[str, Any] = field(repr=False)  #: of GDAL's
+    info: FileInfo  #: of the file, or of the overview
+    overview_level: int | None = None  #: from 0; None: the full resolution
 
     @classmethod
     def open(cls, path: str, fs: Any, options: Mapping[str, Any]) -> RasterFile:
-        """Open a file, read its metadata, close it.
-
-        Raises:
-            ReadError: The file cannot be opened.
-        """
+        """Open a file, read its metadata, close it."""
         found = raster_path(path, fs)
         with open_dataset(found, options) as dataset:
             info = read_file_info(dataset)
             has_georeference = info.transform != Affine.identity() or info.gcps is not None
-            world = None if has_georeference else found.world_file()
+            world = None if has_georeference or found.container is None else found.container.world_file()
         return cls(path, fs, options, info if world is None else replace(info, transform=world))
 
     def overview(self, level: int) -> RasterFile:
-        """Return an overview of the file at full resolution.
-
-        Raises:
-            ReadError: The file cannot be opened.
-        """
+        """Return an overview of the file at full resolution."""
         found = replace(self, overview_level=level)
         with found.dataset() as dataset:
             return replace(found, info=at_overview(self.info, dataset))
 
     def dataset(self) -> AbstractContextManager[Any]:
-        """Open the file in rasterio for as long as the context lasts.
-
-        Raises:
-            ReadError: Opening failed, or reading while it was open.
-        """
+        """Open the file in rasterio for as long as the context lasts."""
         return open_dataset(raster_path(self.path, self.fs), self.options, self.overview_level)
 
     @property
@@ -216,28 +291,34 @@ class RasterFile:
     def read(
         self, window: Window, indexes: Sequence[int], *, fill: Any, has_mask: bool, alpha_index: int | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Read a window, which may reach beyond the edge.
+        """Read the (band, row, column) pixels of a window on whole pixels, which may reach beyond the edge.
 
         Args:
-            window: On whole pixels.
+            window: See above.
             indexes: Bands, counted from 1.
             fill: Of pixels beyond the edge; None: 0.
-            has_mask: Read the mask, too.
+            has_mask: Read the (row, column) mask, too, which is False beyond the edge.
             alpha_index: An alpha band that is read in place of the mask, counted from 1, or None.
-
-        Returns:
-            (band, row, column) pixels, and the (row, column) mask, False beyond the edge; or None.
-
-        Raises:
-            ReadError: The file cannot be read, or its pixels do not fit into memory.
         """
-        dtypes = [self.info.dtypes[index - 1] for index in indexes]
+        info = self.info
+        dtypes = [info.dtypes[index - 1] for index in indexes]
         dtype = np.result_type(*dtypes)
-        self._check_addressable((len(indexes), int(window.height), int(window.width)), dtype)
+        shape = len(indexes), int(window.height), int(window.width)
+        if math.prod(shape) * dtype.itemsize > sys.maxsize:  # numpy would raise a ValueError
+            raise ReadError(
+                f"{self.name}: {' x '.join(map(str, shape))} (band, row, column) pixels of {dtype} are more than an "
+                "array can hold; read a smaller window, or an overview"
+            )
 
         def read_inside(inside: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
             with self.dataset() as dataset:
-                self._check_size(dataset)
+                sizes = (dataset.count, dataset.height, dataset.width), (info.count, info.height_px, info.width_px)
+                now, before = (" x ".join(map(str, size)) for size in sizes)
+                if now != before:
+                    raise ReadError(
+                        f"{self.name}: it has {now} (band, row, column) pixels now, and had {before} when this reader "
+                        "was made; make a new one"
+                    )
                 mask = read_mask(dataset, indexes[0], alpha_index, inside) if has_mask else None
                 if len(set(dtypes)) == 1:
                     return dataset.read(list(indexes), window=inside), mask
@@ -245,7 +326,7 @@ class RasterFile:
 
         return read_padded(
             window,
-            (self.info.height_px, self.info.width_px),
+            (info.height_px, info.width_px),
             read_inside,
             count=len(indexes),
             dtype=dtype,
@@ -253,34 +334,9 @@ class RasterFile:
             has_mask=has_mask,
         )
 
-    def _check_addressable(self, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
-        """Check that an array can hold a window's pixels; numpy raises ValueError for one that is too large."""
-        if math.prod(shape) * dtype.itemsize > sys.maxsize:
-            raise ReadError(
-                f"{self.name}: {' x '.join(map(str, shape))} (band, row, column) pixels of {dtype} are more than an "
-                "array can hold; read a smaller window, or an overview"
-            )
-
-    def _check_size(self, dataset: Any) -> None:
-        info = self.info
-        if (dataset.height, dataset.width) != (info.height_px, info.width_px) or dataset.count != info.count:
-            raise ReadError(
-                f"{self.name}: it has {dataset.count} x {dataset.height} x {dataset.width} (band, row, column) pixels "
-                f"now, and had {info.count} x {info.height_px} x {info.width_px} when this reader was made; make a new "
-                "one"
-            )
-
 
 class LoadedRaster(NamedTuple):
-    """A raster in memory.
-
-    Attributes:
-        pixels: (band, row, column).
-        transform: Pixel (column, row) to CRS (x, y).
-        crs: CRS, or None.
-        nodata: Value of missing pixels, or None.
-        attrs: Metadata under the keys of `georeader._core.band_attrs`.
-    """
+    """A raster in memory: (band, row, column) pixels, and metadata under the keys of `georeader._core.band_attrs`."""
 
     pixels: NDArray[Any]
     transform: Affine

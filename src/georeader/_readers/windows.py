@@ -17,14 +17,9 @@ DIMS = ("band", "y", "x")
 
 
 def pad(inside: NDArray[Any], window: Window, shape: tuple[int, int], fill: Any) -> NDArray[Any]:
-    """Pad the part of a window that lies inside a raster to the size of the window.
+    """Pad the (..., row, column) part of a window that lies inside a raster to the size of the window.
 
-    Args:
-        inside: (..., row, column) of the part that `georeader.window_utils.overlap` selects; returned itself if the
-            whole window lies inside.
-        window: On whole pixels; it may reach beyond the raster.
-        shape: (rows, columns) of the raster.
-        fill: Value outside.
+    If the whole window lies inside, the part itself is returned. ``shape`` is (rows, columns) of the raster.
 
     Example:
         >>> pad(np.array([[7]]), Window(-1, -1, 2, 2), (1, 1), fill=0).tolist()
@@ -49,20 +44,17 @@ def read_padded(
     fill: Any,
     has_mask: bool,
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Read a window that may reach beyond the edge of a raster.
+    """Read a window on whole pixels, which may reach beyond the edge of a raster.
 
     Args:
-        window: On whole pixels.
+        window: See above.
         shape: (rows, columns) of the raster.
         read: Reads (band, row, column) pixels and the (row, column) mask, or None, of a window inside the raster. Not
             called where window and raster do not meet.
         count: Number of bands.
         dtype: Of the pixels.
-        fill: Value of pixels beyond the edge.
+        fill: Value of pixels beyond the edge, where the mask is False.
         has_mask: ``read`` returns a mask.
-
-    Returns:
-        (band, row, column) pixels, and the (row, column) mask, False beyond the edge; or None.
     """
     inside = Window.from_slices(*overlap(window, *shape)[0])
     if 0 in (inside.height, inside.width):
@@ -73,11 +65,7 @@ def read_padded(
 
 
 def check_axes(sel: Mapping[str, Any]) -> None:
-    """Check that a selection names axes of a reader, and rows and columns that a window can express.
-
-    Raises:
-        IndexingError: An axis that does not exist, or a spatial index other than a slice of step one.
-    """
+    """Check that a selection names axes of a reader, and rows and columns that a window can express."""
     for name, index in sel.items():
         if name not in DIMS:
             raise IndexingError(f"axis {name!r} does not exist; a reader has {', '.join(DIMS)}")
@@ -86,17 +74,14 @@ def check_axes(sel: Mapping[str, Any]) -> None:
 
 
 def pixel_range(path: str, name: str, wanted: slice, size_px: int, boundless: bool) -> tuple[int, int]:
-    """Return the first pixel of a slice and the one behind its last.
+    """Return the first pixel of a slice of step one and the one behind its last.
 
     Args:
         path: Of the raster, for messages.
         name: Of the axis, for messages.
-        wanted: Of step one.
+        wanted: The slice.
         size_px: Number of pixels along the axis.
         boundless: A negative index lies before the edge; False: it counts from the end.
-
-    Raises:
-        IndexingError: The slice selects no pixels.
     """
     start, stop, _ = wanted.indices(size_px)
     if boundless:
@@ -109,16 +94,7 @@ def pixel_range(path: str, name: str, wanted: slice, size_px: int, boundless: bo
 
 
 def band_indexes(path: str, wanted: Any, count: int) -> list[int]:
-    """Return the bands of a slice or list, counted from 1.
-
-    Args:
-        path: Of the raster, for messages.
-        wanted: Counted from 0.
-        count: Number of bands.
-
-    Raises:
-        IndexingError: Another kind of index, or a band that does not exist.
-    """
+    """Return the bands of a slice or list that counts from 0 among ``count`` bands, counted from 1."""
     if isinstance(wanted, str) or not isinstance(wanted, (slice, Sequence, np.ndarray)):
         raise IndexingError(f"axis 'band' takes a slice or a list, as in isel({{'band': [{wanted!r}]}})")
     try:
@@ -131,14 +107,9 @@ def band_indexes(path: str, wanted: Any, count: int) -> list[int]:
 def tiles_inside(
     window: Window, tiles: Iterable[tuple[tuple[int, int], Window]]
 ) -> list[tuple[tuple[int, int], Window]]:
-    """Cut tiles at the edge of a window; those outside are left out.
+    """Cut tiles at the edge of a window, and return them relative to it; those outside are left out.
 
-    Args:
-        window: In pixels of the file.
-        tiles: ((tile row, tile column), window) of each.
-
-    Returns:
-        The same, relative to the window.
+    Tiles are ((tile row, tile column), window), both windows in pixels of the file.
     """
     found = []
     for position, tile in tiles:

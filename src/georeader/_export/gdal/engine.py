@@ -42,7 +42,6 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
-from georeader._readers.gdal_xml import nodata_sidecar
 from georeader._resample.pyramid import Mask
 from georeader.errors import MetadataWarning, OptionError, WriteError
 
@@ -198,7 +197,9 @@ def _write_sidecars(
     """Write ``.aux.xml`` for a nodata that rasterio does not take, and ``.ovr``, ``.ovr.ovr``, ... for overviews."""
     name = PurePosixPath(path)
     if spec.nodata is not None and not is_nodata_for_rasterio(spec.nodata, spec.dtype):
-        content = nodata_sidecar(nodata_text(spec.nodata), spec.count)
+        of_band = f"<NoDataValue>{nodata_text(spec.nodata)}</NoDataValue>"
+        bands = (f'<PAMRasterBand band="{band}">{of_band}</PAMRasterBand>' for band in range(1, spec.count + 1))
+        content = f"<PAMDataset>{''.join(bands)}</PAMDataset>".encode()
         sidecars.enter_context(MemoryFile(content, dirname=name.parent.name, filename=f"{name.name}.aux.xml"))
     if not averages_are_ours(spec, has_mask=mask is not None):
         return
