@@ -92,7 +92,7 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def make_tensor(rng: np.random.Generator) -> Callable[..., GeoTensor]:
-    """Give a function (shape, dtype, **GeoTensor arguments) -> GeoTensor of random pixels."""
+    """Return a function (shape, dtype, **GeoTensor arguments) -> GeoTensor of random pixels."""
 
     def make(shape: tuple[int, ...] = (2, 40, 50), dtype: str = "uint16", **kwargs: object) -> GeoTensor:
         kind = np.dtype(dtype).kind
@@ -120,7 +120,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def good_cog() -> Callable[[Path], None]:
-    """Give a function that has readers which are not ours look at a COG: rio-cogeo (strict), tifffile and GDAL."""
+    """Return a function that checks a COG with other readers: rio-cogeo (strict), tifffile and GDAL."""
 
     def check(path: Path) -> None:
         is_valid, errors, warnings = cog_validate(path, strict=True, quiet=True)
@@ -137,7 +137,7 @@ def good_cog() -> Callable[[Path], None]:
 
 @pytest.fixture
 def contents() -> Callable[[Path], dict[str, bytes]]:
-    """Give a function that notes all files below a folder, hidden ones too, to compare before and after."""
+    """Return a function that lists all files below a folder, hidden ones too, to compare before and after."""
 
     def note(folder: Path) -> dict[str, bytes]:
         return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()} | {

@@ -249,7 +249,7 @@ def test_in_a_pipe_it_is_quiet(source: Path, tmp_path: Path) -> None:
 
 
 def on_a_terminal(*arguments: object) -> str:
-    """Run it on a terminal of its own, and give what is seen there."""
+    """Run it on a pseudo-terminal, and return the output."""
     ours, its = pty.openpty()
     with subprocess.Popen([GEOREADER, *map(str, arguments)], stdout=its, stderr=its, stdin=its) as process:
         os.close(its)
@@ -417,7 +417,7 @@ def test_one_that_fails_leaves_no_folder_that_was_made_for_it(source: Path, tmp_
 
 
 def redirected(command: str, redirection: str) -> tuple[int, str]:
-    """Run a command line in a shell; give its exit code and standard error."""
+    """Run a command line in a shell; return its exit code and standard error."""
     done = subprocess.run(
         ["bash", "-c", f"{GEOREADER} {command} {redirection}"], stderr=subprocess.PIPE, text=True, check=False
     )
@@ -455,7 +455,7 @@ def test_standard_streams_that_are_closed_or_full_are_said_to_be(
         assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "reference.tif").read_bytes()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a signal can't be sent to one process alone")
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to one process alone")
 def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     profile = {"driver": "GTiff", "width": 12000, "height": 12000, "count": 1, "dtype": "uint16", "tiled": True,
                "SPARSE_OK": True, "crs": "EPSG:32630", "transform": (10, 0, 500000, 0, -10, 4000000)}  # fmt: skip

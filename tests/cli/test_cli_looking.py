@@ -172,7 +172,7 @@ def test_a_picture_goes_to_a_store_too(good: Path, seaweed: Any, use_env: Any) -
 
 @pytest.mark.parametrize("arguments", [("cog", "in.tif", ""), ("cog", "", "out.tif"), ("preview", "in.tif", "-o", "")])
 def test_an_empty_path_is_misuse(arguments: tuple[str, ...]) -> None:
-    """What a variable gives that nobody has set."""
+    """A variable that is not set."""
     done = run(*arguments)
     assert done.exit_code == 2
     assert "is empty" in done.output

@@ -18,7 +18,7 @@ from sink_contract import Place, SinkContract
 
 
 def in_folder(folder: Path, **more: Any) -> Place:
-    """A place that is a folder, with paths of whatever kind that lead there."""
+    """A destination that is a folder, with paths of any kind that lead there."""
 
     def put(name: str, content: bytes) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

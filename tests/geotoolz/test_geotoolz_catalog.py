@@ -326,15 +326,15 @@ def test_existing_files_are_skipped_without_reading(rows: Any, out: Path) -> Non
 
 @pytest.mark.parametrize("n_workers", [1, 3])
 def test_progress_is_called_in_the_callers_thread(rows: Any, out: Path, n_workers: int) -> None:
-    told, threads = [], set()
+    calls, threads = [], set()
 
     def tell(done: int, total: int) -> None:
-        told.append((done, total))
+        calls.append((done, total))
         threads.add(threading.current_thread())
 
     CatalogPipeline(rows, ndvi(out), n_workers=n_workers, progress=tell).run()
 
-    assert told == [(done, 6) for done in range(7)]
+    assert calls == [(done, 6) for done in range(7)]
     assert threads == {threading.main_thread()}
 
 

@@ -77,7 +77,7 @@ SLOW = textwrap.dedent("""
 """)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a signal can't be sent to one process alone")
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to one process alone")
 @pytest.mark.parametrize(
     ("executor", "workers", "how"),
     [

@@ -1,4 +1,4 @@
-"""MaskClouds: what SCL says is no ground becomes missing."""
+"""MaskClouds: pixels that SCL classifies as clouds and the like become missing."""
 
 from __future__ import annotations
 

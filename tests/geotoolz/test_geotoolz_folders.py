@@ -38,7 +38,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fs_of(kind: str) -> dict[str, Any]:
-    """Give options of a save by a filesystem whose root is the current folder."""
+    """Return options of a save by a filesystem whose root is the current folder."""
     folder = os.getcwd()
     return {
         "path": {},

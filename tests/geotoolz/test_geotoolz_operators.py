@@ -1,4 +1,4 @@
-"""Operators: called with GeoTensors, looked at as configurations and code, put in sequence."""
+"""Operators: calls with GeoTensors, configurations, reprs and sequences."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def _new_clients() -> None:
 
 
 def run_twice(rows: list[dict[str, Any]], template: str, **options: Any) -> list[bool]:
-    """Run the first row, then all with skip_existing; tell which were skipped."""
+    """Run the first row, then all with skip_existing; return which were skipped."""
     operator = Sequential([NDVI(0, 1), WriteCOG(template, **options)])
     CatalogPipeline(rows[:1], operator).run()
     read = []

@@ -41,7 +41,7 @@ IN_THIS_ENVIRONMENT = [name for name, peer in PEERS.items() if peer.writes_file 
 
 
 def or_skip(name: str) -> Peer:
-    """Give a peer, or skip with the reason why it is not here."""
+    """Return a peer, or skip with the reason why it is not here."""
     reason = PEERS[name].available()
     if reason:
         pytest.skip(reason)
@@ -54,7 +54,7 @@ def benchmarks(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def section(**seconds: list[float]) -> dict[str, Any]:
-    """Give the result of a section as `Run.section` does, with these times."""
+    """Return the result of a section as `Run.section` does, with these times."""
     entry = {"cpu_seconds": [1.0], "small_seconds": [], "peak_bytes": None, "bytes": 100, "facts": {}, "problem": None}
     return {
         "kind": "raster", "form": "array", "title": "lzw", "settings": {"tile_px": 256, "predictor": 2},
@@ -206,7 +206,7 @@ class TestForms:
 
 class TestPeers:
     @pytest.mark.parametrize("name", IN_THIS_ENVIRONMENT)
-    @pytest.mark.parametrize("settings", [MATCHED, Settings("zstd")], ids=["told", "by default"])
+    @pytest.mark.parametrize("settings", [MATCHED, Settings("zstd")], ids=["matched", "default"])
     @pytest.mark.filterwarnings("ignore")  # what peers warn of is theirs
     def test_each_writes_the_file_that_was_asked_for(self, name: str, settings: Settings, tmp_path: Path) -> None:
         peer, array, path = or_skip(name), scene(600), tmp_path / "out.tif"

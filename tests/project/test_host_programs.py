@@ -55,7 +55,7 @@ def run(host: Path, code: str, **env: str) -> str:
     return process.stdout
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a script is no program here")
+@pytest.mark.skipif(os.name != "posix", reason="scripts are not executable here")
 class TestHosts:
     @pytest.mark.parametrize("compress", ["lerc", "lerc_deflate", "lerc_zstd", "jxl", "deflate"])
     def test_a_file_is_validated_without_another_process(self, compress: str, host: Path) -> None:

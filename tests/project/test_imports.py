@@ -60,7 +60,7 @@ NURSERY = textwrap.dedent("""
 
 @pytest.fixture(scope="module")
 def fresh() -> Iterator[Callable[[str], str | None]]:
-    """Give a function that runs code where nothing of georeader is imported yet, and gives its traceback."""
+    """Return a function that runs code in a new interpreter, and returns its traceback."""
     with subprocess.Popen(
         [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -110,7 +110,7 @@ def test_the_package_itself_does_not_import_its_deprecated_stub() -> None:
 
 @pytest.fixture(scope="module")
 def imported() -> Callable[[str], set[str]]:
-    """Give a function that tells what an interpreter of its own has imported after some code."""
+    """Return a function that lists the modules that a new interpreter has imported after some code."""
 
     @cache
     def modules(code: str) -> set[str]:

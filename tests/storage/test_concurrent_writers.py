@@ -105,7 +105,7 @@ def test_the_request_that_makes_the_object_carries_the_condition(
 
 
 class Replaced:
-    """Has another replace the object before it is looked at: a store that ignores conditions."""
+    """Replaces the object before it is read back: a store that ignores conditions."""
 
     def __init__(self, server: S3Server, key: str, content: bytes) -> None:
         self._server, self._key, self._content = server, key, content

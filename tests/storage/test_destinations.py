@@ -37,7 +37,7 @@ from sink_contract import EARLIER, PLAIN, Lazy, expected, small
 
 UseEnv = Callable[[dict[str, str]], None]
 
-#: What the clouds' tools need to make a client; nobody is asked.
+#: Variables with which the clouds' tools make a client; no request is sent.
 VARIABLES = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret", "AZURE_STORAGE_ACCOUNT": "me",
              "AZURE_STORAGE_KEY": "c2VjcmV0", "GOOGLE_BEARER_TOKEN": "token", "NO_PROXY": "*"}  # fmt: skip
 
@@ -61,7 +61,7 @@ class Recorder(MemoryFileSystem):
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Give a function that lets no others of the optional packages be installed than are named."""
+    """Return a function that hides all optional packages but the named ones."""
 
     def only(*names: str) -> None:
         optional = {"boto3", "botocore", "obstore"} - set(names)
@@ -73,7 +73,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch, use_env: UseEnv) -> None:
-    """Let no sink ask its store anything."""
+    """Replace the requests that sinks send to their stores."""
     use_env(VARIABLES)
     from georeader._export.sinks import fsspec_put, http_put, obstore_put, s3_parts
 
@@ -234,7 +234,7 @@ def test_a_folder_is_no_file(path: str, fs: Any) -> None:
 
 
 def test_a_path_that_brings_its_filesystem_needs_no_other(tmp_path: Path) -> None:
-    """As universal_pathlib's UPath does, whose text alone would lead to nobody's credentials."""
+    """As universal_pathlib's UPath: its text alone has no credentials."""
 
     class Universal:
         def __init__(self, fs: Any, path: str) -> None:
@@ -313,7 +313,7 @@ def test_http_headers_are_lines_of_text(headers: Any) -> None:
 
 
 def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    """Let imports of packages fail, and fsspec forget their filesystems."""
+    """Make imports of packages fail, and clear fsspec's registry."""
     import importlib
 
     registry = importlib.import_module("fsspec.registry")
@@ -354,7 +354,7 @@ def test_a_missing_package_is_named(
     assert isinstance(caught.value, ImportError)
 
 
-#: Packages that nobody needs who saves to a disk.
+#: Packages that are not needed to save to a disk.
 HEAVY = ["boto3", "botocore", "obstore", "s3fs", "gcsfs", "adlfs", "ossfs", "aiohttp", "aiobotocore", "paramiko",
          "azure", "google", "fsspec", "requests"]  # fmt: skip
 
@@ -512,7 +512,7 @@ def test_so_does_obstores_filesystem(moto: MotoServer, use_env: UseEnv) -> None:
 
 
 def test_fsspecs_files_over_http_take_no_uploads_but_saves_do(nginx: WebServer, use_env: UseEnv) -> None:
-    """Its `put_file` POSTs in chunks unless told otherwise, and overwrite=True is no argument of it."""
+    """Its `put_file` POSTs in chunks by default, and does not accept overwrite=True."""
     use_env(nginx.env())
     fs = fsspec.filesystem("http", skip_instance_cache=True)
     url = nginx.url("out.tif")

@@ -53,7 +53,7 @@ class Asked:
 
 @dataclass
 class Recorder:
-    """A server that notes what it is asked, and answers as it is told.
+    """A server that records requests, and answers as configured.
 
     Attributes:
         url: Of the server.
@@ -204,7 +204,7 @@ def test_a_signed_url_gets_no_header_that_was_not_signed(query: str, recorder: R
 def test_the_blob_type_is_sent_to_azure_only(
     host: str, query: str, is_azure: bool, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if host:  # by a proxy, who does not look it up
+    if host:  # by a proxy, which does not resolve it
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name)
         monkeypatch.setenv("http_proxy", recorder.url)

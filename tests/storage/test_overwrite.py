@@ -30,7 +30,7 @@ def kind_of_file(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 def appears(path: Path) -> Callable[[int, int], None]:
-    """Give a progress that makes a file when the export is all but done."""
+    """Return a progress that makes a file when the export is all but done."""
 
     def progress(done: int, total: int) -> None:
         if done == total and not path.exists():
@@ -122,7 +122,7 @@ def test_a_link_to_what_is_there_is_refused_and_one_to_nothing_is_followed(kind_
 
 
 def outcomes(writers: list[CogWriter], raster: GeoTensor) -> list[str]:
-    """Let writers finish at the same moment; give what came of each."""
+    """Run writers that finish at the same moment; return the result of each."""
     barrier, found = threading.Barrier(len(writers)), []
 
     def run(writer: CogWriter) -> None:

@@ -42,7 +42,7 @@ def a_request(kind: str, profile_arg: dict[str, Any], max_memory: str) -> SaveRe
 
 
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let parts have 8 KiB."""
+    """Set parts of 8 KiB."""
     monkeypatch.setattr(traits, "PART_BYTES", 8 * KIB)
     monkeypatch.setattr(traits, "_STEP_BYTES", KIB)
 
@@ -223,7 +223,7 @@ def test_nothing_to_send_is_an_error() -> None:
 
 
 class TestExports:
-    """Whole exports: the same bytes as on a disk, whatever the order of work."""
+    """Whole exports: the same bytes as on a disk for any order of work."""
 
     @staticmethod
     def raster(**attrs: Any) -> GeoTensor:

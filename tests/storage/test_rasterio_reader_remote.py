@@ -177,8 +177,8 @@ class TestWaysToSayWhere:
         reader = RasterioReader(server.put("mine.tif", scene), rio_env_options=options)
         pickle.loads(pickle.dumps(reader)).read_from_window(Window(900, 900, 10, 10)).load()
         RasterioReader(server.put("public.tif", scene)).read(Window(900, 900, 10, 10))
-        told = {(Path(one["target"]).name, one["headers"].get("Authorization")) for one in server.requests()}
-        assert {one for one in told if one[0].endswith(".tif")} == {("mine.tif", "Bearer secret"), ("public.tif", None)}
+        sent = {(Path(one["target"]).name, one["headers"].get("Authorization")) for one in server.requests()}
+        assert {one for one in sent if one[0].endswith(".tif")} == {("mine.tif", "Bearer secret"), ("public.tif", None)}
 
     @pytest.mark.parametrize(
         ("path", "is_remote"),
@@ -203,7 +203,7 @@ class TestWaysToSayWhere:
 
 
 def address_without_server() -> str:
-    """An address at which nobody listens."""
+    """An address at which no server listens."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{unused.getsockname()[1]}/scene.tif"

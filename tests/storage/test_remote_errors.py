@@ -39,7 +39,7 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(error: GeoreaderError, name: str, advice: str) -> None:
-    """See that an error is one line, names the destination, and gives its advice."""
+    """Check that an error is one line with the destination and its advice."""
     text = str(error)
     assert "\n" not in text
     assert len(text) < 600
@@ -48,7 +48,7 @@ def check(error: GeoreaderError, name: str, advice: str) -> None:
 
 
 def refusal(path: str, advice: str, name: str = "", **options: Any) -> GeoreaderError:
-    """Save, which has to fail; gives the error."""
+    """Save, which has to fail; return the error."""
     with pytest.raises(GeoreaderError) as caught:
         save_cog(small(), path, **options)
     check(caught.value, name or path, ADVICE.get(advice, advice))
@@ -58,7 +58,7 @@ def refusal(path: str, advice: str, name: str = "", **options: Any) -> Georeader
 
 
 def read_refusal(path: str, name: str = "", **options: Any) -> ReadError:
-    """Open, which has to fail; gives the error."""
+    """Open, which has to fail; return the error."""
     with pytest.raises(ReadError) as caught:
         RasterioReader(path, **options)
     check(caught.value, name or path, "")
@@ -78,7 +78,7 @@ def unique(name: str = "out.tif") -> str:
 def s3_options(
     request: pytest.FixtureRequest, use_env: UseEnv, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[dict[str, str]], dict[str, Any]]:
-    """Give a function that makes the options by which a client gets to S3, from variables of the environment."""
+    """Return a function that makes the options by which a client gets to S3, from variables of the environment."""
 
     def make(env: dict[str, str]) -> dict[str, Any]:
         use_env(env | {"NO_PROXY": "127.0.0.1"})
@@ -322,7 +322,7 @@ def test_there_is_no_way_to_google(moto: MotoServer, use_env: UseEnv, endpoint: 
 
 @pytest.fixture
 def gcs_files(fake_gcs: GcsServer, use_env: UseEnv) -> Callable[[str], Any]:
-    """Give a function that makes gcsfs's filesystem for an endpoint; it tries once."""
+    """Return a function that makes gcsfs's filesystem for an endpoint; it tries once."""
     use_env(fake_gcs.env())
 
     def make(endpoint: str) -> Any:
@@ -393,7 +393,7 @@ def test_a_url_that_is_none(use_env: UseEnv, url: str) -> None:
 def test_a_presigned_url_that_has_expired(server: str, use_env: UseEnv, request: pytest.FixtureRequest) -> None:
     s3: S3Server = request.getfixturevalue(server)
     if server == "moto":
-        pytest.skip("moto does not look at the time")
+        pytest.skip("moto does not check the time")
     use_env({"NO_PROXY": "127.0.0.1"})
     url = s3.signed_url(unique(), expires_in_seconds=1)
     time.sleep(2)
@@ -467,7 +467,7 @@ def test_a_failed_read_from_a_server_names_the_reason(nginx: WebServer, use_env:
 def test_reading_by_fs_names_a_missing_bucket(seaweed: S3Server, s3_options: Any) -> None:
     options = s3_options(seaweed.env())
     if "fs" not in options:
-        pytest.skip("GDAL tells in its own words")
+        pytest.skip("GDAL words the message")
 
     error = read_refusal(seaweed.url(unique()), **options)
 

@@ -45,7 +45,7 @@ reads = st.lists(st.tuples(st.integers(0, 5200), st.integers(0, 1500)), max_size
 
 
 class Counted:
-    """Gives ranges of the content, and notes which."""
+    """Object that returns ranges of its content, and records them."""
 
     def __init__(self, content: bytes = CONTENT) -> None:
         self.content = content
@@ -59,7 +59,7 @@ class Counted:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let blocks have 100 bytes, and keep 6 of them."""
+    """Set blocks of 100 bytes, of which 6 are cached."""
     monkeypatch.setattr(range_file, "BLOCK_BYTES", 100)
     monkeypatch.setattr(range_file, "KEPT_BLOCKS", 6)
 
@@ -353,7 +353,7 @@ def scattered(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def everything(fs: Any) -> list[Any]:
-    """Ask a raster all that can be asked."""
+    """Read a raster in every way that there is."""
     reader = RasterioReader("scattered.tif", fs=fs)
     overview = reader.reader_overview(0)
     return [reader.shape, reader.tags(), reader.overviews(), reader.has_mask, reader.load().values.sum(dtype="int64"),
@@ -361,7 +361,7 @@ def everything(fs: Any) -> list[Any]:
 
 
 def test_whichever_request_fails_it_is_an_error_or_the_truth(scattered: bytes) -> None:
-    """GDAL itself takes directories that it can't read for ones that are not there."""
+    """GDAL itself takes directories that it cannot read for missing ones."""
     fs = Noting()
     fs.pipe("scattered.tif", scattered)
     truth = everything(fs)

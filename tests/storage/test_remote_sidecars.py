@@ -17,7 +17,7 @@ from obstore.store import LocalStore, MemoryStore
 from georeader import RasterioReader, save_cog
 from range_server import Server
 
-PAM = "<PAMDataset><Metadata><MDI key='who'>pam</MDI></Metadata></PAMDataset>"
+PAM = "<PAMDataset><Metadata><MDI key='source'>pam</MDI></Metadata></PAMDataset>"
 WORLD_FILE = "10\n0\n0\n-10\n5\n5\n"
 
 
@@ -78,7 +78,7 @@ def test_sidecars_of_a_remote_source_are_kept(
 
     with rasterio.open(tmp_path / "copy.tif") as copy, rasterio.open(tmp_path / "a.tif") as source:
         assert copy.transform == source.transform == Affine(10, 0, 0, 0, -10, 10)
-        assert copy.tags()["who"] == "pam"
+        assert copy.tags()["source"] == "pam"
         np.testing.assert_array_equal(copy.read_masks(1), source.read_masks(1))
 
 

@@ -98,7 +98,7 @@ def by_gdal(raster: Raster, path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], bytes]:
-    """Give a function (name of a raster, by_us or by_gdal) -> the file's bytes."""
+    """Return a function (name of a raster, by_us or by_gdal) -> the file's bytes."""
     folder = tmp_path_factory.mktemp("requests")
     numbers = itertools.count()
 

@@ -92,7 +92,7 @@ SAVES: dict[str, Callable[..., Any] | None] = {
 
 
 def assert_paid(requests: list[Request], *methods: str) -> None:
-    """Each request says who pays; HEAD of a bucket alone has no such parameter in S3's API."""
+    """Each request has the header of requester pays, except HEAD of a bucket, which does not take it in S3's API."""
     asked = [one for one in requests if one.path.strip("/").count("/") or one.query]
     assert {one.method for one in asked} >= set(methods)
     assert [f"{one.method} {one.path}?{one.query}" for one in asked if one.headers.get(PAYER) != "requester"] == []

@@ -1,4 +1,4 @@
-"""End to end: whatever goes wrong, no secret is in an error, its causes, a log line, a warning or a repr.
+"""End to end: for any failure, no secret is in an error, its causes, a log line, a warning or a repr.
 
 The server of these tests is the worst there can be: it repeats all that it was sent, in what it says of its refusal.
 """
@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def refusing(status: int, code: str, message: str) -> Iterator[str]:
-    """Serve from a thread of this process while the block runs; gives the URL."""
+    """Serve from a thread of this process while the block runs; return the URL."""
     handler = type("Handler", (Handler,), {"status": status, "code": code, "message": message})
     with QuietServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
@@ -266,7 +266,7 @@ WAYS = [presigned, sas_url, basic, api_key, headers, boto, s3_with_password, by_
         by_http_store, by_http_filesystem, http_in_a_chain]  # fmt: skip
 
 
-# What is looked at.
+# Checks.
 
 
 def spellings(secret: str) -> set[str]:
@@ -289,8 +289,8 @@ def chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-def told(error: BaseException) -> str:
-    """All that an error tells to whoever prints it, logs it, or looks into it."""
+def texts_of(error: BaseException) -> str:
+    """All texts of an error: printed, logged, or inspected."""
     texts = ["".join(traceback.format_exception(error, chain=True))]
     for one in chain(error):
         texts += [str(one), repr(one), *map(repr, one.args), *getattr(one, "__notes__", ()), str(one.__dict__)]
@@ -304,7 +304,7 @@ class Watch:
     texts: list[str] = field(default_factory=list)
 
     def __call__(self, *things: Any) -> None:
-        self.texts += [told(one) if isinstance(one, BaseException) else f"{one!r} {one}" for one in things]
+        self.texts += [texts_of(one) if isinstance(one, BaseException) else f"{one!r} {one}" for one in things]
 
     def knows(self, known: list[str]) -> list[str]:
         """Where a secret is, with what stands before it."""
@@ -369,7 +369,7 @@ def test_saves_show_no_secret(
 def test_reads_show_no_secret(
     way: Callable[[str], Way], use_env: UseEnv, watch: Watch, caplog: Any, capfd: Any
 ) -> None:
-    """Where nobody listens: GDAL asks with the interpreter's lock held, so no thread of this process can answer it."""
+    """Nothing listens there: GDAL connects with the GIL held, so no thread of this process can answer it."""
     there = way(refused_url())
     if not there.reads:
         pytest.skip("it is read by another way")
@@ -412,7 +412,7 @@ def test_no_object_shows_a_secret(
     assert watch.knows(there.secrets) == []
 
 
-# What goes well tells nothing either.
+# Successful calls show no secret either.
 
 
 @pytest.mark.parametrize("server", ["seaweed", "moto"])
@@ -525,7 +525,7 @@ def test_errors_of_a_dataset_that_the_caller_opened_show_no_secret(
 
 
 def test_reads_that_fail_later_show_no_secret(watch: Watch, caplog: Any, capfd: Any) -> None:
-    """What a client raises within GDAL's callbacks is told by nobody but us."""
+    """Errors of a client within GDAL's callbacks are reported only by the project."""
     from fsspec.implementations.memory import MemoryFileSystem
 
     class Failing(MemoryFileSystem):

@@ -90,14 +90,14 @@ def test_s3fs_finds_s3_by_the_environment(s3: S3Server, use_env: Use) -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "code"),
+    ("identity", "code"),
     [
         ("reader", "AccessDenied"),
         ("a wrong secret", "SignatureDoesNotMatch"),
         ("nobody", "InvalidAccessKeyId"),
     ],
 )
-def test_seaweed_lets_only_the_owner_write(seaweed: S3Server, who: str, code: str) -> None:
+def test_seaweed_lets_only_the_owner_write(seaweed: S3Server, identity: str, code: str) -> None:
     pairs = {
         "reader": (seaweed.reader_key, seaweed.reader_secret),
         "a wrong secret": (seaweed.key, "wrong"),
@@ -105,7 +105,7 @@ def test_seaweed_lets_only_the_owner_write(seaweed: S3Server, who: str, code: st
     }
 
     with (
-        client(seaweed.endpoint, *pairs[who], seaweed.region) as other,
+        client(seaweed.endpoint, *pairs[identity], seaweed.region) as other,
         pytest.raises(other.exceptions.ClientError) as refusal,
     ):
         other.put_object(Bucket=seaweed.bucket, Key="a", Body=b"content")

@@ -66,7 +66,7 @@ def stack() -> Iterator[ExitStack]:
 def front_of(
     request: pytest.FixtureRequest, use_env: Any, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Front]:
-    """Give a function that puts the proxy before a destination's server."""
+    """Return a function that puts the proxy before a destination's server."""
 
     def make(destination: str, *, with_stalls: bool = False, is_refused: bool = False) -> Front:
         make_small_parts(monkeypatch)
@@ -77,7 +77,7 @@ def front_of(
 
 
 def save(front: Front, scratch: Path, raster: Any, **options: Any) -> GeoreaderError | None:
-    """Save there; gives the error of the project's own tree, while any other one fails the test."""
+    """Save there; return the error of the project's own tree, while any other one fails the test."""
     options = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": front.fs} | options
     try:
         save_cog(raster, front.url, **options)
@@ -266,7 +266,7 @@ def test_no_request_is_made_more_often_than_the_documents_say(
 def test_a_client_that_tries_again_by_itself_does_not_meet_a_stranger(
     point: Point, front_of: Any, scratch: Path, record_property: Any
 ) -> None:
-    """As s3fs does by default: what it tells of is the end of several attempts, and the first may have done it."""
+    """As s3fs by default: it reports the end of several attempts, of which the first may have succeeded."""
     front = front_of("s3fs-patient")
     front.proxy.add(Fault(point.when, ResetBeforeAnswer()))
 

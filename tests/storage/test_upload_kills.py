@@ -65,7 +65,7 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture
 def front_of(request: pytest.FixtureRequest, use_env: Any) -> Iterator[Callable[[str], Front]]:
-    """Give a function that puts the proxy before a destination's server."""
+    """Return a function that puts the proxy before a destination's server."""
     with ExitStack() as stack:
         yield lambda destination: Maker(request, use_env, stack).make(destination)
 
@@ -80,7 +80,7 @@ _VARIABLES = ("AWS_", "AZURE_", "GOOGLE_", "NO_PROXY", "no_proxy")
 
 
 def fs_of(destination: str, front: Front) -> dict[str, Any]:
-    """Give what a child has to be told to save by a filesystem, where the destination is one."""
+    """Return the arguments with which a child process saves by a filesystem, where the destination is one."""
     if destination != "s3fs":
         return {}
     server = front.server
@@ -158,7 +158,7 @@ def test_a_kill_at_a_known_request_leaves_the_earlier_object_or_the_whole_new_on
     shape = PARTED if point.is_large else SMALL
     child = child_of(nursery, front, tmp_path, shape, handles_term=how == "handled TERM", **fs_of(destination, front))
     was_reached = gate.reached.wait(20)
-    time.sleep(0.02)  # whoever waits for the answer does so by now
+    time.sleep(0.02)  # clients wait for the answer by now
     begun = time.perf_counter()
     child.signal({"KILL": KILL, "INT": INT}.get(how, TERM))
     status = child.wait()
@@ -197,7 +197,7 @@ def assert_one_upload_remains_at_most(front: Front) -> None:
 def test_a_kill_before_the_store_has_answered_that_an_upload_is_begun(
     destination: str, how: str, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
 ) -> None:
-    """The store has an upload whose name it has told no client."""
+    """The store has an upload whose id no client has received."""
     front, gate = front_of(destination), Gate()
     front.proxy.add(Fault(CREATE.when, HangAnswer(gate)))
 
@@ -215,7 +215,7 @@ def test_a_kill_before_the_store_has_answered_that_an_upload_is_begun(
 
 
 def lifetime(nursery: Nursery, front: Front, folder: Path, shape: tuple[int, ...]) -> float:
-    """How long a save lives that nobody kills."""
+    """How long a save takes that is not killed."""
     begun = time.perf_counter()
     child = child_of(nursery, front, folder, shape)
     assert os.waitstatus_to_exitcode(child.wait()) == 0, child.errors

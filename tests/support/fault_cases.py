@@ -175,7 +175,7 @@ def _busy(destination: str, headers: dict[str, object] | None = None) -> Answer:
     return _said(destination, 503, "ServerBusy" if destination in _AZURE else "SlowDown", headers)
 
 
-# What passes, and is no more than a delay.
+# Faults that are only a delay.
 
 
 def _breaks(point: Point) -> Iterator[Kind]:
@@ -300,7 +300,7 @@ def _of_s3(destination: str) -> Iterator[Case]:
 def _exclusive(destination: str) -> Iterator[Case]:
     """With overwrite=False: a lost answer, and the next attempt meets the object that the first one made.
 
-    Whose it is, a checksum tells; a plain web server has none.
+    A checksum shows which file it is; a plain web server has none.
     """
     case = Case(destination, WRITES[destination][0], ResetBeforeAnswer(), overwrite=False, has_earlier=False)
     for kind in (ResetBeforeAnswer(), ResetInAnswer(0)):
@@ -334,7 +334,7 @@ def _some(cases: Iterator[Case], of_small: int, of_large: int) -> Iterator[Case]
 
 
 def _of_their_own_time(cases: Iterator[Case]) -> Iterator[Case]:
-    """Without stalls: how long these wait is a setting of who made them, and minutes by default."""
+    """Without stalls: their timeout is a setting of the caller's filesystem, and minutes by default."""
     return (case for case in cases if not case.is_stall)
 
 

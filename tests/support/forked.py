@@ -45,7 +45,7 @@ class Forked:
         self.process.join()
 
     def wait(self) -> int | None:
-        """Wait for its end; gives its exit code, negative for a signal."""
+        """Wait for its end; return its exit code, negative for a signal."""
         self.process.join()
         return self.process.exitcode
 
@@ -67,7 +67,7 @@ def forked(
         filterwarnings: What becomes of warnings: an action of `warnings.simplefilter`.
     """
     if not hasattr(os, "fork"):
-        pytest.skip("this system can't fork")
+        pytest.skip("this system cannot fork")
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     reading, writing = context.Pipe(duplex=False)
@@ -87,7 +87,7 @@ def forked(
 
 
 def run(code: str, *arguments: object, **how: Any) -> CompletedProcess[str]:
-    """Run code to its end as `forked` does; gives what `subprocess.run` would."""
+    """Run code to its end as `forked` does; return what `subprocess.run` would."""
     with forked(code, *arguments, **how) as one:
         said = one.stdout.read()
         returncode = one.wait()

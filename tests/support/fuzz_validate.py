@@ -28,7 +28,7 @@ def main() -> None:
     path = Path(tempfile.mkdtemp()) / "a.tif"
 
     def read_summary(data: bytes) -> None:
-        """Validate a file, and look at the report in every way."""
+        """Validate a file, and convert the report in every way."""
         path.write_bytes(data)
         tracemalloc.reset_peak()
         before_bytes = tracemalloc.get_traced_memory()[0]  # what atheris keeps

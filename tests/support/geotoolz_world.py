@@ -22,13 +22,13 @@ NAMES = ["B02", "B08", "SCL", "B04"]
 
 
 def stack_of(*bands: Any, dtype: str = "uint16", fill: Any = 0, **attrs: Any) -> GeoTensor:
-    """Give a stack of bands of one row each."""
+    """Return a stack of bands of one row each."""
     values = np.array([[band] for band in bands], dtype=dtype)
     return GeoTensor(values, TRANSFORM, "EPSG:32630", fill_value_default=fill, attrs=attrs)
 
 
 def write_chips(folder: Path, count: int, *, side_px: int = 32) -> list[dict[str, Any]]:
-    """Write chips of two bands, red and near infrared; give a catalog of them."""
+    """Write chips of two bands, red and near infrared; return a catalog of them."""
     rows = []
     for number in range(count):
         pixels = np.random.default_rng(number).integers(1, 5000, (2, side_px, side_px)).astype("uint16")
@@ -50,7 +50,7 @@ class Add(Operator):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Narrow(Operator):
-    """Gives rows of some tiles as uint8."""
+    """Converts rows of some tiles to uint8."""
 
     tiles: tuple[str, ...] = ()
 
@@ -60,7 +60,7 @@ class Narrow(Operator):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Names(Operator):
-    """Is terminal: gives the name of the row, and of the process."""
+    """Terminal operator that returns the tile of the row, and the id of the process."""
 
     is_terminal = True
 

@@ -8,7 +8,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 
 class Noting(MemoryFileSystem):
-    """Memory that notes what is read, and fails when it is told to."""
+    """Memory that records reads, and fails on request."""
 
     protocol = "noting"
     store: ClassVar[dict[str, Any]] = {}

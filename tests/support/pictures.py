@@ -12,7 +12,7 @@ _KINDS = {1: "gray", 2: "gray alpha", 3: "red green blue", 4: "red green blue al
 
 
 def read_png(content: bytes) -> np.ndarray[Any, Any]:
-    """Give the (row, column, channel) of a PNG, as it is stored."""
+    """Return the (row, column, channel) of a PNG, as it is stored."""
     with MemoryFile(content, ext=".png") as file, file.open() as dataset:
         assert dataset.driver == "PNG"
         assert set(dataset.dtypes) == {"uint8"}
@@ -21,7 +21,7 @@ def read_png(content: bytes) -> np.ndarray[Any, Any]:
 
 
 def read_rgba(content: bytes) -> np.ndarray[Any, Any]:
-    """Give the (row, column, 4) of a PNG: red, green, blue and alpha, whatever it is stored as."""
+    """Return the (row, column, 4) of a PNG: red, green, blue and alpha, for any stored colour type."""
     stored = read_png(content)
     count = stored.shape[2]
     colours = stored[..., :3] if count > 2 else np.repeat(stored[..., :1], 3, axis=2)

@@ -1,8 +1,8 @@
 """An HTTP server on 127.0.0.1 that serves a folder, ranges too, and notes what it is asked.
 
 It is this file, run in a process of its own: rasterio holds the interpreter's lock in some of the calls in which GDAL
-waits for an answer, so a thread of this process could never give it. What the server does is told to it by files in the
-folder that it serves, and it tells what it was asked in the same way. Tests have it as the fixture ``server``.
+waits for an answer, so a thread of this process could never answer. What the server does is configured by files in the
+folder that it serves, and it records requests in the same way. Tests have it as the fixture ``server``.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Server:
     folder: Path
 
     def put(self, name: str, content: bytes) -> str:
-        """Serve ``content``; gives its URL."""
+        """Serve ``content``; return its URL."""
         (self.folder / name).write_bytes(content)
         return f"{self.base}/{name}"
 

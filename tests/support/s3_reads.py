@@ -20,7 +20,7 @@ def read_by_reader(url: str) -> object:
 
 
 def with_key(url: str, look: Callable[[Any], object]) -> object:
-    """Look at the folder of a URL."""
+    """List the folder of a URL."""
     return look(parse_address(url.rpartition("/")[0] + "/*.tif"))
 
 

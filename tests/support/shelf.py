@@ -14,7 +14,7 @@ MIB = 2**20
 
 
 class Shelf:
-    """A store in memory that takes parts, with small ones if need be, and fails where it is told to."""
+    """A store in memory that takes parts, also small ones, and fails on request."""
 
     name = "shelf://out.tif"
     max_parts = 10_000

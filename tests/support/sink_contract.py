@@ -1,4 +1,4 @@
-"""What every destination has to do, whatever it is: one suite, subclassed per destination in a dozen lines."""
+"""Contract of destinations: one suite, subclassed for each destination in a dozen lines."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class SinkContract:
 
     @pytest.fixture
     def save(self, place: Place, scratch: Path) -> Callable[..., Any]:
-        """Give a function that saves there."""
+        """Return a function that saves there."""
 
         def run(data: Any, name: str = "out.tif", function: Any = save_cog, **options: Any) -> Any:
             arguments = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": place.fs} | place.options | options
@@ -149,7 +149,7 @@ class SinkContract:
 
     def test_a_saved_file_is_read_by_the_same_credentials(self, save: Any, place: Place) -> None:
         if not place.can_read:
-            pytest.skip("who may write there may not read")
+            pytest.skip("credentials for writing cannot read there")
         save(small())
 
         reader = RasterioReader(place.url("out.tif"), fs=place.fs)
@@ -160,7 +160,7 @@ class SinkContract:
 
     def test_a_raster_read_from_the_destination_is_saved_there(self, save: Any, place: Place) -> None:
         if not place.can_read:
-            pytest.skip("who may write there may not read")
+            pytest.skip("credentials for writing cannot read there")
         save(small())
 
         save(RasterioReader(place.url("out.tif"), fs=place.fs), "second.tif")
@@ -169,7 +169,7 @@ class SinkContract:
 
     def test_a_missing_object_is_a_read_error(self, place: Place) -> None:
         if not place.can_read:
-            pytest.skip("who may write there may not read")
+            pytest.skip("credentials for writing cannot read there")
 
         with pytest.raises(ReadError, match=r"none\.tif"):
             RasterioReader(place.url("none.tif"), fs=place.fs)

@@ -99,7 +99,7 @@ def export(source: Source, path: Path, **profile_arg: Any) -> None:
 
 
 class SourceContract:
-    """The promises. A subclass gives `make`, and says what it can't keep."""
+    """The contract. A subclass defines `make`, and names the clauses that do not apply."""
 
     #: Reading is free: such a source may be read twice, and what it raises is its own affair.
     is_in_memory = False

@@ -55,7 +55,7 @@ _NURSERY = textwrap.dedent("""
             save(json.loads(line))
             break
         print(pid, flush=True)
-        sys.stdin.readline()  # until then its number is nobody else's
+        sys.stdin.readline()  # until then its process id is not reused
         print(os.waitpid(pid, 0)[1], flush=True)
 """)
 
@@ -80,9 +80,16 @@ class Nursery:
         scratch, temporary = folder / "scratch", folder / "temporary"
         for one in (scratch, temporary):
             one.mkdir(exist_ok=True)
-        told = {"shape": PARTED, "fs": None, "is_lazy": False, "options": {}, "handles_term": False, "limit_bytes": 0}
+        defaults = {
+            "shape": PARTED,
+            "fs": None,
+            "is_lazy": False,
+            "options": {},
+            "handles_term": False,
+            "limit_bytes": 0,
+        }
         own = {"env": {**env, "TMPDIR": str(temporary)}, "url": url, "scratch": str(scratch)}
-        self.tell(json.dumps(told | job | own | {"errors": str(folder / "errors")}))
+        self.tell(json.dumps(defaults | job | own | {"errors": str(folder / "errors")}))
         return Child(self, int(self.hear()), folder)
 
     def tell(self, line: str) -> None:
@@ -112,7 +119,7 @@ class Child:
         os.kill(self.pid, how)
 
     def wait(self) -> int:
-        """Give its wait status."""
+        """Return its wait status."""
         self._nursery.tell("bury")
         return int(self._nursery.hear())
 

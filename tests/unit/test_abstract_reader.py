@@ -26,7 +26,7 @@ class Duck:
     values = np.zeros((1, 40, 50))
 
 
-def test_anything_with_the_right_attributes_is_geodata() -> None:
+def test_object_with_the_attributes_is_geodata() -> None:
     assert isinstance(Duck(), GeoData)
 
 
@@ -44,7 +44,7 @@ def test_protocols_distinguish_grids_from_rasters(thing: Any, base: bool, full: 
     assert (isinstance(thing, GeoDataBase), isinstance(thing, GeoData)) == (base, full)
 
 
-def test_the_published_librarys_name_means_the_same() -> None:
+def test_name_of_georeader_spaceml_is_an_alias() -> None:
     assert AbstractGeoData is GeoData
 
 
@@ -91,20 +91,20 @@ def test_the_same_grid_has_the_same_crs_size_and_pixels(other: Any, same: bool) 
     assert same_extent(other, PLACE) is same
 
 
-def test_a_coarser_tolerance_can_be_given() -> None:
+def test_precision_sets_the_tolerance() -> None:
     shifted = FakeGeoData("EPSG:32630", Affine(10, 0, 500001, 0, -10, 4000000), (40, 50))
 
     assert same_extent(PLACE, shifted, precision=0.2)
     assert not same_extent(PLACE, shifted, precision=0.05)
 
 
-def test_degrees_are_compared_in_pixels_too() -> None:
+def test_tolerance_is_in_pixels_for_degrees() -> None:
     fine = Affine(1e-5, 0, 10, 0, -1e-5, 50)
     one_pixel_on = Affine(1e-5, 0, 10.00001, 0, -1e-5, 50)
 
     assert not same_extent(FakeGeoData(4326, fine, (4, 4)), FakeGeoData(4326, one_pixel_on, (4, 4)))
 
 
-def test_a_crs_that_is_none_is_named() -> None:
+def test_invalid_crs_is_named_in_the_error() -> None:
     with pytest.raises(GeoreferenceError, match="crs='banana' is not a CRS that PROJ knows"):
         same_extent(PLACE, FakeGeoData("banana", GRID, (40, 50)))

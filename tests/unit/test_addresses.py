@@ -29,7 +29,7 @@ from georeader.errors import DestinationError, ExistsError, GeoreaderError, Read
 
 @pytest.mark.parametrize("text", ["out.tif", "/data/out.tif", "a:b.tif", "C:\\x.tif", "C:/x.tif", "a::b.tif", "s3:x",
                                   "s3:/bucket/x.tif", "/vsis3/bucket/x.tif", "://x", "1s3://b/k", ""])  # fmt: skip
-def test_a_text_that_is_not_a_url_is_a_local_path(text: str) -> None:
+def test_text_without_scheme_is_a_local_path(text: str) -> None:
     assert parse_address(text) is None
 
 
@@ -56,7 +56,9 @@ def test_a_text_that_is_not_a_url_is_a_local_path(text: str) -> None:
         ("simplecache::s3://bucket/a.tif", "", "", "", None),
     ],
 )
-def test_a_url_leads_to_a_store(text: str, store: str, bucket: str, key: str, account: str | None) -> None:
+def test_url_is_parsed_into_store_bucket_key_and_account(
+    text: str, store: str, bucket: str, key: str, account: str | None
+) -> None:
     address = parse_address(text)
 
     assert address is not None
@@ -83,7 +85,7 @@ def test_a_url_without_an_object_is_an_error_with_an_example(text: str, advice: 
 
 
 @given(st.from_regex(r"[a-z0-9][a-z0-9.-]{2,20}", fullmatch=True), st.text(min_size=1).filter(lambda k: k[-1] != "/"))
-def test_a_key_is_taken_to_the_letter(bucket: str, key: str) -> None:
+def test_key_is_kept_unchanged(bucket: str, key: str) -> None:
     for scheme in ("s3", "gs", "oss"):
         address = parse_address(f"{scheme}://{bucket}/{key}")
         assert address is not None
@@ -91,7 +93,7 @@ def test_a_key_is_taken_to_the_letter(bucket: str, key: str) -> None:
 
 
 @given(st.text())
-def test_no_path_is_too_odd_to_be_looked_at(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         address = parse_address(text)
     except DestinationError:
@@ -117,12 +119,12 @@ def test_a_host_name_is_converted_to_ascii(given: str, sent: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["straße.example", "a\u200db.example", "ü" * 64 + ".example", "ü..example"])
-def test_a_hosts_name_that_is_none_or_two_is_refused(host: str) -> None:
+def test_host_name_that_cannot_be_encoded_is_refused(host: str) -> None:
     with pytest.raises(DestinationError, match="cannot be encoded as a host name; write it as xn--"):
         parse_address(f"https://me:secret@{host}/a.tif?sig=secret")
 
 
-def test_an_address_shows_no_secret() -> None:
+def test_repr_of_an_address_shows_no_secret() -> None:
     address = parse_address("https://me:hunter22@host/a.tif?sig=hunter22")
 
     assert repr(address) == "Address('https://***@host/a.tif?***')"
@@ -161,7 +163,7 @@ def test_file_urls_are_local_paths(url: str, path: str | None) -> None:
         ('http://host/"<>\\^`{|}', "http://host/%22%3C%3E%5C%5E%60%7B%7C%7D"),
     ],
 )
-def test_a_url_is_sent_as_a_request_line_can_hold_it(url: str, sent: str) -> None:
+def test_url_is_quoted_for_the_request_line(url: str, sent: str) -> None:
     assert requoted(url) == sent
 
 
@@ -187,7 +189,7 @@ def test_quoted_characters_are_not_quoted_again(path: str) -> None:
         (400, "InvalidBucketName", "name"), (400, "", None), (409, "", None), (418, "", None),
     ],
 )  # fmt: skip
-def test_an_answer_is_of_a_kind_that_has_advice(status: int, code: str, kind: str | None) -> None:
+def test_response_is_classified_by_status_and_code(status: int, code: str, kind: str | None) -> None:
     failure = failure_of_answer(status, code, "detail")
 
     assert failure.kind == kind
@@ -254,7 +256,7 @@ def failures(failure: Failure, *secrets: str) -> RemoteErrors:
     ],
     ids=["advice", "exists", "unknown"],
 )
-def test_a_failure_is_one_of_the_projects_errors(failure: Failure, kind: type[GeoreaderError], says: str) -> None:
+def test_failure_is_raised_as_an_error_of_the_project(failure: Failure, kind: type[GeoreaderError], says: str) -> None:
     with pytest.raises(kind) as caught:
         failures(failure).call(lambda: int("x"))
 
@@ -264,7 +266,7 @@ def test_a_failure_is_one_of_the_projects_errors(failure: Failure, kind: type[Ge
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-def test_a_message_is_one_short_line() -> None:
+def test_message_of_a_failure_is_one_short_line() -> None:
     error = failures(Failure("line\n  of\r\n\tseveral" + " words" * 1000)).error_of(ValueError())
 
     assert "line of several words" in str(error)
@@ -327,13 +329,13 @@ def test_a_reader_gets_a_read_error() -> None:
         ({}, {}),
     ],
 )  # fmt: skip
-def test_azures_variables(variables: dict[str, str], config: dict[str, str]) -> None:
+def test_azure_config_is_read_from_environment_variables(variables: dict[str, str], config: dict[str, str]) -> None:
     assert azure_config(None, variables) == config
 
 
-def test_the_account_of_a_url_is_the_one() -> None:
+def test_azure_account_of_the_url_wins_over_the_environment() -> None:
     assert azure_config("you", {"AZURE_STORAGE_ACCOUNT": "me"}) == {"account_name": "you"}
 
 
-def test_an_address_is_a_value() -> None:
+def test_addresses_are_compared_by_value() -> None:
     assert parse_address("s3://b/k") == Address("s3://b/k", "s3://b/k", "s3", "s3", "b", "k")

@@ -52,7 +52,7 @@ def test_selection_reads_numpy_arrays_too() -> None:
 
 
 @pytest.mark.parametrize("odd", ["abc", ["one"], 3, None])
-def test_selection_leaves_entries_that_are_not_one_a_band(odd: Any) -> None:
+def test_selection_keeps_entries_of_another_length(odd: Any) -> None:
     assert select_bands({"descriptions": odd}, 3, [0])["descriptions"] == odd
 
 
@@ -64,7 +64,7 @@ COLOURS = [
 
 
 @pytest.mark.parametrize(("photometric", "bands", "kept"), COLOURS)
-def test_a_colour_model_stays_with_the_bands_that_it_is_of(photometric: str, bands: list[int], kept: bool) -> None:
+def test_colour_model_is_dropped_if_its_bands_are_not_selected(photometric: str, bands: list[int], kept: bool) -> None:
     assert ("photometric" in select_bands({"photometric": photometric}, 4, bands)) is kept
     metadata = pick_bands(metadata_from_attrs({"photometric": photometric, "nbits": 4}, 4), bands)
     assert (metadata.photometric is not None) is kept
@@ -72,7 +72,7 @@ def test_a_colour_model_stays_with_the_bands_that_it_is_of(photometric: str, ban
 
 
 @pytest.mark.parametrize(("second", "kept"), [({"nbits": 4}, True), ({"nbits": 2}, False), ({}, False)])
-def test_merging_keeps_the_bits_that_all_have(second: dict[str, Any], kept: bool) -> None:
+def test_merging_keeps_nbits_common_to_all(second: dict[str, Any], kept: bool) -> None:
     first = {"photometric": "MINISWHITE", "nbits": 4}
 
     merged = merge_bands([(first, 1), (second, 1)])
@@ -82,11 +82,11 @@ def test_merging_keeps_the_bits_that_all_have(second: dict[str, Any], kept: bool
 
 
 @pytest.mark.parametrize(("bands", "kept"), [([0], True), ([0, 0], False), ([], False)])
-def test_a_colormap_stays_with_the_one_band_it_is_of(bands: list[int], kept: bool) -> None:
+def test_colormap_is_dropped_if_its_band_is_not_selected(bands: list[int], kept: bool) -> None:
     assert ("colormap" in select_bands({"colormap": {0: (1, 2, 3, 4)}}, 1, bands)) is kept
 
 
-def test_without_bands_keeps_what_is_not_said_of_bands() -> None:
+def test_without_bands_keeps_tags_and_unknown_keys() -> None:
     assert without_bands(THREE | {"colormap": {}}) == {"tags": {"sensor": "x"}, "mine": [1, 2, 3]}
 
 
@@ -99,14 +99,14 @@ def test_without_encoding_keeps_names_and_drops_scales_units_and_colours() -> No
     }
 
 
-def test_merging_lays_bands_one_after_the_other() -> None:
+def test_merging_concatenates_entries_of_bands() -> None:
     merged = merge_bands([(THREE, 3), ({"descriptions": ["nir"], "scales": [0.4]}, 1)])
 
     assert merged["descriptions"] == ["red", "green", "blue", "nir"]
     assert merged["scales"] == [0.1, 0.2, 0.3, 0.4]
 
 
-def test_merging_fills_in_what_a_raster_does_not_say() -> None:
+def test_merging_fills_missing_entries_with_defaults() -> None:
     merged = merge_bands([({}, 1), (THREE, 3), ({}, 1)])
 
     assert merged["descriptions"] == [None, "red", "green", "blue", None]
@@ -126,11 +126,11 @@ def test_merging_keeps_a_colormap_only_for_a_single_band(parts: int, kept: bool)
     assert ("colormap" in merge_bands([({"colormap": {0: (1, 2, 3, 4)}}, 1)] * parts)) is kept
 
 
-def test_times_of_the_same_bands_keep_what_all_say() -> None:
+def test_merging_times_keeps_equal_entries() -> None:
     assert merge_times([(THREE, 3), (dict(THREE), 3)]) == THREE
 
 
-def test_times_that_name_a_band_differently_lose_its_name() -> None:
+def test_merging_times_drops_a_name_that_differs() -> None:
     merged = merge_times([({"descriptions": ["a"], "scales": [2.0]}, 1), ({"descriptions": ["b"], "scales": [2.0]}, 1)])
 
     assert merged == {"scales": [2.0]}
@@ -140,12 +140,12 @@ def test_times_that_name_a_band_differently_lose_its_name() -> None:
     ("key", "first", "second"),
     [("scales", [0.1], [0.2]), ("offsets", [0.0], [5.0]), ("units", ["m"], ["ft"]), ("scales", [0.1], None)],
 )
-def test_times_whose_numbers_mean_different_things_are_refused(key: str, first: Any, second: Any) -> None:
+def test_merging_times_with_different_scales_is_refused(key: str, first: Any, second: Any) -> None:
     with pytest.raises(MetadataError, match=rf"{key} of element 1 .* convert the numbers to one scale and unit first"):
         merge_times([({key: first}, 1), ({key: second}, 1)])
 
 
-def test_a_scale_of_one_that_is_not_said_is_no_difference() -> None:
+def test_merging_times_treats_a_missing_scale_as_one() -> None:
     assert merge_times([({"scales": [1.0]}, 1), ({}, 1)]) == {"scales": [1.0]}
 
 
@@ -160,7 +160,7 @@ def test_a_scale_of_one_that_is_not_said_is_no_difference() -> None:
     ],
     ids=["select", "without_bands", "without_encoding", "merge_bands", "merge_times"],
 )
-def test_the_callers_mapping_stays_as_it_is(change: Any) -> None:
+def test_mapping_of_the_caller_is_not_changed(change: Any) -> None:
     attrs = {key: list(value) if isinstance(value, list) else value for key, value in THREE.items()}
     changed = change(attrs)
     changed.clear()

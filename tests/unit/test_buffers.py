@@ -84,7 +84,7 @@ class TestPixelBuffer:
 
         assert store.look(0).pixels[0, 3, 3] == 99
 
-    def test_places_in_the_spool_are_reused(self) -> None:
+    def test_space_in_the_spool_is_reused(self) -> None:
         disk = Disk()
         store = PixelBuffer(400, lambda: disk)
         for number in range(100):
@@ -112,7 +112,7 @@ class TestPixelBuffer:
         assert store.held_bytes <= max(limit_bytes, 400)
 
 
-def test_released_places_are_reused_for_the_same_length() -> None:
+def test_released_space_is_reused_for_the_same_length() -> None:
     places = SpoolPlaces(Disk)
     first, second = places.take(10), places.take(20)
     places.give_back(first, 10)

@@ -39,36 +39,36 @@ def cut(data: bytes, cuts: list[int]) -> list[tuple[int, bytes]]:
 
 
 @given(st.binary(), st.integers(0, 2**32 - 1))
-def test_it_is_zlibs_crc32(data: bytes, value: int) -> None:
+def test_crc32_equals_zlibs(data: bytes, value: int) -> None:
     assert crc32(data, value) == zlib.crc32(data, value)
     assert crc32(memoryview(data), value) == zlib.crc32(data, value)
 
 
-def test_so_it_is_where_imagecodecs_was_built_without_zlib_ng(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crc32_equals_zlibs_without_zlib_ng(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checksum, "imagecodecs", SimpleNamespace(ZLIBNG=SimpleNamespace(available=False)))
 
     assert crc32(b"a file", 7) == zlib.crc32(b"a file", 7)
 
 
 @given(st.binary(), st.binary())
-def test_two_sums_combine_to_that_of_both_runs(first: bytes, second: bytes) -> None:
+def test_combined_crc32_is_that_of_both_runs(first: bytes, second: bytes) -> None:
     assert crc32_combine(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
 
 
 @given(st.integers(0, 100_000))
-def test_zeros_need_not_be_looked_at(count: int) -> None:
+def test_crc32_of_zeros_is_computed_from_their_number(count: int) -> None:
     assert crc32_zeros(count) == zlib.crc32(bytes(count))
 
 
 @given(st.integers(0, 2**50), st.integers(0, 2**50))
-def test_sums_of_files_of_any_length_combine(first_bytes: int, second_bytes: int) -> None:
+def test_crc32_of_files_of_any_length_combine(first_bytes: int, second_bytes: int) -> None:
     both = crc32_combine(crc32_zeros(first_bytes), crc32_zeros(second_bytes), second_bytes)
 
     assert both == crc32_zeros(first_bytes + second_bytes)
 
 
 @given(st.binary(min_size=1), st.lists(st.integers(0, 1000)), st.randoms())
-def test_pieces_in_any_order_give_the_sum_of_the_file(data: bytes, cuts: list[int], chance: random.Random) -> None:
+def test_crc32_is_that_of_the_file_for_any_order_of_writes(data: bytes, cuts: list[int], chance: random.Random) -> None:
     pieces = cut(data, cuts)
     chance.shuffle(pieces)
     memory = Memory()
@@ -82,7 +82,7 @@ def test_pieces_in_any_order_give_the_sum_of_the_file(data: bytes, cuts: list[in
 
 
 @given(st.binary(min_size=1), st.lists(st.integers(0, 1000)), st.randoms())
-def test_what_was_not_written_is_zeros(data: bytes, cuts: list[int], chance: random.Random) -> None:
+def test_unwritten_bytes_count_as_zeros(data: bytes, cuts: list[int], chance: random.Random) -> None:
     memory = Memory()
     file = ChecksummedFile(memory.write_at)
 
@@ -93,7 +93,7 @@ def test_what_was_not_written_is_zeros(data: bytes, cuts: list[int], chance: ran
     assert file.crc32(len(data)) == zlib.crc32(whole)
 
 
-def test_threads_may_write_at_once() -> None:
+def test_concurrent_writes_give_the_crc32_of_the_file() -> None:
     data = random.Random(0).randbytes(2**20)
     pieces = cut(data, list(range(0, len(data), 997)))
     random.Random(1).shuffle(pieces)
@@ -114,7 +114,7 @@ def test_writes_in_the_order_of_the_file_keep_one_sum() -> None:
     assert len(file._runs) == 1
 
 
-def test_a_write_that_fails_is_told() -> None:
+def test_failing_write_raises_write_error() -> None:
     file = ChecksummedFile(Memory(fails_at=3).write_at)
     file.write_at(0, b"abc")
 
@@ -124,7 +124,9 @@ def test_a_write_that_fails_is_told() -> None:
 
 @pytest.mark.parametrize("size_bytes", [4, 6])
 @pytest.mark.parametrize(("offset_bytes", "again"), [(0, b"xy"), (2, b"xy"), (4, b"xy"), (0, b"uvwxyz"), (5, b"x")])
-def test_bytes_written_twice_or_beyond_the_end_have_no_sum(size_bytes: int, offset_bytes: int, again: bytes) -> None:
+def test_crc32_is_none_if_bytes_are_written_twice_or_beyond_the_end(
+    size_bytes: int, offset_bytes: int, again: bytes
+) -> None:
     file = ChecksummedFile(Memory().write_at)
     file.write_at(0, b"abcdef")
     file.write_at(offset_bytes, again)

@@ -34,7 +34,7 @@ COMPLEX = ["complex64", "complex128"]
 STREAMS = ["NONE", "LZW", "DEFLATE", "PACKBITS", "LZMA", "ZSTD"]
 LERCS = ["LERC", "LERC_DEFLATE", "LERC_ZSTD"]
 
-needs_new_libtiff = pytest.mark.skipif(LIBTIFF_IS_OLD, reason="this rasterio's libtiff can't write such tiles")
+needs_new_libtiff = pytest.mark.skipif(LIBTIFF_IS_OLD, reason="this rasterio's libtiff cannot write such tiles")
 
 #: Neither square nor a power of two.
 HEIGHT, WIDTH = 48, 80
@@ -89,7 +89,7 @@ def lossless(name: str, dtype: str, samples: int, predictor: int) -> TileCodec:
 
 class TestLossless:
     @pytest.mark.parametrize(("name", "dtype", "samples", "predictor"), lossless_cases())
-    def test_every_bit_comes_back(self, name: str, dtype: str, samples: int, predictor: int) -> None:
+    def test_decoded_tile_equals_the_encoded_one(self, name: str, dtype: str, samples: int, predictor: int) -> None:
         codec = lossless(name, dtype, samples, predictor)
         tile = noise(dtype, samples) if name in STREAMS else scene(dtype, samples)
 
@@ -100,7 +100,7 @@ class TestLossless:
         assert back.tobytes() == tile.tobytes()
 
     @pytest.mark.parametrize(("name", "dtype", "samples", "predictor"), lossless_cases())
-    def test_gdal_and_tifffile_read_it(self, name: str, dtype: str, samples: int, predictor: int) -> None:
+    def test_gdal_and_tifffile_read_the_tile(self, name: str, dtype: str, samples: int, predictor: int) -> None:
         codec, tile = lossless(name, dtype, samples, predictor), scene(dtype, samples)
 
         file = tiff_of_one_tile(codec.encode(tile), tile.shape, codec)
@@ -113,7 +113,7 @@ class TestLossless:
 
     @pytest.mark.parametrize("name", [name for name in CODECS if name not in ("JPEG", "WEBP")])
     @pytest.mark.parametrize("value", [0, 200])
-    def test_a_tile_of_one_value_comes_back(self, name: str, value: int) -> None:
+    def test_tile_of_one_value_is_decoded(self, name: str, value: int) -> None:
         codec, tile = make(name, "uint8", 1), np.full((16, 32, 1), value, "uint8")
 
         encoded = codec.encode(tile)
@@ -122,7 +122,7 @@ class TestLossless:
         assert name == "NONE" or len(encoded) < tile.nbytes / 3
 
     @pytest.mark.parametrize("alpha", [255, 0, "both"])
-    def test_webp_keeps_alpha_and_what_lies_below(self, alpha: int | str) -> None:
+    def test_webp_keeps_alpha_and_transparent_pixels(self, alpha: int | str) -> None:
         codec, tile = make("WEBP", "uint8", 4, lossless=True), scene("uint8", 4)
         tile[..., 3] = np.where(np.arange(WIDTH) < 30, 0, 255) if alpha == "both" else alpha
 
@@ -150,7 +150,7 @@ class TestLerc:
     @pytest.mark.parametrize("samples", [1, 3])
     @pytest.mark.parametrize("where", ["no pixel", "whole pixels", "some bands", "all"])
     @pytest.mark.parametrize("max_z_error", [0.0, 0.01])
-    def test_nan_comes_back_as_nan_and_numbers_as_they_were(
+    def test_nan_and_numbers_are_decoded_unchanged(
         self, name: str, dtype: str, samples: int, where: str, max_z_error: float
     ) -> None:
         codec = make(name, dtype, samples, max_z_error=max_z_error)
@@ -162,14 +162,14 @@ class TestLerc:
         for back in [codec.decode(encoded, tile.shape), *([] if LIBTIFF_IS_OLD else [read_by_gdal(file)])]:
             np.testing.assert_allclose(back, tile, rtol=0, atol=max_z_error * 1.001, equal_nan=True)
 
-    def test_the_tag_names_the_version_and_what_follows(self) -> None:
+    def test_lerc_tag_has_version_and_inner_compression(self) -> None:
         assert [make(name, "uint8", 1).tags for name in LERCS] == [((50674, 4, (4, number)),) for number in (0, 1, 2)]
 
     @pytest.mark.parametrize(
         ("dtype", "max_z_error", "is_lossy"),
         [("float32", 0, False), ("float32", 0.1, True), ("uint16", 0.9, False), ("uint16", 2, True)],
     )
-    def test_it_is_lossy_when_values_may_change(self, dtype: str, max_z_error: float, is_lossy: bool) -> None:
+    def test_is_lossy_if_max_z_error_changes_values(self, dtype: str, max_z_error: float, is_lossy: bool) -> None:
         codec, tile = make("LERC", dtype, 1, max_z_error=max_z_error), scene(dtype, 1)
 
         largest = np.abs(codec.decode(codec.encode(tile), tile.shape).astype("f8") - tile).max()
@@ -177,7 +177,7 @@ class TestLerc:
         assert codec.is_lossy == is_lossy == (largest > 0)
         assert largest <= max_z_error * 1.001
 
-    def test_bits_that_fill_up_the_last_word_are_not_left_to_chance(self) -> None:
+    def test_padding_bits_of_the_last_word_are_deterministic(self) -> None:
         codec, tile = make("LERC", "uint8", 1), scene("uint8", 1, 256, 256)
 
         found = set()
@@ -203,7 +203,9 @@ class TestLossy:
         ],
     )
     @pytest.mark.parametrize("pixels", ["scene", "one value"])
-    def test_readers_see_what_we_decode(self, name: str, samples: int, options: dict[str, Any], pixels: str) -> None:
+    def test_gdal_and_tifffile_decode_the_same_pixels(
+        self, name: str, samples: int, options: dict[str, Any], pixels: str
+    ) -> None:
         codec, tile = make(name, "uint8", samples, **options), scene("uint8", samples)
         if pixels == "one value":
             tile[...] = 255
@@ -220,7 +222,7 @@ class TestLossy:
 
     @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
     @pytest.mark.parametrize("samples", [1, 2, 3, 4])
-    def test_lossy_jpeg_xl_stays_close(self, dtype: str, samples: int) -> None:
+    def test_lossy_jpeg_xl_is_within_tolerance(self, dtype: str, samples: int) -> None:
         codec, tile = make("JXL", dtype, samples, lossless=False), scene(dtype, samples)
 
         encoded = codec.encode(tile)
@@ -232,7 +234,7 @@ class TestLossy:
         assert np.abs(back.astype(float) - tile).mean() < 0.05 * tile.max()
 
     @pytest.mark.parametrize("name", ["JPEG", "WEBP"])
-    def test_quality_is_worth_bytes(self, name: str) -> None:
+    def test_higher_quality_gives_larger_tiles(self, name: str) -> None:
         tile = scene("uint8", 3)
 
         sizes = [len(make(name, "uint8", 3, quality=quality).encode(tile)) for quality in (10, 75, 95)]
@@ -261,13 +263,13 @@ class TestJpegTables:
         assert others == [(530, 3, (2, 2)), (532, 5, (0, 1, 255, 1, 128, 1, 255, 1, 128, 1, 255, 1))]
 
     @pytest.mark.parametrize("samples", [1, 3])
-    def test_other_bands_are_coded_as_they_are(self, samples: int) -> None:
+    def test_bands_that_are_not_rgb_are_not_converted_to_ycbcr(self, samples: int) -> None:
         codec = make("JPEG", "uint8", samples)
 
         assert codec.photometric is None
         assert [tag[0] for tag in codec.tags] == [347]
 
-    def test_streams_have_no_quantisation_tables_and_the_tag_has_nothing_else(self) -> None:
+    def test_quantisation_tables_are_in_the_tag_only(self) -> None:
         codec = make("JPEG", "uint8", 3, is_rgb=True)
         tables = codec.tags[0][2][0]
 
@@ -351,7 +353,7 @@ class TestSizes:
         assert len(ours) == size_by_gdal(tile, compress="LERC", max_z_error=0.01)
 
     @pytest.mark.parametrize(("name", "low", "high"), [("DEFLATE", 1, 12), ("ZSTD", 1, 19), ("LZMA", 0, 9)])
-    def test_levels_are_worth_bytes(self, name: str, low: int, high: int) -> None:
+    def test_higher_level_gives_smaller_tiles(self, name: str, low: int, high: int) -> None:
         tile = scene("uint16", 1, 256, 256)
 
         assert len(make(name, "uint16", 1, level=high).encode(tile)) < len(
@@ -361,7 +363,7 @@ class TestSizes:
     @pytest.mark.parametrize(
         ("name", "level"), [("DEFLATE", 6), ("LERC_DEFLATE", 6), ("ZSTD", 3), ("LERC_ZSTD", 3), ("LZMA", 6)]
     )
-    def test_levels_have_defaults(self, name: str, level: int) -> None:
+    def test_default_level_is_used_without_one(self, name: str, level: int) -> None:
         tile = scene("uint16", 1)
 
         assert make(name, "uint16", 1).encode(tile) == make(name, "uint16", 1, level=level).encode(tile)
@@ -394,7 +396,7 @@ class TestBytes:
         assert codec.scheme.stream.decompress(data, 8).hex() == "0403020107000000"  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("predictor", [2, 3])
-    def test_a_predictor_is_a_tag(self, predictor: int) -> None:
+    def test_predictor_is_written_as_a_tag(self, predictor: int) -> None:
         assert make("LZW", "float32", 1, predictor).tags == ((317, 3, (predictor,)),)
         assert make("LZW", "float32", 1).tags == ()
 
@@ -428,7 +430,7 @@ any_codec = pytest.mark.parametrize("new_codec", ANY, ids=lambda new_codec: new_
 
 class TestUse:
     @any_codec
-    def test_threads_share_a_codec_and_get_the_same_bytes(self, new_codec: Callable[[], TileCodec]) -> None:
+    def test_codec_gives_the_same_bytes_in_concurrent_threads(self, new_codec: Callable[[], TileCodec]) -> None:
         shared = new_codec()
         tiles = [np.roll(scene(shared.dtype.name, 3), shift, axis=1) for shift in range(12)]
         alone = [new_codec().encode(tile) for tile in tiles]
@@ -439,7 +441,7 @@ class TestUse:
         assert together == alone * 2
 
     @any_codec
-    def test_the_tile_may_be_read_only(self, new_codec: Callable[[], TileCodec]) -> None:
+    def test_read_only_tile_is_encoded(self, new_codec: Callable[[], TileCodec]) -> None:
         codec = new_codec()
         tile = scene(codec.dtype.name, 3)
         before = tile.tobytes()
@@ -450,9 +452,7 @@ class TestUse:
         assert tile.tobytes() == before
 
     @any_codec
-    def test_a_tile_that_lies_otherwise_in_memory_gives_the_same_bytes(
-        self, new_codec: Callable[[], TileCodec]
-    ) -> None:
+    def test_bytes_do_not_depend_on_the_memory_layout_of_the_tile(self, new_codec: Callable[[], TileCodec]) -> None:
         codec = new_codec()
         tile = scene(codec.dtype.name, 3)
         bands = np.ascontiguousarray(np.moveaxis(tile, 2, 0))
@@ -460,7 +460,7 @@ class TestUse:
         assert codec.encode(np.moveaxis(bands, 0, 2)) == codec.encode(tile)
 
     @pytest.mark.parametrize("name", [*STREAMS, *LERCS, "JPEG", "JXL"])
-    def test_a_tile_may_be_cut_out_of_a_larger_array(self, name: str) -> None:
+    def test_view_of_a_larger_array_is_encoded(self, name: str) -> None:
         codec, pixels = make(name, "uint8", 1), scene("uint8", 1, 100, 100)
         cut = pixels[16:64, 10:90]
 
@@ -472,7 +472,7 @@ class TestUse:
          np.zeros((16, 16, 3), ">u2"), np.zeros((0, 16, 3), "uint16")],
         ids=["dtype", "samples", "dimensions", "byte order", "no rows"],
     )  # fmt: skip
-    def test_a_tile_of_another_kind_is_an_error(self, tile: Tile) -> None:
+    def test_tile_of_another_dtype_or_shape_raises(self, tile: Tile) -> None:
         with pytest.raises(ShapeError, match=r"a tile for compress='lzw' is \(row, column, 3\) of uint16"):
             make("LZW", "uint16", 3).encode(tile)
 
@@ -488,7 +488,7 @@ class TestFailures:
 
     @any_codec
     @pytest.mark.parametrize("data", [b"", b"\x00", b"rubbish" * 9], ids=["none", "one byte", "rubbish"])
-    def test_bytes_that_are_no_tile_are_an_error(self, new_codec: Callable[[], TileCodec], data: bytes) -> None:
+    def test_invalid_bytes_raise_read_error(self, new_codec: Callable[[], TileCodec], data: bytes) -> None:
         codec = new_codec()
 
         with pytest.raises(ReadError, match=f"compress='{codec.name.lower()}' cannot decode {len(data)} bytes"):
@@ -528,7 +528,7 @@ class TestFailures:
 class TestZstdContexts:
     @staticmethod
     def of(*levels: int, rows: int = 16) -> list[Any]:
-        """Give what this thread compressed with, in a save after the other."""
+        """Return the contexts that this thread compressed with, one for each save."""
         contexts = []
         for level in levels:
             codec = tile_codec("zstd", dtype="uint8", level=level)
@@ -536,13 +536,13 @@ class TestZstdContexts:
             contexts.append(codec.scheme.stream.compress.contexts.compressor)
         return contexts
 
-    def test_a_thread_keeps_one_for_its_next_save(self) -> None:
+    def test_zstd_context_is_reused_by_the_next_save_of_a_thread(self) -> None:
         first, second = self.of(4, 4)
         assert first is second
 
-    def test_only_of_the_level_that_it_used_last(self) -> None:
+    def test_zstd_context_is_kept_for_the_last_level_only(self) -> None:
         assert len(set(map(id, self.of(4, 7, 4)))) == 3
 
-    def test_none_that_large_tiles_made_large(self) -> None:
+    def test_zstd_context_is_not_kept_after_large_tiles(self) -> None:
         first, second = self.of(4, 4, rows=1025)
         assert first is not second

@@ -24,7 +24,7 @@ class TestDescribeCrs:
     def test_returns_the_epsg_code(self, crs: object) -> None:
         assert describe_crs(crs) == "EPSG:32630"
 
-    def test_of_none_says_so(self) -> None:
+    def test_returns_none_as_text_for_no_crs(self) -> None:
         assert describe_crs(None) == "none"
 
     def test_returns_the_name_of_a_crs_without_code(self, shared_data: Path) -> None:
@@ -36,7 +36,7 @@ class TestDescribeCrs:
         assert described.startswith("+proj=laea +lat_0=10 +lon_0=3")
         assert described.endswith("(no EPSG code)")
 
-    def test_of_an_empty_crs_says_unnamed(self) -> None:
+    def test_returns_unnamed_for_an_empty_crs(self) -> None:
         assert describe_crs(CRS()) == "unnamed (no EPSG code)"
 
     def test_describes_an_invalid_crs_by_its_repr(self) -> None:
@@ -70,7 +70,7 @@ class TestDescribeGrid:
         tensor = GeoTensor(np.zeros((3, 4)), TRANSFORM, None, fill_value_default=fill)
         assert f"  no data  {said}" in describe_grid(tensor).splitlines()
 
-    def test_adds_further_facts_and_leaves_out_none(self) -> None:
+    def test_adds_further_facts_without_those_that_are_none(self) -> None:
         lines = describe_grid(GeoTensor(np.zeros((3, 4)), TRANSFORM, None), path="a.tif", bands=None).splitlines()
         assert lines[-1] == "  path     a.tif"
 
@@ -84,9 +84,9 @@ class TestDescribeGrid:
 
 
 class TestReprOfAGeoTensor:
-    def test_is_the_grid_and_then_the_numbers(self) -> None:
+    def test_has_the_grid_before_the_values(self) -> None:
         tensor = GeoTensor(np.zeros((1, 2), "uint8"), TRANSFORM, "EPSG:32630", fill_value_default=None)
         assert repr(tensor) == f"{describe_grid(tensor)}\narray([[0, 0]], dtype=uint8)"
 
-    def test_does_not_fail_where_the_crs_is_none_that_proj_knows(self) -> None:
+    def test_names_a_crs_unknown_to_proj(self) -> None:
         assert "'nonsense' (PROJ does not know it)" in repr(GeoTensor(np.zeros((1, 2)), TRANSFORM, "nonsense"))

@@ -55,7 +55,7 @@ def describe_two_bands(dataset: Any) -> None:
 
 
 class TestReadFileInfo:
-    def test_sizes(self) -> None:
+    def test_has_count_height_and_width(self) -> None:
         info = info_of(count=2)
         assert (info.count, info.height_px, info.width_px) == (2, 4, 5)
 
@@ -68,7 +68,7 @@ class TestReadFileInfo:
         assert pickle.loads(pickle.dumps(info)) == info
 
     @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32", "int64", "float32", "complex64"])
-    def test_dtypes_are_numpys(self, dtype: str) -> None:
+    def test_dtypes_are_numpy_dtypes(self, dtype: str) -> None:
         assert info_of(dtype, count=2).dtypes == (np.dtype(dtype), np.dtype(dtype))
 
     def test_complex_integers_are_read_as_complex64(self, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ class TestReadFileInfo:
 
 
 class TestAttrs:
-    def test_hold_every_key_that_georeader_knows(self) -> None:
+    def test_have_every_per_band_key(self) -> None:
         attrs = info_of(count=2, describe=describe_two_bands).attrs([1, 2])
         assert attrs == {
             "descriptions": ["red", None],
@@ -129,7 +129,7 @@ class TestAttrs:
         assert {*attrs, "attribute_tables"} >= set(band_attrs.PER_BAND_KEYS)  # which GDAL before 3.12 does not write
 
     @pytest.mark.parametrize("indexes", [[1], [2], [2, 1], [1, 1, 2]])
-    def test_follow_the_bands_as_in_band_attrs(self, indexes: list[int]) -> None:
+    def test_equal_those_selected_by_band_attrs(self, indexes: list[int]) -> None:
         info = info_of(count=2, describe=describe_two_bands)
         followed = band_attrs.select_bands(info.attrs([1, 2]), 2, [index - 1 for index in indexes])
         chosen = info.attrs(indexes)
@@ -140,7 +140,7 @@ class TestAttrs:
         assert "descriptions" not in info.attrs([2])
         assert "units" not in info.attrs([1])
 
-    def test_leave_out_scales_and_offsets_that_change_nothing(self) -> None:
+    def test_leave_out_scales_of_one_and_offsets_of_zero(self) -> None:
         attrs = info_of(count=2).attrs([1, 2])
         assert {"scales", "offsets", "units", "descriptions"}.isdisjoint(attrs)
 

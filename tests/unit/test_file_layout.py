@@ -40,7 +40,7 @@ def layout(version: Version, *directories: Directory, most_bytes: int = 2**40) -
 
 
 @VERSIONS
-def test_a_packed_header_is_as_long_as_was_said_before_any_tile_was_known(version: Version) -> None:
+def test_packed_header_has_the_planned_size(version: Version) -> None:
     header = layout(version, directory(0, 16), directory(1, 4), directory(2, 1))
 
     empty = header.pack([TileArrays((0,) * count, (0,) * count) for count in (16, 4, 1)])
@@ -71,7 +71,7 @@ def test_tifffile_finds_directories_and_arrays(version: Version) -> None:
     (BIG, 2**32 - 1, TagType.LONG),
     (BIG, 2**32, TagType.LONG8),
 ])  # fmt: skip
-def test_offsets_are_as_wide_as_the_longest_possible_file_needs(
+def test_offset_width_follows_the_largest_possible_file_size(
     version: Version, most_bytes: int, tag_type: TagType
 ) -> None:
     header = layout(version, directory(0, 16), most_bytes=most_bytes)
@@ -118,7 +118,7 @@ def test_the_arrays_of_small_overviews_come_before_those_of_large_ones(version: 
     (False, True, 174, ["KNOWN_INCOMPATIBLE_EDITION=NO", " MASK_INTERLEAVED_WITH_IMAGERY=YES"]),
     (True, False, 156, ["INTERLEAVE=BAND", "KNOWN_INCOMPATIBLE_EDITION=NO"]),
 ])  # fmt: skip
-def test_the_ghost_area_is_gdals(bands: bool, masks: bool, size: int, lines: list[str]) -> None:
+def test_ghost_area_equals_gdals(bands: bool, masks: bool, size: int, lines: list[str]) -> None:
     text = ghost_area(is_band_interleaved=bands, masks_follow_tiles=masks).decode("ascii")
 
     assert text.startswith(f"GDAL_STRUCTURAL_METADATA_SIZE={size:06d} bytes\nLAYOUT=IFDS_BEFORE_DATA\n")
@@ -127,7 +127,7 @@ def test_the_ghost_area_is_gdals(bands: bool, masks: bool, size: int, lines: lis
 
 
 @given(st.binary(max_size=20))
-def test_a_tile_carries_its_length_before_and_its_last_bytes_behind(tile: bytes) -> None:
+def test_tile_is_framed_by_leader_and_trailer(tile: bytes) -> None:
     leader, middle, trailer = framed(tile)
 
     assert (int.from_bytes(leader, "little"), middle) == (len(tile), tile)
@@ -138,7 +138,7 @@ SIZES = st.lists(st.integers(0, 5), max_size=6)
 
 
 @given(SIZES, SIZES, st.booleans())
-def test_tiles_lie_one_after_the_other_whatever_their_sizes_and_their_order(
+def test_tile_offsets_are_contiguous_for_any_sizes_and_order(
     small: list[int], large: list[int], base_first: bool
 ) -> None:
     directories = [directory(0, len(large)), directory(1, len(small))]
@@ -164,7 +164,7 @@ def test_tiles_lie_one_after_the_other_whatever_their_sizes_and_their_order(
     assert all(offset == 0 for offset, size in pairs if not size)
 
 
-def test_masks_that_follow_tiles_go_to_their_own_directory() -> None:
+def test_mask_tiles_are_listed_in_the_mask_directory() -> None:
     directories = [directory(0, 2), directory(0, 2, is_mask=True)]
     placement = OffsetAllocator({(0, False): 2, (0, True): 2})
 
@@ -194,13 +194,13 @@ def test_the_version_follows_from_the_real_size(bigtiff: str, size: int, expecte
     ("YES", 0, 1, (BIG,)),
     ("NO", 0, 2**40, (CLASSIC,)),
 ])  # fmt: skip
-def test_both_versions_stay_possible_while_the_size_is_open(
+def test_both_versions_are_possible_while_the_size_is_unknown(
     bigtiff: str, least: int, most: int, expected: tuple[Version, ...]
 ) -> None:
     assert cog_layout.possible_versions(bigtiff, least, most) == expected
 
 
-def test_a_file_that_classic_tiff_cannot_hold_is_refused_where_nothing_else_is_allowed() -> None:
+def test_file_too_large_for_classic_tiff_is_refused_if_bigtiff_is_no() -> None:
     with pytest.raises(OptionError, match="'BIGTIFF'.*'NO'.*only BigTIFF can address"):
         cog_layout.possible_versions("NO", 2**32, 2**33)
     with pytest.raises(OptionError, match="'BIGTIFF'.*'NO'"):

@@ -67,7 +67,7 @@ def test_an_unusable_transform_is_refused(transform: Any) -> None:
         GeoTensor(np.zeros((2, 2)), transform, UTM)
 
 
-def test_six_numbers_do_as_a_transform() -> None:
+def test_transform_is_accepted_as_six_numbers() -> None:
     assert GeoTensor(np.zeros((2, 2)), (10, 0, 500000, 0, -10, 4000000), UTM).transform == NORTH_UP
 
 
@@ -80,7 +80,7 @@ def test_the_tensor_is_a_view_of_the_callers_array() -> None:
     assert values[:, 2].tolist() == [7] * 4
 
 
-def test_the_callers_attrs_stay_as_they_are() -> None:
+def test_attrs_of_the_caller_are_not_changed() -> None:
     attrs = {"descriptions": ["a"]}
     gt = tensor_of(np.zeros((4, 5)), attrs=attrs)
     gt.attrs["mine"] = 1
@@ -174,7 +174,7 @@ def test_invalid_pixels_are_those_that_hold_the_fill_value(
     assert gt.validmask().values.tolist() == [[not one for one in invalid]]
 
 
-def test_masks_lie_where_their_tensor_lies(make_tensor: MakeTensor) -> None:
+def test_masks_have_the_grid_of_their_tensor(make_tensor: MakeTensor) -> None:
     gt = make_tensor((3, 4, 5), fill_value_default=7)
 
     for mask in (gt.validmask(), gt.invalidmask()):
@@ -183,7 +183,7 @@ def test_masks_lie_where_their_tensor_lies(make_tensor: MakeTensor) -> None:
 
 @pytest.mark.parametrize("ask", ["invalidmask", "validmask"])
 def test_a_mask_that_is_not_bool_is_refused(ask: str, make_tensor: MakeTensor) -> None:
-    """255 for valid is GDAL's way, 1 for invalid that of others: nobody should guess."""
+    """255 for valid is GDAL's convention, 1 for invalid that of others: the meaning must not be guessed."""
     gt = make_tensor((2, 4, 5), attrs={"mask": np.full((4, 5), 255, "uint8")})
 
     with pytest.raises(DtypeError, match=r"attrs\['mask'\] is uint8 \(4, 5\); give a bool array"):
@@ -326,7 +326,7 @@ def test_like_makes_a_new_fill_value_explicit() -> None:
     assert gt.like(gt.values, fill_value_default=0).fill_value_is_explicit is True
 
 
-def test_like_refuses_names_it_does_not_know(make_tensor: MakeTensor) -> None:
+def test_like_refuses_unknown_names(make_tensor: MakeTensor) -> None:
     with pytest.raises(TypeError, match="takes transform, crs, fill_value_default, nodata and attrs, not fill"):
         make_tensor((4, 5)).like(np.ones((4, 5)), fill=3)
 
@@ -415,7 +415,7 @@ def test_a_mask_made_of_numbers_keeps_no_scale_offset_or_unit(make: Any, make_te
     assert gt.attrs == attrs
 
 
-def test_a_saved_npy_holds_the_numbers_alone() -> None:
+def test_saved_npy_holds_values_only() -> None:
     gt = tensor_of(np.arange(6.0).reshape(2, 3))
     file = io.BytesIO()
     np.save(file, gt)
@@ -543,6 +543,6 @@ def test_array_without_georeference_has_its_values() -> None:
     assert gt.copy().tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
-def test_an_attribute_that_never_was_is_named() -> None:
+def test_unknown_attribute_is_named_in_the_error() -> None:
     with pytest.raises(AttributeError, match="'GeoTensor' object has no attribute 'banana'"):
         _ = tensor_of([[1]]).banana

@@ -129,12 +129,12 @@ class TestLoadBytes:
             GeoTensor.load_bytes(content)
         assert caught.value.__cause__ is not None
 
-    def test_does_not_speak_of_files_that_the_caller_never_saw(self) -> None:
+    def test_does_not_name_internal_files_in_errors(self) -> None:
         with pytest.raises(ReadError) as caught:
             GeoTensor.load_bytes(b"no raster")
         assert "vsimem" not in str(caught.value)
 
-    def test_leaves_nothing_in_gdals_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_removes_its_memory_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         made = []
 
         class AttrsReader(MemoryFile):
@@ -156,14 +156,14 @@ class TestLoadFile:
         assert GeoTensor.load_file(path).fill_value_default is None
 
     @pytest.mark.parametrize("name", ["missing.tif", "text.tif", "cut.tif"])
-    def test_names_the_path_that_it_cant_read(self, tmp_path: Path, name: str) -> None:
+    def test_names_the_path_in_read_errors(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "text.tif").write_text("no raster")
         (tmp_path / "cut.tif").write_bytes(CONTENT[: len(CONTENT) // 10])
         with pytest.raises(ReadError, match=str(tmp_path / name)):
             GeoTensor.load_file(tmp_path / name)
 
     @pytest.mark.parametrize("name", ["missing.tif", "text.tif", "cut.tif"])
-    def test_names_the_path_in_the_filesystem_that_it_cant_read(self, memory: Any, name: str) -> None:
+    def test_names_the_path_in_the_filesystem_in_read_errors(self, memory: Any, name: str) -> None:
         memory.pipe("/scenes/text.tif", b"no raster")
         memory.pipe("/scenes/cut.tif", CONTENT[: len(CONTENT) // 10])
         with pytest.raises(ReadError, match=f"/scenes/{name}") as caught:

@@ -1,4 +1,4 @@
-"""numpy operations on GeoTensors: who keeps the place on Earth, who gives it up, and who must not claim it."""
+"""numpy operations on GeoTensors: which keep the georeference, which return plain arrays, and which are refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tensor_of(values: Any, fill: Any = None, transform: Affine = NORTH_UP, **kwa
 
 @pytest.fixture
 def cube(make_tensor: MakeTensor) -> GeoTensor:
-    """Three bands of 3 x 3 pixels: no shape tells one axis from another, so nothing can be right by its shape."""
+    """Three bands of 3 x 3 pixels: all axes have one length, so no result is right only by its shape."""
     return make_tensor((3, 3, 3), "float64", fill_value_default=-9, attrs=NAMES | ENCODING)
 
 
@@ -165,7 +165,7 @@ def test_attrs_of_a_result_are_a_copy(cube: GeoTensor) -> None:
     ],
     ids=["shifted", "another zone", "no CRS", "another size", "a size that would broadcast"],
 )
-def test_tensors_on_different_grids_do_not_mix(operation: Any, other: GeoTensor) -> None:
+def test_operations_on_tensors_of_different_grids_are_refused(operation: Any, other: GeoTensor) -> None:
     with pytest.raises(GeoreferenceError, match=r"np\.\w+: the two GeoTensors lie on different grids .* use \.values"):
         operation(tensor_of(np.ones((3, 3))), other)
 
@@ -264,23 +264,23 @@ def test_reductions_over_several_axes(reduce: Any, axes: tuple[int, ...], placed
 
 
 @pytest.mark.parametrize("reduce", [np.median, np.percentile, np.quantile])
-def test_axes_may_be_given_by_position(reduce: Any, cube: GeoTensor) -> None:
+def test_axes_can_be_passed_by_position(reduce: Any, cube: GeoTensor) -> None:
     before = () if reduce is np.median else (0.5,)
 
     assert_placed(reduce(cube, *before, 0), reduce(cube.values, *before, 0), cube)
     assert_plain(reduce(cube, *before, 1), reduce(cube.values, *before, 1))
 
 
-def test_axes_in_a_list_are_understood_where_numpy_does(cube: GeoTensor) -> None:
+def test_axes_in_a_list_are_accepted_where_numpy_accepts_them(cube: GeoTensor) -> None:
     assert_plain(np.median(cube, axis=[1, 2]), np.median(cube.values, axis=[1, 2]))
 
 
-def test_an_axis_that_is_not_there_is_numpys_error(cube: GeoTensor) -> None:
+def test_missing_axis_raises_numpys_axis_error(cube: GeoTensor) -> None:
     with pytest.raises(np.exceptions.AxisError, match="axis 3 is out of bounds"):
         np.median(cube, axis=3)
 
 
-def test_several_percentiles_lie_where_their_pixels_lie_and_have_no_bands_names(cube: GeoTensor) -> None:
+def test_several_percentiles_keep_the_georeference_and_drop_band_names(cube: GeoTensor) -> None:
     result = np.percentile(cube, [10, 50, 90], axis=0)
 
     assert_placed(result, np.percentile(cube.values, [10, 50, 90], axis=0), cube)
@@ -317,7 +317,7 @@ def test_a_full_reduction_is_a_number(cube: GeoTensor) -> None:
 # out=, where=, in place.
 
 
-def test_arithmetic_in_place_keeps_the_tensor_and_ends_its_encoding(cube: GeoTensor) -> None:
+def test_arithmetic_in_place_keeps_the_tensor_and_drops_its_encoding(cube: GeoTensor) -> None:
     gt, values = cube, cube.values.copy()
     gt += 1
     gt *= gt
@@ -373,7 +373,7 @@ def test_a_reduction_over_bands_writes_into_out(reduce: Any, wrap: Any, cube: Ge
         lambda a, out: np.take(a[0], [2, 1, 0], axis=1, out=out),
     ],
 )
-def test_numbers_that_leave_the_grid_are_not_written_into_a_tensor(operation: Any, cube: GeoTensor) -> None:
+def test_result_without_georeference_is_not_written_into_a_tensor(operation: Any, cube: GeoTensor) -> None:
     out = tensor_of(np.zeros((3, 3)))
 
     with pytest.raises(GeoreferenceError, match="the result leaves the grid; give a plain array as out="):
@@ -388,7 +388,7 @@ def test_matrix_multiplication_in_place_is_refused() -> None:
         gt @= gt
 
 
-def test_one_of_two_outputs_may_be_left_open(cube: GeoTensor) -> None:
+def test_out_may_be_none_for_one_of_two_results(cube: GeoTensor) -> None:
     quotient = cube.copy()
     first, second = np.divmod(cube, 2, out=(quotient, None))
 
@@ -396,7 +396,7 @@ def test_one_of_two_outputs_may_be_left_open(cube: GeoTensor) -> None:
     assert_placed(second, cube.values % 2, cube)
 
 
-def test_add_at_changes_the_picked_pixels_and_ends_the_encoding(cube: GeoTensor) -> None:
+def test_add_at_changes_the_picked_pixels_and_drops_the_encoding(cube: GeoTensor) -> None:
     expected = cube.values.copy()
     expected[0, 0, 0] += 2
     np.add.at(cube, ([0, 0], [0, 0], [0, 0]), 1)
@@ -501,7 +501,7 @@ PLAIN: dict[str, Operation] = {
 
 
 @pytest.mark.parametrize("operation", PLAIN.values(), ids=PLAIN.keys())
-def test_results_that_leave_the_grid_are_plain_arrays(operation: Operation, cube: GeoTensor) -> None:
+def test_results_off_the_grid_are_plain_arrays(operation: Operation, cube: GeoTensor) -> None:
     assert_plain(operation(cube), operation(cube.values))
 
 
@@ -533,7 +533,7 @@ def test_numpys_own_test_helpers_work(cube: GeoTensor) -> None:
     np.testing.assert_allclose(cube, cube + 1e-12)
 
 
-def test_a_masked_array_stays_one_in_arithmetic() -> None:
+def test_arithmetic_with_a_masked_array_gives_a_masked_array() -> None:
     gt, masked = tensor_of([[1, 2]]), np.ma.masked_array([[1, 2]], [[True, False]])
 
     assert (gt + masked).mask.tolist() == (masked + gt).mask.tolist() == [[True, False]]
@@ -546,15 +546,15 @@ def test_a_masked_array_can_be_made_of_a_tensor() -> None:
     assert masked.filled(0).tolist() == [[0, 2], [3, 4]]
 
 
-def test_shuffling_copies_is_plain(cube: GeoTensor, rng: np.random.Generator) -> None:
+def test_permutation_is_a_plain_array(cube: GeoTensor, rng: np.random.Generator) -> None:
     assert type(rng.permutation(cube)) is np.ndarray
 
 
-def test_sums_over_iteration_keep_the_georeference(cube: GeoTensor) -> None:
+def test_builtin_sum_over_bands_keeps_the_georeference(cube: GeoTensor) -> None:
     assert_placed(sum(cube), sum(cube.values), cube)
 
 
-def test_another_librarys_array_decides_for_itself(cube: GeoTensor) -> None:
+def test_array_ufunc_of_another_library_takes_precedence(cube: GeoTensor) -> None:
     class Other:
         def __array_ufunc__(self, *args: Any, **kwargs: Any) -> str:
             return "Other decides"
@@ -619,7 +619,7 @@ def test_a_band_computed_of_differently_named_bands_has_no_name(compute: Any) ->
         pytest.param(lambda: np.subtract(band(OTHER), band(OTHER), out=band(NAMED)), id="out"),
     ],
 )
-def test_a_band_keeps_its_name_otherwise(compute: Any) -> None:
+def test_band_computed_of_equally_named_bands_keeps_its_name(compute: Any) -> None:
     assert compute().attrs["descriptions"] == ["B08"]
 
 

@@ -37,7 +37,7 @@ def series(make_tensor: MakeTensor) -> GeoTensor:
 
 
 def located(shape: tuple[int, int], transform: Affine) -> GeoTensor:
-    """Give a tensor of two bands that hold the x and the y of each pixel's centre."""
+    """Return a tensor of two bands that hold the x and the y of each pixel's centre."""
     rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
     a, b, c, d, e, f = transform[:6]
     return GeoTensor(np.stack([a * columns + b * rows + c, d * columns + e * rows + f]), transform, UTM, None)
@@ -86,12 +86,12 @@ def assert_pixels_begin_where_they_say(part: GeoTensor, whole: Affine, mirrored:
 
 
 def numbered(shape: tuple[int, int], transform: Affine) -> GeoTensor:
-    """Give a tensor of two bands that hold the row and the column of each pixel."""
+    """Return a tensor of two bands that hold the row and the column of each pixel."""
     return GeoTensor(np.mgrid[: shape[0], : shape[1]], transform, UTM, None)
 
 
 @given(TRANSFORMS, SLICES, SLICES)
-def test_with_steps_each_pixel_begins_where_the_picked_one_does(transform: Affine, rows: slice, columns: slice) -> None:
+def test_step_keeps_the_upper_left_corner_of_picked_pixels(transform: Affine, rows: slice, columns: slice) -> None:
     """As published by georeader, and as GDAL decimates: a step of n makes pixels n times as large."""
     part = numbered((7, 9), transform)[:, rows, columns]
 
@@ -101,7 +101,7 @@ def test_with_steps_each_pixel_begins_where_the_picked_one_does(transform: Affin
 
 
 @given(TRANSFORMS, FORWARD_SLICES, FORWARD_SLICES, FORWARD_SLICES, FORWARD_SLICES)
-def test_slices_of_slices_begin_where_the_picked_pixels_do(
+def test_slice_of_a_slice_keeps_the_upper_left_corner_of_picked_pixels(
     transform: Affine, rows: slice, columns: slice, more_rows: slice, more_columns: slice
 ) -> None:
     part = numbered((7, 9), transform)[:, rows, columns][:, more_rows, more_columns]
@@ -236,7 +236,7 @@ def test_integer_band_selects_a_row_column_tensor(image: GeoTensor) -> None:
         (np.s_[1:, 1:], (1, 2, 4, 5), ["green", "blue"]),
     ],
 )
-def test_a_series_names_the_bands_that_are_left(
+def test_series_keeps_the_names_of_selected_bands(
     series: GeoTensor, key: Any, shape: tuple[int, ...], names: list[str]
 ) -> None:
     part = series[key]
@@ -293,7 +293,7 @@ def test_isel_refuses_indices_without_georeference(image: GeoTensor, sel: dict[s
     ("sel", "message"),
     [({"band": 3}, "index 3 is out of bounds"), ({"band": [0, 9]}, "index 9 is out"), ({"band": 1.5}, "not 1.5")],
 )
-def test_isel_names_a_band_that_is_not_there(image: GeoTensor, sel: dict[str, Any], message: str) -> None:
+def test_isel_names_a_missing_band(image: GeoTensor, sel: dict[str, Any], message: str) -> None:
     with pytest.raises(IndexError, match=message):
         image.isel(sel)
 
@@ -382,7 +382,7 @@ def test_a_fill_value_that_the_dtype_cannot_hold_is_refused_outside_the_raster(d
         gt.read_from_window(Window(-1, 0, 2, 2))
 
 
-def test_a_boundless_window_may_lie_wholly_outside() -> None:
+def test_boundless_window_wholly_outside_is_filled() -> None:
     gt = GeoTensor(np.ones((2, 2)), NORTH_UP, UTM, 7)
     part = gt.read_from_window(Window(10, 10, 1, 2))
 
@@ -451,7 +451,7 @@ def test_a_transpose_that_moves_nothing_keeps_everything(image: GeoTensor, axes:
         (lambda gt: np.permute_dims(gt, (0, 2, 1)) if hasattr(np, "permute_dims") else gt.transpose(0, 2, 1), "stay"),
     ],
 )
-def test_spatial_axes_stay_the_last_two(image: GeoTensor, change: Any, message: str) -> None:
+def test_moving_spatial_axes_is_refused(image: GeoTensor, change: Any, message: str) -> None:
     with pytest.raises(IndexingError, match=message):
         change(image)
 
@@ -486,7 +486,7 @@ def test_an_iterator_can_be_stacked(image: GeoTensor) -> None:
     assert np.array_equal(GeoTensor.concatenate(iter([image, image])).values, np.concatenate([image.values] * 2))
 
 
-def test_concatenating_lays_bands_one_after_the_other(image: GeoTensor) -> None:
+def test_concatenating_joins_bands_in_order(image: GeoTensor) -> None:
     joined = GeoTensor.concatenate([image, image[:1]])
 
     assert np.array_equal(joined.values, image.values[[0, 1, 2, 0]])
@@ -522,20 +522,20 @@ def test_joining_changes_none_of_the_parts(image: GeoTensor) -> None:
         ({"fill_value_default": 9}, GeoreferenceError, "element 1 has fill_value_default 9, element 0 has None"),
     ],
 )
-def test_joining_asks_for_one_grid_and_one_fill_value(
+def test_joining_different_grids_or_fill_values_is_refused(
     image: GeoTensor, join: Any, change: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         join([image, image.like(image.values, **change)])
 
 
-def test_two_nan_fill_values_are_one_fill_value(make_tensor: MakeTensor) -> None:
+def test_nan_fill_values_are_equal_when_joining(make_tensor: MakeTensor) -> None:
     gt = make_tensor((4, 5), "float32", fill_value_default=np.nan)
 
     assert np.isnan(GeoTensor.stack([gt, gt.copy()]).fill_value_default)
 
 
-def test_times_on_different_scales_are_not_joined(image: GeoTensor) -> None:
+def test_joining_times_with_different_scales_is_refused(image: GeoTensor) -> None:
     other = image.like(image.values, attrs=NAMES | {"scales": [1.0, 1.0, 1.0]})
 
     with pytest.raises(MetadataError, match="scales of element 1 are .* convert the numbers to one scale"):
@@ -554,7 +554,7 @@ def test_times_on_different_scales_are_not_joined(image: GeoTensor) -> None:
         (lambda gt: GeoTensor.concatenate([gt, gt[0]]), "concatenate: the GeoTensors differ in shape beyond axis 0"),
     ],
 )
-def test_parts_that_do_not_fit_together_are_refused(image: GeoTensor, join: Any, message: str) -> None:
+def test_joining_parts_of_different_shapes_is_refused(image: GeoTensor, join: Any, message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         join(image)
 

@@ -126,9 +126,9 @@ def test_tags_are_written_by_gdal_once_for_similar_chips(asked: list[ExportSpec]
 def test_tags_are_written_by_gdal_again_for_other_differences(
     first: dict[str, Any], second: dict[str, Any], asked: list[ExportSpec]
 ) -> None:
-    told = [descriptive_tags(a_spec(**options)) for options in (first, second)]
+    tags = [descriptive_tags(a_spec(**options)) for options in (first, second)]
     assert len(asked) == 2
-    assert told[0] != told[1]
+    assert tags[0] != tags[1]
 
 
 def test_tags_are_not_cached_with_control_points(asked: list[ExportSpec]) -> None:

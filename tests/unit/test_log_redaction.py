@@ -58,7 +58,7 @@ def test_a_secret_is_masked_in_the_error_of_a_record(caplog: pytest.LogCaptureFi
     assert "denied: ***" in caplog.text
 
 
-def test_records_of_other_loggers_stay(caplog: pytest.LogCaptureFixture) -> None:
+def test_records_of_other_loggers_are_not_changed(caplog: pytest.LogCaptureFixture) -> None:
     with redacted_logs(Redactor([SECRET])):
         logging.getLogger("application").warning("password %s", SECRET)
 
@@ -85,14 +85,14 @@ def test_secrets_are_masked_until_the_last_of_several_reads_has_ended(caplog: py
     assert caplog.messages == [f"{MASK} {MASK}", f"{MASK} another1", SECRET]
 
 
-def test_a_record_whose_arguments_do_not_fit_is_left_to_logging() -> None:
+def test_record_with_invalid_arguments_keeps_them() -> None:
     with redacted_logs(Redactor([SECRET])):
         record = logging.getLogRecordFactory()("rasterio", logging.INFO, "a.py", 1, "%d %d", ("x",), None)
 
     assert record.args == ("x",)
 
 
-def test_a_factory_set_meanwhile_stays() -> None:
+def test_factory_set_inside_the_block_is_kept() -> None:
     before = logging.getLogRecordFactory()
 
     class Other(logging.LogRecord):
@@ -132,7 +132,7 @@ class Unprintable:
     ],
     ids=["too few", "another key", "not a number", "unprintable"],
 )
-def test_a_record_whose_arguments_do_not_fit_is_redacted_without_an_error(
+def test_record_with_invalid_arguments_is_redacted(
     message: str, args: tuple[Any, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = logging.getLogger("rasterio._env")
@@ -148,7 +148,7 @@ def test_a_record_whose_arguments_do_not_fit_is_redacted_without_an_error(
     assert SECRET not in capsys.readouterr().err
 
 
-def test_a_record_without_a_name_is_made() -> None:
+def test_record_without_a_name_is_created() -> None:
     """As of records that another process has sent."""
     with redacted_logs(Redactor([SECRET])):
         record = logging.makeLogRecord({"name": "worker", "msg": "done"})

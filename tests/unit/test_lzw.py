@@ -39,7 +39,7 @@ def compress(data: np.ndarray) -> bytes:
     return lzw.encode(np.ascontiguousarray(data).data.cast("B"))
 
 
-def test_imagecodecs_writes_codes_that_some_readers_do_not_take() -> None:
+def test_imagecodecs_writes_codes_that_some_readers_reject() -> None:
     """Once it no longer does, this file and its subject can go."""
     found = [
         codes_of(bytes(imagecodecs.lzw_encode(noise_and_runs(0, size, 4000, 1)))) for size in range(3600, 3900, 20)
@@ -50,7 +50,7 @@ def test_imagecodecs_writes_codes_that_some_readers_do_not_take() -> None:
 
 @given(st.integers(0, 9), st.integers(1, 4000), st.integers(1, 6000), st.integers(1, 6))
 @example(0, 3700, 6000, 3)
-def test_streams_come_back_without_the_last_codes(seed: int, noise: int, run: int, repeats: int) -> None:
+def test_streams_are_decoded_and_have_no_unsafe_codes(seed: int, noise: int, run: int, repeats: int) -> None:
     data = noise_and_runs(seed, noise, run, repeats)
 
     encoded = compress(data)
@@ -60,7 +60,7 @@ def test_streams_come_back_without_the_last_codes(seed: int, noise: int, run: in
 
 
 @pytest.mark.parametrize("noise_bytes", range(3600, 3900, 20))
-def test_the_search_finds_what_reading_every_code_finds(noise_bytes: int) -> None:
+def test_search_finds_the_same_tables_as_reading_every_code(noise_bytes: int) -> None:
     encoded = bytes(imagecodecs.lzw_encode(noise_and_runs(1, noise_bytes, 3000, 4)))
 
     tables = "".join("!" if code >= FIRST_UNSAFE_CODE else "|" if code == 256 else "" for code in codes_of(encoded))
@@ -104,14 +104,14 @@ def test_a_large_tile_is_repaired_in_little_time() -> None:
     assert taken < 2 * alone + 0.1
 
 
-def test_a_stream_that_is_safe_already_stays_as_it_is() -> None:
+def test_safe_stream_is_not_changed() -> None:
     data = np.random.default_rng(0).integers(0, 256, (1, 100_000), dtype="uint8")
     assert unsafe_tables(bytes(imagecodecs.lzw_encode(data))) == []
 
     assert compress(data) == bytes(imagecodecs.lzw_encode(data))
 
 
-def test_the_cut_costs_little() -> None:
+def test_removing_unsafe_codes_adds_few_bytes() -> None:
     data = noise_and_runs(0, 3700, 60_000, 2)
     plain = bytes(imagecodecs.lzw_encode(data))
     assert unsafe_tables(plain)
@@ -119,7 +119,7 @@ def test_the_cut_costs_little() -> None:
     assert len(compress(data)) < len(plain) + 1500
 
 
-def test_a_table_is_as_long_as_the_constants_say() -> None:
+def test_table_length_equals_the_constants() -> None:
     codes = codes_of(bytes(imagecodecs.lzw_encode(np.random.default_rng(0).integers(0, 256, 20_000, dtype="uint8"))))
     clears = [position for position, code in enumerate(codes) if code == 256]
 

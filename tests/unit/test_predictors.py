@@ -37,7 +37,7 @@ def tiles(draw: st.DrawFn) -> np.ndarray[Any, Any]:
 
 class TestRoundTrip:
     @given(tile=tiles(), predictor=st.sampled_from([1, 2, 3]))
-    def test_any_tile_comes_back_bit_for_bit(self, tile: np.ndarray[Any, Any], predictor: int) -> None:
+    def test_unpredict_restores_every_bit(self, tile: np.ndarray[Any, Any], predictor: int) -> None:
         if not takes_predictor(tile.dtype, predictor):
             predictor = 2
 
@@ -47,7 +47,7 @@ class TestRoundTrip:
         assert back.tobytes() == tile.tobytes()
 
     @given(tile=tiles(), predictor=st.sampled_from([1, 2, 3]))
-    def test_the_tile_stays_as_it_was(self, tile: np.ndarray[Any, Any], predictor: int) -> None:
+    def test_tile_is_not_changed(self, tile: np.ndarray[Any, Any], predictor: int) -> None:
         before = tile.tobytes()
         tile.flags.writeable = False
 
@@ -64,7 +64,7 @@ class TestRoundTrip:
 class TestWhatIsStored:
     @pytest.mark.parametrize(("dtype", "predictor"), PAIRS)
     @pytest.mark.parametrize("samples", [1, 3])
-    def test_it_is_what_imagecodecs_stores(
+    def test_bytes_equal_those_of_imagecodecs(
         self, dtype: str, predictor: int, samples: int, rng: np.random.Generator
     ) -> None:
         tile = rng.integers(0, 256, (6, 10, samples * np.dtype(dtype).itemsize), dtype="uint8").view(dtype)
@@ -105,7 +105,7 @@ class TestWhatIsStored:
         np.testing.assert_array_equal(predict(tile, 2), predict(np.ascontiguousarray(tile), 2))
 
     @pytest.mark.parametrize("stride", [1, 2, 4])
-    def test_a_row_no_longer_than_the_stride_stays(self, stride: int) -> None:
+    def test_row_not_longer_than_the_stride_is_unchanged(self, stride: int) -> None:
         row = np.arange(stride * 3, dtype="uint8").reshape(3, stride)
 
         np.testing.assert_array_equal(difference(row, stride), row)
@@ -116,7 +116,7 @@ class TestWhatIsStored:
     [*((dtype, {1, 2}) for dtype in REAL[:8]), ("float32", {1, 2, 3}), ("float64", {1, 2, 3}), ("float16", {1}),
      ("complex64", {1}), ("complex128", {1})],
 )  # fmt: skip
-def test_which_dtypes_take_which_predictors(dtype: str, taken: set[int]) -> None:
+def test_predictor_is_accepted_by_dtype(dtype: str, taken: set[int]) -> None:
     assert {number for number in (1, 2, 3, 4) if takes_predictor(np.dtype(dtype), number)} == taken
 
 
@@ -132,7 +132,7 @@ def test_which_dtypes_take_which_predictors(dtype: str, taken: set[int]) -> None
         *((codec, "uint8", (1,)) for codec in CODECS if codec not in ("LZW", "DEFLATE", "ZSTD")),
     ],
 )
-def test_auto_chooses_from_what_codec_and_dtype_can_have(codec: str, dtype: str, candidates: tuple[int, ...]) -> None:
+def test_auto_candidates_follow_codec_and_dtype(codec: str, dtype: str, candidates: tuple[int, ...]) -> None:
     assert predictor_candidates(codec, np.dtype(dtype)) == candidates
 
 
@@ -150,7 +150,7 @@ class TestChoice:
         [(RAMP, 2), (CLASSES, 1), (SMOOTH, 3), (RAMP.astype("float32"), 2)],
         ids=["slopes", "classes", "smooth floats", "floats that are integers"],
     )
-    def test_the_smallest_wins(self, tile: np.ndarray[Any, Any], best: int) -> None:
+    def test_smallest_result_is_chosen(self, tile: np.ndarray[Any, Any], best: int) -> None:
         candidates = predictor_candidates("DEFLATE", tile.dtype)
         codec_for = self.codec_for(tile.dtype.name)
 
@@ -159,20 +159,20 @@ class TestChoice:
         sizes = {number: len(codec_for(number).encode(tile)) for number in candidates}
         assert chosen == best == min(sizes, key=lambda number: sizes[number])
 
-    def test_all_tiles_count(self) -> None:
+    def test_all_tiles_are_compared(self) -> None:
         few, many = [self.RAMP, self.CLASSES], [self.RAMP, *[self.CLASSES] * 30]
 
         assert smallest_predictor(few, self.codec_for("uint16"), (1, 2)) == 2
         assert smallest_predictor(many, self.codec_for("uint16"), (1, 2)) == 1
 
-    def test_of_equals_the_smallest_number_wins(self) -> None:
+    def test_lowest_predictor_is_chosen_among_equals(self) -> None:
         def uncompressed(_: int) -> TileCodec:
             return tile_codec("NONE", dtype="uint16")
 
         assert smallest_predictor([self.RAMP], uncompressed, (1, 2)) == 1
 
     @pytest.mark.parametrize("value", [7.0, np.nan])
-    def test_tiles_of_one_value_a_band_say_nothing(self, value: float) -> None:
+    def test_constant_tiles_are_not_encoded(self, value: float) -> None:
         empty = np.stack([np.full((64, 64), value), np.full((64, 64), 3.0)], axis=2).astype("float32")
 
         class Refuses:
@@ -181,7 +181,7 @@ class TestChoice:
 
         assert smallest_predictor([empty, empty], lambda _: Refuses(), (1, 2, 3)) == 1  # type: ignore[arg-type,return-value]
 
-    def test_one_candidate_wins_without_a_look_at_the_tiles(self) -> None:
+    def test_single_candidate_is_chosen_without_reading_tiles(self) -> None:
         def tiles() -> Any:
             raise AssertionError("a tile was read")
             yield

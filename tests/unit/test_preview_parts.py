@@ -103,7 +103,7 @@ def test_a_picture_has_the_proportions_of_the_ground(
     assert picture_shape(shape, Affine(pixel[0], 0, 0, 0, pixel[1], 0), max_side_px) == expected
 
 
-def test_a_turned_raster_is_not_stretched() -> None:
+def test_rotated_raster_is_not_stretched() -> None:
     assert picture_shape((50, 60), Affine(8.7, 5, 0, 5, -8.7, 0), 100) == (50, 60)
 
 
@@ -113,9 +113,7 @@ def test_a_turned_raster_is_not_stretched() -> None:
     st.integers(1, 3000),
     st.sampled_from([1.0, 1.005, 0.5, 3.0, 16.0, 20.0]),
 )
-def test_the_level_that_is_read_has_the_pixels_and_not_many_more(
-    shape: tuple[int, int], max_side_px: int, oblong: float
-) -> None:
+def test_smallest_sufficient_level_is_read(shape: tuple[int, int], max_side_px: int, oblong: float) -> None:
     picture = picture_shape(shape, Affine(oblong, 0, 0, 0, -1, 0), max_side_px)
     *_, level = shapes = halvings(shape, shape, picture)
 
@@ -177,7 +175,7 @@ def test_few_pixels_of_another_value_are_visible_if_percentiles_are_equal() -> N
     st.tuples(st.integers(1, 30), st.integers(1, 30)),
     st.booleans(),
 )
-def test_a_resized_picture_has_no_colour_beyond_those_that_it_had(
+def test_resizing_stays_within_the_range_of_colours(
     picture: np.ndarray[Any, Any], shape: tuple[int, int], picks: bool
 ) -> None:
     opaque = picture[..., -1] > 0
@@ -193,14 +191,14 @@ def test_a_resized_picture_has_no_colour_beyond_those_that_it_had(
         assert {tuple(pixel) for row in resized for pixel in row} <= {tuple(pixel) for row in picture for pixel in row}
 
 
-def test_whole_multiples_repeat_and_whole_parts_average() -> None:
+def test_resizing_by_integers_repeats_or_averages() -> None:
     picture = np.array([[[10, 255], [30, 255]], [[50, 255], [70, 0]]], "uint8")
 
     np.testing.assert_array_equal(resize(picture[:, :1], (6, 3)), picture[:, :1].repeat(3, axis=0).repeat(3, axis=1))
     assert resize(picture, (1, 1)).tolist() == [[[30, 191]]]
 
 
-def test_a_part_of_a_pixel_counts_as_a_part() -> None:
+def test_resizing_weights_pixels_by_their_overlap() -> None:
     row = np.array([[[0, 255], [90, 255], [240, 255]]], "uint8")
 
     assert resize(row, (1, 2))[0, :, 0].tolist() == [30, 190]

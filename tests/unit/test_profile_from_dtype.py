@@ -28,7 +28,7 @@ from georeader.errors import DtypeError
         (">f8", "float64"),
     ],
 )
-def test_a_dtype_is_stored_as(dtype: Any, stored: str) -> None:
+def test_profile_has_the_stored_dtype(dtype: Any, stored: str) -> None:
     profile = profile_from_dtype(dtype)
 
     assert profile == {
@@ -53,7 +53,7 @@ def test_rasterio_opens_a_file_by_the_profile(tmp_path: Path) -> None:
         assert dataset.compression.value == "LZW"
 
 
-def test_each_profile_is_a_dict_of_its_own() -> None:
+def test_each_call_returns_a_new_dict() -> None:
     profile_from_dtype("uint8")["compress"] = "zstd"
 
     assert save.PROFILE_TILED_GEOTIFF_DEFAULT["compress"] == profile_from_dtype("uint8")["compress"] == "lzw"

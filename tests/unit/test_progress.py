@@ -1,4 +1,4 @@
-"""Progress is told to who asked, and to nobody else."""
+"""Progress: a tqdm bar, a callback, or none."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def in_memory() -> GeoTensor:
 @pytest.mark.parametrize("save", TILES)
 class TestACallable:
     def test_callable_gets_done_and_total_from_0_to_the_end(self, save: Any, make: Any, tmp_path: Path) -> None:
-        told: list[tuple[int, int]] = []
+        calls: list[tuple[int, int]] = []
 
-        save(make(), tmp_path / "out.tif", progress=lambda done, total: told.append((done, total)))
+        save(make(), tmp_path / "out.tif", progress=lambda done, total: calls.append((done, total)))
 
-        assert (told[0], told[-1]) == ((0, TILES[save]), (TILES[save], TILES[save]))
-        assert told == sorted(set(told))
+        assert (calls[0], calls[-1]) == ((0, TILES[save]), (TILES[save], TILES[save]))
+        assert calls == sorted(set(calls))
 
     def test_callable_runs_in_the_caller_thread(self, save: Any, make: Any, tmp_path: Path) -> None:
         threads = set()
@@ -69,11 +69,11 @@ class TestACallable:
 
 
 def test_gdal_engine_reports_beginning_and_end(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
 
-    save_cog(in_memory(), tmp_path / "out.tif", engine="gdal", progress=lambda *done: told.append(done))
+    save_cog(in_memory(), tmp_path / "out.tif", engine="gdal", progress=lambda *done: calls.append(done))
 
-    assert told == [(0, 14), (14, 14)]
+    assert calls == [(0, 14), (14, 14)]
 
 
 @pytest.mark.parametrize("make", [in_memory, Lazy], ids=["in memory", "lazy"])

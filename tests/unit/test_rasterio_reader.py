@@ -63,7 +63,7 @@ def write_raster(
 
 @pytest.fixture
 def write(tmp_path: Path) -> WriteRaster:
-    """Give a function (pixels, **profile) -> path of a GeoTIFF that rasterio wrote."""
+    """Return a function (pixels, **profile) -> path of a GeoTIFF that rasterio wrote."""
 
     def one(pixels: NDArray[Any] = PIXELS, name: str = "raster.tif", **profile: Any) -> Path:
         return write_raster(tmp_path / name, pixels, **profile)
@@ -182,7 +182,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[Affine, Path]:
     return {one: write_raster(folder / f"{n}.tif", PIXELS, transform=one) for n, one in enumerate(transforms)}
 
 
-class TestWhatAReaderKnows:
+class TestAttributes:
     def test_shape_is_bands_rows_columns(self, scene: Path) -> None:
         reader = RasterioReader(scene)
         assert reader.shape == SHAPE
@@ -221,7 +221,7 @@ class TestWhatAReaderKnows:
     @pytest.mark.parametrize(
         "name", ["sp ace.tif", "ha#sh.tif", "que?stion.tif", "per%20cent.tif", "ünï.tif", "a+b!.tif"]
     )
-    def test_any_file_name_will_do(self, write: WriteRaster, name: str) -> None:
+    def test_special_characters_in_file_names_are_accepted(self, write: WriteRaster, name: str) -> None:
         assert np.array_equal(RasterioReader(write(name=name)).values, PIXELS)
 
     def test_repr_shows_path_and_bands(self, pyramid: Path) -> None:
@@ -288,11 +288,11 @@ class TestNodata:
         assert reader.read_from_window(Window(-1, 0, 1, 1)).values.item() == nodata
 
     @pytest.mark.parametrize("nodata", ["0.5", "300", "-9999", "nan"])
-    def test_that_no_pixel_can_be_is_none(self, tmp_path: Path, nodata: str) -> None:
+    def test_is_none_if_the_dtype_cannot_hold_it(self, tmp_path: Path, nodata: str) -> None:
         path = write_vrt(tmp_path / "odd.vrt", vrt_band(1, "Byte", nodata))
         assert RasterioReader(path).fill_value_default is None
 
-    def test_of_a_reader_is_that_of_its_bands(self, tmp_path: Path) -> None:
+    def test_is_that_of_the_selected_bands(self, tmp_path: Path) -> None:
         path = write_vrt(tmp_path / "two.vrt", vrt_band(1, "Byte", "1"), vrt_band(2, "Byte", "2"))
         assert RasterioReader(path, indexes=[2]).fill_value_default == 2
 
@@ -302,7 +302,7 @@ class TestNodata:
         assert reader.load().fill_value_default == 9
         assert np.all(reader.read_from_window(Window(-5, -5, 3, 3)).values == 9)
 
-    def test_that_the_dtype_cant_hold_is_refused(self, write: WriteRaster) -> None:
+    def test_is_refused_if_the_dtype_cannot_hold_it(self, write: WriteRaster) -> None:
         path = write(np.ones((1, 3, 3), "uint8"))
         with pytest.raises(NodataError, match="fill_value_default=300 cannot be held by uint8"):
             RasterioReader(path, fill_value_default=300)
@@ -515,7 +515,7 @@ class TestBands:
         assert reader.shape == (len(indexes), *SHAPE[1:])
         assert np.array_equal(reader.values, PIXELS[[index - 1 for index in indexes]])
 
-    def test_bring_their_metadata_along(self, pyramid: Path) -> None:
+    def test_are_read_with_their_metadata(self, pyramid: Path) -> None:
         reader = RasterioReader(pyramid, indexes=[3, 1])
         assert reader.descriptions == ["red", "blue"]
         assert reader.load().attrs == DESCRIBED_ATTRS | {
@@ -671,12 +671,12 @@ class TestOverviews:
         reader = RasterioReader(path)
         assert reader.reader_overview(0).attrs["colormap"] == reader.attrs["colormap"]
 
-    def test_minus_one_is_the_smallest(self, pyramid: Path) -> None:
+    def test_minus_one_selects_the_smallest(self, pyramid: Path) -> None:
         reader = RasterioReader(pyramid)
         assert reader.reader_overview(-1).shape == reader.reader_overview(2).shape
         assert RasterioReader(pyramid, overview_level=-1).shape == reader.reader_overview(2).shape
 
-    def test_of_overviews_go_down_the_pyramid(self, pyramid: Path) -> None:
+    def test_readers_of_overviews_have_further_overviews(self, pyramid: Path) -> None:
         overview = RasterioReader(pyramid).reader_overview(0)
         assert len(overview.overviews()) == 2
         assert overview.reader_overview(0).shape == (3, 64, 75)
@@ -758,7 +758,7 @@ class TestBlockWindows:
     def test_are_none_outside_the_raster(self, scene: Path) -> None:
         assert RasterioReader(scene, window_focus=Window(100, 100, 10, 10)).block_windows() == []
 
-    def test_of_an_overview_are_its_own(self, pyramid: Path) -> None:
+    def test_of_an_overview_are_those_of_its_tiles(self, pyramid: Path) -> None:
         overview = RasterioReader(pyramid, overview_level=2)
         assert sum(tile.width * tile.height for _, tile in overview.block_windows()) == 32 * 38
 
@@ -807,7 +807,7 @@ class TestLaziness:
         use(reader)
         assert open_descriptors(pyramid) == []
 
-    def test_the_watch_on_file_handles_sees_an_open_dataset(self, pyramid: Path) -> None:
+    def test_open_descriptors_finds_an_open_dataset(self, pyramid: Path) -> None:
         with rasterio.open(pyramid):
             assert len(open_descriptors(pyramid)) == 1
 
@@ -888,7 +888,7 @@ class TestVirtualPaths:
     def test_by_file_url(self, scene: Path) -> None:
         assert np.array_equal(RasterioReader(scene.as_uri()).values, PIXELS)
 
-    def test_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+    def test_that_is_missing_is_named(self, tmp_path: Path) -> None:
         path = f"/vsizip/{tmp_path}/none.zip/scene.tif"
         with pytest.raises(ReadError, match=path):
             RasterioReader(path)
@@ -926,9 +926,9 @@ def only_a_header(folder: Path) -> Path:
     return path
 
 
-class TestFilesThatCantBeRead:
+class TestUnreadableFiles:
     @pytest.mark.parametrize("make", [missing, directory, empty_file, text_file, only_a_header])
-    def test_are_named_and_the_cause_is_chained(self, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    def test_raise_an_error_with_path_and_cause(self, tmp_path: Path, make: Callable[[Path], Path]) -> None:
         path = make(tmp_path)
         with pytest.raises(ReadError, match=str(path)) as caught:
             RasterioReader(path)
@@ -936,7 +936,7 @@ class TestFilesThatCantBeRead:
         assert isinstance(caught.value, OSError)
 
     @pytest.mark.parametrize("make", [missing, text_file])
-    def test_are_named_once(self, tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    def test_raise_an_error_with_the_path_once(self, tmp_path: Path, make: Callable[[Path], Path]) -> None:
         path = make(tmp_path)
         with pytest.raises(ReadError) as caught:
             RasterioReader(path)
@@ -978,7 +978,7 @@ REAL_RASTERS = {
 
 class TestRealRasters:
     @pytest.mark.parametrize("name", REAL_RASTERS)
-    def test_have_the_shape_dtype_and_nodata_that_they_are_known_for(self, shared_data: Path, name: str) -> None:
+    def test_have_the_listed_shape_dtype_and_nodata(self, shared_data: Path, name: str) -> None:
         reader = RasterioReader(shared_data / name)
         assert (reader.shape, reader.dtype.name, reader.fill_value_default) == REAL_RASTERS[name]
 

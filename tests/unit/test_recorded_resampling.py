@@ -143,7 +143,7 @@ def test_every_way_of_copying_takes_the_recorded_method(
 
 
 @pytest.mark.parametrize("key", ["RESAMPLING", "overview_resampling"])
-def test_an_explicit_method_wins_over_the_recorded_one(key: str, classes: np.ndarray[Any, Any], tmp_path: Path) -> None:
+def test_explicit_method_overrides_the_recorded_one(key: str, classes: np.ndarray[Any, Any], tmp_path: Path) -> None:
     by_this_project(tmp_path / "in.tif", classes)
 
     save_cog(tmp_path / "in.tif", tmp_path / "out.tif", profile_arg={key: "average"})
@@ -171,7 +171,7 @@ def test_methods_recorded_for_each_band_follow_a_selection(
     (lambda tensor: tensor * 2, "AVERAGE"),
     (lambda tensor: tensor == 10, "NEAREST"),
 ])  # fmt: skip
-def test_arithmetic_forgets_the_recorded_method(
+def test_arithmetic_drops_the_recorded_method(
     change: Callable[[Any], Any], expected: str, classes: np.ndarray[Any, Any], tmp_path: Path
 ) -> None:
     by_this_project(tmp_path / "in.tif", classes)
@@ -206,7 +206,7 @@ def test_a_writer_of_another_dtype_does_not_take_the_method(classes: np.ndarray[
 
 
 @pytest.mark.parametrize("record", [by_rasterio, by_rio_cogeo], ids=["rasterio", "rio-cogeo"])
-def test_a_picture_of_classes_picks_them(
+def test_preview_of_classes_uses_nearest(
     record: Callable[..., None], classes: np.ndarray[Any, Any], tmp_path: Path
 ) -> None:
     record(tmp_path / "in.tif", classes)

@@ -80,7 +80,7 @@ def test_a_url_shows_neither_query_nor_password(url: str, shown: str) -> None:
         "/vsicurl/https://[::1]/a.tif?sig=hunter22",
     ],
 )
-def test_nor_do_urls_that_are_mangled_wrapped_or_chained(url: str) -> None:
+def test_malformed_wrapped_and_chained_urls_show_no_password(url: str) -> None:
     assert "hunter22" not in redact_url(url)
 
 
@@ -126,7 +126,7 @@ def test_secrets_of_options_are_found(options: Any, secrets: set[str]) -> None:
     assert not secrets_of_options(options) or secrets
 
 
-def test_options_within_lists_and_filesystems_are_looked_into() -> None:
+def test_secrets_in_nested_lists_and_filesystems_are_found() -> None:
     class Inner:
         storage_options: ClassVar[dict[str, str]] = {"secret": "hunter22"}
 
@@ -135,7 +135,7 @@ def test_options_within_lists_and_filesystems_are_looked_into() -> None:
 
 
 @given(secret_texts)
-def test_a_known_secret_is_in_no_text(secret: str) -> None:
+def test_known_secrets_are_redacted_in_any_text(secret: str) -> None:
     redactor = Redactor([secret])
 
     cleaned = redactor.clean(f"denied: {secret}, ({secret}) {secret}{secret}")
@@ -155,7 +155,7 @@ def test_urls_in_a_text_lose_their_queries_and_passwords(secret: str, scheme: st
 
 
 @given(secret_texts)
-def test_a_secret_of_a_query_is_known_as_it_is_written_and_as_it_is_meant(secret: str) -> None:
+def test_secret_of_a_query_is_redacted_quoted_and_unquoted(secret: str) -> None:
     for written in (quote(secret, safe=""), quote_plus(secret)):
         redactor = Redactor(secrets_of_url(f"https://host/a.tif?sig={written}&x=1"))
         assert secret not in redactor.clean(f"it said {secret} and {written}")
@@ -174,27 +174,27 @@ def test_a_password_is_redacted_in_every_encoding(secret: str) -> None:
 
 
 @given(st.text(max_size=200))
-def test_a_text_without_secrets_stays_as_it_is(text: str) -> None:
+def test_text_without_secrets_is_not_changed(text: str) -> None:
     if "://" not in text:
         assert Redactor(["§§§§"]).clean(text) == text.replace("§§§§", MASK)
 
 
 @given(st.text(max_size=100))
-def test_redaction_is_done_once_and_for_all(url: str) -> None:
+def test_redaction_is_idempotent(url: str) -> None:
     assert redact_url(redact_url(url)) == redact_url(url)
     assert Redactor().clean(Redactor().clean(url)) == Redactor().clean(url)
 
 
-def test_the_longest_secret_goes_first() -> None:
+def test_longest_secret_is_replaced_first() -> None:
     assert Redactor(["abcd", "abcdef"]).clean("abcdef abcd") == "*** ***"
 
 
-def test_short_values_spoil_no_message() -> None:
+def test_short_values_are_not_redacted() -> None:
     assert Redactor(["a", "no", "the"]).clean("the answer: no") == "the answer: no"
     assert LEAST_SECRET_LENGTH == 4
 
 
-def test_the_name_of_a_signed_header_is_no_secret() -> None:
+def test_name_of_a_signed_header_is_not_redacted() -> None:
     """X-Amz-SignedHeaders=host: to mask every "host" would make messages a riddle."""
     secrets = secrets_of_url("https://h.example/a?X-Amz-SignedHeaders=host&X-Amz-Expires=3600&X-Amz-Signature=abcdef")
 
@@ -206,7 +206,7 @@ def test_a_redactor_shows_no_secret() -> None:
 
 
 def raised(*errors: BaseException, notes: tuple[str, ...] = ()) -> BaseException:
-    """Give the last error, caused by the one before it, and so on."""
+    """Return the last error, caused by the one before it, and so on."""
     for cause, error in zip((None, *errors), errors, strict=False):
         error.__cause__ = cause
     for note in notes:
@@ -214,7 +214,7 @@ def raised(*errors: BaseException, notes: tuple[str, ...] = ()) -> BaseException
     return errors[-1]
 
 
-def test_an_error_without_secrets_is_chained_as_it_is() -> None:
+def test_error_without_secrets_is_returned_unchanged() -> None:
     error = raised(OSError("socket"), ValueError("denied"))
 
     assert Redactor(["hunter22"]).cause(error) is error
@@ -233,7 +233,7 @@ def test_an_error_without_secrets_is_chained_as_it_is() -> None:
     ],
     ids=["message", "arguments", "cause", "note", "url", "fields", "key"],
 )
-def test_one_with_secrets_is_replaced_by_a_copy_without(error: BaseException) -> None:
+def test_error_with_secrets_is_replaced_by_a_redacted_copy(error: BaseException) -> None:
     copy = Redactor(["hunter22"]).cause(error)
 
     assert isinstance(copy, RedactedError)
@@ -241,7 +241,7 @@ def test_one_with_secrets_is_replaced_by_a_copy_without(error: BaseException) ->
     assert type(error).__name__ in str(copy)
 
 
-def test_one_that_was_raised_while_another_was_handled_is_looked_through_too() -> None:
+def test_context_of_an_error_with_a_cause_is_redacted() -> None:
     def both() -> BaseException:
         try:
             try:
@@ -256,20 +256,20 @@ def test_one_that_was_raised_while_another_was_handled_is_looked_through_too() -
     assert "hunter22" not in repr((cause, cause.__cause__, cause.__context__))
 
 
-def test_a_group_of_errors_is_looked_into() -> None:
+def test_errors_of_a_group_are_redacted() -> None:
     group = ExceptionGroup("two", [ValueError("hunter22"), OSError("fine")])
 
     assert "hunter22" not in "".join(traceback.format_exception(Redactor(["hunter22"]).cause(group)))
 
 
-def test_a_circle_of_errors_ends() -> None:
+def test_cycle_of_causes_and_contexts_is_redacted() -> None:
     first, second = ValueError("hunter22"), OSError("fine")
     first.__cause__, second.__context__ = second, first
 
     assert "hunter22" not in "".join(traceback.format_exception(Redactor(["hunter22"]).cause(first)))
 
 
-def test_errors_that_are_equal_are_not_taken_for_one() -> None:
+def test_equal_errors_are_redacted_separately() -> None:
     class Same(Exception):
         def __eq__(self, other: object) -> bool:
             return True
@@ -292,7 +292,7 @@ def test_a_cause_that_is_its_own_cause_is_copied_without_the_cycle() -> None:
     assert "closed" in str(cause.__cause__)
 
 
-def test_an_error_that_is_cause_and_context_is_no_cycle() -> None:
+def test_error_that_is_both_cause_and_context_is_unchanged() -> None:
     try:
         try:
             raise OSError("reset")

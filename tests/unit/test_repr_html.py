@@ -31,7 +31,7 @@ def tensor(values: Any, *, nodata: Any = None, **attrs: Any) -> GeoTensor:
 
 
 def picture_of(raster: Any) -> bytes:
-    """Give the PNG in what is shown."""
+    """Return the PNG in an HTML repr."""
     (found,) = re.findall(r'src="data:image/png;base64,([^"]+)"', raster._repr_html_())
     return base64.b64decode(found)
 
@@ -55,7 +55,7 @@ class Balance(HTMLParser):
 
 
 def text_of(raster: Any) -> str:
-    """Give what is read on the page, which is whole HTML."""
+    """Return the text of a page, after a check that it is well-formed HTML."""
     parser = Balance()
     parser.feed(raster._repr_html_())
     assert parser.open == []
@@ -98,7 +98,7 @@ def test_html_in_names_is_escaped(tmp_path: Path) -> None:
     assert "<script>" not in reader._repr_html_()
 
 
-def test_a_small_picture_is_enlarged_on_the_page_pixel_by_pixel() -> None:
+def test_small_picture_is_enlarged_without_smoothing() -> None:
     shown = tensor(np.arange(20).reshape(4, 5))._repr_html_()
 
     assert '<img width="125" height="100" style="image-rendering: pixelated"' in shown

@@ -1,4 +1,4 @@
-"""reprs of public objects: one short line without WKT, whatever the CRS is."""
+"""reprs of public objects: one short line without WKT for any CRS."""
 
 from __future__ import annotations
 

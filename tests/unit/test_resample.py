@@ -82,7 +82,7 @@ def small_integers(dtype: str) -> st.SearchStrategy[Array]:
 
 
 @given(st.data(), st.sampled_from(INTEGERS), st.sampled_from(list(EXPECTED)))
-def test_integers_are_exact_whatever_is_missing(data: st.DataObject, dtype: str, method: str) -> None:
+def test_integers_are_exact_for_any_mask(data: st.DataObject, dtype: str, method: str) -> None:
     values = data.draw(small_integers(dtype))
     is_valid = data.draw(npst.arrays(bool, values.shape))
 
@@ -136,7 +136,7 @@ def test_averages_of_floats_leave_out_nodata_and_nan_and_never_overflow(values: 
 
 @pytest.mark.parametrize(("method", "dtype"), [pair for pair in MEANINGFUL if pair[0] != "NEAREST"])
 @pytest.mark.parametrize("nodata", [None, 7])
-def test_a_pixel_is_missing_only_where_its_whole_block_is(
+def test_pixel_is_missing_only_if_its_whole_block_is(
     method: str, dtype: str, nodata: int | None, rng: np.random.Generator
 ) -> None:
     values = rng.integers(0, 15, (63, 81)).astype(dtype)
@@ -156,7 +156,7 @@ def test_a_pixel_is_missing_only_where_its_whole_block_is(
 
 
 @pytest.mark.parametrize(("method", "dtype"), MEANINGFUL)
-def test_values_are_never_changed_and_may_be_any_view(method: str, dtype: str, rng: np.random.Generator) -> None:
+def test_input_is_not_changed_and_may_be_a_view(method: str, dtype: str, rng: np.random.Generator) -> None:
     pixel_interleaved = rng.integers(0, 100, (40, 50, 3)).astype(dtype)
     pixel_interleaved.flags.writeable = False
     values = pixel_interleaved[::-1, 3:, 1]
@@ -168,7 +168,7 @@ def test_values_are_never_changed_and_may_be_any_view(method: str, dtype: str, r
     assert not np.shares_memory(found, values)
 
 
-def test_nearest_picks_the_top_left_pixel_whatever_it_is() -> None:
+def test_nearest_picks_the_top_left_pixel_even_if_it_is_missing() -> None:
     values = np.array([[0, 1, np.nan], [2, 3, 4], [5, 6, 7]])
 
     found = halve(values, "NEAREST", nodata=0, is_valid=np.zeros((3, 3), bool))
@@ -186,7 +186,7 @@ def test_a_constant_raster_stays_constant(method: str, rng: np.random.Generator)
 
 
 @pytest.mark.parametrize("method", KERNELS)
-def test_kernels_give_a_line_back(method: str) -> None:
+def test_kernels_preserve_a_linear_ramp(method: str) -> None:
     """Symmetric ones between two pixels; GAUSS on the one to the right."""
     values = np.add.outer(np.zeros(64), np.arange(64.0))
 
@@ -195,7 +195,7 @@ def test_kernels_give_a_line_back(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", KERNELS)
-def test_kernels_do_not_smear_what_is_missing(method: str) -> None:
+def test_kernels_leave_out_missing_pixels(method: str) -> None:
     """Seen from the valid side, missing pixels are as if the raster ended there."""
     values = np.arange(40.0 * 40).reshape(40, 40) % 37
     values[:, 20:] = np.nan
@@ -221,7 +221,7 @@ def test_a_sharpening_kernel_with_little_valid_weight_gives_the_average(method: 
 
 
 @pytest.mark.parametrize("method", KERNELS)
-def test_kernels_hold_infinite_and_huge_numbers(method: str) -> None:
+def test_kernels_accept_infinite_and_huge_numbers(method: str) -> None:
     huge = np.full((16, 16), np.finfo("float32").max, "float32")
     huge[:, ::3] *= -0.5
     infinite = np.ones((16, 16))
@@ -231,11 +231,11 @@ def test_kernels_hold_infinite_and_huge_numbers(method: str) -> None:
     assert not np.isnan(halve(infinite, method)).any()
 
 
-class TestWhereGdalIsLeft:
+class TestDifferencesFromGdal:
     """What the package's docstring lists."""
 
     @pytest.mark.parametrize("method", [method for method in METHODS if method not in ("NEAREST", "OR")])
-    def test_nan_is_missing_whatever_the_nodata(self, method: str) -> None:
+    def test_nan_is_missing_for_any_nodata(self, method: str) -> None:
         values = np.full((8, 8), 3.0)
         values[::2, ::2] = np.nan
 
@@ -270,7 +270,7 @@ class TestWhereGdalIsLeft:
             assert halve(values, "RMS")[0, 0].real == pytest.approx(np.finfo(dtype).max, rel=1e-6)
 
     @pytest.mark.parametrize("dtype", ["int8", "int16", "float32"])
-    def test_the_fourth_pixel_counts_in_a_root_mean_square(self, dtype: str) -> None:
+    def test_root_mean_square_includes_all_four_pixels(self, dtype: str) -> None:
         values = np.tile(np.array([[0, 0], [0, 8]], dtype), (4, 16))
 
         assert set(halve(values, "RMS").flat) == {4}
@@ -286,7 +286,7 @@ class TestWhereGdalIsLeft:
             ("float32", [-1, 1, -1, 1], 0, np.nextafter(np.float32(0), np.float32(1))),
         ],
     )
-    def test_a_result_rounded_to_nodata_moves_beside_it(
+    def test_result_equal_to_nodata_is_replaced_by_its_neighbour(
         self, dtype: str, block: list[int], nodata: int, expected: float
     ) -> None:
         values = np.array(block, dtype).reshape(2, 2)
@@ -310,7 +310,7 @@ def rasters(draw: st.DrawFn) -> tuple[Array, Array | None, Any]:
 
 
 @given(rasters(), st.sampled_from(list(METHODS)), st.integers(0, 20), st.integers(0, 20), st.integers(0, 2))
-def test_blocks_with_margins_give_what_the_whole_gives(
+def test_blocks_with_margins_equal_the_whole(
     raster: tuple[Array, Array | None, Any], method: str, row: int, column: int, more: int
 ) -> None:
     values, is_valid, nodata = raster
@@ -341,7 +341,7 @@ def _ranges(side: int, cut: int) -> list[tuple[int, int]]:
     return [(0, side)] if not 0 < cut < side else [(0, cut), (cut, side)]
 
 
-def test_large_rasters_are_cut_into_strips_without_a_seam(rng: np.random.Generator) -> None:
+def test_strips_of_large_rasters_equal_the_whole(rng: np.random.Generator) -> None:
     values = rng.integers(0, 60000, (1501, 1400)).astype("uint16")
     for method in ("AVERAGE", "LANCZOS", "GAUSS"):
         top = halve(values[:510], method, margins=Margins(0, 10, 0, 0))

@@ -88,7 +88,7 @@ def test_nodata_counts_as_in_gdal(method: str, dtype: str, largest: int, rng: np
 @pytest.mark.parametrize("nodata", [0, 2, 255])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("method", ["AVERAGE", "RMS", "MODE"])
-def test_results_that_happen_to_be_nodata_move_as_in_gdal(
+def test_results_equal_to_nodata_are_replaced_as_in_gdal(
     method: str, dtype: str, nodata: int, rng: np.random.Generator
 ) -> None:
     values = with_holes(rng.choice([0, 1, 2, 3, 254, 255], (96, 128)).astype(dtype), nodata, rng)
@@ -132,7 +132,7 @@ def test_root_mean_squares_equal_gdals(dtype: str, largest: int, has_nodata: boo
 
 
 @pytest.mark.parametrize("dtype", COMPLEX)
-def test_root_mean_squares_of_complex_numbers_are_taken_part_by_part(dtype: str, rng: np.random.Generator) -> None:
+def test_root_mean_squares_of_complex_numbers_are_computed_per_part(dtype: str, rng: np.random.Generator) -> None:
     values = pixels(dtype, 100, rng)
 
     assert_same(halve(values, "RMS"), gdal_overview(values, "RMS", None))

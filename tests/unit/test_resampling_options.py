@@ -56,7 +56,7 @@ def test_each_band_has_its_own_method(interleave: str, rng: np.random.Generator,
         assert dataset.tags()["OVERVIEW_RESAMPLING"] == "MIN,MAX,OR,NEAREST,AVERAGE"
 
 
-def test_the_middle_value_is_one_that_is_there(rng: np.random.Generator, tmp_path: Path) -> None:
+def test_median_is_one_of_the_two_middle_values(rng: np.random.Generator, tmp_path: Path) -> None:
     values = rng.normal(size=(512, 512)).astype("float32")
 
     save_cog(tensor(values), tmp_path / "out.tif", profile_arg={"OVERVIEW_RESAMPLING": "med"})
@@ -67,7 +67,7 @@ def test_the_middle_value_is_one_that_is_there(rng: np.random.Generator, tmp_pat
 
 
 @pytest.mark.parametrize("method", ["bilinear", "cubic", "cubicspline", "lanczos", "gauss"])
-def test_a_picture_is_the_same_wherever_blocks_end(
+def test_bytes_do_not_depend_on_the_block_size(
     method: str, rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from georeader._export.plan import order_of_work as module
@@ -81,7 +81,7 @@ def test_a_picture_is_the_same_wherever_blocks_end(
     assert (tmp_path / "small.tif").read_bytes() == (tmp_path / "large.tif").read_bytes()
 
 
-def test_alpha_decides_for_the_other_bands(tmp_path: Path) -> None:
+def test_overviews_of_colours_leave_out_transparent_pixels(tmp_path: Path) -> None:
     values = np.zeros((4, 512, 512), "uint8")
     values[:3, ::2] = 90
     values[3, ::2] = 255
@@ -100,9 +100,7 @@ def test_alpha_decides_for_the_other_bands(tmp_path: Path) -> None:
     ("float32", "or", "RESAMPLING=OR joins the bits of integers, which float32 does not have"),
     ("complex64", "max", "RESAMPLING=MAX is not for complex64"),
 ])  # fmt: skip
-def test_what_makes_no_sense_is_refused(
-    dtype: str, method: Any, message: str, make_tensor: Any, tmp_path: Path
-) -> None:
+def test_invalid_methods_are_refused(dtype: str, method: Any, message: str, make_tensor: Any, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match=message):
         save_cog(make_tensor((3, 20, 20), dtype), tmp_path / "out.tif", profile_arg={"RESAMPLING": method})
 

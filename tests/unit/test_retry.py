@@ -67,7 +67,7 @@ def test_an_invalid_retry_after_is_ignored(text: str) -> None:
 
 
 @pytest.mark.parametrize("uses_gmt", [True, False], ids=["GMT", "offset"])
-def test_a_date_is_counted_from_now(uses_gmt: bool) -> None:
+def test_retry_after_date_is_relative_to_now(uses_gmt: bool) -> None:
     moment = datetime.now(UTC) + timedelta(seconds=100)
 
     found = retry_after_seconds(format_datetime(moment, usegmt=uses_gmt))
@@ -75,13 +75,13 @@ def test_a_date_is_counted_from_now(uses_gmt: bool) -> None:
     assert found == pytest.approx(100, abs=5)
 
 
-def test_a_status_brings_its_wait() -> None:
+def test_retry_after_is_used_for_transient_statuses_only() -> None:
     assert failure_of_answer(503, "", "busy", "7") == Failure("busy", None, True, 7.0)
     assert failure_of_answer(403, "", "no", "7") == Failure("no", "denied")
 
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True))
-def test_waits_double_at_random_up_to_the_longest(attempt: int, chance: float) -> None:
+def test_waits_double_with_jitter_up_to_the_limit(attempt: int, chance: float) -> None:
     with patch.object(remote_errors.random, "random", return_value=chance):
         seconds = wait_seconds(attempt)
 
@@ -89,7 +89,7 @@ def test_waits_double_at_random_up_to_the_longest(attempt: int, chance: float) -
 
 
 @given(st.integers(1, 60), st.floats(0, 1, exclude_max=True), st.floats(0, 1e6))
-def test_never_sooner_than_the_store_asks_nor_later_than_the_longest(attempt: int, chance: float, asked: float) -> None:
+def test_wait_is_between_retry_after_and_the_limit(attempt: int, chance: float, asked: float) -> None:
     with patch.object(remote_errors.random, "random", return_value=chance):
         seconds = wait_seconds(attempt, asked)
 
@@ -97,7 +97,7 @@ def test_never_sooner_than_the_store_asks_nor_later_than_the_longest(attempt: in
 
 
 @given(st.text(max_size=40))
-def test_whatever_a_server_says_is_no_error(text: str) -> None:
+def test_any_retry_after_is_parsed_or_ignored(text: str) -> None:
     found = retry_after_seconds(text)
 
     assert found is None or 0 <= wait_seconds(1, found) <= LONGEST_WAIT_SECONDS
@@ -135,7 +135,7 @@ def test_a_permanent_error_is_not_retried() -> None:
     assert run.calls == 1
 
 
-def test_a_passing_error_and_then_a_lasting_one_end_it() -> None:
+def test_permanent_error_after_transient_ones_ends_the_retries() -> None:
     failures = iter([PASSING, PASSING, LASTING])
     run = Flaky(99)
 
@@ -165,7 +165,7 @@ def test_an_interrupt_of_the_wait_ends_the_retries() -> None:
     assert caught.value.__context__ is None
 
 
-def test_waits_are_those_of_the_plan() -> None:
+def test_waits_follow_the_backoff() -> None:
     waits: list[float] = []
 
     with patch.object(remote_errors.random, "random", return_value=0.5), pytest.raises(OSError):
@@ -174,7 +174,7 @@ def test_waits_are_those_of_the_plan() -> None:
     assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
 
 
-def test_constants_are_read_when_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_constants_are_read_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_errors, "ATTEMPTS", 2)
     run = Flaky(99)
 
@@ -185,6 +185,6 @@ def test_constants_are_read_when_it_is_tried(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("attempts", [0, -1])
-def test_zero_attempts_are_an_error(attempts: int) -> None:
+def test_zero_attempts_raise(attempts: int) -> None:
     with pytest.raises(ValueError, match="attempts must be at least 1"):
         retrying(Flaky(0), lambda _: PASSING, attempts=attempts)

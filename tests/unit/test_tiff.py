@@ -59,18 +59,18 @@ def a_file(version: Version, tags: list[Tag]) -> bytes:
     (CLASSIC, b"II\x2a\0\x08\0\0\0"),
     (BIG, b"II\x2b\0\x08\0\0\0\x10\0\0\0\0\0\0\0"),
 ])  # fmt: skip
-def test_the_header_is_the_standards(version: Version, header: bytes) -> None:
+def test_header_equals_the_standard(version: Version, header: bytes) -> None:
     assert directories.pack_header(version.header_bytes, version) == header
 
 
 @pytest.mark.parametrize(("version", "width", "entry"), [(CLASSIC, 4, 12), (BIG, 8, 20)])
-def test_the_widths_are_the_standards(version: Version, width: int, entry: int) -> None:
+def test_field_widths_equal_the_standard(version: Version, width: int, entry: int) -> None:
     assert (version.inline_bytes, version.entry_bytes) == (width, entry)
     assert directories.directory_bytes(3, version) == len(directories.pack_directory([], 0, version)) + 3 * entry
 
 
 @given(st.data())
-def test_values_of_every_type_come_back(data: st.DataObject) -> None:
+def test_values_of_every_type_are_parsed(data: st.DataObject) -> None:
     tag_type, numbers = data.draw(st.sampled_from(NUMBERS))
     values = data.draw(st.lists(numbers, min_size=1, max_size=9))
 
@@ -83,7 +83,7 @@ def test_values_of_every_type_come_back(data: st.DataObject) -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 65535), st.binary(min_size=1, max_size=40)), min_size=1, max_size=8,
                 unique_by=lambda pair: pair[0]))  # fmt: skip
-def test_a_directory_comes_back_whatever_its_values_lengths(tags: list[tuple[int, bytes]]) -> None:
+def test_directory_with_values_of_any_length_is_parsed(tags: list[tuple[int, bytes]]) -> None:
     packed = [directories.make_tag(number, TagType.UNDEFINED, data) for number, data in tags]
 
     assert read_first_tags(a_file(CLASSIC, packed)) == tuple(sorted(packed, key=lambda tag: tag.number))
@@ -109,7 +109,7 @@ def test_tifffile_reads_the_tags(version: Version) -> None:
 
 
 @pytest.mark.parametrize(("value", "tag_type"), [(65535, TagType.SHORT), (65536, TagType.LONG)])
-def test_sizes_take_the_smaller_type_that_holds_them(value: int, tag_type: TagType) -> None:
+def test_sizes_are_written_in_the_smallest_type(value: int, tag_type: TagType) -> None:
     assert directories.size_tag(TagNumber.IMAGE_WIDTH, value).type == tag_type
 
 
@@ -125,7 +125,7 @@ def test_a_value_that_its_type_cannot_hold_is_an_error(tag_type: TagType, value:
     (b"II", "begins with b'II'"),
     (b"II\x2a\0\x08\0\0\0" + struct.pack("<H", 9), "past the end of the file"),
 ])  # fmt: skip
-def test_bytes_that_are_no_such_file_are_an_error(data: bytes, message: str) -> None:
+def test_invalid_bytes_raise_write_error(data: bytes, message: str) -> None:
     with pytest.raises(WriteError, match=message):
         read_first_tags(data)
 
@@ -149,7 +149,9 @@ def chain(version: Version, places: list[int]) -> bytes:
     ([64, 128, 2**31], FaultKind.DIRECTORY_OUT_OF_FILE),
     (list(range(64, 64 + 64 * (MAX_DIRECTORIES + 1), 64)), FaultKind.DIRECTORY_LIMIT),
 ])  # fmt: skip
-def test_a_broken_chain_is_an_error_or_a_reported_fault(version: Version, places: list[int], code: FaultKind) -> None:
+def test_invalid_chain_of_directories_raises_or_is_reported(
+    version: Version, places: list[int], code: FaultKind
+) -> None:
     *linked, last = places
     data = bytearray(chain(version, [*linked, min(last, 2**16)]))
     at = linked[-1] + directories.directory_bytes(1, version) - version.inline_bytes

@@ -43,7 +43,7 @@ def test_pixel_coordinates_are_column_then_row(point: tuple[float, float], xy: t
     assert window_utils.pixel_to_crs(ROTATED, *point) == xy
 
 
-def test_corners_go_round_from_the_first_pixels_outer_corner() -> None:
+def test_corners_are_clockwise_from_the_upper_left() -> None:
     assert window_utils.window_corners(Window(1, 2, 3, 4), NORTH_UP) == [
         (500010, 3999980),
         (500040, 3999980),
@@ -63,7 +63,7 @@ def test_bounds_hold_all_corners_and_touch_them(
 
 
 @given(TRANSFORMS, PIXELS, PIXELS, PIXELS, PIXELS)
-def test_a_windows_transform_puts_its_pixels_where_they_were(
+def test_window_transform_keeps_the_coordinates_of_pixels(
     transform: Affine, column: int, row: int, column_off: int, row_off: int
 ) -> None:
     of_window = window_utils.window_transform(Window(column_off, row_off, 1, 1), transform)
@@ -74,7 +74,7 @@ def test_a_windows_transform_puts_its_pixels_where_they_were(
 
 
 @given(TRANSFORMS, PIXELS, PIXELS, st.sampled_from([-3, -1, 0.5, 1, 4]), st.sampled_from([-2, -1, 0.25, 1, 3]))
-def test_regridding_lays_the_new_pixels_over_the_old(
+def test_regridding_keeps_the_coordinates_of_pixels(
     transform: Affine, column: int, row: int, column_step: float, row_step: float
 ) -> None:
     regridded = window_utils.regrid(transform, column, row, column_step, row_step)
@@ -148,7 +148,7 @@ def test_a_crs_may_be_written_in_many_ways(crs: Any) -> None:
     assert window_utils.compare_crs(crs, 32630)
 
 
-def test_an_object_that_speaks_wkt_is_a_crs() -> None:
+def test_object_with_to_wkt_is_a_crs() -> None:
     class PyprojLike:
         def to_wkt(self, *_: Any) -> str:
             return str(CRS.from_epsg(32630).to_wkt())
@@ -212,7 +212,7 @@ def test_transforms_agree_within_a_thousandth_of_a_pixel(change: tuple[float, ..
 
 
 @pytest.mark.parametrize(("shape", "same"), [((), True), ((1, 1), True), ((10, 10), True), ((10, 11), False)])
-def test_a_difference_in_pixel_size_adds_up_towards_the_far_corner(shape: tuple[int, ...], same: bool) -> None:
+def test_difference_in_pixel_size_is_measured_at_the_far_corner(shape: tuple[int, ...], same: bool) -> None:
     wider = Affine(10.00095, 0, 500000, 0, -10, 4000000)
 
     assert window_utils.same_corners(NORTH_UP, wider, shape) is same
@@ -228,7 +228,7 @@ def test_ring_is_unchanged_in_its_own_crs() -> None:
         assert list(window_utils.ring_to_polygon(ring, 4326, dst_crs).exterior.coords)[:4] == ring
 
 
-def test_a_ring_without_a_crs_is_a_polygon_still() -> None:
+def test_ring_without_a_crs_becomes_a_polygon() -> None:
     assert window_utils.ring_to_polygon([(0, 0), (1, 0), (1, 1)], None, None).area == 0.5
 
 

@@ -13,7 +13,7 @@ from georeader._core.threads import Task, Workers, thread_count
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 5])
-def test_results_come_in_the_order_of_the_tasks(threads: int) -> None:
+def test_results_are_in_the_order_of_the_tasks(threads: int) -> None:
     def work(number: int) -> int:
         time.sleep(0.002 * (number % 3))
         return number
@@ -24,13 +24,13 @@ def test_results_come_in_the_order_of_the_tasks(threads: int) -> None:
     assert results == list(range(40))
 
 
-def test_without_threads_work_is_done_where_the_result_is_taken() -> None:
+def test_tasks_run_in_the_callers_thread_without_threads() -> None:
     with Workers(0) as pool:
         assert list(pool.ordered([Task(threading.get_ident, 1)])) == [threading.get_ident()]
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
-def test_an_error_comes_in_the_place_of_its_task(threads: int) -> None:
+def test_error_is_raised_at_the_position_of_its_task(threads: int) -> None:
     def fail() -> int:
         raise ValueError("the third")
 
@@ -42,7 +42,7 @@ def test_an_error_comes_in_the_place_of_its_task(threads: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "most"), [(1, 100), (40, 2 + 1 + 2), (1000, 2 + 1)])
-def test_work_ahead_is_bounded_by_its_bytes(size: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queued_tasks_are_bounded_in_bytes(size: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """While results are not taken, no more tasks begin than fit in the bound, or than keep each thread busy."""
     monkeypatch.setattr(workers, "AHEAD_BYTES", 200)
     begun: list[int] = []
@@ -65,7 +65,7 @@ def test_work_ahead_is_bounded_by_its_bytes(size: int, most: int, monkeypatch: p
     assert 3 <= ahead <= most + 1
 
 
-def test_leaving_by_an_exception_drops_what_has_not_begun() -> None:
+def test_exception_in_the_block_cancels_queued_tasks() -> None:
     done: list[int] = []
 
     def work(number: int) -> int:

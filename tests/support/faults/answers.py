@@ -74,7 +74,7 @@ class AnswerEarly(Answer):
 
 
 def s3_error(status: int, code: str, message: str = "", headers: Mapping[str, object] | None = None) -> Answer:
-    """Give an error as S3 words it: ExpiredToken, AccessDenied, RequestTimeTooSkewed, SlowDown, NoSuchBucket, ..."""
+    """Return an error as S3 words it: ExpiredToken, AccessDenied, RequestTimeTooSkewed, SlowDown, NoSuchBucket, ..."""
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{message or code}</Message>"
@@ -84,7 +84,7 @@ def s3_error(status: int, code: str, message: str = "", headers: Mapping[str, ob
 
 
 def azure_error(status: int, code: str, message: str = "", headers: Mapping[str, object] | None = None) -> Answer:
-    """Give an error as Azure's blob service words it: AuthenticationFailed, ServerBusy, ContainerNotFound, ..."""
+    """Return an error as Azure's blob service words it: AuthenticationFailed, ServerBusy, ContainerNotFound, ..."""
     body = (
         f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message or code}</Message></Error>'
     )
@@ -93,7 +93,7 @@ def azure_error(status: int, code: str, message: str = "", headers: Mapping[str,
 
 
 def gcs_error(status: int, reason: str, message: str = "", headers: Mapping[str, object] | None = None) -> Answer:
-    """Give an error as Google's JSON API words it: rateLimitExceeded, authError, forbidden, notFound, ..."""
+    """Return an error as Google's JSON API words it: rateLimitExceeded, authError, forbidden, notFound, ..."""
     text = message or reason
     error: dict[str, Any] = {"code": status, "message": text, "errors": [{"reason": reason, "message": text}]}
     body = json.dumps({"error": error}).encode()

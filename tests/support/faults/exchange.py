@@ -38,7 +38,7 @@ class Gate:
         return self._opened.is_set()
 
     def open(self) -> None:
-        """Let go all that is held, and hold no more."""
+        """Release everything that is held, and hold nothing more."""
         self._opened.set()
 
 
@@ -53,7 +53,7 @@ class Request:
         headers: By names in lower case.
         body_bytes: How much of the body was read so far; without the frames of chunks, with those of aws-chunked.
         status: Of the answer that the client was given, known before its first byte is sent; None: none so far.
-        upstream_status: Of the upstream's answer, whatever became of it.
+        upstream_status: Of the upstream's answer, also if it was not passed on.
         fault: Name of the fault that was injected.
         started: When its head had come, by time.monotonic().
     """

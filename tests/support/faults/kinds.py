@@ -41,7 +41,7 @@ class ResetAfter:
 
 @dataclass(frozen=True)
 class ResetBeforeAnswer:
-    """The upstream does what it was asked and answers; the client sees a reset, and can't know that it was done."""
+    """The upstream processes the request and answers; the client sees a reset instead of the answer."""
 
     def __str__(self) -> str:
         return "reset-before-answer"
@@ -125,7 +125,7 @@ class Slow:
 
 @dataclass(frozen=True, eq=False)
 class Hang:
-    """Holds the request at a gate when so many bytes of its body were read; with 0, before the upstream hears of it.
+    """Holds the request at a gate when so many bytes of its body were read; with 0, before it is passed on.
 
     If the client is gone before the gate is opened, the upstream never has the whole request.
     """
@@ -144,7 +144,7 @@ class Hang:
 
 @dataclass(frozen=True, eq=False)
 class HangAnswer:
-    """Holds the answer at a gate: the upstream has done what it was asked, and the client doesn't know yet."""
+    """Holds the answer at a gate: the upstream has processed the request, and the client does not know yet."""
 
     gate: Gate
 
@@ -185,7 +185,7 @@ class Truncate:
 
 @dataclass(frozen=True)
 class WrongSize:
-    """Changes Content-Length in the answer. Of a body there is no more than that, and an end after it if it is less."""
+    """Changes Content-Length in the answer. The body is cut to that length, or ends early if it is shorter."""
 
     delta: int
 

@@ -43,7 +43,7 @@ class Match:
         method: One, or several with blanks between; "": any.
         path_contains: As it is sent, escapes and all.
         query_contains: "partNumber=2" is in "partNumber=21" too.
-        header_contains: Some part of a "name: value", in whatever case.
+        header_contains: Some part of a "name: value", in any case.
     """
 
     method: str = ""
@@ -171,7 +171,7 @@ class FaultProxy:
         for sock in sockets:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):  # wakes up who accepts
+        with contextlib.suppress(OSError):  # wakes up the accepting thread
             socket.create_connection(self._listener.getsockname(), timeout=1).close()
         self._acceptor.join(_PATIENCE_SECONDS)
         for thread in self._threads:
@@ -234,11 +234,11 @@ class FaultProxy:
         try:
             kind.serve(exchange)
         except Unreachable as error:
-            Answer(502, body=f"the fault proxy can't reach {error}".encode()).serve(exchange)
+            Answer(502, body=f"the fault proxy cannot reach {error}".encode()).serve(exchange)
         return exchange.keeps_connection
 
     def _note(self, entry: Entry) -> Rule | None:
-        """Write a request into the log; gives the rule that it falls under."""
+        """Write a request into the log; return the rule that it falls under."""
         with self._lock:
             request = entry.snapshot()
             rule = next((rule for rule in self._rules if rule.takes(request)), None)
@@ -259,7 +259,7 @@ class FaultProxy:
 
 @cache
 def refused_url() -> str:
-    """Give a URL at which connections are refused: its port is taken, so that nobody else can, but not listened at."""
+    """Return a URL at which connections are refused: its port is reserved, but not listened at."""
     sock = socket.socket()
     atexit.register(sock.close)
     sock.bind(("127.0.0.1", 0))

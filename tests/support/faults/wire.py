@@ -64,7 +64,7 @@ class Head:
         return "close" not in wish if b"HTTP/1.1" in self.raw.split(b"\r\n", 1)[0] else "keep-alive" in wish
 
     def with_field(self, name: str, value: str) -> Head:
-        """Give another value to a field, or add it; all other bytes stay."""
+        """Set a field to another value, or add it; all other bytes stay."""
         field = re.compile(rb"(\r\n" + re.escape(name.encode()) + rb":[ \t]*)[^\r\n]*", re.IGNORECASE)
         raw, count = field.subn(lambda found: found[1] + value.encode("latin-1"), self.raw)
         return Head(raw if count else self.raw[:-2] + f"{name}: {value}\r\n\r\n".encode("latin-1"))
@@ -121,7 +121,7 @@ class Stream:
         self.sock.sendall(data)
 
     def is_left(self, within_seconds: float = 0) -> bool:
-        """Tell whether the other side hangs up within a time, even if there is more to be read of what it sent."""
+        """Return whether the other side closes within a time, even if bytes that it sent are still unread."""
         watch = select.poll()
         watch.register(self.sock, _PEER_IS_DONE)
         return bool(watch.poll(max(0, within_seconds) * 1000))
@@ -134,7 +134,7 @@ class Stream:
                 time.sleep(0.001)
 
     def linger(self, seconds: float = 0.5) -> None:
-        """Say no more but read on for a while: to close with something unread is to reset."""
+        """Send nothing more but read for a while: closing with unread bytes would reset the connection."""
         deadline = time.monotonic() + seconds
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
@@ -153,7 +153,7 @@ class Stream:
 
 
 def readable(*streams: Stream, within_seconds: float | None = None) -> list[Stream]:
-    """Wait until one of the streams has something to be read, be it its end; gives those that have."""
+    """Wait until one of the streams has something to be read, be it its end; return those that have."""
     buffered = [stream for stream in streams if stream.has_buffered]
     if buffered:
         return buffered
@@ -189,7 +189,7 @@ class Body:
         return self.total is None and not self.is_chunked
 
     def read(self, at_most: int = PIECE_BYTES) -> bytes:
-        """Give the next bytes as they were sent, of which at most so many are not frames; may be empty."""
+        """Return the next bytes as they were sent, of which at most so many are not frames; may be empty."""
         if self.is_chunked:
             return self._read_data(at_most) if self._left_of_chunk else self._read_frame()
         left = at_most if self.total is None else min(at_most, self.total - self.read_bytes)

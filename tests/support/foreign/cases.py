@@ -122,7 +122,7 @@ class Case:
         return {"nodata": 7, "empty tiles": 7, "NaN": np.nan}.get(self.holes)
 
     def save(self, folder: Path, engine: str) -> Path:
-        """Write the file into a folder; gives its path."""
+        """Write the file into a folder; return its path."""
         path = folder / f"{self.name}.tif"
         tensor = GeoTensor(self.pixels(), *PLACE, fill_value_default=self.nodata, attrs=self._attrs())
         tiles = {"BLOCKXSIZE": TILE_SIDE_PX, "BLOCKYSIZE": TILE_SIDE_PX}

@@ -4,7 +4,7 @@ It is older than rasterio's (3.6 in Debian 12) and stands on Debian's libtiff an
 
 Standard input: {"window": [[first row, end], [first column, end]], "files": [path, ...], "folder": where to write}.
 Standard output: for each file a line, as soon as it is read: {"faults": what the validator and opening it say,
-"regions": {name: .npy file in the folder}, or "error": why it can't be read}.
+"regions": {name: .npy file in the folder}, or "error": why it cannot be read}.
 """
 
 import json
@@ -17,7 +17,7 @@ from osgeo_utils.samples.validate_cloud_optimized_geotiff import validate
 
 
 def read_regions(dataset, rows, columns):
-    """Give name -> array: (band, row, column); the mask is (row, column)."""
+    """Return name -> array: (band, row, column); the mask is (row, column)."""
     band = dataset.GetRasterBand(1)
     bands = [dataset.GetRasterBand(number + 1) for number in range(dataset.RasterCount)]
     levels = band.GetOverviewCount()
@@ -34,7 +34,7 @@ def read_regions(dataset, rows, columns):
 
 
 def read_summary(path, prefix, job):
-    """Validate and read one file; gives what is said of it."""
+    """Validate and read one file; return the findings."""
     said = []
     report = {"faults": said}
     gdal.PushErrorHandler(lambda level, number, text: said.append(text))

@@ -1,4 +1,4 @@
-"""What readers can't do, whoever wrote the file: the one reason for which a test of a reader is skipped.
+"""Limits of readers that hold for files of any writer: the only reason for which a test of a reader is skipped.
 
 A limit is held to its word: the reader has to refuse the file, or to misread it, or the test fails. GDAL's engine is
 under the same limits as the project's own, which shows that they are not ours.
@@ -14,7 +14,7 @@ from foreign.cases import Case
 
 @dataclass(frozen=True)
 class Limit:
-    """One thing that a reader can't do.
+    """Limit of a reader.
 
     Attributes:
         reader: Its name.
@@ -62,6 +62,6 @@ LIMITS = [
 
 
 def limit_of(reader: str, case: Case) -> str | None:
-    """Tell why a reader can't read a case; None: it can."""
+    """Return why a reader cannot read a case; None: it can."""
     reasons = [limit.reason for limit in LIMITS if limit.reader == reader and limit.holds(case)]
     return f"{reader} {reasons[0]}" if reasons else None

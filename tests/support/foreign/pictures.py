@@ -1,4 +1,4 @@
-"""Files that are looked at: one row per photometric interpretation, codec and interleave, and what should be seen."""
+"""Files for viewers: one row per photometric interpretation, codec and interleave, with the expected picture."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Picture:
         return self.codec in ("jpeg", "webp")
 
     def raster(self) -> GeoTensor:
-        """Give slopes that every codec keeps; alpha is 0 in a hole. No value is 0, which geotiff.js shows black."""
+        """Return slopes that every codec keeps; alpha is 0 in a hole. No value is 0, which geotiff.js shows black."""
         names = KINDS[self.kind].split()
         rows, columns = np.indices(SHAPE)
         values = np.stack([(rows * (band + 1) + columns * 2) // 8 % 120 * 2 + 17 for band in range(len(names))])
@@ -71,7 +71,7 @@ class Picture:
         return GeoTensor(values, *PLACE, None, attrs=attrs)
 
     def seen(self) -> np.ndarray[Any, Any]:
-        """Give what should be seen, (row, column, channel) of 8-bit red, green, blue and alpha."""
+        """Return the expected picture, (row, column, channel) of 8-bit red, green, blue and alpha."""
         raster = self.raster()
         bands = raster.values // (257 if self.dtype == "uint16" and self.kind != "palette" else 1)
         if self.kind == "palette":

@@ -43,7 +43,7 @@ def need(reader: str) -> None:
 
 @cache
 def _what_is_missing(reader: str) -> str | None:
-    """Tell how to come by a reader that is not installed; None: it is."""
+    """Return how to install a reader that is missing; None: it is installed."""
     if reader == "geotiff.js":
         if shutil.which("node") is None:
             return "install Node and npm, and say `make test` again"
@@ -61,7 +61,7 @@ def _what_is_missing(reader: str) -> str | None:
 
 
 def _imagemagick() -> str | None:
-    """Give ImageMagick's program: version 7's, Debian's own name for that of version 6, or the usual one."""
+    """Return ImageMagick's program: version 7's, Debian's own name for that of version 6, or the usual one."""
     return next(filter(None, map(shutil.which, ("magick", "convert-im6.q16"))), None)
 
 
@@ -79,13 +79,13 @@ def _plain_environment() -> dict[str, str]:
 
 
 def ask_geotiff_js(paths: Sequence[Path], folder: Path) -> list[Reading | str]:
-    """Give for each file what geotiff.js reads, or the words in which it refuses. Node starts once."""
+    """Return for each file what geotiff.js reads, or the words in which it refuses. Node starts once."""
     answers = _ask(["node", str(HERE / "node" / "read.mjs")], paths, folder)
     return [answer.get("error") or _raw_regions(answer["regions"]) for answer in answers]
 
 
 def look_by_geotiff_js(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
-    """Give for each file what geotiff.js' readRGB shows, (row, column, channel) of 8 or 16 bits, or why it refuses."""
+    """Return for each file what geotiff.js' readRGB shows, (row, column, channel) of 8 or 16 bits, or its error."""
     folder.mkdir(exist_ok=True)
     answers = _ask(["node", str(HERE / "node" / "look.mjs")], paths, folder)
     return [
@@ -95,9 +95,9 @@ def look_by_geotiff_js(paths: Sequence[Path], folder: Path) -> list[np.ndarray[A
 
 
 def look_by_imagemagick(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
-    """Give for each file what ImageMagick shows, (row, column, channel) of 8-bit RGBA, or why it refuses.
+    """Return for each file what ImageMagick shows, (row, column, channel) of 8-bit RGBA, or why it refuses.
 
-    One process takes all of them; it goes on after a file that it can't read.
+    One process takes all of them; it goes on after a file that it cannot read.
     """
     program = _imagemagick()
     assert program is not None
@@ -121,7 +121,7 @@ def _raw_regions(regions: dict[str, Any]) -> Reading:
 
 
 def ask_debians_gdal(paths: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
-    """Give for each file "faults", what its validator says, and "reading". Debian's Python starts once."""
+    """Return for each file "faults", what its validator says, and "reading". Debian's Python starts once."""
     answers = _ask([DEBIAN_PYTHON, "-I", str(HERE / "debian_gdal.py")], paths, folder)
     return [
         {
@@ -148,7 +148,7 @@ def _ask(command: list[str], paths: Sequence[Path], folder: Path) -> list[dict[s
 
 
 def _run(command: list[str], job: str) -> tuple[list[str], str]:
-    """Give the lines that a program prints, and why it ended early, if it did."""
+    """Return the lines that a program prints, and why it ended early, if it did."""
     # Files, since what a program had printed before it was stopped is lost in a pipe.
     with tempfile.TemporaryFile("w+") as printed, tempfile.TemporaryFile("w+") as complaints:
         try:
@@ -164,7 +164,7 @@ def _run(command: list[str], job: str) -> tuple[list[str], str]:
 
 
 def ask_tiffinfo(path: Path, *, decode: bool) -> tuple[int, list[str]]:
-    """Give libtiff's exit status, and what it says beside its description, without tags that it can't know."""
+    """Return libtiff's exit status, and its messages, without those about tags that it cannot know."""
     command = ["tiffinfo", *(["-D"] if decode else []), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return done.returncode, [line for line in done.stderr.splitlines() if not _names_a_tag_of_others(line)]

@@ -55,7 +55,7 @@ def _bands_first(page: Any) -> np.ndarray[Any, Any]:
 
 
 def _tiles(page: Any) -> np.ndarray[Any, Any]:
-    """Give the window from the tiles that it touches and no others."""
+    """Return the window from the tiles that it touches and no others."""
     separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
     pasted = np.full((page.samplesperpixel, page.imagelength, page.imagewidth), page.nodata, page.dtype)
     across, down = -(-page.imagewidth // page.tilewidth), -(-page.imagelength // page.tilelength)
@@ -96,7 +96,7 @@ async def _read_by_async_tiff(path: Path) -> Reading:
 
 
 async def _paste(file: Any, level: int, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray[Any, Any]:
-    """Give a level with the tiles that touch rows and columns, each (first, end), pasted in.
+    """Return a level with the tiles that touch rows and columns, each (first, end), pasted in.
 
     Tiles of no bytes are left out: async-tiff would fetch and decode what it finds at their offset, which is 0.
     """
@@ -127,8 +127,8 @@ def see_by_pillow(path: Path) -> np.ndarray[Any, Any]:
     """Pillow: (row, column, channel) of 8-bit red, green, blue and alpha.
 
     Raises:
-        OSError: Pillow knows no such file (PIL.UnidentifiedImageError), or can't decode it.
-        ValueError: It can't decode it.
+        OSError: Pillow does not identify the file (PIL.UnidentifiedImageError), or cannot decode it.
+        ValueError: It cannot decode it.
     """
     from PIL import Image
 

@@ -13,7 +13,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered, whatever it says."""
+    """Answer of a server, of any status."""
 
     status: int
     body: bytes

@@ -1,6 +1,6 @@
 """Azurite, Microsoft's own emulator of Azure's blobs, under Node, with all that it stores in its memory.
 
-Its version is one from before it reported its use to anybody: it can't, with no option to forget.
+Its version is one from before telemetry, so that no option has to turn it off.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class AzureServer:
 
 
 def what_is_missing() -> str | None:
-    """Tell how to come by Azurite where it is not installed."""
+    """Return how to install Azurite where it is not installed."""
     if shutil.which("node") is None:
         return "install Node and npm, and say `make test` again"
     return None if _MAIN.exists() else "`make tests/support/servers/node/node_modules` installs it"

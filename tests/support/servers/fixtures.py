@@ -27,7 +27,7 @@ def check_marked(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def use_env(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None]:
-    """Give a function that sets a server's `env()` for this test, and takes away all else that names a cloud."""
+    """Return a function that sets a server's `env()` for this test, and removes all other variables of clouds."""
     return lambda variables: use(monkeypatch, variables)
 
 

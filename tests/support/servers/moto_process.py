@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 
 Start = Callable[..., Any]
 
-#: What makes moto take a request for the owner's; it looks at no signature.
+#: What makes moto take a request for the owner's; it checks no signature.
 _SIGNED = "AWS4-HMAC-SHA256 Credential=owner/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 
 

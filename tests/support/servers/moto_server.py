@@ -27,7 +27,7 @@ _TOKEN = "token-of-the-owner"
 
 @dataclass(frozen=True)
 class MotoServer(S3Server):
-    """A bucket of moto's; for who may only read, it lets everybody write.
+    """A bucket of moto's; it does not enforce read-only credentials.
 
     Attributes:
         service_account: A file of Google's kind that names the server, for what takes no URL of it.
@@ -51,7 +51,7 @@ class MotoServer(S3Server):
 
 
 def what_is_missing() -> str | None:
-    """Tell how to come by moto where it is not installed."""
+    """Return how to install moto where it is not installed."""
     there = importlib.util.find_spec("moto") and importlib.util.find_spec("flask_cors")
     return None if there else "it comes with georeader-cog[test]"
 

@@ -104,7 +104,7 @@ class WebServer(ServedFolder):
         return self.url(f"careful/{name}")
 
     def headers(self, user: str = _USER, password: str = _PASSWORD) -> dict[str, str]:
-        """Basic authentication, by default of who is let in."""
+        """Basic authentication, by default of the user that is accepted."""
         return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
 
     def env(self) -> dict[str, str]:
@@ -114,7 +114,7 @@ class WebServer(ServedFolder):
 
 @cache
 def what_is_missing() -> str | None:
-    """Tell how to come by nginx with its DAV module where it is not installed."""
+    """Return how to install nginx with its DAV module where it is not installed."""
     program = _program()
     if program is not None:
         said = subprocess.run([program, "-V"], capture_output=True, text=True, check=False).stderr

@@ -59,7 +59,7 @@ def need(server: str, how_to_install: str | None) -> None:
 
 @contextmanager
 def running(plan: Plan) -> Iterator[tuple[list[int], Path]]:
-    """Run a server while the block runs; gives its ports and its folder."""
+    """Run a server while the block runs; return its ports and its folder."""
     with ExitStack() as stack:
         for _ in range(_TRIES):
             ports = free_ports(plan.ports)
@@ -105,7 +105,7 @@ def _dies_with_this_process() -> list[str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """What a server may see: nobody's credentials or settings, and a home that is its own folder."""
+    """Environment of a server: no credentials or settings, and its own folder as home."""
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
 
 
@@ -123,7 +123,7 @@ def _comes_up(process: subprocess.Popen[bytes], plan: Plan, ports: list[int]) ->
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports of 127.0.0.1 at which nothing listens."""
+    """Return ports of 127.0.0.1 at which nothing listens."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -22,11 +22,11 @@ class S3Server:
         endpoint: The server's URL.
         bucket: The bucket, which was made at the start.
         region: What the server says it is in.
-        key: The access key of who may do everything.
+        key: The access key of the owner, with all permissions.
         secret: Its secret.
-        reader_key: The access key of who may read and list, and no more.
+        reader_key: The access key of the reader, who may only read and list.
         reader_secret: Its secret.
-        client: boto3's, of who may do everything.
+        client: boto3's, of the owner.
     """
 
     endpoint: str
@@ -43,7 +43,7 @@ class S3Server:
         return self._env(self.key, self.secret)
 
     def read_only_env(self) -> dict[str, str]:
-        """`env` of who may only read."""
+        """`env` of the reader."""
         return self._env(self.reader_key, self.reader_secret)
 
     def _env(self, key: str, secret: str) -> dict[str, str]:
@@ -67,7 +67,7 @@ class S3Server:
         return f"s3://{self.bucket}/{key}"
 
     def signed_url(self, key: str, expires_in_seconds: int = 3600) -> str:
-        """A URL at which anybody may PUT one object."""
+        """A URL at which one object can be PUT without credentials."""
         wanted = {"Bucket": self.bucket, "Key": key}
         url: str = self.client.generate_presigned_url("put_object", Params=wanted, ExpiresIn=expires_in_seconds)
         return url
@@ -114,7 +114,7 @@ class S3Server:
 
 @contextmanager
 def client(endpoint: str, key: str, secret: str, region: str) -> Iterator[Any]:
-    """A boto3 client that asks once, without a look at the user's settings, and that is closed at the end."""
+    """A boto3 client without retries and without the user's settings, closed at the end."""
     import boto3
     from botocore.config import Config
 

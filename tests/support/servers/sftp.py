@@ -31,7 +31,7 @@ class SftpServer(ServedFolder):
     folder: Path
 
     def options(self) -> dict[str, Any]:
-        """What fsspec's filesystem needs for one who is let in, who has no keys or agent of this machine's user."""
+        """Options of fsspec's filesystem for the accepted user, without keys or agent of this machine's user."""
         return {
             "host": "127.0.0.1", "port": self.port, "username": _USER, "password": _PASSWORD,
             "allow_agent": False, "look_for_keys": False,
@@ -43,7 +43,7 @@ class SftpServer(ServedFolder):
 
 
 def what_is_missing() -> str | None:
-    """Tell how to come by paramiko where it is not installed."""
+    """Return how to install paramiko where it is not installed."""
     return None if importlib.util.find_spec("paramiko") else "paramiko comes with georeader-cog[test]"
 
 

@@ -20,7 +20,7 @@ _PACKET_BYTES = 2**16
 
 
 class Door(paramiko.ServerInterface):
-    """Lets in one user, by password."""
+    """Accepts one user, by password."""
 
     def __init__(self, user: str, password: str) -> None:
         self.credentials = (user, password)
@@ -104,7 +104,7 @@ def talk(connection: socket.socket, key: paramiko.PKey, door: Door) -> None:
     try:
         transport.start_server(server=door)
     except (paramiko.SSHException, EOFError):
-        # It hung up, as who only looks whether somebody listens.
+        # It closed, as a check whether the port is open does.
         transport.close()
 
 
