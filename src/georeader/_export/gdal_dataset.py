@@ -33,7 +33,6 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     }
 )
 
-
 #: Colour interpretations that GDAL gives bands by itself: of MINISWHITE "undefined" even to the first.
 _UNCLAIMED = frozenset({"gray", "undefined"})
 
@@ -58,8 +57,10 @@ def creation_profile(spec: ExportSpec) -> dict[str, Any]:
         profile["NBITS"] = spec.encoding.bits
     gcps = spec.metadata.gcps
     if gcps is not None:
+        is_of_points = dict(spec.metadata.tags).get("AREA_OR_POINT") == "Point"
+        shift_px = _shift_of_points_px() if is_of_points else 0
         # rasterio gives GDAL the CRS of the raster for that of the points.
-        profile |= {"gcps": _points_for_gdal(spec), "crs": CRS() if gcps.crs is None else gcps.crs}
+        profile |= {"gcps": list(gcps.regrid(shift_px, shift_px).points), "crs": gcps.crs or CRS()}
     elif spec.transform[:6] != (1, 0, 0, 0, 1, 0):  # which GDAL takes for none
         profile["transform"] = spec.transform
     if spec.metadata.rpcs is not None:
@@ -68,7 +69,10 @@ def creation_profile(spec: ExportSpec) -> dict[str, Any]:
 
 
 def describe(dataset: Any, spec: ExportSpec) -> None:
-    """Write the metadata of ``spec`` to an open dataset."""
+    """Write the metadata of ``spec`` to a dataset that was just created.
+
+    GDAL takes colours only before the first pixel is written.
+    """
     metadata = spec.metadata
     if metadata.colormap is not None:
         dataset.write_colormap(1, dict(metadata.colormap))
@@ -76,14 +80,16 @@ def describe(dataset: Any, spec: ExportSpec) -> None:
         dataset.colorinterp = [ColorInterp[name] for name in metadata.colorinterp]
     if metadata.tags:
         dataset.update_tags(**dict(metadata.tags))
-    profile = dict(metadata.namespaces).get("COLOR_PROFILE")
-    if profile:
+    if profile := dict(metadata.namespaces).get("COLOR_PROFILE"):
         dataset.update_tags(ns="COLOR_PROFILE", **dict(profile))
     for band, tags in enumerate(metadata.band_tags, start=1):
         if tags:
             dataset.update_tags(band, **dict(tags))
     _describe_bands(dataset, metadata)
-    _update_rpc_errors(dataset, metadata)
+    if metadata.rpcs is not None:
+        errors = {"ERR_BIAS": metadata.rpcs.err_bias, "ERR_RAND": metadata.rpcs.err_rand}
+        # rasterio leaves out errors of zero.
+        dataset.update_tags(ns="RPC", **{name: "0" for name, error in errors.items() if error == 0})
 
 
 def _describe_bands(dataset: Any, metadata: Metadata) -> None:
@@ -97,24 +103,6 @@ def _describe_bands(dataset: Any, metadata: Metadata) -> None:
     for band, name in enumerate(metadata.descriptions, start=1):
         if name:
             dataset.set_band_description(band, name)
-
-
-def _update_rpc_errors(dataset: Any, metadata: Metadata) -> None:
-    """Write RPC errors of zero, which rasterio leaves out."""
-    if metadata.rpcs is not None:
-        errors = {"ERR_BIAS": metadata.rpcs.err_bias, "ERR_RAND": metadata.rpcs.err_rand}
-        dataset.update_tags(ns="RPC", **{name: "0" for name, error in errors.items() if error == 0})
-
-
-def _points_for_gdal(spec: ExportSpec) -> list[GroundControlPoint]:
-    """Return the ground control points such that GDAL reads them back unchanged."""
-    gcps = spec.metadata.gcps
-    if gcps is None:
-        return []
-    if dict(spec.metadata.tags).get("AREA_OR_POINT") == "Point":
-        shift_px = _shift_of_points_px()
-        gcps = gcps.regrid(shift_px, shift_px)
-    return list(gcps.points)
 
 
 @functools.cache

@@ -14,7 +14,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from xml.sax.saxutils import escape, quoteattr
@@ -30,20 +30,16 @@ from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader._core.reporting import warn_at_caller
 from georeader._export.gdal_dataset import ENVIRONMENT, creation_profile, describe
-from georeader._export.plan.metadata import Metadata, Tags
+from georeader._export.plan.metadata import Tags
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandStatistics, statistics_tags
 from georeader._resample.methods import GDAL_METHODS
-from georeader._tiff import directories
 from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag
 from georeader._tiff.parser import read_first_tags
 from georeader.errors import GeoreferenceError, MetadataWarning, WriteError
 
-#: Largest number of cached CRSs as they are read back from a GeoTIFF.
-CACHED_CRS = 64
-
-#: Largest number of cached tags.
-CACHED_TAGS = 64
+#: Largest number of cached tags, and of cached CRSs as they are read back from a GeoTIFF.
+_CACHED = 64
 
 _ENVIRONMENT = {**ENVIRONMENT, "GDAL_PAM_ENABLED": "NO", "GDAL_TIFF_ENDIANNESS": "LITTLE"}
 
@@ -66,14 +62,14 @@ _LAYOUT_TAGS = frozenset(
 )
 
 #: Transforms of cached tags: north up, and any other. GDAL takes pixels of side 1 for a missing transform.
-NORTH_UP = Affine(2, 0, 0, 0, -2, 0)
-OTHERWISE = Affine(0, 2, 0, 2, 0, 0)
+_NORTH_UP = Affine(2, 0, 0, 0, -2, 0)
+_OTHERWISE = Affine(0, 2, 0, 2, 0, 0)
 
 #: Domain that has a TIFF tag of its own.
-XMP = "xml:XMP"
+_XMP = "xml:_XMP"
 
 #: Domain that rasterio writes into TIFF tags of its own.
-COLOR_PROFILE = "COLOR_PROFILE"
+_COLOR_PROFILE = "COLOR_PROFILE"
 
 
 def descriptive_tags(
@@ -100,8 +96,11 @@ def _tags_by_gdal(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -
             for band, numbers in enumerate(statistics, start=1):
                 dataset.update_tags(band, **statistics_tags(numbers))
         tags = read_first_tags(bytes(file.getbuffer()))
-    described = [tag for tag in tags if tag.number not in _LAYOUT_TAGS]
-    return (*with_items(described, spec), *_own_nodata(spec))
+    described = _with_items([tag for tag in tags if tag.number not in _LAYOUT_TAGS], spec)
+    if spec.nodata is not None and not is_nodata_for_rasterio(spec.nodata, spec.dtype):
+        text = f"{nodata_text(spec.nodata)}\0".encode("ascii")
+        described.append(make_tag(TagNumber.GDAL_NODATA, TagType.ASCII, text))
+    return tuple(described)
 
 
 def _version(spec: ExportSpec) -> dict[str, str]:
@@ -113,12 +112,12 @@ class _CacheKey:
     """Everything that tags depend on, save for the numbers of the transform."""
 
     text: str  #: The key: text in which 0 and -0, and 1 and 1.0, differ
-    spec: ExportSpec = field(compare=False)  #: The file with the `reference_transform`
+    spec: ExportSpec = field(compare=False)  #: The file with the `_reference_transform`
 
 
 def _cached_tags(spec: ExportSpec) -> tuple[Tag, ...]:
     """Return GDAL's tags, cached for rasters that differ in the numbers of their transforms alone."""
-    like = reference_transform(spec.transform)
+    like = _reference_transform(spec.transform)
     metadata = spec.metadata
     if like is None or metadata.gcps is not None or metadata.rpcs is not None:
         return _tags_by_gdal(spec)
@@ -126,19 +125,20 @@ def _cached_tags(spec: ExportSpec) -> tuple[Tag, ...]:
     crs = None if spec.crs is None else spec.crs.to_wkt()
     pixels = spec.count, spec.dtype.name, spec.encoding.bits, spec.nodata
     text = repr((like, crs, pixels, metadata, overviews, _version(spec)))
-    return with_transform(_tags_of(_CacheKey(text, replace(spec, transform=like))), spec.transform)
+    tags = _tags_of(_CacheKey(text, replace(spec, transform=like)))
+    return tuple(_with_transform(tag, spec.transform) for tag in tags)
 
 
-@lru_cache(maxsize=CACHED_TAGS)
+@lru_cache(maxsize=_CACHED)
 def _tags_of(key: _CacheKey) -> tuple[Tag, ...]:
     return _tags_by_gdal(key.spec)
 
 
-@lru_cache(maxsize=CACHED_CRS)
+@lru_cache(maxsize=_CACHED)
 def _crs_read_back(wkt: str, geotiff_version: str = "AUTO") -> CRS | None:
     """Write a CRS into a GeoTIFF and read it back; cached, since each takes a millisecond."""
     place = {"height": 1, "width": 1, "count": 1, "dtype": "uint8", "crs": CRS.from_wkt(wkt)}
-    shifted = rasterio.Affine(1, 0, 1, 0, -1, 0)  # rasterio warns of a dataset without georeference
+    shifted = Affine(1, 0, 1, 0, -1, 0)  # rasterio warns of a dataset without georeference
     with rasterio.Env(**_ENVIRONMENT), MemoryFile(filename="crs.tif") as file:
         with file.open(driver="GTiff", transform=shifted, GEOTIFF_VERSION=geotiff_version, **place):
             pass
@@ -161,38 +161,24 @@ def check_crs(found: CRS | None, wanted: CRS, *, warns: bool = True) -> None:
         )
 
 
-def _own_nodata(spec: ExportSpec) -> tuple[Tag, ...]:
-    """Build the nodata tag if rasterio does not take the value."""
-    if spec.nodata is None or is_nodata_for_rasterio(spec.nodata, spec.dtype):
-        return ()
-    return (
-        directories.make_tag(TagNumber.GDAL_NODATA, TagType.ASCII, f"{nodata_text(spec.nodata)}\0".encode("ascii")),
-    )
-
-
 # Items that rasterio cannot write: attribute tables, and the domains of a caller.
 
 
-def with_items(tags: Sequence[Tag], spec: ExportSpec) -> tuple[Tag, ...]:
+def _with_items(tags: list[Tag], spec: ExportSpec) -> list[Tag]:
     """Return a file's tags with the items that rasterio cannot write."""
-    added = "".join(f"  {item}\n" for item in _metadata_items(spec))
-    xmp = dict(spec.metadata.namespaces).get(XMP)
-    own = () if not xmp else (make_tag(TagNumber.XMP, TagType.BYTE, *xmp[0][1].encode()),)
-    if not added:
-        return (*tags, *own)
-    if not any(tag.number == TagNumber.GDAL_METADATA for tag in tags):
-        tags = (*tags, make_tag(TagNumber.GDAL_METADATA, TagType.ASCII, b"<GDALMetadata>\n</GDALMetadata>\n\0"))
-    return (*(_with_text(tag, added) for tag in tags), *own)
-
-
-def _with_text(tag: Tag, items: str) -> Tag:
-    if tag.number != TagNumber.GDAL_METADATA:
-        return tag
-    return replace(tag, data=tag.data.replace(b"<GDALMetadata>\n", b"<GDALMetadata>\n" + items.encode(), 1))
+    added = "".join(f"  {item}\n" for item in _metadata_items(spec)).encode()
+    if added:
+        by_number = {tag.number: tag for tag in tags}
+        none = make_tag(TagNumber.GDAL_METADATA, TagType.ASCII, b"<GDALMetadata>\n</GDALMetadata>\n\0")
+        own = by_number.get(TagNumber.GDAL_METADATA, none)
+        data = own.data.replace(b"<GDALMetadata>\n", b"<GDALMetadata>\n" + added, 1)
+        tags = list((by_number | {own.number: replace(own, data=data)}).values())
+    xmp = dict(spec.metadata.namespaces).get(_XMP)
+    return [*tags, make_tag(TagNumber.XMP, TagType.BYTE, *xmp[0][1].encode())] if xmp else tags
 
 
 def _metadata_items(spec: ExportSpec) -> Iterator[str]:
-    metadata: Metadata = spec.metadata
+    metadata = spec.metadata
     if spec.overview_factors and spec.resampling in GDAL_METHODS:  # where GDAL reads it from 3.12 on
         yield f'<Item name="{RESAMPLING_TAG}" domain="IMAGE_STRUCTURE">{spec.resampling}</Item>'
     yield from _domain_items(metadata.namespaces, "")
@@ -205,7 +191,7 @@ def _metadata_items(spec: ExportSpec) -> Iterator[str]:
 
 def _domain_items(namespaces: Sequence[tuple[str, Tags]], sample: str) -> Iterator[str]:
     for domain, tags in namespaces:
-        if domain in (XMP, COLOR_PROFILE):
+        if domain in (_XMP, _COLOR_PROFILE):
             continue
         for key, value in tags:
             name = "doc" if domain.startswith("xml:") else key
@@ -216,56 +202,37 @@ def _domain_items(namespaces: Sequence[tuple[str, Tags]], sample: str) -> Iterat
 # Transforms.
 
 
-def reference_transform(transform: Affine) -> Affine | None:
-    """Return the transform whose tags differ from those of ``transform`` in their numbers alone; None if there is none.
-
-    Example:
-        >>> reference_transform(Affine(10, 0, 500000, 0, -10, 4000000)) == NORTH_UP
-        True
-    """
+def _reference_transform(transform: Affine) -> Affine | None:
+    """Return the transform whose tags differ from those of this one in their numbers alone; None if there is none."""
     if transform[:6] == (1, 0, 0, 0, 1, 0):  # which GDAL takes for a missing transform
         return None
-    return NORTH_UP if transform.b == transform.d == 0 and transform.e < 0 else OTHERWISE
+    return _NORTH_UP if transform.b == transform.d == 0 and transform.e < 0 else _OTHERWISE
 
 
-def with_transform(tags: tuple[Tag, ...], transform: Affine) -> tuple[Tag, ...]:
-    """Return the tags of a raster with another transform.
+def _with_transform(tag: Tag, transform: Affine) -> Tag:
+    """Return a tag of a raster with the `_reference_transform` of a transform as it is with that one.
 
     Example:
-        >>> from georeader._tiff.directories import TagType
         >>> at_reference = make_tag(TagNumber.MODEL_TIEPOINT, TagType.DOUBLE, 0, 0, 0, 1.0, -1.0, 0)
-        >>> with_transform((at_reference,), Affine(10, 0, 500000, 0, -10, 4000000))[0].values
+        >>> _with_transform(at_reference, Affine(10, 0, 500000, 0, -10, 4000000)).values
         (0.0, 0.0, 0.0, 500005.0, 3999995.0, 0.0)
     """
-    return tuple(_WITH_NUMBERS[tag.number](tag, transform) if tag.number in _WITH_NUMBERS else tag for tag in tags)
-
-
-def _scale_tag(tag: Tag, transform: Affine) -> Tag:
-    return _with_numbers(tag, {0: transform.a, 1: abs(transform.e)})
-
-
-def _tiepoint_tag(tag: Tag, transform: Affine) -> Tag:
-    is_middle = tag.values[3] != NORTH_UP.c
-    return _with_numbers(tag, dict(zip((3, 4), _origin(transform, is_middle=is_middle), strict=True)))
-
-
-def _transformation_tag(tag: Tag, transform: Affine) -> Tag:
-    x, y = _origin(transform, is_middle=tag.values[3] != OTHERWISE.c)
-    return _with_numbers(tag, {0: transform.a, 1: transform.b, 3: x, 4: transform.d, 5: transform.e, 7: y})
+    numbers: dict[int, float]
+    match tag.number:
+        case TagNumber.MODEL_PIXEL_SCALE:
+            numbers = {0: transform.a, 1: abs(transform.e)}
+        case TagNumber.MODEL_TIEPOINT:
+            x, y = _origin(transform, is_middle=tag.values[3] != _NORTH_UP.c)
+            numbers = {3: x, 4: y}
+        case TagNumber.MODEL_TRANSFORMATION:
+            x, y = _origin(transform, is_middle=tag.values[3] != _OTHERWISE.c)
+            numbers = {0: transform.a, 1: transform.b, 3: x, 4: transform.d, 5: transform.e, 7: y}
+        case _:
+            return tag
+    return make_tag(tag.number, tag.type, *(numbers.get(place, old) for place, old in enumerate(tag.values)))
 
 
 def _origin(transform: Affine, *, is_middle: bool) -> tuple[float, float]:
     """Return x and y of the first pixel's corner, or of its middle, summed in GDAL's order."""
     a, b, c, d, e, f = transform[:6]
     return (c + (a * 0.5 + b * 0.5), f + (d * 0.5 + e * 0.5)) if is_middle else (c, f)
-
-
-def _with_numbers(tag: Tag, numbers: dict[int, float]) -> Tag:
-    return make_tag(tag.number, tag.type, *(numbers.get(place, old) for place, old in enumerate(tag.values)))
-
-
-_WITH_NUMBERS: Mapping[int, Callable[[Tag, Affine], Tag]] = {
-    TagNumber.MODEL_PIXEL_SCALE: _scale_tag,
-    TagNumber.MODEL_TIEPOINT: _tiepoint_tag,
-    TagNumber.MODEL_TRANSFORMATION: _transformation_tag,
-}

@@ -22,34 +22,32 @@ class OutputPixels:
     """A source's pixels, converted to the file's dtype and mask. Only requested windows are read."""
 
     source: Source  #: The source, whose bands may include an alpha band that becomes the mask
-    spec: ExportSpec  #: The file that is wanted
+    spec: ExportSpec
+    #: Bands, counted from 1, in which NaN was read beside a numeric nodata.
     nan_bands: set[int] = field(default_factory=set, compare=False)
 
     def read(self, window: PixelWindow, bands: range | None = None) -> tuple[NDArray[Any], Mask]:
         """Return the pixels of a window, (band, row, column), and its mask, (row, column) or None."""
         bands = range(self.spec.count) if bands is None else bands
-        if self.source.traits.is_in_memory:
-            pixels, mask = self._read(
-                window, bands
-            )  # errors of an object that is loaded as a whole do not belong to a window
+        is_loaded = self.source.traits.is_in_memory
+        if is_loaded:  # as a whole, so that errors do not belong to a window
+            pixels, mask = self._read(window, bands)
         try:
-            if not self.source.traits.is_in_memory:
+            if not is_loaded:
                 pixels, mask = self._read(window, bands)
             return convert_pixels(pixels, self.spec.dtype), mask
         except (DestinationError, WriteError):
             raise  # of a spool, whose message names its folder
         except Exception as error:
             # A lazy source may raise any error; it is kept as the cause.
-            kind = type(error) if isinstance(error, GeoreaderError) else ReadError
-            raise kind(f"{self.source.name}: {_words(window, bands)}: {_reason(error)}") from error
-
-    def read_mask(self, window: PixelWindow) -> Mask:
-        """Return the mask of a window, (row, column); None where the file has none."""
-        return None if self.spec.mask is None else self.read(window)[1]
-
-    def whole(self) -> tuple[NDArray[Any], Mask]:
-        """Return all pixels of the file and its mask. Memory: the whole raster."""
-        return self.read(PixelWindow(0, self.spec.height_px, 0, self.spec.width_px))
+            reason = str(error) or type(error).__name__
+            place = (
+                f"{self.source.name}: rows {window.row_start} to {window.row_stop}, columns {window.column_start} to "
+                f"{window.column_stop}, bands {bands.start + 1} to {bands.stop}"
+            )
+            if isinstance(error, GeoreaderError):
+                raise type(error)(f"{place}: {reason}") from error
+            raise ReadError(f"{place}: cannot be read: {reason}") from error
 
     def warn_of_nan(self) -> None:
         """Warn of NaN pixels that were read and stay beside a numeric nodata."""
@@ -98,16 +96,3 @@ class OutputPixels:
 def _has_nan(plane: NDArray[Any], mask: Mask) -> bool:
     hits = np.isnan(plane)
     return bool(hits.any() if mask is None else (hits & mask).any())
-
-
-def _words(window: PixelWindow, bands: range) -> str:
-    """Return the words for a window in messages."""
-    return (
-        f"rows {window.row_start} to {window.row_stop}, columns {window.column_start} to {window.column_stop}, bands "
-        f"{bands.start + 1} to {bands.stop}"
-    )
-
-
-def _reason(error: Exception) -> str:
-    reason = str(error) or type(error).__name__
-    return reason if isinstance(error, GeoreaderError) else f"cannot be read: {reason}"

@@ -22,7 +22,6 @@ from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import RefCountedSource, Source
-from georeader._resample.pyramid import Mask
 
 _LOG = logging.getLogger("georeader")
 
@@ -36,8 +35,8 @@ class Engine(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
-        """Return the pixels of a window at full resolution, before `write`."""
+    def peek(self, window: PixelWindow, bands: slice) -> NDArray[Any]:
+        """Return the (band, row, column) pixels of a window at full resolution, before `write`."""
         ...
 
     def write(self, plan: FilePlan, advance: Advance) -> Written:
@@ -62,7 +61,10 @@ def write_source(
     *,
     begun: float | None = None,
 ) -> Receipt:
-    """Write a source to a sink that is open, commit the sink and close the source."""
+    """Write a source to a sink that is open, commit the sink and close the source. After an error the caller aborts.
+
+    The spec is resolved unless it is passed; the save has begun at that time of `time.perf_counter`, or begins now.
+    """
     begun = time.perf_counter() if begun is None else begun
     source = RefCountedSource(source)
     try:

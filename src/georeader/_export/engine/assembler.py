@@ -14,7 +14,7 @@ from georeader._export.engine.buffers import TileBuffer, framed_bytes
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.traits import SectionSizes
-from georeader._export.receipt.receipt import LevelReceipt, Written
+from georeader._export.receipt.receipt import Written, level_receipt
 from georeader._export.sinks.base import Sink
 from georeader._export.statistics import BandSummary
 from georeader._tiff import cog_layout
@@ -79,10 +79,9 @@ class OffsetAllocator:
             self.full_resolution_bytes = end_bytes
         return start_bytes
 
-    def tally(self, level: int) -> tuple[int, int, int]:
-        """Return the number of a level's tiles, those of its masks included, that of sparse ones, and their bytes."""
-        sizes_bytes = np.concatenate([sizes for key, sizes in self._sizes_bytes.items() if key[0] == level])
-        return len(sizes_bytes), int(np.count_nonzero(sizes_bytes == 0)), int(sizes_bytes.sum(dtype=np.int64))
+    def sizes_bytes(self, level: int) -> list[NDArray[np.uint32]]:
+        """Return the sizes of a level's tiles, and of those of its masks if it has some."""
+        return [sizes for (number, _), sizes in self._sizes_bytes.items() if number == level]
 
     def arrays(self, directories: Iterable[Directory]) -> list[TileArrays]:
         """Return the tile arrays of each directory, with offsets from the file's first byte."""
@@ -157,7 +156,7 @@ class CogAssembler:
             size_bytes=offsets.size_bytes,
             crc32=checksum,
             levels=tuple(
-                LevelReceipt(factor, level.width_px, level.height_px, *offsets.tally(level.number))
+                level_receipt(factor, level.width_px, level.height_px, offsets.sizes_bytes(level.number))
                 for factor, level in zip(factors, self.plan.levels, strict=True)
             ),
             statistics=statistics,

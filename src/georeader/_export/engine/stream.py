@@ -47,7 +47,6 @@ from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
 from georeader._export.statistics import BandStatistics, StatisticsFold
-from georeader._resample.pyramid import Mask
 from georeader._tiff import cog_layout
 from georeader._tiff.directories import Tag
 from georeader.errors import TileError
@@ -112,14 +111,14 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
         )
         return self._readers.ordered(tasks, self.work.read_ahead_bytes)
 
-    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
+    def peek(self, window: PixelWindow, bands: slice) -> NDArray[Any]:
         """Return pixels of any window at full resolution before its turn, of all bands or those of one group.
 
         The windows that are read for it are kept until it is their turn.
         """
         wanted = range(self.pixels.spec.count)[bands]
         if self.pixels.source.traits.is_in_memory:
-            return self.pixels.read(window, wanted)
+            return self.pixels.read(window, wanted)[0]
         group = next((group for group in self.work.band_groups if wanted.start in group), wanted)
         if wanted.stop > group.stop:
             group = wanted
@@ -130,7 +129,7 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
             if min(part.shape) > 0:
                 chosen = self._keep(group, whole)[first : first + len(wanted)]
                 result[:, *part.within(window)] = chosen[:, *part.within(whole)]
-        return result, None
+        return result
 
     def _keep(self, group: range, window: PixelWindow) -> NDArray[Any]:
         key = group, window
@@ -340,7 +339,7 @@ def _encode_run(
         window = level.tiles.window((row, column))
         key = (0, plane, row, column)
         if plane == level.planes:
-            tiles.append(encode_one(encoder, None, pixels.read_mask(window), key))
+            tiles.append(encode_one(encoder, None, pixels.read(window)[1], key))
             continue
         bands = None if level.planes == 1 else range(plane, plane + 1)
         values, mask = pixels.read(window, bands)

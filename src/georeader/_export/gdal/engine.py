@@ -66,11 +66,12 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
             )
         self._pixels = OutputPixels(source, spec)
         self._sink = sink
-        self._values: NDArray[Any] | None = None
-        self._mask: Mask = None
+        self._values: NDArray[Any]
+        self._mask: Mask
 
     def __enter__(self) -> GdalEngine:
-        values, self._mask = self._pixels.whole()
+        spec = self._pixels.spec
+        values, self._mask = self._pixels.read(PixelWindow(0, spec.height_px, 0, spec.width_px))
         self._pixels.warn_of_nan()
         self._values = np.ascontiguousarray(values)
         return self
@@ -78,31 +79,24 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._values = self._mask = None
+        del self._values, self._mask
 
-    def peek(self, window: PixelWindow, bands: slice) -> tuple[NDArray[Any], Mask]:
+    def peek(self, window: PixelWindow, bands: slice) -> NDArray[Any]:
         """Return the pixels of any window."""
-        return self._raster[bands, *window.slices], None
+        return self._values[bands, *window.slices]
 
     def write(self, plan: FilePlan, advance: Advance) -> Written:
         """Write the file; GDAL reports no progress until its end."""
         path = self._sink.staging_path
         try:
-            _write_raster(self._raster, plan.spec, path, self._mask)
+            _write_raster(self._values, plan.spec, path, self._mask)
         except WriteError as error:
             reason = str(error).replace(str(path), "the file")
-            raise (self._sink.room_error() or WriteError(f"{self._sink.given!r}: {reason}")) from (
-                error.__cause__ or error
-            )
+            failure = self._sink.room_error() or WriteError(f"{self._sink.given!r}: {reason}")
+            raise failure from (error.__cause__ or error)
         written = read_facts(path, plan.spec)
         advance(plan.place_count)
         return written
-
-    @property
-    def _raster(self) -> NDArray[Any]:
-        if self._values is None:
-            raise ValueError("the engine must be entered before it reads or writes")
-        return self._values
 
 
 def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask) -> None:
@@ -112,16 +106,15 @@ def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask
     _check_nbits(pixels, spec)
     threads = _gdal_threads(spec.encoding.num_threads)
     options["NUM_THREADS"] = threads
-    environment = {"GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO"}
-    environment |= overview_environment(spec)
-    if driver == "COG" and mask is not None and averages_are_ours(spec, has_mask=True):
+    environment = {"GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO", **overview_environment(spec)}
+    if driver == "COG" and mask is not None and averages_are_ours(spec, mask):
         # It copies overviews in sidecars, but builds those of the mask itself: by the same method, and without a
         # predictor, which single bits do not take.
         options["OVERVIEW_RESAMPLING"] = spec.resampling
         environment["PREDICTOR_OVERVIEW"] = "1"
     try:
         with rasterio.Env(**ENVIRONMENT, GDAL_NUM_THREADS=threads), _staging(pixels, spec, mask) as staged:
-            build_pyramid(staged, pixels, spec, has_mask=mask is not None)
+            build_pyramid(staged, pixels, spec, mask)
             if spec.statistics:
                 staged.stats(approx=False)  # which sets the bands' STATISTICS_... tags
             # Temporary files of GDAL, a warped raster or the overviews of a mask, are in memory beside the staging
@@ -157,31 +150,27 @@ def _gdal_threads(num_threads: str | int) -> str:
 
 def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
     """Check that values fit NBITS, which cuts off larger ones: 2**bits for integers, or the range of a 16-bit float."""
-    bits = spec.encoding.bits or dict(spec.encoding.driver_options).get("NBITS")
+    bits = spec.encoding.bits or spec.encoding.options.get("NBITS")
     if bits is None:
         return
     limit = 65504 if spec.dtype.kind == "f" else 2 ** int(bits) - 1
-    numbers = [spec.nodata] if spec.nodata is not None else []
-    highest = max([*numbers, np.max(np.abs(pixels), where=np.isfinite(pixels), initial=0)])
+    highest = max(spec.nodata or 0, np.max(np.abs(pixels), where=np.isfinite(pixels), initial=0))
     if highest > limit:
         where = "profile_arg['NBITS']" if spec.encoding.bits is None else "attrs['nbits']"
         raise OptionError(f"{where}={bits} holds values up to {limit}; data or nodata reach {highest}")
 
 
 @contextmanager
-def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None) -> Iterator[Any]:
+def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> Iterator[Any]:
     """Open a rasterio dataset in memory that holds pixels and metadata.
 
     A GeoTIFF, not GDAL's MEM format: a named file can have sidecars, for nodata that rasterio does not take and for
     overviews that GDAL did not build.
     """
-    profile = _staging_profile(spec)
     with MemoryFile(filename="staging.tif") as file, ExitStack() as sidecars:
-        with file.open(**profile) as dataset:
+        with file.open(**_staging_profile(spec, pixels)) as dataset:
             describe(dataset, spec)
-            dataset.write(pixels)
-            if mask is not None:
-                dataset.write_mask(mask)
+            _write_pixels(dataset, pixels, mask)
         _write_sidecars(file.name, pixels, spec, mask, sidecars)
         # The sidecars must be read whatever the caller's GDAL configuration is.
         with (
@@ -191,9 +180,7 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | N
             yield dataset
 
 
-def _write_sidecars(
-    path: str, pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None, sidecars: ExitStack
-) -> None:
+def _write_sidecars(path: str, pixels: NDArray[Any], spec: ExportSpec, mask: Mask, sidecars: ExitStack) -> None:
     """Write ``.aux.xml`` for a nodata that rasterio does not take, and ``.ovr``, ``.ovr.ovr``, ... for overviews."""
     name = PurePosixPath(path)
     if spec.nodata is not None and not is_nodata_for_rasterio(spec.nodata, spec.dtype):
@@ -201,20 +188,22 @@ def _write_sidecars(
         bands = (f'<PAMRasterBand band="{band}">{of_band}</PAMRasterBand>' for band in range(1, spec.count + 1))
         content = f"<PAMDataset>{''.join(bands)}</PAMDataset>".encode()
         sidecars.enter_context(MemoryFile(content, dirname=name.parent.name, filename=f"{name.name}.aux.xml"))
-    if not averages_are_ours(spec, has_mask=mask is not None):
+    if not averages_are_ours(spec, mask):
         return
     suffix = ""
     for overview, overview_mask in averages(pixels, spec, mask):
         suffix += ".ovr"
         file = sidecars.enter_context(MemoryFile(dirname=name.parent.name, filename=name.name + suffix))
-        _, height_px, width_px = overview.shape
-        profile = _staging_profile(spec) | {"height": height_px, "width": width_px}
-        with rasterio.open(file.name, "w", **profile) as dataset:
-            dataset.write(overview)
-            if overview_mask is not None:
-                dataset.write_mask(overview_mask)
+        with rasterio.open(file.name, "w", **_staging_profile(spec, overview)) as dataset:
+            _write_pixels(dataset, overview, overview_mask)
 
 
-def _staging_profile(spec: ExportSpec) -> dict[str, Any]:
+def _write_pixels(dataset: Any, pixels: NDArray[Any], mask: Mask) -> None:
+    dataset.write(pixels)
+    if mask is not None:
+        dataset.write_mask(mask)
+
+
+def _staging_profile(spec: ExportSpec, pixels: NDArray[Any]) -> dict[str, Any]:
     layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SAFER"}
-    return creation_profile(spec) | layout | {"height": spec.height_px, "width": spec.width_px}
+    return creation_profile(spec) | layout | {"height": pixels.shape[1], "width": pixels.shape[2]}

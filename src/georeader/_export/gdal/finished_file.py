@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
@@ -23,7 +22,7 @@ from rasterio.errors import RasterioError
 from georeader._export.geotiff_tags import check_crs
 from georeader._export.plan.grid import BlockGrid
 from georeader._export.plan.spec import ExportSpec
-from georeader._export.receipt.receipt import LevelReceipt, Written, wkt2_of
+from georeader._export.receipt.receipt import LevelReceipt, Written, level_receipt, wkt2_of
 from georeader._export.statistics import summary_of_tags
 from georeader._tiff.checksum import crc32
 from georeader._tiff.directories import TagNumber
@@ -96,18 +95,12 @@ def level_receipts(file: TiffBytes, factors: Sequence[int]) -> tuple[LevelReceip
     except (KeyError, MalformedTiffError) as error:
         raise WriteError(f"the directories of the file that GDAL wrote cannot be read: {error!r}") from error
     levels: dict[tuple[int, int], list[NDArray[Any]]] = {}
-    for width_px, height_px, sizes_bytes in sizes:
-        levels.setdefault((int(width_px[0]), int(height_px[0])), []).append(sizes_bytes)
+    for (width_px,), (height_px,), sizes_bytes in sizes:
+        levels.setdefault((int(width_px), int(height_px)), []).append(sizes_bytes)
     if len(levels) != len(factors):
         raise WriteError(f"the file that GDAL wrote has levels of {sorted(levels)} pixels, not {len(factors)} of them")
     ordered = sorted(levels, reverse=True)
-    return tuple(_receipt(factor, size, levels[size]) for factor, size in zip(factors, ordered, strict=True))
-
-
-def _receipt(factor: int, size: tuple[int, int], kinds: list[NDArray[Any]]) -> LevelReceipt:
-    sizes_bytes = np.concatenate(kinds)
-    sparse_count = int(np.count_nonzero(sizes_bytes == 0))
-    return LevelReceipt(factor, *size, len(sizes_bytes), sparse_count, int(sizes_bytes.sum(dtype=np.int64)))
+    return tuple(level_receipt(factor, *size, levels[size]) for factor, size in zip(factors, ordered, strict=True))
 
 
 def check_whole(path: Path, *, is_sparse: bool) -> None:

@@ -23,12 +23,13 @@ _COG_SMALLEST_TILE_PX = 128
 
 
 def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str, Any]]:
-    """Return the driver and its creation options."""
+    """Return "COG" or "GTiff", and the creation options of that driver of the installed GDAL, save for its threads."""
     if spec.kind == "tiled":
         return "GTiff", _gtiff_options(spec)
     encoding = spec.encoding
     reasons = []
-    if not encoding.square_tiles or encoding.tile_width_px < _COG_SMALLEST_TILE_PX:
+    is_square = encoding.tile_width_px == encoding.tile_height_px
+    if not is_square or encoding.tile_width_px < _COG_SMALLEST_TILE_PX:
         reasons.append(f"tiles of {encoding.tile_width_px} x {encoding.tile_height_px} pixels")
     if encoding.interleave == "BAND" and spec.count > 1 and not gdal.at_least("3.11"):
         reasons.append(f"INTERLEAVE=BAND with GDAL {gdal}")
@@ -36,12 +37,22 @@ def creation_options(spec: ExportSpec, gdal: GDALVersion) -> tuple[str, dict[str
         reasons.append(f"photometric={spec.photometric}")
     if not reasons:
         return "COG", _cog_options(spec)
-    for name, _ in encoding.driver_options:
+    for name in encoding.options:
         if name in _COG_ONLY:
             raise OptionError(
                 f"profile_arg[{name!r}] needs GDAL's COG driver, which does not write {' or '.join(reasons)}"
             )
     return "GTiff", {**_gtiff_options(spec), "COPY_SRC_OVERVIEWS": "YES"}
+
+
+def overview_environment(spec: ExportSpec) -> dict[str, str]:
+    """Return GDAL configuration with the options of overviews, which the caller's configuration would override."""
+    options = spec.encoding.options
+    predictor = options.get("OVERVIEW_PREDICTOR", spec.encoding.predictor)
+    return {
+        "COMPRESS_OVERVIEW": options.get("OVERVIEW_COMPRESS", spec.encoding.codec),
+        "PREDICTOR_OVERVIEW": str(PREDICTORS.get(predictor, 2)),
+    }
 
 
 def _photometric_of_cog(spec: ExportSpec) -> str:
@@ -54,25 +65,18 @@ def _photometric_of_cog(spec: ExportSpec) -> str:
     return "RGB" if is_rgb else "MINISBLACK"
 
 
-def overview_environment(spec: ExportSpec) -> dict[str, str]:
-    """Return GDAL configuration with the options of overviews, which the caller's configuration would override."""
-    options = dict(spec.encoding.driver_options)
-    predictor = options.get("OVERVIEW_PREDICTOR", spec.encoding.predictor)
-    return {
-        "COMPRESS_OVERVIEW": options.get("OVERVIEW_COMPRESS", spec.encoding.codec),
-        "PREDICTOR_OVERVIEW": str(PREDICTORS.get(predictor, 2)),
-    }
+def _common_options(spec: ExportSpec) -> dict[str, Any]:
+    """Return the options that both drivers have by the same name."""
+    encoding = spec.encoding
+    options: dict[str, Any] = {"COMPRESS": encoding.codec, "BIGTIFF": encoding.bigtiff, **encoding.options}
+    if encoding.max_z_error is not None:
+        options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
+    return options
 
 
 def _cog_options(spec: ExportSpec) -> dict[str, Any]:
     encoding = spec.encoding
-    options: dict[str, Any] = {
-        "COMPRESS": encoding.codec,
-        "BLOCKSIZE": encoding.tile_width_px,
-        "BIGTIFF": encoding.bigtiff,
-        "NUM_THREADS": encoding.num_threads,
-        **dict(encoding.driver_options),
-    }
+    options = {**_common_options(spec), "BLOCKSIZE": encoding.tile_width_px}
     if spec.statistics:
         # The source has them already: if GDAL 3.10 computes them itself, it loses the smallest overview.
         options["STATISTICS"] = "AUTO"
@@ -82,8 +86,6 @@ def _cog_options(spec: ExportSpec) -> dict[str, Any]:
         options["QUALITY"] = 100
     elif encoding.quality is not None:
         options["QUALITY"] = encoding.quality
-    if encoding.max_z_error is not None:
-        options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
     if encoding.predictor != "NO":
         options["PREDICTOR"] = encoding.predictor
     if encoding.interleave == "BAND" and spec.count > 1:
@@ -100,23 +102,19 @@ def _pyramid_options(spec: ExportSpec) -> dict[str, Any]:
     if encoding.overview_count is not None:
         options["OVERVIEW_COUNT"] = encoding.overview_count
     method = encoding.warp_resampling or ("NEAREST" if spec.is_classes else None)
-    if method and "WARP_RESAMPLING" not in dict(encoding.driver_options):
+    if method and "WARP_RESAMPLING" not in encoding.options:
         options["WARP_RESAMPLING"] = method
     return options
 
 
 def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
-    encoding = spec.encoding
-    codec = CODECS[encoding.codec]
-    options: dict[str, Any] = {
+    encoding, codec = spec.encoding, CODECS[spec.encoding.codec]
+    options = {
+        **_common_options(spec),
         "TILED": "YES",
         "BLOCKXSIZE": encoding.tile_width_px,
         "BLOCKYSIZE": encoding.tile_height_px,
-        "COMPRESS": encoding.codec,
-        "BIGTIFF": encoding.bigtiff,
         "INTERLEAVE": encoding.interleave if spec.count > 1 else "PIXEL",
-        "NUM_THREADS": encoding.num_threads,
-        **dict(encoding.driver_options),
     }
     if encoding.level is not None:
         options[str(codec.level_option)] = encoding.level
@@ -124,8 +122,6 @@ def _gtiff_options(spec: ExportSpec) -> dict[str, Any]:
         options["WEBP_LOSSLESS"] = "YES" if encoding.lossless or encoding.quality == 100 else "NO"
     if encoding.quality is not None:
         options[str(codec.quality_option)] = encoding.quality
-    if encoding.max_z_error is not None:
-        options["MAX_Z_ERROR"] = f"{encoding.max_z_error:.17g}"
     if encoding.predictor != "NO":
         options["PREDICTOR"] = PREDICTORS[encoding.predictor]
     if encoding.bits is not None:

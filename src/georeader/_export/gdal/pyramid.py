@@ -13,7 +13,7 @@ from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._export.plan.spec import ExportSpec
 from georeader._resample.block import halve_mask
-from georeader._resample.pyramid import halve
+from georeader._resample.pyramid import Mask, halve
 
 _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
 
@@ -21,10 +21,10 @@ _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method i
 def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> None:
     """Build overviews on an open dataset and record by which method."""
     dataset.build_overviews(list(factors), _RESAMPLING_BY_NAME[resampling])
-    record_resampling(dataset, resampling)
+    _record_resampling(dataset, resampling)
 
 
-def record_resampling(dataset: Any, resampling: str) -> None:
+def _record_resampling(dataset: Any, resampling: str) -> None:
     """Write the method as rasterio does (namespace ``rio_overview``) and as the tag OVERVIEW_RESAMPLING.
 
     Copies into COG order drop the namespace; the tag stays.
@@ -33,7 +33,7 @@ def record_resampling(dataset: Any, resampling: str) -> None:
     dataset.update_tags(**{RESAMPLING_TAG: resampling})
 
 
-def averages_are_ours(spec: ExportSpec, *, has_mask: bool = False) -> bool:
+def averages_are_ours(spec: ExportSpec, mask: Mask) -> bool:
     """Return whether overviews come from `averages`.
 
     GDAL averages complex numbers with nodata, 64-bit integers as doubles, and rasters with a mask without masked
@@ -41,14 +41,12 @@ def averages_are_ours(spec: ExportSpec, *, has_mask: bool = False) -> bool:
     """
     is_average = bool(spec.overview_factors) and spec.resampling == "AVERAGE"
     is_ours = spec.dtype.kind == "c" or spec.dtype.name in WIDE_DTYPES
-    is_ours = is_ours or (has_mask and (spec.dtype.kind == "f" or spec.nodata is not None))
+    is_ours = is_ours or (mask is not None and (spec.dtype.kind == "f" or spec.nodata is not None))
     return is_ours and is_average and not spec.encoding.warps
 
 
-def averages(
-    pixels: NDArray[Any], spec: ExportSpec, mask: NDArray[np.bool_] | None = None
-) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-    """Compute the overviews of a raster, from large to small, without NaN, nodata and masked pixels.
+def averages(pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> Iterator[tuple[NDArray[Any], Mask]]:
+    """Compute the overviews of a raster and their masks, from large to small, without NaN, nodata and masked pixels.
 
     A valid average that equals nodata is replaced by the next number, as in GDAL.
     """
@@ -59,20 +57,19 @@ def averages(
         yield level, mask
 
 
-def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, *, has_mask: bool = False) -> None:
+def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> None:
     """Build the overviews of a file, with NaN as missing whatever the nodata is.
 
     GDAL leaves out only pixels that equal nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
     while overviews are built, and pixels and nodata are restored afterwards.
     """
-    factors = spec.overview_factors
     if spec.encoding.warps:
         _prepare_warp(dataset, spec)
         return
-    if not factors:
+    if not spec.overview_factors:
         return
-    if averages_are_ours(spec, has_mask=has_mask):
-        record_resampling(dataset, spec.resampling)
+    if averages_are_ours(spec, mask):
+        _record_resampling(dataset, spec.resampling)
         return
     nan_counts_as_data = spec.dtype.kind == "f" and spec.nodata == spec.nodata and spec.resampling != "NEAREST"
     has_nan = nan_counts_as_data and bool(np.isnan(pixels).any())
@@ -80,7 +77,7 @@ def build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, *, has_m
         dataset.nodata = float("nan")
     elif has_nan:
         dataset.write(np.where(np.isnan(pixels), pixels.dtype.type(spec.nodata), pixels))
-    add_overviews(dataset, factors, spec.resampling)
+    add_overviews(dataset, spec.overview_factors, spec.resampling)
     if has_nan and spec.nodata is None:
         dataset.nodata = None
     elif has_nan:
@@ -92,4 +89,4 @@ def _prepare_warp(dataset: Any, spec: ExportSpec) -> None:
     if spec.dtype.kind == "f" and spec.nodata is None:
         dataset.nodata = float("nan")
     if spec.encoding.overviews != "NONE":
-        record_resampling(dataset, spec.resampling)
+        _record_resampling(dataset, spec.resampling)

@@ -61,11 +61,6 @@ class Encoding:
     driver_options: tuple[tuple[str, str], ...] = ()  #: (name, value) of options that only GDAL has
 
     @property
-    def square_tiles(self) -> bool:
-        """Whether tiles are as wide as high, as GDAL's COG driver requires."""
-        return self.tile_width_px == self.tile_height_px
-
-    @property
     def is_lossless(self) -> bool:
         """Whether every pixel is decoded without loss."""
         loss = CODECS[self.codec].loss

@@ -24,7 +24,7 @@ from georeader._core.windows import PixelWindow
 from georeader._export.plan.encoding import Encoding
 from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
-from georeader._resample.pyramid import Mask, Reduction
+from georeader._resample.pyramid import Reduction
 from georeader._tiff.cog_layout import FRAME_BYTES, Directory
 from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag, size_tag
 
@@ -33,8 +33,8 @@ PLACES = 3
 #: ... but at most one in this many of all tiles.
 ONE_IN = 4
 
-#: Returns the (band, row, column) pixels of a window and of some bands, and their mask.
-Read = Callable[[PixelWindow, slice], tuple[NDArray[Any], Mask]]
+#: Returns the (band, row, column) pixels of a window and of some bands.
+Peek = Callable[[PixelWindow, slice], NDArray[Any]]
 
 #: Bits of NewSubfileType (TIFF 6.0, section 8).
 _REDUCED, _IS_MASK = 1, 4
@@ -152,7 +152,7 @@ class FilePlan:
         return images[0], masks[0], *images[1:], *masks[1:]
 
 
-def choose_predictor(spec: ExportSpec, read: Read) -> ExportSpec:
+def choose_predictor(spec: ExportSpec, peek: Peek) -> ExportSpec:
     """Return the spec with its predictor chosen, where it is still "AUTO": the smallest result for a few tiles.
 
     The same tiles are tried on every run, so the same input gives the same file.
@@ -161,17 +161,16 @@ def choose_predictor(spec: ExportSpec, read: Read) -> ExportSpec:
     if encoding.predictor != "AUTO":
         return spec
     candidates = predictor_candidates(encoding.codec, spec.dtype)
-    chosen = smallest_predictor(_samples(spec, read), lambda number: _codec_of(spec, encoding, number), candidates)
+    chosen = smallest_predictor(_samples(spec, peek), lambda number: _codec_of(spec, encoding, number), candidates)
     name = next(name for name, number in PREDICTORS.items() if number == chosen)
     return replace(spec, encoding=replace(encoding, predictor=name))
 
 
-def _samples(spec: ExportSpec, read: Read) -> Iterator[NDArray[Any]]:
+def _samples(spec: ExportSpec, peek: Peek) -> Iterator[NDArray[Any]]:
     level = spec.levels[0]
     planes = [slice(None)] if level.planes == 1 else [slice(band, band + 1) for band in range(level.planes)]
     for place, plane in zip(sample_places(level), cycle(planes), strict=False):
-        pixels, _ = read(level.tiles.window(place), plane)
-        yield cut_tile(pixels, level.tile_height_px, level.tile_width_px)
+        yield cut_tile(peek(level.tiles.window(place), plane), level.tile_height_px, level.tile_width_px)
 
 
 def sample_places(level: Level) -> list[tuple[int, int]]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, astuple, dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 from rasterio.errors import CRSError
 
 from georeader._core.reporting import to_jsonable
-from georeader._export.plan.metadata import Metadata
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandSummary
 from georeader._tiff.checksum import checksum_text
@@ -51,17 +51,24 @@ class LevelReceipt:
     encoded_bytes: int
 
 
+def level_receipt(factor: int, width_px: int, height_px: int, sizes_bytes: Sequence[NDArray[Any]]) -> LevelReceipt:
+    """Return the receipt of a level from the sizes of its tiles, and of those of its masks."""
+    sizes = np.concatenate(sizes_bytes)
+    sparse_count = int(np.count_nonzero(sizes == 0))
+    return LevelReceipt(factor, width_px, height_px, len(sizes), sparse_count, int(sizes.sum(dtype=np.int64)))
+
+
 @dataclass(frozen=True)
 class Written:
     """What an engine wrote."""
 
-    engine: str  #: "stream" or "gdal"
-    size_bytes: int  #: Length of the file
-    crc32: int  #: CRC-32 of the whole file
+    engine: str
+    size_bytes: int
+    crc32: int
     levels: tuple[LevelReceipt, ...]  #: From the full resolution to the smallest overview
-    statistics: tuple[BandSummary, ...] | None = None  #: One per band, or None where the request does not ask for them
-    largest_errors: tuple[float, ...] | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    statistics: tuple[BandSummary, ...] | None = None
+    largest_errors: tuple[float, ...] | None = None  #: None if tiles were not verified
+    changes: Mapping[str, Any] = field(default_factory=dict)  #: Fields of `Receipt` that GDAL changed in a warp
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,28 +232,10 @@ class Receipt:
 
 def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds: float) -> Receipt:
     """Build the receipt of a file that is in its place."""
-    fields: dict[str, Any] = {**_raster_fields(spec), **written.changes}
-    return Receipt(
-        path,
-        written.size_bytes,
-        written.engine,
-        written.largest_errors,
-        levels=written.levels,
-        checksum=checksum_text(written.crc32),
-        seconds=seconds,
-        finished=datetime.now(UTC),
-        statistics=written.statistics,
-        **fields,
-    )
-
-
-def _raster_fields(spec: ExportSpec) -> dict[str, Any]:
-    """Return the fields of a `Receipt` that describe the raster as planned."""
     metadata, count = spec.metadata, spec.count
-    return {
-        "kind": spec.kind,
+    imagery = dict(dict(metadata.namespaces).get("IMAGERY", ()))
+    fields: dict[str, Any] = {
         "shape": (count, spec.height_px, spec.width_px),
-        "dtype": spec.dtype.name,
         "transform": spec.transform,
         "crs_wkt": wkt2_of(spec.crs),
         "nodata": spec.nodata,
@@ -254,22 +243,27 @@ def _raster_fields(spec: ExportSpec) -> dict[str, Any]:
         "units": metadata.units or (None,) * count,
         "scales": metadata.scales or (1.0,) * count,
         "offsets": metadata.offsets or (0.0,) * count,
-        "acquired": _acquired(metadata),
+        **written.changes,
     }
-
-
-def _acquired(metadata: Metadata) -> datetime | None:
-    imagery = dict(dict(metadata.namespaces).get("IMAGERY", ()))
-    return metadata.acquired or acquisition_time(imagery) or acquisition_time(dict(metadata.tags))
+    return Receipt(
+        path,
+        written.size_bytes,
+        written.engine,
+        written.largest_errors,
+        kind=spec.kind,
+        levels=written.levels,
+        checksum=checksum_text(written.crc32),
+        seconds=seconds,
+        finished=datetime.now(UTC),
+        statistics=written.statistics,
+        dtype=spec.dtype.name,
+        acquired=metadata.acquired or _acquisition_time(imagery) or _acquisition_time(dict(metadata.tags)),
+        **fields,
+    )
 
 
 def wkt2_of(crs: CRS | None) -> str | None:
-    """Return a CRS in WKT 2 (ISO 19162:2019), or in WKT 1 if that cannot express it; None for none.
-
-    Example:
-        >>> wkt2_of(CRS.from_epsg(32630))[:31]
-        'PROJCRS["WGS 84 / UTM zone 30N"'
-    """
+    """Return a CRS in WKT 2 (ISO 19162:2019), or in WKT 1 if that cannot express it; None for none."""
     if crs is None:
         return None
     try:
@@ -278,21 +272,18 @@ def wkt2_of(crs: CRS | None) -> str | None:
         return str(crs.to_wkt())
 
 
-def acquisition_time(tags: Mapping[str, str]) -> datetime | None:
+def _acquisition_time(tags: Mapping[str, str]) -> datetime | None:
     """Return the acquisition time in a file's tags, in UTC; None if there is none that is valid.
 
     Example:
-        >>> acquisition_time({"TIFFTAG_DATETIME": "2024:05:01 10:30:31"})
+        >>> _acquisition_time({"TIFFTAG_DATETIME": "2024:05:01 10:30:31"})
         datetime.datetime(2024, 5, 1, 10, 30, 31, tzinfo=datetime.timezone.utc)
-        >>> acquisition_time({"AcquisitionDateTime": "2024-05-01T12:30:31+02:00"}).isoformat()
+        >>> _acquisition_time({"AcquisitionDateTime": "2024-05-01T12:30:31+02:00"}).isoformat()
         '2024-05-01T10:30:31+00:00'
     """
     found = {key.upper(): value for key, value in tags.items()}
-    for name in TIME_TAGS:
-        time = _parse_time(str(found.get(name, "")).strip().rstrip("\0"))
-        if time is not None:
-            return time
-    return None
+    times = (_parse_time(str(found.get(name, "")).strip().rstrip("\0")) for name in TIME_TAGS)
+    return next((time for time in times if time is not None), None)
 
 
 def _parse_time(text: str) -> datetime | None:
@@ -308,12 +299,13 @@ def _parse_time(text: str) -> datetime | None:
 
 def _as_html(receipt: Receipt) -> str:
     """Return facts of the file, a table of its levels and one of its bands; every text is escaped."""
-    parts = [_table((), _facts(receipt)), _table(_LEVEL_HEADINGS, _levels(receipt))]
-    parts.append(_table(("band", "description", "unit", *_summary_headings(receipt)), _bands(receipt)))
-    return f"<div><p><b>{_text(receipt.path)}</b></p>{''.join(parts)}</div>"
-
-
-_LEVEL_HEADINGS = ("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]")
+    numbers = () if receipt.statistics is None else ("minimum", "maximum", "mean", "standard deviation", "valid [%]")
+    tables = (
+        _table((), _facts(receipt)),
+        _table(("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]"), _levels(receipt)),
+        _table(("band", "description", "unit", *numbers), _bands(receipt)),
+    )
+    return f"<div><p><b>{escape(receipt.path)}</b></p>{''.join(tables)}</div>"
 
 
 def _facts(receipt: Receipt) -> Iterable[Sequence[Any]]:
@@ -330,34 +322,22 @@ def _facts(receipt: Receipt) -> Iterable[Sequence[Any]]:
 
 
 def _levels(receipt: Receipt) -> Iterable[Sequence[Any]]:
-    for level in receipt.levels:
-        yield (
-            level.factor, f"{level.width_px:,}", f"{level.height_px:,}", f"{level.tile_count:,}",
-            f"{level.sparse_tile_count:,}", f"{level.encoded_bytes:,}",
-        )  # fmt: skip
-
-
-def _summary_headings(receipt: Receipt) -> tuple[str, ...]:
-    return () if receipt.statistics is None else ("minimum", "maximum", "mean", "standard deviation", "valid [%]")
+    for factor, *numbers in map(astuple, receipt.levels):
+        yield factor, *(f"{number:,}" for number in numbers)
 
 
 def _bands(receipt: Receipt) -> Iterable[Sequence[Any]]:
-    for band in range(receipt.shape[0]):
-        numbers: tuple[Any, ...] = ()
-        if receipt.statistics is not None:
-            summary = receipt.statistics[band]
-            values = (summary.minimum, summary.maximum, summary.mean, summary.standard_deviation, summary.valid_percent)
-            numbers = tuple("" if value is None else f"{value:.6g}" for value in values)
-        yield band + 1, receipt.descriptions[band] or "", receipt.units[band] or "", *numbers
+    for band, (description, unit) in enumerate(zip(receipt.descriptions, receipt.units, strict=True)):
+        values = () if receipt.statistics is None else astuple(receipt.statistics[band])
+        numbers = ("" if value is None else f"{value:.6g}" for value in values)
+        yield band + 1, description or "", unit or "", *numbers
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    head = (
-        f"<thead><tr>{''.join(f'<th>{_text(heading)}</th>' for heading in headings)}</tr></thead>" if headings else ""
-    )
-    body = "".join(f"<tr>{''.join(f'<td>{_text(value)}</td>' for value in row)}</tr>" for row in rows)
+    head = f"<thead><tr>{_cells('th', headings)}</tr></thead>" if headings else ""
+    body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in rows)
     return f"<table>{head}<tbody>{body}</tbody></table>"
 
 
-def _text(value: Any) -> str:
-    return escape(str(value))
+def _cells(tag: str, values: Sequence[Any]) -> str:
+    return "".join(f"<{tag}>{escape(str(value))}</{tag}>" for value in values)
