@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,19 @@ class BandSummary:
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """Statistics of some pixels of one band, which can be added up."""
+    """Statistics of some pixels of one band, which can be added up; valid ones are neither nodata, NaN nor masked."""
 
-    minimum: float = math.inf  #: Smallest valid value
-    maximum: float = -math.inf  #: Largest valid value
-    mean: float = 0.0  #: Of the valid values
+    minimum: float = math.inf
+    maximum: float = -math.inf
+    mean: float = 0.0
     squares: float = 0.0  #: Sum of the squared differences from the mean
-    valid_count: int = 0  #: Number of pixels that are neither nodata, NaN nor masked
-    count: int = 0  #: Number of pixels
+    valid_count: int = 0
+    count: int = 0
+
+    @property
+    def valid_percent(self) -> float:
+        """How many of the pixels are valid."""
+        return 100 * self.valid_count / self.count if self.count else 0.0
 
     @property
     def standard_deviation(self) -> float:
@@ -58,10 +64,9 @@ class BandStatistics:
             >>> band_statistics(np.array([[1, 3]]), None).summary
             BandSummary(minimum=1, maximum=3, mean=2.0, standard_deviation=1.0, valid_percent=100.0)
         """
-        percent = 100 * self.valid_count / self.count if self.count else 0.0
         if not self.valid_count:
-            return BandSummary(None, None, None, None, percent)
-        return BandSummary(self.minimum, self.maximum, self.mean, self.standard_deviation, percent)
+            return BandSummary(None, None, None, None, self.valid_percent)
+        return BandSummary(self.minimum, self.maximum, self.mean, self.standard_deviation, self.valid_percent)
 
     def __add__(self, other: BandStatistics) -> BandStatistics:
         """Return the statistics of both sets of pixels of the band."""
@@ -83,7 +88,7 @@ class BandStatistics:
 
 
 def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) -> BandStatistics:
-    """Compute the statistics of some pixels of one band.
+    """Compute the statistics of some (row, column) pixels of one band, of real numbers.
 
     Example:
         >>> band_statistics(np.array([[1, 3], [5, 7]], dtype="uint8"), None).mean
@@ -92,17 +97,16 @@ def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) ->
     valid = values.ravel() if is_valid is None else values[is_valid]
     if not valid.size:
         return BandStatistics(count=values.size)
-    low, high = valid.min(), valid.max()
     with np.errstate(invalid="ignore", over="ignore"):  # infinities have no mean
-        centre = _mean(valid)
+        centre = float(valid.mean(dtype=np.float64))
         differences = valid - np.float64(centre)
         # The mean of the differences is the rounding error of the mean.
         correction = float(differences.mean())
         # np.dot rounds by the number of processors.
         squares = float(np.square(differences).sum()) - valid.size * correction**2
     return BandStatistics(
-        minimum=low.item(),
-        maximum=high.item(),
+        minimum=valid.min().item(),
+        maximum=valid.max().item(),
         mean=centre + correction,
         squares=max(squares, 0.0) if squares == squares else squares,
         valid_count=int(valid.size),
@@ -125,11 +129,12 @@ def statistics_tags(statistics: BandStatistics) -> dict[str, str]:
         "STATISTICS_MINIMUM": statistics.minimum,
         "STATISTICS_STDDEV": statistics.standard_deviation,
     }
-    percent = 100 * statistics.valid_count / statistics.count
-    return {
-        **{name: _number(value) for name, value in numbers.items()},
-        "STATISTICS_VALID_PERCENT": _percent(percent, is_all=statistics.valid_count == statistics.count),
-    }
+    percent = f"{statistics.valid_percent:.4g}"
+    if percent == "100" and statistics.valid_count < statistics.count:
+        percent = "99.99"  # as GDAL does
+    # The shortest digits that come back as the same number.
+    texts = {name: repr(value).removesuffix(".0") for name, value in numbers.items()}
+    return {**texts, "STATISTICS_VALID_PERCENT": percent}
 
 
 def summary_of_tags(tags: Mapping[str, str]) -> BandSummary | None:
@@ -138,8 +143,6 @@ def summary_of_tags(tags: Mapping[str, str]) -> BandSummary | None:
     Example:
         >>> summary_of_tags(statistics_tags(band_statistics(np.array([[1, 3]]), None))).mean
         2.0
-        >>> summary_of_tags({}) is None
-        True
     """
     found = {name: tags.get(f"STATISTICS_{name}") for name in ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV", "VALID_PERCENT")}
     if found["MEAN"] is None and found["VALID_PERCENT"] is None:
@@ -149,23 +152,9 @@ def summary_of_tags(tags: Mapping[str, str]) -> BandSummary | None:
     return BandSummary(minimum, maximum, mean, deviation, float(found["VALID_PERCENT"] or 100))
 
 
-def _mean(valid: NDArray[Any]) -> float:
-    return float(valid.mean(dtype=np.float64))
-
-
-def _number(value: float) -> str:
-    return repr(value).removesuffix(".0")  # the shortest digits that come back as the same number
-
-
 def _number_of(text: str) -> int | float:
     """Read a number; whole ones of 64 bits keep their digits."""
     return int(text) if text.lstrip("-").isdecimal() else float(text)
-
-
-def _percent(percent: float, *, is_all: bool) -> str:
-    """Return a percentage as GDAL writes it, with four digits, and below 100 if a pixel is missing."""
-    text = f"{percent:.4g}"
-    return "99.99" if text == "100" and not is_all else text
 
 
 _Bands = tuple[BandStatistics, ...]
@@ -193,8 +182,8 @@ class StatisticsFold:
         self._waiting: dict[tuple[int, int], _Bands] = {}
 
     def add(self, place: tuple[int, int], statistics: _Bands) -> None:
-        """Add the statistics of a tile."""
-        row = place[0]
+        """Add the statistics of each band of the tile at (row, column)."""
+        row, _ = place
         self._waiting[place] = statistics
         following, joined = self._rows.get(row, (0, ()))
         while (tile := self._waiting.pop((row, following), None)) is not None:
@@ -204,10 +193,7 @@ class StatisticsFold:
 
     def joined(self) -> _Bands:
         """Return the statistics of all tiles, one per band."""
-        whole: _Bands = ()
-        for row in sorted(self._rows):
-            whole = _join(whole, self._rows[row][1])
-        return whole
+        return reduce(_join, (self._rows[row][1] for row in sorted(self._rows)), ())
 
 
 def _join(one: _Bands, other: _Bands) -> _Bands:

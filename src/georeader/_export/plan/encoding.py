@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +17,7 @@ _NBITS = {"uint8": (1, 7), "uint16": (9, 15), "uint32": (17, 31), "float32": (16
 
 #: Options that make GDAL warp the raster onto another grid.
 _WARPS = ("TILING_SCHEME", "TARGET_SRS")
+_NO_SCHEME = ("TILING_SCHEME", "CUSTOM")
 
 #: Options that GDAL ignores without one of the others.
 _PARTNERS = {
@@ -39,24 +39,24 @@ class Encoding:
     """The encoding and layout of a raster in a file."""
 
     codec: str  #: One of `CODECS`
-    tile_width_px: int  #: Columns of a tile, a multiple of 16
-    tile_height_px: int  #: Rows of a tile, a multiple of 16
-    level: int | None = None  #: Effort of the codec; that of `CODECS` by default; None for codecs without
-    quality: int | None = None  #: 1 to 100 for jpeg and webp, or None for GDAL's 75
+    tile_width_px: int
+    tile_height_px: int
+    level: int | None = None  #: Effort of the codec; None for codecs without
+    quality: int | None = None  #: 1 to 100 for jpeg and webp; None: GDAL's 75
     lossless: bool | None = None  #: webp and jxl keep every pixel; None: the codec's default (webp does not, jxl does)
-    max_z_error: float | None = None  #: Largest error that lerc may make, or None for none
-    effort: int | None = None  #: 1 to 9 for jxl, or None for GDAL's 5
-    distance: float | None = None  #: Butteraugli distance of lossy jxl, 1 being hardly visible; None for 1
+    max_z_error: float | None = None  #: Largest error that lerc may make
+    effort: int | None = None  #: 1 to 9 for jxl; None: GDAL's 5
+    distance: float | None = None  #: Butteraugli distance of lossy jxl, 1 being hardly visible; None: 1
     predictor: str = "NO"  #: "NO", "STANDARD" or "FLOATING_POINT"; "AUTO" until `choose_predictor`
     bigtiff: str = "IF_SAFER"  #: "YES", "NO", "IF_NEEDED" or "IF_SAFER"
     interleave: str = "PIXEL"  #: "PIXEL" or "BAND"
-    photometric: str | None = None
-    bits: int | None = None  #: Bits of a sample, where the file keeps those of its source; None: all of the dtype's
-    resampling: str | tuple[str, ...] | None = None
-    warp_resampling: str | tuple[str, ...] | None = None  #: RESAMPLING of the warp where GDAL warps the raster, or None
+    photometric: str | None = None  #: Requested colour model; None: it follows from the bands
+    bits: int | None = None  #: Bits of a sample, where the file keeps those of its source
+    resampling: str | tuple[str, ...] | None = None  #: Of the overviews of all or of each band; None: by the raster
+    warp_resampling: str | tuple[str, ...] | None = None  #: RESAMPLING where GDAL warps the raster
     overviews: str = "AUTO"  #: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not
-    overview_count: int | None = None  #: Number of overviews, or None for as many as it takes to fit one tile
-    num_threads: str | int = "ALL_CPUS"  #: "ALL_CPUS" or a number
+    overview_count: int | None = None  #: None: as many as it takes to fit one tile
+    num_threads: str | int = "ALL_CPUS"
     nan_to_nodata: bool = False  #: NaN pixels become nodata
     driver_options: tuple[tuple[str, str], ...] = ()  #: (name, value) of options that only GDAL has
 
@@ -76,9 +76,14 @@ class Encoding:
         return dict(self.driver_options)
 
     @property
+    def effective_options(self) -> dict[str, str]:
+        """Those options without TILING_SCHEME=CUSTOM, which means none in GDAL."""
+        return {name: value for name, value in self.driver_options if (name, value.upper()) != _NO_SCHEME}
+
+    @property
     def warps(self) -> bool:
         """Whether GDAL warps the raster onto another grid."""
-        return any(name in _effective(self.driver_options) for name in _WARPS)
+        return not self.effective_options.keys().isdisjoint(_WARPS)
 
 
 def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
@@ -94,10 +99,10 @@ def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any
     merged.pop("ignored", None)
     merged["warp_resampling"] = merged.get("resampling")
     merged["resampling"] = merged.pop("overview_resampling", None) or merged.get("resampling")
-    packs_bits = any(name == "NBITS" for name, _ in (*defaults.driver_options, *options.driver_options))
-    merged["predictor"] = _predictor(merged.get("predictor", "NO" if packs_bits else "AUTO"), codec, dtype)
-    merged.setdefault("level", CODECS[codec].default_level)
     driver_options = {**dict(defaults.driver_options), **dict(options.driver_options)}
+    usual_predictor = "NO" if "NBITS" in driver_options else "AUTO"
+    merged["predictor"] = _predictor(merged.get("predictor", usual_predictor), codec, dtype)
+    merged.setdefault("level", CODECS[codec].default_level)
     encoding = Encoding(**merged, driver_options=tuple(sorted(driver_options.items())))
     _check_codec(encoding, dtype, count)
     _check_contradictions(encoding)
@@ -223,7 +228,7 @@ def _check_resampling(encoding: Encoding, dtype: np.dtype[Any], count: int) -> N
 
 def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
     """Check the codec of the overviews like the main one: GDAL writes empty tiles where it cannot encode them."""
-    options = dict(encoding.driver_options)
+    options = encoding.options
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if (CODECS[codec].lerc_following is None) != (CODECS[encoding.codec].lerc_following is None):
         raise OptionError("profile_arg['OVERVIEW_COMPRESS'] cannot mix lerc with another codec in one file")
@@ -232,13 +237,8 @@ def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) 
         _predictor(options["OVERVIEW_PREDICTOR"], codec, dtype)
 
 
-def _effective(driver_options: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Return the options without TILING_SCHEME=CUSTOM, which means none in GDAL."""
-    return {name: value for name, value in driver_options if (name, value.upper()) != ("TILING_SCHEME", "CUSTOM")}
-
-
 def _check_driver_options(encoding: Encoding, dtype: np.dtype[Any]) -> None:
-    options: Mapping[str, str] = _effective(encoding.driver_options)
+    options = encoding.effective_options
     for name, partners in _PARTNERS.items():
         if name in options and not any(partner in options for partner in partners):
             raise OptionError(f"profile_arg[{name!r}] has a meaning only together with {' or '.join(partners)}")

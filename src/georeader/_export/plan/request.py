@@ -25,23 +25,23 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True)
 class SaveRequest:
-    """What a caller asks of a file.
+    """What a caller asks of a file: the arguments of `georeader.save_cog`, parsed.
 
-    Whether nodata, descriptions and options fit the raster is checked by `spec.resolve_spec`.
+    Whether nodata, descriptions and options fit the raster is checked by `resolve.resolve_spec`.
     """
 
     kind: str  #: "cog", or "tiled" for a tiled GeoTIFF without overviews
-    destination: Destination  #: Where the file goes
+    destination: Destination
     defaults: Profile  #: Options that apply where ``options`` has none
-    options: Profile  #: The caller's creation options
-    descriptions: tuple[str | None, ...] | None  #: One name or None per band; None: those of the source
-    tags: Mapping[str, str] | None  #: File-level metadata as text, or None
-    nodata: Any  #: Value of missing pixels as passed, or None
+    options: Profile
+    descriptions: tuple[str | None, ...] | None
+    tags: Mapping[str, str] | None
+    nodata: Any
     engine: str  #: One of `ENGINES`
-    verify: bool  #: Decode each tile again and compare
-    max_memory_bytes: int  #: Memory that the save may hold beyond its source
-    max_memory_is_explicit: bool  #: The caller passed that limit; a default is exceeded where a few tiles need more
-    progress: bool | Callable[[int, int], Any] | None  #: True for a bar, a callable (done, total), or False or None
+    verify: bool
+    max_memory_bytes: int
+    max_memory_is_explicit: bool  #: A default is exceeded where a few tiles need more
+    progress: bool | Callable[[int, int], Any] | None
 
     @classmethod
     def parse(  # noqa: PLR0913

@@ -32,7 +32,7 @@ class Footprint:
     """The outline of a grid in WGS 84."""
 
     geometry: dict[str, Any]  #: GeoJSON Polygon or MultiPolygon
-    bbox: list[float]
+    bbox: list[float]  #: [west, south, east, north], degrees; west > east across the antimeridian
 
 
 def corners(shape: tuple[int, int], transform: Affine, side_points: int = 1) -> list[tuple[float, float]]:

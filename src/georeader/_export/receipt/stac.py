@@ -12,7 +12,8 @@ import datetime as datetime_
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from affine import Affine
@@ -49,26 +50,35 @@ def build_item(
     properties: Mapping[str, Any] | None,
 ) -> pystac.Item:
     """Return a STAC item of receipts by the names of their assets; see `georeader.stac.item_of`."""
-    pystac = import_extra("pystac", extra="stac", purpose="Receipt.to_stac()")
+    pystac = _pystac("")
     files = _files(receipts, href)
     fields, time = _when([file.receipt for file in files], datetime, properties)
-    footprint = union_of([footprint for file in files if (footprint := _footprint(file)) is not None])
+    footprint = union_of([footprint for file in files if (footprint := file.footprint()) is not None])
+    if id is None and len(files) > 1:
+        raise OptionError(f"an item of {len(files)} files has no default id; pass id=")
     item = pystac.Item(
-        id=_id(files) if id is None else id,
+        id=name_of(files[0].href) if id is None else id,
         geometry=footprint.geometry if footprint else None,
         bbox=footprint.bbox if footprint else None,
         datetime=time,
         properties=fields,
     )
     for file in files:
-        media_type = pystac.MediaType.COG if file.receipt.kind == "cog" else pystac.MediaType.GEOTIFF
+        receipt = file.receipt
+        media_type = pystac.MediaType.COG if receipt.kind == "cog" else pystac.MediaType.GEOTIFF
         asset = pystac.Asset(file.href, media_type=media_type, roles=["data"])
         item.add_asset(file.key, asset)
-        asset.common_metadata.created = file.receipt.finished
-        _add_file_info(asset, file.receipt)
-        _add_bands(asset, file.receipt, file.crs)
+        asset.common_metadata.created = receipt.finished
+        file_info = _pystac(".extensions.file").FileExtension.ext(asset, add_if_missing=True)
+        checksum = _CRC32_MULTIHASH + receipt.checksum.removeprefix("crc32:")
+        file_info.apply(size=receipt.size_bytes, checksum=checksum)
+        _add_bands(asset, receipt, file.crs)
     _add_projection(item, files)
     return item  # type: ignore[no-any-return]
+
+
+def _pystac(module: str) -> Any:
+    return import_extra(f"pystac{module}", extra="stac", purpose="Receipt.to_stac()")
 
 
 @dataclass(frozen=True)
@@ -79,10 +89,14 @@ class _File:
     href: str
     receipt: Receipt
 
-    @property
+    @cached_property
     def crs(self) -> CRS | None:
         wkt = self.receipt.crs_wkt
         return None if wkt is None else CRS.from_wkt(wkt)
+
+    def footprint(self) -> Footprint | None:
+        shape, transform = self.receipt.shape[1:], self.receipt.transform
+        return None if self.crs is None else footprint_in_wgs84(shape, transform, self.crs)
 
 
 def _files(named: Mapping[str, Receipt], href: Any) -> list[_File]:
@@ -97,17 +111,6 @@ def _files(named: Mapping[str, Receipt], href: Any) -> list[_File]:
     ]
 
 
-def _id(files: Sequence[_File]) -> str:
-    if len(files) > 1:
-        raise OptionError(f"an item of {len(files)} files has no default id; pass id=")
-    return name_of(files[0].href)
-
-
-def _footprint(file: _File) -> Footprint | None:
-    crs, receipt = file.crs, file.receipt
-    return None if crs is None else footprint_in_wgs84(receipt.shape[1:], receipt.transform, crs)
-
-
 def _when(
     receipts: Sequence[Receipt], datetime: Any, properties: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], datetime_.datetime | None]:
@@ -119,7 +122,7 @@ def _when(
         return fields, None
     times = sorted({receipt.acquired for receipt in receipts if receipt.acquired is not None})
     if len(times) > 1:
-        as_text = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str
+        as_text = _pystac(".utils").datetime_to_str
         return fields | {"start_datetime": as_text(times[0]), "end_datetime": as_text(times[-1])}, None
     if times:
         return fields, times[0]
@@ -140,13 +143,13 @@ def _properties(given: Mapping[str, Any] | None, datetime: Any) -> dict[str, Any
         raise OptionError("properties has a 'datetime'; pass datetime=, a datetime.datetime, instead")
     for name in ("start_datetime", "end_datetime"):
         if isinstance(fields.get(name), datetime_.datetime):
-            fields[name] = import_extra("pystac.utils", extra="stac", purpose="a span").datetime_to_str(fields[name])
+            fields[name] = _pystac(".utils").datetime_to_str(fields[name])
     return fields
 
 
 def _add_projection(item: Any, files: Sequence[_File]) -> None:
     """Set the projection on the item where all files share it, else on each asset."""
-    module = import_extra("pystac.extensions.projection", extra="stac", purpose="Receipt.to_stac()")
+    module = _pystac(".extensions.projection")
     module.ProjectionExtension.add_to(item)
     fields = {file.key: _projection(file.receipt, file.crs) for file in files}
     first = fields[files[0].key]
@@ -174,25 +177,19 @@ def _projection(receipt: Receipt, crs: CRS | None) -> dict[str, Any]:
     return fields | ({"proj:wkt2": receipt.crs_wkt} if authority is None else {"proj:code": ":".join(authority)})
 
 
-def _add_file_info(asset: Any, receipt: Receipt) -> None:
-    module = import_extra("pystac.extensions.file", extra="stac", purpose="Receipt.to_stac()")
-    digest = receipt.checksum.removeprefix("crc32:")
-    extension = module.FileExtension.ext(asset, add_if_missing=True)
-    extension.apply(size=receipt.size_bytes, checksum=_CRC32_MULTIHASH + digest)
-
-
 def _add_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
-    module = import_extra("pystac.extensions.raster", extra="stac", purpose="Receipt.to_stac()")
+    module = _pystac(".extensions.raster")
     resolution_m = _finite(_resolution_m(receipt, crs))
     bands = []
     for position in range(receipt.shape[0]):
         scale, offset = receipt.scales[position], receipt.offsets[position]
+        statistics = None if receipt.statistics is None else astuple(receipt.statistics[position])
         bands.append(
             module.RasterBand.create(
-                nodata=_as_json(receipt.nodata),
+                nodata=receipt.nodata if _finite(receipt.nodata) == receipt.nodata else str(receipt.nodata),
                 data_type=_DATA_TYPES.get(receipt.dtype, receipt.dtype),
                 spatial_resolution=resolution_m,
-                statistics=_statistics(module, receipt, position),
+                statistics=None if statistics is None else module.Statistics.create(*map(_finite, statistics)),
                 unit=receipt.units[position],
                 scale=None if (scale, offset) == (1, 0) else scale,
                 offset=None if (scale, offset) == (1, 0) else offset,
@@ -203,32 +200,20 @@ def _add_bands(asset: Any, receipt: Receipt, crs: CRS | None) -> None:
         # STAC 1.1's own list of bands, by position the same as the extension's.
         asset.extra_fields["bands"] = [{"name": name} if name else {} for name in receipt.descriptions]
         # And that of the EO extension 1.1, by which odc-stac finds bands; each must have a name there.
-        electro = import_extra("pystac.extensions.eo", extra="stac", purpose="Receipt.to_stac()")
+        electro = _pystac(".extensions.eo")
         named = [name or f"band_{number}" for number, name in enumerate(receipt.descriptions, start=1)]
         electro.EOExtension.ext(asset, add_if_missing=True).bands = [electro.Band.create(name) for name in named]
-
-
-def _statistics(module: Any, receipt: Receipt, position: int) -> Any:
-    if receipt.statistics is None:
-        return None
-    summary = receipt.statistics[position]
-    numbers = (summary.minimum, summary.maximum, summary.mean, summary.standard_deviation, summary.valid_percent)
-    return module.Statistics.create(*(_finite(number) for number in numbers))
 
 
 def _finite(number: float | None) -> float | None:
     return number if number is None or math.isfinite(number) else None
 
 
-def _as_json(nodata: int | float | None) -> int | float | str | None:
-    return nodata if _finite(nodata) is not None else None if nodata is None else str(nodata)
-
-
 def _resolution_m(receipt: Receipt, crs: CRS | None) -> float | None:
     """Return the side of a square as large as a pixel, in metres; None if the CRS has no length unit."""
-    side = math.sqrt(abs(receipt.transform.determinant))
     if crs is None:
         return None
+    side = math.sqrt(abs(receipt.transform.determinant))
     try:
         if crs.is_projected:
             return side * float(crs.linear_units_factor[1])

@@ -22,15 +22,19 @@ class Grid:
     """The arguments that describe a raster to be written; None where one is not passed."""
 
     shape: Any = None  #: (row, column) or (band, row, column)
-    dtype: Any = None  #: numpy dtype
-    transform: Any = None  #: Pixel (column, row) to CRS (x, y)
-    crs: Any = None  #: Any CRS input
-    count: Any = None  #: Bands
+    dtype: Any = None
+    transform: Any = None
+    crs: Any = None
+    count: Any = None
     indexes: Any = None  #: Bands of another raster, from 1, that it has
 
 
 def blank_spec(like: Any, grid: Grid) -> SourceSpec:
-    """Return the spec of a raster to be written."""
+    """Return the spec of a raster to be written: that of ``like``, which `open_source` takes, or of arguments alone.
+
+    Nodata and metadata of ``like`` are in it only where dtype and number of bands are its own, or where ``indexes``
+    name its bands.
+    """
     if grid.indexes is not None and (like is None or grid.count is not None):
         problem = "require like; pass count=" if like is None else "set the number of bands; drop count="
         raise OptionError(f"indexes={grid.indexes!r} {problem}")
@@ -109,11 +113,8 @@ def _shape(grid: Grid, like: SourceSpec | None) -> tuple[int, int, int]:
 
 
 def _count(count: Any) -> int:
-    try:
-        number = operator.index(count)
-    except TypeError as error:
-        raise ShapeError(f"count={count!r} is not a number of bands; pass 1 or more") from error
-    if number < 1 or isinstance(count, bool):
+    number = operator.index(count) if hasattr(count, "__index__") and not isinstance(count, bool) else 0
+    if number < 1:
         raise ShapeError(f"count={count!r} is not a number of bands; pass 1 or more")
     return number
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
 from georeader._export.plan.grid import BlockGrid, BlockIndex
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits, regular_chunks
-from georeader._export.spool import Spool
+from georeader._export.spool import OpenSpool
 from georeader._resample.pyramid import Mask
 
 #: Smallest height and width of a block, if it holds all bands.
@@ -28,6 +29,16 @@ MANY_BANDS_BLOCK_SIDE_PX = 256
 BLOCK_PIXEL_BYTES = 8
 
 
+class _Part(NamedTuple):
+    """The part of a window that lies in one block."""
+
+    key: tuple[BlockIndex, int]  #: The block, and the first of its bands
+    block_shape: tuple[int, int, int]  #: (band, row, column)
+    bands: list[tuple[int, int]]  #: (position in the window, position in the block)
+    in_block: tuple[slice, slice]
+    in_window: tuple[slice, slice]
+
+
 @dataclass
 class WindowBuffer:
     """A source whose pixels are written before it is read, from any thread.
@@ -37,11 +48,11 @@ class WindowBuffer:
     """
 
     name: str  #: Subject of messages
-    spec: SourceSpec  #: Description of the raster
+    spec: SourceSpec
     fill: int | float  #: Value of pixels that are not written
     tile_shape: tuple[int, int]  #: (rows, columns) of a tile of the file; blocks are whole tiles
     limit_bytes: int  #: Memory for blocks
-    open_spool: Callable[[], Spool]  #: Opens the spool when it is first needed; its owner closes it
+    open_spool: OpenSpool
     traits: SourceTraits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,50 +67,42 @@ class WindowBuffer:
         self.traits = SourceTraits(chunks=regular_chunks(shape, (self._bands_per_block, height_px, width_px)))
 
     def write(self, window: PixelWindow, bands: Sequence[int], pixels: NDArray[Any]) -> None:
-        """Write some bands of a window."""
+        """Copy (band, row, column) pixels of the spec's dtype to a window; its bands are in any order."""
         with self._lock:
-            for block in self._grid.touched(window):
-                own = self._grid.window(block)
-                part = own.intersection(window)
-                for group, places in self._groups(bands):
-                    held = self._block(block, group, own)
-                    # One band after the other: numpy copies what a list of bands selects.
-                    for place in places:
-                        held.pixels[(bands[place] - group.start, *part.within(own))] = pixels[
-                            (place, *part.within(window))
-                        ]
+            for part in self._parts(window, bands):
+                held = self._held(part)
+                # One band after the other: numpy copies what a list of bands selects.
+                for place, band in part.bands:
+                    held.pixels[(band, *part.in_block)] = pixels[(place, *part.in_window)]
 
     def read(self, window: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read what was written, the fill value elsewhere."""
         pixels = np.full((len(bands), *window.shape), self.fill, self.spec.dtype)
         with self._lock:
-            for block in self._grid.touched(window):
-                own = self._grid.window(block)
-                part = own.intersection(window)
-                for group, places in self._groups(bands):
-                    if (block, group.start) in self._store:
-                        held = self._store.look((block, group.start))
-                        chosen = slice(bands[places[0]] - group.start, bands[places[-1]] - group.start + 1)
-                        pixels[places[0] : places[-1] + 1, *part.within(window)] = held.pixels[
-                            chosen, *part.within(own)
-                        ]
+            for part in self._parts(window, bands):
+                if part.key in self._store:
+                    held = self._store.look(part.key)
+                    for place, band in part.bands:
+                        pixels[(place, *part.in_window)] = held.pixels[(band, *part.in_block)]
         return pixels, None
 
     def close(self) -> None:
         """Release the pixels; the owner of the spool closes it."""
         self._store = PixelBuffer(0, self.open_spool)
 
-    def _groups(self, bands: Sequence[int]) -> Iterator[tuple[range, list[int]]]:
-        """Iterate over groups of bands that share blocks, each with the positions of its bands among ``bands``."""
-        groups: dict[int, list[int]] = {}
+    def _parts(self, window: PixelWindow, bands: Sequence[int]) -> Iterator[_Part]:
+        """Iterate over the parts of a window in each block and in each group of bands that share blocks."""
+        groups: dict[int, list[tuple[int, int]]] = {}
         for place, band in enumerate(bands):
-            groups.setdefault(band // self._bands_per_block, []).append(place)
-        for number, places in groups.items():
-            first = number * self._bands_per_block
-            yield range(first, min(first + self._bands_per_block, self.spec.count)), places
+            first = band - band % self._bands_per_block
+            groups.setdefault(first, []).append((place, band - first))
+        for block, (first, chosen) in product(self._grid.touched(window), groups.items()):
+            own = self._grid.window(block)
+            common = own.intersection(window)
+            group_size = min(self._bands_per_block, self.spec.count - first)
+            yield _Part((block, first), (group_size, *own.shape), chosen, common.within(own), common.within(window))
 
-    def _block(self, block: BlockIndex, group: range, own: PixelWindow) -> BufferedBlock:
-        key = block, group.start
-        if key not in self._store:
-            self._store.put(key, BufferedBlock(np.full((len(group), *own.shape), self.fill, self.spec.dtype), None))
-        return self._store.get(key)
+    def _held(self, part: _Part) -> BufferedBlock:
+        if part.key not in self._store:
+            self._store.put(part.key, BufferedBlock(np.full(part.block_shape, self.fill, self.spec.dtype), None))
+        return self._store.get(part.key)

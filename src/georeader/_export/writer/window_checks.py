@@ -21,7 +21,7 @@ from georeader.window_utils import compare_crs, pixel_to_crs, same_corners, whol
 
 
 def band_positions(indexes: Any, count: int, name: str) -> list[int]:
-    """Return positions of bands, from 0."""
+    """Return positions of bands, from 0, of a number from 1, or of several in any order."""
     there = f"there are 1 to {count}"
     try:
         listed = list(indexes) if isinstance(indexes, Iterable) else [indexes]
@@ -47,11 +47,11 @@ class WindowRules:
     nan_to_nodata: bool = False  #: NaN becomes ``missing``, too
 
     def bands(self, indexes: Any) -> list[int]:
-        """Return positions of bands, from 0; `band_positions`, or for None all of them."""
+        """Return `band_positions`, or for None those of all bands."""
         return list(range(self.spec.count)) if indexes is None else band_positions(indexes, self.spec.count, self.name)
 
     def window(self, array: Any, window: Window | None) -> PixelWindow:
-        """Return the window of an array, checked."""
+        """Return the window of an array; by default that of its transform, or the whole raster for a plain array."""
         if window is None:
             window = self._window_of(array)
         if not isinstance(window, Window):
@@ -73,7 +73,10 @@ class WindowRules:
         return PixelWindow(whole.row_off, row_stop, whole.col_off, column_stop)
 
     def pixels(self, array: Any, count: int, size: tuple[int, int]) -> NDArray[Any]:
-        """Convert an array to the file's dtype and shape."""
+        """Convert (row, column) or (band, row, column) pixels, masked or not, to the file's dtype and shape.
+
+        They must have so many bands, and the (rows, columns) of their window.
+        """
         values = self._numbers(array)
         if values.ndim not in (2, 3):
             raise ShapeError(
