@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from georeader import window_utils
 from georeader._arrays import indexing, numpy_functions, pixel_attrs
 from georeader._arrays.numpy_functions import Operators
-from georeader._arrays.pixel_attrs import split_mask, to_ndarray
+from georeader._arrays.pixel_attrs import describe_grid, split_mask, to_ndarray
 from georeader._core import band_attrs
 from georeader._core.sentinels import UNSET, Unset
 from georeader.abstract_reader import Georeferenced, declared_nodata, same_nodata
@@ -395,8 +395,6 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return indexing.concatenate(geotensors, axis)
 
     def __repr__(self) -> str:
-        from georeader._arrays.repr import describe_grid
-
         grid = describe_grid(self) if "attrs" in self.__dict__ else "GeoTensor without georeference"
         return f"{grid}\n{self.values!r}"
 

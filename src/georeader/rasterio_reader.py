@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader._arrays.pixel_attrs import regrid_georeference
+from georeader._arrays.pixel_attrs import describe_grid, regrid_georeference
 from georeader._core.dtypes import check_nodata
 from georeader._readers.file_info import FileInfo, read_resamplings
 from georeader._readers.raster_file import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
@@ -355,8 +355,6 @@ class RasterioReader(Georeferenced):
     __copy__ = copy
 
     def __repr__(self) -> str:
-        from georeader._arrays.repr import describe_grid
-
         bands = ", ".join(name or "-" for name in self.descriptions) if any(self.descriptions) else None
         return describe_grid(self, path=self.name, bands=bands)
 

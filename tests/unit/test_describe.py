@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from georeader import GeoTensor
-from georeader._arrays.repr import describe_grid
+from georeader._arrays.pixel_attrs import describe_grid
 from georeader.window_utils import describe_crs
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)

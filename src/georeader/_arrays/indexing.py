@@ -24,15 +24,9 @@ if TYPE_CHECKING:
 
 
 def slice_transform(transform: Affine, rows: slice, columns: slice, shape: tuple[int, int]) -> Affine:
-    """Return the transform of ``array[rows, columns]``, steps and negative steps included.
+    """Return the transform of ``array[rows, columns]`` for any slices of an array of a (rows, columns) shape.
 
     A step of n makes pixels n times as large, each with the origin of the picked one; a step of -1 mirrors the axis.
-
-    Args:
-        transform: Transform of the whole array.
-        rows: Any numpy slice along rows.
-        columns: Any numpy slice along columns.
-        shape: (rows, columns) of the whole array.
     """
     row, _, row_step = rows.indices(shape[0])
     column, _, column_step = columns.indices(shape[1])
@@ -73,7 +67,7 @@ def _planes(tensor: GeoTensor) -> NDArray[Any]:
 
 
 def _attrs_of(tensor: GeoTensor, planes: NDArray[Any]) -> dict[str, Any]:
-    """Return the metadata of a selection or rearrangement of a tensor's planes, with the entries of its bands.
+    """Return the metadata of a selection or rearrangement of a tensor's planes.
 
     Entries of bands are dropped if the new band axis is not one of bands (a time axis beside several bands).
     """
@@ -124,11 +118,7 @@ def plain_index(key: Any) -> Any:
 
 
 def getitem(tensor: GeoTensor, key: Any) -> Any:
-    """Return ``tensor[key]``: slices keep the georeference; a mask of the tensor's shape selects a plain array.
-
-    Raises:
-        IndexingError: ``None`` or ``...`` in the key, a spatial index that is not a slice, or a mask of another shape.
-    """
+    """Return ``tensor[key]``: slices keep the georeference; a mask of the tensor's shape selects a plain array."""
     if not has_georeference(tensor):
         return tensor.values[plain_index(key)]
     keys = key if isinstance(key, tuple) else (key,)
@@ -240,50 +230,45 @@ def stack(geotensors: Sequence[GeoTensor]) -> GeoTensor:
     """Return tensors stacked along a new first axis: (row, column) become bands, (band, row, column) become times."""
     geotensors = list(geotensors)
     _check_alike(geotensors, "stack")
-    first = geotensors[0]
     shapes = {tensor.shape for tensor in geotensors}
     if len(shapes) > 1:
         raise ShapeError(f"stack: the GeoTensors differ in shape: {sorted(shapes)}")
-    merge = band_attrs.merge_bands if first.ndim == 2 else band_attrs.merge_times
-    attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "stack")
-    return _joined(np.stack([tensor.values for tensor in geotensors]), geotensors, attrs)
+    values = np.stack([tensor.values for tensor in geotensors])
+    return _joined(values, geotensors, "stack", are_bands=geotensors[0].ndim == 2)
 
 
 def concatenate(geotensors: Sequence[GeoTensor], axis: int) -> GeoTensor:
     """Return tensors joined along an axis that is not spatial."""
     geotensors = list(geotensors)
     _check_alike(geotensors, "concatenate")
-    first = geotensors[0]
-    position = _not_spatial(axis, first.ndim, "concatenate")
+    ndim = geotensors[0].ndim
+    position = _not_spatial(axis, ndim, "concatenate")
     try:
-        joined = np.concatenate([tensor.values for tensor in geotensors], axis=position)
+        values = np.concatenate([tensor.values for tensor in geotensors], axis=position)
     except ValueError as error:
         shapes = [tensor.shape for tensor in geotensors]
         raise ShapeError(f"concatenate: the GeoTensors differ in shape beyond axis {axis}: {shapes}") from error
-    merge = band_attrs.merge_bands if position == first.ndim - 3 else band_attrs.merge_times
-    attrs = _common_pixels(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), geotensors, "concatenate")
-    return _joined(joined, geotensors, attrs)
+    return _joined(values, geotensors, "concatenate", are_bands=position == ndim - 3)
 
 
-def _joined(values: NDArray[Any], geotensors: Sequence[GeoTensor], attrs: dict[str, Any]) -> GeoTensor:
-    """Return the pixels of several tensors as one, whose fill value is explicit if that of each is."""
+def _joined(values: NDArray[Any], geotensors: Sequence[GeoTensor], what: str, *, are_bands: bool) -> GeoTensor:
+    """Return the pixels of tensors, joined as bands or as times, as one tensor.
+
+    Its fill value is explicit if that of each is. It has the entries of pixels on which all agree: a mask has no bands
+    and no times.
+    """
+    merge = band_attrs.merge_bands if are_bands else band_attrs.merge_times
+    parts, shape = [tensor.attrs for tensor in geotensors], geotensors[0].shape
+    attrs = pixel_attrs.without_contradictions(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), parts)
+    if not pixel_attrs.have_one_mask(parts, shape):
+        warn_at_caller(
+            f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, give its "
+            "pixels fill_value_default first, as in gt[gt.invalidmask()] = gt.fill_value_default",
+            MetadataWarning,
+        )
+        attrs = attrs if pixel_attrs.mask_of(attrs, shape) is None else pixel_attrs.with_mask(attrs, None)
     numbers = [tensor for tensor in geotensors if tensor.dtype.kind != "b"] or geotensors
     result = numbers[0].like(values, attrs=attrs)
     if any(tensor.fill_value_given_as is None for tensor in numbers):
         result.fill_value_given_as = None
     return result
-
-
-def _common_pixels(attrs: dict[str, Any], geotensors: Sequence[GeoTensor], what: str) -> dict[str, Any]:
-    """Return metadata with the entries of pixels on which all tensors agree: a mask has no bands and no times."""
-    parts = [tensor.attrs for tensor in geotensors]
-    kept = pixel_attrs.without_contradictions(attrs, parts)
-    shape = geotensors[0].shape
-    if pixel_attrs.have_one_mask(parts, shape):
-        return kept
-    warn_at_caller(
-        f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, give its pixels "
-        "fill_value_default first, as in gt[gt.invalidmask()] = gt.fill_value_default",
-        MetadataWarning,
-    )
-    return kept if pixel_attrs.mask_of(kept, shape) is None else pixel_attrs.with_mask(kept, None)

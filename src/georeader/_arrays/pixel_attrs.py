@@ -1,4 +1,4 @@
-"""Masks of pixels, and the entries of ``attrs`` that refer to rows and columns (mask, gcps, rpcs).
+"""Masks of pixels, and the entries of ``attrs`` that refer to rows and columns (mask, gcps, rpcs); text of reprs.
 
 An entry of another kind, such as a ``mask`` of another shape, is the caller's own and stays unchanged. All functions
 are pure.
@@ -15,30 +15,22 @@ from rasterio.rpc import RPC
 from rasterio.windows import Window
 
 from georeader._readers.windows import pad
+from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, OptionError
 from georeader.ground_control import as_control_points, regrid_rpcs
-from georeader.window_utils import overlap
+from georeader.window_utils import describe_crs, overlap
 
 Attrs = dict[str, Any]
 
 
 def mask_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Return the mask of a raster, True where its pixels are valid; None if it has none.
-
-    Args:
-        attrs: Metadata of the raster.
-        shape: Of the raster, the last two (rows, columns).
-    """
+    """Return the mask of a raster of a (..., row, column) shape, True where its pixels are valid, or None."""
     mask = attrs.get("mask")
     return mask if isinstance(mask, np.ndarray) and mask.shape == tuple(shape[-2:]) else None
 
 
 def validity_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    """Return the mask of a raster, as `mask_of` does, for calculations.
-
-    Raises:
-        DtypeError: It is not bool, so that the meaning of its numbers is unknown.
-    """
+    """Return the mask of a raster, as `mask_of` does, for calculations; it must be bool."""
     mask = mask_of(attrs, shape)
     if mask is not None:
         check_bool(mask)
@@ -46,11 +38,7 @@ def validity_of(attrs: Mapping[str, Any], shape: tuple[int, ...]) -> NDArray[np.
 
 
 def check_bool(mask: NDArray[Any]) -> None:
-    """Check that a mask is bool.
-
-    Raises:
-        DtypeError: It is not.
-    """
+    """Raise a DtypeError for a mask that is not bool, so that the meaning of its numbers is unknown."""
     if mask.dtype != bool:
         raise DtypeError(
             f"attrs['mask'] is {mask.dtype} {mask.shape}; give a bool array, True where pixels are valid, "
@@ -65,16 +53,7 @@ def with_mask(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None) -> Attrs
 
 
 def hide_more(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> Attrs:
-    """Return metadata whose mask also hides the pixels that a second mask hides.
-
-    Args:
-        attrs: Metadata of a raster.
-        mask: The second mask, (row, column), True where the pixels are valid; None: everywhere.
-        shape: Of the raster, the last two (rows, columns).
-
-    Raises:
-        DtypeError: The first mask is not bool.
-    """
+    """Return metadata whose mask also hides the pixels that a second (row, column) mask hides; None hides none."""
     if mask is None:
         return dict(attrs)
     own = validity_of(attrs, shape)
@@ -86,12 +65,7 @@ def regrid_georeference(
 ) -> Attrs:
     """Return metadata with ground control points and rational polynomials in pixels of a new grid over the raster's.
 
-    Args:
-        attrs: Metadata of the raster.
-        column: Origin of the new grid, in columns of the raster.
-        row: Origin of the new grid, in rows of the raster.
-        column_step: Width of a new pixel in columns of the raster; negative mirrors.
-        row_step: Height of a new pixel in rows of the raster.
+    The grid is given as in `georeader.window_utils.regrid`.
     """
     moved = dict(attrs)
     gcps, rpcs = as_control_points(attrs.get("gcps")), attrs.get("rpcs")
@@ -103,14 +77,7 @@ def regrid_georeference(
 
 
 def select_pixels(attrs: Mapping[str, Any], rows: slice, columns: slice, shape: tuple[int, ...]) -> Attrs:
-    """Return the metadata of ``array[..., rows, columns]``, steps and negative steps included.
-
-    Args:
-        attrs: Metadata of the array.
-        rows: Any numpy slice along rows.
-        columns: Any numpy slice along columns.
-        shape: Of the array, the last two (rows, columns).
-    """
+    """Return the metadata of ``array[..., rows, columns]``, for any slices; ``shape`` is that of the array."""
     row, _, row_step = rows.indices(shape[-2])
     column, _, column_step = columns.indices(shape[-1])
     moved = regrid_georeference(attrs, column + (column_step < 0), row + (row_step < 0), column_step, row_step)
@@ -119,13 +86,7 @@ def select_pixels(attrs: Mapping[str, Any], rows: slice, columns: slice, shape: 
 
 
 def select_window(attrs: Mapping[str, Any], window: Window, shape: tuple[int, ...]) -> Attrs:
-    """Return the metadata of a window; if the raster has a mask, pixels beyond its edge are masked.
-
-    Args:
-        attrs: Metadata of the raster.
-        window: On whole pixels; it may reach beyond the raster.
-        shape: Of the raster, the last two (rows, columns).
-    """
+    """Return the metadata of a window on whole pixels; if the raster has a mask, pixels beyond its edge are masked."""
     moved = regrid_georeference(attrs, window.col_off, window.row_off)
     mask = mask_of(attrs, shape)
     if mask is None:
@@ -136,14 +97,10 @@ def select_window(attrs: Mapping[str, Any], window: Window, shape: tuple[int, ..
 
 
 def join(attrs: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Attrs:
-    """Return the metadata of numbers computed from several rasters: valid where the pixels of all rasters are.
+    """Return the metadata of numbers computed from several rasters on one grid: valid where those of all are.
 
-    Contradicting ground control points and rational polynomials are dropped.
-
-    Args:
-        attrs: Other metadata of the result.
-        parts: Metadata of the rasters, which lie on one grid.
-        shape: Of the result, the last two (rows, columns).
+    ``attrs`` and ``parts`` are those of the result and of the rasters, ``shape`` that of the result. Contradicting
+    ground control points and rational polynomials are dropped.
     """
     joined = without_contradictions(attrs, parts)
     if mask_of(joined, shape) is not None:
@@ -173,12 +130,7 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def have_one_mask(parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> bool:
-    """Return whether rasters on one grid all have the same mask, or none.
-
-    Args:
-        parts: Metadata of the rasters.
-        shape: Of the rasters, the last two (rows, columns).
-    """
+    """Return whether rasters on one grid all have the same mask, or none."""
     first, *others = [mask_of(part, shape) for part in parts]
     return all(
         mask is first or (mask is not None and first is not None and np.array_equal(mask, first)) for mask in others
@@ -186,11 +138,7 @@ def have_one_mask(parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) ->
 
 
 def to_ndarray(values: Any) -> NDArray[Any]:
-    """Return array-like pixels as a numpy array; an array is not copied.
-
-    Raises:
-        OptionError: A masked array with masked pixels, whose mask numpy would drop silently.
-    """
+    """Return array-like pixels as a numpy array, not copied; masked pixels raise, since numpy would drop the mask."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         hidden = int(np.ma.getmaskarray(values).sum())
         raise OptionError(
@@ -201,16 +149,9 @@ def to_ndarray(values: Any) -> NDArray[Any]:
 
 
 def split_mask(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Return array-like pixels as a numpy array, and the mask that all bands share; an array is not copied.
+    """Return (..., row, column) pixels as a numpy array, and the (row, column) mask that all bands share, or None.
 
-    Args:
-        values: Array-like, the last two axes (row, column). The numbers below the mask of a masked array are kept.
-
-    Returns:
-        The pixels, and a (row, column) array that is True where they are valid; None if no pixel is masked.
-
-    Raises:
-        OptionError: The bands are masked at different pixels.
+    An array is not copied, and the numbers below the mask of a masked array are kept.
     """
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return np.asarray(values), None
@@ -222,3 +163,39 @@ def split_mask(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
             "has one mask for all bands; pass values.filled(nodata), and that nodata as fill_value_default"
         )
     return np.asarray(values), ~planes[0]
+
+
+def _describe_pixel_attrs(raster: Any) -> dict[str, str]:
+    """Return a line each about the mask, the ground control points and the rational polynomials of a raster."""
+    attrs = raster.attrs
+    mask, gcps = mask_of(attrs, raster.shape), as_control_points(attrs.get("gcps"))
+    facts: dict[str, str] = {}
+    if mask is not None:
+        facts["mask"] = f"hides {mask.size - int(np.count_nonzero(mask))} of {mask.size} pixels"
+    elif getattr(raster, "has_mask", False):
+        facts["mask"] = "yes, read by load()"
+    if gcps is not None:
+        facts["gcps"] = f"{len(gcps.points)} ground control points in {describe_crs(gcps.crs)}"
+    if isinstance(attrs.get("rpcs"), RPC):
+        facts["rpcs"] = "yes"
+    return facts
+
+
+def describe_grid(raster: Any, **extra: Any) -> str:
+    """Return the repr of a GeoTensor or a reader: a heading line and one line per fact; those of None are left out."""
+    axes = " x ".join(str(size) for size in raster.shape)
+    names = ", ".join({"y": "row", "x": "column"}.get(name, name) for name in raster.dims)
+    left, bottom, right, top = raster.bounds
+    width, height = raster.res
+    nodata = declared_nodata(raster, raster.dtype)
+    facts: dict[str, Any] = {
+        "crs": describe_crs(raster.crs),
+        "pixel": f"{width:g} x {height:g}",
+        "bounds": f"({left:.10g}, {bottom:.10g}, {right:.10g}, {top:.10g})",
+        "no data": "none" if nodata is None else nodata,
+        **_describe_pixel_attrs(raster),
+        **extra,
+    }
+    lines = [f"{type(raster).__name__} {axes} ({names}) {raster.dtype}"]
+    lines += [f"  {name:<9}{value}" for name, value in facts.items() if value is not None]
+    return "\n".join(lines)
