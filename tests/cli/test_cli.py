@@ -38,7 +38,7 @@ def source(make_tensor: Any, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("command", "save"), [("cog", save_cog), ("tile", save_tiled_geotiff)])
-def test_the_file_is_the_one_that_python_writes(
+def test_bytes_equal_those_of_the_python_call(
     command: str, save: Callable[..., Any], source: Path, tmp_path: Path
 ) -> None:
     done = run(command, source, tmp_path / "out.tif")
@@ -48,7 +48,7 @@ def test_the_file_is_the_one_that_python_writes(
     assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "reference.tif").read_bytes()
 
 
-def test_options_are_those_of_python(source: Path, tmp_path: Path) -> None:
+def test_options_equal_the_python_arguments(source: Path, tmp_path: Path) -> None:
     said = ["--profile", "compress=deflate", "--profile", "LEVEL=9", "--profile", "predictor=2", "--nodata", "7",
             "--descriptions", "red", "--descriptions", "near infrared", "--tags", "model=v2", "--tags", "rule=a=b",
             "--engine", "stream", "--verify", "--durable", "--max-memory", "64MiB",
@@ -80,7 +80,7 @@ def test_options_are_those_of_python(source: Path, tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 @pytest.mark.parametrize(("command", "save"), [("cog", save_cog), ("tile", save_tiled_geotiff)])
-def test_codec_tiles_and_overviews_have_options_of_their_own(
+def test_codec_tiles_and_overviews_have_options(
     command: str, save: Callable[..., Any], typed: list[str], profile: dict[str, Any], source: Path, tmp_path: Path
 ) -> None:
     done = run(command, source, tmp_path / "out.tif", *typed)
@@ -90,7 +90,7 @@ def test_codec_tiles_and_overviews_have_options_of_their_own(
     assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "reference.tif").read_bytes()
 
 
-def test_quality_is_an_option_of_its_own(make_tensor: Any, tmp_path: Path) -> None:
+def test_quality_is_an_option(make_tensor: Any, tmp_path: Path) -> None:
     save_tiled_geotiff(make_tensor((3, 300, 300), "uint8"), tmp_path / "in.tif")
 
     done = run("cog", tmp_path / "in.tif", tmp_path / "out.tif", "--compress", "jpeg", "--quality", "30")
@@ -118,7 +118,7 @@ def test_quality_is_an_option_of_its_own(make_tensor: Any, tmp_path: Path) -> No
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 @pytest.mark.parametrize("command", ["cog", "tile"])
-def test_options_that_contradict_are_refused(
+def test_conflicting_options_are_refused(
     command: str, typed: list[str], says: str, source: Path, tmp_path: Path
 ) -> None:
     done = run(command, source, tmp_path / "out.tif", *typed)
@@ -156,7 +156,7 @@ def test_options_that_contradict_are_refused(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_misuse_is_2_and_names_the_option_that_was_typed(
+def test_misuse_exits_with_2_and_names_the_typed_option(
     typed: list[str], says: str, source: Path, tmp_path: Path
 ) -> None:
     done = run("cog", source, tmp_path / "out.tif", *typed)
@@ -167,7 +167,7 @@ def test_a_misuse_is_2_and_names_the_option_that_was_typed(
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_an_existing_file_is_a_failure_that_names_the_option(source: Path, tmp_path: Path) -> None:
+def test_existing_file_exits_with_1_and_names_the_option(source: Path, tmp_path: Path) -> None:
     done = run("cog", source, source, "--no-overwrite", "--json")
 
     assert done.exit_code == 1
@@ -183,14 +183,14 @@ def test_help_names_codecs_and_methods(command: str) -> None:
     assert all(f"--{name} " in text for name in PROFILE_OPTIONS)
 
 
-def test_an_option_said_again_is_one_for_each_band(source: Path, tmp_path: Path) -> None:
+def test_repeated_profile_option_has_one_value_for_each_band(source: Path, tmp_path: Path) -> None:
     done = run("cog", source, tmp_path / "out.tif", "--profile", "RESAMPLING=min", "--profile", "RESAMPLING=max")
 
     assert done.exit_code == 0, done.output
     assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == "MIN,MAX"
 
 
-def test_an_option_may_be_written_as_in_python(source: Path, tmp_path: Path) -> None:
+def test_options_may_have_underscores(source: Path, tmp_path: Path) -> None:
     done = run(
         "cog", source, tmp_path / "out.tif", "--max_memory", "64MiB", "--no_overwrite", "--dir_tmpfiles", tmp_path
     )
@@ -206,7 +206,7 @@ def test_nodata_is_a_number_or_none(said: str, nodata: float | None, source: Pat
         assert dataset.nodata == nodata
 
 
-def test_the_side_of_a_tile_is_an_option_of_tile(source: Path, tmp_path: Path) -> None:
+def test_blocksize_is_an_option_of_tile(source: Path, tmp_path: Path) -> None:
     assert run("tile", source, tmp_path / "out.tif", "--blocksize", "128").exit_code == 0
 
     with rasterio.open(tmp_path / "out.tif") as dataset:
@@ -242,7 +242,7 @@ def test_standard_output_is_a_destination(source: Path, tmp_path: Path) -> None:
 # What is said.
 
 
-def test_in_a_pipe_it_is_quiet(source: Path, tmp_path: Path) -> None:
+def test_nothing_is_printed_in_a_pipe(source: Path, tmp_path: Path) -> None:
     done = georeader("cog", source, tmp_path / "out.tif")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -264,18 +264,18 @@ def on_a_terminal(*arguments: object) -> str:
     return seen.decode()
 
 
-def test_on_a_terminal_there_is_a_bar_and_a_line(source: Path, tmp_path: Path) -> None:
+def test_bar_and_line_are_printed_on_a_terminal(source: Path, tmp_path: Path) -> None:
     seen = on_a_terminal("cog", source, tmp_path / "out.tif")
 
     assert "100%" in seen
     assert f"{tmp_path / 'out.tif'}: " in seen.replace("\r\n", "").replace("\n", "")
 
 
-def test_a_bar_can_be_done_without(source: Path, tmp_path: Path) -> None:
+def test_no_progress_hides_the_bar(source: Path, tmp_path: Path) -> None:
     assert "100%" not in on_a_terminal("cog", source, tmp_path / "out.tif", "--no-progress")
 
 
-def test_for_programs_there_is_a_line_of_json_for_each_file(source: Path, tmp_path: Path) -> None:
+def test_json_prints_one_line_for_each_file(source: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.tif").write_bytes(b"no raster")
 
     done = georeader("cog", source, tmp_path / "bad.tif", tmp_path / "out", "--json")
@@ -287,7 +287,7 @@ def test_for_programs_there_is_a_line_of_json_for_each_file(source: Path, tmp_pa
     assert (bad["source"], bad["error"]["kind"]) == (str(tmp_path / "bad.tif"), "ReadError")
 
 
-def test_warnings_are_lines(tmp_path: Path) -> None:
+def test_warnings_are_printed_as_lines(tmp_path: Path) -> None:
     (tmp_path / "in.vrt").write_text(
         '<VRTDataset rasterXSize="8" rasterYSize="8"><SRS>OGC:CRS84</SRS><GeoTransform>0, 1, 0, 8, 0, -1</GeoTransform>'
         '<VRTRasterBand dataType="Byte" band="1"/></VRTDataset>'
@@ -321,7 +321,7 @@ def test_warnings_are_lines(tmp_path: Path) -> None:
         (["cog", "*.jpg", "out/"], 1, "nothing matches '*.jpg'"),
     ],
 )  # fmt: skip
-def test_a_failure_is_1_and_a_misuse_is_2_with_a_line(
+def test_failure_exits_with_1_and_misuse_with_2(
     arguments: list[str], code: int, says: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -335,7 +335,7 @@ def test_a_failure_is_1_and_a_misuse_is_2_with_a_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif"]
 
 
-def test_debug_shows_where(tmp_path: Path) -> None:
+def test_debug_prints_the_traceback(tmp_path: Path) -> None:
     done = run("cog", tmp_path / "missing.tif", tmp_path / "out.tif", "--debug")
 
     assert done.exit_code == 1
@@ -343,7 +343,7 @@ def test_debug_shows_where(tmp_path: Path) -> None:
     assert "georeader.errors.ReadError" in done.stderr
 
 
-def test_an_unexpected_error_is_one_line(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_is_printed_as_one_line(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("georeader.save.save_cog", lambda *_, **__: 1 / 0)
 
     done = run("cog", source, tmp_path / "out.tif")
@@ -363,7 +363,7 @@ def test_an_unexpected_error_is_one_line(source: Path, tmp_path: Path, monkeypat
     ],
     ids=str,
 )
-def test_a_batch_ends_with_how_many_were_saved_and_one_that_fails_does_not_affect_the_others(
+def test_batch_prints_a_summary_and_continues_after_a_failure(
     command: str, names: list[str], code: int, summary: str, source: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "b.tif").write_bytes(source.read_bytes())
@@ -376,7 +376,7 @@ def test_a_batch_ends_with_how_many_were_saved_and_one_that_fails_does_not_affec
     assert len(list((tmp_path / "out").glob("*"))) == int(summary[0])
 
 
-def test_a_single_file_and_a_pattern_without_a_match_end_without_a_summary(source: Path, tmp_path: Path) -> None:
+def test_single_file_has_no_summary(source: Path, tmp_path: Path) -> None:
     saved = run("cog", source, tmp_path / "out" / "in.tif")
     missed = run("cog", tmp_path / "*.png", tmp_path / "out")
 
@@ -405,7 +405,7 @@ def test_several_sources_and_a_destination_like_a_raster_are_a_misuse(source: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tif", "in.tif"]
 
 
-def test_one_that_fails_leaves_no_folder_that_was_made_for_it(source: Path, tmp_path: Path) -> None:
+def test_failing_save_removes_the_folder_that_was_made_for_it(source: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.tif").write_bytes(b"no raster")
 
     failed = run("cog", tmp_path / "bad.tif", tmp_path / "new" / "sub" / "out.tif")
@@ -443,7 +443,7 @@ FULL = "Error: standard output cannot be written: No space left on device\n"
         ("validate {in} --json", ">/dev/full", 1, FULL),
     ],
 )
-def test_standard_streams_that_are_closed_or_full_are_said_to_be(
+def test_closed_or_full_standard_streams_are_reported(
     command: str, redirection: str, code: int, errors: str, source: Path, tmp_path: Path
 ) -> None:
     save_cog(str(source), tmp_path / "reference.tif")
@@ -456,7 +456,7 @@ def test_standard_streams_that_are_closed_or_full_are_said_to_be(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to one process alone")
-def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupt_exits_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     profile = {"driver": "GTiff", "width": 12000, "height": 12000, "count": 1, "dtype": "uint16", "tiled": True,
                "SPARSE_OK": True, "crs": "EPSG:32630", "transform": (10, 0, 500000, 0, -10, 4000000)}  # fmt: skip
     with rasterio.open(tmp_path / "in.tif", "w", **profile) as dataset:
@@ -475,7 +475,7 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["in.tif"]
 
 
-def test_help_takes_less_than_three_tenths_of_a_second_of_a_processor() -> None:
+def test_help_takes_less_than_300_ms_of_cpu() -> None:
     seconds = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -486,7 +486,7 @@ def test_help_takes_less_than_three_tenths_of_a_second_of_a_processor() -> None:
     assert min(seconds) < 0.3
 
 
-def test_help_imports_no_library_of_rasters() -> None:
+def test_help_does_not_import_raster_libraries() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from georeader.cli import main\n"
         "for command in ([], ['cog'], ['tile'], ['validate'], ['info'], ['preview']):\n"
@@ -499,7 +499,7 @@ def test_help_imports_no_library_of_rasters() -> None:
     assert not {"numpy", "rasterio", "fsspec", "imagecodecs", "asyncio"} & set(modules)
 
 
-def test_python_runs_the_package(source: Path, tmp_path: Path) -> None:
+def test_package_runs_as_a_module(source: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "georeader", "cog", source, tmp_path / "out.tif", "--compress", "nope"],
         capture_output=True, text=True, check=False,
@@ -511,9 +511,7 @@ def test_python_runs_the_package(source: Path, tmp_path: Path) -> None:
     assert (save.returncode, RasterioReader(tmp_path / "out.tif").overviews()) == (0, [2, 4])
 
 
-def test_an_interrupted_batch_says_how_far_it_came(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupted_batch_prints_a_summary(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         (tmp_path / f"{name}.tif").write_bytes(source.read_bytes())
 
@@ -539,7 +537,7 @@ def test_an_interrupted_batch_says_how_far_it_came(
     ],
     ids=["zstd", "contradiction", "nodata"],
 )
-def test_options_mean_the_same_in_rio(typed: list[str], code: int, says: str, source: Path, tmp_path: Path) -> None:
+def test_options_are_the_same_in_rio(typed: list[str], code: int, says: str, source: Path, tmp_path: Path) -> None:
     rio = str(Path(sys.executable).with_name("rio"))
     command = [rio, "georeader", "cog", str(source), str(tmp_path / "out.tif"), *typed]
 
@@ -550,7 +548,7 @@ def test_options_mean_the_same_in_rio(typed: list[str], code: int, says: str, so
     assert (tmp_path / "out.tif").exists() == (code == 0)
 
 
-def test_it_is_a_plugin_of_rio(source: Path, tmp_path: Path) -> None:
+def test_command_is_a_plugin_of_rio(source: Path, tmp_path: Path) -> None:
     rio = str(Path(sys.executable).with_name("rio"))
     done = subprocess.run(
         [rio, "georeader", "cog", str(source), str(tmp_path / "out.tif")], capture_output=True, text=True, check=False

@@ -35,14 +35,14 @@ def bad(make_tensor: Any, tmp_path: Path) -> Path:
 # validate
 
 
-def test_a_good_file_is_0_and_says_so(good: Path) -> None:
+def test_valid_file_exits_with_0(good: Path) -> None:
     done = run("validate", good)
 
     assert (done.exit_code, done.stdout) == (0, f"{validate(good)}\n")
     assert cog_validate(good)[0]
 
 
-def test_one_invalid_file_gives_1_and_the_others_are_reported(good: Path, bad: Path) -> None:
+def test_invalid_file_exits_with_1_and_others_are_reported(good: Path, bad: Path) -> None:
     done = run("validate", bad, good)
 
     assert done.exit_code == 1
@@ -50,7 +50,7 @@ def test_one_invalid_file_gives_1_and_the_others_are_reported(good: Path, bad: P
     assert "NOT a valid" in done.stdout
 
 
-def test_a_file_that_is_not_there_does_not_keep_the_others_from_it(good: Path, tmp_path: Path) -> None:
+def test_missing_file_does_not_affect_the_others(good: Path, tmp_path: Path) -> None:
     done = run("validate", tmp_path / "missing.tif", good)
 
     assert done.exit_code == 1
@@ -58,13 +58,13 @@ def test_a_file_that_is_not_there_does_not_keep_the_others_from_it(good: Path, t
     assert done.stdout == f"{validate(good)}\n"
 
 
-def test_patterns_are_looked_at_one_by_one(good: Path, bad: Path) -> None:
+def test_pattern_is_validated_file_by_file(good: Path, bad: Path) -> None:
     done = run("validate", good.parent / "*.tif", "--json")
 
     assert [json.loads(line)["path"] for line in done.stdout.splitlines()] == [str(bad), str(good)]
 
 
-def test_strict_makes_warnings_count(make_tensor: Any, tmp_path: Path) -> None:
+def test_strict_turns_warnings_into_errors(make_tensor: Any, tmp_path: Path) -> None:
     save_tiled_geotiff(make_tensor((1, 600, 500), fill_value_default=0), tmp_path / "flat.tif")
 
     loose, strict = run("validate", tmp_path / "flat.tif"), run("validate", tmp_path / "flat.tif", "--strict")
@@ -76,7 +76,7 @@ def test_strict_makes_warnings_count(make_tensor: Any, tmp_path: Path) -> None:
     assert strict.exit_code == 1
 
 
-def test_json_has_what_python_has(good: Path, bad: Path, tmp_path: Path) -> None:
+def test_json_equals_the_python_report(good: Path, bad: Path, tmp_path: Path) -> None:
     done = run("validate", good, bad, tmp_path / "missing.tif", "--json")
     first, second, third = (json.loads(line) for line in done.stdout.splitlines())
 
@@ -84,7 +84,7 @@ def test_json_has_what_python_has(good: Path, bad: Path, tmp_path: Path) -> None
     assert (third["path"], third["error"]["kind"]) == (str(tmp_path / "missing.tif"), "ReadError")
 
 
-def test_tiles_need_not_be_decoded(good: Path) -> None:
+def test_no_decode_skips_decoding(good: Path) -> None:
     with tifffile.TiffFile(good) as tiff:
         offset = tiff.pages[0].dataoffsets[0]
     content = bytearray(good.read_bytes())
@@ -103,7 +103,7 @@ def test_info_prints_the_table_of_python(good: Path) -> None:
     assert run("info", good, "--json").stdout == f"{json.dumps(info(good).to_dict())}\n"
 
 
-def test_info_of_another_file_than_a_raster_is_one_line(tmp_path: Path) -> None:
+def test_info_of_an_invalid_raster_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_bytes(b"no raster")
 
     done = georeader("info", tmp_path / "x.tif")
@@ -116,14 +116,14 @@ def test_info_of_another_file_than_a_raster_is_one_line(tmp_path: Path) -> None:
 # preview
 
 
-def test_preview_writes_the_picture_of_python(good: Path, tmp_path: Path) -> None:
+def test_preview_equals_the_python_call(good: Path, tmp_path: Path) -> None:
     done = run("preview", good, "-o", tmp_path / "new" / "out.png", "--max-side-px", 100, "--percentiles", 0, 100)
 
     assert done.exit_code == 0, done.output
     assert (tmp_path / "new" / "out.png").read_bytes() == preview(good, max_side_px=100, percentiles=(0, 100))
 
 
-def test_preview_refuses_a_picture_of_which_its_source_is_a_sidecar(good: Path, tmp_path: Path) -> None:
+def test_preview_refuses_a_destination_whose_sidecar_is_the_source(good: Path, tmp_path: Path) -> None:
     good.rename(tmp_path / "out.png.ovr")
 
     done = run("preview", tmp_path / "out.png.ovr", "-o", tmp_path / "out.png")
@@ -133,7 +133,7 @@ def test_preview_refuses_a_picture_of_which_its_source_is_a_sidecar(good: Path, 
     assert [path.name for path in tmp_path.iterdir()] == ["out.png.ovr"]
 
 
-def test_preview_goes_to_standard_output(good: Path) -> None:
+def test_preview_is_written_to_standard_output(good: Path) -> None:
     done = subprocess.run([GEOREADER, "preview", good, "-o", "-"], capture_output=True, check=True)
 
     assert done.stdout == preview(good)
@@ -155,14 +155,14 @@ def test_bands_are_numbers_or_names(bands: tuple[str, ...], make_tensor: Any, tm
     ("arguments", "code"),
     [(["--max-side-px", "0"], 2), (["--bands", "9"], 2), (["--percentiles", "98", "2"], 2), (["--bands", "wibble"], 2)],
 )
-def test_what_makes_no_sense_is_a_misuse_and_writes_nothing(arguments: list[str], code: int, good: Path) -> None:
+def test_invalid_arguments_exit_with_2_and_write_nothing(arguments: list[str], code: int, good: Path) -> None:
     done = run("preview", good, "-o", good.parent / "out.png", *arguments)
 
     assert done.exit_code == code, done.output
     assert not (good.parent / "out.png").exists()
 
 
-def test_a_picture_goes_to_a_store_too(good: Path, seaweed: Any, use_env: Any) -> None:
+def test_preview_is_written_to_a_store(good: Path, seaweed: Any, use_env: Any) -> None:
     use_env(seaweed.env())
 
     assert run("preview", good, "-o", seaweed.url("cli/out.png")).exit_code == 0
@@ -178,7 +178,7 @@ def test_an_empty_path_is_misuse(arguments: tuple[str, ...]) -> None:
     assert "is empty" in done.output
 
 
-def test_a_picture_does_not_replace_its_raster(good: Path) -> None:
+def test_preview_refuses_to_replace_its_raster(good: Path) -> None:
     before = good.read_bytes()
     for picture in (good, good.parent / ".." / good.parent.name / good.name, good.as_uri()):
         done = run("preview", good, "-o", picture)

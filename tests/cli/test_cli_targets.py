@@ -45,7 +45,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["https://host/a?x=1"], "out.tif", [("https://host/a?x=1", "out.tif")]),
     ],
 )  # fmt: skip
-def test_one_file_goes_to_a_file_and_several_to_a_folder(
+def test_one_source_is_saved_to_a_file_and_several_to_a_folder(
     sources: list[str], destination: str, pairs: list[tuple[str, str]] | None
 ) -> None:
     if pairs is None:
@@ -55,20 +55,20 @@ def test_one_file_goes_to_a_file_and_several_to_a_folder(
         assert pair_files(sources, destination).pairs == pairs
 
 
-def test_several_sources_do_not_go_to_a_file() -> None:
+def test_several_sources_with_a_file_as_destination_are_refused() -> None:
     with pytest.raises(click.UsageError, match="'taken' is a file; several sources, or a pattern, go to a folder"):
         pair_files(["in/a.tif", "in/b.jp2"], "taken")
 
 
 @pytest.mark.parametrize("sources", [["in/a.tif", "in/b.jp2"], ["in/*.tif"], ["s3://bucket/a.tif", "in/b.jp2"]])
 @pytest.mark.parametrize("destination", ["o.tif", "new/o.TIFF", "o.vrt", "s3://bucket/o.tif", "https://host/o.tif?x=1"])
-def test_several_sources_do_not_go_to_a_folder_named_like_a_raster(sources: list[str], destination: str) -> None:
+def test_several_sources_with_a_folder_named_like_a_raster_are_refused(sources: list[str], destination: str) -> None:
     with pytest.raises(click.UsageError, match="is named like a file; several sources, or a pattern, go to a folder"):
         pair_files(sources, destination)
 
 
 @pytest.mark.parametrize("destination", ["o.tif/", "there.tif", "s3://bucket/o.tif/", "o.v2", "o"])
-def test_an_existing_folder_or_one_with_a_slash_takes_several_files(destination: str) -> None:
+def test_existing_folder_or_one_with_a_slash_is_a_destination_for_several(destination: str) -> None:
     Path("there.tif").mkdir()
 
     places = [place for _, place in pair_files(["in/a.tif", "in/b.jp2"], destination).pairs]
@@ -77,7 +77,7 @@ def test_an_existing_folder_or_one_with_a_slash_takes_several_files(destination:
 
 
 @pytest.mark.parametrize("sources", [["in/a.tif", "in/b.jp2"], ["in/*.jp2"]])
-def test_standard_output_takes_one_file(sources: list[str]) -> None:
+def test_several_sources_with_standard_output_are_refused(sources: list[str]) -> None:
     with pytest.raises(click.UsageError, match="- is standard output, which takes one file"):
         pair_files(sources, "-")
 
@@ -101,11 +101,11 @@ def test_a_folder_in_which_a_source_would_be_replaced_is_refused(sources: list[s
         pair_files(sources, destination.format(here=os.getcwd()))
 
 
-def test_a_file_that_is_named_itself_is_replaced() -> None:
+def test_source_passed_as_destination_is_accepted() -> None:
     assert pair_files(["in/a.tif"], "in/a.tif").pairs == [("in/a.tif", "in/a.tif")]
 
 
-def test_names_that_clash_keep_the_secrets_of_their_urls() -> None:
+def test_error_of_clashing_names_shows_no_secrets() -> None:
     with pytest.raises(click.UsageError) as caught:
         pair_files(["https://one/a.tif?sig=secret", "https://two/a.tif?sig=secret"], "out")
 
@@ -113,17 +113,17 @@ def test_names_that_clash_keep_the_secrets_of_their_urls() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["in/*.png", "nowhere/*", "memory://none/*.tif"])
-def test_a_pattern_that_is_like_nothing_is_an_error(pattern: str) -> None:
+def test_pattern_without_a_match_raises(pattern: str) -> None:
     with pytest.raises(ReadError, match="nothing matches"):
         expand(pattern)
 
 
-def test_a_web_server_does_not_tell_what_it_has() -> None:
+def test_pattern_of_a_web_server_is_refused() -> None:
     with pytest.raises(ReadError, match="a web server does not list its files; name each file"):
         expand("https://host/*.tif")
 
 
-def test_patterns_of_any_filesystem() -> None:
+def test_patterns_of_fsspec_filesystems_are_expanded() -> None:
     fsspec.filesystem("memory").pipe({"/cli/a.tif": b"", "/cli/b.png": b"", "/cli/sub/c.tif": b""})
 
     assert expand("memory://cli/*.tif") == ["memory:///cli/a.tif"]
@@ -132,12 +132,12 @@ def test_patterns_of_any_filesystem() -> None:
         expand("memory://cli/**.tif")
 
 
-def test_patterns_of_file_urls() -> None:
+def test_patterns_of_file_urls_are_expanded() -> None:
     assert expand(f"file://{os.getcwd()}/in/*.jp2") == [f"{os.getcwd()}/in/b.jp2"]
 
 
 @pytest.mark.parametrize("server", ["seaweed", "azurite", "moto"])
-def test_patterns_of_stores(server: str, request: pytest.FixtureRequest, use_env: Any) -> None:
+def test_patterns_of_stores_are_expanded(server: str, request: pytest.FixtureRequest, use_env: Any) -> None:
     store = request.getfixturevalue(server)
     use_env(store.env())
     keys = ["cli/a.tif", "cli/b.tif", "cli/b.png", "cli/sub/c.tif"]

@@ -78,7 +78,7 @@ def test_frames_csv_and_stac_are_catalogs(rows: Any, out: Path, tmp_path: Path) 
         assert [result.path for result in results] == [str(out / f"T{n}_2024050{n + 1}.tif") for n in range(6)]
 
 
-def test_the_operator_gets_the_row_and_what_was_read(rows: Any) -> None:
+def test_operator_receives_the_row_and_the_source_in_attrs(rows: Any) -> None:
     seen = []
 
     class Looks(Operator):
@@ -94,7 +94,7 @@ def test_the_operator_gets_the_row_and_what_was_read(rows: Any) -> None:
     assert (result.receipt, result.path, result.source) == ("looked", None, rows[0]["path"])
 
 
-def test_any_reader_and_any_field_will_do(out: Path) -> None:
+def test_reader_and_path_field_are_configurable(out: Path) -> None:
     def make(seeds: list[int]) -> GeoTensor:
         return stack_of([seeds[0]], [seeds[1]])
 
@@ -106,7 +106,7 @@ def test_any_reader_and_any_field_will_do(out: Path) -> None:
     assert RasterioReader(results[0].path).load().values.item() == 0.5
 
 
-def test_the_result_of_a_reader_is_not_changed(out: Path) -> None:
+def test_result_of_a_reader_is_not_changed(out: Path) -> None:
     kept = stack_of([1], [3])
 
     CatalogPipeline([{"path": "a", "tile": "x", "date": "2024-05-01"}], ndvi(out), lambda path: kept).run()
@@ -135,7 +135,7 @@ def test_on_one_worker_no_row_is_begun_after_an_error(rows: Any, out: Path) -> N
 
 
 @pytest.mark.parametrize("n_workers", [1, 3])
-def test_errors_can_be_logged_and_the_others_go_on(
+def test_errors_are_logged_and_other_rows_are_processed(
     rows: Any, out: Path, caplog: pytest.LogCaptureFixture, n_workers: int
 ) -> None:
     rows[1]["path"] = "missing.tif"
@@ -159,7 +159,7 @@ def test_errors_can_be_logged_and_the_others_go_on(
     assert {record.args[0] for record in caplog.records} == {1, 3, 4, 5}
 
 
-def test_errors_do_not_hold_on_to_rasters(rows: Any) -> None:
+def test_errors_hold_no_rasters(rows: Any) -> None:
     (result,) = CatalogPipeline(rows[:1], Fails(tiles=("T0",)), on_row_error="log_and_continue").run()
 
     held, trace = [], result.error.__traceback__
@@ -198,7 +198,7 @@ def test_two_rows_that_format_to_one_path_are_refused_before_any_work(rows: Any,
     assert list(out.iterdir()) == []
 
 
-def test_one_path_is_one_however_it_is_written(rows: Any, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_different_spellings_of_one_path_are_refused(rows: Any, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(out)
     twins = [rows[0] | {"tile": "x"}, rows[1] | {"tile": "x."}]
     operator = Sequential([NDVI(0, 1), WriteCOG("{tile}/../a.tif")])
@@ -223,7 +223,7 @@ def test_writing_where_a_row_reads_is_refused(rows: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("way", ["file://", "a link", "a tuple"])
-def test_a_row_that_reads_in_another_way_is_not_written_over(way: str, rows: Any, tmp_path: Path) -> None:
+def test_writing_over_a_source_named_differently_is_refused(way: str, rows: Any, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "chips")
     row = rows[0] | {"name": "chip-0"}
     row["path"] = {"file://": Path(row["path"]).as_uri(), "a tuple": (row["path"], "b.tif")}.get(way, row["path"])
@@ -381,7 +381,7 @@ def test_with_several_workers_each_save_has_one_thread(
     assert asked == [threads] * 2
 
 
-def test_bytes_are_the_same_whatever_the_number_of_workers(rows: Any, tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_the_number_of_workers(rows: Any, tmp_path: Path) -> None:
     found = []
     for workers in (1, 4):
         (tmp_path / str(workers)).mkdir()
@@ -402,7 +402,7 @@ def test_rasters_without_a_terminal_operator_are_not_kept(rows: Any) -> None:
     assert [(result.path, result.receipt, result.error) for result in results] == [(None, None, None)] * 6
 
 
-def test_secrets_of_urls_are_in_no_message(caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_show_no_secrets_of_urls(caplog: pytest.LogCaptureFixture) -> None:
     rows = [{"path": "https://127.0.0.1:9/a.tif?sig=secret99"}]
 
     with caplog.at_level(logging.WARNING, "geotoolz"):
@@ -433,12 +433,12 @@ def test_invalid_arguments_are_refused_at_construction(arguments: dict[str, Any]
         CatalogPipeline(**({"catalog": [], "op": Add(1)} | arguments))
 
 
-def test_a_reader_that_gives_no_raster_is_the_rows_error() -> None:
+def test_reader_without_a_raster_is_the_error_of_its_row() -> None:
     with pytest.raises(OptionError, match="CatalogPipeline takes a GeoTensor or a lazy reader"):
         CatalogPipeline([{"path": "a"}], Add(1), reader=str).run()
 
 
-def test_a_reader_may_have_its_own_options(rows: Any, out: Path) -> None:
+def test_reader_may_be_a_partial(rows: Any, out: Path) -> None:
     results = CatalogPipeline(rows[:1], ndvi(out), reader=partial(RasterioReader, fill_value_default=3)).run()
 
     assert Path(results[0].path).is_file()

@@ -88,7 +88,7 @@ SLOW = textwrap.dedent("""
         pytest.param("process", 2, "saves", marks=pytest.mark.thorough),
     ],
 )
-def test_an_interrupt_is_answered_soon_and_leaves_the_rows_that_were_done(
+def test_interrupt_ends_the_run_soon_and_keeps_finished_rows(
     executor: str, workers: int, how: str, tmp_path: Path
 ) -> None:
     script, out = tmp_path / "run.py", tmp_path / "out"
@@ -125,7 +125,7 @@ def test_an_interrupt_is_answered_soon_and_leaves_the_rows_that_were_done(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to look for")
 @pytest.mark.parametrize("executor", ["thread", "process"])
-def test_a_run_that_is_killed_leaves_neither_processes_nor_temporary_files(executor: str, tmp_path: Path) -> None:
+def test_killed_run_leaves_no_processes_or_temporary_files(executor: str, tmp_path: Path) -> None:
     script, out, temporary = tmp_path / "run.py", tmp_path / "out", tmp_path / "temporary"
     script.write_text(SLOW)
     out.mkdir()
@@ -171,21 +171,21 @@ def run(tmp_path: Path, *operators: Any, count: int = 4, **options: Any) -> list
     return CatalogPipeline(rows, operator, executor="process", **options).run()
 
 
-def test_processes_do_the_same_work(tmp_path: Path) -> None:
+def test_processes_write_the_files_of_all_rows(tmp_path: Path) -> None:
     results = run(tmp_path, NDVI(0, 1), n_workers=2)
 
     assert [Path(result.path).name for result in results] == ["T0.tif", "T1.tif", "T2.tif", "T3.tif"]
     assert all(result.receipt.size_bytes == Path(result.path).stat().st_size for result in results)
 
 
-def test_processes_are_others_than_this_one(tmp_path: Path) -> None:
+def test_rows_are_processed_in_other_processes(tmp_path: Path) -> None:
     results = CatalogPipeline(write_chips(tmp_path, 4), Names(), executor="process", n_workers=2).run()
 
     assert [result.receipt[0] for result in results] == ["T0", "T1", "T2", "T3"]
     assert os.getpid() not in {result.receipt[1] for result in results}
 
 
-def test_a_process_that_dies_is_an_error_of_its_row_only(tmp_path: Path) -> None:
+def test_process_that_dies_is_an_error_of_its_row_only(tmp_path: Path) -> None:
     results = run(tmp_path, Fails(tiles=("T1",), how="kill"), NDVI(0, 1), n_workers=2, on_row_error="log_and_continue")
 
     assert [type(result.error) for result in results] == [type(None), WorkerError, type(None), type(None)]
@@ -210,7 +210,7 @@ def test_a_queued_row_is_not_begun_after_an_error(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["T0.tif", "T1.tif", "T2.tif"]
 
 
-def test_errors_come_back_from_processes_with_their_traceback(tmp_path: Path) -> None:
+def test_errors_of_processes_have_their_traceback(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no T0, please") as caught:
         run(tmp_path, Fails(tiles=("T0",)), n_workers=1)
 

@@ -88,7 +88,7 @@ def test_a_file_url_through_a_link_is_refused(here: Path) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"skip_existing": True}, {"executor": "process", "n_workers": 2}], ids=str)
 @pytest.mark.parametrize(("template", "value"), [("in/{a}/x.tif", "lnk"), ("in/{a}.tif", "evil")])
-def test_no_row_of_a_catalog_leaves_the_folder(
+def test_rows_that_lead_out_of_the_folder_are_refused(
     template: str, value: str, options: dict[str, Any], here: Path, tmp_path: Path
 ) -> None:
     rows = write_chips(tmp_path / "in" / "real", 2)
@@ -146,7 +146,7 @@ def test_a_link_that_appears_after_rows_were_planned_is_refused(here: Path, tmp_
 
 
 @pytest.mark.parametrize("name", ["evil", "new"])
-def test_the_command_line_replaces_no_file_outside_of_its_folder(name: str, here: Path, tmp_path: Path) -> None:
+def test_command_line_does_not_replace_files_outside_of_the_folder(name: str, here: Path, tmp_path: Path) -> None:
     chips = write_chips(tmp_path, 2)
     Path(chips[0]["path"]).rename(tmp_path / f"{name}.tif")
 
@@ -159,7 +159,7 @@ def test_the_command_line_replaces_no_file_outside_of_its_folder(name: str, here
     assert Path("out/x.tif").read_bytes() == PRECIOUS
 
 
-def test_the_command_line_follows_a_link_that_is_named_itself(here: Path, tmp_path: Path) -> None:
+def test_command_line_follows_a_link_passed_as_destination(here: Path, tmp_path: Path) -> None:
     chip = write_chips(tmp_path, 1)[0]["path"]
 
     assert georeader("cog", chip, "in/evil.tif").exit_code == 0
@@ -184,7 +184,7 @@ def test_folders_of_a_template_are_made(template: str, kind: str, here: Path) ->
     [("memory://geotoolz/made/{a}/{b}/x.tif", {}), ("made/{a}/x.tif", {"fs": MemoryStore()})],
     ids=["URL", "store"],
 )
-def test_stores_get_no_folders_on_this_machine(template: str, options: dict[str, Any], here: Path) -> None:
+def test_no_local_folders_are_made_for_stores(template: str, options: dict[str, Any], here: Path) -> None:
     before = sorted(os.listdir("."))
 
     WriteCOG(template, **options)(stack_of([1, 2], row={"a": "one", "b": "two"}))

@@ -28,7 +28,7 @@ NAN = np.nan
     ],
     ids=["both signs", "no data", "what would wrap"],
 )
-def test_the_index_of_unsigned_integers(red: list[int], nir: list[int], expected: list[float]) -> None:
+def test_ndvi_of_unsigned_integers(red: list[int], nir: list[int], expected: list[float]) -> None:
     result = NDVI(0, 1)(stack_of(red, nir))
 
     assert (result.dtype, result.shape) == (np.float32, (1, 1, len(red)))
@@ -46,15 +46,13 @@ def test_the_index_of_unsigned_integers(red: list[int], nir: list[int], expected
     ids=["sum 0", "NaN", "infinite", "negative"],
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_index_of_floating_point_numbers(
-    dtype: str, red: list[float], nir: list[float], expected: list[float]
-) -> None:
+def test_ndvi_of_floating_point_numbers(dtype: str, red: list[float], nir: list[float], expected: list[float]) -> None:
     result = NDVI(red_idx=0, nir_idx=1)(stack_of(red, nir, dtype=dtype, fill=None))
 
     np.testing.assert_array_equal(result.values[0, 0], np.float32(expected))
 
 
-def test_masked_pixels_become_nan_and_the_mask_ends() -> None:
+def test_masked_pixels_become_nan_and_the_mask_is_dropped() -> None:
     gt = stack_of([1, 1], [3, 3], fill=None, mask=np.array([[True, False]]))
 
     result = NDVI(0, 1)(gt)
@@ -69,14 +67,14 @@ def test_missing_pixels_of_either_band_become_nan() -> None:
     np.testing.assert_array_equal(result.values[0, 0], np.float32([NAN, NAN, 0.5]))
 
 
-def test_other_bands_do_not_matter() -> None:
+def test_other_bands_are_ignored() -> None:
     result = NDVI(red_idx=2, nir_idx=1)(stack_of([0, 0], [3, 3], [1, 1]))
 
     np.testing.assert_array_equal(result.values[0, 0], np.float32([0.5, 0.5]))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int32", "uint32", "int64", "uint64", "float16", ">u2", ">f4"])
-def test_every_real_dtype_is_taken(dtype: str) -> None:
+def test_every_real_dtype_is_accepted(dtype: str) -> None:
     result = NDVI(0, 1)(stack_of([50], [150], dtype=dtype))
 
     np.testing.assert_array_equal(result.values, np.float32([[[0.5]]]))
@@ -88,7 +86,7 @@ def test_large_integers_keep_their_differences() -> None:
     assert result.values.item() == pytest.approx(1 / (2**32 - 3))
 
 
-def test_the_result_knows_what_it_is_and_where_it_lies() -> None:
+def test_result_has_georeference_description_and_tags() -> None:
     gt = stack_of([1], [3], descriptions=["B04", "B08"], scales=[1e-4] * 2, row={"tile": "a"}, tags={"model": "v2"})
 
     result = NDVI(0, 1)(gt)
@@ -98,7 +96,7 @@ def test_the_result_knows_what_it_is_and_where_it_lies() -> None:
     assert result.attrs == {"descriptions": ["NDVI"], "row": {"tile": "a"}, "tags": {"model": "v2"}}
 
 
-def test_the_input_stays_as_it_was() -> None:
+def test_input_is_not_changed() -> None:
     gt = stack_of([1.0, 0.0], [3.0, 0.0], dtype="float32", descriptions=["a", "b"])
     before = gt.values.copy()
 
@@ -116,7 +114,7 @@ def test_the_input_stays_as_it_was() -> None:
     ),
     st.sampled_from([None, 0, 7]),
 )
-def test_the_index_is_the_one_of_exact_numbers(values: Any, fill: int | None) -> None:
+def test_integers_are_computed_without_overflow(values: Any, fill: int | None) -> None:
     result = NDVI(0, 1)(GeoTensor(values, TRANSFORM, 32630, fill_value_default=fill)).values[0]
 
     red, nir = values.astype(object)
@@ -128,7 +126,7 @@ def test_the_index_is_the_one_of_exact_numbers(values: Any, fill: int | None) ->
             assert result[place] == pytest.approx((b - a) / (a + b), abs=1e-6)
 
 
-def test_rasters_of_many_strips_are_the_same_as_of_one(rng: np.random.Generator) -> None:
+def test_result_does_not_depend_on_the_number_of_strips(rng: np.random.Generator) -> None:
     values = rng.integers(0, 3, (2, 900, 700)).astype("uint16")
 
     result = NDVI(0, 1)(GeoTensor(values, TRANSFORM, 32630, fill_value_default=None)).values[0]
@@ -146,7 +144,7 @@ def test_an_array_without_bands_is_refused(shape: tuple[int, ...]) -> None:
         NDVI(0, 1)(GeoTensor(np.ones(shape), TRANSFORM, 32630))
 
 
-def test_a_band_that_is_not_there_is_an_index_error_that_tells_how_many_there_are() -> None:
+def test_missing_band_raises_an_index_error_with_the_number_of_bands() -> None:
     with pytest.raises(BandError, match="nir_idx=3 is not there; the raster has 3 bands, 0 to 2") as caught:
         NDVI(0, 3)(stack_of([1], [2], [3]))
     assert isinstance(caught.value, IndexError)
@@ -163,7 +161,7 @@ def test_invalid_indexes_are_refused_at_construction(red: Any, nir: Any) -> None
         NDVI(red, nir)
 
 
-def test_an_index_keeps_what_is_of_the_file_and_nothing_of_the_bands() -> None:
+def test_attrs_of_the_file_are_kept_and_those_of_bands_dropped() -> None:
     table = "<GDALRasterAttributeTable/>"
     of_file = {
         "tags": {"mission": "S2", "OVERVIEW_RESAMPLING": "NEAREST"},

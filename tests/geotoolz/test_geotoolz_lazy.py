@@ -49,9 +49,7 @@ def path(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("operator", "bands"), [(NDVI(red_idx=3, nir_idx=1), (4, 2)), (S2_L2A_NDVI(), (4, 2, 3))], ids=["NDVI", "S2"]
 )
-def test_only_its_bands_are_read_and_the_result_is_the_same(
-    operator: Operator, bands: tuple[int, ...], path: str
-) -> None:
+def test_only_needed_bands_are_read_of_a_lazy_reader(operator: Operator, bands: tuple[int, ...], path: str) -> None:
     reader = Recorder(path)
 
     lazy, loaded = operator(reader), operator(RasterioReader(path).load())
@@ -61,7 +59,7 @@ def test_only_its_bands_are_read_and_the_result_is_the_same(
 
 
 @pytest.mark.parametrize("operator", [NDVI(red_idx=3, nir_idx=1), S2_L2A_NDVI()], ids=["NDVI", "S2"])
-def test_in_a_catalog_too_where_the_row_travels_on(operator: Operator, path: str, tmp_path: Path) -> None:
+def test_only_needed_bands_are_read_in_a_catalog(operator: Operator, path: str, tmp_path: Path) -> None:
     readers: list[Recorder] = []
 
     def reader(source: str) -> Recorder:

@@ -40,7 +40,7 @@ OPERATORS = [
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=repr)
-def test_a_repr_is_code_that_gives_an_equal_operator(operator: Operator) -> None:
+def test_repr_is_code_of_an_equal_operator(operator: Operator) -> None:
     again = eval(repr(operator), SCOPE)
 
     assert again == operator
@@ -61,7 +61,7 @@ def test_a_configuration_holds_the_arguments_of_the_constructor(operator: Operat
 
 
 @pytest.mark.parametrize("operator", OPERATORS, ids=repr)
-def test_operators_can_be_pickled_and_not_be_changed(operator: Operator) -> None:
+def test_operators_are_picklable_and_frozen(operator: Operator) -> None:
     assert pickle.loads(pickle.dumps(operator)) == operator
     name = next(iter(operator.get_config()))
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -74,7 +74,7 @@ def test_operators_of_other_arguments_or_classes_are_not_equal() -> None:
     assert WriteCOG("a.tif", fs=object()) != WriteCOG("a.tif", fs=object())
 
 
-def test_a_repr_leaves_out_what_is_as_by_default_and_what_may_be_secret() -> None:
+def test_repr_leaves_out_defaults_and_secrets() -> None:
     operator = WriteCOG("https://host/{a}.tif", http_headers={"Authorization": "Bearer abcd"}, verify=True)
 
     assert repr(S2_L2A_NDVI(red="B05")) == "S2_L2A_NDVI(red='B05')"
@@ -82,7 +82,7 @@ def test_a_repr_leaves_out_what_is_as_by_default_and_what_may_be_secret() -> Non
     assert "http_headers=..." in repr(operator)
 
 
-def test_a_lazy_reader_is_loaded_and_its_name_is_noted(tmp_path: Path) -> None:
+def test_lazy_reader_is_loaded_and_its_name_kept_in_attrs(tmp_path: Path) -> None:
     save_cog(stack_of([100, 200], [300, 0]), tmp_path / "a.tif")
 
     result = NDVI(0, 1)(RasterioReader(tmp_path / "a.tif"))
@@ -94,12 +94,12 @@ def test_a_lazy_reader_is_loaded_and_its_name_is_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "raster", [np.zeros((2, 4, 4)), "a.tif", None, RasterioReader], ids=["array", "path", "None", "class"]
 )
-def test_what_is_neither_tensor_nor_reader_is_refused(raster: object) -> None:
+def test_other_inputs_than_tensors_and_readers_are_refused(raster: object) -> None:
     with pytest.raises(OptionError, match="takes a GeoTensor or a lazy reader"):
         NDVI(0, 1)(raster)
 
 
-def test_an_operator_that_defines_call_gets_rasters_unloaded() -> None:
+def test_operator_that_defines_call_receives_lazy_readers() -> None:
     class Shape(Operator):
         is_terminal = True
 
@@ -109,7 +109,7 @@ def test_an_operator_that_defines_call_gets_rasters_unloaded() -> None:
     assert Sequential([Shape()])(stack_of([1], [2])) == (2, 1, 1)
 
 
-def test_an_operator_that_defines_nothing_says_so() -> None:
+def test_operator_without_apply_raises_not_implemented_error() -> None:
     with pytest.raises(NotImplementedError, match="neither apply"):
         Operator()(stack_of([1]))
 
@@ -124,7 +124,7 @@ def test_a_sequence_runs_in_order_and_nests() -> None:
     assert list(inner) == [Add(1), Add(2)]
 
 
-def test_an_empty_sequence_gives_what_it_gets() -> None:
+def test_empty_sequence_returns_its_input() -> None:
     gt = stack_of([1])
 
     assert Sequential([])(gt) is gt
@@ -157,7 +157,7 @@ def test_sequential_of_other_things_than_operators_is_refused(operators: object)
         Sequential(operators)
 
 
-def test_an_operator_that_gives_no_tensor_and_is_not_terminal_is_named() -> None:
+def test_operator_without_a_tensor_that_is_not_terminal_is_named() -> None:
     class Mean(Operator):
         def apply(self, gt: object) -> object:
             return float(gt.values.mean())
@@ -166,7 +166,7 @@ def test_an_operator_that_gives_no_tensor_and_is_not_terminal_is_named() -> None
         Sequential([Mean(), Add(1)])(stack_of([1]))
 
 
-def test_arguments_that_json_does_not_have_are_refused_by_name() -> None:
+def test_arguments_without_a_json_type_are_refused_by_name() -> None:
     with pytest.raises(OptionError, match=r"tags\['a'\] is a object"):
         WriteCOG("{a}.tif", tags={"a": object()})
     with pytest.raises(OptionError, match="number is a complex"):
@@ -184,7 +184,7 @@ def test_warnings_of_a_save_point_to_the_line_of_the_caller(nested: bool, tmp_pa
     assert [one.filename for one in caught] == [__file__]
 
 
-def test_what_the_caller_passed_stays_as_it_was_and_is_not_shared() -> None:
+def test_arguments_of_the_caller_are_copied_and_not_changed() -> None:
     profile = {"compress": "zstd", "RESAMPLING": ["average"]}
     operator = WriteCOG("{a}.tif", profile_arg=profile)
     profile["RESAMPLING"].append("mode")
@@ -212,7 +212,7 @@ class Scaled(Operator):
 
 
 @pytest.mark.parametrize("make", [lambda: Scaled(2.0), lambda: Add(np.ones(2))], ids=["not kept", "an array"])
-def test_an_operator_without_a_configuration_can_be_shown_and_compared(make: Callable[[], Operator]) -> None:
+def test_operator_without_a_configuration_has_repr_and_equality(make: Callable[[], Operator]) -> None:
     one, other = make(), make()
 
     assert repr(Sequential([one])) == f"Sequential([{type(one).__name__}(...)])"

@@ -35,14 +35,14 @@ def collection(*items: dict[str, Any]) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": list(items)}
 
 
-def test_a_list_of_mappings_gives_new_rows() -> None:
+def test_list_of_mappings_is_copied() -> None:
     rows = read_rows(iter(ROWS))
 
     assert rows == ROWS
     assert rows[0] is not ROWS[0]
 
 
-def test_a_frame_gives_its_columns_and_an_index_that_has_a_name() -> None:
+def test_frame_rows_have_columns_and_named_index() -> None:
     frame = pd.DataFrame({"path": ["a.tif", "b.tif"], "n": [1, 2], "date": pd.to_datetime(["2024-05-01", None])})
 
     rows = read_rows(frame.set_index(pd.Index(["x", "y"], name="tile")))
@@ -52,7 +52,7 @@ def test_a_frame_gives_its_columns_and_an_index_that_has_a_name() -> None:
     assert list(read_rows(frame)[0]) == ["path", "n", "date"]
 
 
-def test_a_geopandas_frame_gives_its_geometries_too() -> None:
+def test_geopandas_rows_have_geometries() -> None:
     frame = geopandas.GeoDataFrame({"path": ["a.tif"]}, geometry=[Point(1, 2)], crs=4326)
 
     assert read_rows(frame) == [{"path": "a.tif", "geometry": Point(1, 2)}]
@@ -66,7 +66,7 @@ def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
             read_rows(catalog)
 
 
-def test_csv_gives_text(tmp_path: Path) -> None:
+def test_csv_values_are_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes('\ufeffpath,tile,note\r\na.tif,007,"x, y\nz"\r\n\r\nb.tif,T2,\r\n'.encode())
 
     assert read_rows(tmp_path / "a.csv") == [
@@ -82,7 +82,7 @@ def test_a_line_with_more_or_fewer_cells_is_named(tmp_path: Path) -> None:
         read_rows(str(tmp_path / "a.csv"))
 
 
-def test_a_cell_that_is_too_long_says_what_to_do(tmp_path: Path) -> None:
+def test_too_long_cell_is_an_error_with_advice(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text(f"path,outline\na.tif,{'x' * 140_000}\n")
 
     with pytest.raises(
@@ -91,14 +91,14 @@ def test_a_cell_that_is_too_long_says_what_to_do(tmp_path: Path) -> None:
         read_rows(str(tmp_path / "long.csv"))
 
 
-def test_parquet_gives_its_values(tmp_path: Path) -> None:
+def test_parquet_values_keep_their_types(tmp_path: Path) -> None:
     frame = pd.DataFrame({"path": ["a.tif"], "n": [1], "at": pd.to_datetime(["2024-05-01"]).astype("datetime64[ns]")})
     frame.to_parquet(tmp_path / "a.parquet")
 
     assert read_rows(tmp_path / "a.parquet") == [{"path": "a.tif", "n": 1, "at": datetime(2024, 5, 1)}]
 
 
-def test_geoparquet_gives_geometries_as_wkb(tmp_path: Path) -> None:
+def test_geoparquet_geometries_are_wkb(tmp_path: Path) -> None:
     frame = geopandas.GeoDataFrame({"path": ["a.tif"]}, geometry=[Point(1, 2)], crs=4326)
     frame.to_parquet(tmp_path / "a.geoparquet")
 
@@ -215,7 +215,7 @@ STAC = {
         ({"seed": 7}, "seed", 7),
     ],
 )
-def test_what_is_read_is_a_field_or_an_asset(row: dict[str, Any], path_field: Any, source: Any) -> None:
+def test_source_is_a_field_or_an_asset(row: dict[str, Any], path_field: Any, source: Any) -> None:
     assert source_of(row, path_field) == source
 
 

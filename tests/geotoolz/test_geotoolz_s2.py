@@ -47,7 +47,7 @@ def test_bands_are_found_by_name_and_clouds_are_masked() -> None:
     ],
     ids=["short", "common", "GDAL's", "not all", "B8A is not B08"],
 )
-def test_names_are_known_however_they_are_written(names: list[str | None]) -> None:
+def test_band_names_are_found_in_all_spellings(names: list[str | None]) -> None:
     np.testing.assert_array_equal(S2_L2A_NDVI()(l2a(names)).values[0, 0], INDEX)
 
 
@@ -58,13 +58,13 @@ def test_bands_without_names_are_found_by_index() -> None:
     np.testing.assert_array_equal(operator(l2a([None, "B08", None, None])).values[0, 0], INDEX)
 
 
-def test_a_name_goes_before_an_index() -> None:
+def test_name_takes_precedence_over_index() -> None:
     operator = S2_L2A_NDVI(red_idx=0, nir_idx=0, scl_idx=0)
 
     np.testing.assert_array_equal(operator(l2a()).values[0, 0], INDEX)
 
 
-def test_other_names_can_be_asked_for() -> None:
+def test_band_names_are_configurable() -> None:
     names = ["x", "near", "classes", "B05"]
 
     result = S2_L2A_NDVI(red="b5", nir="NEAR", scl="classes")(l2a(names))
@@ -72,7 +72,7 @@ def test_other_names_can_be_asked_for() -> None:
     np.testing.assert_array_equal(result.values[0, 0], INDEX)
 
 
-def test_the_offset_is_taken_off_by_default_and_can_be_another() -> None:
+def test_offset_is_applied_and_configurable() -> None:
     without = S2_L2A_NDVI(boa_add_offset=0)(l2a()).values[0, 0]
 
     np.testing.assert_allclose(without, np.float32([2000 / 6000, np.nan, np.nan, 500 / 3500]))
@@ -96,7 +96,7 @@ def test_other_classes_can_be_masked() -> None:
     assert np.isfinite(result.values[0, 0]).tolist() == [False, True, False, False]
 
 
-def test_of_a_lazy_reader_only_three_bands_are_read(tmp_path: Path) -> None:
+def test_only_three_bands_are_read_of_a_lazy_reader(tmp_path: Path) -> None:
     save_cog(l2a(), tmp_path / "l2a.tif")
     asked = []
 
@@ -119,7 +119,7 @@ def test_a_reader_that_can_only_load_is_loaded() -> None:
     np.testing.assert_array_equal(S2_L2A_NDVI()(Loads()).values[0, 0], INDEX)
 
 
-def test_with_a_path_a_cog_is_saved_and_the_tensor_returned_all_the_same(tmp_path: Path, good_cog: Any) -> None:
+def test_cog_is_saved_and_the_tensor_returned_with_a_path(tmp_path: Path, good_cog: Any) -> None:
     save_cog(l2a(), tmp_path / "l2a.tif", tags={"orbit": "R094"})
     operator = S2_L2A_NDVI(path=tmp_path / "ndvi.tif", profile_arg={"compress": "zstd"}, tags={"model": "v2"})
 

@@ -47,31 +47,31 @@ def run_twice(rows: list[dict[str, Any]], template: str, **options: Any) -> list
     return [result.is_skipped for result in results]
 
 
-def test_a_filesystem_of_fsspec_by_url(tmp_path: Path) -> None:
+def test_existing_files_are_skipped_by_url_of_fsspec(tmp_path: Path) -> None:
     assert run_twice(write_chips(tmp_path, 3), "memory://geotoolz/stores/{tile}.tif") == [True, False, False]
 
 
-def test_a_filesystem_of_fsspec_as_fs(tmp_path: Path) -> None:
+def test_existing_files_are_skipped_in_a_filesystem_of_fsspec(tmp_path: Path) -> None:
     rows, fs = write_chips(tmp_path, 3), fsspec.filesystem("memory")
 
     assert run_twice(rows, "geotoolz/as-fs/{tile}.tif", fs=fs) == [True, False, False]
 
 
-def test_a_store_of_obstore(tmp_path: Path) -> None:
+def test_existing_files_are_skipped_in_a_store_of_obstore(tmp_path: Path) -> None:
     rows = write_chips(tmp_path, 3)
     (tmp_path / "store").mkdir()
 
     assert run_twice(rows, "out/{tile}.tif", fs=LocalStore(tmp_path / "store")) == [True, False, False]
 
 
-def test_s3_by_url(tmp_path: Path, moto: MotoServer, use_env: UseEnv) -> None:
+def test_existing_files_are_skipped_in_s3(tmp_path: Path, moto: MotoServer, use_env: UseEnv) -> None:
     use_env(moto.env())
 
     assert run_twice(write_chips(tmp_path, 3), moto.url("geotoolz/{tile}.tif")) == [True, False, False]
     assert sorted(moto.keys()) == ["geotoolz/T0.tif", "geotoolz/T1.tif", "geotoolz/T2.tif"]
 
 
-def test_s3_by_url_without_s3fs(
+def test_existing_files_are_skipped_in_s3_without_s3fs(
     tmp_path: Path, moto: MotoServer, use_env: UseEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_env(moto.env() | {"AWS_ALLOW_HTTP": "true"})
@@ -84,7 +84,7 @@ def test_s3_by_url_without_s3fs(
     assert run_twice(write_chips(tmp_path, 2), moto.url("obstore/{tile}.tif")) == [True, False]
 
 
-def test_a_web_server_is_asked_with_the_headers_of_the_save(tmp_path: Path, nginx: WebServer) -> None:
+def test_requests_for_existence_have_the_headers_of_the_save(tmp_path: Path, nginx: WebServer) -> None:
     rows = write_chips(tmp_path, 2)
 
     assert run_twice(rows, nginx.base + "/{tile}.tif", http_headers={"X-Test": "1"}) == [True, False]
@@ -120,7 +120,7 @@ def test_a_catalog_is_read_from_a_server_and_rasters_too(tmp_path: Path, server:
     assert [RasterioReader(result.path).shape for result in results] == [(2, 32, 32)] * 2
 
 
-def test_local_files_are_found_and_options_of_the_save_are_not_asked_for(tmp_path: Path) -> None:
+def test_exists_finds_local_files(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"")
 
     assert exists(str(tmp_path / "a.tif"))

@@ -95,7 +95,7 @@ def test_dates_without_a_format_are_written_as_iso_8601_without_colons(when: Any
         "{grid:code}.tif", "",
     ],
 )  # fmt: skip
-def test_templates_know_nothing_else(template: str) -> None:
+def test_other_template_syntax_is_refused(template: str) -> None:
     with pytest.raises(OptionError, match="path_template="):
         WriteCOG(template)
 
@@ -111,7 +111,7 @@ def test_templates_know_nothing_else(template: str) -> None:
         "{a}{b}:x.tif",
     ],
 )
-def test_no_row_chooses_host_bucket_or_drive(template: str) -> None:
+def test_fields_in_host_bucket_or_drive_are_refused(template: str) -> None:
     with pytest.raises(OptionError, match="so that a catalog could choose where files go"):
         WriteCOG(template)
 
@@ -135,7 +135,7 @@ EVIL = [
 
 @pytest.mark.parametrize("template", ["out/{tile}.tif", "s3://out/{tile}.tif", "{tile}.tif", "out/x{tile}/b.tif"])
 @pytest.mark.parametrize("value", EVIL, ids=ascii)
-def test_values_that_lead_elsewhere_are_refused_by_field_and_value(template: str, value: str) -> None:
+def test_values_that_leave_the_folder_are_refused_by_field_and_value(template: str, value: str) -> None:
     with pytest.raises(RowError, match="field 'tile'") as caught:
         path_of(template, tile=value)
     shown = redact_url(value)  # lone surrogates are escaped: every message can be printed
@@ -143,7 +143,7 @@ def test_values_that_lead_elsewhere_are_refused_by_field_and_value(template: str
 
 
 @pytest.mark.parametrize("value", ["a?b", "a#b", "%2e%2e", "%2F", "a%5cb", "%252f", "a%00"])
-def test_values_that_a_server_would_read_otherwise_are_refused_in_urls_alone(value: str) -> None:
+def test_values_special_in_urls_are_refused_in_urls_only(value: str) -> None:
     with pytest.raises(RowError, match="field 'tile'"):
         path_of("https://host/out/{tile}.tif", tile=value)
     assert path_of("out/{tile}.tif", tile=value) == f"out/{value}.tif"
@@ -160,7 +160,7 @@ def test_values_that_a_server_would_read_otherwise_are_refused_in_urls_alone(val
         ("file:///out/{a}{b}.tif", {"a": "%0", "b": "0"}),
     ],
 )
-def test_values_that_lead_elsewhere_together_are_refused(template: str, row: dict[str, str]) -> None:
+def test_values_that_together_leave_the_folder_are_refused(template: str, row: dict[str, str]) -> None:
     with pytest.raises(RowError):
         WriteCOG(template).path_for(row)
 
@@ -197,7 +197,7 @@ def test_a_missing_field_is_an_error_that_lists_the_rows_fields() -> None:
 
 
 @given(st.text(max_size=12), st.text(max_size=12))
-def test_whatever_a_row_holds_its_file_lies_in_the_templates_folder(one: str, other: str) -> None:
+def test_any_row_is_refused_or_stays_in_the_folder(one: str, other: str) -> None:
     for template in ("/base/out/{one}{other}.tif", "/base/out/{one}/{other}.tif", "/base/out/x/{one}.{other}"):
         try:
             path = path_of(template, one=one, other=other)
@@ -209,7 +209,7 @@ def test_whatever_a_row_holds_its_file_lies_in_the_templates_folder(one: str, ot
         assert not re.search(r"[\0-\x1f\x7f]", path)
 
 
-def test_the_file_is_saved_where_the_row_says_and_the_receipt_comes_back(tmp_path: Path) -> None:
+def test_file_is_saved_at_the_path_of_the_row_and_the_receipt_returned(tmp_path: Path) -> None:
     gt = stack_of([1, 2], row={"tile": "T1", "date": WHEN})
     operator = WriteCOG(
         str(tmp_path / "{tile}_{date:%Y%m%d}.tif"), descriptions=["NDVI"], profile_arg={"compress": "zstd"}
@@ -222,7 +222,7 @@ def test_the_file_is_saved_where_the_row_says_and_the_receipt_comes_back(tmp_pat
     assert RasterioReader(receipt.path).descriptions == ["NDVI"]
 
 
-def test_a_url_stays_text_to_the_letter() -> None:
+def test_url_is_kept_unchanged() -> None:
     gt = stack_of([1, 2], row={"tile": "T1"})
 
     receipt = WriteCOG("memory://geotoolz/templates/{tile}.tif")(gt)
@@ -231,7 +231,7 @@ def test_a_url_stays_text_to_the_letter() -> None:
     assert RasterioReader("memory://geotoolz/templates/T1.tif").shape == (1, 1, 2)
 
 
-def test_what_save_cog_refuses_is_refused(tmp_path: Path) -> None:
+def test_invalid_save_options_are_refused(tmp_path: Path) -> None:
     gt = stack_of([1, 2], row={"tile": "T1"})
     operator = WriteCOG(str(tmp_path / "{tile}.tif"), overwrite=False)
     operator(gt)
@@ -245,7 +245,7 @@ def test_a_tensor_without_a_row_is_refused() -> None:
         WriteCOG("{tile}.tif")(stack_of([1]))
 
 
-def test_a_signature_in_a_template_is_in_no_message() -> None:
+def test_messages_show_no_signature_of_a_template() -> None:
     operator = WriteCOG("https://host/{tile}.tif?sig=secret99")
 
     for row in ({}, {"tile": "../x"}):
@@ -254,7 +254,7 @@ def test_a_signature_in_a_template_is_in_no_message() -> None:
         assert "secret99" not in str(caught.value)
 
 
-def test_every_option_of_save_cog_is_taken_and_no_other() -> None:
+def test_options_of_save_cog_are_accepted_and_others_refused() -> None:
     with pytest.raises(
         OptionError, match="WriteCOG does not take compress; beyond its own arguments: descriptions, tags, profile_arg"
     ):

@@ -66,7 +66,7 @@ def section(**seconds: list[float]) -> dict[str, Any]:
 
 class TestInputs:
     @pytest.mark.parametrize("name", INPUTS)
-    def test_they_are_the_same_every_time(self, name: str) -> None:
+    def test_inputs_are_reproducible(self, name: str) -> None:
         first, second = INPUTS[name].make(100), INPUTS[name].make(100)
 
         np.testing.assert_array_equal(first, second)
@@ -77,14 +77,14 @@ class TestInputs:
         [("uint16", "uint16", 1), ("float32", "float32", 1), ("classes", "uint8", 1), ("rgb", "uint8", 3),
          ("bands13", "uint16", 13)],
     )  # fmt: skip
-    def test_they_are_of_the_kinds_that_are_compared(self, name: str, dtype: str, bands: int) -> None:
+    def test_inputs_have_the_listed_dtype_and_bands(self, name: str, dtype: str, bands: int) -> None:
         array = INPUTS[name].make(96)
 
         assert array.dtype == dtype
         assert array.shape == (bands, 96, 96)
 
     @pytest.mark.parametrize("name", ["uint16", "float32", "classes", "bands13"])
-    def test_a_sixth_of_them_is_missing_whatever_the_size(self, name: str) -> None:
+    def test_a_sixth_of_the_pixels_is_missing_for_any_size(self, name: str) -> None:
         raster = INPUTS[name]
         for side_px in (120, 240):
             pixels = raster.make(side_px)[0]
@@ -92,7 +92,7 @@ class TestInputs:
 
             assert 1 / 6.5 < is_missing.mean() < 1 / 4
 
-    def test_a_scene_is_noise_to_a_codec_but_not_all_noise(self) -> None:
+    def test_scene_is_partly_compressible(self) -> None:
         pixels = scene(256)[0].astype(float)
         neighbours = np.diff(pixels[:, 128:], axis=1)
 
@@ -118,7 +118,7 @@ class TestLazyScenes:
         assert (pixels == 0).mean() == pytest.approx(1 / 6, abs=0.001)
         assert pixels[:, :, -1].all()
 
-    def test_its_noise_is_that_of_the_other_scenes(self) -> None:
+    def test_lazy_scene_has_the_noise_of_the_other_scenes(self) -> None:
         spread = [
             np.diff(pixels.astype(float), axis=1).std()
             for pixels in (scene(600, has_wedge=False)[0], LazyScene((1, 600, 600), PLACE).whole()[0, :, 200:])
@@ -137,7 +137,7 @@ class TestLazyScenes:
         assert part.values.shape == (6, 5, 30)
         assert (part.transform.c, part.transform.f) == (500000 + 200, 4000000 - 100)
 
-    def test_who_asks_for_all_pixels_is_refused(self) -> None:
+    def test_reading_all_pixels_of_a_lazy_scene_is_refused(self) -> None:
         with pytest.raises(MemoryError, match="all pixels of a scene of 12800000000 bytes"):
             _ = LazyScene(LAZY_INPUTS["scene"].shape, PLACE).values
 
@@ -170,7 +170,7 @@ class TestForms:
         [("file", ["ours", "gdal", "gdal-translate", "rio-cogeo"]), ("pieces", ["ours", "loop"]), ("lazy", ["ours"])],
     )
     @pytest.mark.filterwarnings("ignore")  # what peers warn of is theirs
-    def test_peers_write_the_same_pixels_whatever_the_form(self, form: str, peers: list[str], tmp_path: Path) -> None:
+    def test_peers_write_the_same_pixels_for_any_form(self, form: str, peers: list[str], tmp_path: Path) -> None:
         lazy, source, path = LazyScene((1, 1100, 1200), PLACE), tmp_path / "in.tif", tmp_path / "out.tif"
         np.save(tmp_path / "in.npy", lazy.whole())
         save_tiled(str(source), lazy, PLACE, MATCHED)
@@ -196,7 +196,7 @@ class TestForms:
 
             assert look_at(path, array, PLACE, MATCHED)["problems"] == []
 
-    def test_a_scene_that_does_not_fit_on_the_disk_is_told(self, tmp_path: Path) -> None:
+    def test_scene_that_does_not_fit_on_the_disk_is_reported(self, tmp_path: Path) -> None:
         store = Store(tmp_path, Effort(size_px=1_000_000))
 
         assert "GB of disk" in (store.lacks_room(SECTIONS["memory-scene"]) or "")
@@ -208,7 +208,7 @@ class TestPeers:
     @pytest.mark.parametrize("name", IN_THIS_ENVIRONMENT)
     @pytest.mark.parametrize("settings", [MATCHED, Settings("zstd")], ids=["matched", "default"])
     @pytest.mark.filterwarnings("ignore")  # what peers warn of is theirs
-    def test_each_writes_the_file_that_was_asked_for(self, name: str, settings: Settings, tmp_path: Path) -> None:
+    def test_peers_write_the_requested_file(self, name: str, settings: Settings, tmp_path: Path) -> None:
         peer, array, path = or_skip(name), scene(600), tmp_path / "out.tif"
 
         peer.write(peer.prepare(array, Place(nodata=0), settings), Place(nodata=0), settings, str(path))
@@ -251,13 +251,13 @@ class TestChecks:
             dataset.write(array)
         return path
 
-    def test_a_file_without_overviews_is_found_out(self, tmp_path: Path) -> None:
+    def test_missing_overviews_are_detected(self, tmp_path: Path) -> None:
         array = scene(600)
         path = self.written(tmp_path / "a.tif", array)
 
         assert look_at(path, array, Place(nodata=0), MATCHED)["problems"] == ["0 overviews instead of 2"]
 
-    def test_other_pixels_are_found_out(self, tmp_path: Path) -> None:
+    def test_different_pixels_are_detected(self, tmp_path: Path) -> None:
         array = scene(200)
         path = self.written(tmp_path / "a.tif", array)
 
@@ -271,7 +271,7 @@ class TestChecks:
             (Place(nodata=0), Settings("none", tile_px=256), "compression Compression.lzw instead of none"),
         ],
     )
-    def test_another_place_or_codec_is_found_out(
+    def test_different_georeference_or_codec_is_detected(
         self, tmp_path: Path, place: Place, settings: Settings, problem: str
     ) -> None:
         array = scene(200)
@@ -279,14 +279,14 @@ class TestChecks:
 
         assert look_at(path, array, place, settings)["problems"] == [problem]
 
-    def test_bigtiff_is_told_from_tiff(self, tmp_path: Path) -> None:
+    def test_bigtiff_is_detected(self, tmp_path: Path) -> None:
         array = scene(200)
         for wanted in (True, False):
             path = self.written(tmp_path / "a.tif", array, BIGTIFF="YES" if wanted else "NO")
 
             assert look_at(path, array, PLACE, MATCHED)["is_bigtiff"] is wanted
 
-    def test_another_shape_is_found_out(self, tmp_path: Path) -> None:
+    def test_different_shape_is_detected(self, tmp_path: Path) -> None:
         path = self.written(tmp_path / "a.tif", scene(200))
 
         problems = look_at(path, scene(300, bands=2), Place(nodata=0), MATCHED)["problems"]
@@ -295,14 +295,14 @@ class TestChecks:
 
 
 class TestMeasuring:
-    def test_the_time_of_programs_counts(self) -> None:
+    def test_cpu_time_of_child_processes_is_included(self) -> None:
         code = "import time\nwhile time.process_time() < 0.2: pass"
 
         figures, _ = measured(lambda: subprocess.run([sys.executable, "-c", code], check=True))
 
         assert figures["cpu_seconds"] > 0.15
 
-    def test_the_peak_is_what_a_call_held_at_most(self) -> None:
+    def test_peak_is_the_largest_memory_of_a_call(self) -> None:
         code = (
             "import numpy as np; from benchmarks.measure import measured\n"
             "figures, _ = measured(lambda: np.ones(60_000_000, 'uint8').sum())\n"
@@ -312,7 +312,7 @@ class TestMeasuring:
 
         assert 59e6 < int(done.stdout) < 75e6
 
-    def test_the_result_comes_with_the_figures(self) -> None:
+    def test_result_is_returned_with_the_measurements(self) -> None:
         figures, result = measured(lambda: 42)
 
         assert result == 42
@@ -333,7 +333,7 @@ class TestTargets:
         (verdict,) = [each for each in found if "ALL_CPUS: uint16-lzw" in each.target]
         assert (verdict.measured, verdict.met) == (pytest.approx(gdal_seconds), is_met)
 
-    def test_what_was_not_measured_is_neither_met_nor_missed(self) -> None:
+    def test_target_without_measurement_is_neither_met_nor_missed(self) -> None:
         found = verdicts({})
 
         assert found
@@ -367,7 +367,7 @@ class TestTargetsBeyondMemory:
 
         assert (verdict.measured, verdict.met) == (mib, is_met)
 
-    def test_the_worst_of_those_that_stream_decides(self) -> None:
+    def test_worst_streaming_section_decides(self) -> None:
         sections = {
             "large_wide": self.memory(600),
             "rows_1": self.memory(90),
@@ -378,7 +378,7 @@ class TestTargetsBeyondMemory:
         assert (verdict.measured, verdict.met, verdict.where) == (600, False, "large-wide")
 
     @pytest.mark.parametrize(("many_mib", "is_met"), [(105, True), (115, False)])
-    def test_memory_is_flat_in_the_rows(self, many_mib: float, is_met: bool) -> None:
+    def test_memory_target_compares_numbers_of_rows(self, many_mib: float, is_met: bool) -> None:
         sections = {"rows_1": self.memory(100), "rows_4": self.memory(300), "rows_16": self.memory(many_mib)}
         verdict = self.verdict("16 times the rows", **sections)
 
@@ -394,13 +394,13 @@ class TestTargetsBeyondMemory:
         assert (verdict.measured, verdict.met) == (seconds / 20, is_met)
         assert f"{seconds / 20:.2f}" in section_text("scene-lzw", result)
 
-    def test_dask_is_held_against_odc(self) -> None:
+    def test_dask_target_compares_with_odc(self) -> None:
         result = section(ours=[1.0], odc_dask=[3.9]) | {"form": "dask"}
         verdict = self.verdict("save_cog_with_dask: dask-lzw", dask_lzw=result)
 
         assert (verdict.measured, verdict.met) == (3.9, False)
 
-    def test_a_conversion_is_held_against_the_program_where_it_is_installed(self) -> None:
+    def test_conversion_target_compares_with_the_program_if_installed(self) -> None:
         both = section(ours=[1.0], gdal_translate=[1.6], gdal=[1.8]) | {"form": "file"}
         alone = section(ours=[1.0], gdal_translate=[], gdal=[1.8]) | {"form": "file"}
         alone["peers"]["gdal-translate"]["problem"] = "not installed"
@@ -410,7 +410,7 @@ class TestTargetsBeyondMemory:
 
             assert (verdict.measured, verdict.met) == (ratio, ratio >= 1.7)
 
-    def test_a_section_that_was_skipped_says_why(self) -> None:
+    def test_skipped_section_has_a_reason(self) -> None:
         result = {"kind": "memory", "form": "lazy", "is_matched": True, "skipped": "too little disk", "peers": {}}
 
         assert section_text("memory-scene", result) == "\nmemory-scene: skipped: too little disk"
@@ -456,7 +456,7 @@ class TestCommand:
         assert "targets" in done.stdout
         assert {path.name for path in tmp_path.iterdir()} <= {"results.json", "results.png", "logs"}
 
-    def test_a_peer_that_fails_is_told_and_does_not_end_the_run(self) -> None:
+    def test_failing_peer_is_reported_and_does_not_end_the_run(self) -> None:
         result = section(ours=[1.0], gdal=[])
         result["peers"]["gdal"]["problem"] = "out of memory"
 

@@ -117,7 +117,7 @@ class TestHosts:
 
         assert run(host, code) == "[None, None, None, None]\n"
 
-    def test_a_catalog_in_processes_is_refused_with_the_way_out(self, host: Path) -> None:
+    def test_catalog_in_processes_is_refused_with_advice(self, host: Path) -> None:
         code = """
             from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
             from georeader.errors import OptionError

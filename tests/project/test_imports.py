@@ -76,7 +76,7 @@ def fresh() -> Iterator[Callable[[str], str | None]]:
         yield run
 
 
-def test_the_processes_of_these_tests_tell_of_failures(fresh: Callable[[str], str | None]) -> None:
+def test_fresh_interpreter_reports_failures(fresh: Callable[[str], str | None]) -> None:
     assert "AssertionError: no" in str(fresh("assert False, 'no'"))
     assert "SystemExit" in str(fresh("import sys; sys.exit(0)"))
 
@@ -95,7 +95,7 @@ def test_save_cog_is_the_function_in_any_order_of_import(
     assert fresh(code) is None
 
 
-def test_the_stub_says_where_to_go() -> None:
+def test_deprecated_stub_names_the_replacement() -> None:
     done = python("from georeader.save_cog import save_cog", "-W", "error::DeprecationWarning")
 
     assert "use 'from georeader import save_cog' or 'from georeader.save import save_cog'" in done.stderr
@@ -130,14 +130,14 @@ def test_optional_and_later_needed_packages_are_not_imported(module: str, import
 
 
 @pytest.mark.parametrize("module", ["numpy", "rasterio", "georeader.save"])
-def test_the_package_alone_imports_nothing_large(module: str, imported: Callable[[str], set[str]]) -> None:
+def test_importing_the_package_imports_no_large_library(module: str, imported: Callable[[str], set[str]]) -> None:
     found = imported("import georeader; assert 'save_cog' in dir(georeader)")
 
     assert "georeader" in found
     assert module not in found
 
 
-def test_a_name_that_is_not_there_is_told_as_python_does() -> None:
+def test_missing_name_raises_attribute_error_as_python_does() -> None:
     done = python("import georeader; georeader.save_gif")
 
     assert "AttributeError: module 'georeader' has no attribute 'save_gif'" in done.stderr
@@ -155,7 +155,7 @@ def test_importing_save_takes_less_than_one_and_a_half_times_importing_rasterio(
     assert ratio < 1.5
 
 
-def test_the_signatures_are_those_that_others_call() -> None:
+def test_signatures_are_compatible_with_georeader_spaceml() -> None:
     shared = {"data_save": None, "path_tiff_save": None, "descriptions": None, "tags": None, "profile_arg": None,
               "fs": None, "nodata": None}  # fmt: skip
     keyword_only = {"dir_tmpfiles": None, "profile": None}

@@ -47,7 +47,7 @@ def in_file(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", BROKEN)
 @pytest.mark.parametrize("crs", ["32632", "'EPSG:32632'", "np.int64(32632)"])
-def test_the_message_has_the_cause(kind: str, crs: str, tmp_path: Path) -> None:
+def test_message_has_the_cause(kind: str, crs: str, tmp_path: Path) -> None:
     done = python(f"rasterio_crs({crs})", broken_env(kind, tmp_path), tmp_path)
 
     last = done.stderr.strip().splitlines()[-1]
@@ -89,7 +89,7 @@ def test_the_command_line_warns_of_a_lost_epsg_code(tmp_path: Path) -> None:
     assert "without an EPSG code" in done.stderr
 
 
-def test_a_reader_says_why_there_is_no_epsg_code(tmp_path: Path) -> None:
+def test_reader_warns_why_there_is_no_epsg_code(tmp_path: Path) -> None:
     in_file(tmp_path)
 
     done = python("print(RasterioReader('in.tif'))", broken_env("empty folder", tmp_path), tmp_path)

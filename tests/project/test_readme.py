@@ -48,12 +48,12 @@ def test_commands_of_the_readme_succeed(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.tif", "ndvi.tif", "out.png", "out.tif"]
 
 
-def test_the_readme_fits_on_a_page() -> None:
+def test_readme_has_at_most_90_lines() -> None:
     assert README.count("\n") <= 90
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files_and_headings(page: Path) -> None:
+def test_links_have_existing_files_and_headings(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if re.match(r"[a-z]+:", target):
             continue

@@ -99,7 +99,7 @@ def test_the_code_of_the_readme_passes(checker: str, tmp_path: Path) -> None:
 
 
 @each_checker
-def test_operators_give_geotensors_and_options_are_known(checker: str, tmp_path: Path) -> None:
+def test_operators_return_geotensors_and_options_are_typed(checker: str, tmp_path: Path) -> None:
     done = CHECKERS[checker](RIGHT, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -162,5 +162,5 @@ def test_other_mappings_are_taken_at_run_time(mapping: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("package", ["georeader", "geotoolz"])
-def test_packages_say_that_they_are_typed(package: str) -> None:
+def test_packages_have_py_typed(package: str) -> None:
     assert (ROOT / "src" / package / "py.typed").exists()

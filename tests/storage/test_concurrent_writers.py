@@ -54,7 +54,7 @@ def content_of(seed: int, side_px: int) -> bytes:
         ("s3fs", "seaweed", SMALL_PX, True),
     ],
 )
-def test_one_of_six_writers_wins_and_its_object_is_there(
+def test_one_of_six_concurrent_writers_succeeds(
     way: str, store: str, side_px: int, is_same: bool,
     request: pytest.FixtureRequest, use_env: Any, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -87,7 +87,7 @@ def test_one_of_six_writers_wins_and_its_object_is_there(
     assert server.open_uploads() == []
 
 
-def test_the_request_that_makes_the_object_carries_the_condition(
+def test_request_that_creates_the_object_has_the_condition(
     seaweed: S3Server, use_env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_small_parts(monkeypatch)
@@ -120,7 +120,7 @@ class Replaced:
 
 
 @pytest.mark.parametrize("side_px", [SMALL_PX, LARGE_PX], ids=["one request", "parts"])
-def test_an_object_that_another_replaced_at_once_is_not_taken_for_ones_own(
+def test_object_replaced_by_another_writer_is_an_exists_error(
     side_px: int, seaweed: S3Server, use_env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_small_parts(monkeypatch)

@@ -113,19 +113,21 @@ def way(path: Any, **options: Any) -> str:
         ("simplecache::memory://out.tif", "", "SpooledSink FsspecPut"),
     ],
 )
-def test_a_path_has_its_way(path: Any, packages: str, expected_way: str, installed: Callable[..., None]) -> None:
+def test_sink_is_selected_by_path_and_installed_packages(
+    path: Any, packages: str, expected_way: str, installed: Callable[..., None]
+) -> None:
     installed(*packages.split())
 
     assert way(path) == expected_way
 
 
 @pytest.mark.usefixtures("silent")
-def test_a_file_object_has_its_sink() -> None:
+def test_file_object_is_spooled() -> None:
     assert way(BytesIO()) == "SpooledSink FileObject"
 
 
 @pytest.mark.usefixtures("silent")
-def test_oss_goes_by_ossfs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oss_is_saved_by_ossfs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OSS_ENDPOINT", "http://127.0.0.1:1")
 
     assert way("oss://bucket/out.tif") == "SpooledSink FsspecPut"
@@ -139,7 +141,7 @@ def test_every_remote_prefix_is_remote(prefix: str, monkeypatch: pytest.MonkeyPa
     assert way(f"{prefix}bucket/folder/out.tif") != "LocalSink"
 
 
-def test_the_prefixes_are_those_of_the_documentation() -> None:
+def test_prefixes_equal_those_of_the_documentation() -> None:
     assert REMOTE_FILE_EXTENSIONS == ["gs://", "s3://", "az://", "abfs://", "oss://", "http://", "https://"]
 
 
@@ -149,7 +151,7 @@ def test_the_prefixes_are_those_of_the_documentation() -> None:
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
 @pytest.mark.parametrize("path", [*(f"{prefix}bucket/out.tif" for prefix in REMOTE_FILE_EXTENSIONS), "bucket/out.tif",
                                   "/bucket/out.tif", "recorder://bucket/out.tif"])  # fmt: skip
-def test_fs_is_used_whatever_the_path_begins_with(path: str, save: Any) -> None:
+def test_fs_is_used_for_any_scheme_of_the_path(path: str, save: Any) -> None:
     fs = Recorder()
 
     save(small(), path, fs=fs, profile_arg=PLAIN)
@@ -160,7 +162,7 @@ def test_fs_is_used_whatever_the_path_begins_with(path: str, save: Any) -> None:
     fs.store.clear()
 
 
-def test_so_it_is_by_a_writer_and_for_reading() -> None:
+def test_fs_is_used_by_a_writer_and_a_reader() -> None:
     fs = Recorder()
     with CogWriter("s3://bucket/out.tif", like=small(), fs=fs, profile_arg=PLAIN) as writer:
         writer.write(small())
@@ -170,7 +172,7 @@ def test_so_it_is_by_a_writer_and_for_reading() -> None:
     fs.store.clear()
 
 
-def test_a_path_object_is_fine_with_fs() -> None:
+def test_path_object_is_accepted_with_fs() -> None:
     fs = Recorder()
 
     save_cog(small(), PurePosixPath("bucket/out.tif"), fs=fs)
@@ -180,7 +182,7 @@ def test_a_path_object_is_fine_with_fs() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "file://", "local://"])
-def test_fs_of_local_files_is_this_disk(prefix: str, tmp_path: Path) -> None:
+def test_fs_of_local_files_is_a_local_sink(prefix: str, tmp_path: Path) -> None:
     assert way(f"{prefix}{tmp_path}/out.tif", fs=LocalFileSystem()) == "LocalSink"
 
 
@@ -195,7 +197,7 @@ def test_fs_of_local_files_is_this_disk(prefix: str, tmp_path: Path) -> None:
     ],
     ids=["MemoryStore", "S3Store", "DirFileSystem", "Recorder"],
 )
-def test_what_is_passed_is_told_apart(fs: Any, expected_way: str) -> None:
+def test_sink_is_selected_by_the_type_of_fs(fs: Any, expected_way: str) -> None:
     assert way("s3://bucket/out.tif", fs=fs) == expected_way
 
 
@@ -228,12 +230,12 @@ def test_a_store_takes_keys_and_its_own_urls(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["folder/", "/", "memory://", ""])
 @pytest.mark.parametrize("fs", [Recorder(), MemoryStore()], ids=["fsspec", "obstore"])
-def test_a_folder_is_no_file(path: str, fs: Any) -> None:
+def test_folder_as_destination_is_refused(path: str, fs: Any) -> None:
     with pytest.raises(DestinationError, match=r"folder/out\.tif|'out\.tif'|is empty"):
         save_cog(small(), path, fs=fs)
 
 
-def test_a_path_that_brings_its_filesystem_needs_no_other(tmp_path: Path) -> None:
+def test_path_with_its_own_filesystem_is_saved_by_it(tmp_path: Path) -> None:
     """As universal_pathlib's UPath: its text alone has no credentials."""
 
     class Universal:
@@ -276,19 +278,19 @@ def test_a_path_that_brings_its_filesystem_needs_no_other(tmp_path: Path) -> Non
     ],
     ids=repr,
 )
-def test_what_goes_nowhere_says_what_would(path: Any, kind: type[GeoreaderError], says: str) -> None:
+def test_invalid_destination_is_an_error_with_advice(path: Any, kind: type[GeoreaderError], says: str) -> None:
     with pytest.raises(kind, match=says) as caught:
         save_cog(small(), path)
 
     assert "\n" not in str(caught.value)
 
 
-def test_a_chain_that_is_not_known_is_named() -> None:
+def test_unknown_protocol_of_a_chain_is_named() -> None:
     with pytest.raises(DestinationError, match=r"nonsense:: is not a protocol|nonsense(://)? is not a protocol"):
         save_cog(small(), "nonsense::memory://out.tif")
 
 
-def test_mangled_urls_show_no_secret() -> None:
+def test_errors_of_malformed_urls_show_no_secret() -> None:
     for path in (Path("https://me:hunter22@host/out.tif"), "/vsicurl/https://me:hunter22@host/out.tif",
                  "https://me:hunter22@host\ud800/out.tif", "nonsense::http://me:hunter22@host/out.tif"):  # fmt: skip
         with pytest.raises(GeoreaderError) as caught:
@@ -297,14 +299,14 @@ def test_mangled_urls_show_no_secret() -> None:
 
 
 @pytest.mark.parametrize("path", ["out.tif", "s3://bucket/out.tif", "memory://out.tif"])
-def test_http_headers_go_with_http_alone(path: str) -> None:
+def test_http_headers_are_refused_without_http(path: str) -> None:
     with pytest.raises(OptionError, match="http_headers go with http:// and https:// alone"):
         save_cog(small(), path, http_headers={"Authorization": "Bearer hunter22"})
 
 
 @pytest.mark.parametrize("headers", ["A: b", [("A", "b")], {"A": 1}, {1: "a"}, {"A": "b\r\nC: d"}, {"A\n": "b"}],
                          ids=["text", "list", "number", "number as name", "two lines", "name of two"])  # fmt: skip
-def test_http_headers_are_lines_of_text(headers: Any) -> None:
+def test_http_headers_must_be_text_without_line_breaks(headers: Any) -> None:
     with pytest.raises(OptionError, match=r"pass a mapping|pass str for names and values"):
         save_cog(small(), "http://host/out.tif", http_headers=headers)
 
@@ -376,7 +378,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - b
 """
 
 
-def test_nothing_is_imported_until_it_is_used(tmp_path: Path) -> None:
+def test_local_save_imports_no_client_of_stores(tmp_path: Path) -> None:
     run = [sys.executable, "-c", IMPORTS, str(tmp_path)]
     found = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60).stdout
 
@@ -387,7 +389,7 @@ def test_nothing_is_imported_until_it_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
-def test_even_parts_are_of_one_size(is_large: bool) -> None:
+def test_even_parts_have_equal_sizes(is_large: bool) -> None:
     """As Cloudflare's R2 wants them: all but the last."""
     shelf = Shelf()
     sizes: dict[int, int] = {}
@@ -431,7 +433,7 @@ def test_an_upload_of_even_parts_that_fails_is_aborted(fails_at: str) -> None:
         ("https://nor2.cloudflarestorage.com.example", "PartedSink S3Object"),
     ],
 )
-def test_endpoints_of_r2_are_known(endpoint: str, expected_way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoints_of_r2_use_even_parts(endpoint: str, expected_way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     fs = fsspec.filesystem("s3", endpoint_url=endpoint, key="k", secret="s", skip_instance_cache=True)
 
@@ -455,7 +457,7 @@ def save_fails(path: str, fs: Any) -> None:
         save_cog(Lazy(small(), OSError("the cable was cut"), 500), path, fs=fs)
 
 
-def test_s3fs_publishes_what_was_written_when_it_failed_but_a_save_does_not(seaweed: S3Server, use_env: UseEnv) -> None:
+def test_failing_save_by_s3fs_publishes_nothing(seaweed: S3Server, use_env: UseEnv) -> None:
     use_env(seaweed.env())
     fs = fsspec.filesystem("s3", skip_instance_cache=True)
     seaweed.put("trap.tif", EARLIER)
@@ -468,7 +470,7 @@ def test_s3fs_publishes_what_was_written_when_it_failed_but_a_save_does_not(seaw
     assert seaweed.get("out.tif") == EARLIER
 
 
-def test_so_does_adlfs(azurite: AzureServer, use_env: UseEnv) -> None:
+def test_failing_save_by_adlfs_publishes_nothing(azurite: AzureServer, use_env: UseEnv) -> None:
     use_env({})
     fs = fsspec.filesystem("abfs", connection_string=azurite.connection_string, skip_instance_cache=True)
     azurite.put("trap.tif", EARLIER)
@@ -481,7 +483,7 @@ def test_so_does_adlfs(azurite: AzureServer, use_env: UseEnv) -> None:
     assert azurite.get("out.tif") == EARLIER
 
 
-def test_so_does_gcsfs(fake_gcs: GcsServer, use_env: UseEnv) -> None:
+def test_failing_save_by_gcsfs_publishes_nothing(fake_gcs: GcsServer, use_env: UseEnv) -> None:
     use_env(fake_gcs.env())
     fs = fsspec.filesystem("gcs", token="anon", endpoint_url=fake_gcs.endpoint, skip_instance_cache=True)
     fake_gcs.put("out.tif", EARLIER)
@@ -493,7 +495,7 @@ def test_so_does_gcsfs(fake_gcs: GcsServer, use_env: UseEnv) -> None:
     assert fake_gcs.get("out.tif") == EARLIER
 
 
-def test_so_does_obstores_filesystem(moto: MotoServer, use_env: UseEnv) -> None:
+def test_failing_save_by_obstores_filesystem_publishes_nothing(moto: MotoServer, use_env: UseEnv) -> None:
     from obstore.fsspec import FsspecStore
 
     use_env(moto.env())
@@ -511,7 +513,7 @@ def test_so_does_obstores_filesystem(moto: MotoServer, use_env: UseEnv) -> None:
     assert moto.get("out.tif") == expected("cog", False)
 
 
-def test_fsspecs_files_over_http_take_no_uploads_but_saves_do(nginx: WebServer, use_env: UseEnv) -> None:
+def test_save_by_fsspecs_http_filesystem_uses_put(nginx: WebServer, use_env: UseEnv) -> None:
     """Its `put_file` POSTs in chunks by default, and does not accept overwrite=True."""
     use_env(nginx.env())
     fs = fsspec.filesystem("http", skip_instance_cache=True)
@@ -529,7 +531,7 @@ def test_fsspecs_files_over_http_take_no_uploads_but_saves_do(nginx: WebServer, 
     assert nginx.get("out.tif") == expected("cog", False)
 
 
-def test_a_local_store_of_obstore_is_written_whole(tmp_path: Path) -> None:
+def test_local_store_of_obstore_is_written_atomically(tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(EARLIER)
 
     save_fails("out.tif", LocalStore(str(tmp_path)))

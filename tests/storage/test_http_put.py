@@ -249,7 +249,7 @@ def test_given_headers_replace_the_projects_own(name: str, value: str, recorder:
     assert put.all(name) == [value]
 
 
-def test_without_overwrite_the_condition_goes_along(recorder: Recorder) -> None:
+def test_put_has_the_condition_without_overwrite(recorder: Recorder) -> None:
     save_cog(small(), f"{recorder.url}/out.tif", overwrite=False)
 
     assert [one.method for one in recorder.asked] == ["HEAD", "PUT", "HEAD"]
@@ -346,7 +346,7 @@ def test_every_other_status_is_an_error_with_status_and_reason(
     assert len(recorder.puts()) == (3 if status == 500 else 1)
 
 
-def test_a_condition_that_fails_is_that_it_exists(recorder: Recorder) -> None:
+def test_failed_condition_is_an_exists_error(recorder: Recorder) -> None:
     recorder.say(412)
 
     with pytest.raises(ExistsError):
@@ -383,14 +383,14 @@ def test_a_long_or_binary_answer_is_truncated_in_messages(status: int, recorder:
     assert len(str(caught.value)) < 600
 
 
-def test_a_store_behind_a_url_says_more(recorder: Recorder) -> None:
+def test_error_of_a_store_behind_a_url_has_its_code_and_message(recorder: Recorder) -> None:
     recorder.say(403, body=b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
 
     with pytest.raises(DestinationError, match=r"have expired; get new ones \(HTTP 403 Forbidden, AccessDenied: Requ"):
         save_cog(small(), f"{recorder.url}/out.tif?X-Amz-Signature=abcdef")
 
 
-def test_another_size_reported_by_the_server_is_an_error(recorder: Recorder) -> None:
+def test_different_size_reported_by_the_server_is_an_error(recorder: Recorder) -> None:
     recorder.heads = (200, {"Content-Length": "5"})
 
     with pytest.raises(WriteError, match="size mismatch: sent .* bytes, the store reports 5"):
@@ -400,7 +400,7 @@ def test_another_size_reported_by_the_server_is_an_error(recorder: Recorder) -> 
 @pytest.mark.parametrize("headers", [{"Content-MD5": "AAAA"}, {"x-goog-hash": "crc32c=AA==,md5=AAAA"},
                                      {"x-amz-request-id": "1", "ETag": f'"{"0" * 32}"'}],
                          ids=["Azure", "GCS", "S3"])  # fmt: skip
-def test_another_checksum_reported_by_the_server_is_an_error(headers: dict[str, str], recorder: Recorder) -> None:
+def test_different_checksum_reported_by_the_server_is_an_error(headers: dict[str, str], recorder: Recorder) -> None:
     recorder.say(200, headers)
 
     with pytest.raises(WriteError, match="did not arrive as it was sent"):
@@ -466,7 +466,7 @@ def test_a_redirect_to_another_host_is_refused(status: int, recorder: Recorder, 
 
 @pytest.mark.parametrize("location", ["//127.0.0.2:1/new", "ftp://127.0.0.1/new", "https://127.0.0.1/new", "http://[",
                                       "http://127.0.0.1:99999/new", ""])  # fmt: skip
-def test_an_odd_location_is_refused(location: str, recorder: Recorder) -> None:
+def test_invalid_location_of_a_redirect_is_refused(location: str, recorder: Recorder) -> None:
     recorder.say(307, {"Location": location})
 
     with pytest.raises(DestinationError, match="sends elsewhere"):
@@ -538,7 +538,7 @@ def test_an_answer_before_the_end_of_the_body_is_reported(
         assert len([one for one in proxy.requests if one.method == "PUT"]) == 1
 
 
-def test_nginx_answers_early_to_what_is_too_large(nginx: WebServer) -> None:
+def test_early_response_of_nginx_to_a_large_body_is_reported(nginx: WebServer) -> None:
     with pytest.raises(DestinationError, match=r"does not take a file of this size \(HTTP 413"):
         save_cog(large(), nginx.small_url("out.tif"), profile_arg=PLAIN)
 
@@ -557,7 +557,7 @@ def test_a_broken_connection_is_retried(kind: Any, nginx: WebServer) -> None:
     assert nginx.get("out.tif") == expected("cog", True)
 
 
-def test_a_connection_that_always_breaks_leaves_the_earlier_file(nginx: WebServer) -> None:
+def test_connection_that_always_breaks_leaves_the_earlier_file(nginx: WebServer) -> None:
     nginx.put("out.tif", EARLIER)
     with FaultProxy(nginx.base) as proxy:
         proxy.add(Fault(when=Match(method="PUT"), do=ResetAfter(100_000), times=None))
@@ -587,7 +587,7 @@ def test_the_chain_of_a_reset_has_no_cycle(make: Any, kind: Any, nginx: WebServe
 
 
 @pytest.mark.parametrize("name", ["out.tif", "a b/späte Ärzte.tif", "100%25.tif", "a+b.tif"])
-def test_nginx_takes_it_and_gives_it_back(name: str, nginx: WebServer) -> None:
+def test_nginx_stores_the_file_unchanged(name: str, nginx: WebServer) -> None:
     save_cog(small(), nginx.url(name), profile_arg=PLAIN)
 
     assert nginx.get(name) == expected("cog", False)
@@ -613,7 +613,7 @@ def test_nginx_accepts_the_credentials_in_the_url_after_a_redirect(nginx: WebSer
 
 @pytest.mark.parametrize("server", ["seaweed", "moto"])
 @pytest.mark.parametrize("key", ["out.tif", "a b/ä+%.tif"])
-def test_a_presigned_url_of_s3(server: str, key: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_presigned_url_of_s3_is_saved_to(server: str, key: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     s3: S3Server = request.getfixturevalue(server)
     receipt = save_cog(small(), s3.signed_url(key), profile_arg=PLAIN)
 
@@ -624,7 +624,7 @@ def test_a_presigned_url_of_s3(server: str, key: str, tmp_path: Path, request: p
         np.testing.assert_array_equal(RasterioReader(read_url).load().values, small().values)
 
 
-def test_a_presigned_url_with_a_type_of_its_own(seaweed: S3Server) -> None:
+def test_presigned_url_with_signed_headers_is_saved_to(seaweed: S3Server) -> None:
     wanted = {"Bucket": seaweed.bucket, "Key": "out.tif", "ContentType": "image/tiff", "Metadata": {"by": "me"}}
     url = seaweed.client.generate_presigned_url("put_object", Params=wanted, ExpiresIn=600)
 
@@ -635,7 +635,7 @@ def test_a_presigned_url_with_a_type_of_its_own(seaweed: S3Server) -> None:
 
 
 @pytest.mark.parametrize("key", ["out.tif", "a b/ä+.tif"])
-def test_a_sas_url_of_azure(key: str, azurite: AzureServer) -> None:
+def test_sas_url_of_azure_is_saved_to(key: str, azurite: AzureServer) -> None:
     url = azurite.sas_url(key).replace(f"/{key}?", f"/{quote(key)}?")
 
     save_cog(small(), url, profile_arg=PLAIN)
@@ -657,7 +657,7 @@ def by_proxy(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
-def test_the_environments_proxy_is_used(by_proxy: Recorder) -> None:
+def test_proxy_of_the_environment_is_used(by_proxy: Recorder) -> None:
     save_cog(small(), "http://me:secret@files.invalid:8080/a b.tif?x=1", profile_arg=PLAIN)
 
     (put,) = by_proxy.puts()
@@ -695,7 +695,7 @@ def test_no_proxy_is_respected(
     assert (len(by_proxy.asked), len(other_host.puts())) == (0, 1)
 
 
-def test_a_proxy_that_is_not_there_is_named_as_a_possible_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_proxy_is_named_as_a_possible_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     from faults.proxy import refused_url
 
     for name in ("no_proxy", "NO_PROXY"):

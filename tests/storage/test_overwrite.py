@@ -74,7 +74,7 @@ def test_a_file_that_appears_meanwhile_is_kept(kind_of_file: str, engine: str, t
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")], ids=["folder", "broken link"])
-def test_whatever_it_is_that_appears(kind_of_file: str, make: Any, tmp_path: Path) -> None:
+def test_folder_or_link_that_appears_meanwhile_is_kept(kind_of_file: str, make: Any, tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
 
     def progress(done: int, total: int) -> None:
@@ -88,7 +88,7 @@ def test_whatever_it_is_that_appears(kind_of_file: str, make: Any, tmp_path: Pat
     assert path.is_dir() or path.is_symlink()
 
 
-def test_with_overwrite_what_appears_is_replaced(kind_of_file: str, tmp_path: Path) -> None:
+def test_file_that_appears_meanwhile_is_replaced_with_overwrite(kind_of_file: str, tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
 
     save_cog(small(), path, progress=appears(path), profile_arg=PLAIN)
@@ -107,7 +107,7 @@ def test_sidecars_of_a_file_that_is_kept_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="of POSIX")
-def test_a_link_to_what_is_there_is_refused_and_one_to_nothing_is_followed(kind_of_file: str, tmp_path: Path) -> None:
+def test_link_to_a_file_is_refused_and_dangling_link_followed(kind_of_file: str, tmp_path: Path) -> None:
     (tmp_path / "there.tif").write_bytes(EARLIER)
     (tmp_path / "link.tif").symlink_to("there.tif")
     (tmp_path / "new.tif").symlink_to("nothing.tif")
@@ -152,7 +152,7 @@ def test_one_of_several_concurrent_local_writers_wins(kind_of_file: str, tmp_pat
     assert os.listdir(tmp_path) == ["out.tif"]
 
 
-def test_so_it_is_in_s3(seaweed: S3Server, use_env: UseEnv) -> None:
+def test_one_of_two_concurrent_writers_wins_in_s3(seaweed: S3Server, use_env: UseEnv) -> None:
     use_env(seaweed.env())
     url = seaweed.url("out.tif")
     writers = [CogWriter(url, like=small(), overwrite=False, profile_arg=PLAIN) for _ in range(2)]
@@ -162,7 +162,7 @@ def test_so_it_is_in_s3(seaweed: S3Server, use_env: UseEnv) -> None:
     assert seaweed.get("out.tif") == expected("cog", False)
 
 
-def test_and_with_uploads_in_parts(seaweed: S3Server, use_env: UseEnv) -> None:
+def test_one_of_two_concurrent_multipart_uploads_wins_in_s3(seaweed: S3Server, use_env: UseEnv) -> None:
     use_env(seaweed.env())
     url = seaweed.url("out.tif")
     writers = [CogWriter(url, like=large(), overwrite=False, profile_arg=PLAIN) for _ in range(2)]
@@ -173,7 +173,7 @@ def test_and_with_uploads_in_parts(seaweed: S3Server, use_env: UseEnv) -> None:
     assert seaweed.open_uploads() == []
 
 
-def test_so_it_is_in_azure(azurite: AzureServer, use_env: UseEnv) -> None:
+def test_one_of_two_concurrent_writers_wins_in_azure(azurite: AzureServer, use_env: UseEnv) -> None:
     use_env(azurite.env())
     writers = [CogWriter(azurite.url("out.tif"), like=small(), overwrite=False, profile_arg=PLAIN) for _ in range(3)]
 
@@ -182,7 +182,7 @@ def test_so_it_is_in_azure(azurite: AzureServer, use_env: UseEnv) -> None:
     assert azurite.get("out.tif") == expected("cog", False)
 
 
-def test_so_it_is_by_a_sas_url(azurite: AzureServer, use_env: UseEnv) -> None:
+def test_one_of_two_concurrent_writers_wins_by_a_sas_url(azurite: AzureServer, use_env: UseEnv) -> None:
     """A signed URL is none for a look before: the condition goes with the PUT."""
     use_env({"NO_PROXY": "127.0.0.1"})
     url = azurite.sas_url("out.tif")
@@ -192,7 +192,9 @@ def test_so_it_is_by_a_sas_url(azurite: AzureServer, use_env: UseEnv) -> None:
 
 
 @pytest.mark.parametrize("server", ["seaweed", "moto"])
-def test_so_it_is_by_a_presigned_url(server: str, use_env: UseEnv, request: pytest.FixtureRequest) -> None:
+def test_one_of_two_concurrent_writers_wins_by_a_presigned_url(
+    server: str, use_env: UseEnv, request: pytest.FixtureRequest
+) -> None:
     s3: S3Server = request.getfixturevalue(server)
     use_env({"NO_PROXY": "127.0.0.1"})
     url = s3.signed_url("out.tif")
@@ -204,7 +206,7 @@ def test_so_it_is_by_a_presigned_url(server: str, use_env: UseEnv, request: pyte
     assert s3.get("out.tif") == expected("cog", False)
 
 
-def test_so_it_is_in_gcs(moto: MotoServer, use_env: UseEnv) -> None:
+def test_one_of_two_concurrent_writers_wins_in_gcs(moto: MotoServer, use_env: UseEnv) -> None:
     use_env(moto.gcs_env())
     moto.put("out.tif", EARLIER)
 

@@ -68,7 +68,7 @@ def write(sink: PartedSink, header: bytes, head: bytes, tail: bytes, step_bytes:
     header=st.integers(1, 40), head=st.integers(0, 90), tail=st.integers(0, 200), step=st.integers(1, 60),
     tail_first=st.booleans(),
 )  # fmt: skip
-def test_the_object_is_header_head_and_tail_whatever_their_sizes(
+def test_object_is_header_overviews_and_full_resolution_for_any_sizes(
     header: int, head: int, tail: int, step: int, tail_first: bool
 ) -> None:
     """In kilobytes, with parts of 8."""
@@ -96,7 +96,7 @@ def test_all_parts_have_numbers_and_none_is_too_small(most_head_mib: int, most_t
     assert plan.first_tail_number - 1 + -(-most_tail_mib * MIB // plan.part_bytes) <= 10_000
 
 
-def test_a_small_file_goes_by_one_request() -> None:
+def test_small_file_is_sent_by_one_request() -> None:
     shelf = Shelf()
 
     with PartedSink(shelf) as sink:
@@ -120,7 +120,7 @@ def test_the_full_resolution_is_sent_while_it_is_written() -> None:
     assert shelf.content == b"header" + bytes(100 * MIB)
 
 
-def test_a_writer_faster_than_the_upload_waits() -> None:
+def test_writer_faster_than_the_upload_is_blocked() -> None:
     shelf = Shelf()
     shelf.slow_seconds = 0.05
 
@@ -137,7 +137,7 @@ def test_a_writer_faster_than_the_upload_waits() -> None:
 
 
 @pytest.mark.parametrize("fails_at", ["begin 1", "send 1", "send 3", "send 9", "complete 1"])
-def test_a_failing_store_gets_an_abort(fails_at: str) -> None:
+def test_upload_is_aborted_after_a_failure(fails_at: str) -> None:
     shelf = Shelf(fails_at=fails_at)
 
     with pytest.raises(WriteError, match="the shelf broke"), PartedSink(shelf) as sink:
@@ -177,7 +177,7 @@ def test_a_part_that_arrives_after_the_abort_is_aborted_too(monkeypatch: pytest.
     assert shelf.uploads == {}
 
 
-def test_ctrl_c_does_not_wait_for_a_store_that_does_not_answer() -> None:
+def test_interrupt_does_not_wait_for_an_unresponsive_store() -> None:
     shelf = Shelf()
     shelf.slow_seconds = 5.0
     begun = time.monotonic()
@@ -217,7 +217,7 @@ def test_use_outside_of_a_with_block_is_an_error(use: Any) -> None:
         use(PartedSink(Shelf()))
 
 
-def test_nothing_to_send_is_an_error() -> None:
+def test_commit_without_a_file_raises() -> None:
     with pytest.raises(WriteError, match="there is no file to send"), PartedSink(Shelf()) as sink:
         sink.commit()
 
@@ -237,7 +237,7 @@ class TestExports:
     ], ids=str)  # fmt: skip
     @pytest.mark.filterwarnings("ignore:nodata=3 is left out")
     @pytest.mark.parametrize("with_mask", [False, True], ids=["no mask", "mask"])
-    def test_the_same_bytes_come_out(
+    def test_uploaded_bytes_equal_the_local_file(
         self, options: dict[str, Any], is_lazy: bool, with_mask: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         small_parts(monkeypatch)
@@ -256,7 +256,7 @@ class TestExports:
 
     @pytest.mark.parametrize("options", [{}, {"interleave": "band"}, {"compress": "none", "BIGTIFF": "YES"}], ids=str)
     @pytest.mark.parametrize("is_lazy", [False, True], ids=["memory", "stream"])
-    def test_the_same_bytes_come_out_of_a_tiled_file_without_the_layout_of_a_cog(
+    def test_uploaded_tiled_geotiff_equals_the_local_file(
         self, options: dict[str, Any], is_lazy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         small_parts(monkeypatch)
@@ -292,7 +292,7 @@ class TestExports:
         assert spools == []
 
 
-def test_an_upload_that_was_never_begun_is_aborted_without_a_word() -> None:
+def test_abort_of_an_upload_not_begun_sends_nothing() -> None:
     shelf = Shelf()
 
     PartUpload(shelf).abort()
@@ -300,5 +300,5 @@ def test_an_upload_that_was_never_begun_is_aborted_without_a_word() -> None:
     assert shelf.asked == {}
 
 
-def test_what_is_left_in_the_file_is_no_secret() -> None:
+def test_destination_in_the_receipt_is_redacted() -> None:
     assert multipart.PartedSink(Shelf()).given == "shelf://out.tif"

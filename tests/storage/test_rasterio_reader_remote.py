@@ -88,7 +88,7 @@ class TestReading:
         reader.read_from_window(Window(300, 300, 20, 20)).load()
         assert 0 < server.bytes_sent() < len(scene) / 10
 
-    def test_knowing_the_file_fetches_its_header_only(self, server: Server, scene: bytes) -> None:
+    def test_construction_fetches_the_header_only(self, server: Server, scene: bytes) -> None:
         RasterioReader(server.put("scene.tif", scene))
         assert 0 < server.bytes_sent() < 100_000
 
@@ -98,7 +98,7 @@ class TestReading:
         assert np.all(reader.read_from_window(Window(-300, -300, 20, 20)).values == NODATA)
         assert server.bytes_sent() == before
 
-    def test_asks_for_no_other_file_but_sidecars(self, server: Server, scene: bytes) -> None:
+    def test_requests_only_the_file_and_its_sidecars(self, server: Server, scene: bytes) -> None:
         RasterioReader(server.put("scene.tif", scene)).load()
         assert server.asked() == {"scene.tif", "scene.tif.aux.xml", "scene.tif.msk", "scene.tif.MSK"}
 
@@ -128,7 +128,7 @@ class TestReading:
         for (row, column), part in zip(corners, parts, strict=True):
             assert np.array_equal(part, PIXELS[:, row : row + 20, column : column + 30])
 
-    def test_connections_do_not_pile_up(self, server: Server, scene: bytes) -> None:
+    def test_connections_are_closed(self, server: Server, scene: bytes) -> None:
         reader = RasterioReader(server.put("scene.tif", scene))
         reader.read(Window(0, 0, 10, 10))
         before = sockets()
@@ -140,18 +140,20 @@ class TestReading:
         assert np.array_equal(GeoTensor.load_file(server.put("scene.tif", scene)).values, PIXELS)
 
 
-class TestWaysToSayWhere:
-    def test_gdals_own_path(self, server: Server, scene: bytes) -> None:
+class TestPaths:
+    def test_vsicurl_path_is_read(self, server: Server, scene: bytes) -> None:
         reader = RasterioReader("/vsicurl/" + server.put("scene.tif", scene))
         assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
 
-    def test_a_url_with_a_query(self, server: Server, scene: bytes) -> None:
+    def test_url_with_a_query_is_read(self, server: Server, scene: bytes) -> None:
         url = server.put("scene.tif", scene) + "?token=a%2Fb&expires=1"
         assert np.array_equal(RasterioReader(url).read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
         assert server.asked() == {"scene.tif?token=a%2Fb&expires=1"}
 
     @pytest.mark.parametrize("form", ["/vsizip//vsicurl/{url}/inner/scene.tif", "zip+{url}!inner/scene.tif"])
-    def test_a_file_in_a_remote_zip_archive(self, server: Server, scene: bytes, tmp_path: Path, form: str) -> None:
+    def test_file_in_a_remote_zip_archive_is_read(
+        self, server: Server, scene: bytes, tmp_path: Path, form: str
+    ) -> None:
         archive = tmp_path / "archive.zip"
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("inner/scene.tif", scene)
@@ -159,20 +161,18 @@ class TestWaysToSayWhere:
         assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
         assert server.bytes_sent() < len(scene) / 10
 
-    def test_a_server_without_ranges(self, server: Server, scene: bytes) -> None:
+    def test_server_without_ranges_is_read(self, server: Server, scene: bytes) -> None:
         server.tell("scene.tif", "no-ranges")
         reader = RasterioReader("/vsicurl_streaming/" + server.put("scene.tif", scene))
         assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
 
-    def test_a_server_that_refuses_head_with_the_option_that_gdal_has_for_it(
-        self, server: Server, scene: bytes
-    ) -> None:
+    def test_server_that_refuses_head_is_read_with_gdals_option(self, server: Server, scene: bytes) -> None:
         server.tell("scene.tif", "no-head")
         options = {"CPL_VSIL_CURL_USE_HEAD": "NO", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
         reader = RasterioReader(server.put("scene.tif", scene), rio_env_options=options)
         assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
 
-    def test_options_go_with_the_reader_and_its_parts_only(self, server: Server, scene: bytes) -> None:
+    def test_options_are_used_by_the_reader_and_its_windows_only(self, server: Server, scene: bytes) -> None:
         options = {"GDAL_HTTP_HEADERS": "Authorization: Bearer secret", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
         reader = RasterioReader(server.put("mine.tif", scene), rio_env_options=options)
         pickle.loads(pickle.dumps(reader)).read_from_window(Window(900, 900, 10, 10)).load()
@@ -198,7 +198,7 @@ class TestWaysToSayWhere:
             ("/vsimem/a.tif", False),
         ],
     )
-    def test_only_paths_over_the_network_hide_their_neighbours_by_default(self, path: str, is_remote: bool) -> None:
+    def test_folder_listing_is_disabled_for_remote_paths_by_default(self, path: str, is_remote: bool) -> None:
         assert ("GDAL_DISABLE_READDIR_ON_OPEN" in default_options(path)) is is_remote
 
 
@@ -218,13 +218,13 @@ class TestFailures:
             RasterioReader(url)
         assert isinstance(caught.value.__cause__, RasterioIOError)
 
-    def test_a_server_that_is_not_there_is_named(self, server: Server) -> None:
+    def test_unreachable_server_is_named(self, server: Server) -> None:
         url = address_without_server()
         with pytest.raises(ReadError, match=re.escape(url)) as caught:
             RasterioReader(url)
         assert isinstance(caught.value.__cause__, RasterioIOError)
 
-    def test_other_content_is_named(self, server: Server) -> None:
+    def test_invalid_content_is_named(self, server: Server) -> None:
         url = server.put("page.tif", b"<html>Please log in</html>" * 100)
         with pytest.raises(ReadError, match=re.escape(url)):
             RasterioReader(url)

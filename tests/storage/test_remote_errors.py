@@ -99,7 +99,7 @@ def s3_options(
     return make
 
 
-def test_a_bucket_that_is_missing(seaweed: S3Server, s3_options: Any) -> None:
+def test_missing_bucket_of_s3_is_reported(seaweed: S3Server, s3_options: Any) -> None:
     options = s3_options(seaweed.env())
     path = f"s3://no-such-bucket/{unique()}"
     if type(options.get("fs")).__name__ == "S3Store":
@@ -111,13 +111,13 @@ def test_a_bucket_that_is_missing(seaweed: S3Server, s3_options: Any) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_credentials_for_reading_are_denied(seaweed: S3Server, s3_options: Any, overwrite: bool) -> None:
+def test_read_only_credentials_are_reported(seaweed: S3Server, s3_options: Any, overwrite: bool) -> None:
     refusal(seaweed.url(unique()), "denied", overwrite=overwrite, **s3_options(seaweed.read_only_env()))
 
 
 @pytest.mark.parametrize("change", [{"AWS_SECRET_ACCESS_KEY": "wrong-secret"}, {"AWS_ACCESS_KEY_ID": "nobody"}],
                          ids=["secret", "key"])  # fmt: skip
-def test_wrong_credentials_are_not_accepted(seaweed: S3Server, s3_options: Any, change: dict[str, str]) -> None:
+def test_wrong_credentials_of_s3_are_reported(seaweed: S3Server, s3_options: Any, change: dict[str, str]) -> None:
     refusal(seaweed.url(unique()), "credentials", **s3_options(seaweed.env() | change))
 
 
@@ -144,7 +144,7 @@ def test_other_error_codes_of_s3_have_their_advice(
 
 
 @pytest.mark.parametrize("endpoint", ["refused", UNKNOWN], ids=["refused", "unknown host"])
-def test_there_is_no_way_to_s3(seaweed: S3Server, s3_options: Any, endpoint: str) -> None:
+def test_unreachable_s3_is_reported(seaweed: S3Server, s3_options: Any, endpoint: str) -> None:
     endpoint = refused_url() if endpoint == "refused" else endpoint
 
     refusal(seaweed.url(unique()), "unreachable", **s3_options(seaweed.env() | {"AWS_ENDPOINT_URL": endpoint}))
@@ -159,7 +159,9 @@ NOTHING = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/
     [({}, ""), ({"AWS_PROFILE": "nobody"}, "nobody"), ({"AWS_ACCESS_KEY_ID": "AKID"}, "secret")],
     ids=["nothing", "no such profile", "half"],
 )
-def test_no_credentials_at_all(seaweed: S3Server, use_env: UseEnv, env: dict[str, str], says: str) -> None:
+def test_missing_credentials_of_s3_are_reported(
+    seaweed: S3Server, use_env: UseEnv, env: dict[str, str], says: str
+) -> None:
     use_env(NOTHING | env | {"AWS_ENDPOINT_URL": seaweed.endpoint})
 
     error = refusal(seaweed.url(unique()), "none")
@@ -168,7 +170,7 @@ def test_no_credentials_at_all(seaweed: S3Server, use_env: UseEnv, env: dict[str
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://", "ftp://host", "http://host:port"])
-def test_an_endpoint_that_is_none(seaweed: S3Server, use_env: UseEnv, endpoint: str) -> None:
+def test_invalid_endpoint_of_s3_is_reported(seaweed: S3Server, use_env: UseEnv, endpoint: str) -> None:
     use_env(seaweed.env() | {"AWS_ENDPOINT_URL": endpoint})
     url = seaweed.url(unique())
 
@@ -179,7 +181,7 @@ def test_an_endpoint_that_is_none(seaweed: S3Server, use_env: UseEnv, endpoint: 
 
 
 @pytest.mark.parametrize("bucket", ["UPPER", "a", "with space", "a..b", "ä"])
-def test_a_bucket_that_can_not_be(seaweed: S3Server, use_env: UseEnv, bucket: str) -> None:
+def test_invalid_bucket_name_is_reported(seaweed: S3Server, use_env: UseEnv, bucket: str) -> None:
     use_env(seaweed.env())
     url = f"s3://{bucket}/out.tif"
 
@@ -189,7 +191,7 @@ def test_a_bucket_that_can_not_be(seaweed: S3Server, use_env: UseEnv, bucket: st
     check(caught.value, url, "")
 
 
-def test_a_key_that_is_too_long(seaweed: S3Server, use_env: UseEnv) -> None:
+def test_too_long_key_is_reported(seaweed: S3Server, use_env: UseEnv) -> None:
     use_env(seaweed.env())
 
     with pytest.raises(GeoreaderError) as caught:
@@ -232,16 +234,16 @@ def connection(azurite: AzureServer, endpoint: str = "", key: str = "") -> dict[
     return {"AZURE_STORAGE_CONNECTION_STRING": text.replace(azurite.key, key or azurite.key)}
 
 
-def test_a_container_that_is_missing(azurite: AzureServer, azure_options: Any) -> None:
+def test_missing_container_of_azure_is_reported(azurite: AzureServer, azure_options: Any) -> None:
     refusal(f"az://no-such-container/{unique()}", "bucket", **azure_options(connection(azurite)))
 
 
-def test_a_wrong_key_of_azure(azurite: AzureServer, azure_options: Any) -> None:
+def test_wrong_key_of_azure_is_reported(azurite: AzureServer, azure_options: Any) -> None:
     refusal(azurite.url(unique()), "credentials", **azure_options(connection(azurite, key="d3Jvbmc=")))
 
 
 @pytest.mark.parametrize("endpoint", ["refused", UNKNOWN], ids=["refused", "unknown host"])
-def test_there_is_no_way_to_azure(azurite: AzureServer, azure_options: Any, endpoint: str) -> None:
+def test_unreachable_azure_is_reported(azurite: AzureServer, azure_options: Any, endpoint: str) -> None:
     endpoint = refused_url() if endpoint == "refused" else endpoint
 
     refusal(azurite.url(unique()), "unreachable", **azure_options(connection(azurite, f"{endpoint}/devstoreaccount1")))
@@ -256,7 +258,7 @@ def test_there_is_no_way_to_azure(azurite: AzureServer, azure_options: Any, endp
     ],
     ids=["nothing", "nonsense", "no key"],
 )
-def test_azure_without_usable_credentials(use_env: UseEnv, env: dict[str, str], says: str) -> None:
+def test_unusable_credentials_of_azure_are_reported(use_env: UseEnv, env: dict[str, str], says: str) -> None:
     use_env(env)
 
     with pytest.raises(DestinationError) as caught:
@@ -266,14 +268,14 @@ def test_azure_without_usable_credentials(use_env: UseEnv, env: dict[str, str], 
     assert "base64!" not in str(caught.value)
 
 
-def test_a_sas_url_for_reading_alone(azurite: AzureServer, use_env: UseEnv) -> None:
+def test_read_only_sas_url_is_reported(azurite: AzureServer, use_env: UseEnv) -> None:
     use_env({"NO_PROXY": "127.0.0.1"})
     url = azurite.sas_url(unique(), permissions="r")
 
     refusal(url, "denied", name=url.partition("?")[0] + "?***")
 
 
-def test_a_sas_url_that_has_expired(azurite: AzureServer, use_env: UseEnv) -> None:
+def test_expired_sas_url_is_reported(azurite: AzureServer, use_env: UseEnv) -> None:
     """In Azure's own words: Azurite does not tell why it refuses one."""
     use_env({"NO_PROXY": "127.0.0.1"})
     url = azurite.sas_url(unique(), expires_in_seconds=-60)
@@ -287,7 +289,7 @@ def test_a_sas_url_that_has_expired(azurite: AzureServer, use_env: UseEnv) -> No
 
 
 @pytest.mark.parametrize("broken", ["signature", "container"])
-def test_a_sas_url_that_was_changed(azurite: AzureServer, use_env: UseEnv, broken: str) -> None:
+def test_modified_sas_url_is_reported(azurite: AzureServer, use_env: UseEnv, broken: str) -> None:
     use_env({"NO_PROXY": "127.0.0.1"})
     url = azurite.sas_url(unique())
     url = url.replace("/tests/", "/other/") if broken == "container" else re.sub(r"sig=.{5}", "sig=AAAAA", url)
@@ -301,20 +303,20 @@ def test_a_sas_url_that_was_changed(azurite: AzureServer, use_env: UseEnv, broke
 # GCS.
 
 
-def test_a_wrong_token_of_google(moto: MotoServer, use_env: UseEnv) -> None:
+def test_wrong_token_of_google_is_reported(moto: MotoServer, use_env: UseEnv) -> None:
     use_env(moto.gcs_wrong_token_env())
 
     refusal(moto.gcs_url(unique()), "credentials")
 
 
-def test_a_bucket_of_google_that_is_missing(moto: MotoServer, use_env: UseEnv) -> None:
+def test_missing_bucket_of_google_is_reported(moto: MotoServer, use_env: UseEnv) -> None:
     use_env(moto.gcs_env())
 
     refusal(f"gs://no-such-bucket/{unique()}", "bucket")
 
 
 @pytest.mark.parametrize("endpoint", ["refused", UNKNOWN], ids=["refused", "unknown host"])
-def test_there_is_no_way_to_google(moto: MotoServer, use_env: UseEnv, endpoint: str) -> None:
+def test_unreachable_google_is_reported(moto: MotoServer, use_env: UseEnv, endpoint: str) -> None:
     use_env(moto.gcs_env() | {"GOOGLE_BASE_URL": refused_url() if endpoint == "refused" else endpoint})
 
     refusal(moto.gcs_url(unique()), "unreachable")
@@ -351,7 +353,7 @@ def test_errors_of_gcsfs_have_their_advice(
         refusal(fake_gcs.url(unique()), advice, fs=gcs_files(proxy.url))
 
 
-def test_a_bucket_that_gcsfs_does_not_find(fake_gcs: GcsServer, gcs_files: Any) -> None:
+def test_missing_bucket_of_gcsfs_is_reported(fake_gcs: GcsServer, gcs_files: Any) -> None:
     with pytest.raises(DestinationError) as caught:
         save_cog(small(), "gs://no-such-bucket/out.tif", fs=gcs_files(fake_gcs.endpoint))
 
@@ -372,7 +374,7 @@ def test_a_refusal_of_nginx_has_its_advice(nginx: WebServer, use_env: UseEnv, pl
 
 
 @pytest.mark.parametrize("base", ["refused", UNKNOWN, "http://127.0.0.1:1"], ids=["refused", "unknown host", "port 1"])
-def test_there_is_no_way_to_a_server(use_env: UseEnv, base: str) -> None:
+def test_unreachable_server_is_reported(use_env: UseEnv, base: str) -> None:
     use_env({"NO_PROXY": "*"})
 
     refusal(f"{refused_url() if base == 'refused' else base}/out.tif", "unreachable")
@@ -380,7 +382,7 @@ def test_there_is_no_way_to_a_server(use_env: UseEnv, base: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://host:port/out.tif", "http://[::1/out.tif", "http://host:99999/out.tif",
                                  "http://a b/out.tif", "http://.../out.tif"])  # fmt: skip
-def test_a_url_that_is_none(use_env: UseEnv, url: str) -> None:
+def test_invalid_url_is_reported(use_env: UseEnv, url: str) -> None:
     use_env({"NO_PROXY": "*"})
 
     with pytest.raises(DestinationError) as caught:
@@ -390,7 +392,7 @@ def test_a_url_that_is_none(use_env: UseEnv, url: str) -> None:
 
 
 @pytest.mark.parametrize("server", ["seaweed", "moto"])
-def test_a_presigned_url_that_has_expired(server: str, use_env: UseEnv, request: pytest.FixtureRequest) -> None:
+def test_expired_presigned_url_is_reported(server: str, use_env: UseEnv, request: pytest.FixtureRequest) -> None:
     s3: S3Server = request.getfixturevalue(server)
     if server == "moto":
         pytest.skip("moto does not check the time")
@@ -401,14 +403,14 @@ def test_a_presigned_url_that_has_expired(server: str, use_env: UseEnv, request:
     refusal(url, "expired", name=url.partition("?")[0] + "?***")
 
 
-def test_a_presigned_url_of_another_object(seaweed: S3Server, use_env: UseEnv) -> None:
+def test_presigned_url_of_another_object_is_reported(seaweed: S3Server, use_env: UseEnv) -> None:
     use_env({"NO_PROXY": "127.0.0.1"})
     url = seaweed.signed_url(unique()).replace("out.tif", "other.tif")
 
     refusal(url, "credentials", name=url.partition("?")[0] + "?***")
 
 
-def test_a_presigned_url_for_reading(seaweed: S3Server, use_env: UseEnv) -> None:
+def test_read_only_presigned_url_is_reported(seaweed: S3Server, use_env: UseEnv) -> None:
     use_env({"NO_PROXY": "127.0.0.1"})
     wanted = {"Bucket": seaweed.bucket, "Key": unique()}
     url = seaweed.client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=600)
@@ -420,7 +422,7 @@ def test_a_presigned_url_for_reading(seaweed: S3Server, use_env: UseEnv) -> None
 
 
 @pytest.mark.parametrize("scheme", ["sftp", "ftp"])
-def test_a_server_of_files_that_is_not_there(use_env: UseEnv, scheme: str) -> None:
+def test_unreachable_sftp_server_is_reported(use_env: UseEnv, scheme: str) -> None:
     use_env({})
     url = f"{scheme}://127.0.0.1:{refused_url().rpartition(':')[2]}/out.tif"
 

@@ -69,7 +69,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(deadline=None)
 @given(reads)
-def test_any_reads_give_the_bytes_that_are_there(wanted: list[tuple[int, int]]) -> None:
+def test_reads_of_any_ranges_return_the_bytes(wanted: list[tuple[int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(range_file, "BLOCK_BYTES", 100)
         patch.setattr(range_file, "KEPT_BLOCKS", 6)
@@ -96,7 +96,7 @@ def test_seeking_matches_a_file(moves: list[tuple[int, int]]) -> None:
         assert ours.read(10) == theirs.read(10)
 
 
-def test_all_of_it_is_read_by_one_request() -> None:
+def test_whole_file_is_read_by_one_request() -> None:
     counted = Counted()
 
     assert RangeFile(RangedObject(len(CONTENT), counted)).read() == CONTENT
@@ -128,7 +128,7 @@ def test_the_number_of_cached_blocks_is_bounded() -> None:
     assert len(counted.asked) == 50
 
 
-def test_nothing_is_asked_for_nothing() -> None:
+def test_empty_read_sends_no_request() -> None:
     counted = Counted()
     file = RangeFile(RangedObject(len(CONTENT), counted))
 
@@ -138,7 +138,7 @@ def test_nothing_is_asked_for_nothing() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_threads_read_at_once() -> None:
+def test_range_file_is_read_by_concurrent_threads() -> None:
     ranged = RangedObject(len(CONTENT), Counted())
     ranges = [(start, min(start + size, 5000)) for start in range(0, 5000, 70) for size in (30, 350)]
 
@@ -151,7 +151,7 @@ def test_threads_read_at_once() -> None:
 
 @pytest.mark.parametrize("given_bytes", [0, 50, 250])
 @pytest.mark.usefixtures("small_blocks")
-def test_an_object_that_is_shorter_than_it_said_is_an_error(given_bytes: int) -> None:
+def test_object_shorter_than_its_size_is_an_error(given_bytes: int) -> None:
     """Another one has taken its place meanwhile: what follows would be taken for what it is not."""
     ranged = RangedObject(1000, lambda start, stop: CONTENT[start:stop][:given_bytes])
 
@@ -171,7 +171,7 @@ def remote(request: pytest.FixtureRequest) -> Any:
     return fs
 
 
-def test_a_reader_by_fs_is_as_one_of_a_file(remote: Any, tmp_path: Path) -> None:
+def test_reader_with_fs_equals_a_reader_of_a_local_file(remote: Any, tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(expected("cog", False))
     ours, theirs = RasterioReader("folder/out.tif", fs=remote), RasterioReader(tmp_path / "out.tif")
 
@@ -190,7 +190,7 @@ def test_a_reader_by_fs_is_as_one_of_a_file(remote: Any, tmp_path: Path) -> None
     assert ours.block_windows() == theirs.block_windows()
 
 
-def test_its_overviews_are_read_by_fs_too(remote: Any, tmp_path: Path) -> None:
+def test_overviews_are_read_with_fs(remote: Any, tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(expected("cog", False))
     overview = RasterioReader("folder/out.tif", fs=remote).reader_overview(0)
 
@@ -200,7 +200,7 @@ def test_its_overviews_are_read_by_fs_too(remote: Any, tmp_path: Path) -> None:
     )
 
 
-def test_windows_bands_and_copies_are_read_by_fs(remote: Any) -> None:
+def test_windows_bands_and_copies_are_read_with_fs(remote: Any) -> None:
     reader = RasterioReader("folder/out.tif", fs=remote, window_focus=Window(100, 50, 200, 300), indexes=[2])
 
     np.testing.assert_array_equal(reader.load().values, small().values[1:, 50:350, 100:300])
@@ -209,7 +209,7 @@ def test_windows_bands_and_copies_are_read_by_fs(remote: Any) -> None:
     )
 
 
-def test_a_reader_with_its_fs_is_pickled(tmp_path: Path) -> None:
+def test_reader_with_fs_is_picklable(tmp_path: Path) -> None:
     save_cog(small(), str(tmp_path / "out.tif"))
     reader = RasterioReader(f"file://{tmp_path}/out.tif", fs=fsspec.filesystem("file"))
 
@@ -232,7 +232,7 @@ def test_a_reader_with_a_store_is_pickled_to_another_process(seaweed: S3Server, 
     assert int(run.stdout) == int(small().values.sum(dtype="int64"))
 
 
-def test_threads_read_by_fs(remote: Any) -> None:
+def test_reader_with_fs_is_shared_by_threads(remote: Any) -> None:
     reader = RasterioReader("folder/out.tif", fs=remote)
     windows = [Window(column, row, 100, 100) for row in range(0, 600, 100) for column in range(0, 500, 100)]
 
@@ -243,7 +243,7 @@ def test_threads_read_by_fs(remote: Any) -> None:
         np.testing.assert_array_equal(tensor.values, small().values[(slice(None), *window.toslices())])
 
 
-def test_a_raster_read_by_fs_is_saved(remote: Any, tmp_path: Path) -> None:
+def test_raster_read_with_fs_is_saved(remote: Any, tmp_path: Path) -> None:
     save_cog(RasterioReader("folder/out.tif", fs=remote), tmp_path / "copy.tif", profile_arg=PLAIN)
     save_cog(RasterioReader("folder/out.tif", fs=remote), "folder/copy.tif", fs=remote, profile_arg=PLAIN)
 
@@ -251,7 +251,7 @@ def test_a_raster_read_by_fs_is_saved(remote: Any, tmp_path: Path) -> None:
     assert RasterioReader("folder/copy.tif", fs=remote).shape == small().shape
 
 
-def test_a_large_one_too(tmp_path: Path) -> None:
+def test_large_raster_read_with_fs_is_saved(tmp_path: Path) -> None:
     fs = Noting()
     save_cog(large(), "large.tif", fs=fs, profile_arg=PLAIN)
 
@@ -271,7 +271,7 @@ def test_metadata_take_few_requests() -> None:
     fs.store.clear()
 
 
-def test_a_tensor_is_loaded_by_fs(remote: Any) -> None:
+def test_load_file_reads_with_fs(remote: Any) -> None:
     np.testing.assert_array_equal(GeoTensor.load_file("folder/out.tif", fs=remote).values, small().values)
 
 
@@ -325,7 +325,7 @@ assert (reader.load().values == small().values).all()
 
 @pytest.mark.parametrize(("kind", "raised"), [("OSError", "ReadError"), ("KeyboardInterrupt", "KeyboardInterrupt")])
 @pytest.mark.parametrize("reads", [0, 3])
-def test_a_read_that_fails_is_an_error_and_no_crash(reads: int, kind: str, raised: str, tmp_path: Path) -> None:
+def test_failing_read_is_an_error_without_a_crash(reads: int, kind: str, raised: str, tmp_path: Path) -> None:
     """rasterio ends the process where a callback of GDAL's raises."""
     run = subprocess.run([sys.executable, "-c", FAILING, str(SUPPORT), str(reads), kind], cwd=tmp_path,
                          capture_output=True, text=True, check=False, timeout=100)  # fmt: skip
@@ -360,7 +360,7 @@ def everything(fs: Any) -> list[Any]:
             overview.load().values.sum(dtype="int64")]  # fmt: skip
 
 
-def test_whichever_request_fails_it_is_an_error_or_the_truth(scattered: bytes) -> None:
+def test_any_failing_request_gives_an_error_or_correct_values(scattered: bytes) -> None:
     """GDAL itself takes directories that it cannot read for missing ones."""
     fs = Noting()
     fs.pipe("scattered.tif", scattered)
@@ -389,7 +389,7 @@ def test_whichever_request_fails_it_is_an_error_or_the_truth(scattered: bytes) -
     ["out.tif", "a b.tif", "späte Ärzte.tif", "100%.tif", "what?.tif", "a#b.tif", "a+b=c.tif", "a%20b.tif", "a//b.tif",
      "a'b.tif", "(a)[b]{c}.tif", "a&b;c,d.tif", "no_suffix"],
 )  # fmt: skip
-def test_keys_of_s3_are_taken_to_the_letter(key: str, seaweed: S3Server, use_env: UseEnv) -> None:
+def test_keys_of_s3_are_kept_unchanged(key: str, seaweed: S3Server, use_env: UseEnv) -> None:
     use_env(seaweed.env())
     own = f"{secrets.token_hex(4)}/{key}"
     save_cog(small(), seaweed.url(own), profile_arg=PLAIN)
@@ -404,7 +404,7 @@ def test_keys_of_s3_are_taken_to_the_letter(key: str, seaweed: S3Server, use_env
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 @pytest.mark.parametrize("suffix", ["", "/"])
-def test_s3_by_nothing_but_the_variables_of_aws(name: str, suffix: str, seaweed: S3Server, use_env: UseEnv) -> None:
+def test_s3_is_read_with_variables_of_aws_only(name: str, suffix: str, seaweed: S3Server, use_env: UseEnv) -> None:
     env = {key: value for key, value in seaweed.env().items()
            if key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}  # fmt: skip
     use_env(env | {name: seaweed.endpoint + suffix})
@@ -415,7 +415,7 @@ def test_s3_by_nothing_but_the_variables_of_aws(name: str, suffix: str, seaweed:
     np.testing.assert_array_equal(RasterioReader(url).load().values, small().values)
 
 
-def test_the_endpoint_of_s3_alone_wins(seaweed: S3Server, moto: MotoServer, use_env: UseEnv) -> None:
+def test_endpoint_variable_of_s3_takes_precedence(seaweed: S3Server, moto: MotoServer, use_env: UseEnv) -> None:
     env = {key: value for key, value in seaweed.env().items() if not key.startswith("AWS_S3") and key != "AWS_HTTPS"}
     use_env(env | {"AWS_ENDPOINT_URL": moto.endpoint, "AWS_ENDPOINT_URL_S3": seaweed.endpoint})
     key = f"{secrets.token_hex(4)}/out.tif"
@@ -438,7 +438,7 @@ def azures_environments(azurite: AzureServer) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("how", ["connection string", "account and key", "azure's other names"])
 @pytest.mark.parametrize("scheme", ["az", "abfs", "abfss"])
-def test_azure_by_the_environment(how: str, scheme: str, azurite: AzureServer, use_env: UseEnv) -> None:
+def test_azure_is_read_with_environment_variables(how: str, scheme: str, azurite: AzureServer, use_env: UseEnv) -> None:
     use_env(azures_environments(azurite)[how])
     url = f"{scheme}://{azurite.container}/{secrets.token_hex(4)}/späte Ärzte.tif"
 
@@ -451,7 +451,7 @@ def test_azure_by_the_environment(how: str, scheme: str, azurite: AzureServer, u
 
 
 @pytest.mark.parametrize("prefix", ["http://", "/vsicurl/http://", "HTTP://"])
-def test_http_by_its_url(prefix: str, nginx: WebServer, use_env: UseEnv) -> None:
+def test_http_url_is_read(prefix: str, nginx: WebServer, use_env: UseEnv) -> None:
     use_env(nginx.env())
     name = f"{secrets.token_hex(4)}/a b.tif"
     nginx.put(name, expected("cog", False))
@@ -471,7 +471,7 @@ def test_a_url_of_fsspec_is_read(use_env: UseEnv) -> None:
     memory.rm("/reading", recursive=True)
 
 
-def test_a_chain_of_fsspecs(use_env: UseEnv, nginx: WebServer) -> None:
+def test_chained_url_of_fsspec_is_read(use_env: UseEnv, nginx: WebServer) -> None:
     use_env(nginx.env())
     name = f"{secrets.token_hex(4)}/out.tif"
     nginx.put(name, expected("cog", False))
@@ -483,7 +483,7 @@ def test_a_chain_of_fsspecs(use_env: UseEnv, nginx: WebServer) -> None:
 
 @pytest.mark.parametrize("url", ["s3://", "s3://bucket", "az://container/", "http://", "nonsense://host/a.tif",
                                  "nonsense::memory://a.tif"])  # fmt: skip
-def test_a_url_that_leads_nowhere_is_a_read_error(url: str, use_env: UseEnv) -> None:
+def test_invalid_url_is_a_read_error(url: str, use_env: UseEnv) -> None:
     use_env({})
 
     with pytest.raises(ReadError) as caught:

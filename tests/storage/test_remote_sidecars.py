@@ -108,7 +108,7 @@ class Forbidding(MemoryFileSystem):  # type: ignore[misc]
             raise PermissionError("403 Forbidden") from error
 
 
-def test_sidecars_that_are_forbidden_are_not_there(make_tensor: Any, tmp_path: Path) -> None:
+def test_forbidden_sidecars_count_as_missing(make_tensor: Any, tmp_path: Path) -> None:
     save_cog(make_tensor(), tmp_path / "in.tif")
     fs = Forbidding(skip_instance_cache=True)
     fs.pipe("/folder/a.tif", (tmp_path / "in.tif").read_bytes())

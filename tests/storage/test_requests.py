@@ -157,7 +157,7 @@ def cost(server: Server, name: str, content: bytes, read: Callable[[str], None])
 
 @pytest.mark.parametrize("read", [open_it, read_smallest_overview, read_a_tile_in_the_middle, read_neighbouring_tiles])
 @pytest.mark.parametrize("name", RASTERS)
-def test_reading_takes_no_more_than_from_gdals_own_cog(
+def test_reading_takes_no_more_requests_than_gdals_own_cog(
     name: str, read: Callable[[str], None], server: Server, contents: Callable[[str, Any], bytes]
 ) -> None:
     ours = cost(server, "ours", contents(name, by_us), read)
@@ -177,7 +177,7 @@ def ranges(server: Server) -> list[tuple[int, int]]:
     [(512, 1), (1024, 2)],
     ids=["whole rows of tiles: one request", "parts of rows: one request a row"],
 )
-def test_neighbouring_tiles_come_in_one_request(width_px: int, expected: int, server: Server, tmp_path: Path) -> None:
+def test_adjacent_tiles_are_read_by_one_request(width_px: int, expected: int, server: Server, tmp_path: Path) -> None:
     by_us(Raster(lambda: noise(1, 1024, width_px), 256), tmp_path / "out.tif")
     url = server.put("out.tif", (tmp_path / "out.tif").read_bytes())
 

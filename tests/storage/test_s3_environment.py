@@ -100,7 +100,7 @@ def assert_paid(requests: list[Request], *methods: str) -> None:
 
 @pytest.mark.parametrize("way", SAVES)
 class TestSaves:
-    def test_a_small_file_is_paid_by_the_requester(
+    def test_small_upload_has_the_requester_pays_header(
         self, way: str, paying: FaultProxy, moto: MotoServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make = SAVES[way]
@@ -109,7 +109,7 @@ class TestSaves:
 
         assert_paid(paying.requests, "PUT", "HEAD")
 
-    def test_an_upload_in_parts_is_paid_by_the_requester(
+    def test_multipart_upload_has_the_requester_pays_header(
         self, way: str, paying: FaultProxy, moto: MotoServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make = SAVES[way]
@@ -120,7 +120,7 @@ class TestSaves:
         assert any("partNumber" in one.query for one in paying.requests)
         assert_paid(paying.requests, "POST", "PUT", "HEAD")
 
-    def test_an_abort_is_paid_by_the_requester(
+    def test_abort_has_the_requester_pays_header(
         self, way: str, paying: FaultProxy, moto: MotoServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         make = SAVES[way]
@@ -133,7 +133,7 @@ class TestSaves:
         assert_paid(paying.requests, "DELETE")
 
 
-def test_no_request_is_signed_where_none_is_to_be(
+def test_requests_are_unsigned_if_configured(
     unsigned: FaultProxy, moto: MotoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_small_parts(monkeypatch)
@@ -148,7 +148,9 @@ def test_no_request_is_signed_where_none_is_to_be(
     "save", [save_tiled_geotiff, save_cog, "CogWriter"], ids=["save_tiled_geotiff", "save_cog", "CogWriter"]
 )
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
-def test_every_function_that_saves_pays(save: Any, engine: str, paying: FaultProxy, moto: MotoServer) -> None:
+def test_every_function_that_saves_sends_the_requester_pays_header(
+    save: Any, engine: str, paying: FaultProxy, moto: MotoServer
+) -> None:
     if save == "CogWriter":
         with CogWriter(new_url(moto), shape=(64, 64), dtype="uint8", **PLACE) as writer:
             writer.write(np.ones((64, 64), "uint8"))
@@ -189,7 +191,7 @@ def do_read(what: str, url: str) -> None:
 
 class TestReads:
     @pytest.mark.parametrize("what", READS)
-    def test_a_read_is_paid_by_the_requester(self, what: str, paying: FaultProxy, moto: MotoServer) -> None:
+    def test_read_has_the_requester_pays_header(self, what: str, paying: FaultProxy, moto: MotoServer) -> None:
         url = a_raster(moto)
 
         do_read(what, url)
@@ -198,9 +200,7 @@ class TestReads:
         assert paying.requests
 
     @pytest.mark.parametrize("what", READS)
-    def test_a_read_is_not_signed_where_it_is_not_to_be(
-        self, what: str, unsigned: FaultProxy, moto: MotoServer
-    ) -> None:
+    def test_read_is_unsigned_if_configured(self, what: str, unsigned: FaultProxy, moto: MotoServer) -> None:
         url = a_raster(moto)
 
         do_read(what, url)
@@ -209,7 +209,7 @@ class TestReads:
         assert [one for one in unsigned.requests if "authorization" in one.headers] == []
 
     @pytest.mark.parametrize("fixture", ["paying", "unsigned"])
-    def test_a_catalog_is_read_in_the_same_way(
+    def test_catalog_is_read_with_the_same_settings(
         self, fixture: str, request: pytest.FixtureRequest, moto: MotoServer
     ) -> None:
         proxy = request.getfixturevalue(fixture)
@@ -226,7 +226,7 @@ class TestReads:
                 assert "authorization" not in one.headers
 
     @pytest.mark.parametrize("fixture", ["paying", "unsigned"])
-    def test_skip_existing_without_s3fs_asks_in_the_same_way(
+    def test_skip_existing_without_s3fs_uses_the_same_settings(
         self, fixture: str, front: FaultProxy, moto: MotoServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def not_installed(url: str, **_: object) -> None:
@@ -243,7 +243,7 @@ class TestReads:
         assert ("authorization" in asked.headers) == (fixture == "paying")
 
 
-def test_any_true_value_means_the_requester(
+def test_true_values_turn_requester_pays_on(
     front: FaultProxy, moto: MotoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_REQUEST_PAYER", "true")
@@ -265,7 +265,7 @@ def test_any_true_value_means_the_requester(
         ("AWS_NO_SIGN_REQUEST", "0"),
     ],
 )
-def test_a_false_value_means_that_it_is_not_asked_for(
+def test_false_values_turn_requester_pays_off(
     name: str, value: str, front: FaultProxy, moto: MotoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -275,7 +275,7 @@ def test_a_false_value_means_that_it_is_not_asked_for(
     assert all(PAYER not in one.headers and "authorization" in one.headers for one in front.requests)
 
 
-def test_a_filesystem_of_the_callers_own_is_asked_with_its_own_setting(front: FaultProxy, moto: MotoServer) -> None:
+def test_filesystem_of_the_caller_keeps_its_setting(front: FaultProxy, moto: MotoServer) -> None:
     fs = by_given_s3fs(front, key=moto.key, secret=moto.secret, requester_pays=True)
 
     save_cog(small(), url := new_url(moto), fs=fs)

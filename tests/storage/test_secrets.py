@@ -390,7 +390,7 @@ def test_reads_show_no_secret(
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_no_object_shows_a_secret(
+def test_reprs_of_objects_show_no_secret(
     way: Callable[[str], Way], use_env: UseEnv, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there = way("http://127.0.0.1:1")
@@ -554,7 +554,7 @@ def test_reads_that_fail_later_show_no_secret(watch: Watch, caplog: Any, capfd: 
     assert watch.knows(["s3cr3t22", TOKEN]) == []
 
 
-def test_a_header_that_can_not_be_sent_is_not_shown(watch: Watch, use_env: UseEnv) -> None:
+def test_invalid_header_is_not_shown(watch: Watch, use_env: UseEnv) -> None:
     use_env({"NO_PROXY": "127.0.0.1"})
     for value in ("Bearer hunter22€", "Bearer hunter22\0"):
         with pytest.raises(GeoreaderError) as caught:
@@ -564,7 +564,7 @@ def test_a_header_that_can_not_be_sent_is_not_shown(watch: Watch, use_env: UseEn
     assert watch.knows(["hunter22"]) == []
 
 
-def test_an_object_that_is_not_a_path_is_not_shown(watch: Watch) -> None:
+def test_repr_of_an_invalid_path_object_is_not_shown(watch: Watch) -> None:
     for path in (urlsplit("https://me:hunter22@host/a.tif"), {"secret": "hunter22"}):
         with pytest.raises(GeoreaderError) as caught:
             save_cog(small(), path)

@@ -127,7 +127,7 @@ def test_seaweed_checks_checksums(seaweed: S3Server) -> None:
         seaweed.client.put_object(Bucket=seaweed.bucket, Key="a", Body=b"content", ChecksumCRC32="AAAAAA==")
 
 
-def test_seaweed_takes_a_signed_url_until_it_expires(seaweed: S3Server) -> None:
+def test_seaweed_accepts_a_signed_url_until_it_expires(seaweed: S3Server) -> None:
     url = seaweed.signed_url("a", expires_in_seconds=1)
 
     assert ask("PUT", url, b"content").status == 200
@@ -173,7 +173,7 @@ def test_azurite_keeps_blobs(azurite: AzureServer) -> None:
     assert azurite.keys() == []
 
 
-def test_azurite_takes_a_signed_url_for_what_it_permits(azurite: AzureServer) -> None:
+def test_azurite_accepts_a_signed_url_for_its_permissions(azurite: AzureServer) -> None:
     blob = {"x-ms-blob-type": "BlockBlob"}
 
     assert ask("PUT", azurite.sas_url("a"), b"content").status == 400
@@ -226,7 +226,7 @@ def test_gcsfs_finds_fake_gcs_by_the_environment(fake_gcs: GcsServer, use_env: U
     assert not fake_gcs.exists("folder/ä b.tif")
 
 
-def test_nginx_takes_files_and_serves_ranges(nginx: WebServer) -> None:
+def test_nginx_stores_files_and_serves_ranges(nginx: WebServer) -> None:
     assert ask("PUT", nginx.url("folder/ä b.tif"), b"first").status == 201
     assert ask("PUT", nginx.url("folder/ä b.tif"), b"content").status == 204
     assert nginx.keys() == ["folder/ä b.tif"]

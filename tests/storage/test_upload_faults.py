@@ -154,7 +154,7 @@ def test_a_fault_leaves_the_earlier_object_or_the_whole_new_one(
         assert_it_names(front, error)
 
 
-def test_there_are_as_many_faults_as_were_asked_for() -> None:
+def test_there_are_at_least_the_required_number_of_faults() -> None:
     assert len(BY_ID) == len(CASES)  # no two of one name
     assert len(CASES) >= LEAST_FAULTS
 
@@ -202,7 +202,7 @@ class Rival:
 
 
 @pytest.mark.parametrize("destination", ["s3", "s3fs", "s3-store", "azure", "sas", "adlfs", "gcs", "gcsfs", "http"])
-def test_an_object_that_another_made_meanwhile_is_not_taken_for_ones_own(
+def test_object_created_by_another_writer_is_an_exists_error(
     destination: str, front_of: Any, scratch: Path, record_property: Any
 ) -> None:
     front = front_of(destination)
@@ -218,7 +218,7 @@ def test_an_object_that_another_made_meanwhile_is_not_taken_for_ones_own(
     assert_nothing_is_left(front, scratch)
 
 
-def test_an_upload_in_parts_that_meets_a_rival_is_an_error_and_leaves_its_object(
+def test_multipart_upload_after_another_writer_is_an_exists_error(
     front_of: Any, scratch: Path, record_property: Any
 ) -> None:
     front = front_of("s3")
@@ -250,7 +250,7 @@ def test_retry_after_is_respected(
 
 
 @pytest.mark.parametrize("destination", ["s3", "s3-store", "azure", "sas", "gcs", "http"])
-def test_no_request_is_made_more_often_than_the_documents_say(
+def test_number_of_attempts_is_the_documented_one(
     destination: str, front_of: Any, scratch: Path, record_property: Any
 ) -> None:
     front = front_of(destination)
@@ -263,7 +263,7 @@ def test_no_request_is_made_more_often_than_the_documents_say(
 
 
 @pytest.mark.parametrize("point", [PUT, CREATE, COMPLETE], ids=lambda point: point.name)
-def test_a_client_that_tries_again_by_itself_does_not_meet_a_stranger(
+def test_client_with_its_own_retries_recognises_its_object(
     point: Point, front_of: Any, scratch: Path, record_property: Any
 ) -> None:
     """As s3fs by default: it reports the end of several attempts, of which the first may have succeeded."""
@@ -293,7 +293,7 @@ class TestAbort:
         record_property("faults", front.proxy.faults_injected)
 
     @pytest.mark.parametrize("destination", ["s3", "s3fs"])
-    def test_an_abort_that_is_refused_for_good_is_logged_with_the_upload_and_the_remedy(
+    def test_permanently_refused_abort_is_logged_with_the_remedy(
         self, destination: str, front_of: Any, scratch: Path, record_property: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         error, front = self.save(destination, None, front_of, scratch)
@@ -328,9 +328,7 @@ class TestAbort:
     ],
     ids=["no id", "empty id", "no body"],
 )
-def test_an_answer_without_an_upload_id_is_a_clear_error(
-    destination: str, body: bytes, front_of: Any, scratch: Path
-) -> None:
+def test_response_without_an_upload_id_is_an_error(destination: str, body: bytes, front_of: Any, scratch: Path) -> None:
     front = front_of(destination)
     front.proxy.add(Fault(CREATE.when, Answer(200, headers={"Content-Type": "application/xml"}, body=body), times=None))
 
@@ -344,9 +342,7 @@ def test_an_answer_without_an_upload_id_is_a_clear_error(
 
 
 @pytest.mark.parametrize("destination", ["s3", "s3fs"])
-def test_a_part_that_is_answered_without_an_etag_is_a_clear_error(
-    destination: str, front_of: Any, scratch: Path
-) -> None:
+def test_response_to_a_part_without_an_etag_is_an_error(destination: str, front_of: Any, scratch: Path) -> None:
     front = front_of(destination)
     front.put(EARLIER)
     front.proxy.add(Fault(FIRST_PART.when, Answer(200), times=None))
@@ -361,7 +357,9 @@ def test_a_part_that_is_answered_without_an_etag_is_a_clear_error(
 
 @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize("destination", ["s3", "s3fs"])
-def test_a_head_without_a_length_is_no_crash(destination: str, is_large: bool, front_of: Any, scratch: Path) -> None:
+def test_head_response_without_a_length_is_accepted(
+    destination: str, is_large: bool, front_of: Any, scratch: Path
+) -> None:
     front = front_of(destination)
     front.proxy.add(Fault(LOOK.when, WithoutLength(), times=None))
 

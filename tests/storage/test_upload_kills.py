@@ -194,7 +194,7 @@ def assert_one_upload_remains_at_most(front: Front) -> None:
 
 @pytest.mark.parametrize("how", ["KILL", "INT"])
 @pytest.mark.parametrize("destination", ["s3", "s3fs"])
-def test_a_kill_before_the_store_has_answered_that_an_upload_is_begun(
+def test_kill_before_the_creation_response_leaves_one_open_upload(
     destination: str, how: str, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
 ) -> None:
     """The store has an upload whose id no client has received."""
@@ -277,7 +277,7 @@ class TestFullDisk:
         assert child.left_over() == []
         assert front is None or front.content() == EARLIER
 
-    def test_overviews_that_have_to_wait_on_the_way_to_s3(
+    def test_full_disk_while_spooling_overviews_is_an_error(
         self, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
     ) -> None:
         front = front_of("s3")

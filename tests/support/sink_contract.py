@@ -120,7 +120,7 @@ class SinkContract:
 
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
     @pytest.mark.parametrize(("kind", "function"), [("cog", save_cog), ("tiled", save_tiled_geotiff)])
-    def test_the_same_bytes_are_there_as_on_a_local_disk(
+    def test_bytes_equal_those_of_a_local_save(
         self, kind: str, function: Any, is_large: bool, save: Any, place: Place
     ) -> None:
         receipt = save(large() if is_large else small(), function=function)
@@ -130,7 +130,7 @@ class SinkContract:
         assert receipt.checksum == f"crc32:{zlib.crc32(place.get('out.tif') or b''):08x}"
 
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
-    def test_the_same_bytes_are_written_from_a_source_read_in_windows(
+    def test_bytes_equal_those_of_a_local_save_from_a_windowed_source(
         self, is_large: bool, save: Any, place: Place
     ) -> None:
         receipt = save(Lazy(large() if is_large else small()), max_memory="64MiB")
@@ -138,7 +138,7 @@ class SinkContract:
         assert place.get("out.tif") == expected("cog", is_large)
         assert receipt.checksum == f"crc32:{zlib.crc32(place.get('out.tif') or b''):08x}"
 
-    def test_other_readers_read_it(self, save: Any, place: Place, tmp_path: Path, good_cog: Any) -> None:
+    def test_other_readers_read_the_file(self, save: Any, place: Place, tmp_path: Path, good_cog: Any) -> None:
         save(small())
 
         (tmp_path / "copy.tif").write_bytes(place.get("out.tif") or b"")
@@ -182,7 +182,7 @@ class SinkContract:
         assert place.get("out.tif") == expected("cog", False)
 
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
-    def test_without_overwrite_an_earlier_object_is_kept(self, is_large: bool, save: Any, place: Place) -> None:
+    def test_earlier_object_is_kept_without_overwrite(self, is_large: bool, save: Any, place: Place) -> None:
         place.put("out.tif", EARLIER)
 
         with pytest.raises(ExistsError, match=r"out\.tif.*' exists already, and overwrite=False"):
@@ -191,12 +191,12 @@ class SinkContract:
         assert place.get("out.tif") == EARLIER
 
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
-    def test_without_overwrite_a_new_object_is_made(self, is_large: bool, save: Any, place: Place) -> None:
+    def test_new_object_is_created_without_overwrite(self, is_large: bool, save: Any, place: Place) -> None:
         save(large() if is_large else small(), overwrite=False)
 
         assert place.get("out.tif") == expected("cog", is_large)
 
-    def test_an_object_that_appears_meanwhile_is_kept_too(self, save: Any, place: Place) -> None:
+    def test_object_that_appears_meanwhile_is_kept_without_overwrite(self, save: Any, place: Place) -> None:
         def rival(done: int, total: int) -> None:
             if done == total:
                 place.put("out.tif", EARLIER)
@@ -208,7 +208,7 @@ class SinkContract:
 
     @pytest.mark.parametrize("earlier", [None, EARLIER], ids=["none", "earlier"])
     @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
-    def test_a_source_that_fails_leaves_all_as_it_was(
+    def test_failing_source_changes_nothing(
         self, is_large: bool, earlier: bytes | None, save: Any, place: Place
     ) -> None:
         if earlier is not None:
@@ -233,7 +233,7 @@ class SinkContract:
 
         assert place.get("out.tif") == EARLIER
 
-    def test_windows_in_any_order_go_there(self, place: Place, scratch: Path) -> None:
+    def test_writer_accepts_windows_in_any_order(self, place: Place, scratch: Path) -> None:
         options = {"profile_arg": PLAIN, "dir_tmpfiles": scratch, "fs": place.fs} | place.options
         with CogWriter(place.url("out.tif"), like=small(), **options) as writer:
             for row in (400, 0, 200):
@@ -242,7 +242,7 @@ class SinkContract:
 
         assert place.get("out.tif") == expected("cog", False)
 
-    def test_a_block_that_fails_leaves_all_as_it_was(self, place: Place, scratch: Path) -> None:
+    def test_exception_in_a_writers_block_changes_nothing(self, place: Place, scratch: Path) -> None:
         place.put("out.tif", EARLIER)
         options = {"dir_tmpfiles": scratch, "fs": place.fs} | place.options
 
@@ -252,7 +252,7 @@ class SinkContract:
 
         assert place.get("out.tif") == EARLIER
 
-    def test_gdals_engine_writes_there_too(self, save: Any, place: Place, tmp_path: Path, good_cog: Any) -> None:
+    def test_gdal_engine_writes_the_file(self, save: Any, place: Place, tmp_path: Path, good_cog: Any) -> None:
         receipt = save(small(), engine="gdal")
 
         content = place.get("out.tif") or b""
@@ -264,14 +264,12 @@ class SinkContract:
     @pytest.mark.parametrize(
         "name", ["a folder/within/out.tif", "späte Ärzte.tif", "no_suffix", "100%.tif", "a+b=c,d;e.tif"]
     )
-    def test_names_are_taken_to_the_letter(self, name: str, save: Any, place: Place) -> None:
+    def test_names_are_kept_unchanged(self, name: str, save: Any, place: Place) -> None:
         save(small(), name)
 
         assert place.get(name) == expected("cog", False)
 
-    def test_sections_lie_one_after_the_other_in_whichever_order_they_are_written(
-        self, place: Place, scratch: Path
-    ) -> None:
+    def test_sections_are_contiguous_for_any_order_of_writes(self, place: Place, scratch: Path) -> None:
         sizes = SectionSizes(len(b"header"), 3 * 2**20, 8 * 2**20)
         with open_sink(self.destination(place, scratch)) as sink:
             sink.begin(sizes)
@@ -300,7 +298,7 @@ class SinkContract:
     def destination(place: Place, scratch: Path) -> Destination:
         return Destination(place.url("out.tif"), fs=place.fs, dir_tmpfiles=scratch, **place.options)
 
-    def test_the_same_place_can_be_saved_to_again(self, save: Any, place: Place) -> None:
+    def test_destination_can_be_saved_to_again(self, save: Any, place: Place) -> None:
         save(large())
         save(small())
 

@@ -122,7 +122,7 @@ class SourceContract:
     def raster(self, made: tuple[Any, GeoTensor]) -> GeoTensor:
         return made[1]
 
-    def test_it_says_what_raster_it_is(self, data: Any, raster: GeoTensor) -> None:
+    def test_spec_equals_that_of_the_array(self, data: Any, raster: GeoTensor) -> None:
         source, expected = open_source(data), open_source(raster)
 
         for name in ("count", "height_px", "width_px", "dtype", "crs", "transform", "fill_value", "has_mask"):
@@ -144,7 +144,7 @@ class SourceContract:
             assert (mask is not None) == source.spec.has_mask
         source.close()
 
-    def test_as_many_threads_as_it_says_may_read_at_once(self, data: Any, raster: GeoTensor) -> None:
+    def test_concurrent_reads_return_the_pixels(self, data: Any, raster: GeoTensor) -> None:
         source = open_source(data)
         regions = [
             PixelWindow(row, row + 59, column, column + 50) for row in range(0, 413, 59) for column in (0, 150, 300)
@@ -164,7 +164,7 @@ class SourceContract:
         ids=str,
     )
     @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-    def test_the_same_bytes_come_out_as_from_the_array(
+    def test_bytes_equal_those_of_the_array(
         self, save: Callable[..., Any], profile_arg: dict[str, Any], data: Any, raster: GeoTensor, tmp_path: Path
     ) -> None:
         save(raster, tmp_path / "out" / "expected.tif", profile_arg=profile_arg)
@@ -173,7 +173,7 @@ class SourceContract:
         expected, found = ((tmp_path / "out" / name).read_bytes() for name in ("expected.tif", "found.tif"))
         assert found == expected
 
-    def test_it_can_be_saved_again(self, data: Any, tmp_path: Path) -> None:
+    def test_source_can_be_saved_again(self, data: Any, tmp_path: Path) -> None:
         for name in ("first.tif", "second.tif"):
             save_cog(data, tmp_path / "out" / name)
 
@@ -191,7 +191,7 @@ class SourceContract:
         assert source.closed == 1
 
     @pytest.mark.parametrize("row", [0, 200, 412])
-    def test_a_read_that_fails_names_the_window_and_leaves_nothing(self, row: int, data: Any, tmp_path: Path) -> None:
+    def test_failing_read_names_the_window_and_leaves_nothing(self, row: int, data: Any, tmp_path: Path) -> None:
         source = Recording(open_source(data), fails_at_row=row)
         (tmp_path / "out" / "out.tif").write_bytes(b"the earlier file")
 

@@ -39,7 +39,7 @@ from faults.upstream import Store
 
 class TestResets:
     @pytest.mark.parametrize("body_bytes", [0, 1, 100_000, 300_000, 10**9])
-    def test_in_the_request(self, store: Store, proxy: FaultProxy, client: Any, body_bytes: int) -> None:
+    def test_reset_within_the_request(self, store: Store, proxy: FaultProxy, client: Any, body_bytes: int) -> None:
         proxy.add(Fault(ANY, ResetAfter(body_bytes)))
 
         with pytest.raises(ConnectionError):
@@ -52,14 +52,14 @@ class TestResets:
         assert ask(client, "GET", "/a")[0] == 404
         assert proxy.faults_injected == 1
 
-    def test_it_is_a_reset_that_the_client_sees(self, proxy: FaultProxy) -> None:
+    def test_client_receives_a_reset(self, proxy: FaultProxy) -> None:
         proxy.add(Fault(ANY, ResetAfter(3)))
         with raw(proxy) as sock:
             sock.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabc")
             with pytest.raises(ConnectionResetError):
                 sock.recv(1)
 
-    def test_of_a_request_without_a_body(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_reset_of_a_request_without_a_body(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, ResetAfter(0)))
 
         with pytest.raises(ConnectionResetError):
@@ -67,7 +67,7 @@ class TestResets:
 
         assert store.heads == []
 
-    def test_of_chunks(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_reset_of_a_chunked_request(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, ResetAfter(15)))
 
         with pytest.raises(ConnectionError):
@@ -76,7 +76,7 @@ class TestResets:
         assert proxy.requests[0].body_bytes == 15
         assert store.objects == {}
 
-    def test_before_the_answer(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_reset_before_the_answer(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, ResetBeforeAnswer()))
 
         with pytest.raises(ConnectionResetError):
@@ -86,7 +86,9 @@ class TestResets:
         assert (proxy.requests[0].status, proxy.requests[0].upstream_status) == (None, 200)
 
     @pytest.mark.parametrize(("answer_bytes", "sent"), [(0, 0), (1000, 1000), (10**9, len(SMALL) - 1)])
-    def test_in_the_answer(self, store: Store, proxy: FaultProxy, client: Any, answer_bytes: int, sent: int) -> None:
+    def test_reset_within_the_answer(
+        self, store: Store, proxy: FaultProxy, client: Any, answer_bytes: int, sent: int
+    ) -> None:
         store.objects["/a"] = SMALL
         proxy.add(Fault(ANY, ResetInAnswer(answer_bytes)))
 
@@ -99,7 +101,7 @@ class TestResets:
 
         assert proxy.requests[0].status == 200
 
-    def test_in_a_big_answer(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_reset_within_a_large_answer(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         store.objects["/a"] = BIG
         proxy.add(Fault(ANY, ResetInAnswer(10_000_000)))
 
@@ -109,7 +111,7 @@ class TestResets:
             with pytest.raises(ConnectionResetError):
                 answer.read()
 
-    def test_in_an_answer_without_a_body(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_reset_of_an_answer_without_a_body(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, ResetInAnswer(5)))
 
         with pytest.raises(ConnectionResetError):
@@ -118,8 +120,8 @@ class TestResets:
         assert store.objects == {"/a": SMALL}
 
 
-class TestTime:
-    def test_stall(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+class TestDelays:
+    def test_stall_before_the_answer(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, Stall(0.3)))
         started = time.monotonic()
 
@@ -154,7 +156,7 @@ class TestTime:
         assert proxy.requests[0].body_bytes == 1000
         assert store.objects == {}
 
-    def test_slow(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_slow_answer(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, Slow(1_000_000), times=None))
         started = time.monotonic()
 
@@ -165,7 +167,7 @@ class TestTime:
         assert ask(client, "GET", "/a")[2] == BIG[:400_000]
 
     @pytest.mark.parametrize("body_bytes", [0, 1000, 10**9])
-    def test_hang(self, store: Store, proxy: FaultProxy, client: Any, body_bytes: int) -> None:
+    def test_hang_before_the_answer(self, store: Store, proxy: FaultProxy, client: Any, body_bytes: int) -> None:
         gate = Gate()
         proxy.add(Fault(ANY, Hang(gate, body_bytes)))
         client.request("PUT", "/a", SMALL)
@@ -191,7 +193,7 @@ class TestTime:
         with client.getresponse() as answer:
             assert answer.status == 200
 
-    def test_a_client_that_is_killed_while_it_is_held(self, store: Store, proxy: FaultProxy) -> None:
+    def test_client_killed_during_a_hang_is_not_passed_on(self, store: Store, proxy: FaultProxy) -> None:
         gate = Gate()
         proxy.add(Fault(ANY, Hang(gate, 500)))
         program = textwrap.dedent("""
@@ -209,16 +211,16 @@ class TestTime:
         assert store.objects == {}
 
 
-class TestLies:
+class TestWrongAnswers:
     @pytest.mark.parametrize("delta", [7, -7])
-    def test_size_of_a_head(self, store: Store, proxy: FaultProxy, client: Any, delta: int) -> None:
+    def test_wrong_size_in_a_head_response(self, store: Store, proxy: FaultProxy, client: Any, delta: int) -> None:
         store.objects["/a"] = SMALL
         proxy.add(Fault(Match("HEAD"), WrongSize(delta)))
 
         assert ask(client, "HEAD", "/a")[1]["Content-Length"] == str(len(SMALL) + delta)
         assert ask(client, "HEAD", "/a")[1]["Content-Length"] == str(len(SMALL))
 
-    def test_size_of_a_body(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_wrong_size_of_a_body(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         store.objects["/a"] = SMALL
         proxy.add(Fault(ANY, WrongSize(-7)), Fault(ANY, WrongSize(7)))
 
@@ -228,13 +230,13 @@ class TestLies:
             ask(client, "GET", "/a")
         assert caught.value.partial == SMALL
 
-    def test_etag(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_wrong_etag(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, WrongETag()))
 
         assert ask(client, "PUT", "/a", SMALL)[1]["ETag"] == '"00000000000000000000000000000000"'
         assert ask(client, "GET", "/a")[1]["ETag"] == f'"{hashlib.md5(SMALL).hexdigest()}"'
 
-    def test_checksums(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_wrong_checksums(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, WrongChecksum()))
 
         headers = ask(client, "PUT", "/a", SMALL)[1]
@@ -244,7 +246,7 @@ class TestLies:
         assert headers["x-goog-hash"] == "crc32c=A03x6A==,md5=Ajk9c3dhfxgoKVVHYwFbHQ=="
 
     @pytest.mark.parametrize("query", ["", "?chunked"])
-    def test_text(self, store: Store, proxy: FaultProxy, client: Any, query: str) -> None:
+    def test_wrong_text(self, store: Store, proxy: FaultProxy, client: Any, query: str) -> None:
         store.objects["/a"] = b'{"size": "123", "x": 1}'
         proxy.add(Fault(ANY, WrongText(rb'"size": "\d+"', b'"size": "9"')))
 
@@ -252,9 +254,7 @@ class TestLies:
         assert ask(client, "GET", "/a" + query)[2] == store.objects["/a"]
 
     @pytest.mark.parametrize("lie", [WrongSize(-1), WrongETag(), WrongChecksum(), WrongText(b"x", b"y")], ids=str)
-    def test_a_lie_that_finds_no_place_does_not_count(
-        self, store: Store, proxy: FaultProxy, client: Any, lie: Kind
-    ) -> None:
+    def test_fault_without_effect_is_not_counted(self, store: Store, proxy: FaultProxy, client: Any, lie: Kind) -> None:
         proxy.add(Fault(ANY, lie))
 
         assert ask(client, "DELETE", "/a")[0] == 204
@@ -265,7 +265,7 @@ class TestLies:
 
     @pytest.mark.parametrize("kept", [0, 700, 300_000, 10**9])
     @pytest.mark.parametrize("chunks", [True, False])
-    def test_truncate(self, store: Store, proxy: FaultProxy, client: Any, kept: int, chunks: bool) -> None:
+    def test_truncated_body(self, store: Store, proxy: FaultProxy, client: Any, kept: int, chunks: bool) -> None:
         body = BIG[:300_000]
         proxy.add(Fault(ANY, Truncate(kept)))
 

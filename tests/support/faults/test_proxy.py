@@ -36,7 +36,9 @@ from faults.upstream import Store
 
 
 class TestPassesOn:
-    def test_big_bodies_both_ways_on_one_connection(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_large_bodies_in_both_directions_on_one_connection(
+        self, store: Store, proxy: FaultProxy, client: Any
+    ) -> None:
         assert ask(client, "PUT", "/big?x=1", BIG)[0] == 200
         status, headers, body = ask(client, "GET", "/big")
 
@@ -50,7 +52,7 @@ class TestPassesOn:
         ]
         assert proxy.faults_injected == 0
 
-    def test_chunks_both_ways(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_chunked_bodies_in_both_directions(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         pieces = (BIG[start : start + 100_000] for start in range(0, len(BIG), 100_000))
         client.request("PUT", "/chunks", pieces, encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
         with client.getresponse() as answer:
@@ -73,7 +75,7 @@ class TestPassesOn:
         assert ask(client, "GET", "/a")[0] == 404
         assert store.connections == 1
 
-    def test_bytes_are_as_they_were_sent(self) -> None:
+    def test_bytes_are_passed_on_unchanged(self) -> None:
         request = b"PUT /a%2Fb//c?d=%20 HTTP/1.1\r\nhOST:  there\r\nX:\t1 \r\nx: 2\r\nContent-Length: 3\r\n\r\nabc"
         answer = b"HTTP/1.1 200 \r\nsTrange:x\r\nTransfer-Encoding: Chunked\r\n\r\n"
         answer += b"00a;b=c\r\n0123456789\r\n0\r\nT: u\r\n\r\n"
@@ -117,7 +119,7 @@ class TestPassesOn:
             assert b"HTTP/1.1 403 Forbidden" in until_end(sock)
 
     @pytest.mark.parametrize("idle", [True, False])
-    def test_an_upstream_that_hangs_up(self, idle: bool) -> None:
+    def test_upstream_that_closes_the_connection(self, idle: bool) -> None:
         def serve() -> None:
             with listener.accept()[0] as sock:
                 sock.recv(1000)
@@ -131,7 +133,7 @@ class TestPassesOn:
                 assert until_end(sock).endswith(b"\r\n\r\nabc" if idle else b"\r\n\r\na")
             thread.join()
 
-    def test_a_client_that_hangs_up(self, store: Store, proxy: FaultProxy) -> None:
+    def test_client_that_closes_the_connection(self, store: Store, proxy: FaultProxy) -> None:
         with raw(proxy) as sock:
             sock.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + bytes(100))
             soon(lambda: proxy.requests and proxy.requests[0].body_bytes == 100)
@@ -139,7 +141,7 @@ class TestPassesOn:
         soon(lambda: store.cut == [("/a", 100)])
         assert store.objects == {}
 
-    def test_many_at_once(self, store: Store, proxy: FaultProxy) -> None:
+    def test_concurrent_connections(self, store: Store, proxy: FaultProxy) -> None:
         def put(number: int) -> None:
             with closing(connect(proxy)) as client:
                 for turn in range(10):
@@ -154,7 +156,7 @@ class TestPassesOn:
         assert len(store.objects) == len(proxy.requests) == 80
         assert store.objects["/7/9"] == SMALL + bytes(7)
 
-    def test_nothing_is_left_of_it(self, store: Store) -> None:
+    def test_proxy_leaves_no_threads_or_sockets(self, store: Store) -> None:
         before = threading.active_count(), open_files()
         with FaultProxy(store.url) as proxy:
             clients = [connect(proxy) for _ in range(5)]
@@ -167,14 +169,14 @@ class TestPassesOn:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection((urlsplit(proxy.url).hostname, urlsplit(proxy.url).port))
 
-    def test_an_upstream_that_is_not_there(self) -> None:
+    def test_unreachable_upstream(self) -> None:
         with FaultProxy(refused_url()) as proxy, closing(connect(proxy)) as client:
             status, _, body = ask(client, "PUT", "/a", SMALL)
 
         assert status == 502
         assert b"refused" in body
 
-    def test_an_upstream_that_is_no_url(self) -> None:
+    def test_invalid_upstream_url_is_refused(self) -> None:
         with pytest.raises(ValueError, match="http://127"):
             FaultProxy("https://127.0.0.1:1/a")
 
@@ -185,7 +187,7 @@ class TestPassesOn:
 
 
 class TestRules:
-    def test_skip_and_times(self, proxy: FaultProxy, client: Any) -> None:
+    def test_skip_and_times_of_a_rule(self, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, Answer(500), skip=1, times=2), Fault(ANY, Answer(503), times=None))
 
         assert [ask(client, "GET", "/a")[0] for _ in range(5)] == [503, 500, 500, 503, 503]
@@ -213,7 +215,7 @@ class TestRules:
             (lambda request: request.headers["x-y"] == "z", True),
         ],
     )
-    def test_match(self, proxy: FaultProxy, client: Any, match: Any, fits: bool) -> None:
+    def test_match_of_a_rule(self, proxy: FaultProxy, client: Any, match: Any, fits: bool) -> None:
         proxy.add(Fault(match, Answer(418)))
         headers = {"Content-Range": "bytes 0-2/*", "X-Y": "z"}
 
@@ -221,7 +223,7 @@ class TestRules:
 
         assert status == (418 if fits else 200)
 
-    def test_names_are_stable(self) -> None:
+    def test_names_of_rules_are_stable(self) -> None:
         names = [
             str(kind)
             for kind in (
@@ -253,7 +255,9 @@ class TestAnswers:
         ],
         ids=str,
     )
-    def test_in_place_of_the_upstream(self, store: Store, proxy: FaultProxy, client: Any, answer: Answer) -> None:
+    def test_answer_in_place_of_the_upstream(
+        self, store: Store, proxy: FaultProxy, client: Any, answer: Answer
+    ) -> None:
         proxy.add(Fault(Match("PUT"), answer))
 
         status, headers, body = ask(client, "PUT", "/a", BIG)
@@ -266,7 +270,7 @@ class TestAnswers:
         assert ask(client, "GET", "/a")[0] == 404
         assert client.sock is connected is not None
 
-    def test_of_a_head_there_is_no_body(self, proxy: FaultProxy, client: Any) -> None:
+    def test_answer_to_head_has_no_body(self, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, s3_error(404, "NoSuchBucket")))
 
         status, headers, body = ask(client, "HEAD", "/a")
@@ -274,14 +278,14 @@ class TestAnswers:
         assert (status, body, int(headers["Content-Length"]) > 0) == (404, b"", True)
         assert ask(client, "GET", "/a")[0] == 404
 
-    def test_a_date_is_of_when_it_is_sent(self, proxy: FaultProxy, client: Any) -> None:
+    def test_date_of_an_answer_is_the_time_of_sending(self, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, Answer(503, headers={"Retry-After": HttpDate(10)})))
 
         _, headers, _ = ask(client, "GET", "/a")
 
         assert 10 <= parsedate_to_datetime(headers["Retry-After"]).timestamp() - time.time() + 0.1 <= 11.1
 
-    def test_continue_is_said_to_have_the_body(self, proxy: FaultProxy) -> None:
+    def test_continue_is_sent_to_receive_the_body(self, proxy: FaultProxy) -> None:
         proxy.add(Fault(ANY, Answer(503)))
         with raw(proxy) as sock:
             sock.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
@@ -289,7 +293,7 @@ class TestAnswers:
             sock.sendall(b"abc")
             assert sock.recv(1000).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
 
-    def test_early(self, store: Store, proxy: FaultProxy, client: Any) -> None:
+    def test_early_answer(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, AnswerEarly(403, body=b"no")))
 
         with pytest.raises(ConnectionError):
@@ -299,7 +303,7 @@ class TestAnswers:
         assert (store.heads, proxy.requests[0].status, proxy.requests[0].body_bytes) == ([], 403, 0)
         assert ask(client, "GET", "/a")[0] == 404
 
-    def test_early_to_a_client_that_waits(self, proxy: FaultProxy) -> None:
+    def test_early_answer_to_a_client_that_waits(self, proxy: FaultProxy) -> None:
         proxy.add(Fault(ANY, AnswerEarly(403, body=b"no")))
         with raw(proxy) as sock:
             sock.sendall(b"PUT /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
