@@ -1,24 +1,7 @@
-"""The error tree: every error names the file, option, band or window it is about, and what to do instead.
+"""Errors and warnings. Every error names the file, option, band or window it is about, and what to do instead.
 
-Each class also derives from the built-in exception that fits, so ``except ValueError`` written
-against numpy or rasterio goes on working::
-
-    GeoreaderError
-    ├── OptionError          (ValueError)           profile_arg keys and values, arguments that contradict
-    ├── DtypeError           (TypeError)            a dtype that a GeoTIFF cannot hold
-    ├── NodataError          (ValueError)           a nodata that the dtype cannot hold
-    ├── ShapeError           (ValueError)           other than (row, column) or (band, row, column)
-    ├── GeoreferenceError    (ValueError)           CRS, transform, grids that do not match
-    │   └── LostPlaceError   (AttributeError)       a numpy operation left the grid
-    ├── MetadataError        (ValueError)           descriptions and tags
-    ├── IndexingError        (NotImplementedError)  selections that would lose the place on Earth
-    ├── NotSupportedError    (NotImplementedError)  a path that can be read, but not saved to
-    ├── DestinationError     (OSError)              where the file should go
-    │   └── ExistsError      (FileExistsError)      something is there already, and overwrite=False
-    ├── WriteError           (OSError)              writing it
-    │   └── TileError                               a tile cannot be encoded, or does not come back as it was
-    ├── ReadError            (OSError)              opening or reading a raster
-    └── MissingExtraError    (ImportError)          an optional dependency that is not installed
+Each class also derives from the built-in exception that fits, so that ``except ValueError`` written against numpy or
+rasterio goes on working.
 """
 
 from __future__ import annotations

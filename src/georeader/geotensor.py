@@ -163,12 +163,12 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         tensor = array.view(GeoTensor)
         unknown = sorted(set(changes) - {"transform", "crs", "fill_value_default", "nodata", "attrs"})
         if unknown:
-            allowed = "transform, crs, fill_value_default, nodata and attrs"
-            raise TypeError(f"like() takes {allowed}, not {', '.join(unknown)}")
-        if "nodata" in changes:
-            changes["fill_value_default"] = _one_fill_value(
-                changes.get("fill_value_default", UNSET), changes.pop("nodata")
+            raise TypeError(
+                f"like() takes transform, crs, fill_value_default, nodata and attrs, not {', '.join(unknown)}"
             )
+        if "nodata" in changes:
+            fill = changes.get("fill_value_default", UNSET)
+            changes["fill_value_default"] = _one_fill_value(fill, changes.pop("nodata"))
         tensor._take_metadata(self)
         for name, value in changes.items():
             setattr(tensor, name, dict(value or {}) if name == "attrs" else value)
@@ -288,11 +288,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def isel(self, sel: Mapping[str, Any]) -> GeoTensor:
         """Return a selection by axis name, as in xarray: ``gt.isel({"band": [0, 2], "y": slice(10, 20)})``.
 
-        Args:
-            sel: Axis name to index. "x" and "y" take slices; "band" and "time" also integers and lists.
-
-        Raises:
-            IndexingError: The axis does not exist, or a spatial index is not a slice.
+        "x" and "y" take slices; "band" and "time" also integers and lists. Else an IndexingError is raised.
         """
         return indexing.isel(self, sel)
 
@@ -395,13 +391,14 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return indexing.concatenate(geotensors, axis)
 
     def __repr__(self) -> str:
-        grid = describe_grid(self) if "attrs" in self.__dict__ else "GeoTensor without georeference"
+        has_grid = numpy_functions.has_georeference(self)
+        grid = describe_grid(self) if has_grid else "GeoTensor without georeference"
         return f"{grid}\n{self.values!r}"
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        if "attrs" not in self.__dict__:
+        if not numpy_functions.has_georeference(self):
             return f"<div><pre>{html.escape(repr(self))}</pre></div>"
         from georeader._render.picture import html_of
 

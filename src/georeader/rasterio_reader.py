@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import describe_grid, regrid_georeference
 from georeader._core.dtypes import check_nodata
-from georeader._readers.file_info import FileInfo, read_resamplings
+from georeader._readers.file_info import read_resamplings
 from georeader._readers.raster_file import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
 from georeader._readers.raster_file import RasterFile, alpha_left_out, default_options
 from georeader._readers.windows import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
@@ -31,6 +31,10 @@ class RasterioReader(Georeferenced):
 
     The file is opened at construction for its metadata, and again for each read. It is not kept open outside of
     `georeader.files_kept_open`, so that a reader can be pickled and used from threads. Memory: the pixels read.
+
+    Errors: ReadError, if the file cannot be opened or read, or its pixels do not fit into memory; IndexingError, if a
+    band, axis, window or overview does not exist or lies between pixels; NodataError, if the dtype cannot hold a fill
+    value.
 
     Attributes:
         path: As given, as a string; it may hold secrets, which `name` and the repr leave out.
@@ -72,11 +76,6 @@ class RasterioReader(Georeferenced):
             overview_level: Read the overview of this level: 0 is the largest, -1 the smallest.
             fill_value_default: Value of missing pixels; the file's nodata by default.
             rio_env_options: GDAL configuration options for this reader's reads.
-
-        Raises:
-            ReadError: The file cannot be opened.
-            IndexingError: A band, window or overview does not exist.
-            NodataError: The dtype cannot hold ``fill_value_default``.
         """
         self.path = os.fsdecode(path)
         self.fs = fs
@@ -86,17 +85,13 @@ class RasterioReader(Georeferenced):
         if overview_level is not None:
             self.overview_level = self._level(overview_level)
             self._file = self._file.overview(self.overview_level)
-        self.crs, self.window_focus = self._info.crs, self._file_window()
-        self.indexes = list(range(1, self._info.count + 1))
+        self.crs, self.window_focus = self._file.info.crs, self._file_window()
+        self.indexes = list(range(1, self._file.info.count + 1))
         if indexes is not None:
             self.set_indexes(indexes, relative=False)
         if window_focus is not None:
             self.set_window(window_focus, relative=False)
         self.fill_value_default = fill_value_default
-
-    @property
-    def _info(self) -> FileInfo:
-        return self._file.info
 
     @property
     def name(self) -> str:
@@ -110,7 +105,7 @@ class RasterioReader(Georeferenced):
         return level % levels
 
     def _file_window(self) -> Window:
-        return Window(0, 0, self._info.width_px, self._info.height_px)
+        return Window(0, 0, self._file.info.width_px, self._file.info.height_px)
 
     # What is in focus.
 
@@ -126,18 +121,18 @@ class RasterioReader(Georeferenced):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Numpy dtype that holds all bands in focus."""
-        return np.result_type(*self._of_bands(self._info.dtypes))
+        """Dtype that holds all bands in focus."""
+        return np.result_type(*self._of_bands(self._file.info.dtypes))
 
     @property
     def nodata(self) -> int | float | None:
         """The file's nodata for the first band in focus, or None: an int for integer bands, else a float."""
-        return self._info.nodatavals[self.indexes[0] - 1]
+        return self._file.info.nodatavals[self.indexes[0] - 1]
 
     @property
     def nodatavals(self) -> list[int | float | None]:
         """Nodata of each band in focus, or None."""
-        return self._of_bands(self._info.nodatavals)
+        return self._of_bands(self._file.info.nodatavals)
 
     @property
     def fill_value_default(self) -> Any:
@@ -151,7 +146,7 @@ class RasterioReader(Georeferenced):
     @property
     def transform(self) -> Affine:  # type: ignore[override]
         """Transform of the window in focus."""
-        return window_transform(self.window_focus, self._info.transform)
+        return window_transform(self.window_focus, self._file.info.transform)
 
     def _of_bands(self, values: Sequence[Any]) -> list[Any]:
         return [values[index - 1] for index in self.indexes]
@@ -159,7 +154,7 @@ class RasterioReader(Georeferenced):
     @property
     def descriptions(self) -> list[str | None]:
         """Description of each band in focus, or None."""
-        return self._of_bands(self._info.descriptions)
+        return self._of_bands(self._file.info.descriptions)
 
     @property
     def attrs(self) -> dict[str, Any]:
@@ -167,21 +162,21 @@ class RasterioReader(Georeferenced):
         return self._attrs_of(self.window_focus)
 
     def _attrs_of(self, window: Window) -> dict[str, Any]:
-        return regrid_georeference(self._info.attrs(self.indexes), window.col_off, window.row_off)
+        return regrid_georeference(self._file.info.attrs(self.indexes), window.col_off, window.row_off)
 
     @property
     def has_mask(self) -> bool:
         """Whether `load` returns a mask: the file has one for all bands, or an alpha band that is not in focus."""
-        return self._info.has_mask or self.alpha_index is not None
+        return self._file.info.has_mask or self.alpha_index is not None
 
     @property
     def alpha_index(self) -> int | None:
         """The file's alpha band, from 1, if it is not in focus: pixels are valid where it is not 0; else None."""
-        return alpha_left_out(self._info.colorinterp, self.indexes)
+        return alpha_left_out(self._file.info.colorinterp, self.indexes)
 
     def tags(self) -> dict[str, str]:
         """File-level metadata (GDAL's default domain)."""
-        return dict(self._info.tags)
+        return dict(self._file.info.tags)
 
     def set_indexes(self, indexes: Sequence[int], relative: bool = True) -> None:
         """Set the bands in focus, in place.
@@ -189,11 +184,8 @@ class RasterioReader(Georeferenced):
         Args:
             indexes: Bands counted from 1, in the order of the result.
             relative: Count among the bands in focus; False: among the file's.
-
-        Raises:
-            IndexingError: A band does not exist.
         """
-        available = self.indexes if relative else list(range(1, self._info.count + 1))
+        available = self.indexes if relative else list(range(1, self._file.info.count + 1))
         chosen = [operator.index(index) for index in indexes]
         self._check_bands(chosen, len(available))
         self.indexes = [available[index - 1] for index in chosen]
@@ -210,9 +202,6 @@ class RasterioReader(Georeferenced):
             window_focus: On whole pixels; None: the whole file.
             relative: Counted from the window in focus; False: from the file's first pixel.
             boundless: True: the window may reach beyond the raster; False: it is cut at the raster's edge.
-
-        Raises:
-            IndexingError: The window lies between pixels, or (``boundless=False``) outside the raster.
         """
         window = self._file_window() if window_focus is None else whole_pixel_window(window_focus)
         if window_focus is not None and relative:
@@ -223,11 +212,11 @@ class RasterioReader(Georeferenced):
         self.window_focus = window
 
     def _cut(self, window: Window) -> Window:
-        (rows, columns), _ = overlap(window, self._info.height_px, self._info.width_px)
+        (rows, columns), _ = overlap(window, self._file.info.height_px, self._file.info.width_px)
         if rows.start == rows.stop or columns.start == columns.stop:
             raise IndexingError(
                 f"{self.name}: {window} lies outside the raster of "
-                f"{self._info.height_px} x {self._info.width_px} pixels"
+                f"{self._file.info.height_px} x {self._file.info.width_px} pixels"
             )
         return Window.from_slices(rows, columns)
 
@@ -242,10 +231,6 @@ class RasterioReader(Georeferenced):
             window: As in `set_window`; by default the window in focus.
             indexes: As in `set_indexes`; by default all bands in focus.
             boundless: As in `set_window`.
-
-        Raises:
-            ReadError: The file cannot be read, or its pixels do not fit into memory.
-            IndexingError: As in `set_window` and `set_indexes`.
         """
         part = self.copy() if window is None else self.read_from_window(window)
         if indexes is not None:
@@ -261,9 +246,6 @@ class RasterioReader(Georeferenced):
 
         Returns:
             (band, row, column) GeoTensor with the file's metadata in ``attrs``, and with its mask if `has_mask`.
-
-        Raises:
-            ReadError: The file cannot be read, or its pixels do not fit into memory.
         """
         return self._load(boundless, with_mask=self.has_mask)
 
@@ -274,7 +256,7 @@ class RasterioReader(Georeferenced):
         attrs = self._attrs_of(window)
         if mask is not None:
             attrs["mask"] = mask
-        transform = window_transform(window, self._info.transform)
+        transform = window_transform(window, self._file.info.transform)
         return GeoTensor(pixels, transform, self.crs, fill, attrs=attrs)
 
     @property
@@ -294,9 +276,6 @@ class RasterioReader(Georeferenced):
         Args:
             sel: "band" takes a slice or a list, counted from 0; "y" and "x" take slices of step one.
             boundless: True: a negative index lies before the raster's edge; False: it counts from the end.
-
-        Raises:
-            IndexingError: An axis or band does not exist, or a window cannot express the selection or has no pixels.
         """
         check_axes(sel)
         rows = pixel_range(self.name, "y", sel.get("y", slice(None)), self.height, boundless)
@@ -310,18 +289,15 @@ class RasterioReader(Georeferenced):
 
     def overviews(self, index: int = 1) -> list[int]:
         """Return the decimation factors of a band's overviews, such as [2, 4, 8]; of an overview, of those below it."""
-        self._check_bands([index], self._info.count)
+        self._check_bands([index], self._file.info.count)
         with self._file.dataset() as dataset:
             return list(dataset.overviews(index))
 
     def reader_overview(self, overview_level: int) -> RasterioReader:
-        """Return a reader of an overview, of the whole raster and the bands in focus.
+        """Return a reader of an overview, of the bands in focus and the whole raster, which must be in focus.
 
         Args:
             overview_level: 0 is the largest overview, -1 the smallest; for an overview, among those below it.
-
-        Raises:
-            IndexingError: The overview does not exist, or a window is in focus.
         """
         level = self._level(overview_level)
         if self.window_focus != self._file_window():
@@ -341,7 +317,7 @@ class RasterioReader(Georeferenced):
         The windows are cut at the edge of the window in focus and relative to it, as in `read_from_window`. ``bidx`` is
         a band of the file, counted from 1.
         """
-        self._check_bands([bidx], self._info.count)
+        self._check_bands([bidx], self._file.info.count)
         with self._file.dataset() as dataset:
             return tiles_inside(self.window_focus, dataset.block_windows(bidx))
 
@@ -371,7 +347,7 @@ class RasterioReader(Georeferenced):
 
         level = self._overview_for(picture_shape((self.height, self.width), self.transform, NOTEBOOK.max_side_px))
         with level._file.dataset() as dataset:
-            resamplings = read_resamplings(dataset, self._info.tags, self.indexes)
+            resamplings = read_resamplings(dataset, self._file.info.tags, self.indexes)
         bands = RasterBands.from_attrs(self.attrs, self.count, self.dtype, self.fill_value_default)
         plan = plan_picture(replace(bands, resamplings=resamplings), self.shape, self.transform, self.crs, NOTEBOOK)
         needed_bytes = plan.read_bytes((level.height, level.width))
@@ -380,10 +356,12 @@ class RasterioReader(Georeferenced):
                 f"{self.name}: it has no overview that is small enough, so that a picture takes "
                 f"{needed_bytes / 2**20:.0f} MiB of pixels; georeader.preview.preview(...) reads them"
             )
-        indexes = [self.indexes[band] for band in plan.bands]
-        fill, has_mask, alpha_index = self.fill_value_default, self.has_mask, self.alpha_index
         pixels, mask = level._file.read(
-            level.window_focus, indexes, fill=fill, has_mask=has_mask, alpha_index=alpha_index
+            level.window_focus,
+            [self.indexes[band] for band in plan.bands],
+            fill=self.fill_value_default,
+            has_mask=self.has_mask,
+            alpha_index=self.alpha_index,
         )
         return render_pixels(plan, list(pixels), mask)
 
@@ -400,11 +378,9 @@ class RasterioReader(Georeferenced):
         overview = whole.reader_overview(level)
         if overview.height > whole.height or overview.width > whole.width:
             return self  # its factor is that of one side alone
+        edges = zip(self.window_focus.toranges(), whole.shape[1:], overview.shape[1:], strict=True)
         rows, columns = (
-            (math.floor(start * new / old), math.ceil(stop * new / old))
-            for (start, stop), old, new in zip(
-                self.window_focus.toranges(), whole.shape[1:], overview.shape[1:], strict=True
-            )
+            (math.floor(start * new / old), math.ceil(stop * new / old)) for (start, stop), old, new in edges
         )
         overview.set_window(Window.from_slices(rows, columns, boundless=True), relative=False)
         return overview

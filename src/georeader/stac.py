@@ -23,20 +23,20 @@ def item_of(
     href: str | Mapping[str, str] | None = None,
     properties: Mapping[str, Any] | None = None,
 ) -> pystac.Item:
-    """Return a STAC item with a file as its asset, or several: with the projection, raster and file extensions.
+    """Return a STAC item with one or several files as assets: with the projection, raster and file extensions.
 
     The geometry is the outline of the grids in WGS 84 (longitude, latitude). Where it crosses the antimeridian it is
     cut into a MultiPolygon, and the west of its bounding box is larger than the east (RFC 7946, sections 3.1.9 and
-    5.2). It is null, and there is no bounding box, where no raster has a CRS (ground control points and RPCs do not
-    count), or its CRS has no place on Earth: a local one, that of another planet, a full disk with corners in space.
+    5.2). It is null, and there is no bounding box, where no raster has a CRS, or one without a place on Earth (a local
+    one, that of another planet, a full disk with corners in space).
 
     ``proj:code`` is the code of an authority, such as "EPSG:32630"; a CRS without one is described by ``proj:wkt2``.
     What several files do not have in common is set on each asset. ``spatial_resolution`` is in metres, in a geographic
     CRS that of the middle of the raster. Of statistics, numbers that JSON does not have are left out.
 
     Bands that have a description are named so, in STAC 1.1's ``bands`` and in ``eo:bands``, by which odc-stac finds
-    them: ``odc.stac.load([item], bands=["B04"])``. stackstac opens assets of one band; it does not know ``proj:code``,
-    so pass it the grid: ``stackstac.stack([item], epsg=32630, bounds=item.properties["proj:bbox"], resolution=10)``.
+    them: ``odc.stac.load([item], bands=["B04"])``. stackstac opens assets of one band, and needs the grid:
+    ``stackstac.stack([item], epsg=32630, bounds=item.properties["proj:bbox"], resolution=10)``.
 
     Args:
         receipts: What was saved: one receipt, receipts by the names of their assets, or a list of them. Those of a list
@@ -44,8 +44,8 @@ def item_of(
         id: By default the file's name without its suffix; of several files it must be passed.
         datetime: When the pixels were taken; by default that of the receipts (`Receipt.acquired`), and of several
             that differ a span from the first to the last, with a null datetime. Where they have none, it is when the
-            last file was finished, with a MetadataWarning. Pass ``properties`` with ``start_datetime`` and
-            ``end_datetime`` for a span.
+            last file was finished, with a MetadataWarning. For a span pass ``properties`` with ``start_datetime`` and
+            ``end_datetime``.
         asset_key: Name of the asset, where ``receipts`` is one receipt.
         href: Where readers find the file, or for several a mapping of assets' names to that; by default
             ``receipt.path``, without the query of a signed URL.
@@ -53,9 +53,8 @@ def item_of(
 
     Raises:
         MissingExtraError: pystac or antimeridian is not installed.
-        OptionError: There is no default for ``id`` or ``href``: the file went to an object without a name, or its URL
-            contains a secret before its query, or there are several files; or ``datetime`` is not a datetime, or is
-            among the properties, too; or two assets have one name.
+        OptionError: ``id`` or ``href`` has no default (an object without a name, a URL with a secret before its query,
+            several files); ``datetime`` is not a datetime, or is among the properties, too; two assets have one name.
 
     Example:
         >>> import numpy as np
@@ -87,7 +86,8 @@ def _named(receipts: Any, asset_key: str) -> dict[str, Receipt]:
         return dict(receipts)
     named: dict[str, Receipt] = {}
     for receipt in _checked(receipts):
-        key = _key(receipt)
+        only = receipt.descriptions[0] if len(receipt.descriptions) == 1 else None
+        key = only or name_of(href_of(receipt.path))
         if key in named:
             raise OptionError(f"two assets would be called {key!r}; pass a mapping of names to receipts")
         named[key] = receipt
@@ -103,9 +103,3 @@ def _checked(receipts: Any) -> list[Receipt]:
             f"receipts must be what save_cog returns, got {got}; pass one, or a mapping or a list of them"
         )
     return found
-
-
-def _key(receipt: Receipt) -> str:
-    """Return the name of a file's only band, or else that of the file."""
-    only = receipt.descriptions[0] if len(receipt.descriptions) == 1 else None
-    return only or name_of(href_of(receipt.path))

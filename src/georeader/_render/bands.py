@@ -77,12 +77,6 @@ def choose_bands(bands: RasterBands, selected: BandSelector | None = None) -> Sh
     The selected ones (one or three, counted from 1, or by their descriptions in any case); else those whose colour
     interpretation is red, green and blue; else those with such descriptions ("red", "B04", ...); else all three, where
     there are three beside alpha; else the first.
-
-    Example:
-        >>> choose_bands(RasterBands(4, np.dtype("uint16"), descriptions=("B02", "B03", "B04", "B08"))).colours
-        (2, 1, 0)
-        >>> choose_bands(RasterBands(12, np.dtype("uint16")), selected=[4, 3, 2]).colours
-        (3, 2, 1)
     """
     count = bands.count
     interps = bands.colorinterp or ("undefined",) * count

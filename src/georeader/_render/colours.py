@@ -116,10 +116,6 @@ def stretch(
     become 0. Percentiles are values of pixels (the nearest rank), so that 64-bit integers lose no digit. Where the two
     are equal, the range of all valid pixels is taken; if that is a single value, pixels become `GREY_OF_ONE_VALUE`.
     Memory: about eight bytes a pixel, three times.
-
-    Example:
-        >>> stretch(np.array([[-1, 0, 50, 100, 999]]), np.array([[True, True, True, True, False]]), (0, 100))
-        array([[  0,   3, 129, 255,   0]], dtype=uint8)
     """
     counted = values[is_valid]
     if not counted.size:

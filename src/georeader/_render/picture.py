@@ -82,12 +82,7 @@ def check_shape(shape: tuple[int, ...]) -> None:
 
 
 def thinning_step(shape: tuple[int, ...]) -> int:
-    """Return n where a notebook's picture of pixels in memory is made of every nth row and column.
-
-    Example:
-        >>> thinning_step((3, 10980, 10980)), thinning_step((4, 20000, 20000))
-        (1, 2)
-    """
+    """Return n where a notebook's picture of pixels in memory is made of every nth row and column."""
     return max(1, math.isqrt(math.prod(shape[-2:]) // NOTEBOOK_PIXELS_PX))
 
 
@@ -194,13 +189,7 @@ def _block_shape(pixel_bytes: int, shapes: tuple[Shape, ...], *, reads_rows: boo
 
 
 def encode_png(picture: Picture) -> bytes:
-    """Return a picture as a PNG (ISO/IEC 15948) of 8 bits; an alpha that is 255 everywhere is left out.
-
-    Example:
-        >>> import numpy as np
-        >>> encode_png(np.full((2, 3, 2), 255, "uint8"))[1:4]
-        b'PNG'
-    """
+    """Return a picture as a PNG (ISO/IEC 15948) of 8 bits; an alpha that is 255 everywhere is left out."""
     import imagecodecs  # slow to import, and reading does not need it
 
     if not imagecodecs.PNG.available:

@@ -46,12 +46,7 @@ def picture_shape(shape: Shape, transform: Affine, max_side_px: int) -> Shape:
 
 
 def north_up(picture: Picture, transform: Affine) -> Picture:
-    """Return the picture of a raster mirrored or rotated by quarter turns, so that north is up and east to the right.
-
-    Example:
-        >>> north_up(np.array([[[1], [2]], [[3], [4]]], "uint8"), Affine(10, 0, 0, 0, 10, 0))[..., 0].tolist()
-        [[3, 4], [1, 2]]
-    """
+    """Return the picture of a raster mirrored or turned by quarters, so that north is up and east to the right."""
     a, b, _, d, e, _ = transform[:6]
     if abs(b) + abs(d) > abs(a) + abs(e):
         picture, a, e = picture.swapaxes(0, 1), b, d
@@ -68,14 +63,7 @@ def is_enough(level: Shape, shape: Shape, picture: Shape) -> bool:
 
 
 def best_level(shape: Shape, factors: Sequence[int], picture: Shape) -> int | None:
-    """Return the position of the smallest overview that is enough for a picture; None if only the raster itself is.
-
-    ``factors`` are the decimation factors of the overviews.
-
-    Example:
-        >>> best_level((2700, 5400), [2, 4, 8], (512, 1024)), best_level((600, 600), [2], (600, 600))
-        (1, None)
-    """
+    """Return the position of the smallest overview that is enough for a picture; None if only the raster itself is."""
     # A malformed file may declare overviews larger than the raster: rasterio gives them a factor of 0 or 1.
     sizes = {
         level: (-(-shape[0] // factor), -(-shape[1] // factor)) for level, factor in enumerate(factors) if factor > 1
@@ -103,11 +91,6 @@ def resize(picture: Picture, shape: Shape, *, picks: bool = False) -> Picture:
     A new pixel is the mean of the area that it covers, each colour weighted by its alpha; or with ``picks`` it is the
     pixel in the middle of that area, so that no new colour appears. Alpha is 0 where all of the area was transparent,
     and colours are then 0. Memory: about eight bytes for each number of the picture.
-
-    Example:
-        >>> one_row = np.array([[[10, 255], [20, 255], [99, 0], [99, 0]]], "uint8")
-        >>> resize(one_row, (1, 2)).tolist(), resize(one_row, (1, 1)).tolist()
-        ([[[15, 255], [0, 0]]], [[[15, 128]]])
     """
     if picture.shape[:2] == tuple(shape):
         return picture
