@@ -178,7 +178,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_an_error(tmp_path: Path) -> Non
         validate("/dev/zero")
     with pytest.raises(ReadError, match="virtual filesystems"):
         validate("/vsizip/a.zip/a.tif")
-    with pytest.raises(ReadError, match="can't be opened"):
+    with pytest.raises(ReadError, match="cannot be opened"):
         validate("a\0b.tif")
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from georeader.validation.decoders import TileFault, check_tile
+from georeader._tiff.parser import Fault
+from georeader.validation.decoders import check_tile
 from georeader.validation.pixel_layout import PixelLayout
 from lerc_tiles import lerc, with_checksum
 
@@ -72,7 +73,7 @@ def lzw_of_clears(bytes_between: int) -> tuple[bytes, PixelLayout]:
     return int(bits, 2).to_bytes(len(bits) // 8, "big"), PixelLayout(64, 64, True, 64, 64, compression=5)
 
 
-def verdict_of(tile: tuple[bytes, PixelLayout]) -> TileFault | None:
+def verdict_of(tile: tuple[bytes, PixelLayout]) -> Fault | None:
     data, layout = tile
     return check_tile(data, layout, layout.tile_height_px)
 

@@ -30,6 +30,7 @@ class Recorder:
 
     content: bytes
     is_local: bool = False
+    has_external_overviews: bool = False
     fails_at: int | None = None
     reads: list[tuple[int, int]] = field(default_factory=list)
 

@@ -7,9 +7,9 @@ Predictors are ignored: they do not change sizes, and can be undone on any bytes
 from __future__ import annotations
 
 import lzma
+import math
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from georeader._codecs.registry import CODECS
-from georeader._tiff.parser import FaultKind
+from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.image_headers import (
     HeaderError,
     ImageSize,
@@ -69,71 +69,28 @@ _UNASSOCIATED_ALPHA = 2
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-@dataclass(frozen=True)
-class TileFault:
-    """A fault of a tile.
-
-    Attributes:
-        kind: TILE_SIZE, TILE_DECODE or TILE_NOT_DECODED.
-        detail: Text for messages.
-    """
-
-    kind: FaultKind
-    detail: str
+#: Decodes a tile of some rows; returns its decoded bytes, or None where the size was checked otherwise.
+_Decoder = Callable[[bytes, PixelLayout, int], int | None]
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """The expected tile."""
-
-    layout: PixelLayout
-    rows: int
-    raw_bytes: int
-
-
-#: Decodes a tile; returns its decoded bytes, or None where the size was checked otherwise.
-_Decoder = Callable[[bytes, _Tile], int | None]
-
-
-def check_encoded_size(length_bytes: int, layout: PixelLayout, rows: int) -> TileFault | None:
-    """Check the size of an encoded tile before it is read.
-
-    Args:
-        length_bytes: Of the encoded tile.
-        layout: Pixel layout of the directory.
-        rows: Rows of the tile.
-
-    Returns:
-        Why it need not or must not be decoded, or None.
-    """
+def check_encoded_size(length_bytes: int, layout: PixelLayout, rows: int) -> Fault | None:
+    """Return why an encoded tile need not or must not be decoded, before it is read; or None."""
     raw_bytes, name = layout.raw_bytes(rows), layout.compression_name
     if name not in _DECODERS:
-        return TileFault(FaultKind.TILE_NOT_DECODED, f"there is no decoder for {name} here")
+        return Fault(FaultKind.TILE_NOT_DECODED, f"there is no decoder for {name} here")
     if name == "NONE" and length_bytes != raw_bytes:
-        return TileFault(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes}")
+        return Fault(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes}")
     if raw_bytes > length_bytes * (CODECS[name].largest_ratio or raw_bytes):
-        return TileFault(
-            FaultKind.TILE_SIZE, f"{length_bytes} bytes of {name} can't become the {raw_bytes} of its pixels"
-        )
+        return Fault(FaultKind.TILE_SIZE, f"{length_bytes} bytes of {name} cannot become the {raw_bytes} of its pixels")
     if name != "NONE" and length_bytes > raw_bytes + raw_bytes // 2 + _OVERHEAD_BYTES:
-        return TileFault(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes} decoded")
+        return Fault(FaultKind.TILE_SIZE, f"it has {length_bytes} bytes, where its pixels take {raw_bytes} decoded")
     if raw_bytes > MAX_TILE_BYTES and name != "NONE":
-        return TileFault(
-            FaultKind.TILE_NOT_DECODED, f"its pixels take {raw_bytes} bytes; no more than {MAX_TILE_BYTES} do"
-        )
+        return Fault(FaultKind.TILE_NOT_DECODED, f"its pixels take {raw_bytes} bytes; no more than {MAX_TILE_BYTES} do")
     return None
 
 
-def check_tile(data: bytes, layout: PixelLayout, rows: int) -> TileFault | None:
-    """Decode a tile that has passed `check_encoded_size`.
-
-    Args:
-        data: The encoded tile.
-        layout: Pixel layout of the directory.
-        rows: Rows of the tile.
-
-    Returns:
-        The fault, or None if it decodes to the right size.
+def check_tile(data: bytes, layout: PixelLayout, rows: int) -> Fault | None:
+    """Decode a tile that has passed `check_encoded_size`; return its fault, or None if it decodes to the right size.
 
     Memory: that of the decoded tile; up to four times as much for jpeg, webp and jxl.
 
@@ -146,51 +103,43 @@ def check_tile(data: bytes, layout: PixelLayout, rows: int) -> TileFault | None:
     if layout.fill_order == 2:
         data = data.translate(_REVERSED)
     try:
-        found = _DECODERS[name](data, _Tile(layout, rows, raw_bytes))
+        found = _DECODERS[name](data, layout, rows)
     except UnsupportedError as error:
-        return TileFault(FaultKind.TILE_NOT_DECODED, str(error))
+        return Fault(FaultKind.TILE_NOT_DECODED, str(error))
     except _LIBRARY_ERRORS as error:
         said = " ".join(str(error).split())[:160] or type(error).__name__
-        return TileFault(FaultKind.TILE_DECODE, f"it does not decode as {name}: {said}")
+        return Fault(FaultKind.TILE_DECODE, f"it does not decode as {name}: {said}")
     if found is None or found == raw_bytes:
         return None
     amount = f"more than {raw_bytes}" if found > raw_bytes else str(found)
-    return TileFault(FaultKind.TILE_SIZE, f"it decodes to {amount} bytes, where its pixels take {raw_bytes}")
+    return Fault(FaultKind.TILE_SIZE, f"it decodes to {amount} bytes, where its pixels take {raw_bytes}")
 
 
 # Codecs for bytes.
 
 
-def _uncompressed(data: bytes, tile: _Tile) -> int:
-    del tile
-    return len(data)
-
-
-def _lzw(data: bytes, tile: _Tile) -> int:
+def _lzw(data: bytes, layout: PixelLayout, rows: int) -> int:
     check_lzw(data)
-    return len(imagecodecs.lzw_decode(data, out=tile.raw_bytes + 1))  # one more, to detect a longer tile
+    return len(imagecodecs.lzw_decode(data, out=layout.raw_bytes(rows) + 1))  # one more, to detect a longer tile
 
 
 def _strict(decode: Callable[..., Any]) -> _Decoder:
     """Return a decoder that raises for more bytes than the tile has."""
-
-    def decoder(data: bytes, tile: _Tile) -> int:
-        return len(decode(data, out=tile.raw_bytes))
-
-    return decoder
+    return lambda data, layout, rows: len(decode(data, out=layout.raw_bytes(rows)))
 
 
-def _zstd(data: bytes, tile: _Tile) -> int:
-    said = zstandard.get_frame_parameters(data).content_size
-    if said not in (zstandard.CONTENTSIZE_UNKNOWN, tile.raw_bytes):
+def _zstd(data: bytes, layout: PixelLayout, rows: int) -> int:
+    said, raw_bytes = zstandard.get_frame_parameters(data).content_size, layout.raw_bytes(rows)
+    if said not in (zstandard.CONTENTSIZE_UNKNOWN, raw_bytes):
         return int(said)
-    return len(imagecodecs.zstd_decode(data, out=tile.raw_bytes))
+    return len(imagecodecs.zstd_decode(data, out=raw_bytes))
 
 
-def _lzma(data: bytes, tile: _Tile) -> int:
+def _lzma(data: bytes, layout: PixelLayout, rows: int) -> int:
+    raw_bytes = layout.raw_bytes(rows)
     decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=LZMA_MEMORY_BYTES)
-    found = len(decoder.decompress(data, max_length=tile.raw_bytes + 1))
-    if found == tile.raw_bytes and not decoder.eof:
+    found = len(decoder.decompress(data, max_length=raw_bytes + 1))
+    if found == raw_bytes and not decoder.eof:
         raise HeaderError("its end is missing")
     return found
 
@@ -220,27 +169,19 @@ def _lzw_masks(phase: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArr
 
 
 def check_lzw(data: bytes) -> None:
-    r"""Check the codes that follow Clear codes in a stream of LZW (TIFF 6.0, section 13).
+    """Check the codes that follow Clear codes in a stream of LZW (TIFF 6.0, section 13).
 
     imagecodecs takes any code that follows a Clear code for a byte; for another code it reads out of bounds and may
     crash the process. The widths of codes follow from their number since the last Clear code, so that all codes of a
-    table of strings are checked at once.
-
-    Args:
-        data: A stream.
+    table of strings are checked at once. Time: linear in the size of the data.
 
     Raises:
         HeaderError: It does not begin with a Clear code, what follows one is not a byte, a table never ends, or there
             are more Clear codes than encoders write.
         UnsupportedError: Bits are in reverse order, as before TIFF 6.0.
-
-    Time: linear in the size of the data.
-
-    Example:
-        >>> check_lzw(bytes.fromhex("800042020f"))
     """
     if len(data) >= 2 and data[0] == 0 and data[1] & 1:
-        raise UnsupportedError("LZW of before TIFF 6.0 can't be decoded here")
+        raise UnsupportedError("LZW of before TIFF 6.0 cannot be decoded here")
     padded = data + bytes(8)
     words = np.ndarray((len(data) + 4,), "<u4", padded, strides=(1,))
     stop = 8 * len(data)
@@ -249,9 +190,7 @@ def check_lzw(data: bytes) -> None:
     if _lzw_code(words, position, stop) != _CLEAR:
         raise HeaderError("it does not begin with a Clear code")
     while True:
-        position += 9
-        clears_left -= 1
-        code = _lzw_code(words, position, stop)
+        code = _CLEAR
         while code == _CLEAR and clears_left > 0:
             position += 9
             clears_left -= 1
@@ -298,90 +237,78 @@ def _next_clear(words: NDArray[Any], position: int, stop: int) -> tuple[int, int
 # Codecs for images.
 
 
-def _check(size: ImageSize, tile: _Tile, samples: int | None = None) -> None:
-    """Compare the size in an image's header with that of the tile.
-
-    Raises:
-        HeaderError: They differ.
-        UnsupportedError: It can't be decoded here.
-    """
-    said, wanted = (size.width_px, size.height_px), (tile.layout.tile_width_px, tile.rows)
+def _check(size: ImageSize, layout: PixelLayout, rows: int, samples: int | None = None) -> None:
+    """Raise HeaderError if the size in an image's header is not the tile's, UnsupportedError if it is not decoded."""
+    said, wanted = (size.width_px, size.height_px), (layout.tile_width_px, rows)
     if said != wanted:
         raise HeaderError(f"it is {said[0]} x {said[1]} pixels, where the tile has {wanted[0]} x {wanted[1]}")
     if samples is not None and size.samples != samples:
         raise HeaderError(f"it has {size.samples} samples a pixel, where the tile has {samples}")
-    if size.bits and size.bits != tile.layout.bits:
-        raise HeaderError(f"its samples have {size.bits} bits, where the tile's have {tile.layout.bits}")
+    if size.bits and size.bits != layout.bits:
+        raise HeaderError(f"its samples have {size.bits} bits, where the tile's have {layout.bits}")
     if not size.is_supported:
-        raise UnsupportedError("it is of a kind that can't be decoded here")
+        raise UnsupportedError("it is of a kind that cannot be decoded here")
 
 
-def _jpeg(data: bytes, tile: _Tile) -> None:
-    samples = tile.layout.tile_samples
+def _jpeg(data: bytes, layout: PixelLayout, rows: int) -> None:
+    samples = layout.tile_samples
     size = jpeg_size(data)
-    _check(size, tile, samples)
+    _check(size, layout, rows, samples)
     # A scan of a few bytes is a pass over all pixels. Without progression there is a scan for each sample at most.
-    if size.scans > samples and size.scans * tile.raw_bytes > WORK_BYTES_PER_BYTE * (len(data) + _JPEG_HEAD_BYTES):
+    work_bytes = size.scans * layout.raw_bytes(rows)
+    if size.scans > samples and work_bytes > WORK_BYTES_PER_BYTE * (len(data) + _JPEG_HEAD_BYTES):
         raise UnsupportedError(f"it has {size.scans} scans, which take more work than its {len(data)} bytes explain")
     if samples > 4:
-        raise UnsupportedError(f"JPEG of {samples} samples a pixel can't be decoded here")
-    space = {1: "GRAYSCALE", 3: "YCBCR" if tile.layout.photometric == YCBCR else "RGB", 4: "CMYK"}.get(
-        samples, "UNKNOWN"
-    )
-    imagecodecs.jpeg8_decode(data, tables=tile.layout.jpeg_tables or None, colorspace=space, outcolorspace=space)
+        raise UnsupportedError(f"JPEG of {samples} samples a pixel cannot be decoded here")
+    spaces = {1: "GRAYSCALE", 3: "YCBCR" if layout.photometric == YCBCR else "RGB", 4: "CMYK"}
+    space = spaces.get(samples, "UNKNOWN")
+    imagecodecs.jpeg8_decode(data, tables=layout.jpeg_tables or None, colorspace=space, outcolorspace=space)
 
 
-def _webp(data: bytes, tile: _Tile) -> None:
-    _check(webp_size(data), tile)
-    _check_shape(imagecodecs.webp_decode(data, hasalpha=tile.layout.tile_samples == 4), tile)
+def _webp(data: bytes, layout: PixelLayout, rows: int) -> None:
+    _check(webp_size(data), layout, rows)
+    _check_shape(imagecodecs.webp_decode(data, hasalpha=layout.tile_samples == 4), layout, rows)
 
 
-def _jxl(data: bytes, tile: _Tile) -> None:
+def _jxl(data: bytes, layout: PixelLayout, rows: int) -> None:
     # Sizes, bits and channels are in the header, so that the memory of the decoder is known before.
-    _check(jxl_size(data, tile.layout.tile_samples), tile)
+    _check(jxl_size(data, layout.tile_samples), layout, rows)
     pixels = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
-    if tile.layout.tile_samples <= 4:  # further samples may be extra channels, which are not returned
-        _check_shape(pixels, tile)
+    if layout.tile_samples <= 4:  # further samples may be extra channels, which are not returned
+        _check_shape(pixels, layout, rows)
 
 
-def _check_shape(pixels: Any, tile: _Tile) -> None:
-    shape = (tile.rows, tile.layout.tile_width_px, tile.layout.tile_samples)
-    if pixels.size != int(np.prod(shape)) or 8 * pixels.itemsize != tile.layout.bits:
-        raise HeaderError(
-            f"it becomes {pixels.shape} {pixels.dtype}, where the tile is {shape} {tile.layout.kind_name}"
-        )
+def _check_shape(pixels: Any, layout: PixelLayout, rows: int) -> None:
+    shape = (rows, layout.tile_width_px, layout.tile_samples)
+    if pixels.size != math.prod(shape) or 8 * pixels.itemsize != layout.bits:
+        raise HeaderError(f"it becomes {pixels.shape} {pixels.dtype}, where the tile is {shape} {layout.kind_name}")
 
 
-def _lerc(data: bytes, tile: _Tile) -> None:
+def _lerc(data: bytes, layout: PixelLayout, rows: int) -> None:
     # A mask may follow the pixels: a bit for each, or next to nothing.
-    room = 2 * tile.raw_bytes + _OVERHEAD_BYTES
-    if tile.layout.lerc_following == 1:
+    most_bytes = 2 * layout.raw_bytes(rows) + _OVERHEAD_BYTES
+    blob = data
+    if layout.lerc_following == 1:
         inflater = zlib.decompressobj()
-        blob = inflater.decompress(data, room)
+        blob = inflater.decompress(data, most_bytes)
         if not inflater.eof:
             raise HeaderError("its deflate stream is cut short, or too long")
-    elif tile.layout.lerc_following == 2:
-        if 0 <= zstandard.get_frame_parameters(data).content_size > room:
+    elif layout.lerc_following == 2:
+        if 0 <= zstandard.get_frame_parameters(data).content_size > most_bytes:
             raise HeaderError("its zstd frame is too long")
-        blob = bytes(imagecodecs.zstd_decode(data, out=room))
-    else:
-        blob = data
-    size, samples = lerc_size(blob), tile.layout.tile_samples
-    if _has_alpha_in_lerc_mask(tile.layout) and size.samples == samples - 1:
+        blob = bytes(imagecodecs.zstd_decode(data, out=most_bytes))
+    size, samples = lerc_size(blob), layout.tile_samples
+    # libtiff stores the last sample of tiles as LERC's mask, where it is alpha of uint8 that is 0 or 255.
+    may_be_mask = layout.extra_samples[-1:] == (_UNASSOCIATED_ALPHA,) and layout.kind_name == "uint8" and samples > 1
+    if may_be_mask and size.samples == samples - 1:
         samples -= 1
-    _check(size, tile, samples)
+    _check(size, layout, rows, samples)
     check_lerc(blob)
     imagecodecs.lerc_decode(blob, masks=True)
 
 
-def _has_alpha_in_lerc_mask(layout: PixelLayout) -> bool:
-    """Return whether libtiff stores the last sample of tiles as LERC's mask: alpha of uint8 that is 0 or 255."""
-    is_alpha = layout.extra_samples[-1:] == (_UNASSOCIATED_ALPHA,)
-    return is_alpha and layout.kind_name == "uint8" and layout.tile_samples > 1
-
-
 _DECODERS: Mapping[str, _Decoder] = {
-    "NONE": _uncompressed,
+    "NONE": lambda data, _, __: len(data),
     "LZW": _lzw,
     "DEFLATE": _strict(imagecodecs.deflate_decode),
     "PACKBITS": _strict(imagecodecs.packbits_decode),

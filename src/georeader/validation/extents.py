@@ -11,30 +11,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader.validation.measurement import Extent, Ghost, MeasuredDirectory
+from georeader.validation.measurement import Extent, MeasuredDirectory, Measurement
 
 
 @dataclass(frozen=True)
 class TileTable:
-    """All tiles that are not sparse and lie inside the file, in file order.
+    """All tiles that are not sparse and lie inside the file, in file order."""
 
-    Attributes:
-        directories: uint16, number of each tile's directory.
-        tiles: uint32, its number in the directory.
-        starts: int64, its first byte.
-        ends: int64, the first byte behind it.
-    """
-
-    directories: NDArray[np.uint16] = field(repr=False)
-    tiles: NDArray[np.uint32] = field(repr=False)
-    starts: NDArray[np.int64] = field(repr=False)
-    ends: NDArray[np.int64] = field(repr=False)
+    directories: NDArray[np.uint16] = field(repr=False)  #: Number of each tile's directory.
+    tiles: NDArray[np.uint32] = field(repr=False)  #: Its number in the directory.
+    starts: NDArray[np.int64] = field(repr=False)  #: Its first byte.
+    ends: NDArray[np.int64] = field(repr=False)  #: The first byte behind it.
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def chosen(self, wanted: NDArray[np.bool_]) -> TileTable:
-        """Return the chosen tiles."""
+    def chosen(self, wanted: NDArray[np.bool_] | NDArray[np.intp]) -> TileTable:
+        """Return some tiles, by a mask or by their positions."""
         return TileTable(self.directories[wanted], self.tiles[wanted], self.starts[wanted], self.ends[wanted])
 
 
@@ -48,30 +41,21 @@ def past_the_end(directory: MeasuredDirectory, size_bytes: int) -> NDArray[np.bo
 
 def tile_table(directories: Iterable[MeasuredDirectory], size_bytes: int) -> TileTable:
     """Return the tiles of directories that are not sparse and lie inside the file."""
-    parts = []
+    # An empty part, in case that there is no directory.
+    parts = [(np.empty(0, np.uint16), np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64))]
     for directory in directories:
         there = np.flatnonzero(directory.present & ~past_the_end(directory, size_bytes))
         starts = directory.tile_offsets_bytes[there].astype(np.int64)
         ends = starts + directory.tile_sizes_bytes[there].astype(np.int64)
         parts.append((np.full(len(there), directory.number, np.uint16), there.astype(np.uint32), starts, ends))
-    if not parts:
-        parts = [(np.empty(0, np.uint16), np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64))]
-    numbers, tiles, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(starts, kind="stable")
-    return TileTable(numbers[order], tiles[order], starts[order], ends[order])
+    table = TileTable(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return table.chosen(np.argsort(table.starts, kind="stable"))
 
 
 def overlapping(table: TileTable) -> NDArray[np.bool_]:
-    """Return which tiles overlap one that begins before them; the others do not overlap.
-
-    Example:
-        >>> starts, ends = np.array([0, 5, 30]), np.array([20, 9, 40])
-        >>> overlapping(TileTable(np.zeros(3, "uint16"), np.arange(3, dtype="uint32"), starts, ends)).tolist()
-        [False, True, False]
-    """
+    """Return which tiles overlap one that begins before them; the others do not overlap."""
     found = np.zeros(len(table), bool)
-    if len(table) > 1:
-        found[1:] = table.starts[1:] < np.maximum.accumulate(table.ends)[:-1]
+    found[1:] = table.starts[1:] < np.maximum.accumulate(table.ends)[:-1]
     return found
 
 
@@ -82,29 +66,22 @@ def touching(starts: NDArray[np.int64], ends: NDArray[np.int64], extents: Sequen
         >>> touching(np.array([0, 10]), np.array([5, 20]), [Extent(19, 3)]).tolist()
         [False, True]
     """
-    if not extents or not len(starts):
+    if not extents:
         return np.zeros(len(starts), bool)
-    ordered = sorted((one.offset_bytes, one.end_bytes) for one in extents)
-    begins = np.array([begin for begin, _ in ordered], np.int64)
+    ordered = np.array(sorted((one.offset_bytes, one.end_bytes) for one in extents), np.int64)
     # The largest end of all extents that begin before a range ends: behind the range's start, they overlap.
-    furthest = np.maximum.accumulate(np.array([end for _, end in ordered], np.int64))
-    before = np.searchsorted(begins, ends, side="left")
-    found: NDArray[np.bool_] = (before > 0) & (furthest[np.maximum(before, 1) - 1] > starts)
-    return found & (ends > starts)
+    furthest = np.maximum.accumulate(ordered[:, 1])
+    before = np.searchsorted(ordered[:, 0], ends, side="left")
+    found: NDArray[np.bool_] = (before > 0) & (furthest[np.maximum(before, 1) - 1] > starts) & (ends > starts)
+    return found
 
 
-def structure_of(
-    directories: Iterable[MeasuredDirectory], ghost: Ghost | None, header_bytes: int, *, with_values: bool
-) -> list[Extent]:
-    """Return the extents of the file's structure: header, GDAL's metadata, directories.
+def structure_of(measurement: Measurement, *, with_values: bool) -> list[Extent]:
+    """Return the extents of header, GDAL's metadata and directories, and of the values of tags, tile arrays included.
 
-    Args:
-        directories: All.
-        ghost: GDAL's metadata, or None.
-        header_bytes: Length of the header.
-        with_values: Include the values of tags, with tile arrays.
+    Values are left out where ``with_values`` is False.
     """
-    found = [Extent(0, header_bytes)]
-    for one in directories:
+    found = [Extent(0, measurement.header_bytes)]
+    for one in measurement.directories:
         found += [one.extent, *(one.values + one.arrays if with_values else ())]
-    return found if ghost is None else [*found, ghost.extent]
+    return found if measurement.ghost is None else [*found, measurement.ghost.extent]

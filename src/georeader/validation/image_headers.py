@@ -29,27 +29,18 @@ class UnsupportedError(ValueError):
 
 @dataclass(frozen=True)
 class ImageSize:
-    """The header of an image.
-
-    Attributes:
-        width_px: Columns.
-        height_px: Rows.
-        samples: Samples of a pixel; 0: unknown.
-        bits: Of a sample; 0: unknown.
-        is_supported: It can be decoded here.
-        scans: Passes over the image that a decoder makes, of JPEG.
-    """
+    """The header of an image."""
 
     width_px: int
     height_px: int
-    samples: int = 0
-    bits: int = 0
-    is_supported: bool = True
-    scans: int = field(default=1, repr=False)
+    samples: int = 0  #: Of a pixel; 0: unknown.
+    bits: int = 0  #: Of a sample; 0: unknown.
+    is_supported: bool = True  #: It can be decoded here.
+    scans: int = field(default=1, repr=False)  #: Passes over the image that a decoder makes, of JPEG.
 
 
 def jpeg_size(data: bytes) -> ImageSize:
-    r"""Read the size in a JPEG stream, and check all of its markers to its end.
+    """Read the size in a JPEG stream, and check all of its markers to its end.
 
     Raises:
         HeaderError: It is not JPEG, or not whole.
@@ -97,10 +88,7 @@ def _frame(segment: bytes, marker: int, before: ImageSize | None) -> ImageSize:
 
 
 def webp_size(data: bytes) -> ImageSize:
-    """Read the size of a WebP image.
-
-    Raises:
-        HeaderError: It is not WebP.
+    """Read the size of a WebP image; raise HeaderError if it is not one.
 
     Example:
         >>> webp_size(b"RIFF" + bytes(4) + b"WEBPVP8L" + bytes(4) + bytes.fromhex("2fffc03f00"))
@@ -132,9 +120,7 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
     """Read size and kind of samples of a JPEG XL image, bare or in its container.
 
-    Args:
-        data: The image.
-        most_samples: Of a pixel. An image with more is refused: each takes memory, whatever the number of pixels.
+    An image with more than ``most_samples`` is refused: each takes memory, whatever the number of pixels.
 
     Raises:
         HeaderError: It is not JPEG XL, or has more samples.
@@ -150,15 +136,17 @@ def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
     width, height = _jxl_dimensions(bits)
     if bits.take(1):  # all else has its default: 8 bits, and no extra channel
         return ImageSize(width, height, bits=8)
-    is_plain = True
     if bits.take(1):
         bits.take(3)  # orientation
         if bits.take(1):
             _jxl_dimensions(bits)
-        is_plain = bits.take(2) == 0  # neither a preview nor an animation, which no tile has
-    if not is_plain:
-        return ImageSize(width, height, is_supported=False)
-    sample_bits = _jxl_sample_bits(bits)
+        if bits.take(2):  # a preview or an animation, which no tile has
+            return ImageSize(width, height, is_supported=False)
+    if bits.take(1):  # floating-point
+        sample_bits = bits.take_number((32, 0), (16, 0), (24, 0), (1, 6))
+        bits.take(4)  # of the exponent
+    else:
+        sample_bits = bits.take_number((8, 0), (10, 0), (12, 0), (1, 6))
     bits.take(1)
     extra = bits.take_number((0, 0), (1, 0), (2, 4), (1, 12))
     if extra >= most_samples:
@@ -174,14 +162,6 @@ def _jxl_dimensions(bits: _Bits) -> tuple[int, int]:
         across, down = _RATIOS[ratio]
         return height * across // down, height
     return (bits.take(5) + 1) * 8 if is_small else bits.take_size(), height
-
-
-def _jxl_sample_bits(bits: _Bits) -> int:
-    if bits.take(1):
-        found = bits.take_number((32, 0), (16, 0), (24, 0), (1, 6))
-        bits.take(4)  # of the exponent
-        return found
-    return bits.take_number((8, 0), (10, 0), (12, 0), (1, 6))
 
 
 class _Bits:
@@ -201,7 +181,7 @@ class _Bits:
         return least + self.take(further)
 
     def take_size(self) -> int:
-        return self.take((9, 13, 18, 30)[self.take(2)]) + 1
+        return self.take_number((1, 9), (1, 13), (1, 18), (1, 30))
 
 
 def _jxl_codestream(data: bytes) -> bytes:
@@ -212,10 +192,9 @@ def _jxl_codestream(data: bytes) -> bytes:
         begin = position + 8
         if length == 1 and position + 16 <= len(data):
             length, begin = int.from_bytes(data[begin : begin + 8], "big"), begin + 8
-        if kind == b"jxlc":
+        if kind in (b"jxlc", b"jxlp"):
+            begin += 4 if kind == b"jxlp" else 0
             return data[begin : begin + _JXL_HEADER_BYTES]
-        if kind == b"jxlp":
-            return data[begin + 4 : begin + 4 + _JXL_HEADER_BYTES]
         if length < 8:
             break
         position += length

@@ -17,10 +17,18 @@ from numpy.typing import NDArray
 
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
-from georeader.validation.extents import TileTable, overlapping, past_the_end, structure_of, tile_table, touching
+from georeader.validation.extents import overlapping, past_the_end, structure_of, tile_table, touching
 from georeader.validation.judge_pixels import judge_colours, judge_pyramid
-from georeader.validation.measurement import MeasuredDirectory, Measurement, RoleKind, frames_of
-from georeader.validation.problems import Problem, Severity, and_more, error, tile_title, warning
+from georeader.validation.measurement import (
+    MeasuredDirectory,
+    Measurement,
+    Problem,
+    RoleKind,
+    Severity,
+    error,
+    frames_of,
+    warning,
+)
 
 #: Up to this size a raster needs neither tiles nor overviews (GDAL's and rio-cogeo's validators).
 SMALL_PX = 512
@@ -40,28 +48,22 @@ _MEANING = {
     FaultKind.TAG_ORDER: "TIFF 6.0 wants them sorted, and readers may miss it",
     FaultKind.TAG_TYPE: "readers leave it out",
     FaultKind.TAG_OUT_OF_FILE: "the file is cut short, or the offset is wrong",
-    FaultKind.TAG_MISSING: "its pixels can't be found",
-    FaultKind.TAG_VALUE: "its pixels can't be read",
+    FaultKind.TAG_MISSING: "its pixels cannot be found",
+    FaultKind.TAG_VALUE: "its pixels cannot be read",
     FaultKind.GHOST_MALFORMED: "GDAL may read tiles wrongly by it",
     FaultKind.GHOST_UNKNOWN: "it is left out",
-    FaultKind.TILE_COUNT: "some tiles can't be found",
+    FaultKind.TILE_COUNT: "some tiles cannot be found",
     FaultKind.TILE_LIMIT: "it is not checked",
     FaultKind.TILE_LEADER: "GDAL reads its size from there",
     FaultKind.TILE_TRAILER: "GDAL takes the file's layout for broken",
-    FaultKind.TILE_SIZE: "its pixels can't be read",
-    FaultKind.TILE_DECODE: "its pixels can't be read",
+    FaultKind.TILE_SIZE: "its pixels cannot be read",
+    FaultKind.TILE_DECODE: "its pixels cannot be read",
     FaultKind.TILE_NOT_DECODED: "whether it is good is not known",
 }
 
 
 def judge(measurement: Measurement) -> tuple[Problem, ...]:
-    """Return the problems of a file.
-
-    Args:
-        measurement: Of the file.
-
-    Returns:
-        Errors first, then warnings.
+    """Return the problems of a file: errors first, then warnings.
 
     Example:
         >>> [str(problem) for problem in judge(Measurement(0, faults=(Fault(FaultKind.NOT_A_TIFF, "it is empty"),)))]
@@ -69,45 +71,43 @@ def judge(measurement: Measurement) -> tuple[Problem, ...]:
     """
     problems = [_problem_of_fault(fault, measurement) for fault in measurement.faults]
     if measurement.directories:
-        problems += [
-            *_judge_layout(measurement),
-            *judge_pyramid(measurement),
-            *judge_colours(measurement),
-            *_judge_tiles(measurement),
-        ]
+        for rules in (_judge_header, _judge_tiling, _judge_order, judge_pyramid, judge_colours, _judge_tiles):
+            problems += rules(measurement)
     return tuple(sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR))
 
 
 def _problem_of_fault(fault: Fault, measurement: Measurement) -> Problem:
     severity = Severity.WARNING if fault.kind in _MILD else Severity.ERROR
-    location = _location_of(fault, measurement)
-    message = f"{location}{fault.detail}; {_MEANING[fault.kind]}{and_more(fault.more)}"
+    message = f"{_location_of(fault, measurement)}{fault.detail}; {_MEANING[fault.kind]}{_and_more(fault.more)}"
     return Problem(severity, fault.kind.value, message)
 
 
 def _location_of(fault: Fault, measurement: Measurement) -> str:
-    known = fault.directory is not None and fault.directory < len(measurement.directories)
+    byte = f"byte {fault.offset_bytes}" if fault.offset_bytes else ""
     if fault.directory is None:
-        return f"byte {fault.offset_bytes}: " if fault.offset_bytes else ""
-    if fault.tile is not None and known:
-        return f"{tile_title(measurement.directories[fault.directory], fault.tile, fault.offset_bytes)}: "
+        return f"{byte}: " if byte else ""
     title = f"IFD {fault.directory}"
-    if known and measurement.directories[fault.directory].title != title:
-        title += f" ({measurement.directories[fault.directory].title})"
-    return f"{title}, byte {fault.offset_bytes}: " if fault.offset_bytes else f"{title}: "
+    if fault.directory < len(measurement.directories):
+        directory = measurement.directories[fault.directory]
+        if fault.tile is not None:
+            return f"{directory.tile_title(fault.tile, fault.offset_bytes)}: "
+        title += "" if directory.title == title else f" ({directory.title})"
+    return f"{title}, {byte}: " if byte else f"{title}: "
 
 
-def _judge_layout(measurement: Measurement) -> Iterator[Problem]:
-    """Iterate over problems of the positions of header, directories, levels and tiles."""
-    yield from _judge_header(measurement)
-    yield from _judge_tiling(measurement)
-    yield from _judge_directories(measurement)
-    yield from _judge_levels(measurement.images)
-    for directory in measurement.directories:
-        if directory.role.kind is not RoleKind.OTHER:
-            yield from _judge_tile_order(directory, measurement)
-    if measurement.ghost is not None and measurement.ghost.says("MASK_INTERLEAVED_WITH_IMAGERY", "YES"):
-        yield from _judge_mask_places(measurement)
+def _and_more(count: int) -> str:
+    return f" (and {count} more)" if count > 0 else ""
+
+
+def _first_of(wrong: NDArray[np.bool_]) -> Iterator[tuple[int, str]]:
+    """Iterate over the first place that is True, if any, and the text for the number of further ones."""
+    if wrong.any():
+        yield int(np.argmax(wrong)), _and_more(int(wrong.sum()) - 1)
+
+
+def _says(measurement: Measurement, name: str, value: str) -> bool:
+    """Return whether GDAL's structural metadata have a value."""
+    return measurement.ghost is not None and measurement.ghost.says(name, value)
 
 
 def _judge_header(measurement: Measurement) -> Iterator[Problem]:
@@ -119,7 +119,7 @@ def _judge_header(measurement: Measurement) -> Iterator[Problem]:
             f"the first IFD lies at byte {first}, where it should at {expected}, right after the header; readers "
             "have to look for it",
         )
-    if ghost is not None and ghost.says("KNOWN_INCOMPATIBLE_EDITION", "YES"):
+    if _says(measurement, "KNOWN_INCOMPATIBLE_EDITION", "YES"):
         yield error(
             "ghost-edition",
             "KNOWN_INCOMPATIBLE_EDITION=YES: the file was changed after it was written, and lost its layout; save it "
@@ -134,18 +134,22 @@ def _judge_tiling(measurement: Measurement) -> Iterator[Problem]:
         layout = directory.layout
         if layout is None or max(layout.width_px, layout.height_px) <= SMALL_PX:
             continue
+        size = f"{layout.width_px} x {layout.height_px} pixels"
         if not layout.is_tiled:
-            yield error(
-                "not-tiled",
-                f"{directory.title} has {layout.width_px} x {layout.height_px} pixels in strips; to show a part of it "
-                "takes whole rows",
-            )
+            yield error("not-tiled", f"{directory.title} has {size} in strips; to show a part of it takes whole rows")
         if directory.role.level == 0 and len(measurement.images) == 1:
-            yield warning(
-                "overviews-missing",
-                f"it has {layout.width_px} x {layout.height_px} pixels and no overviews; to show it takes all "
-                "of its bytes",
-            )
+            yield warning("overviews-missing", f"it has {size} and no overviews; to show it takes all of its bytes")
+
+
+def _judge_order(measurement: Measurement) -> Iterator[Problem]:
+    """Iterate over problems of the order of directories, levels and tiles."""
+    yield from _judge_directories(measurement)
+    yield from _judge_levels(measurement.images)
+    for directory in measurement.directories:
+        if directory.role.kind is not RoleKind.OTHER:
+            yield from _judge_tile_order(directory, measurement)
+    if _says(measurement, "MASK_INTERLEAVED_WITH_IMAGERY", "YES"):
+        yield from _judge_mask_places(measurement)
 
 
 def _judge_directories(measurement: Measurement) -> Iterator[Problem]:
@@ -157,87 +161,79 @@ def _judge_directories(measurement: Measurement) -> Iterator[Problem]:
                 f"the IFD of {after.title} lies at byte {after.extent.offset_bytes}, before that of {before.title} at "
                 f"{before.extent.offset_bytes}",
             )
-    smallest = _first_offset(images[-1]) if images else None
-    if smallest is not None and smallest < images[-1].extent.offset_bytes:
+    offsets = _offsets(images[-1])
+    if len(offsets) and int(offsets[0]) < images[-1].extent.offset_bytes:
         yield error(
             "data-before-directory",
-            f"the first tile of {images[-1].title} lies at byte {smallest}, before its IFD at "
+            f"the first tile of {images[-1].title} lies at byte {offsets[0]}, before its IFD at "
             f"{images[-1].extent.offset_bytes}; to open the file takes more requests",
         )
-        return
-    yield from _judge_ifds_first(measurement)
+    else:
+        yield from _judge_ifds_first(measurement)
 
 
 def _judge_ifds_first(measurement: Measurement) -> Iterator[Problem]:
     ours = [one for one in measurement.directories if one.role.kind is not RoleKind.OTHER]
-    starts = [int(one.tile_offsets_bytes[one.present].min()) for one in ours if one.present.any()]
-    last = max(ours, key=lambda one: one.extent.offset_bytes, default=None)
-    if last is None or not starts or min(starts) >= last.extent.offset_bytes:
+    last = max(ours, key=lambda one: one.extent.offset_bytes)
+    first_tile = min((int(_offsets(one).min()) for one in ours if one.present.any()), default=None)
+    if first_tile is None or first_tile >= last.extent.offset_bytes:
         return
-    says_so = measurement.ghost is not None and measurement.ghost.says("LAYOUT", "IFDS_BEFORE_DATA")
+    says_so = _says(measurement, "LAYOUT", "IFDS_BEFORE_DATA")
     reason = "the file says LAYOUT=IFDS_BEFORE_DATA" if says_so else "to open the file takes more requests"
     yield (error if says_so else warning)(
         "directory-after-data",
-        f"the IFD of {last.title} lies at byte {last.extent.offset_bytes}, behind tiles that begin at {min(starts)}; "
+        f"the IFD of {last.title} lies at byte {last.extent.offset_bytes}, behind tiles that begin at {first_tile}; "
         f"{reason}",
     )
 
 
 def _judge_levels(images: tuple[MeasuredDirectory, ...]) -> Iterator[Problem]:
-    there = [one for one in images if one.present.any()]
-    for larger, smaller in pairwise(there):
-        first, following = _first_offset(smaller) or 0, _first_offset(larger) or 0
-        if following < first:
+    for larger, smaller in pairwise(one for one in images if one.present.any()):
+        offsets, following = _offsets(smaller), _offsets(larger)
+        if following[0] < offsets[0]:
             yield error(
                 "data-order",
-                f"the tiles of {larger.title} begin at byte {following}, before those of {smaller.title} at {first}; "
-                "the smallest overview comes first",
+                f"the tiles of {larger.title} begin at byte {following[0]}, before those of {smaller.title} at "
+                f"{offsets[0]}; the smallest overview comes first",
             )
-        elif int(larger.tile_offsets_bytes[larger.present].min()) < int(
-            smaller.tile_offsets_bytes[smaller.present].max()
-        ):
+        elif following.min() < offsets.max():
             yield warning(
                 "levels-mixed",
                 f"tiles of {larger.title} lie among those of {smaller.title}; to read an overview takes more requests",
             )
 
 
-def _first_offset(directory: MeasuredDirectory) -> int | None:
-    there = directory.present
-    return int(directory.tile_offsets_bytes[int(np.argmax(there))]) if there.any() else None
+def _offsets(directory: MeasuredDirectory) -> NDArray[np.uint64]:
+    """Return the offsets of tiles that are not sparse."""
+    return directory.tile_offsets_bytes[directory.present]
 
 
 def _judge_tile_order(directory: MeasuredDirectory, measurement: Measurement) -> Iterator[Problem]:
-    ghost, layout = measurement.ghost, directory.layout
+    layout = directory.layout
     if layout is None or not len(directory.tile_offsets_bytes):
         return
-    says_so = ghost is not None and ghost.says("BLOCK_ORDER", "ROW_MAJOR")
+    says_so = _says(measurement, "BLOCK_ORDER", "ROW_MAJOR")
     planes = np.arange(layout.tile_count).reshape(layout.planes, -1)
-    if ghost is not None and ghost.says("INTERLEAVE", "TILE"):
+    if _says(measurement, "INTERLEAVE", "TILE"):
         groups = [planes.T.ravel()]
     else:
         groups = [planes.ravel()] if says_so else list(planes)
-    wrong = [tile for group in groups for tile in _descending(directory, group)]
+    wrong: list[int] = []
+    for group in groups:
+        tiles = group[directory.present[group]]
+        offsets = directory.tile_offsets_bytes[tiles]
+        wrong += tiles[1:][offsets[1:] < offsets[:-1]].tolist()
     if wrong:
-        at = int(directory.tile_offsets_bytes[wrong[0]])
+        title = directory.tile_title(wrong[0], int(directory.tile_offsets_bytes[wrong[0]]))
         reason = "the file says BLOCK_ORDER=ROW_MAJOR" if says_so else "neighbours take requests of their own"
         yield (error if says_so else warning)(
             "tile-order",
-            f"{tile_title(directory, wrong[0], at)}: it lies before the tile that it should follow; "
-            f"{reason}{and_more(len(wrong) - 1)}",
+            f"{title}: it lies before the tile that it should follow; {reason}{_and_more(len(wrong) - 1)}",
         )
 
 
-def _descending(directory: MeasuredDirectory, order: NDArray[np.int64]) -> list[int]:
-    """Return the tiles that lie before the one that precedes them in some order, without sparse ones."""
-    tiles = order[directory.present[order]]
-    offsets = directory.tile_offsets_bytes[tiles]
-    found: list[int] = tiles[1:][offsets[1:] < offsets[:-1]].tolist()
-    return found
-
-
 def _judge_mask_places(measurement: Measurement) -> Iterator[Problem]:
-    frames = frames_of(measurement.ghost)
+    frames = frames_of(measurement)
     between = np.uint64(LEADER_BYTES * frames.has_leader + TRAILER_BYTES * frames.has_trailer)
     for image in measurement.images:
         mask = measurement.mask_of(image.role.level or 0)
@@ -249,82 +245,55 @@ def _judge_mask_places(measurement: Measurement) -> Iterator[Problem]:
             )
             continue
         expected = image.tile_offsets_bytes + image.tile_sizes_bytes + between
-        wrong = np.flatnonzero(image.present & mask.present & (mask.tile_offsets_bytes != expected)).tolist()
-        if wrong:
-            at = int(mask.tile_offsets_bytes[wrong[0]])
+        for tile, more in _first_of(image.present & mask.present & (mask.tile_offsets_bytes != expected)):
             yield error(
                 "mask-place",
-                f"{tile_title(mask, wrong[0], at)}: it should lie at byte {int(expected[wrong[0]])}, after the tile "
-                f"that it masks; the file says MASK_INTERLEAVED_WITH_IMAGERY=YES{and_more(len(wrong) - 1)}",
+                f"{mask.tile_title(tile, int(mask.tile_offsets_bytes[tile]))}: it should lie at byte {expected[tile]}, "
+                f"after the tile that it masks; the file says MASK_INTERLEAVED_WITH_IMAGERY=YES{more}",
             )
 
 
 def _judge_tiles(measurement: Measurement) -> Iterator[Problem]:
-    """Iterate over tiles whose offsets and sizes cannot be right: past the end, incomplete, or overlapping."""
+    """Iterate over problems of offsets and sizes: past the end, incomplete, or overlapping."""
     for directory in measurement.directories:
-        yield from _judge_ends(directory, measurement.size_bytes)
-        yield from _judge_halves(directory)
+        offsets, sizes = directory.tile_offsets_bytes, directory.tile_sizes_bytes
+        for tile, more in _first_of(past_the_end(directory, measurement.size_bytes)):
+            yield error(
+                "tile-out-of-file",
+                f"{directory.tile_title(tile, int(offsets[tile]))}: its {sizes[tile]} bytes reach past the end of the "
+                f"file ({measurement.size_bytes} bytes); the file is cut short, or the offset is wrong{more}",
+            )
+        for tile, more in _first_of((offsets == 0) != (sizes == 0)):
+            yield error(
+                "tile-half-sparse",
+                f"{directory.tile_title(tile)}: offset {offsets[tile]} and {sizes[tile]} bytes; a tile that is not "
+                f"there has neither{more}",
+            )
+    yield from _judge_overlaps(measurement)
+
+
+def _judge_overlaps(measurement: Measurement) -> Iterator[Problem]:
     table = tile_table(measurement.directories, measurement.size_bytes)
-    yield from _judge_overlaps(table, measurement)
-    yield from _judge_structure(table, measurement)
 
+    def title(position: int) -> str:
+        directory = measurement.directories[int(table.directories[position])]
+        return directory.tile_title(int(table.tiles[position]), int(table.starts[position]))
 
-def _judge_ends(directory: MeasuredDirectory, size_bytes: int) -> Iterator[Problem]:
-    found = np.flatnonzero(past_the_end(directory, size_bytes)).tolist()
-    if found:
-        offset, size = int(directory.tile_offsets_bytes[found[0]]), int(directory.tile_sizes_bytes[found[0]])
+    for position, more in _first_of(overlapping(table)):
+        other = title(int(np.argmax(table.ends[:position])))
+        yield error("tile-overlap", f"{title(position)} overlaps {other}; one of the two is not what it seems{more}")
+    structure = structure_of(measurement, with_values=True)
+    for position, more in _first_of(touching(table.starts, table.ends, structure)):
         yield error(
-            "tile-out-of-file",
-            f"{tile_title(directory, found[0], offset)}: its {size} bytes reach past the end of the file ({size_bytes} "
-            f"bytes); the file is cut short, or the offset is wrong{and_more(len(found) - 1)}",
-        )
-
-
-def _judge_halves(directory: MeasuredDirectory) -> Iterator[Problem]:
-    found = np.flatnonzero((directory.tile_offsets_bytes == 0) != (directory.tile_sizes_bytes == 0)).tolist()
-    if found:
-        offset, size = int(directory.tile_offsets_bytes[found[0]]), int(directory.tile_sizes_bytes[found[0]])
-        yield error(
-            "tile-half-sparse",
-            f"{tile_title(directory, found[0])}: offset {offset} and {size} bytes; a tile that is not there has neither"
-            f"{and_more(len(found) - 1)}",
-        )
-
-
-def _judge_overlaps(table: TileTable, measurement: Measurement) -> Iterator[Problem]:
-    found = np.flatnonzero(overlapping(table)).tolist()
-    if found:
-        number = found[0]
-        other = int(np.argmax(table.ends[:number]))
-        yield error(
-            "tile-overlap",
-            f"{_title(table, number, measurement)} overlaps {_title(table, other, measurement)}; one of the two is not "
-            f"what it seems{and_more(len(found) - 1)}",
-        )
-
-
-def _judge_structure(table: TileTable, measurement: Measurement) -> Iterator[Problem]:
-    everything = measurement.directories, measurement.ghost, measurement.header_bytes
-    found = np.flatnonzero(touching(table.starts, table.ends, structure_of(*everything, with_values=True))).tolist()
-    if found:
-        yield error(
-            "tile-over-structure",
-            f"{_title(table, found[0], measurement)} overlaps the header, an IFD or the values of its tags"
-            f"{and_more(len(found) - 1)}",
+            "tile-over-structure", f"{title(position)} overlaps the header, an IFD or the values of its tags{more}"
         )
     values = [(one, extent) for one in measurement.directories for extent in (*one.values, *one.arrays)]
     starts = np.array([extent.offset_bytes for _, extent in values], np.int64)
     ends = np.array([extent.end_bytes for _, extent in values], np.int64)
-    found = np.flatnonzero(touching(starts, ends, structure_of(*everything, with_values=False))).tolist()
-    if found:
-        directory, extent = values[found[0]]
+    for position, more in _first_of(touching(starts, ends, structure_of(measurement, with_values=False))):
+        directory, extent = values[position]
         yield error(
             "tag-over-structure",
             f"a tag of IFD {directory.number} has its values at byte {extent.offset_bytes}, which overlap the header "
-            f"or an IFD{and_more(len(found) - 1)}",
+            f"or an IFD{more}",
         )
-
-
-def _title(table: TileTable, number: int, measurement: Measurement) -> str:
-    directory = measurement.directories[int(table.directories[number])]
-    return tile_title(directory, int(table.tiles[number]), int(table.starts[number]))

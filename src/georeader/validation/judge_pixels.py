@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from georeader._codecs.registry import CODECS
-from georeader.validation.measurement import MeasuredDirectory, Measurement, RoleKind
+from georeader.validation.measurement import MeasuredDirectory, Measurement, Problem, RoleKind, error, warning
 from georeader.validation.pixel_layout import CHUNKY, PHOTOMETRICS, PixelLayout
-from georeader.validation.problems import Problem, error, warning
 
 #: Samples that a photometric interpretation takes; those beyond are extra. CMYK takes as many as there are inks.
 _COLOUR_SAMPLES: Mapping[int, int] = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 6: 3}
@@ -24,12 +23,8 @@ _RED_GREEN_BLUE = ("red", "green", "blue")
 
 #: Names of the first bands of each photometric interpretation. YCbCr is a storage form of RGB.
 _NAMES: Mapping[int, tuple[str, ...]] = {
-    0: ("gray",),
-    1: ("gray",),
-    2: _RED_GREEN_BLUE,
-    3: ("palette",),
-    6: _RED_GREEN_BLUE,
-}
+    0: ("gray",), 1: ("gray",), 2: _RED_GREEN_BLUE, 3: ("palette",), 6: _RED_GREEN_BLUE,
+}  # fmt: skip
 
 #: PhotometricInterpretation of RGB, and of YCbCr, in which JPEG stores it.
 _RGB_OR_YCBCR = (2, 6)
@@ -47,7 +42,11 @@ def judge_pyramid(measurement: Measurement) -> Iterator[Problem]:
         yield from _judge_size(base, before, after)
     for overview in measurement.images[1:]:
         yield from _judge_kind(base, overview)
-    yield from _judge_overview_codecs(measurement.images[1:])
+    # That of the raster may be another (GDAL's option OVERVIEW_COMPRESS).
+    names = {one.title: one.layout.compression_name for one in measurement.images[1:] if one.layout is not None}
+    if len(set(names.values())) > 1:
+        shown = ", ".join(f"{title} {name}" for title, name in names.items())
+        yield warning("overview-compression", f"overviews differ in compression: {shown}")
     for directory in measurement.directories:
         yield from _judge_predictor(directory)
     yield from _judge_masks(measurement)
@@ -106,17 +105,9 @@ def _kind(layout: PixelLayout) -> dict[str, str]:
     return {
         "samples": str(layout.samples),
         "dtype": layout.kind_name,
-        "photometric": PHOTOMETRICS.get(photometric if photometric is not None else -1, str(photometric)),
+        "photometric": PHOTOMETRICS.get(photometric, str(photometric)),
         "planar configuration": str(layout.planar if layout.samples > 1 else CHUNKY),  # irrelevant for one sample
     }
-
-
-def _judge_overview_codecs(overviews: tuple[MeasuredDirectory, ...]) -> Iterator[Problem]:
-    """All overviews have one codec; that of the raster may be another (GDAL's option OVERVIEW_COMPRESS)."""
-    names = {one.title: one.layout.compression_name for one in overviews if one.layout is not None}
-    if len(set(names.values())) > 1:
-        shown = ", ".join(f"{title} {name}" for title, name in names.items())
-        yield warning("overview-compression", f"overviews differ in compression: {shown}")
 
 
 def _judge_predictor(directory: MeasuredDirectory) -> Iterator[Problem]:
@@ -124,14 +115,10 @@ def _judge_predictor(directory: MeasuredDirectory) -> Iterator[Problem]:
     if layout is None or layout.predictor == 1:
         return
     shown = f"{directory.title} has predictor {layout.predictor}"
-    if not _takes_predictor(layout.compression_name):
+    if layout.compression_name not in CODECS or not CODECS[layout.compression_name].takes_predictor:
         yield warning("predictor", f"{shown}, which means nothing with {layout.compression_name}; readers leave it out")
     elif layout.bits not in _PREDICTED_BITS[layout.predictor] or (layout.predictor == 3 and layout.sample_format != 3):
-        yield error("predictor", f"{shown}, which can't be undone with {layout.kind_name}; its pixels can't be read")
-
-
-def _takes_predictor(compression: str) -> bool:
-    return compression in CODECS and CODECS[compression].takes_predictor
+        yield error("predictor", f"{shown}, which cannot be undone with {layout.kind_name}; its pixels cannot be read")
 
 
 def _judge_masks(measurement: Measurement) -> Iterator[Problem]:

@@ -37,95 +37,87 @@ _END_OF_RUNS = -32768
 _RAW, _STUFFED, _ZERO, _CONSTANT = range(4)
 
 
+@dataclass(frozen=True)
+class _Blob:
+    """The header of a blob; its numbers from ``rows`` on are in the order of the file."""
+
+    version: int
+    start: int
+    data_at: int
+    rows: int
+    columns: int
+    depth: int  #: Samples of a pixel.
+    valid_px: int
+    block_px: int
+    length_bytes: int
+    kind: int
+    max_error: float
+    low: float
+    high: float
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length_bytes
+
+
 def lerc_size(data: bytes) -> ImageSize:
     """Read the size in the blobs of a LERC stream, each of which holds one band or all.
 
     Raises:
         HeaderError: It is not LERC, or its blobs differ in size.
     """
-    position, samples = 0, 0
-    first: tuple[int, ...] | None = None
+    position, blobs = 0, []
     while position < len(data):
-        depth, key, length = _blob_size(data, position)
-        first = first or key
-        if key != first:
-            raise HeaderError("its blobs differ in size or kind")
-        samples, position = samples + depth, position + length
-    if first is None:
+        blobs.append(_header(data, position))
+        position = blobs[-1].end
+    if not blobs:
         raise HeaderError("it is empty")
-    return ImageSize(first[1], first[0], samples, 8 * _BYTES[first[2]])
-
-
-def _blob_size(data: bytes, position: int) -> tuple[int, tuple[int, ...], int]:
-    """Return the samples of a blob, (rows, columns, kind), and its length."""
-    if data[position : position + 6] != b"Lerc2 " or len(data) < position + 50:
-        raise HeaderError(f"there is no LERC header at its byte {position}")
-    version = int.from_bytes(data[position + 6 : position + 10], "little")
-    at = position + (14 if version >= 3 else 10)
-    rows, columns = struct.unpack_from("<ii", data, at)
-    (depth,) = struct.unpack_from("<i", data, at + 8) if version >= 4 else (1,)
-    _, _, length, kind = struct.unpack_from("<iiii", data, at + (12 if version >= 4 else 8))
-    if not (2 <= version <= 6 and min(rows, columns, depth) > 0 and 0 <= kind <= 7 and length > 0):
-        raise HeaderError("its LERC header is invalid")
-    return depth, (rows, columns, kind), length
-
-
-@dataclass(frozen=True)
-class _Blob:
-    """The header of a blob."""
-
-    version: int
-    rows: int
-    columns: int
-    depth: int
-    valid_px: int
-    block_px: int
-    kind: int
-    max_error: float
-    low: float
-    high: float
-    data_at: int
-    end: int
+    sizes = {(blob.columns, blob.rows, blob.kind) for blob in blobs}
+    if len(sizes) > 1:
+        raise HeaderError("its blobs differ in size or kind")
+    columns, rows, kind = sizes.pop()
+    return ImageSize(columns, rows, sum(blob.depth for blob in blobs), 8 * _BYTES[kind])
 
 
 def check_lerc(data: bytes) -> None:
     """Check that every block of every blob holds as many values as it has valid pixels.
 
-    Args:
-        data: LERC blobs one after the other, whose sizes `lerc_size` has read.
+    The data are LERC blobs one after the other, whose sizes `lerc_size` has read. Time: linear in their size.
 
     Raises:
         HeaderError: The blobs are malformed.
         UnsupportedError: They are of a version that LERC in TIFF does not have, or their blocks are smaller than those
             of liblerc.
-
-    Time: linear in the size of the data.
     """
     position = 0
     is_valid: NDArray[np.bool_] | None = None
     while position < len(data):
         blob = _header(data, position)
+        if blob.version not in _VERSIONS:
+            raise UnsupportedError(
+                f"LERC blobs of version {blob.version} are not decoded here; LERC in TIFF has version 4"
+            )
+        if not (0 <= blob.valid_px <= blob.rows * blob.columns and blob.block_px > 0 and blob.end <= len(data)):
+            raise HeaderError("its LERC header contradicts itself")
         is_valid = _check_blob(data, blob, is_valid)
         position = blob.end
 
 
 def _header(data: bytes, position: int) -> _Blob:
-    (version,) = struct.unpack_from("<i", data, position + 6)
-    if version not in _VERSIONS:
-        raise UnsupportedError(f"LERC blobs of version {version} are not decoded here; LERC in TIFF has version 4")
-    layout = "<7i3d" if version == 4 else "<6i3d"
-    data_at = position + 14 + struct.calcsize(layout)
-    if data_at + 4 > len(data):
-        raise HeaderError("its LERC header is cut short")
-    numbers = struct.unpack_from(layout, data, position + 14)
-    rows, columns, *rest = numbers
-    depth = rest.pop(0) if version == 4 else 1
-    valid_px, block_px, length, kind, max_error, low, high = rest
-    if not (0 <= valid_px <= rows * columns and block_px > 0 and position + length <= len(data)):
-        raise HeaderError("its LERC header contradicts itself")
-    return _Blob(
-        version, rows, columns, depth, valid_px, block_px, kind, max_error, low, high, data_at, position + length
-    )
+    """Read the header of a blob of any version; from version 5 on it has more than is read here."""
+    version = int.from_bytes(data[position + 6 : position + 10], "little", signed=True)
+    at = position + (14 if version >= 3 else 10)  # behind the checksum, where there is one
+    layout = "<7i3d" if version >= 4 else "<6i3d"
+    data_at = at + struct.calcsize(layout)
+    if data[position : position + 6] != b"Lerc2 " or not 2 <= version <= 6 or data_at + 4 > len(data):
+        raise HeaderError(f"there is no LERC header at its byte {position}")
+    numbers = list(struct.unpack_from(layout, data, at))
+    if version < 4:
+        numbers.insert(2, 1)  # samples of a pixel
+    blob = _Blob(version, position, data_at, *numbers)
+    if not (min(blob.rows, blob.columns, blob.depth) > 0 and 0 <= blob.kind <= 7 and blob.length_bytes > 0):
+        raise HeaderError("its LERC header is invalid")
+    return blob
 
 
 def _check_blob(data: bytes, blob: _Blob, before: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -227,11 +219,7 @@ def _check_blocks(data: bytes, at: int, blob: _Blob, is_valid: NDArray[np.bool_]
 
 
 def _block_end(data: bytes, at: int, blob: _Blob, valid_px: int, code: int) -> int:
-    """Return where a block ends.
-
-    Raises:
-        HeaderError: It is malformed, or ends beyond its blob.
-    """
+    """Return where a block ends, which is not beyond its blob."""
     if at >= blob.end:
         raise HeaderError("its LERC blocks are cut short")
     flag = data[at]

@@ -15,20 +15,11 @@ import numpy as np
 from georeader._storage.range_file import RangedObject
 from georeader._tiff.directories import TagNumber
 from georeader._tiff.parser import Fault, FaultKind, Header, ParsedDirectory, TiffBytes, read_directories, read_header
-from georeader.validation.extents import TileTable, overlapping, structure_of, tile_table, touching
-from georeader.validation.measurement import (
-    Extent,
-    FaultLog,
-    Ghost,
-    MeasuredDirectory,
-    Measurement,
-    Role,
-    RoleKind,
-    frames_of,
-)
+from georeader.validation.extents import overlapping, structure_of, tile_table, touching
+from georeader.validation.measurement import Extent, FaultLog, Ghost, MeasuredDirectory, Measurement, Role, RoleKind
+from georeader.validation.pixel_layout import MAX_TILES, TagReader, read_layout, read_tiles
 from georeader.validation.source import ByteSource
-from georeader.validation.tag_values import MAX_TILES, TagReader, read_layout, read_tiles
-from georeader.validation.tile_checks import Checked, check_tiles
+from georeader.validation.tile_checks import check_tiles
 from georeader.validation.viewer import viewer_cost
 
 #: Longer reads bypass the cache of blocks.
@@ -39,7 +30,6 @@ _ARRAY_TAGS = frozenset({
     TagNumber.STRIP_OFFSETS, TagNumber.STRIP_BYTE_COUNTS, TagNumber.TILE_OFFSETS, TagNumber.TILE_BYTE_COUNTS
 })  # fmt: skip
 
-_BEGINNING = b"GDAL_STRUCTURAL_METADATA_SIZE="
 _FIRST_LINE = re.compile(rb"GDAL_STRUCTURAL_METADATA_SIZE=(\d{6}) bytes\n")
 _FIRST_LINE_BYTES = 43
 
@@ -54,9 +44,8 @@ GHOST_VALUES: Mapping[str, tuple[str, ...]] = {
     "KNOWN_INCOMPATIBLE_EDITION": ("YES", "NO"),
 }
 
-
 #: Bits of NewSubfileType.
-REDUCED, PAGE, MASK = 1, 2, 4
+REDUCED, MASK = 1, 4
 
 
 class Tiles(Enum):
@@ -67,13 +56,8 @@ class Tiles(Enum):
     DECODED = "decoded"  # and the tiles themselves
 
 
-def measure(source: ByteSource, *, tiles: Tiles = Tiles.DECODED, has_external_overviews: bool = False) -> Measurement:
+def measure(source: ByteSource, *, tiles: Tiles = Tiles.DECODED) -> Measurement:
     """Measure a file.
-
-    Args:
-        source: The file.
-        tiles: Extent to which tiles are read.
-        has_external_overviews: Copied to the result.
 
     Raises:
         ReadError: It cannot be read.
@@ -86,28 +70,23 @@ def measure(source: ByteSource, *, tiles: Tiles = Tiles.DECODED, has_external_ov
     if header is None:
         return Measurement(source.size_bytes, faults=log.faults())
     ghost = read_ghost(file, header, log)
-    directories = _read_all(file, header, log)
-    table = _checkable(directories, ghost, header)
     measured = Measurement(
         size_bytes=source.size_bytes,
         version=header.version.name,
         byte_order="big-endian" if header.is_big_endian else "little-endian",
         header_bytes=header.version.header_bytes,
         ghost=ghost,
-        directories=directories,
-        has_external_overviews=has_external_overviews,
+        directories=_read_all(file, header, log),
+        has_external_overviews=source.has_external_overviews,
     )
-    checked = Checked(None, has_checked_frames=False)
     if tiles is not Tiles.UNREAD:
-        by_number = {one.number: one for one in directories}
-        checked = check_tiles(source, table, by_number, frames_of(ghost), log, decode=tiles is Tiles.DECODED)
-    return replace(
-        measured,
-        faults=log.faults(),
-        viewer=viewer_cost(source.size_bytes, measured.header_bytes, directories, measured.images),
-        tiles_decoded=checked.tiles_decoded,
-        has_checked_frames=checked.has_checked_frames,
-    )
+        # Those inside the file that overlap neither one another nor its structure.
+        table = tile_table(measured.directories, source.size_bytes)
+        structure = structure_of(measured, with_values=True)
+        table = table.chosen(~(overlapping(table) | touching(table.starts, table.ends, structure)))
+        decoded, has_frames = check_tiles(source, table, measured, log, decode=tiles is Tiles.DECODED)
+        measured = replace(measured, tiles_decoded=decoded, has_checked_frames=has_frames)
+    return replace(measured, faults=log.faults(), viewer=viewer_cost(measured))
 
 
 class _CachedBytes:
@@ -125,63 +104,60 @@ class _CachedBytes:
 
 
 def read_ghost(file: TiffBytes, header: Header, log: FaultLog) -> Ghost | None:
-    """Read GDAL's structural metadata: lines between the header and the first directory, which no tag points to.
+    """Read GDAL's structural metadata; None if there are none or they are malformed.
 
-    Args:
-        file: The file.
-        header: Header of the file.
-        log: Collects faults.
-
-    Returns:
-        The metadata, or None if there are none or they are malformed.
-
-    References:
-        GDAL's COG driver page, "Header ghost area".
+    They are lines between the header and the first directory, which no tag points to (GDAL's COG driver page, "Header
+    ghost area").
     """
     start = header.version.header_bytes
     first = file.read_at(start, min(header.size_bytes - start, _FIRST_LINE_BYTES))
-    if not first.startswith(_BEGINNING):
+    if not first.startswith(b"GDAL_STRUCTURAL_METADATA_SIZE="):
         return None
     found = _FIRST_LINE.fullmatch(first)
     end = start + _FIRST_LINE_BYTES + (int(found[1]) if found else 0)
     if found is None or end > header.size_bytes:
-        detail = f"GDAL's structural metadata begin with {first[:_FIRST_LINE_BYTES]!r}, whose length is invalid"
+        detail = f"GDAL's structural metadata begin with {first!r}, whose length is invalid"
         log.add(Fault(FaultKind.GHOST_MALFORMED, detail, offset_bytes=start))
         return None
     items: dict[str, str] = {}
     text = file.read_at(start + _FIRST_LINE_BYTES, end - start - _FIRST_LINE_BYTES)
     for line in text.decode("latin-1").split("\n"):
         name, _, value = line.strip(" \0").partition("=")
-        items |= {name: value} if name in GHOST_VALUES else {}
-        if value not in GHOST_VALUES.get(name, ("",)) or (name and name not in GHOST_VALUES):
-            kind = FaultKind.GHOST_MALFORMED if name in GHOST_VALUES else FaultKind.GHOST_UNKNOWN
-            log.add(
-                Fault(kind, f"GDAL's structural metadata hold {line!r}, which GDAL does not know", offset_bytes=start)
-            )
+        known = GHOST_VALUES.get(name)
+        if known is not None:
+            items[name] = value
+        if (known is None and (name or value)) or (known is not None and value not in known):
+            kind = FaultKind.GHOST_UNKNOWN if known is None else FaultKind.GHOST_MALFORMED
+            detail = f"GDAL's structural metadata hold {line!r}, which GDAL does not know"
+            log.add(Fault(kind, detail, offset_bytes=start))
     return Ghost(Extent(start, end - start), items)
 
 
 def _read_all(file: TiffBytes, header: Header, log: FaultLog) -> tuple[MeasuredDirectory, ...]:
-    """Read all directories, with the offsets and sizes of their tiles."""
-    room = MAX_TILES
-    parts = []
+    """Read all directories, with the offsets and sizes of their tiles; roles are known when all are read."""
+    tiles_left = MAX_TILES
+    found: list[MeasuredDirectory] = []
     for parsed in read_directories(file, header, log.add):
-        tags = TagReader(parsed, log)
+        tags = TagReader(parsed, log.add)
         subfile_type = tags.number(TagNumber.NEW_SUBFILE_TYPE, 0, range(2**32))
-        layout = read_layout(tags, parsed, is_big_endian=header.is_big_endian)
-        places = None if layout is None else read_tiles(tags, layout, room, parsed, log)
-        room -= 0 if layout is None or places is None else layout.tile_count
-        parts.append((parsed, subfile_type, layout, places))
-    sizes = [(kind, None if layout is None else (layout.width_px, layout.height_px)) for _, kind, layout, _ in parts]
-    nothing = np.empty(0, np.uint64)
-    return tuple(
-        MeasuredDirectory(
-            parsed.number, Extent(parsed.offset_bytes, parsed.length_bytes), role, subfile_type, layout,
-            _outside(parsed, arrays=False), _outside(parsed, arrays=True),
-            *((nothing, nothing) if places is None else places),
-        )
-        for (parsed, subfile_type, layout, places), role in zip(parts, roles_of(sizes), strict=True)
-    )  # fmt: skip
+        layout = read_layout(tags, is_big_endian=header.is_big_endian)
+        places = None
+        if layout is not None and layout.tile_count > tiles_left:
+            detail = f"it would have {layout.tile_count} tiles; at most {MAX_TILES} in a file are checked"
+            log.add(Fault(FaultKind.TILE_LIMIT, detail, parsed.number))
+        elif layout is not None:
+            places = read_tiles(tags, layout)
+        offsets, sizes = places or (np.empty(0, np.uint64), np.empty(0, np.uint64))
+        tiles_left -= len(offsets)
+        found.append(
+            MeasuredDirectory(
+                parsed.number, Extent(parsed.offset_bytes, parsed.length_bytes), Role(RoleKind.OTHER, None),
+                subfile_type, layout, _outside(parsed, arrays=False), _outside(parsed, arrays=True), offsets, sizes,
+            )
+        )  # fmt: skip
+    pixels = [None if one.layout is None else (one.layout.width_px, one.layout.height_px) for one in found]
+    roles = roles_of([(one.subfile_type, size) for one, size in zip(found, pixels, strict=True)])
+    return tuple(replace(one, role=role) for one, role in zip(found, roles, strict=True))
 
 
 def _outside(directory: ParsedDirectory, *, arrays: bool) -> tuple[Extent, ...]:
@@ -193,17 +169,11 @@ def _outside(directory: ParsedDirectory, *, arrays: bool) -> tuple[Extent, ...]:
     )
 
 
-def roles_of(directories: Sequence[tuple[int, tuple[int, int] | None]]) -> tuple[Role, ...]:
-    """Return the role of each directory: the raster, an overview, a mask, or another.
+def roles_of(directories: Sequence[tuple[int, tuple[int, int] | None]]) -> list[Role]:
+    """Return the role of each directory, of which NewSubfileType and (width, height), if known, are passed in order.
 
     The rule is that of GDAL's GTiff driver: the first directory is the raster, images of reduced resolution are its
-    overviews, and a mask belongs to the image of its size.
-
-    Args:
-        directories: NewSubfileType, and (width, height) or None, of each in the order of the chain.
-
-    References:
-        TIFF 6.0, section 8 (NewSubfileType).
+    overviews, and a mask belongs to the image of its size (TIFF 6.0, section 8, NewSubfileType).
 
     Example:
         >>> roles = roles_of([(0, (900, 600)), (4, (900, 600)), (1, (450, 300)), (5, (450, 300))])
@@ -211,32 +181,15 @@ def roles_of(directories: Sequence[tuple[int, tuple[int, int] | None]]) -> tuple
         [('image', 0), ('mask', 0), ('image', 1), ('mask', 1)]
     """
     roles = [Role(RoleKind.OTHER, None) for _ in directories]
-    levels: dict[tuple[int, int], int] = {}
-    images = [
-        number
-        for number, (subfile_type, _) in enumerate(directories)
-        if number == 0 or (subfile_type & REDUCED and not subfile_type & MASK)
-    ]
-    for level, number in enumerate(images):
-        roles[number] = Role(RoleKind.IMAGE, level)
-        size = directories[number][1]
-        if size is not None:
-            levels.setdefault(size, level)
-    masked: set[int] = set()
+    unmasked: dict[tuple[int, int], int] = {}  # levels by their sizes
+    level = 0
     for number, (subfile_type, size) in enumerate(directories):
-        if number in images or not subfile_type & MASK:
-            continue
-        level_of_mask = None if size is None else levels.get(size)
-        if level_of_mask in masked:
-            level_of_mask = None
-        if level_of_mask is not None:
-            masked.add(level_of_mask)
-        roles[number] = Role(RoleKind.MASK, level_of_mask)
-    return tuple(roles)
-
-
-def _checkable(directories: tuple[MeasuredDirectory, ...], ghost: Ghost | None, header: Header) -> TileTable:
-    """Return the tiles inside the file that overlap neither one another nor its structure."""
-    table = tile_table(directories, header.size_bytes)
-    structure = structure_of(directories, ghost, header.version.header_bytes, with_values=True)
-    return table.chosen(~(overlapping(table) | touching(table.starts, table.ends, structure)))
+        if number == 0 or (subfile_type & REDUCED and not subfile_type & MASK):
+            roles[number] = Role(RoleKind.IMAGE, level)
+            if size is not None:
+                unmasked.setdefault(size, level)
+            level += 1
+    for number, (subfile_type, size) in enumerate(directories):
+        if number and subfile_type & MASK:
+            roles[number] = Role(RoleKind.MASK, None if size is None else unmasked.pop(size, None))
+    return roles

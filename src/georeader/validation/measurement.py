@@ -1,7 +1,8 @@
-"""Measurements of a file, without a judgement. Frozen values; `georeader.validation.judge` reads them."""
+"""Measurements of a file, without a judgement, and problems, the judgement. Frozen values."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -27,29 +28,8 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Frames:
-    """Bytes around each tile, as declared by the file (GDAL's COG driver page, "Tile data leader and trailer").
-
-    Attributes:
-        has_leader: Four bytes with the tile's size before it.
-        has_trailer: The tile's last four bytes repeated behind it.
-    """
-
-    has_leader: bool = False
-    has_trailer: bool = False
-
-    def __bool__(self) -> bool:
-        return self.has_leader or self.has_trailer
-
-
-@dataclass(frozen=True)
 class Ghost:
-    """GDAL's structural metadata, between the header and the first directory.
-
-    Attributes:
-        extent: Place in the file.
-        items: Names and values.
-    """
+    """GDAL's structural metadata, between the header and the first directory."""
 
     extent: Extent
     items: dict[str, str]
@@ -59,15 +39,19 @@ class Ghost:
         return self.items.get(name) == value
 
 
-def frames_of(ghost: Ghost | None) -> Frames:
-    """Return the leaders and trailers of tiles that GDAL's structural metadata declare."""
-    if ghost is None:
-        return Frames()
-    return Frames(ghost.says("BLOCK_LEADER", "SIZE_AS_UINT4"), ghost.says("BLOCK_TRAILER", "LAST_4_BYTES_REPEATED"))
+@dataclass(frozen=True)
+class Frames:
+    """Bytes around each tile, as declared by the file (GDAL's COG driver page, "Tile data leader and trailer")."""
+
+    has_leader: bool = False  #: Four bytes with the tile's size before it.
+    has_trailer: bool = False  #: The tile's last four bytes repeated behind it.
+
+    def __bool__(self) -> bool:
+        return self.has_leader or self.has_trailer
 
 
 class RoleKind(StrEnum):
-    """Role of a directory in the raster."""
+    """Role of a directory in the raster: the raster or an overview, a mask of one, or something else."""
 
     IMAGE = "image"
     MASK = "mask"
@@ -76,40 +60,23 @@ class RoleKind(StrEnum):
 
 @dataclass(frozen=True)
 class Role:
-    """Role of a directory in the raster.
-
-    Attributes:
-        kind: An image (the raster or an overview), a mask of one, or something else.
-        level: 0 is the full resolution, 1 the first overview in the chain; None: no level.
-    """
+    """Role of a directory in the raster."""
 
     kind: RoleKind
-    level: int | None
+    level: int | None  #: 0 is the full resolution, 1 the first overview in the chain; None: no level.
 
 
 @dataclass(frozen=True)
 class MeasuredDirectory:
-    """An image file directory (IFD).
+    """An image file directory (IFD). Its arrays are uint64; 0 for a sparse tile, empty if they cannot be read."""
 
-    Attributes:
-        number: Position in the chain, from 0.
-        extent: Extent of its entries.
-        role: Role in the raster.
-        subfile_type: Tag NewSubfileType.
-        layout: Layout of its pixels; None: its tags do not declare it.
-        values: Extents of values outside of their entries, without tile arrays.
-        arrays: Extents of tile offsets and sizes.
-        tile_offsets_bytes: uint64, of each tile (or strip); 0 for a sparse one. Empty if they cannot be read.
-        tile_sizes_bytes: uint64, likewise.
-    """
-
-    number: int
-    extent: Extent
+    number: int  #: In the chain, from 0.
+    extent: Extent  #: Of its entries.
     role: Role
-    subfile_type: int
-    layout: PixelLayout | None
-    values: tuple[Extent, ...]
-    arrays: tuple[Extent, ...]
+    subfile_type: int  #: Tag NewSubfileType.
+    layout: PixelLayout | None  #: None: its tags do not declare it.
+    values: tuple[Extent, ...]  #: Of values outside of their entries, without tile arrays.
+    arrays: tuple[Extent, ...]  #: Of tile offsets and sizes.
     tile_offsets_bytes: NDArray[np.uint64] = field(compare=False, repr=False)
     tile_sizes_bytes: NDArray[np.uint64] = field(compare=False, repr=False)
 
@@ -118,6 +85,11 @@ class MeasuredDirectory:
         """Which tiles are not sparse."""
         there: NDArray[np.bool_] = (self.tile_offsets_bytes != 0) & (self.tile_sizes_bytes != 0)
         return there
+
+    @property
+    def sparse_count(self) -> int:
+        """Number of tiles that are sparse."""
+        return len(self.tile_offsets_bytes) - int(self.present.sum())
 
     @property
     def tiles_bytes(self) -> int:
@@ -135,20 +107,46 @@ class MeasuredDirectory:
             return f"the mask of level {self.role.level}"
         return f"IFD {self.number}"
 
+    def tile_title(self, tile: int, offset_bytes: int | None = None) -> str:
+        """Return the name of a tile in messages, such as "level 1, tile row 0 column 2, byte 1234"."""
+        title = f"{self.title}, tile {tile}"
+        if self.layout is not None:
+            plane, row, column = self.layout.place_of(tile)
+            title = f"{self.title}, {'tile' if self.layout.is_tiled else 'strip'} row {row} column {column}"
+            title += f" of band {plane + 1}" if self.layout.planes > 1 else ""
+        return title if offset_bytes is None else f"{title}, byte {offset_bytes}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as values of JSON, with the number of tiles only."""
+        facts: dict[str, Any] = {
+            "role": self.role.kind.value,
+            "level": self.role.level,
+            "offset_bytes": self.extent.offset_bytes,
+            "tiles": len(self.tile_offsets_bytes),
+            "tiles_sparse": self.sparse_count,
+            "tiles_bytes": self.tiles_bytes,
+        }
+        layout = self.layout
+        if layout is None:
+            return facts
+        return facts | {
+            "width_px": layout.width_px,
+            "height_px": layout.height_px,
+            "is_tiled": layout.is_tiled,
+            "tile_width_px": layout.tile_width_px,
+            "tile_height_px": layout.tile_height_px,
+            "samples": layout.samples,
+            "dtype": layout.kind_name,
+            "photometric": PHOTOMETRICS.get(layout.photometric, layout.photometric),
+            "compression": layout.compression_name,
+            "predictor": layout.predictor,
+            "interleave": layout.interleave,
+        }
+
 
 @dataclass(frozen=True)
 class ViewerCost:
-    """Requests of a viewer; `georeader.validation.viewer` documents the model.
-
-    Attributes:
-        open_requests: Requests that read all directories.
-        open_bytes: Bytes of these.
-        thumbnail_requests: Further requests for a thumbnail.
-        thumbnail_bytes: Bytes of these.
-        thumbnail_level: The level that is shown.
-        thumbnail_width_px: Its width.
-        thumbnail_height_px: Its height.
-    """
+    """Requests of a viewer, by the model of `georeader.validation.viewer`; the thumbnail's come after opening."""
 
     open_requests: int
     open_bytes: int
@@ -161,7 +159,7 @@ class ViewerCost:
 
 @dataclass(frozen=True)
 class Measurement:
-    """All measurements of a file.
+    """What a file is, without a judgement.
 
     Attributes:
         size_bytes: Of the file.
@@ -196,12 +194,29 @@ class Measurement:
 
     def mask_of(self, level: int) -> MeasuredDirectory | None:
         """Return the mask of a level, or None."""
-        masks = (one for one in self.directories if one.role == Role(RoleKind.MASK, level))
-        return next(masks, None)
+        return next((one for one in self.directories if one.role == Role(RoleKind.MASK, level)), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as values of JSON, with the number of tiles only."""
-        return _measurement_dict(self)
+        return {
+            "size_bytes": self.size_bytes,
+            "version": self.version,
+            "byte_order": self.byte_order,
+            "structural_metadata": None if self.ghost is None else dict(self.ghost.items),
+            "directories": [one.to_dict() for one in self.directories],
+            "viewer": None if self.viewer is None else asdict(self.viewer),
+            "tiles_decoded": self.tiles_decoded,
+            "has_checked_frames": self.has_checked_frames,
+            "has_external_overviews": self.has_external_overviews,
+        }
+
+
+def frames_of(measurement: Measurement) -> Frames:
+    """Return the leaders and trailers of tiles that GDAL's structural metadata declare."""
+    ghost = measurement.ghost
+    if ghost is None:
+        return Frames()
+    return Frames(ghost.says("BLOCK_LEADER", "SIZE_AS_UINT4"), ghost.says("BLOCK_TRAILER", "LAST_4_BYTES_REPEATED"))
 
 
 class FaultLog:
@@ -216,75 +231,56 @@ class FaultLog:
     """
 
     def __init__(self, kept: int = 3) -> None:
-        """Create an empty log.
-
-        Args:
-            kept: Number of faults that are kept of each kind and directory.
-        """
         self._kept = kept
         self._found: dict[tuple[FaultKind, int | None], list[Fault]] = {}
-        self._counts: dict[tuple[FaultKind, int | None], int] = {}
-
-    def __len__(self) -> int:
-        return sum(self._counts.values())
+        self._counts: Counter[tuple[FaultKind, int | None]] = Counter()
 
     def add(self, *faults: Fault) -> None:
         """Add faults."""
         for fault in faults:
             key = fault.kind, fault.directory
-            found = self._found.setdefault(key, [])
-            self._counts[key] = self._counts.get(key, 0) + 1
-            if len(found) < self._kept:
-                found.append(fault)
+            self._counts[key] += 1
+            if self._counts[key] <= self._kept:
+                self._found.setdefault(key, []).append(fault)
 
     def faults(self) -> tuple[Fault, ...]:
         """Return the faults; the last of a kind has the number of further ones."""
         given: list[Fault] = []
         for key, found in self._found.items():
-            more = self._counts[key] - len(found)
-            given += [*found[:-1], replace(found[-1], more=more)]
+            given += [*found[:-1], replace(found[-1], more=self._counts[key] - len(found))]
         return tuple(given)
 
 
-def _measurement_dict(measurement: Measurement) -> dict[str, Any]:
-    """Return the facts, with the number of tiles only."""
-    ghost, viewer = measurement.ghost, measurement.viewer
-    return {
-        "size_bytes": measurement.size_bytes,
-        "version": measurement.version,
-        "byte_order": measurement.byte_order,
-        "structural_metadata": None if ghost is None else dict(ghost.items),
-        "directories": [_directory_dict(one) for one in measurement.directories],
-        "viewer": None if viewer is None else asdict(viewer),
-        "tiles_decoded": measurement.tiles_decoded,
-        "has_checked_frames": measurement.has_checked_frames,
-        "has_external_overviews": measurement.has_external_overviews,
-    }
+class Severity(StrEnum):
+    """Severity: an error makes a file invalid, a warning only in strict mode."""
+
+    ERROR = "error"
+    WARNING = "warning"
 
 
-def _directory_dict(directory: MeasuredDirectory) -> dict[str, Any]:
-    """Return the facts about a directory."""
-    found: dict[str, Any] = {
-        "role": directory.role.kind.value,
-        "level": directory.role.level,
-        "offset_bytes": directory.extent.offset_bytes,
-        "tiles": len(directory.tile_offsets_bytes),
-        "tiles_sparse": len(directory.tile_offsets_bytes) - int(directory.present.sum()),
-        "tiles_bytes": directory.tiles_bytes,
-    }
-    layout = directory.layout
-    if layout is None:
-        return found
-    return found | {
-        "width_px": layout.width_px,
-        "height_px": layout.height_px,
-        "is_tiled": layout.is_tiled,
-        "tile_width_px": layout.tile_width_px,
-        "tile_height_px": layout.tile_height_px,
-        "samples": layout.samples,
-        "dtype": layout.kind_name,
-        "photometric": PHOTOMETRICS.get(-1 if layout.photometric is None else layout.photometric, layout.photometric),
-        "compression": layout.compression_name,
-        "predictor": layout.predictor,
-        "interleave": layout.interleave,
-    }
+@dataclass(frozen=True)
+class Problem:
+    """A deviation from the rules for Cloud Optimized GeoTIFFs.
+
+    Attributes:
+        severity: Error or warning.
+        code: A stable name; docs/validation.md lists them.
+        message: One line: the place, the finding and its consequence.
+    """
+
+    severity: Severity
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.severity} {self.code}: {self.message}"
+
+
+def error(code: str, message: str) -> Problem:
+    """Return an error."""
+    return Problem(Severity.ERROR, code, message)
+
+
+def warning(code: str, message: str) -> Problem:
+    """Return a warning."""
+    return Problem(Severity.WARNING, code, message)

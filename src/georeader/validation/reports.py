@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from georeader._core.reporting import to_jsonable
-from georeader.validation.measurement import MeasuredDirectory, Measurement, RoleKind
-from georeader.validation.problems import Problem, Severity
+from georeader.validation.measurement import MeasuredDirectory, Measurement, Problem, RoleKind, Severity
 
 #: Number of bands that are listed.
 BANDS_SHOWN = 8
@@ -63,7 +61,13 @@ class Report:
 
     def __str__(self) -> str:
         """Return the verdict, the layout and each problem, a line each."""
-        lines = [self._verdict(), f"  {_measured_text(self.measurement)}", *_viewer_lines(self.measurement)]
+        lines = [self._verdict(), f"  {_measured_text(self.measurement)}"]
+        viewer = self.measurement.viewer
+        if viewer is not None:
+            opening = f"{count_text(viewer.open_requests, 'request')} ({bytes_text(viewer.open_bytes)})"
+            size = f"{viewer.thumbnail_width_px} x {viewer.thumbnail_height_px} pixels"
+            more = f"{count_text(viewer.thumbnail_requests, 'more request')} ({bytes_text(viewer.thumbnail_bytes)})"
+            lines.append(f"  a viewer opens it by {opening}, and shows {size} of it by {more}")
         lines += [f"  {problem.severity.value:<9}{problem.code}: {problem.message}" for problem in self.problems]
         return "\n".join(lines)
 
@@ -73,22 +77,17 @@ class Report:
             "path": self.path,
             "is_valid": self.is_valid,
             "is_strict": self.is_strict,
-            "errors": [_problem_dict(one) for one in self.errors],
-            "warnings": [_problem_dict(one) for one in self.warnings],
+            "errors": [{"code": one.code, "message": one.message} for one in self.errors],
+            "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
             "measurement": self.measurement.to_dict(),
         }
 
     def _verdict(self) -> str:
-        counts = [count_text(len(found), name) for found, name in ((self.errors, "error"), (self.warnings, "warning"))]
-        said = ", ".join(text for text, found in zip(counts, (self.errors, self.warnings), strict=True) if found)
+        counts = {"error": len(self.errors), "warning": len(self.warnings)}
+        said = ", ".join(count_text(count, name) for name, count in counts.items() if count)
         is_not = "is" if self.is_valid else "is NOT"
         strict = " (warnings count)" if self.is_strict and self.warnings and not self.errors else ""
         return f"{self.path} {is_not} a valid Cloud Optimized GeoTIFF{': ' + said if said else ''}{strict}"
-
-
-def _problem_dict(problem: Problem) -> dict[str, str]:
-    found = asdict(problem)
-    return {name: str(value) for name, value in found.items() if name != "severity"}
 
 
 def _measured_text(measurement: Measurement) -> str:
@@ -100,56 +99,29 @@ def _measured_text(measurement: Measurement) -> str:
     if base is not None:
         parts.append(f"{base.width_px} x {base.height_px} pixels of {base.samples} x {base.kind_name}")
         parts.append(base.compression_name.lower())
-    parts.append(f"{count_text(len(measurement.images) - 1, 'overview')}" if measurement.images else "no image")
+    parts.append(count_text(len(measurement.images) - 1, "overview") if measurement.images else "no image")
     decoded = measurement.tiles_decoded
     parts.append(count_text(tiles, "tile") + (", not decoded" if decoded is None else f", {decoded} decoded"))
     return ", ".join(parts)
 
 
-def _viewer_lines(measurement: Measurement) -> list[str]:
-    viewer = measurement.viewer
-    if viewer is None:
-        return []
-    return [
-        f"  a viewer opens it by {count_text(viewer.open_requests, 'request')} ({bytes_text(viewer.open_bytes)}), and "
-        f"shows {viewer.thumbnail_width_px} x {viewer.thumbnail_height_px} pixels of it by "
-        f"{count_text(viewer.thumbnail_requests, 'more request')} ({bytes_text(viewer.thumbnail_bytes)})"
-    ]
-
-
 @dataclass(frozen=True)
 class RasterFacts:
-    """Pixels and georeference of a raster, as a reader has them.
-
-    Attributes:
-        width_px: Columns.
-        height_px: Rows.
-        bands: Number of bands.
-        dtype: Of the pixels.
-        crs: Name of the CRS, or None.
-        epsg: Its EPSG code, or None.
-        pixel_size: (x, y) in units of the CRS.
-        bounds: (left, bottom, right, top) in units of the CRS.
-        nodata: Of the first band, or None.
-        descriptions: Of each band, None where there is none.
-        colours: Colour interpretation of each band.
-        tags: Number of tags of the file.
-        has_mask: It has a mask that is neither nodata nor alpha.
-    """
+    """Pixels and georeference of a raster, as a reader has them."""
 
     width_px: int
     height_px: int
     bands: int
     dtype: str
-    crs: str | None
+    crs: str | None  #: Its name.
     epsg: int | None
-    pixel_size: tuple[float, float]
-    bounds: tuple[float, float, float, float]
-    nodata: int | float | None
-    descriptions: tuple[str | None, ...]
-    colours: tuple[str, ...]
-    tags: int
-    has_mask: bool
+    pixel_size: tuple[float, float]  #: (x, y) in units of the CRS.
+    bounds: tuple[float, float, float, float]  #: (left, bottom, right, top) in units of the CRS.
+    nodata: int | float | None  #: Of the first band.
+    descriptions: tuple[str | None, ...]  #: Of each band.
+    colours: tuple[str, ...]  #: Colour interpretation of each band.
+    tags: int  #: Number of tags of the file.
+    has_mask: bool  #: It has a mask that is neither nodata nor alpha.
 
     @property
     def has_alpha(self) -> bool:
@@ -198,24 +170,19 @@ def _place_facts(place: RasterFacts) -> dict[str, str]:
     invalid = ["mask"] if place.has_mask else []
     invalid += ["alpha band"] if place.has_alpha else []
     invalid += [] if place.nodata is None else [f"nodata {place.nodata:.17g}"]
+    named = enumerate(zip(place.descriptions, place.colours, strict=True), start=1)
+    bands = [f"{number} {name or colour}" for number, (name, colour) in named]
+    if len(bands) > BANDS_SHOWN:
+        bands[BANDS_SHOWN:] = [f"and {len(bands) - BANDS_SHOWN} more"]
     return {
         "pixels": f"{place.width_px} x {place.height_px}, {count_text(place.bands, 'band')} of {place.dtype}",
-        "bands": _bands_text(place),
+        "bands": ", ".join(bands),
         "validity": " and ".join(invalid) or "all pixels are data",
         "crs": ", ".join(part for part in (f"EPSG:{place.epsg}" if place.epsg else "", place.crs) if part) or "none",
         "pixel": f"{place.pixel_size[0]:.10g} x {place.pixel_size[1]:.10g}",
         "bounds": f"({left:.10g}, {bottom:.10g}, {right:.10g}, {top:.10g})",
         "tags": str(place.tags),
     }
-
-
-def _bands_text(place: RasterFacts) -> str:
-    names = [
-        f"{number} {name or colour}"
-        for number, (name, colour) in enumerate(zip(place.descriptions, place.colours, strict=True), start=1)
-    ]
-    more = len(names) - BANDS_SHOWN
-    return ", ".join(names[:BANDS_SHOWN]) + (f", and {more} more" if more > 0 else "")
 
 
 def _layout_text(measurement: Measurement) -> str:
@@ -231,12 +198,8 @@ def _level_table(measurement: Measurement) -> list[str]:
     rows += [_level_row(one) for one in sorted(leveled, key=lambda one: (one.role.level, one.role.kind))]
     if len(rows) == 1:
         return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [_padded(row, widths) for row in rows]
-
-
-def _padded(row: Sequence[str], widths: Sequence[int]) -> str:
-    return "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _level_row(directory: MeasuredDirectory) -> tuple[str, str, str, str, str, str]:
@@ -244,18 +207,11 @@ def _level_row(directory: MeasuredDirectory) -> tuple[str, str, str, str, str, s
     layout, tiles = directory.layout, f"{len(directory.tile_offsets_bytes):,}"
     if layout is None:
         return level, "?", "?", tiles, "?", "?"
-    sparse = len(directory.tile_offsets_bytes) - int(directory.present.sum())
+    tiles += f" ({directory.sparse_count:,} sparse)" if directory.sparse_count else ""
     tile = f"{layout.tile_width_px} x {layout.tile_height_px}" + ("" if layout.is_tiled else " strips")
     stored = layout.compression_name.lower() + (f", predictor {layout.predictor}" if layout.predictor != 1 else "")
     stored += f", {layout.interleave} interleaved" if layout.samples > 1 else ""
-    return (
-        level,
-        f"{layout.width_px} x {layout.height_px}",
-        tile,
-        tiles + (f" ({sparse:,} sparse)" if sparse else ""),
-        bytes_text(directory.tiles_bytes),
-        stored,
-    )
+    return level, f"{layout.width_px} x {layout.height_px}", tile, tiles, bytes_text(directory.tiles_bytes), stored
 
 
 def bytes_text(size_bytes: int) -> str:
@@ -274,10 +230,5 @@ def bytes_text(size_bytes: int) -> str:
 
 
 def count_text(count: int, one: str) -> str:
-    """Return a number of things as text.
-
-    Example:
-        >>> count_text(1, "tile"), count_text(12000, "tile")
-        ('1 tile', '12,000 tiles')
-    """
+    """Return a number of things as text, such as "1 tile" or "12,000 tiles"."""
     return f"{count:,} {one if count == 1 else one + 's'}"

@@ -1,160 +1,69 @@
-"""Sources of a file's bytes: the local disk, a store, a filesystem of fsspec, or an HTTP server."""
+"""Sources of a file's bytes: the local disk, a store, a filesystem of fsspec, or an HTTP server.
+
+References:
+    RFC 9110, section 14 (range requests) and 15.4 (redirects).
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
 
 from georeader._readers.opening import RasterPath, raster_path
-from georeader._storage import s3
+from georeader._storage import http_client, s3
 from georeader._storage.filesystems import filesystem_of
+from georeader._storage.http_client import basic_authorization, merged, open_answer
 from georeader._storage.obstores import make_store
-from georeader._storage.range_file import RangedObject
-from georeader._storage.redaction import redact_url
+from georeader._storage.range_file import BLOCK_BYTES, RangedObject
+from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
+from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer
 from georeader._storage.urls import Address, local_path_of, parse_address
 from georeader.errors import DestinationError, ReadError
-from georeader.validation.http_ranges import open_ranges
+
+#: Redirects are followed so often.
+REDIRECTS = 5
+
+_CONTENT_RANGE = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)")
 
 
-class ByteSource(Protocol):
-    """Bytes that are read in ranges, from any thread.
+@dataclass(frozen=True)
+class ByteSource:
+    """Bytes of a file that are read in ranges, from any thread."""
 
-    Attributes:
-        size_bytes: Length of the file.
-        is_local: Small reads are cheap.
-    """
-
+    name: str  #: In messages.
     size_bytes: int
-    is_local: bool
+    fetch: Callable[[int, int], bytes]  #: Returns bytes from an offset on: so many, or fewer where the file ends.
+    is_local: bool = False  #: Small reads are cheap.
+    has_external_overviews: bool = False  #: An .ovr file lies beside it; a remote file is not searched for one.
 
     def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Return exactly ``length_bytes`` bytes from an offset on; all of them lie inside.
-
-        Raises:
-            ReadError: They can't be read.
-        """
-
-
-class LocalBytes:
-    """A `ByteSource`: a local file, open until the block ends.
-
-    Attributes:
-        path: Path of the file.
-    """
-
-    is_local = True
-
-    def __init__(self, file: BinaryIO, path: str, name: str) -> None:
-        """Wrap a file that is open for reading, unbuffered.
-
-        Args:
-            file: The file.
-            path: Path of the file.
-            name: Name in messages.
-        """
-        self.path = path
-        self._file = file
-        self._name = name
-        self._turn = threading.Lock()
-        self.size_bytes = os.fstat(file.fileno()).st_size
-
-    def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Return bytes.
+        """Return exactly ``length_bytes`` bytes from an offset on; all of them lie inside the file.
 
         Raises:
             ReadError: They cannot be read, or the file was truncated meanwhile.
         """
         try:
-            data = self._read(offset_bytes, length_bytes)
-        except OSError as error:
-            raise ReadError(f"{self._name}: byte {offset_bytes} can't be read: {error.strerror or error}") from error
-        return _whole(data, offset_bytes, length_bytes, self._name)
-
-    def _read(self, offset_bytes: int, length_bytes: int) -> bytes:
-        pieces: list[bytes] = []
-        missing = length_bytes
-        while missing:
-            piece = self._read_once(offset_bytes + length_bytes - missing, missing)
-            if not piece:
-                break
-            pieces.append(piece)
-            missing -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _read_once(self, offset_bytes: int, length_bytes: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), length_bytes, offset_bytes)
-        with self._turn:
-            self._file.seek(offset_bytes)
-            return self._file.read(length_bytes)
-
-
-class RemoteBytes:
-    """A `ByteSource`: a remote object read by a `RangedObject`."""
-
-    is_local = False
-
-    def __init__(self, ranged: RangedObject, name: str) -> None:
-        """Wrap the object.
-
-        Args:
-            ranged: The object.
-            name: Name in messages.
-        """
-        self._ranged = ranged
-        self._name = name
-        self.size_bytes = ranged.size_bytes
-
-    def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Return bytes.
-
-        Raises:
-            ReadError: They can't be read.
-        """
-        try:
-            return self._ranged.read_range(offset_bytes, offset_bytes + length_bytes)
+            data = self.fetch(offset_bytes, length_bytes)
         except ReadError:
             raise
         except OSError as error:
-            raise ReadError(f"{self._name}: {error}") from error
-
-
-class ContainedBytes:
-    """A `ByteSource`: an object that `georeader._readers.opening` opens for GDAL."""
-
-    is_local = False
-
-    def __init__(self, path: RasterPath) -> None:
-        """Open the object.
-
-        Raises:
-            ReadError: It cannot be opened.
-        """
-        if path.container is None:
-            raise ReadError(f"{path.name} is nothing that can be read in ranges; pass fs, a filesystem of fsspec")
-        self._path = path
-        self._container = path.container
-        self._container.check()
-        self.size_bytes = self._container.size(self._container.path)
-
-    def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Return bytes.
-
-        Raises:
-            ReadError: They can't be read.
-        """
-        file = self._container.open(self._container.path)
-        file.seek(offset_bytes)
-        data = bytes(file.read(length_bytes))
-        failure = self._path.failure() if len(data) != length_bytes else None
-        if failure is not None:
-            raise failure
-        return _whole(data, offset_bytes, length_bytes, self._path.name)
+            raise ReadError(f"{self.name}: byte {offset_bytes} cannot be read: {error.strerror or error}") from error
+        if len(data) != length_bytes:
+            raise ReadError(
+                f"{self.name}: {len(data)} bytes came of {length_bytes} from byte {offset_bytes}: it changed while it "
+                "was read"
+            )
+        return data
 
 
 @contextmanager
@@ -166,41 +75,67 @@ def open_bytes(path: str | os.PathLike[str], fs: Any = None) -> Iterator[ByteSou
         fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with; or None.
 
     Raises:
-        ReadError: There is no such file, or it can't be read.
+        ReadError: There is no such file, or it cannot be read.
         MissingExtraError: What the URL needs is not installed.
     """
     text = os.fsdecode(path)
-    remote, local = _source_or_path(text, fs)
-    if remote is not None:
-        yield remote
+    found = _remote_or_path(text, fs)
+    if isinstance(found, ByteSource):
+        yield found
         return
     name = redact_url(text)
-    with _open_local(local, name) as file:
-        yield LocalBytes(file, local, name)
+    with _open_local(found, name) as file:
+        yield ByteSource(
+            name,
+            os.fstat(file.fileno()).st_size,
+            _local_fetch(file),
+            is_local=True,
+            has_external_overviews=os.path.exists(f"{found}.ovr"),  # noqa: PTH110  (false for a name that is too long)
+        )
 
 
-def _source_or_path(text: str, fs: Any) -> tuple[ByteSource | None, str]:
-    """Return the source of a remote file, or else a local path."""
+def _remote_or_path(text: str, fs: Any) -> ByteSource | str:
+    """Open a remote file; or return the path of a local one."""
     try:
         address = parse_address(text)
-        if fs is None and address is None:
-            return None, text
-        local = local_path_of(address) if fs is None and address is not None else None
-        return (_open_remote(text, address, fs), "") if local is None else (None, local)
+        if fs is not None:
+            return _contained(raster_path(text, fs))
+        if address is None:
+            return text
+        local = local_path_of(address)
+        return _open_remote(text, address) if local is None else local
     except DestinationError as error:
         raise ReadError(str(error)) from error
 
 
-def _open_remote(text: str, address: Address | None, fs: Any) -> ByteSource:
-    if fs is not None or address is None:
-        return ContainedBytes(raster_path(text, fs))
-    if address.store == "http":
-        return RemoteBytes(open_ranges(address.url), address.name)
-    if address.store == "s3":
-        return RemoteBytes(s3.open_ranges(address), address.name)
+def _open_remote(text: str, address: Address) -> ByteSource:
+    if address.store in ("http", "s3"):
+        ranged = _http_ranges(address.url) if address.store == "http" else s3.open_ranges(address)
+        return ByteSource(
+            address.name, ranged.size_bytes, lambda offset, length: ranged.read_range(offset, offset + length)
+        )
     if address.store in ("gs", "az") and find_spec("obstore") is not None:
-        return ContainedBytes(raster_path(text, make_store(address)))
-    return ContainedBytes(raster_path(text, filesystem_of(address)[0]))
+        return _contained(raster_path(text, make_store(address)))
+    return _contained(raster_path(text, filesystem_of(address)[0]))
+
+
+def _contained(path: RasterPath) -> ByteSource:
+    """Open an object that `georeader._readers.opening` opens for GDAL."""
+    container = path.container
+    if container is None:
+        raise ReadError(f"{path.name} is nothing that can be read in ranges; pass fs, a filesystem of fsspec")
+    container.check()
+
+    def fetch(offset_bytes: int, length_bytes: int) -> bytes:
+        file = container.open(container.path)
+        file.seek(offset_bytes)
+        data = bytes(file.read(length_bytes))
+        failure = path.failure() if len(data) != length_bytes else None
+        if failure is not None:
+            raise failure
+        return data
+
+    return ByteSource(path.name, container.size(container.path), fetch)
 
 
 def _open_local(path: str, name: str) -> BinaryIO:
@@ -209,18 +144,82 @@ def _open_local(path: str, name: str) -> BinaryIO:
     try:
         # Checked first: opening a pipe would wait for a writer.
         mode = os.stat(path).st_mode  # noqa: PTH116  (of the path as it is given)
-        if not stat.S_ISREG(mode):
-            raise ReadError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'no file'}; name a file")
-        return open(path, "rb", buffering=0)  # noqa: PTH123  (the caller closes it)
+        if stat.S_ISREG(mode):
+            return open(path, "rb", buffering=0)  # noqa: PTH123  (the caller closes it)
     except (OSError, ValueError) as error:
-        if isinstance(error, ReadError):
-            raise
-        raise ReadError(f"{name}: it can't be opened: {getattr(error, 'strerror', None) or error}") from error
+        raise ReadError(f"{name}: it cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+    raise ReadError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'no file'}; name a file")
 
 
-def _whole(data: bytes, offset_bytes: int, length_bytes: int, name: str) -> bytes:
-    if len(data) != length_bytes:
-        raise ReadError(
-            f"{name}: {len(data)} bytes came of {length_bytes} from byte {offset_bytes}: it changed while it was read"
-        )
-    return data
+def _local_fetch(file: BinaryIO) -> Callable[[int, int], bytes]:
+    turn = threading.Lock()
+
+    def read_once(offset_bytes: int, length_bytes: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(file.fileno(), length_bytes, offset_bytes)
+        with turn:
+            file.seek(offset_bytes)
+            return file.read(length_bytes)
+
+    def fetch(offset_bytes: int, length_bytes: int) -> bytes:
+        pieces: list[bytes] = []
+        missing = length_bytes
+        while missing and (piece := read_once(offset_bytes + length_bytes - missing, missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    return fetch
+
+
+class _RefusedError(Exception):
+    """An answer that is not what was requested."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+
+
+def _http_ranges(url: str) -> RangedObject:
+    """Open a URL to be read in ranges: one request, which returns its first `BLOCK_BYTES` as well."""
+
+    def explain(error: Exception) -> Failure:
+        return error.failure if isinstance(error, _RefusedError) else http_client.explain(error)
+
+    errors = RemoteErrors(redact_url(url), Redactor(secrets_of_url(url)), explain)
+    first, size_bytes = errors.read(lambda: _get(url, 0, BLOCK_BYTES))
+
+    def fetch(start: int, stop: int) -> bytes:
+        return first[start:stop] if stop <= len(first) else errors.read(lambda: _get(url, start, stop))[0]
+
+    return RangedObject(size_bytes, fetch)
+
+
+def _get(url: str, start: int, stop: int) -> tuple[bytes, int]:
+    """Return a range, and the length of the whole; redirects are followed."""
+    headers = merged({"Accept-Encoding": "identity", "Range": f"bytes={start}-{stop - 1}"}, basic_authorization(url))
+    url = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
+    for _ in range(REDIRECTS):
+        # The loop around this one covers the body, too.
+        with open_answer("GET", url, headers, attempts=1) as response:
+            location = response.headers.get("Location")
+            if not (response.status in (301, 302, 303, 307, 308) and location):
+                return _range_of(response, stop - start)
+        target = urljoin(url, location)
+        if urlsplit(target).scheme not in ("http", "https"):
+            break
+        if urlsplit(target)[:2] != urlsplit(url)[:2]:  # credentials are sent to the first host only
+            headers.pop("Authorization", None)
+        url = target
+    raise _RefusedError(Failure("it is redirected too often, or to what is no web server"))
+
+
+def _range_of(response: urllib3.BaseHTTPResponse, length_bytes: int) -> tuple[bytes, int]:
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
+    if found and response.status in (206, 416):
+        return response.read(length_bytes) if response.status == 206 else b"", int(found[1])
+    if response.status in (200, 206):
+        detail = "the server serves no ranges, so that no viewer reads parts of it; download the file, and pass that"
+        raise _RefusedError(Failure(detail))
+    detail = f"HTTP {response.status} {response.reason}"
+    raise _RefusedError(failure_of_answer(response.status, "", detail, response.headers.get("Retry-After")))

@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,9 +15,9 @@ import numpy as np
 from georeader._core.threads import Task, Workers, thread_count, usable_cpus
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
-from georeader.validation.decoders import WORK_BYTES_PER_BYTE, TileFault, check_encoded_size, check_tile
+from georeader.validation.decoders import WORK_BYTES_PER_BYTE, check_encoded_size, check_tile
 from georeader.validation.extents import TileTable
-from georeader.validation.measurement import FaultLog, Frames, MeasuredDirectory
+from georeader.validation.measurement import FaultLog, Frames, Measurement, frames_of
 from georeader.validation.pixel_layout import PixelLayout
 from georeader.validation.source import ByteSource
 
@@ -37,59 +37,63 @@ DECODING_BYTES = 2**29
 DECODED_BYTES = 2**32
 
 
-@dataclass(frozen=True)
-class Checked:
-    """Result of `check_tiles`.
-
-    Attributes:
-        tiles_decoded: Number of tiles that were decoded; None: decoding was not requested.
-        has_checked_frames: Leaders and trailers were checked.
-    """
-
-    tiles_decoded: int | None
-    has_checked_frames: bool
-
-
 def check_tiles(
-    source: ByteSource,
-    table: TileTable,
-    directories: Mapping[int, MeasuredDirectory],
-    frames: Frames,
-    log: FaultLog,
-    *,
-    decode: bool,
-) -> Checked:
-    """Check tiles.
+    source: ByteSource, table: TileTable, measurement: Measurement, log: FaultLog, *, decode: bool
+) -> tuple[int | None, bool]:
+    """Check tiles that lie inside the file and do not overlap; faults go to ``log``.
 
     Leaders and trailers of a remote file are checked only if its tiles are read anyway.
 
-    Args:
-        source: The file.
-        table: Tiles that lie inside the file and do not overlap.
-        directories: By number.
-        frames: Declared leaders and trailers.
-        log: Collects faults.
-        decode: Decode the tiles; False: read leaders and trailers only.
+    Returns:
+        Number of tiles that were decoded, or None where ``decode`` is False; whether leaders and trailers were checked.
 
     Raises:
-        ReadError: The file can't be read.
+        ReadError: The file cannot be read.
 
     Memory: `DECODING_BYTES` at most, by far less with tiles of a usual size.
     """
+    frames = frames_of(measurement)
     if not decode and not (frames and source.is_local):
-        return Checked(None, has_checked_frames=False)
-    layouts = {number: one.layout for number, one in directories.items() if one.layout is not None}
+        return None, False
+    layouts = {one.number: one.layout for one in measurement.directories if one.layout is not None}
     largest = max((layout.raw_bytes(layout.tile_height_px) for layout in layouts.values()), default=1)
-    most = REMOTE_THREADS if not source.is_local else usable_cpus()
+    most = usable_cpus() if source.is_local else REMOTE_THREADS
     most = max(1, min(most, DECODING_BYTES // min(4 * largest, DECODING_BYTES)))
-    done = 0
-    threads = thread_count(most, most, len(table))
-    with Workers(threads, name="georeader-validate") as workers:
-        checker = _Checker(source, table, layouts, frames, decode)
-        for decoded, faults in workers.ordered(checker.tasks(log)):
-            done += decoded
+    decoded = 0
+    with Workers(thread_count(most, most, len(table)), name="georeader-validate") as workers:
+        for count, faults in workers.ordered(_Checker(source, table, layouts, frames, decode).tasks(log)):
+            decoded += count
             log.add(*faults)
-    return Checked(done if decode else None, bool(frames))
+    return decoded if decode else None, bool(frames)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    directory: int
+    number: int
+    start: int
+    end: int
+    layout: PixelLayout
+    rows: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.end - self.start
+
+    @property
+    def raw_bytes(self) -> int:
+        return self.layout.raw_bytes(self.rows)
+
+    def lenient(self, check: Callable[[PixelLayout, int], Fault | None]) -> Fault | None:
+        """Check the tile; the last strip may hold as many rows as the others, since readers accept that."""
+        fault = check(self.layout, self.rows)
+        full_rows = self.layout.tile_height_px
+        if fault is None or (self.rows < full_rows and check(self.layout, full_rows) is None):
+            return None
+        return self.placed(fault)
+
+    def placed(self, fault: Fault) -> Fault:
+        return replace(fault, directory=self.directory, tile=self.number, offset_bytes=self.start)
 
 
 @dataclass(frozen=True)
@@ -103,37 +107,27 @@ class _Checker:
     def tasks(self, log: FaultLog) -> Iterator[Task[tuple[int, list[Fault]]]]:
         """Iterate over tasks: each checks tiles that lie together, and returns how many it decoded, and their faults.
 
-        Faults of tiles that need not or must not be decoded are reported to ``log`` at once.
+        Faults of tiles that need not or must not be decoded go to ``log`` at once.
         """
-        room = DECODED_BYTES + WORK_BYTES_PER_BYTE * self.source.size_bytes
+        bytes_left = DECODED_BYTES + WORK_BYTES_PER_BYTE * self.source.size_bytes
         first = 0
         while first < len(self.table):
             last = self._together(first)
-            wanted: list[int] = []
-            largest = 0
-            for number in range(first, last) if self.decode else ():
-                verdict, raw_bytes = self._look(number, room)
-                if verdict is None:
-                    wanted.append(number)
-                    largest, room = max(largest, raw_bytes), room - raw_bytes
+            tiles = [self._tile(position) for position in range(first, last)]
+            wanted: list[_Tile] = []
+            for tile in tiles if self.decode else ():
+                fault = self._fault_before_reading(tile, bytes_left)
+                if fault is None:
+                    wanted.append(tile)
+                    bytes_left -= tile.raw_bytes
                 else:
-                    log.add(self._fault(number, verdict.kind, verdict.detail))
-            yield self._task(first, last, wanted, largest)
+                    log.add(fault)
+            # Uncompressed tiles cannot fail to decode: large ones are not read.
+            read = [tile for tile in wanted if tile.layout.compression_name != "NONE" or len(tiles) > 1]
+            task_bytes = max((tile.raw_bytes for tile in wanted), default=0)
+            task_bytes += tiles[-1].end - tiles[0].start if read else 0
+            yield Task(partial(self._check, tiles, read, len(wanted)), task_bytes)
             first = last
-
-    def _look(self, number: int, room: int) -> tuple[TileFault | None, int]:
-        """Return the fault of a tile that shows before it is read, and the bytes that it decodes to."""
-        layout, rows, length = self._layout(number)
-        verdict, raw_bytes = _lenient(partial(check_encoded_size, length, layout), layout, rows), layout.raw_bytes(rows)
-        if verdict is None and raw_bytes > room:
-            verdict = TileFault(FaultKind.TILE_NOT_DECODED, "the file's tiles would decode to far more than it has")
-        return verdict, raw_bytes
-
-    def _task(self, first: int, last: int, wanted: list[int], raw_bytes: int) -> Task[tuple[int, list[Fault]]]:
-        # Uncompressed tiles cannot fail to decode: large ones are not read.
-        read = [number for number in wanted if self._layout(number)[0].compression_name != "NONE" or last > first + 1]
-        span_bytes = int(self.table.ends[last - 1] - self.table.starts[first]) if read else 0
-        return Task(lambda: (len(wanted), self._check(first, last, read)), span_bytes + raw_bytes)
 
     def _together(self, first: int) -> int:
         """Return the first tile that is not read together with a tile."""
@@ -143,60 +137,45 @@ class _Checker:
         is_apart = starts[first + 1 : last] - ends[first : last - 1] > GAP_BYTES
         return first + 1 + int(np.argmax(is_apart)) if is_apart.any() else last
 
-    def _check(self, first: int, last: int, wanted: list[int]) -> list[Fault]:
-        """Decode tiles, and check the leaders and trailers of all of them."""
-        faults: list[Fault] = []
-        part = self._read(wanted)
-        for number in wanted:
-            layout, rows, length = self._layout(number)
-            data = part.of(self.table.starts[number], length)
-            verdict = _lenient(partial(check_tile, data, layout), layout, rows)
-            if verdict is not None:
-                faults.append(self._fault(number, verdict.kind, verdict.detail))
-        if self.frames:
-            for number in range(first, last):
-                faults += self._check_frame(number, part)
-        return faults
+    def _tile(self, position: int) -> _Tile:
+        table = self.table
+        directory, number = int(table.directories[position]), int(table.tiles[position])
+        layout = self.layouts[directory]
+        start, end = int(table.starts[position]), int(table.ends[position])
+        return _Tile(directory, number, start, end, layout, layout.rows_of(number))
 
-    def _layout(self, number: int) -> tuple[PixelLayout, int, int]:
-        """Return the layout, the rows and the length of a tile."""
-        layout = self.layouts[int(self.table.directories[number])]
-        length = int(self.table.ends[number] - self.table.starts[number])
-        return layout, layout.rows_of(int(self.table.tiles[number])), length
+    def _fault_before_reading(self, tile: _Tile, bytes_left: int) -> Fault | None:
+        fault = tile.lenient(partial(check_encoded_size, tile.size_bytes))
+        if fault is None and tile.raw_bytes > bytes_left:
+            detail = "the file's tiles would decode to far more than it has"
+            fault = tile.placed(Fault(FaultKind.TILE_NOT_DECODED, detail))
+        return fault
 
-    def _read(self, wanted: list[int]) -> _Part:
-        if not wanted:
-            return _Part(self.source, 0, b"")
-        begin = max(0, int(self.table.starts[wanted[0]]) - LEADER_BYTES)
-        end = min(self.source.size_bytes, int(self.table.ends[wanted[-1]]) + TRAILER_BYTES)
-        return _Part(self.source, begin, self.source.read_at(begin, end - begin))
+    def _check(self, tiles: list[_Tile], read: list[_Tile], decoded: int) -> tuple[int, list[Fault]]:
+        """Decode the tiles to be read, and check the leaders and trailers of all of them."""
+        part = _Part(self.source, 0, b"")
+        if read:
+            begin = max(0, read[0].start - LEADER_BYTES)
+            end = min(self.source.size_bytes, read[-1].end + TRAILER_BYTES)
+            part = _Part(self.source, begin, self.source.read_at(begin, end - begin))
+        found = [tile.lenient(partial(check_tile, part.of(tile.start, tile.size_bytes))) for tile in read]
+        faults = [fault for fault in found if fault is not None]
+        faults += [tile.placed(fault) for tile in tiles for fault in self._frame_faults(tile, part)]
+        return decoded, faults
 
-    def _check_frame(self, number: int, part: _Part) -> Iterator[Fault]:
-        start, end = int(self.table.starts[number]), int(self.table.ends[number])
+    def _frame_faults(self, tile: _Tile, part: _Part) -> Iterator[Fault]:
         if self.frames.has_leader:
-            said = int.from_bytes(part.of(start - LEADER_BYTES, LEADER_BYTES), "little")
-            if said != end - start:
-                detail = f"the four bytes before it say that it has {said} bytes, its directory says {end - start}"
-                yield self._fault(number, FaultKind.TILE_LEADER, detail)
+            said = int.from_bytes(part.of(tile.start - LEADER_BYTES, LEADER_BYTES), "little")
+            if said != tile.size_bytes:
+                detail = f"the four bytes before it say that it has {said} bytes, its directory says {tile.size_bytes}"
+                yield Fault(FaultKind.TILE_LEADER, detail)
         if self.frames.has_trailer:
-            repeated = min(TRAILER_BYTES, end - start)
-            data = part.of(end - repeated, repeated + TRAILER_BYTES)
+            repeated = min(TRAILER_BYTES, tile.size_bytes)
+            data = part.of(tile.end - repeated, repeated + TRAILER_BYTES)
             if len(data) < repeated + TRAILER_BYTES:
-                yield self._fault(number, FaultKind.TILE_TRAILER, "the file ends before the four bytes behind it")
+                yield Fault(FaultKind.TILE_TRAILER, "the file ends before the four bytes behind it")
             elif repeated == TRAILER_BYTES and data[:TRAILER_BYTES] != data[TRAILER_BYTES:]:
-                yield self._fault(number, FaultKind.TILE_TRAILER, "the four bytes behind it are not its last four")
-
-    def _fault(self, number: int, kind: FaultKind, detail: str) -> Fault:
-        directory, tile = int(self.table.directories[number]), int(self.table.tiles[number])
-        return Fault(kind, detail, directory, tile=tile, offset_bytes=int(self.table.starts[number]))
-
-
-def _lenient(check: Callable[[int], TileFault | None], layout: PixelLayout, rows: int) -> TileFault | None:
-    """Check a tile; the last strip may hold as many rows as the others, since readers accept that."""
-    verdict = check(rows)
-    if verdict is not None and rows < layout.tile_height_px and check(layout.tile_height_px) is None:
-        return None
-    return verdict
+                yield Fault(FaultKind.TILE_TRAILER, "the four bytes behind it are not its last four")
 
 
 @dataclass(frozen=True)
@@ -209,8 +188,8 @@ class _Part:
 
     def of(self, offset_bytes: int, length_bytes: int) -> bytes:
         """Return bytes; fewer where the file ends."""
-        offset, length = max(0, int(offset_bytes)), int(length_bytes)
-        length = min(length, self.source.size_bytes - offset)
+        offset = max(0, offset_bytes)
+        length = min(length_bytes, self.source.size_bytes - offset)
         if self.begin <= offset and offset + length <= self.begin + len(self.data):
             return self.data[offset - self.begin : offset - self.begin + length]
         return self.source.read_at(offset, length)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from georeader.validation.extents import tile_table
-from georeader.validation.measurement import Extent, MeasuredDirectory, ViewerCost
+from georeader.validation.measurement import Extent, MeasuredDirectory, Measurement, ViewerCost
 
 #: Blocks in which /vsicurl reads.
 BLOCK_BYTES = 16 * 1024
@@ -33,10 +33,6 @@ SHOWN_BANDS = 3
 class RequestCounter:
     """Counter of requests and bytes of a reader that reads in blocks.
 
-    Attributes:
-        requests: Number of requests so far.
-        bytes_sent: Number of bytes so far.
-
     Example:
         >>> counter = RequestCounter(100_000)
         >>> counter.read(0, 8), counter.read(20_000, 8), counter.requests, counter.bytes_sent
@@ -44,11 +40,6 @@ class RequestCounter:
     """
 
     def __init__(self, size_bytes: int) -> None:
-        """Start with an empty cache.
-
-        Args:
-            size_bytes: Of the file.
-        """
         self.requests = 0
         self.bytes_sent = 0
         self._size_bytes = size_bytes
@@ -64,6 +55,11 @@ class RequestCounter:
             run = bisect_right(self._starts, block) - 1
             is_kept = run >= 0 and self._stops[run] > block
             block = self._stops[run] if is_kept else self._request(block, stop, run + 1)
+
+    def read_all(self, extents: Iterable[Extent]) -> None:
+        """Count reads one after the other."""
+        for extent in extents:
+            self.read(extent.offset_bytes, extent.length_bytes)
 
     def _request(self, block: int, stop: int, run: int) -> int:
         """Request blocks from one on, up to cached ones; return the one behind them."""
@@ -82,40 +78,26 @@ class RequestCounter:
         return self._following
 
 
-def viewer_cost(
-    size_bytes: int, header_bytes: int, directories: Sequence[MeasuredDirectory], images: Sequence[MeasuredDirectory]
-) -> ViewerCost | None:
-    """Return the requests of a viewer; None if the levels are not known.
-
-    Args:
-        size_bytes: Of the file.
-        header_bytes: Of its header.
-        directories: All, in the order of their chain.
-        images: The raster and its overviews.
-    """
-    level = thumbnail_level(
-        [None if one.layout is None else (one.layout.width_px, one.layout.height_px) for one in images]
-    )
-    if level is None:
+def viewer_cost(measurement: Measurement) -> ViewerCost | None:
+    """Return the requests of a viewer; None if the levels are not known."""
+    layouts = [one.layout for one in measurement.images]
+    sizes = [(layout.width_px, layout.height_px) for layout in layouts if layout is not None]
+    if not sizes or len(sizes) < len(layouts):
         return None
-    counter = RequestCounter(size_bytes)
-    counter.read(0, header_bytes)
-    for directory in directories:
-        _read(counter, [directory.extent, *directory.values])
+    level = thumbnail_level(sizes)
+    counter = RequestCounter(measurement.size_bytes)
+    counter.read(0, measurement.header_bytes)
+    for directory in measurement.directories:
+        counter.read_all([directory.extent, *directory.values])
     opened = counter.requests, counter.bytes_sent
-    shown = [one for one in directories if one.role.level == level and one.layout is not None]
-    _read(counter, [extent for one in shown for extent in one.arrays])
-    _read(counter, _tiles_of(shown, size_bytes))
-    layout = images[level].layout
-    width, height = (0, 0) if layout is None else (layout.width_px, layout.height_px)
-    return ViewerCost(*opened, counter.requests - opened[0], counter.bytes_sent - opened[1], level, width, height)
+    shown = [one for one in measurement.directories if one.role.level == level]
+    counter.read_all(extent for one in shown for extent in one.arrays)
+    counter.read_all(_tiles_of(shown, measurement.size_bytes))
+    return ViewerCost(*opened, counter.requests - opened[0], counter.bytes_sent - opened[1], level, *sizes[level])
 
 
-def thumbnail_level(sizes: Sequence[tuple[int, int] | None]) -> int | None:
-    """Return the level that a thumbnail is made of; None if a size is not known, or there is no level.
-
-    Args:
-        sizes: (width, height) of the raster and its overviews, in pixels.
+def thumbnail_level(sizes: Sequence[tuple[int, int]]) -> int:
+    """Return the level that a thumbnail is made of, of the (width, height) in pixels of the raster and its overviews.
 
     Example:
         >>> thumbnail_level([(2000, 900), (1000, 450), (500, 225), (250, 113)])
@@ -123,12 +105,9 @@ def thumbnail_level(sizes: Sequence[tuple[int, int] | None]) -> int | None:
         >>> thumbnail_level([(400, 300), (200, 150)]), thumbnail_level([(100, 80)])
         (1, 0)
     """
-    known = [size for size in sizes if size is not None]
-    if not known or len(known) < len(sizes):
-        return None
-    overviews = range(1, len(known)) or range(1)
-    large_enough = [level for level in overviews if max(known[level]) >= THUMBNAIL_PX]
-    return min(large_enough or overviews, key=lambda level: max(known[level]))
+    overviews = range(1, len(sizes)) or range(1)
+    large_enough = [level for level in overviews if max(sizes[level]) >= THUMBNAIL_PX]
+    return min(large_enough or overviews, key=lambda level: max(sizes[level]))
 
 
 def _tiles_of(directories: Sequence[MeasuredDirectory], size_bytes: int) -> list[Extent]:
@@ -136,9 +115,8 @@ def _tiles_of(directories: Sequence[MeasuredDirectory], size_bytes: int) -> list
     table = tile_table(directories, size_bytes)
     is_shown = np.zeros(len(table), bool)
     for directory in directories:
-        layout = directory.layout
-        if layout is not None:
-            shown = SHOWN_BANDS * layout.tiles_across * layout.tiles_down
+        if directory.layout is not None:
+            shown = SHOWN_BANDS * directory.layout.tiles_across * directory.layout.tiles_down
             is_shown |= (table.directories == directory.number) & (table.tiles < shown)
     table = table.chosen(is_shown)
     if not len(table):
@@ -148,8 +126,3 @@ def _tiles_of(directories: Sequence[MeasuredDirectory], size_bytes: int) -> list
     is_last = np.append(is_first[1:], True)
     pairs = zip(table.starts[is_first].tolist(), ends[is_last].tolist(), strict=True)
     return [Extent(start, end - start) for start, end in pairs]
-
-
-def _read(counter: RequestCounter, extents: Iterable[Extent]) -> None:
-    for extent in extents:
-        counter.read(extent.offset_bytes, extent.length_bytes)
