@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.sinks.base import Scratch
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
@@ -26,7 +26,6 @@ from georeader._render.bands import BandSelector, RasterBands
 from georeader._render.colours import check_percentiles
 from georeader._render.picture import PictureRequest, check_shape, encode_png, plan_picture, render
 from georeader._render.sizes import Picture, best_level, picture_shape
-from georeader._resample.pyramid import Mask
 from georeader.errors import GeoreaderError, MetadataWarning, OptionError, ReadError
 from georeader.rasterio_reader import RasterioReader
 

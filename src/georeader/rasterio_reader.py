@@ -101,7 +101,7 @@ class RasterioReader(Georeferenced):
     def _level(self, level: int) -> int:
         levels = len(self.overviews())
         if not -levels <= level < levels:
-            raise IndexingError(f"{self.name}: overview {level} asked for; there are {levels}")
+            raise IndexingError(f"{self.name}: overview {level} requested; there are {levels}")
         return level % levels
 
     def _file_window(self) -> Window:
@@ -193,7 +193,7 @@ class RasterioReader(Georeferenced):
     def _check_bands(self, chosen: Sequence[int], available: int) -> None:
         wrong = [index for index in chosen if not 1 <= index <= available]
         if wrong or not chosen:
-            raise IndexingError(f"{self.name}: bands {wrong or 'none'} asked for; there are 1 to {available}")
+            raise IndexingError(f"{self.name}: bands {wrong or 'none'} requested; there are 1 to {available}")
 
     def set_window(self, window_focus: Window | None = None, relative: bool = True, boundless: bool = True) -> None:
         """Set the window in focus, in place.

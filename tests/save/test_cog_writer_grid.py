@@ -254,7 +254,7 @@ class TestBandsOfAnotherRaster:
             ({"count": 1.5}, ShapeError, "count=1.5 is not a number of bands"),
             ({"count": 2, "shape": (1, 30, 20)}, ShapeError, "has 1 bands, but count=2; pass shape="),
             ({"indexes": [1, 2], "shape": (1, 30, 20)}, ShapeError, r"has 1 bands, but indexes=\[1, 2\]"),
-            ({"indexes": 5}, IndexingError, r"'like': bands \[5\] asked for; there are 1 to 4"),
+            ({"indexes": 5}, IndexingError, r"'like': bands \[5\] requested; there are 1 to 4"),
             ({"indexes": [2, 2]}, IndexingError, "name a band twice"),
             ({"indexes": "B04"}, IndexingError, "indexes='B04' are not numbers of bands"),
             ({"indexes": 1, "count": 1}, OptionError, "indexes=1 set the number of bands; drop count="),

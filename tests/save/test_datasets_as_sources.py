@@ -18,11 +18,10 @@ from rasterio.vrt import WarpedVRT
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.sources import open_source
 from georeader._export.sources.handles import CallersHandle
 from georeader._export.sources.protocol import RefCountedSource, SourceWrapper
-from georeader._resample.pyramid import Mask
 from georeader.errors import DtypeError, MetadataWarning, ReadError
 
 

@@ -15,14 +15,13 @@ from rasterio.windows import Window
 
 from effort import often
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.pipeline import write_source
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits, regular_chunks
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
-from georeader._resample.pyramid import Mask
 from georeader._storage.urls import Destination
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 

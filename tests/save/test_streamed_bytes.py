@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from georeader import GeoTensor
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.pipeline import write_source
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.traits import Chunks, SourceTraits
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import SourceWrapper
-from georeader._resample.pyramid import Mask
 from georeader._storage.urls import Destination
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
 

@@ -14,13 +14,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.pipeline import write_source
 from georeader._export.plan.request import SaveRequest
 from georeader._export.sinks.local import LocalSink
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._resample.pyramid import Mask
 from georeader._storage.urls import Destination
 from georeader.errors import ReadError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT

@@ -545,10 +545,10 @@ class TestBands:
     @pytest.mark.parametrize(
         ("indexes", "message"),
         [
-            ([0], r"scene\.tif: bands \[0\] asked for; there are 1 to 3"),
-            ([1, 4, 9], r"bands \[4, 9\] asked for; there are 1 to 3"),
-            ([-1], r"bands \[-1\] asked for"),
-            ([], "bands none asked for"),
+            ([0], r"scene\.tif: bands \[0\] requested; there are 1 to 3"),
+            ([1, 4, 9], r"bands \[4, 9\] requested; there are 1 to 3"),
+            ([-1], r"bands \[-1\] requested"),
+            ([], "bands none requested"),
         ],
     )
     def test_missing_ones_are_refused(self, scene: Path, indexes: list[int], message: str) -> None:
@@ -618,7 +618,7 @@ class TestIsel:
             ({"band": 1}, r"axis 'band' takes a slice or a list, as in isel\(\{'band': \[1\]\}\)"),
             ({"band": "red"}, "axis 'band' takes a slice or a list"),
             ({"band": [7]}, r"scene\.tif: .*7.*band"),
-            ({"band": slice(5, 9)}, "bands none asked for"),
+            ({"band": slice(5, 9)}, "bands none requested"),
         ],
         ids=str,
     )
@@ -706,7 +706,7 @@ class TestOverviews:
 
     @pytest.mark.parametrize("level", [3, -4])
     def test_missing_ones_are_refused(self, pyramid: Path, level: int) -> None:
-        message = rf"pyramid\.tif: overview {level} asked for; there are 3"
+        message = rf"pyramid\.tif: overview {level} requested; there are 3"
         with pytest.raises(IndexingError, match=message):
             RasterioReader(pyramid).reader_overview(level)
         with pytest.raises(IndexingError, match=message):
@@ -719,7 +719,7 @@ class TestOverviews:
 
     @pytest.mark.parametrize("band", [0, 4])
     def test_of_a_band_that_is_not_there_are_refused(self, pyramid: Path, band: int) -> None:
-        with pytest.raises(IndexingError, match=rf"pyramid\.tif: bands \[{band}\] asked for; there are 1 to 3"):
+        with pytest.raises(IndexingError, match=rf"pyramid\.tif: bands \[{band}\] requested; there are 1 to 3"):
             RasterioReader(pyramid).overviews(band)
 
     def test_in_a_sidecar_are_found_by_path_and_by_file_url(self, write: WriteRaster) -> None:
@@ -763,7 +763,7 @@ class TestBlockWindows:
         assert sum(tile.width * tile.height for _, tile in overview.block_windows()) == 32 * 38
 
     def test_of_a_band_that_is_not_there_are_refused(self, scene: Path) -> None:
-        with pytest.raises(IndexingError, match=r"scene\.tif: bands \[4\] asked for; there are 1 to 3"):
+        with pytest.raises(IndexingError, match=r"scene\.tif: bands \[4\] requested; there are 1 to 3"):
             RasterioReader(scene).block_windows(4)
 
 

@@ -45,21 +45,19 @@ RESAMPLING_TAG = "OVERVIEW_RESAMPLING"
 #: Tags that record the method, those of this project and of rio-cogeo before 6.0 among them.
 RECORDING_TAGS = (RESAMPLING_TAG, "OVR_RESAMPLING_ALG")
 
-PER_BAND_KEYS = (
-    "descriptions", "scales", "offsets", "units", "colorinterp", "band_tags", "band_namespaces", "attribute_tables",
-)  # fmt: skip
+#: Keys with one entry per band, and the entry of a band without one, in a stack in which others have one.
+_DEFAULTS: dict[str, Any] = {
+    "descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined", "band_tags": {},
+    "band_namespaces": {}, "attribute_tables": None,
+}  # fmt: skip
+
+PER_BAND_KEYS = tuple(_DEFAULTS)
 
 #: Keys that describe stored numbers; they are dropped where arithmetic gives other numbers.
 ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "attribute_tables")
 
 #: Keys that describe how the first band is displayed, and no other band.
 _OF_THE_FIRST_BAND = ("colormap", "photometric", "nbits")
-
-#: Values of a band without an entry, in a stack in which others have one.
-_DEFAULTS: dict[str, Any] = {
-    "descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined",
-    "attribute_tables": None, "band_tags": {}, "band_namespaces": {},
-}  # fmt: skip
 
 Attrs = dict[str, Any]
 
@@ -205,15 +203,16 @@ def merge_times(parts: Sequence[tuple[Mapping[str, Any], int]]) -> Attrs:
     first, count = parts[0]
     merged = dict(first)
     for key in (*PER_BAND_KEYS, *_OF_THE_FIRST_BAND):
-        said = [_values_or_default(attrs, key, count) for attrs, _ in parts]
-        differing = next((position for position, values in enumerate(said) if values != said[0]), None)
-        if differing is not None and key in ("scales", "offsets", "units"):
+        stated = [_values_or_default(attrs, key, count) for attrs, _ in parts]
+        differing = next((position for position, values in enumerate(stated) if values != stated[0]), None)
+        if differing is None:
+            continue
+        if key in ("scales", "offsets", "units"):
             raise MetadataError(
-                f"{key} of element {differing} are {said[differing]}, of element 0 {said[0]}; "
+                f"{key} of element {differing} are {stated[differing]}, of element 0 {stated[0]}; "
                 "convert the numbers to one scale and unit first"
             )
-        if differing is not None:
-            merged.pop(key, None)
+        merged.pop(key, None)
     return merged
 
 

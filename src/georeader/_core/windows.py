@@ -1,8 +1,12 @@
-"""Windows: rectangles of whole pixels in a level's own rows and columns."""
+"""Windows: rectangles of whole pixels in a level's own rows and columns, and the pixels in them."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class PixelWindow(NamedTuple):
@@ -43,3 +47,10 @@ class PixelWindow(NamedTuple):
             max(self.column_start, other.column_start),
             min(self.column_stop, other.column_stop),
         )
+
+
+#: (row, column), True where a pixel is valid; None: everywhere.
+Mask = NDArray[np.bool_] | None
+
+#: Returns (band, row, column) pixels of a window, and its mask.
+ReadWindow = Callable[[PixelWindow], tuple[NDArray[Any], Mask]]

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from georeader._core.dtypes import convert_pixels, replace_nan
 from georeader._core.reporting import warn_at_caller
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.sources.protocol import Source
-from georeader._resample.pyramid import Mask
 from georeader.errors import DestinationError, FillValueWarning, GeoreaderError, ReadError, WriteError
 
 

@@ -139,5 +139,5 @@ def _position(band: Any, count: int, descriptions: Sequence[str | None]) -> int:
     except TypeError as error:
         raise OptionError(f"bands: {band!r} is neither a number nor a name; count from 1") from error
     if not 1 <= number <= count:
-        raise OptionError(f"bands: band {number} asked for; there are 1 to {count}")
+        raise OptionError(f"bands: band {number} requested; there are 1 to {count}")
     return number - 1

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.band_attrs import Colormap
+from georeader._core.windows import Mask
 from georeader._resample.block import find_valid
 from georeader.errors import OptionError
 
@@ -32,7 +33,7 @@ class Colouring:
     percentiles: tuple[float, float] | None = None  #: Of the stretch; None: the default.
 
 
-def colour(pixels: NDArray[Any], mask: NDArray[np.bool_] | None, rules: Colouring) -> NDArray[np.uint8]:
+def colour(pixels: NDArray[Any], mask: Mask, rules: Colouring) -> NDArray[np.uint8]:
     """Convert (band, row, column) pixels of one or three bands, and alpha, to (row, column, channel) of 8 bits.
 
     The channels are grey and alpha, or red, green, blue and alpha. A pixel is transparent where it is masked, where its
@@ -60,7 +61,7 @@ def _opacity(alpha: NDArray[Any]) -> NDArray[np.uint8]:
     return alpha if alpha.dtype == np.uint8 else np.where(alpha != 0, np.uint8(255), np.uint8(0))
 
 
-def _valid(band: NDArray[Any], mask: NDArray[np.bool_] | None, nodata: Any) -> NDArray[np.bool_]:
+def _valid(band: NDArray[Any], mask: Mask, nodata: Any) -> NDArray[np.bool_]:
     found = find_valid(band, None if nodata is None else band.dtype.type(nodata), mask)
     valid = np.ones(band.shape, bool) if found is None else found
     return valid & np.isfinite(_magnitude(band)) if band.dtype.kind in "fc" else valid

@@ -15,12 +15,11 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import check_nodata, convert_pixels, storage_dtype
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow, ReadWindow
 from georeader._render.bands import BandSelector, RasterBands, ShownBands, choose_bands
 from georeader._render.colours import Colouring, colour
 from georeader._render.sizes import Picture, Shape, halvings, north_up, picture_shape, resize
-from georeader._resample.block import Mask
-from georeader._resample.pyramid import ReadWindow, Reduction, reduce_block
+from georeader._resample.pyramid import Reduction, reduce_block
 from georeader.errors import GeoreaderError, MissingExtraError, NodataError, ShapeError, WriteError
 from georeader.window_utils import counts_pixels
 
@@ -142,7 +141,7 @@ def render_pixels(plan: PicturePlan, bands: Sequence[NDArray[Any]], mask: Mask) 
     """Render a picture of (row, column) pixels in memory of each of the plan's bands."""
 
     def read(window: PixelWindow) -> tuple[NDArray[Any], Mask]:
-        inside = window.within(PixelWindow(0, rows, 0, columns))
+        inside = window.slices
         return np.stack([band[inside] for band in bands]), None if mask is None else mask[inside]
 
     rows, columns = bands[0].shape
@@ -170,11 +169,10 @@ def _reduce(
         for column in range(0, columns, step_columns):
             window = PixelWindow(row, min(row + step_rows, rows), column, min(column + step_columns, columns))
             pixels, mask = reduce_block(read_stored, reduction, shapes, window)
-            block = window.within(PixelWindow(0, rows, 0, columns))
-            result[:, *block] = pixels
+            result[:, *window.slices] = pixels
             if mask is not None:
                 is_valid = np.ones((rows, columns), bool) if is_valid is None else is_valid
-                is_valid[block] = mask
+                is_valid[window.slices] = mask
     return result, is_valid
 
 

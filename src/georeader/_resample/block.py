@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: (row, column), True where a pixel is valid; None: everywhere.
-Mask = NDArray[np.bool_] | None
+from georeader._core.windows import Mask
 
 #: Pixels of a strip: large enough that numpy's calls cost little, small enough for the CPU's cache.
 STRIP_PX = 1 << 17

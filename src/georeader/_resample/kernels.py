@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._resample.block import Block, Mask, by_parts, filled, rounded
+from georeader._core.windows import Mask
+from georeader._resample.block import Block, by_parts, filled, rounded
 from georeader._resample.local_methods import average
 
 

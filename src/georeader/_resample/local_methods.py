@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._resample.block import Mask, by_parts, corners, filled, pair_sums, rounded, valid_counts
+from georeader._core.windows import Mask
+from georeader._resample.block import by_parts, corners, filled, pair_sums, rounded, valid_counts
 
 Counts = NDArray[np.uint8] | int
 

@@ -7,21 +7,16 @@ result does not depend on the edges of blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow, ReadWindow
 from georeader._resample.block import Block, Margins, filled, find_valid, halve_mask, kept_apart, strips
-from georeader._resample.block import Mask as Mask
 from georeader._resample.kernels import KERNELS, convolve
 from georeader._resample.local_methods import CHOICES, COMPUTED, rms
-
-#: Returns (band, row, column) pixels of a window and its (row, column) validity mask, where there is one.
-ReadWindow = Callable[[PixelWindow], tuple[NDArray[Any], Mask]]
 
 _NO_MARGINS = Margins()
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles
+from georeader._core.windows import Mask
 from georeader._export.spool import OpenSpool, SpoolPlaces
-from georeader._resample.pyramid import Mask
 from georeader._tiff.cog_layout import FRAME_BYTES
 
 _ABSENT, _HELD = -1, -2

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles, TileEncoder, join_tiles
 from georeader._core.threads import Task
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow, ReadWindow
 from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import BlockGrid, BlockIndex, Level
 from georeader._export.plan.order_of_work import Work
 from georeader._export.statistics import BandStatistics, band_statistics
-from georeader._resample.pyramid import Mask, ReadWindow, Reduction, reduce_twice
+from georeader._resample.pyramid import Reduction, reduce_twice
 from georeader.errors import ReadError, TileError, WriteError
 
 #: (level, plane, row of tiles, column of tiles)

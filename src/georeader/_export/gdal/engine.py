@@ -30,7 +30,7 @@ from rasterio.io import MemoryFile
 from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader._core.reporting import Advance, warn_at_caller
 from georeader._core.threads import startable_threads, thread_count, usable_cpus
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.gdal.finished_file import check_file, read_facts
 from georeader._export.gdal.options import creation_options, overview_environment
 from georeader._export.gdal.pyramid import averages, averages_are_ours, build_pyramid
@@ -42,7 +42,6 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
-from georeader._resample.pyramid import Mask
 from georeader.errors import MetadataWarning, OptionError, WriteError
 
 #: The process that imported this module; in its forks, GDAL uses one thread.

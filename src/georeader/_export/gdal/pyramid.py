@@ -11,9 +11,10 @@ from rasterio.enums import Resampling
 
 from georeader._core.band_attrs import RESAMPLING_TAG
 from georeader._core.dtypes import WIDE_DTYPES
+from georeader._core.windows import Mask
 from georeader._export.plan.spec import ExportSpec
 from georeader._resample.block import halve_mask
-from georeader._resample.pyramid import Mask, halve
+from georeader._resample.pyramid import halve
 
 _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
 

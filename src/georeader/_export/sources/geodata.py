@@ -17,13 +17,12 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import check_bool, split_mask
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.plan.metadata import metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec, choose_georeference
 from georeader._export.plan.traits import SourceTraits, free_windows
 from georeader._export.sources.protocol import Loaded
 from georeader._resample.methods import recorded_resamplings
-from georeader._resample.pyramid import Mask
 from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from georeader._core.dtypes import convert_pixels
 from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.geodata import MappedSource
 from georeader._export.sources.protocol import Loaded, Source, SourceWrapper
 from georeader._export.sources.read_once import AheadSource, boxes_ahead
 from georeader._export.sources.xarray_metadata import FACTOR_NAMES, per_band
-from georeader._resample.pyramid import Mask
 from georeader.errors import DtypeError, MetadataError, MetadataWarning
 
 #: Entries of an encoding that xarray and rioxarray set when they open a file.

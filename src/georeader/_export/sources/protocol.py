@@ -7,10 +7,9 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits
-from georeader._resample.pyramid import Mask
 from georeader.errors import ReadError
 
 #: (band, row, column) pixels and their (row, column) mask, True where they are valid.

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.plan.grid import even_edges
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, free_windows
 from georeader._export.sources.protocol import Loaded, Source, SourceWrapper
 from georeader._export.spool import OpenSpool, SpoolPlaces
-from georeader._resample.pyramid import Mask
 from georeader.errors import GeoreaderError, ReadError
 
 #: A chunk is spooled in pieces of at most so many bytes: a window reads few bytes that it does not need.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from georeader._arrays.pixel_attrs import split_mask
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.plan.grid import even_edges, longest
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, SourceTraits
@@ -21,7 +21,6 @@ from georeader._export.sources.geodata import attrs_of, check_pixels, check_plac
 from georeader._export.sources.handles import CACHE_BYTES, GdalEnvironment
 from georeader._export.sources.protocol import Loaded
 from georeader._export.spool import OpenSpool
-from georeader._resample.pyramid import Mask
 from georeader.errors import ShapeError
 
 #: What GDAL may keep for each thread, where an array's windows come from it.

@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
 from georeader._export.plan.grid import BlockGrid, BlockIndex
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits, regular_chunks
 from georeader._export.spool import OpenSpool
-from georeader._resample.pyramid import Mask
 
 #: Smallest height and width of a block, if it holds all bands.
 BLOCK_SIDE_PX = 512

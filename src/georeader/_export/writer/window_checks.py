@@ -30,7 +30,7 @@ def band_positions(indexes: Any, count: int, name: str) -> list[int]:
         raise IndexingError(f"{name!r}: indexes={indexes!r} are not numbers of bands; {there}") from error
     wrong = [band + 1 for band in bands if not 0 <= band < count]
     if wrong or not bands:
-        raise IndexingError(f"{name!r}: bands {wrong or 'none'} asked for; {there}")
+        raise IndexingError(f"{name!r}: bands {wrong or 'none'} requested; {there}")
     if len(set(bands)) < len(bands):
         raise IndexingError(f"{name!r}: indexes={indexes!r} name a band twice; {there}")
     return bands
