@@ -68,7 +68,7 @@ $(VENV)/.made: $(VENV).identity
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "georeader-cog needs Python >= 3.11; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) || \
-		{ echo "this Python can't make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+		{ echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(PIP) uv || true
 	@touch $@
 
@@ -86,7 +86,7 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt requirements
 # The benchmarks have an environment of their own: what tests run in stays as small as a user's.
 $(BENCH)/.made: $(VENV).identity
 	@$(PYTHON) -m venv --clear $(BENCH) || \
-		{ echo "this Python can't make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+		{ echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@touch $@
 
 $(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt
@@ -95,7 +95,7 @@ $(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt
 		--editable '.[bench]'
 	@touch $@
 
-# A reader, a server and a type checker in the tests run under Node. Without npm they are left out, and their tests say so.
+# A reader, a server and a type checker in the tests run under Node. Without npm they are left out, and their tests are skipped.
 tests/support/foreign/node/node_modules: NODE_PACKAGE := geotiff.js
 tests/support/servers/node/node_modules: NODE_PACKAGE := Azurite
 tests/support/checkers/node/node_modules: NODE_PACKAGE := pyright
@@ -111,4 +111,4 @@ $(NGINX)/.made:
 	@if PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null; then touch $@; \
 	else echo "unpacking nginx into $(NGINX) ..."; \
 		(cd $(NGINX) && apt-get download -qq nginx && dpkg -x nginx_*.deb . && rm nginx_*.deb && touch .made) 2>/dev/null \
-		|| echo "no nginx to be had: tests that need it are skipped; on Debian: apt-get install nginx-light"; fi
+		|| echo "nginx is not available: tests that need it are skipped; on Debian: apt-get install nginx-light"; fi

@@ -24,10 +24,10 @@ OUTPUT = ROOT / "bench-output"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure what is asked for; print tables, leave JSON and a plot.
+    """Measure the selected sections; print tables, and write JSON and a plot.
 
     Returns:
-        0; 1 when this project failed in a section; 2 when the command line makes no sense. Targets that are not met
+        0; 1 when this project failed in a section; 2 when the command line is invalid. Targets that are not met
         are a result, not an error.
     """
     options = parse(arguments)
@@ -104,7 +104,7 @@ def interpreters(names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
         try:
             pythons["spaceml"] = spaceml_python()
         except (RuntimeError, OSError) as error:
-            missing["spaceml"] = f"can't be installed: {error}"
+            missing["spaceml"] = f"cannot be installed: {error}"
     return pythons, missing
 
 
@@ -137,7 +137,7 @@ def print_machine(computer: dict[str, Any]) -> None:
 
 
 def effort(options: argparse.Namespace) -> Effort:
-    """Return the effort that the command line asks for."""
+    """Return the effort that the command line sets."""
     wishes = {"size_px": options.size, "rounds": options.rounds}
     if options.rounds is not None:
         wishes |= {"other_rounds": options.rounds, "chip_rounds": options.rounds}
@@ -163,13 +163,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", help="sections, by name or pattern: uint16-lzw,chips-*")
     parser.add_argument("--peers", help=f"peers, by name: {','.join(PEERS)}")
-    parser.add_argument("--list", action="store_true", help="say what would be measured, and stop")
+    parser.add_argument("--list", action="store_true", help="list the sections, and stop")
     parser.add_argument("--quick", action="store_true", help="tiny rasters, few rounds: does everything still run?")
     parser.add_argument("--size", type=int, help=f"side of the scene in pixels ({Effort.size_px})")
     parser.add_argument("--rounds", type=int, help="rounds of every section and peer")
     parser.add_argument("--folder", type=Path, help="where files are written meanwhile (below the output)")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where results.json and results.png go")
-    parser.add_argument("--timeout", type=float, default=1800, help="seconds after which one job is given up")
+    parser.add_argument("--timeout", type=float, default=1800, help="seconds after which a job is cancelled")
     return parser.parse_args(arguments)
 
 

@@ -78,9 +78,11 @@ def measure(codec: str, ways: Sequence[str], chips: Path, rounds: int, threads: 
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     sizes: dict[str, int] = {}
     with ExitStack() as stack:
-        told = {way: [way, codec, str(threads), str(chips)] for way in ways}
+        arguments_of = {way: [way, codec, str(threads), str(chips)] for way in ways}
         workers = {
-            way: stack.enter_context(helper(sys.executable, "catalog_worker", told[way], chips.parent, os.environ))
+            way: stack.enter_context(
+                helper(sys.executable, "catalog_worker", arguments_of[way], chips.parent, os.environ)
+            )
             for way in ways
         }
         for turn in range(rounds):

@@ -58,7 +58,7 @@ def pipeline(
 
 
 def by_hand(codec: str, threads: int, *, level: int | None = 3) -> Callable[..., None]:
-    """The same loop with rasterio and GDAL's COG driver, as one who knows both writes it."""
+    """The same loop with rasterio and GDAL's COG driver, written for speed."""
     import numpy as np
     import rasterio
     import rasterio.shutil
@@ -104,7 +104,7 @@ WAYS: dict[str, Callable[..., Callable[..., None]]] = {
 
 def cpu_seconds() -> float:
     """Return the time of all threads and of processes that have ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    used = [resource.getrusage(usage) for usage in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 

@@ -53,8 +53,8 @@ def _shape_problems(dataset: Any, array: Any) -> list[str]:
     problems = []
     padded_px = 2 ** len(dataset.overviews(1))
     sides_px = zip((dataset.height, dataset.width), array.shape[1:], strict=True)
-    # odc-geo's dask writer pads to whole pixels of its smallest overview: more work than was asked for, not less.
-    if not all(0 <= found - asked < padded_px for found, asked in sides_px):
+    # odc-geo's dask writer pads to whole pixels of its smallest overview: more work than required, not less.
+    if not all(0 <= found - wanted < padded_px for found, wanted in sides_px):
         problems.append(f"{dataset.height} x {dataset.width} pixels instead of {array.shape[1:]}")
     if dataset.count != array.shape[0]:
         problems.append(f"{dataset.count} bands instead of {array.shape[0]}")
@@ -93,9 +93,9 @@ def _is_bigtiff(path: Path) -> bool:
         return int.from_bytes(file.read(2), order) == 43
 
 
-def _are_same(found: float | None, asked: float | None) -> bool:
+def _are_same(found: float | None, wanted: float | None) -> bool:
     """Compare two nodata values; NaN is the same as NaN."""
-    return found == asked or (None not in (found, asked) and bool(np.isnan([found, asked]).all()))
+    return found == wanted or (None not in (found, wanted) and bool(np.isnan([found, wanted]).all()))
 
 
 def _are_pixels_kept(dataset: Any, array: Any) -> bool:

@@ -64,14 +64,14 @@ def one_round(source: Path, folder: Path) -> tuple[float, float, float]:
     """Return the seconds of the command, of the call, and of a process that does nothing."""
     georeader = str(Path(sys.executable).with_name("georeader"))
     command = _seconds([georeader, "cog", str(source), str(folder / "command.tif")])
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", _CALL, str(source), str(folder / "call.tif")],
         check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     if (folder / "command.tif").read_bytes() != (folder / "call.tif").read_bytes():
         raise RuntimeError("the command's file is not the call's")
     start = _seconds([sys.executable, "-c", "import georeader.save, georeader._export.pipeline, rasterio, imagecodecs"])
-    return command, float(said), start
+    return command, float(printed), start
 
 
 def _seconds(command: list[str]) -> float:

@@ -33,7 +33,7 @@ class CodecAlone:
     predicts_within_the_time = False
 
     def available(self) -> str | None:
-        """Say why it can't run, or None."""
+        """Return why it cannot run, or None."""
         return None if find_spec("imagecodecs") else "imagecodecs is not installed"
 
     def prepare(self, array: NDArray[Any], place: Place, settings: Settings) -> list[Tile]:

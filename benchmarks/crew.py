@@ -1,4 +1,4 @@
-"""The workers: starts one process for each peer when it is first needed, asks, and ends them all."""
+"""Worker processes: one for each peer, started when it is first needed, and ended together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class PeerError(Exception):
-    """A peer could not do what it was asked for; the message is its own."""
+    """A peer failed; the message is its own."""
 
 
 class UnsupportedError(PeerError):
@@ -31,7 +31,7 @@ class Crew:
         pythons: Peer to the interpreter it runs in.
         folder: Working folder of the processes.
         logs: Folder for what they print.
-        timeout_seconds: After which a job is given up and its process ended.
+        timeout_seconds: After which a job is cancelled and its process ended.
     """
 
     def __init__(self, pythons: dict[str, str], folder: Path, logs: Path, timeout_seconds: float) -> None:
@@ -74,7 +74,7 @@ class Crew:
             process.communicate()
 
     def __enter__(self) -> Crew:
-        """Nothing runs until it is asked."""
+        """No process runs before its first job."""
         return self
 
     def __exit__(self, *raised: object) -> None:

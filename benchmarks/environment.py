@@ -23,7 +23,7 @@ def spaceml_python() -> str:
     """Return the interpreter that has georeader-spaceml, and make its environment first when there is none.
 
     Raises:
-        RuntimeError: It can't be installed; the message is pip's last word.
+        RuntimeError: It cannot be installed; the message is pip's last line.
     """
     python = SPACEML_VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     stamp = SPACEML_VENV / "installed.txt"
@@ -74,7 +74,7 @@ def _file_system(folder: Path) -> str | None:
 
 
 def _commit() -> str:
-    """Name the commit that is measured, where git can tell."""
+    """Return the commit that is measured, if git finds one."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -21,7 +21,7 @@ CHUNK_PX = 2048
 #: Side of the tiles of a file that is to be converted; those that are wanted are of another size.
 FILE_TILE_PX = 512
 
-#: Side of the pieces: of a tiled inference, say.
+#: Side of the windows, as of a tiled inference.
 PIECE_PX = 1000
 
 

@@ -15,12 +15,12 @@ from benchmarks.crew import ROOT
 def helper(
     python: str, module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a module of these benchmarks while the block runs, once it has said "ready".
+    """Run a module of these benchmarks while the block runs, once it has printed "ready".
 
     Args:
         python: The interpreter.
         module: Its name.
-        arguments: What it is told; the first is the way that it measures.
+        arguments: Command line arguments; the first is the way that it measures.
         folder: Where it runs.
         environment: In which, but for PYTHONPATH.
 
@@ -42,7 +42,7 @@ def helper(
 
 
 def ask(process: subprocess.Popen[str], line: str) -> dict[str, float]:
-    """Send it a line, and give what it measured."""
+    """Send it a line, and return its measurements."""
     if not process.stdin or not process.stdout:
         raise RuntimeError("a process without pipes")
     print(line, file=process.stdin, flush=True)

@@ -1,7 +1,7 @@
 """The pixels to write: made here, the same on every run, like what satellites and their products hold.
 
 Each function gives (band, row, column). Nothing is read or downloaded. Fields, hills and noise have the same size in
-pixels whatever the size of the raster, and the nodata wedge the same share of it: a larger raster is more of the same.
+pixels for any size of the raster, and the nodata wedge the same share of it: a larger raster is more of the same.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def landscape(side_px: int, seed: int) -> Iterator[tuple[slice, NDArray[np.float
     for start in range(0, side_px, STRIP_ROWS):
         rows = np.arange(start, min(start + STRIP_ROWS, side_px))[:, None]
         hills = np.sin(rows / 370 + seed) * np.sin(columns / 530) + np.sin((rows + columns) / 1900)
-        # A slant, so that edges of fields don't coincide with edges of tiles.
+        # A slant, so that edges of fields do not coincide with edges of tiles.
         slanted_rows, slanted_columns = (rows + columns // 5) // FIELD_PX % fields, columns // FIELD_PX
         ground = 0.5 + 0.12 * hills.astype("float32") + 0.5 * (shades[slanted_rows, slanted_columns] - 0.5)
         yield slice(start, start + len(rows)), np.clip(ground, 0, 1)

@@ -1,7 +1,7 @@
-"""Scenes that are larger than memory: pixels are made when a window of them is asked for, at the cost of a copy.
+"""Scenes that are larger than memory: pixels are made when a window is read, at the cost of a copy.
 
 One patch of a scene (`inputs.scene`: the same fields, the same noise) is repeated over the raster, and a wedge of
-nodata lies over it as on every other input. A codec looks at one tile at a time, and no tile is as large as the patch:
+nodata lies over it as on every other input. A codec encodes one tile at a time, and no tile is as large as the patch:
 to it the raster is as good as one that never repeats.
 """
 
@@ -49,7 +49,7 @@ class LazyScene:
 
     @property
     def values(self) -> NDArray[Any]:
-        """Refuse: whoever asks for all pixels has not understood."""
+        """Raise MemoryError: peers must read windows."""
         raise MemoryError(f"all pixels of a scene of {self.nbytes} bytes were asked for")
 
     @property

@@ -16,7 +16,7 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def measured(call: Callable[[], Any]) -> tuple[dict[str, float], Any]:
-    """Call, and give what it took beside what it returned.
+    """Call a function, and return its measurements beside its result.
 
     Returns:
         (figures, result). The figures: ``seconds`` by the clock on the wall, ``cpu_seconds`` of all threads of this
@@ -39,7 +39,7 @@ def _cpu_seconds() -> float:
 
 
 def _start_watching_memory() -> int:
-    """Forget earlier peaks where the system can (Linux), and give what the process holds now."""
+    """Reset the peak memory where the system can (Linux), and return the current memory."""
     try:
         _CLEAR_REFS.write_text("5")
     except OSError:

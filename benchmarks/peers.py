@@ -1,9 +1,9 @@
 """The peers: one small adapter for each way to write a COG, all under one protocol.
 
 What a peer's users hold anyway (a GeoTensor, a DataArray, a dask array) is made by `prepare`, outside the time, of what
-`forms.Given` opens: an array, unless a section says otherwise. All that has to happen for a file to be there is done by
+`forms.Given` opens: an array by default. All that has to happen for a file to be there is done by
 `write`. Options that are None in the settings are not passed, so that the peer's default holds. README.md lists what
-each one can't be told.
+each one cannot be set.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Peer(Protocol):
         label: In tables.
         distributions: Packages whose versions are recorded.
         programs: Programs whose versions are recorded.
-        writes_file: Whether there is a file to look at afterwards.
+        writes_file: Whether there is a file to check afterwards.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Peer(Protocol):
     writes_file: bool
 
     def available(self) -> str | None:
-        """Say why it can't run here, or None when it can."""
+        """Return why it cannot run here, or None if it can."""
 
     def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
         """Make what the peer's users hold in memory: not part of the time."""
@@ -172,7 +172,7 @@ class GdalTranslate(_Writer):
 
 
 class GdalWrite(_Writer):
-    """GDAL's COG driver as most who use rasterio call it: open for writing, write."""
+    """GDAL's COG driver as most users of rasterio call it: open for writing, write."""
 
     name = "gdal-write"
     label = "GDAL COG driver, rasterio.open"
@@ -257,7 +257,7 @@ class OdcDask(Odc):
     def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
         if not isinstance(raster, np.ndarray):
             return odc_array(raster, place)
-        # Tiles are as large as chunks unless told: 512, as the defaults of the others.
+        # Tiles are as large as chunks by default: 512, as the defaults of the others.
         side_px = 512 if settings.tile_px is None else settings.tile_px * 8
         bands_last = len(raster) in (3, 4)
         pixels = np.ascontiguousarray(np.moveaxis(raster, 0, -1)) if bands_last else raster

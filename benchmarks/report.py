@@ -134,7 +134,7 @@ def _stream_cells(section: dict[str, Any], peer: str) -> Row:
 
 
 def _remarks(section: dict[str, Any], entry: dict[str, Any]) -> str:
-    """Say in what the file differs from what was asked for, or, where nothing was, what it is like."""
+    """Return how the file differs from the settings, or without settings, its properties."""
     facts, settings = entry["facts"], section["settings"]
     if not facts:
         return ""

@@ -1,4 +1,4 @@
-"""Runs sections: in each round every peer once (A B C A B C ...), each file looked at, then removed."""
+"""Runs sections: in each round every peer once (A B C A B C ...), each file checked, then removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.sections import Effort, Section
 #: The small raster of "scaling" and "stream" is written so often a round: it takes a sixteenth of the time.
 _SMALL_WRITES = 4
 
-#: Files of a round of chips that are looked at; of all, the size is taken.
+#: Files of a round of chips that are checked; the size is taken of all.
 _CHIPS_LOOKED_AT = 3
 
 
@@ -177,7 +177,7 @@ class _Job:
         self.entries[name].small_seconds.append(math.fsum(small) / len(small))
 
     def _write(self, name: str, rasters: list[int]) -> dict[str, Any]:
-        """Have files written, look at them, remove them."""
+        """Write files by a peer, check them, and remove them."""
         files = [self.run.folder / f"out-{number}.tif" for number in range(len(rasters))]
         settings = dataclasses.asdict(self.section.settings)
         paths = [str(path) for path in files]
@@ -199,7 +199,7 @@ class _Job:
                 raise PeerError("no file was written")
             facts = look_at(path, self.material.pixels[raster], self.material.place, self.section.settings)
             if facts["problems"]:
-                raise PeerError(f"wrote a file that is not what was asked for: {'; '.join(facts['problems'])}")
+                raise PeerError(f"wrote a file with other settings: {'; '.join(facts['problems'])}")
             if raster == 0 or self.section.kind == "chips":
                 self.entries[name].facts = facts
         return sum(path.stat().st_size for path in files)

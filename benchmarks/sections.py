@@ -50,7 +50,7 @@ class Section:
 
     @property
     def is_matched(self) -> bool:
-        """Whether all peers are told the same, or each is left to its defaults."""
+        """Whether all peers have the same settings, or each has its defaults."""
         return self.settings.tile_px is not None
 
 
@@ -95,7 +95,7 @@ _CODECS = {"lzw": ("lzw", None), "deflate": ("deflate", 6), "zstd9": ("zstd", 9)
 
 
 def _matched(input_name: str, codec: str, level: int | None = None, **more: int | str | None) -> Settings:
-    """Return settings that say all there is to say."""
+    """Return settings with every field set."""
     raster = (INPUTS | LAZY_INPUTS)[input_name]
     settings = {"predictor": raster.predictor, "resampling": raster.resampling, "tile_px": 256, "threads": "ALL_CPUS"}
     return Settings(codec, level=level, **(settings | more))
@@ -193,7 +193,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def chosen(patterns: str | None) -> list[Section]:
-    """Return the sections that a comma-separated list of names or patterns asks for, or all.
+    """Return the sections that a comma-separated list of names or patterns selects, or all.
 
     The beginning of names stands for all that have it: ``uint16`` for ``uint16-lzw`` and others.
 

@@ -1,4 +1,4 @@
-"""What every peer is asked for: a place on Earth and the settings of a file. Plain values that fit into JSON."""
+"""Georeference and settings of a file for every peer. Plain values that fit into JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Settings:
         tile_px: Side of a tile.
         resampling: How overviews are made, in GDAL's words.
         threads: Worker threads of one write, or "ALL_CPUS".
-        interleave: "BAND", where only this project is asked; otherwise bands lie pixel by pixel.
+        interleave: "BAND" where only this project is measured, else pixel interleaved.
     """
 
     codec: str

@@ -6,7 +6,7 @@ import name is this project's, can run at all. Started as ``python -m benchmarks
 - ``hello``: is the peer there, and in which versions?
 - ``load``: open these rasters, in the form that a section gives them; or read chips, one for each entry of a file's
   first axis.
-- ``write``: write rasters by their numbers to paths, and say what that took.
+- ``write``: write rasters by their numbers to paths, and return the measurements.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Bench:
             return {"missing": reason}
         versions = {name: importlib.metadata.version(name) for name in self.peer.distributions}
         for program in self.peer.programs:
-            told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-            versions[program] = told.strip()
+            printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+            versions[program] = printed.strip()
         if "rasterio" in self.peer.distributions:
             import rasterio
 
@@ -52,7 +52,7 @@ class Bench:
         return {"missing": None, "versions": versions}
 
     def load(self, givens: list[dict[str, Any]], place: dict[str, Any], *, split: bool) -> dict[str, Any]:
-        """Open rasters, and let go of earlier ones."""
+        """Open rasters, and close earlier ones."""
         self.prepared.clear()
         self.rasters.clear()
         self.place = place_from_json(place)
@@ -97,7 +97,7 @@ def main(name: str) -> None:
             answer = getattr(bench, job.pop("do"))(**job)
         except NotImplementedError as error:
             answer = {"unsupported": str(error)}
-        except Exception as error:  # noqa: BLE001 - whatever a peer raises is a result of the run, not its end
+        except Exception as error:  # noqa: BLE001 - an exception of a peer is a result of the run, not its end
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"}
         answers.write(json.dumps(answer) + "\n")

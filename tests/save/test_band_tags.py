@@ -39,16 +39,16 @@ def tags_of(path: Path) -> list[dict[str, str]]:
         return [dataset.tags(band) for band in dataset.indexes]
 
 
-def test_a_reader_gives_the_tags_of_each_band(tagged: Path) -> None:
+def test_reader_has_the_tags_of_each_band(tagged: Path) -> None:
     assert RasterioReader(tagged).attrs["band_tags"] == TAGS
     assert RasterioReader(tagged).load().attrs["band_tags"] == TAGS
 
 
-def test_a_reader_says_nothing_of_bands_without_tags(tagged: Path) -> None:
+def test_reader_leaves_out_band_tags_if_there_are_none(tagged: Path) -> None:
     assert "band_tags" not in RasterioReader(tagged, indexes=[2]).attrs
 
 
-def test_a_reader_gives_the_caller_tags_of_its_own(tagged: Path) -> None:
+def test_tags_are_a_copy_for_the_caller(tagged: Path) -> None:
     reader = RasterioReader(tagged)
 
     reader.attrs["band_tags"][0].clear()
@@ -73,7 +73,7 @@ def test_tags_follow_their_bands(bands: Any, tagged: Path) -> None:
     assert reader.load().isel({"band": bands}).attrs["band_tags"] == expected
 
 
-def test_bands_laid_one_after_the_other_keep_theirs(tagged: Path) -> None:
+def test_concatenated_bands_keep_their_tags(tagged: Path) -> None:
     tensor = RasterioReader(tagged).load()
 
     joined = GeoTensor.concatenate([tensor, tensor.like(tensor.values, attrs={})])
@@ -81,7 +81,7 @@ def test_bands_laid_one_after_the_other_keep_theirs(tagged: Path) -> None:
     assert joined.attrs["band_tags"] == [*TAGS, {}, {}, {}]
 
 
-def test_bands_that_say_nothing_do_not_share_what_they_are_told_later(tagged: Path) -> None:
+def test_bands_without_tags_do_not_share_one_dict(tagged: Path) -> None:
     tensor = RasterioReader(tagged).load()
     joined = GeoTensor.concatenate([tensor, tensor.like(tensor.values, attrs={})])
 
@@ -90,7 +90,7 @@ def test_bands_that_say_nothing_do_not_share_what_they_are_told_later(tagged: Pa
     assert joined.attrs["band_tags"][4] == {}
 
 
-def test_other_numbers_of_the_same_bands_keep_their_tags(tagged: Path) -> None:
+def test_values_with_the_same_bands_keep_their_tags(tagged: Path) -> None:
     tensor = RasterioReader(tagged).load()
 
     assert (tensor * 2).attrs["band_tags"] == TAGS
@@ -99,7 +99,7 @@ def test_other_numbers_of_the_same_bands_keep_their_tags(tagged: Path) -> None:
 
 @both
 @engines
-def test_tags_of_bands_come_back(save: Any, engine: str, tagged: Path, tmp_path: Path) -> None:
+def test_tags_of_bands_are_read_back(save: Any, engine: str, tagged: Path, tmp_path: Path) -> None:
     save(RasterioReader(tagged), tmp_path / "out.tif", engine=engine)
 
     assert tags_of(tmp_path / "out.tif") == TAGS
@@ -107,7 +107,7 @@ def test_tags_of_bands_come_back(save: Any, engine: str, tagged: Path, tmp_path:
 
 @both
 @engines
-def test_tags_of_bands_and_of_the_file_do_not_mix(
+def test_tags_of_bands_and_of_the_file_are_separate(
     save: Any, engine: str, make_tensor: MakeTensor, tmp_path: Path
 ) -> None:
     tensor = make_tensor((2, 20, 20), attrs={"band_tags": [{"key": "of band 1"}, {"other": "of band 2"}]})
@@ -128,7 +128,7 @@ def test_statistics_of_other_pixels_are_not_written(engine: str, make_tensor: Ma
 
 
 @engines
-def test_fresh_statistics_stand_beside_the_tags(engine: str, make_tensor: MakeTensor, tmp_path: Path) -> None:
+def test_new_statistics_are_written_beside_the_tags(engine: str, make_tensor: MakeTensor, tmp_path: Path) -> None:
     tensor = make_tensor((1, 20, 20), attrs={"band_tags": [{"STATISTICS_MAXIMUM": "999", "sensor": "x"}]})
 
     save_cog(tensor, tmp_path / "out.tif", profile_arg={"STATISTICS": "YES"}, engine=engine)
@@ -139,16 +139,14 @@ def test_fresh_statistics_stand_beside_the_tags(engine: str, make_tensor: MakeTe
 
 
 @pytest.mark.parametrize("key", ["TIFFTAG_WIBBLE", "AREA_OR_POINT", "OFFSET", "DESCRIPTION", "OVERVIEW_RESAMPLING"])
-def test_keys_that_mean_something_of_a_file_are_plain_text_of_a_band(
-    key: str, make_tensor: MakeTensor, tmp_path: Path
-) -> None:
+def test_reserved_keys_of_a_file_are_plain_tags_of_a_band(key: str, make_tensor: MakeTensor, tmp_path: Path) -> None:
     save_cog(make_tensor((1, 20, 20), attrs={"band_tags": [{key: "x"}]}), tmp_path / "out.tif")
 
     assert tags_of(tmp_path / "out.tif") == [{key: "x"}]
 
 
 @pytest.mark.parametrize("odd", [{"a:b": "x"}, {"empty": ""}, {"lead": " x"}, {"bidx": "1"}, {"good": "z"}])
-def test_tags_that_a_geotiff_cant_keep_are_named_in_a_warning(
+def test_tags_that_a_geotiff_cannot_keep_are_named_in_a_warning(
     odd: dict[str, str], make_tensor: MakeTensor, tmp_path: Path
 ) -> None:
     (name,) = odd
@@ -184,6 +182,6 @@ def test_tags_that_do_not_fit_the_bands_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_load_file_leaves_them_out_with_the_other_tags(tagged: Path) -> None:
+def test_load_file_without_tags_leaves_out_band_tags(tagged: Path) -> None:
     assert "band_tags" in GeoTensor.load_file(tagged).attrs
     assert "band_tags" not in GeoTensor.load_file(tagged, load_tags=False).attrs

@@ -1,4 +1,4 @@
-"""CogWriter: pieces in any order, from any thread, give the file that the whole array gives, or none at all."""
+"""CogWriter: pieces in any order, from any thread, return the file that the whole array gives, or none at all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cut(values: NDArray[Any], window: Window) -> NDArray[Any]:
 
 
 def saved(values: NDArray[Any], path: Path, nodata: Any = None, **options: Any) -> bytes:
-    """Give the bytes of the file that save_cog makes of a whole array."""
+    """Return the bytes of the file that save_cog makes of a whole array."""
     save_cog(GeoTensor(values, **PLACE, fill_value_default=nodata), path, **options)
     return path.read_bytes()
 
@@ -69,7 +69,7 @@ def read(path: Path) -> NDArray[Any]:
     return pixels
 
 
-class TestTheSameBytesAsFromTheWholeArray:
+class TestBytes:
     @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint16", "int32", "float32", "float64", "complex64"])
     def test_bytes_are_equal_for_any_dtype(self, dtype: str, make_tensor: Any, rng: Any, tmp_path: Path) -> None:
         values = make_tensor((2, HEIGHT, WIDTH), dtype).values
@@ -265,7 +265,7 @@ class TestPixels:
         assert (mask[:, :100].min(), mask[:, 100:].max()) == (255, 0)
 
 
-class TestTheFile:
+class TestFile:
     def test_file_is_a_valid_cog_with_its_metadata(self, good_cog: Any, make_tensor: Any, tmp_path: Path) -> None:
         values = make_tensor((2, 600, 700)).values
 
@@ -328,13 +328,13 @@ class TestTheFile:
         assert (max(writer.receipt.largest_errors) == 0) == is_exact
 
     def test_progress_is_reported_when_the_file_is_made(self, tmp_path: Path) -> None:
-        told: list[tuple[int, int]] = []
+        calls: list[tuple[int, int]] = []
 
         with CogWriter(
-            tmp_path / "out.tif", shape=(600, 600), dtype="uint8", progress=lambda *done: told.append(done), **PLACE
+            tmp_path / "out.tif", shape=(600, 600), dtype="uint8", progress=lambda *done: calls.append(done), **PLACE
         ) as writer:
             writer.write(np.ones((600, 600), "uint8"))
-            assert told == []
+            assert calls == []
 
-        assert (told[0], told[-1]) == ((0, 14), (14, 14))
-        assert told == sorted(told)
+        assert (calls[0], calls[-1]) == ((0, 14), (14, 14))
+        assert calls == sorted(calls)

@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {"shape": (40, 50), "dtype": "uint8", **PLACE}
 
 
 def shifted(columns: float, rows: float, column_step: float = 1, row_step: float = 1) -> Affine:
-    """Give the transform of a grid that begins so many pixels right of and below the file's."""
+    """Return the transform of a grid that begins so many pixels right of and below the file's."""
     return regrid(TRANSFORM, columns, rows, column_step, row_step)
 
 
@@ -45,7 +45,7 @@ def written(path: Path, array: Any, window: Window | None = None, indexes: Any =
 
 
 class Scene:
-    """A raster that says what it is, and whose pixels must not be looked at."""
+    """Raster with metadata, whose pixels must not be read."""
 
     shape, dtype, fill_value_default = (2, 30, 20), np.dtype("int16"), -1
     transform, crs = TRANSFORM, CRS
@@ -78,7 +78,7 @@ class TestLike:
         [lambda path: in_memory(), lambda path: Scene(), str, Path, RasterioReader, rasterio.open],
         ids=["GeoTensor", "protocol object", "str", "Path", "RasterioReader", "dataset"],
     )
-    def test_the_file_gets_the_grid_and_the_metadata_of_another_raster(
+    def test_file_has_grid_and_metadata_of_the_template(
         self, give: Callable[[Path], Any], scene_path: Path, tmp_path: Path
     ) -> None:
         with CogWriter(tmp_path / "out.tif", like=give(scene_path)) as writer:
@@ -91,7 +91,7 @@ class TestLike:
             assert dataset.tags()["mission"] == "S2"
             assert np.unique(dataset.read()).tolist() == [-1]
 
-    def test_of_a_reader_the_window_and_the_bands_count(self, scene_path: Path, tmp_path: Path) -> None:
+    def test_window_and_bands_of_a_reader_are_the_template(self, scene_path: Path, tmp_path: Path) -> None:
         reader = RasterioReader(scene_path).isel({"band": [1], "y": slice(10, 25), "x": slice(5, 20)})
 
         with CogWriter(tmp_path / "out.tif", like=reader) as writer:
@@ -100,7 +100,7 @@ class TestLike:
         with rasterio.open(tmp_path / "out.tif") as dataset:
             assert (dataset.transform, dataset.descriptions) == (shifted(5, 10), ("B08",))
 
-    def test_of_a_warped_vrt_it_is_the_grid_that_is_warped_to(self, scene_path: Path, tmp_path: Path) -> None:
+    def test_warped_grid_of_a_vrt_is_the_template(self, scene_path: Path, tmp_path: Path) -> None:
         with rasterio.open(scene_path) as dataset, WarpedVRT(dataset, crs="EPSG:3857") as vrt:
             with CogWriter(tmp_path / "out.tif", like=vrt):
                 pass
@@ -109,7 +109,7 @@ class TestLike:
                 assert (found.shape, found.crs.to_epsg(), found.nodata) == (vrt.shape, 3857, -1)
                 assert found.transform.almost_equals(vrt.transform)
 
-    def test_an_open_dataset_stays_open(self, scene_path: Path, tmp_path: Path) -> None:
+    def test_dataset_passed_as_template_stays_open(self, scene_path: Path, tmp_path: Path) -> None:
         with rasterio.open(scene_path) as dataset, CogWriter(tmp_path / "out.tif", like=dataset) as writer:
             writer.write(dataset.read())
 
@@ -118,9 +118,7 @@ class TestLike:
     @pytest.mark.parametrize(
         "other", [{"dtype": "uint8"}, {"shape": (1, 30, 20)}, {"shape": (3, 30, 20), "dtype": "int16"}], ids=str
     )
-    def test_with_another_dtype_or_other_bands_it_is_another_thing_at_the_same_place(
-        self, other: dict[str, Any], tmp_path: Path
-    ) -> None:
+    def test_another_dtype_or_count_keeps_only_the_georeference(self, other: dict[str, Any], tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", like=Scene(), **other):
             pass
 
@@ -145,14 +143,16 @@ class TestLike:
         ],
         ids=str,
     )
-    def test_what_is_passed_too_counts(self, other: dict[str, Any], name: str, expected: Any, tmp_path: Path) -> None:
+    def test_arguments_override_the_template(
+        self, other: dict[str, Any], name: str, expected: Any, tmp_path: Path
+    ) -> None:
         with CogWriter(tmp_path / "out.tif", like=Scene(), **other):
             pass
 
         with rasterio.open(tmp_path / "out.tif") as dataset:
             assert getattr(dataset, name) == expected
 
-    def test_a_mask_of_the_other_raster_is_not_taken_over(self, tmp_path: Path) -> None:
+    def test_mask_of_the_template_is_not_copied(self, tmp_path: Path) -> None:
         masked = np.ma.masked_array(np.ones((30, 20), "uint8"), np.eye(30, 20, dtype=bool))
 
         with CogWriter(tmp_path / "out.tif", like=GeoTensor(masked, **PLACE, fill_value_default=None)):
@@ -161,7 +161,7 @@ class TestLike:
         with rasterio.open(tmp_path / "out.tif") as dataset:
             assert dataset.dataset_mask().min() == 255
 
-    def test_with_another_transform_its_ground_control_points_are_not_taken_over(self, tmp_path: Path) -> None:
+    def test_ground_control_points_are_dropped_with_another_transform(self, tmp_path: Path) -> None:
         points = [GroundControlPoint(0, 0, 1, 2), GroundControlPoint(0, 20, 3, 2), GroundControlPoint(30, 0, 1, 5)]
         profile = {"driver": "GTiff", "width": 20, "height": 30, "count": 1, "dtype": "uint8"}
         with rasterio.open(tmp_path / "in.tif", "w", **profile, gcps=points, crs="EPSG:4326") as dataset:
@@ -173,7 +173,7 @@ class TestLike:
         with rasterio.open(tmp_path / "out.tif") as dataset:
             assert (dataset.transform, dataset.gcps[0]) == (TRANSFORM, [])
 
-    def test_a_nodata_that_nobody_meant_is_warned_of_once(self, tmp_path: Path) -> None:
+    def test_default_nodata_of_the_template_warns_once(self, tmp_path: Path) -> None:
         with (
             pytest.warns(FillValueWarning) as caught,
             CogWriter(tmp_path / "out.tif", like=GeoTensor(np.ones((30, 20)), **PLACE)),
@@ -193,14 +193,14 @@ class FourBands(Scene):
     }  # fmt: skip
 
 
-class TestBandsOfAnotherRaster:
+class TestCountAndIndexes:
     """like= of four bands, and a file of some."""
 
     @pytest.mark.parametrize("kind", ["object", "tensor", "path", "reader"])
     @pytest.mark.parametrize(
         ("indexes", "bands"), [(3, [3]), ([4, 1], [4, 1]), ((2,), [2]), (range(1, 5), [1, 2, 3, 4])]
     )
-    def test_indexes_choose_its_bands_with_what_is_said_of_them(
+    def test_indexes_select_bands_with_their_metadata(
         self, kind: str, indexes: Any, bands: list[int], tmp_path: Path
     ) -> None:
         like: Any = FourBands()
@@ -227,9 +227,7 @@ class TestBandsOfAnotherRaster:
          {"count": 1, "dtype": "uint8"}, {"indexes": 3, "dtype": "uint8"}],
         ids=str,
     )  # fmt: skip
-    def test_another_number_of_bands_or_dtype_is_another_raster_on_its_grid(
-        self, how: dict[str, Any], tmp_path: Path
-    ) -> None:
+    def test_another_count_or_dtype_drops_band_metadata(self, how: dict[str, Any], tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", like=FourBands(), **how) as writer:
             writer.write(np.ones((30, 20), "uint8"))
 
@@ -237,13 +235,13 @@ class TestBandsOfAnotherRaster:
             assert (dataset.count, dataset.shape, dataset.transform) == (1, (30, 20), TRANSFORM)
             assert (dataset.nodata, dataset.descriptions, dataset.scales) == (None, (None,), (1.0,))
 
-    def test_the_same_number_of_bands_keeps_what_is_said(self, tmp_path: Path) -> None:
+    def test_equal_count_keeps_band_metadata(self, tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", like=FourBands(), count=4):
             pass
 
         assert RasterioReader(tmp_path / "out.tif").descriptions == ["B02", "B03", "B04", "B08"]
 
-    def test_without_like_count_goes_with_a_shape_of_rows_and_columns(self, tmp_path: Path) -> None:
+    def test_count_is_accepted_with_a_row_column_shape(self, tmp_path: Path) -> None:
         assert written(tmp_path / "out.tif", np.ones((3, 40, 50), "uint8"), count=3).shape == (3, 40, 50)
 
     @pytest.mark.parametrize(
@@ -262,7 +260,7 @@ class TestBandsOfAnotherRaster:
         ],
         ids=lambda value: str(value) if isinstance(value, dict) else "",
     )
-    def test_what_contradicts_is_refused_before_anything_is_written(
+    def test_contradicting_arguments_are_refused_before_writing(
         self, how: dict[str, Any], kind: type[Exception], says: str, tmp_path: Path
     ) -> None:
         with pytest.raises(kind, match=says):
@@ -270,7 +268,7 @@ class TestBandsOfAnotherRaster:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("array", [np.ones((30, 20), "int16"), np.ones((1, 30, 20), "int16")], ids=["2d", "3d"])
-    def test_one_band_for_a_file_of_four_is_an_error_that_says_what_to_do(self, array: Any, tmp_path: Path) -> None:
+    def test_one_band_for_a_file_of_four_is_an_error_with_advice(self, array: Any, tmp_path: Path) -> None:
         with (
             pytest.raises(
                 ShapeError, match=r"has 1 band, and the file 4; .* write\(..., indexes=\), .* CogWriter\(..., count=1\)"
@@ -288,8 +286,8 @@ class TestBandsOfAnotherRaster:
         assert read(tmp_path / "out.tif")[:, 5, 0].tolist() == [1, -1, 1, -1]
 
 
-class TestWhereAPieceGoes:
-    def test_a_plain_array_without_window_is_the_whole_raster(self, tmp_path: Path) -> None:
+class TestWindows:
+    def test_array_without_window_is_written_to_the_whole_raster(self, tmp_path: Path) -> None:
         values = np.arange(2000, dtype="uint16").reshape(40, 50) % 251
 
         np.testing.assert_array_equal(written(tmp_path / "out.tif", values)[0], values)
@@ -313,7 +311,7 @@ class TestWhereAPieceGoes:
 
     @pytest.mark.parametrize("shape", [(10, 10), (1, 10, 10)])
     @pytest.mark.parametrize("columns_rows", [(20, 5), (0, 0), (40, 30), (20.0004, 5)])
-    def test_a_geotensor_goes_where_it_lies(
+    def test_geotensor_is_written_at_its_georeference(
         self, columns_rows: tuple[float, float], shape: tuple[int, ...], tmp_path: Path
     ) -> None:
         tensor = GeoTensor(np.ones(shape, "uint8"), shifted(*columns_rows), 32630, 0)
@@ -323,7 +321,7 @@ class TestWhereAPieceGoes:
         column, row = map(int, columns_rows)
         assert np.argwhere(found[0])[[0, -1]].tolist() == [[row, column], [row + 9, column + 9]]
 
-    def test_unless_a_window_is_passed(self, tmp_path: Path) -> None:
+    def test_window_overrides_the_georeference_of_a_geotensor(self, tmp_path: Path) -> None:
         tensor = GeoTensor(np.ones((10, 10), "uint8"), shifted(1000.5, 7), "EPSG:3857", 0)
 
         assert written(tmp_path / "out.tif", tensor, Window(0, 0, 10, 10))[0, :10, :10].min() == 1
@@ -380,7 +378,7 @@ class TestWhereAPieceGoes:
     @pytest.mark.parametrize(
         "window", [((0, 10), (0, 10)), (slice(0, 10), slice(0, 10)), 1, Window(np.nan, 0, 10, 10)], ids=str
     )
-    def test_what_is_no_window_is_refused(self, window: Any, tmp_path: Path) -> None:
+    def test_invalid_window_is_refused(self, window: Any, tmp_path: Path) -> None:
         """Among them what rasterio's ``write(array, 1)`` takes: a band."""
         with pytest.raises(IndexingError, match=r"out\.tif.*Window"):
             written(tmp_path / "out.tif", np.ones((10, 10), "uint8"), window)
@@ -408,7 +406,7 @@ class TestBands:
         ],
         ids=str,
     )
-    def test_they_are_counted_from_1_and_go_in_the_order_that_is_said(
+    def test_indexes_count_from_1_in_the_given_order(
         self, indexes: Any, shape: tuple[int, ...], expected: list[int], tmp_path: Path
     ) -> None:
         array = np.ones(shape, "uint8")
@@ -419,16 +417,16 @@ class TestBands:
 
         assert found[:, 20, 20].tolist() == expected
 
-    def test_a_row_column_array_has_one_band(self, tmp_path: Path) -> None:
+    def test_row_column_array_is_one_band(self, tmp_path: Path) -> None:
         with pytest.raises(ShapeError, match=r"an array of shape \(40, 50\) has 1 band, and the file 3"):
             written(tmp_path / "out.tif", np.ones((40, 50), "uint8"), shape=(3, 40, 50))
 
     @pytest.mark.parametrize("indexes", [0, -1, 4, [1, 4], [], [0, 1]], ids=str)
-    def test_a_band_that_is_not_there_is_refused(self, indexes: Any, tmp_path: Path) -> None:
+    def test_missing_band_is_refused(self, indexes: Any, tmp_path: Path) -> None:
         with pytest.raises(IndexingError, match=r"out\.tif.*there are 1 to 3"):
             written(tmp_path / "out.tif", np.ones((3, 40, 50), "uint8"), indexes=indexes, shape=(3, 40, 50))
 
     @pytest.mark.parametrize("indexes", ["1", 1.0, [1.5], {"a": 1}, [2, 2]], ids=str)
-    def test_what_names_no_band_or_one_twice_is_refused(self, indexes: Any, tmp_path: Path) -> None:
+    def test_invalid_or_repeated_index_is_refused(self, indexes: Any, tmp_path: Path) -> None:
         with pytest.raises(IndexingError, match=r"out\.tif"):
             written(tmp_path / "out.tif", np.ones((2, 40, 50), "uint8"), indexes=indexes, shape=(3, 40, 50))

@@ -34,18 +34,18 @@ class EnoughError(Exception):
 
 
 def temporary_files(folder: Path) -> list[str]:
-    """Give the names of the files in a folder that this process has open and that nobody else can see any more."""
+    """Return the names of the files in a folder that this process has open and that have no name any more."""
     open_files = Path("/proc/self/fd")
     links = [os.path.realpath(entry) for entry in open_files.iterdir()] if open_files.exists() else []
     return [link for link in links if link.startswith(f"{folder}{os.sep}") and link.endswith("(deleted)")]
 
 
-class TestTheBlock:
+class TestBlock:
     @pytest.mark.parametrize(
         "error", [RuntimeError("CUDA out of memory"), KeyboardInterrupt(), SystemExit(1)], ids=repr
     )
     @pytest.mark.parametrize("earlier", [b"the earlier file", None])
-    def test_an_exception_leaves_everything_as_it_was(
+    def test_exception_in_the_block_changes_nothing(
         self, error: BaseException, earlier: bytes | None, tmp_path: Path, contents: Contents
     ) -> None:
         (tmp_path / "scratch").mkdir()
@@ -64,7 +64,7 @@ class TestTheBlock:
         assert temporary_files(tmp_path) == []
 
     @pytest.mark.parametrize("engine", ["stream", "gdal"])
-    def test_neither_does_one_at_the_end_while_the_file_is_made(
+    def test_exception_at_the_end_changes_nothing(
         self, engine: str, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupt(*_: Any, **__: Any) -> None:
@@ -82,7 +82,7 @@ class TestTheBlock:
 
         assert contents(tmp_path) == {"out.tif": b"the earlier file"}
 
-    def test_the_earlier_file_is_there_until_the_end(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_earlier_file_is_kept_until_the_end(self, make_tensor: Any, tmp_path: Path) -> None:
         """So that a raster may be worked on and replaced by the result."""
         tensor, path = make_tensor((1, 300, 300)), tmp_path / "out.tif"
         save_cog(tensor, path)
@@ -94,7 +94,7 @@ class TestTheBlock:
         np.testing.assert_array_equal(RasterioReader(path).values, tensor.values + 1)
         assert os.listdir(tmp_path) == ["out.tif"]
 
-    def test_a_piece_that_is_refused_changes_nothing_and_the_rest_may_follow(self, tmp_path: Path) -> None:
+    def test_refused_window_does_not_affect_other_windows(self, tmp_path: Path) -> None:
         ones = np.ones((40, 50), "uint8")
 
         with CogWriter(tmp_path / "out.tif", shape=(40, 50), dtype="uint8", **PLACE) as writer:
@@ -108,7 +108,7 @@ class TestTheBlock:
 
         assert np.unique(RasterioReader(tmp_path / "out.tif").values).tolist() == [1]
 
-    def test_a_writer_that_is_never_entered_takes_and_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_writer_that_is_not_entered_has_no_effect(self, tmp_path: Path) -> None:
         writer = CogWriter(tmp_path / "out.tif", shape=(4, 4), dtype="uint8", **PLACE)
 
         with pytest.raises(WriteError, match=r"out\.tif.*with block"):
@@ -123,7 +123,7 @@ class TestTheBlock:
             writer.write(np.ones((4, 4), "uint8"))
         assert RasterioReader(tmp_path / "out.tif").values.max() == 0
 
-    def test_a_block_within_its_own_block_is_refused_and_nothing_is_lost(self, tmp_path: Path) -> None:
+    def test_nested_block_is_refused_and_loses_nothing(self, tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", shape=(4, 4), dtype="uint8", **PLACE) as writer:
             writer.write(np.ones((4, 4), "uint8"))
             with pytest.raises(WriteError, match=r"out\.tif"):
@@ -131,7 +131,7 @@ class TestTheBlock:
 
         assert RasterioReader(tmp_path / "out.tif").values.min() == 1
 
-    def test_a_block_after_the_first_begins_anew(self, tmp_path: Path) -> None:
+    def test_second_block_writes_a_new_file(self, tmp_path: Path) -> None:
         writer = CogWriter(tmp_path / "out.tif", shape=(4, 4), dtype="uint8", **PLACE)
         with pytest.raises(EnoughError), writer:
             writer.write(np.ones((4, 4), "uint8"))
@@ -143,9 +143,7 @@ class TestTheBlock:
         assert RasterioReader(tmp_path / "out.tif").values[0, :, 0].tolist() == [1, 1, 0, 0]
         assert os.listdir(tmp_path) == ["out.tif"]
 
-    def test_relative_paths_are_of_the_folder_in_which_they_were_said(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_relative_paths_are_resolved_at_construction(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "scratch").mkdir()
         monkeypatch.chdir(tmp_path)
         writer = CogWriter("out.tif", dir_tmpfiles="scratch", **LARGE)
@@ -156,7 +154,7 @@ class TestTheBlock:
 
         assert sorted(os.listdir(tmp_path)) == ["out.tif", "scratch"]
 
-    def test_a_tile_that_is_not_encoded_as_it_was_is_an_error_that_names_the_file(
+    def test_changed_tile_is_an_error_that_names_the_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from georeader._codecs.tiles import TileEncoder
@@ -173,10 +171,10 @@ class TestTheBlock:
         assert list(tmp_path.iterdir()) == []
 
 
-class TestWhatDoesNotFitInMemory:
+class TestSpool:
     @on_linux
     @pytest.mark.parametrize("scratch", ["scratch", None], ids=["in dir_tmpfiles", "beside the destination"])
-    def test_it_waits_in_a_file_without_a_name(self, scratch: str | None, tmp_path: Path) -> None:
+    def test_pixels_are_spooled_to_an_anonymous_file(self, scratch: str | None, tmp_path: Path) -> None:
         folder = tmp_path if scratch is None else tmp_path / scratch
         folder.mkdir(exist_ok=True)
         before = sorted(os.listdir(tmp_path))
@@ -192,14 +190,14 @@ class TestWhatDoesNotFitInMemory:
         assert sorted(os.listdir(tmp_path)) == sorted([*before, "out.tif"])
 
     @on_linux
-    def test_what_fits_does_not(self, tmp_path: Path) -> None:
+    def test_pixels_that_fit_are_not_spooled(self, tmp_path: Path) -> None:
         with CogWriter(tmp_path / "out.tif", **LARGE | {"max_memory": "512MiB"}) as writer:
             writer.write(np.ones((1500, 1500), "uint16"))
 
             assert temporary_files(tmp_path) == []
 
     @on_linux
-    def test_pixels_that_nobody_writes_take_neither_memory_nor_disk(self, tmp_path: Path) -> None:
+    def test_unwritten_pixels_take_no_memory_or_disk(self, tmp_path: Path) -> None:
         """A raster of 20 GB, of which two corners are written."""
         large = LARGE | {"shape": (100_000, 100_000)}
 
@@ -225,16 +223,14 @@ class TestWhatDoesNotFitInMemory:
         assert peak_bytes < 64 * 2**20
 
     @pytest.mark.parametrize("max_memory", ["lots", 0, -1, True, 2.5, None], ids=repr)
-    def test_a_limit_that_is_none_is_refused(self, max_memory: Any, tmp_path: Path) -> None:
+    def test_invalid_limit_is_refused(self, max_memory: Any, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="max_memory"):
             CogWriter(tmp_path / "out.tif", **LARGE | {"max_memory": max_memory})
 
     @pytest.mark.parametrize(
         "how", [{"max_memory": "1MiB"}, {"max_memory": "10MiB", "engine": "gdal"}], ids=["ours", "GDAL's"]
     )
-    def test_a_limit_that_can_not_be_kept_is_refused_before_there_are_pixels(
-        self, how: dict[str, Any], tmp_path: Path
-    ) -> None:
+    def test_too_small_limit_is_refused_before_writing(self, how: dict[str, Any], tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="max_memory="):
             CogWriter(tmp_path / "out.tif", **LARGE | how)
 

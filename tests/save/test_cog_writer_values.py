@@ -64,7 +64,9 @@ class TestNumbers:
         ],
         ids=str,
     )
-    def test_what_the_dtype_holds_is_converted(self, number: Any, dtype: str, in_file: Any, tmp_path: Path) -> None:
+    def test_values_that_the_dtype_holds_are_converted(
+        self, number: Any, dtype: str, in_file: Any, tmp_path: Path
+    ) -> None:
         assert np.unique(written(tmp_path / "out.tif", np.full((40, 50), number), dtype=dtype)).tolist() == [in_file]
 
     @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ class TestNumbers:
         ],
         ids=str,
     )
-    def test_what_it_does_not_hold_is_refused(self, number: Any, dtype: str, tmp_path: Path) -> None:
+    def test_values_that_the_dtype_cannot_hold_are_refused(self, number: Any, dtype: str, tmp_path: Path) -> None:
         values = np.zeros((40, 50), np.asarray(number).dtype)
         values[20, 20] = number
 
@@ -91,14 +93,14 @@ class TestNumbers:
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("number", [5, -1, np.nan, 0.3], ids=str)
-    def test_bool_holds_nothing_but_0_and_1(self, number: Any, tmp_path: Path) -> None:
+    def test_bool_accepts_0_and_1_only(self, number: Any, tmp_path: Path) -> None:
         with pytest.raises(DtypeError, match="bool"):
             written(tmp_path / "out.tif", np.full((40, 50), number), dtype=bool)
 
     @pytest.mark.parametrize(
         "values", [np.full((40, 50), "a"), np.zeros((40, 50), "M8[s]"), [[1, 2], [3]]], ids=["text", "dates", "ragged"]
     )
-    def test_what_is_no_array_of_numbers_is_refused(self, values: Any, tmp_path: Path) -> None:
+    def test_objects_other_than_numeric_arrays_are_refused(self, values: Any, tmp_path: Path) -> None:
         with pytest.raises((DtypeError, ShapeError)):
             written(tmp_path / "out.tif", values)
 
@@ -114,7 +116,7 @@ class TestNumbers:
 
         assert np.unique(found).tolist() == [number]
 
-    def test_what_the_profile_s_dtype_does_not_hold_is_refused_when_it_is_written(self, tmp_path: Path) -> None:
+    def test_values_that_the_dtype_of_the_profile_cannot_hold_are_refused(self, tmp_path: Path) -> None:
         """And not when hours of work are done."""
         values = np.full((40, 50), 300.0)
 
@@ -130,7 +132,7 @@ class TestMasks:
         ("dtype", "file_dtype", "nodata"),
         [("uint8", "uint8", 255), ("bool", "uint8", 255), ("float32", "uint8", 255), ("uint16", "float32", np.nan)],
     )
-    def test_what_is_masked_is_nodata(
+    def test_masked_pixels_are_nodata(
         self, dtype: str, file_dtype: str, nodata: float, as_tensor: bool, tmp_path: Path
     ) -> None:
         masked: Any = np.ma.masked_array(np.ones((40, 50), dtype), HIDDEN)
@@ -144,21 +146,21 @@ class TestMasks:
             np.testing.assert_array_equal(dataset.read(1), np.where(HIDDEN, nodata, 1))
             np.testing.assert_array_equal(dataset.dataset_mask() == 0, HIDDEN)
 
-    def test_also_where_the_array_s_own_dtype_does_not_hold_it(self, tmp_path: Path) -> None:
+    def test_masked_pixels_are_nodata_that_the_arrays_dtype_cannot_hold(self, tmp_path: Path) -> None:
         masked = np.ma.masked_array(np.ones((40, 50), "uint8"), HIDDEN)
 
         found = written(tmp_path / "out.tif", masked, dtype="int16", nodata=-1)
 
         np.testing.assert_array_equal(found[0], np.where(HIDDEN, -1, 1))
 
-    def test_numbers_below_a_mask_need_not_fit(self, tmp_path: Path) -> None:
+    def test_masked_values_need_not_fit_the_dtype(self, tmp_path: Path) -> None:
         values = np.where(HIDDEN, np.nan, 3.0)
 
         found = written(tmp_path / "out.tif", np.ma.masked_invalid(values), nodata=255)
 
         np.testing.assert_array_equal(found[0], np.where(HIDDEN, 255, 3))
 
-    def test_each_band_may_be_masked_at_its_own_pixels(self, tmp_path: Path) -> None:
+    def test_bands_may_have_different_masks(self, tmp_path: Path) -> None:
         """As by ``dataset.read(masked=True)`` where bands have nodata at different pixels."""
         hidden = np.stack([HIDDEN, ~HIDDEN])
 
@@ -168,7 +170,7 @@ class TestMasks:
 
         np.testing.assert_array_equal(found, ~hidden)
 
-    def test_in_a_lossy_codec_what_is_masked_is_masked_in_the_file(self, tmp_path: Path) -> None:
+    def test_masked_pixels_are_masked_in_a_lossy_codec(self, tmp_path: Path) -> None:
         hidden = np.zeros((3, 40, 50), bool)
         hidden[:, :16] = True
         masked = np.ma.masked_array(np.full((3, 40, 50), 90, "uint8"), hidden)
@@ -181,20 +183,20 @@ class TestMasks:
     @pytest.mark.parametrize(
         "mask", [np.ones((3, 3), bool), np.zeros((40, 50), "uint8"), "none"], ids=["size", "dtype", "text"]
     )
-    def test_a_geotensor_s_mask_has_to_be_one(self, mask: Any, tmp_path: Path) -> None:
+    def test_invalid_mask_of_a_geotensor_is_refused(self, mask: Any, tmp_path: Path) -> None:
         tensor = GeoTensor(np.ones((40, 50), "uint8"), TRANSFORM, CRS, 0, attrs={"mask": mask})
 
         with pytest.raises((ShapeError, DtypeError), match="mask"):
             written(tmp_path / "out.tif", tensor, nodata=255)
 
-    def test_without_nodata_a_mask_is_refused(self, tmp_path: Path) -> None:
+    def test_mask_is_refused_without_nodata(self, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match=r"out\.tif.*pass nodata"):
             written(tmp_path / "out.tif", np.ma.masked_array(np.ones((40, 50), "uint8"), HIDDEN))
 
-    def test_a_masked_array_that_hides_nothing_needs_no_nodata(self, tmp_path: Path) -> None:
+    def test_masked_array_without_masked_pixels_needs_no_nodata(self, tmp_path: Path) -> None:
         assert written(tmp_path / "out.tif", np.ma.masked_array(np.ones((40, 50), "uint8"))).min() == 1
 
-    def test_the_array_stays_as_it_is(self, tmp_path: Path) -> None:
+    def test_array_is_not_changed(self, tmp_path: Path) -> None:
         masked = np.ma.masked_array(np.ones((40, 50)), HIDDEN)
 
         written(tmp_path / "out.tif", masked, nodata=255)
@@ -203,7 +205,7 @@ class TestMasks:
         np.testing.assert_array_equal(masked.mask, HIDDEN)
 
 
-class TestRefusedAtOnce:
+class TestRefusedAtConstruction:
     @pytest.mark.parametrize(
         ("wish", "error", "message"),
         [
@@ -245,7 +247,7 @@ class TestRefusedAtOnce:
         ],
         ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
     )
-    def test_a_wish_that_can_not_be_met(
+    def test_conflicting_options_are_refused(
         self, wish: dict[str, Any], error: type[GeoreaderError], message: str, tmp_path: Path
     ) -> None:
         (tmp_path / "out.tif").write_bytes(b"the earlier file")
@@ -267,7 +269,7 @@ class TestRefusedAtOnce:
         ],
         ids=repr,
     )
-    def test_a_path_that_takes_no_file(
+    def test_invalid_path_is_refused(
         self, path: Any, error: type[GeoreaderError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
@@ -275,13 +277,13 @@ class TestRefusedAtOnce:
         with pytest.raises(error):
             CogWriter(path, **SMALL)
 
-    def test_a_bar_that_can_not_be_shown(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_progress_without_tqdm_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "tqdm", None)
 
         with pytest.raises(MissingExtraError, match="tqdm"):
             CogWriter(tmp_path / "out.tif", **SMALL, progress=True)
 
-    def test_a_crs_that_a_geotiff_does_not_hold(self, tmp_path: Path) -> None:
+    def test_crs_that_a_geotiff_cannot_represent_is_refused(self, tmp_path: Path) -> None:
         rotated = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +to_meter=0.0174532925199433"
 
         with pytest.raises(GeoreferenceError, match="cannot be represented in a GeoTIFF"):
@@ -291,7 +293,7 @@ class TestRefusedAtOnce:
         with pytest.raises(TypeError, match="positional"):
             CogWriter(tmp_path / "out.tif", "like.tif")  # type: ignore[misc]
 
-    def test_what_was_said_counts_even_if_the_caller_changes_it_later(self, tmp_path: Path) -> None:
+    def test_arguments_are_copied_at_construction(self, tmp_path: Path) -> None:
         profile_arg, tags, descriptions = {"compress": "zstd"}, {"model": "v1"}, ["red"]
 
         with CogWriter(tmp_path / "out.tif", **SMALL, profile_arg=profile_arg, tags=tags, descriptions=descriptions):
@@ -301,7 +303,7 @@ class TestRefusedAtOnce:
             assert (dataset.compression.name, dataset.tags()["model"]) == ("zstd", "v1")
             assert dataset.descriptions == ("red",)
 
-    def test_what_is_passed_stays_as_it_is(self, tmp_path: Path) -> None:
+    def test_arguments_are_not_changed(self, tmp_path: Path) -> None:
         profile_arg, tags, descriptions = {"compress": "zstd"}, {"model": 1}, ["red"]
 
         with CogWriter(tmp_path / "out.tif", **SMALL, profile_arg=profile_arg, tags=tags, descriptions=descriptions):
@@ -310,11 +312,11 @@ class TestRefusedAtOnce:
         assert (profile_arg, tags, descriptions) == ({"compress": "zstd"}, {"model": 1}, ["red"])
 
 
-def test_a_crs_that_comes_back_as_another_is_named_in_one_warning(tmp_path: Path) -> None:
+def test_crs_that_reads_back_differently_is_named_in_one_warning(tmp_path: Path) -> None:
     with (
-        pytest.warns(MetadataWarning, match="comes back from a GeoTIFF as 'EPSG:4326'") as told,
+        pytest.warns(MetadataWarning, match="comes back from a GeoTIFF as 'EPSG:4326'") as caught,
         CogWriter(tmp_path / "out.tif", **SMALL | {"crs": "OGC:CRS84"}) as writer,
     ):
         writer.write(np.zeros((40, 50), "uint8"))
 
-    assert len(told) == 1
+    assert len(caught) == 1

@@ -1,4 +1,4 @@
-"""Chunks of dask arrays that are larger than windows: each computed once, whatever has no room in memory is spooled."""
+"""Chunks of dask arrays that are larger than windows: each computed once, and spooled where memory is too small."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ DTYPES = ["uint8", "int16", "float64", "complex64", "bool"]
 
 @pytest.mark.parametrize("is_masked", [False, True], ids=["plain", "masked"])
 @pytest.mark.parametrize(("seed", "dtype"), list(enumerate(DTYPES)))
-def test_windows_in_any_order_are_those_of_the_array(
+def test_windows_in_any_order_equal_the_array(
     dtype: str, seed: int, is_masked: bool, spool: TemporaryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("georeader._export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
@@ -242,7 +242,7 @@ def test_windows_in_any_order_are_those_of_the_array(
     assert spool.size_bytes > 0
 
 
-def test_the_places_of_pieces_that_were_read_are_used_again(
+def test_space_of_pieces_that_were_read_is_reused(
     spool: TemporaryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("georeader._export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
@@ -310,7 +310,7 @@ def test_a_full_disk_is_an_error_that_names_the_folder(saving: Forked, tmp_path:
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
 @pytest.mark.parametrize("saving", ["kill"], indirect=True)
-def test_a_process_that_is_killed_leaves_no_chunks(saving: Forked, tmp_path: Path) -> None:
+def test_killed_process_leaves_no_chunks(saving: Forked, tmp_path: Path) -> None:
     assert saving.stdout.readline() == "waits\n", saving.errors()
     opened = [str(path.readlink()) for path in Path(f"/proc/{saving.process.pid}/fd").iterdir()]
 

@@ -1,4 +1,4 @@
-"""Arrays of dask under every scheduler, persisted ones included: each chunk computed once, by whatever computes it."""
+"""Arrays of dask under every scheduler, persisted ones included: each chunk computed once by any of them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_persisted_array_is_saved(save: Any, client: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
-def test_what_is_made_of_a_persisted_array_is_saved(save: Any, client: Any, tmp_path: Path) -> None:
+def test_array_computed_from_a_persisted_array_is_saved(save: Any, client: Any, tmp_path: Path) -> None:
     values = da.from_array(PIXELS, chunks=(2, 200, 256)).persist()
     made = (values.rechunk((2, 256, 200)) * 2 + values.min()).astype("uint16")
 
@@ -126,7 +126,7 @@ def test_a_data_array_opened_in_chunks_is_saved(save: Any, is_persisted: bool, c
     check(tmp_path / "out.tif")
 
 
-def test_a_persisted_array_is_drawn_and_gives_a_grid(client: Any, tmp_path: Path) -> None:
+def test_persisted_array_has_a_preview_and_a_grid(client: Any, tmp_path: Path) -> None:
     data = behind_an_object(da.from_array(PIXELS, chunks=(2, 200, 256)).persist())
 
     with CogWriter(tmp_path / "out.tif", like=data) as writer:
@@ -189,7 +189,7 @@ def test_an_error_on_a_cluster_names_the_window_and_leaves_nothing(client: Any, 
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_an_array_whose_client_is_closed_is_an_error_of_reading(tmp_path: Path) -> None:
+def test_array_with_a_closed_client_is_a_read_error(tmp_path: Path) -> None:
     cluster = distributed.LocalCluster(
         n_workers=1,
         threads_per_worker=1,

@@ -127,7 +127,7 @@ def test_an_array_that_fits_its_encoding_is_saved_in_it(
 
 
 @BY_RIOXARRAY
-def test_whole_numbers_in_other_places_are_saved_in_the_encoding(tmp_path: Path) -> None:
+def test_integers_at_other_pixels_are_saved_in_the_encoding(tmp_path: Path) -> None:
     array = opened(tmp_path, masked=True)
     array[:] = array[:, ::-1].values
 
@@ -137,7 +137,7 @@ def test_whole_numbers_in_other_places_are_saved_in_the_encoding(tmp_path: Path)
 
 
 @BY_RIOXARRAY
-def test_a_value_that_would_read_as_missing_is_not_stored_so(tmp_path: Path) -> None:
+def test_value_equal_to_nodata_is_not_stored_in_the_encoding(tmp_path: Path) -> None:
     array = opened(tmp_path, masked=True)
     array -= 2  # 1 becomes -1, the nodata
 
@@ -327,7 +327,7 @@ def test_a_preview_shows_the_values(chunks: Any) -> None:
 # Boxes that were read ahead.
 
 
-def test_windows_of_any_kind_are_made_of_what_was_read_ahead_and_the_rest() -> None:
+def test_windows_are_assembled_from_boxes_read_ahead_and_new_reads() -> None:
     pixels = ramp((3, 60, 50), "float32")
     box = (slice(1, 2), slice(20, 40), slice(10, 30))
 
@@ -348,7 +348,7 @@ def test_windows_of_any_kind_are_made_of_what_was_read_ahead_and_the_rest() -> N
             np.testing.assert_array_equal(found, pixels[bands.start : bands.stop, rows, columns])
 
 
-def test_a_box_is_released_when_all_of_it_was_read() -> None:
+def test_box_is_released_after_its_last_read() -> None:
     source = AheadSource(open_source(data_array(ramp((3, 60, 50)))))
     source.read_ahead((slice(0, 3), slice(20, 40), slice(0, 50)))
 

@@ -113,13 +113,13 @@ def test_a_label_has_its_shortest_exact_form(label: Any, text: str | None) -> No
 # Beside other names.
 
 
-def test_a_name_of_each_band_comes_before_the_labels(tmp_path: Path) -> None:
+def test_long_names_of_bands_take_precedence_over_labels(tmp_path: Path) -> None:
     labels = np.array(["2024-01-01", "2024-01-11"], "M8[ns]")
 
     assert saved(along("time", labels, attrs={"long_name": ("old", "new")}), tmp_path).descriptions == ("old", "new")
 
 
-def test_labels_come_before_one_name_of_all_bands_which_becomes_a_tag(tmp_path: Path) -> None:
+def test_labels_take_precedence_over_one_name_of_all_bands(tmp_path: Path) -> None:
     array = along("time", np.array(["2024-01-01", "2024-01-11"], "M8[ns]"), attrs={"long_name": "NDVI"}, name="ndvi")
 
     save_cog(array, tmp_path / "out.tif")
@@ -151,7 +151,7 @@ def of_dask() -> dict[str, Any]:
 
 @pytest.mark.parametrize("which", ["ones", "a sum", "from an array", "without a hash"])
 @pytest.mark.parametrize("computed", [False, True], ids=["lazy", "computed"])
-def test_a_name_that_dask_made_is_not_a_band_name(which: str, computed: bool, tmp_path: Path) -> None:
+def test_generated_name_of_dask_is_not_a_band_name(which: str, computed: bool, tmp_path: Path) -> None:
     array = data_array(of_dask()[which])
     assert array.name  # xarray takes dask's
     array = array.compute() if computed else array
@@ -159,7 +159,7 @@ def test_a_name_that_dask_made_is_not_a_band_name(which: str, computed: bool, tm
     assert saved(array, tmp_path).descriptions == (None, None)
 
 
-def test_a_name_that_dask_made_is_in_no_message() -> None:
+def test_generated_name_of_dask_is_not_in_messages() -> None:
     assert open_source(data_array(of_dask()["ones"])).name == "DataArray"
     assert open_source(data_array(of_dask()["ones"], name="ndvi")).name == "DataArray 'ndvi'"
 
@@ -171,7 +171,7 @@ def test_a_name_given_to_a_dask_array_is_a_band_name(tmp_path: Path) -> None:
     assert saved(array, tmp_path).descriptions == ("ndvi-2024", "ndvi-2024")
 
 
-def test_a_file_has_the_same_bytes_however_dask_names_its_array(tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_the_name_of_a_dask_array(tmp_path: Path) -> None:
     for run in ("one", "two"):
         save_cog(data_array(of_dask()["without a hash"]), tmp_path / run)
 

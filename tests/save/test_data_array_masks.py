@@ -110,7 +110,7 @@ def test_an_encoding_of_a_bool_array_is_not_that_of_its_values(tmp_path: Path) -
     assert_is_plain_mask(tmp_path / "out.tif", mask)
 
 
-def test_a_nodata_that_the_caller_names_is_declared_for_a_mask(tmp_path: Path) -> None:
+def test_nodata_argument_is_declared_for_a_mask(tmp_path: Path) -> None:
     save_cog(data_array(ramp() > 500, attrs={"_FillValue": 0}), tmp_path / "out.tif", nodata=255)
 
     assert read_summary(tmp_path / "out.tif").nodata == 255

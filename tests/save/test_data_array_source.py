@@ -141,7 +141,7 @@ def test_transforms_keep_their_digits_where_coordinates_have_rounded_them(tmp_pa
 
 
 @pytest.mark.parametrize("dims", [("y", "x", "band"), ("x", "band", "y"), ("x", "y", "band")], ids=str)
-def test_dimensions_may_come_in_any_order(dims: tuple[str, ...], tmp_path: Path) -> None:
+def test_dimensions_are_accepted_in_any_order(dims: tuple[str, ...], tmp_path: Path) -> None:
     array = data_array(ramp()).transpose(*dims)
 
     found = saved(array, tmp_path)
@@ -150,7 +150,7 @@ def test_dimensions_may_come_in_any_order(dims: tuple[str, ...], tmp_path: Path)
     assert array.dims == dims
 
 
-def test_dimensions_of_length_one_do_not_matter(tmp_path: Path) -> None:
+def test_dimensions_of_length_one_are_dropped(tmp_path: Path) -> None:
     array = data_array(ramp()).expand_dims(time=1).expand_dims("level", axis=3)
 
     np.testing.assert_array_equal(saved(array, tmp_path).pixels, ramp())
@@ -172,7 +172,7 @@ def test_attributes_of_bands_follow_their_selection(bands: Any, names: tuple[str
     assert saved(array.sel(band=bands), tmp_path).descriptions == names
 
 
-def test_attributes_that_fit_no_bands_are_left_out(tmp_path: Path) -> None:
+def test_attributes_of_another_length_are_left_out(tmp_path: Path) -> None:
     array = data_array(ramp(), attrs={"long_name": ("a", "b", "c")}, name="reflectance")
 
     with pytest.warns(MetadataWarning, match="long_name: not one entry for each of the 2 bands"):
@@ -187,7 +187,7 @@ def test_units_are_those_of_the_bands(tmp_path: Path) -> None:
         assert "units" not in dataset.tags()
 
 
-def test_attributes_become_tags_unless_they_have_a_place_of_their_own(tmp_path: Path) -> None:
+def test_attributes_without_a_geotiff_field_become_tags(tmp_path: Path) -> None:
     attrs = {
         "_FillValue": -1, "scale_factor": 0.5, "long_name": "refl", "grid_mapping": "spatial_ref", "STATISTICS_MEAN": 3,
         "comment": "", "AREA_OR_POINT": "Point", "cloud": np.float32(0.5), "numbers": np.arange(3), "window": (1, 2),
@@ -330,7 +330,7 @@ def test_an_error_of_a_lazy_array_names_the_window_and_leaves_nothing(row: int, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dask_array_stays_one(tmp_path: Path) -> None:
+def test_dask_array_is_not_loaded(tmp_path: Path) -> None:
     pytest.importorskip("dask.array", reason="dask is not installed")
     array = data_array(ramp()).chunk({"y": 20})
 
@@ -354,7 +354,7 @@ def test_the_chunks_of_a_file_are_known(preferred: Any, rows: Any) -> None:
     assert found is None if rows is None else found.row_edges_px == rows
 
 
-def test_a_mapped_array_is_known_as_one(tmp_path: Path) -> None:
+def test_mapped_array_is_recognised(tmp_path: Path) -> None:
     mapped = np.memmap(tmp_path / "pixels", "int16", "w+", shape=(2, 60, 50))
     mapped[:] = ramp()
 
@@ -368,7 +368,7 @@ def test_a_mapped_array_is_known_as_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "encoding", [{}, {"dtype": "int16", "_FillValue": -99, "scale_factor": 0.5}], ids=["raw", "packed"]
 )
-def test_the_callers_array_is_left_as_it_was(encoding: dict[str, Any], tmp_path: Path) -> None:
+def test_array_of_the_caller_is_not_changed(encoding: dict[str, Any], tmp_path: Path) -> None:
     attrs = {"long_name": ["a", "b"], "units": "m", "nodatavals": (np.nan, np.nan)}
     array = data_array(with_nan(), attrs=attrs, encoding=encoding)
     before = array.copy(deep=True)
@@ -474,7 +474,7 @@ IRREGULAR = {
 
 
 @pytest.mark.parametrize(("places", "message"), IRREGULAR.values(), ids=IRREGULAR)
-def test_coordinates_that_no_transform_gives_are_refused(places: Any, message: str, tmp_path: Path) -> None:
+def test_coordinates_without_a_transform_are_refused(places: Any, message: str, tmp_path: Path) -> None:
     array = data_array(ramp((4, 50))).assign_coords(y=places)
 
     with pytest.raises(GeoreferenceError, match=rf"coordinates along 'y'.*{message}"):
@@ -630,7 +630,7 @@ def test_an_encoding_that_cannot_hold_the_values_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_encoding_of_something_else_than_numbers_does_not_matter(tmp_path: Path) -> None:
+def test_encoding_of_other_types_is_ignored(tmp_path: Path) -> None:
     pixels = ramp((60, 50)) > 500
 
     found = saved(data_array(pixels, encoding={"dtype": "int8", "_FillValue": 3}), tmp_path)
@@ -654,7 +654,7 @@ def test_nan_becomes_the_nodata_argument(how: dict[str, Any], tmp_path: Path) ->
     assert not (found.pixels == -1).any()
 
 
-def test_integers_without_nodata_have_no_place_for_nan(tmp_path: Path) -> None:
+def test_nan_in_integers_without_nodata_is_refused(tmp_path: Path) -> None:
     array = data_array(with_nan(), encoding={"_FillValue": -1, "dtype": "int16"})
 
     with pytest.raises(DtypeError, match="pixels of NaN"):

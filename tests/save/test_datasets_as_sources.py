@@ -55,8 +55,8 @@ def pixels_of(path: Path) -> NDArray[Any]:
     return found
 
 
-class TestTheCallersDataset:
-    def test_a_file_that_was_replaced_since_it_was_opened(self, tmp_path: Path) -> None:
+class TestDatasetOfTheCaller:
+    def test_dataset_of_a_replaced_file_is_saved(self, tmp_path: Path) -> None:
         path = a_file(tmp_path / "in.tif", ramp())
 
         with rasterio.open(path) as dataset:
@@ -65,7 +65,7 @@ class TestTheCallersDataset:
 
         np.testing.assert_array_equal(pixels_of(tmp_path / "out.tif"), ramp())
 
-    def test_one_that_was_opened_with_options(self, tmp_path: Path) -> None:
+    def test_dataset_opened_with_options_is_saved(self, tmp_path: Path) -> None:
         xarray = pytest.importorskip("xarray", reason="xarray is not installed")
         pytest.importorskip("h5netcdf", reason="h5netcdf is not installed")
         values = np.arange(1, 10001, dtype="int16").reshape(100, 100)
@@ -80,7 +80,7 @@ class TestTheCallersDataset:
 
     @pytest.mark.parametrize("mode", ["r+", "w+"])
     @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-    def test_one_that_is_being_changed(self, save: Any, mode: str, tmp_path: Path) -> None:
+    def test_dataset_open_for_update_is_saved(self, save: Any, mode: str, tmp_path: Path) -> None:
         path = a_file(tmp_path / "in.tif", ramp())
         profile = {} if mode == "r+" else {"driver": "GTiff", "count": 2, "height": 300, "width": 280, "dtype": "uint8"}
 
@@ -90,7 +90,7 @@ class TestTheCallersDataset:
 
         np.testing.assert_array_equal(pixels_of(tmp_path / "out.tif"), ramp() * 3)
 
-    def test_one_that_is_being_written_in_memory(self, tmp_path: Path) -> None:
+    def test_dataset_written_in_memory_is_saved(self, tmp_path: Path) -> None:
         profile = {"driver": "GTiff", "count": 2, "height": 300, "width": 280, "dtype": "uint8", "transform": TRANSFORM}
         with MemoryFile() as file, file.open(**profile) as dataset:
             dataset.write(ramp())
@@ -98,7 +98,7 @@ class TestTheCallersDataset:
 
         np.testing.assert_array_equal(pixels_of(tmp_path / "out.tif"), ramp())
 
-    def test_one_that_cannot_be_read_is_refused(self, tmp_path: Path) -> None:
+    def test_dataset_that_cannot_be_read_is_refused(self, tmp_path: Path) -> None:
         profile = {"driver": "GTiff", "count": 1, "height": 3, "width": 3, "dtype": "uint8", "transform": TRANSFORM}
         with (
             rasterio.open(tmp_path / "in.tif", "w", **profile) as dataset,
@@ -106,7 +106,7 @@ class TestTheCallersDataset:
         ):
             save_cog(dataset, tmp_path / "out.tif")
 
-    def test_gdals_options_of_the_caller_s_thread_hold_where_it_is_read(self) -> None:
+    def test_gdal_options_of_the_callers_thread_are_used_for_reading(self) -> None:
         found: dict[str, Any] = {}
 
         def read() -> None:
@@ -146,7 +146,7 @@ class Slow(SourceWrapper):
 
 
 @pytest.mark.parametrize("is_borrowed", [True, False], ids=["the caller's", "our own"])
-def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_borrowed: bool) -> None:
+def test_interrupt_waits_only_for_the_callers_dataset(is_borrowed: bool) -> None:
     slow = Slow(open_source(GeoTensor(ramp(), TRANSFORM, CRS, 0)), is_borrowed=is_borrowed)
     guarded = RefCountedSource(slow)
     reader = threading.Thread(target=guarded.read, args=(PixelWindow(0, 5, 0, 5), range(1)))
@@ -167,7 +167,7 @@ def test_only_the_caller_s_dataset_is_waited_for_when_a_save_is_interrupted(is_b
         guarded.read(PixelWindow(0, 5, 0, 5), range(1))
 
 
-class TestWhatIsComputed:
+class TestWarps:
     @pytest.mark.parametrize("as_path", [True, False], ids=["path", "dataset"])
     def test_the_bytes_of_a_warp_do_not_depend_on_memory_or_threads(
         self, as_path: bool, rng: Any, tmp_path: Path
@@ -185,7 +185,7 @@ class TestWhatIsComputed:
 
         assert len(files) == 1
 
-    def test_a_window_of_one_too(self, rng: Any, tmp_path: Path) -> None:
+    def test_bytes_of_a_window_of_a_warp_do_not_depend_on_memory_or_threads(self, rng: Any, tmp_path: Path) -> None:
         a_file(tmp_path / "in.tif", rng.integers(1, 200, (1, 900, 900)).astype("uint8"))
         with rasterio.open(tmp_path / "in.tif") as dataset, WarpedVRT(dataset, crs="EPSG:4326") as vrt:
             rasterio.shutil.copy(vrt, tmp_path / "in.vrt", driver="VRT")
@@ -231,7 +231,7 @@ class TestUnusualFiles:
         with pytest.raises(ReadError, match=r"in\.nc.* has no bands.*container[^:]*:\s+\S*in\.nc.*Band1"):
             use(tmp_path / "in.nc", tmp_path / "out.tif")
 
-    def test_a_dataset_of_a_long_text(self, tmp_path: Path) -> None:
+    def test_dataset_opened_from_a_long_vrt_text_is_saved(self, tmp_path: Path) -> None:
         a_file(tmp_path / "in.tif", ramp())
         text = a_mosaic(tmp_path / "in.vrt", ("Byte", ""), ("Byte", "")).read_text()
         text = text.replace('relativeToVRT="1">in.tif', f'relativeToVRT="0">{tmp_path}/in.tif')
@@ -241,7 +241,7 @@ class TestUnusualFiles:
 
         np.testing.assert_array_equal(pixels_of(tmp_path / "out.tif"), ramp())
 
-    def test_a_path_of_bytes(self, tmp_path: Path) -> None:
+    def test_path_as_bytes_is_saved(self, tmp_path: Path) -> None:
         path = a_file(tmp_path / "in.tif", ramp())
 
         save_cog(bytes(path), tmp_path / "out.tif")

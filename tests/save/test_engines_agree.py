@@ -68,7 +68,7 @@ def pixels(shape: tuple[int, ...], dtype: str, *, hole: float | None = None) -> 
 
 @pytest.fixture
 def both(tmp_path: Path) -> Both:
-    """Give a function that writes a raster by both engines, and gives (the project's own file, GDAL's)."""
+    """Return a function that writes a raster by both engines, and return (the project's own file, GDAL's)."""
 
     def write(
         values: np.ndarray[Any, Any],
@@ -143,7 +143,7 @@ def _rounded(tags: dict[str, str]) -> dict[str, str]:
 
 
 def assert_agree(ours: Path, gdals: Path) -> None:
-    """Compare pixels of the full resolution, masks and all facts, and let rio-cogeo look at ours."""
+    """Compare pixels of the full resolution, masks and all facts, and validate our file by rio-cogeo."""
     np.testing.assert_array_equal(levels(ours)[0], levels(gdals)[0])
     np.testing.assert_array_equal(masks(ours)[0], masks(gdals)[0])
     assert facts(ours) == facts(gdals)
@@ -162,27 +162,27 @@ def assert_near(found: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> 
 class TestPixels:
     @pytest.mark.parametrize(("dtype", "interleave"), [("uint8", "PIXEL"), ("int16", "BAND"), ("float32", "PIXEL")])
     @pytest.mark.parametrize("codec", CODECS)
-    def test_every_codec(self, codec: str, dtype: str, interleave: str, both: Both) -> None:
+    def test_pixels_agree_for_every_codec(self, codec: str, dtype: str, interleave: str, both: Both) -> None:
         more = {"lzw": "PREDICTOR", "deflate": "PREDICTOR", "zstd": "PREDICTOR", "lzma": "LEVEL"}
         options = {"compress": codec, "INTERLEAVE": interleave} | ({more[codec]: 1} if codec in more else {})
         assert_agree(*both(pixels((3, 100, 150), dtype), options))
 
     @pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
     @pytest.mark.parametrize("dtype", DTYPES)
-    def test_every_dtype(self, dtype: str, interleave: str, both: Both) -> None:
+    def test_pixels_agree_for_every_dtype(self, dtype: str, interleave: str, both: Both) -> None:
         assert_agree(*both(pixels((2, 100, 150), dtype), {"INTERLEAVE": interleave, "PREDICTOR": "NO"}))
 
     @pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
     @pytest.mark.parametrize(
         ("predictor", "dtype"), [*((2, dtype) for dtype in (*INTEGERS, *FLOATS)), *((3, dtype) for dtype in FLOATS)]
     )
-    def test_every_predictor(self, predictor: int, dtype: str, interleave: str, both: Both) -> None:
+    def test_pixels_agree_for_every_predictor(self, predictor: int, dtype: str, interleave: str, both: Both) -> None:
         options = {"compress": "deflate", "PREDICTOR": predictor, "INTERLEAVE": interleave}
         assert_agree(*both(pixels((3, 100, 150), dtype), options))
 
     @pytest.mark.parametrize("bands", [1, 13])
     @pytest.mark.parametrize("size", [(1, 1), (1, 300), (257, 3), (16, 900), (64, 64), (65, 64), (141, 173)])
-    def test_every_shape(self, size: tuple[int, int], bands: int, both: Both) -> None:
+    def test_pixels_agree_for_every_shape(self, size: tuple[int, int], bands: int, both: Both) -> None:
         assert_agree(*both(pixels((bands, *size), "uint16"), {"PREDICTOR": 2}))
 
     @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ class TestPixels:
         ],
         ids=str,
     )
-    def test_every_layout(self, options: dict[str, Any], both: Both) -> None:
+    def test_pixels_agree_for_every_layout(self, options: dict[str, Any], both: Both) -> None:
         values = np.full((2, 200, 300), 7, "uint16")
         values[:, 70:80, 70:200] = pixels((2, 10, 130), "uint16")
         assert_agree(*both(values, {"PREDICTOR": "NO", **options}, fill=7))
@@ -214,7 +214,9 @@ class TestPixels:
         [(codec, bands, quality) for codec, bands in (("jpeg", 1), ("jpeg", 3), ("webp", 3), ("webp", 4))
          for quality in (40, 75, 95)],
     )  # fmt: skip
-    def test_lossy_codecs_lose_no_more(self, codec: str, bands: int, quality: int, both: Both) -> None:
+    def test_largest_error_is_not_larger_for_lossy_codecs(
+        self, codec: str, bands: int, quality: int, both: Both
+    ) -> None:
         # Whole tiles: what the project and GDAL put beside the image in the last ones is not the same.
         rows, columns = np.indices((128, 192))
         slopes = np.stack([120 + 80 * np.sin((rows + band * 7) / 9) * np.cos(columns / 13) for band in range(bands)])
@@ -228,7 +230,7 @@ class TestPixels:
         assert facts(ours) == facts(gdals)
 
     @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
-    def test_lerc_stays_within_its_error(self, dtype: str, both: Both) -> None:
+    def test_lerc_is_within_max_z_error(self, dtype: str, both: Both) -> None:
         values = pixels((1, 200, 300), dtype)
         error = 3.0 if dtype != "uint8" else 1.0
 
@@ -259,16 +261,16 @@ class TestOverviews:
 
     @pytest.mark.parametrize("method", ["nearest", "average", "mode", "rms"])
     @pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
-    def test_on_whole_blocks_they_are_the_same(self, dtype: str, method: str, both: Both) -> None:
+    def test_overviews_agree_on_whole_blocks(self, dtype: str, method: str, both: Both) -> None:
         self.assert_same(*both(pixels((2, *EVEN), dtype), {"RESAMPLING": method}), method)
 
     @pytest.mark.parametrize("method", ["nearest", "average", "rms"])
     @pytest.mark.parametrize(("dtype", "missing"), MISSING)
-    def test_missing_pixels_are_left_out_alike(self, dtype: str, missing: float, method: str, both: Both) -> None:
+    def test_overviews_leave_out_nodata(self, dtype: str, missing: float, method: str, both: Both) -> None:
         self.assert_same(*both(pixels((2, *EVEN), dtype, hole=missing), {"RESAMPLING": method}, fill=missing), method)
 
     @pytest.mark.parametrize(("dtype", "missing"), MISSING)
-    def test_the_mode_leaves_out_missing_pixels_alike(self, dtype: str, missing: float, both: Both) -> None:
+    def test_mode_overviews_leave_out_nodata(self, dtype: str, missing: float, both: Both) -> None:
         """Where all four are missing GDAL gives 0 in some dtypes, and counts it in the next overview."""
         ours, gdals = both(pixels((2, *EVEN), dtype, hole=missing), {"RESAMPLING": "mode"}, fill=missing)
 
@@ -278,7 +280,7 @@ class TestOverviews:
 
     @pytest.mark.parametrize("method", ["nearest", "average", "rms"])
     @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-    def test_masked_pixels_are_left_out_alike(self, dtype: str, method: str, both: Both) -> None:
+    def test_overviews_leave_out_masked_pixels(self, dtype: str, method: str, both: Both) -> None:
         is_valid = pixels((1, *EVEN), "uint8", hole=0)[0] > 0
         ours, gdals = both(pixels((2, *EVEN), dtype), {"RESAMPLING": method}, attrs={"mask": is_valid})
 
@@ -287,7 +289,7 @@ class TestOverviews:
         for found, expected, seen in zip(levels(ours), levels(gdals), masks(gdals), strict=True):
             assert_near(np.where(seen, found, 0), np.where(seen, expected, 0))
 
-    def test_the_mode_leaves_out_masked_pixels_alike(self, both: Both) -> None:
+    def test_mode_overviews_leave_out_masked_pixels(self, both: Both) -> None:
         """GDAL also takes the mode of the mask: it hides more pixels, and shows the same values of the rest."""
         is_valid = pixels((1, *EVEN), "uint8", hole=0)[0] > 0
         ours, gdals = both(pixels((1, *EVEN), "int16"), {"RESAMPLING": "mode"}, attrs={"mask": is_valid})
@@ -298,7 +300,7 @@ class TestOverviews:
 
     @pytest.mark.parametrize("method", ["bilinear", "cubic", "cubicspline", "lanczos", "gauss"])
     @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-    def test_weighted_ones_are_near(self, dtype: str, method: str, both: Both) -> None:
+    def test_kernel_overviews_are_within_tolerance(self, dtype: str, method: str, both: Both) -> None:
         ours, gdals = both(pixels((1, *EVEN), dtype), {"RESAMPLING": method})
 
         span = np.ptp(levels(gdals)[0].astype(float))
@@ -308,7 +310,7 @@ class TestOverviews:
 
     @pytest.mark.parametrize("method", ["nearest", "average", "mode", "rms"])
     @pytest.mark.parametrize("size", [(191, 255), (65, 300), (129, 1)])
-    def test_on_odd_sizes_they_have_the_same_size(self, size: tuple[int, int], method: str, both: Both) -> None:
+    def test_overviews_of_odd_sizes_have_the_same_shape(self, size: tuple[int, int], method: str, both: Both) -> None:
         """Pixels differ there: GDAL's blocks are a little less than two pixels wide."""
         ours, gdals = both(pixels((1, *size), "int16"), {"RESAMPLING": method})
 
@@ -410,11 +412,11 @@ DESCRIBED: dict[str, tuple[np.ndarray[Any, Any], dict[str, Any]]] = {
 
 class TestMetadata:
     @pytest.mark.parametrize("name", DESCRIBED)
-    def test_what_is_said_comes_back_alike(self, name: str, both: Both) -> None:
+    def test_metadata_agree(self, name: str, both: Both) -> None:
         values, arguments = DESCRIBED[name]
         assert_agree(*both(values, **arguments))
 
-    def test_a_mask_is_internal_and_hides_the_same_pixels_in_overviews(self, both: Both) -> None:
+    def test_masks_are_internal_and_agree_in_overviews(self, both: Both) -> None:
         values, arguments = DESCRIBED["a mask"]
         ours, gdals = both(values, **arguments)
 

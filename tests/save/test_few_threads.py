@@ -155,7 +155,7 @@ USES = textwrap.dedent("""
 
 #: What needs threads or processes of its own (obstore's runtime, fsspec's loop), and the error that says so.
 REFUSED = {
-    "catalog of processes": "WorkerError: .*a process to work on rows can't be started.*",
+    "catalog of processes": "WorkerError: .*a process to work on rows cannot be started.*",
     "asynchronous store": ".*Error: .*faraway://.*can't start new thread.*",
     "obstore": "(Write|Destination)Error: .*few-obstore.tif.*can't spawn worker thread.*",
     "threads of dask": "ReadError: .*can't start new thread.*",
@@ -165,7 +165,7 @@ MAY_BE_REFUSED = {"obstore", "threads of dask", "catalog of processes"}
 
 
 @pytest.mark.parametrize("limit", ["python", "system"])
-def test_one_thread_is_enough_and_what_is_missing_is_a_clear_error(limit: str, tmp_path: Path) -> None:
+def test_one_thread_is_enough_or_the_error_names_the_limit(limit: str, tmp_path: Path) -> None:
     if limit == "system" and (sys.platform != "linux" or os.getuid() != 0):
         pytest.skip("only root can take on the limits of another user")
     run = [sys.executable, "-W", "ignore", "-c", USES, limit, str(tmp_path), str(SUPPORT)]

@@ -96,7 +96,7 @@ class Full(io.RawIOBase):
 
 
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_bytes_in_memory(save: Any, kind: str) -> None:
+def test_bytes_io_is_written(save: Any, kind: str) -> None:
     file = io.BytesIO()
 
     receipt = save(small(), file, profile_arg=PLAIN)
@@ -109,7 +109,7 @@ def test_bytes_in_memory(save: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_an_earlier_longer_content_is_gone(save: Any, kind: str) -> None:
+def test_earlier_longer_content_is_truncated(save: Any, kind: str) -> None:
     file = io.BytesIO(BEFORE)
 
     save(small(), file, profile_arg=PLAIN)
@@ -126,7 +126,7 @@ def test_writing_starts_at_the_position_of_the_file_object() -> None:
     assert file.getvalue() == BEFORE[:100] + expected("cog", False)
 
 
-def test_two_files_go_one_after_the_other() -> None:
+def test_two_files_are_written_after_each_other() -> None:
     file = io.BytesIO()
 
     save_cog(small(), file, profile_arg=PLAIN)
@@ -136,7 +136,7 @@ def test_two_files_go_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
-def test_by_either_engine(engine: str, tmp_path: Path, good_cog: Any) -> None:
+def test_both_engines_write_the_file(engine: str, tmp_path: Path, good_cog: Any) -> None:
     file = io.BytesIO()
 
     receipt = save_cog(small(), file, engine=engine)
@@ -150,7 +150,7 @@ def test_by_either_engine(engine: str, tmp_path: Path, good_cog: Any) -> None:
     ("mode", "buffering"), [("wb", -1), ("wb", 0), ("w+b", -1), ("r+b", -1), ("r+b", 0), ("ab", -1), ("xb", -1)]
 )
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_a_file_on_a_disk(save: Any, kind: str, mode: str, buffering: int, tmp_path: Path) -> None:
+def test_local_file_is_written(save: Any, kind: str, mode: str, buffering: int, tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     if mode != "xb":
         path.write_bytes(BEFORE)
@@ -171,7 +171,7 @@ def test_a_file_on_a_disk(save: Any, kind: str, mode: str, buffering: int, tmp_p
     ids=["unnamed", "named", "spooled", "spooled to disk", "spooled in memory"],
 )  # fmt: skip
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_temporary_files(save: Any, kind: str, make: Any) -> None:
+def test_temporary_files_are_written(save: Any, kind: str, make: Any) -> None:
     with make() as file:
         save(small(), file, profile_arg=PLAIN)
 
@@ -182,7 +182,7 @@ def test_temporary_files(save: Any, kind: str, make: Any) -> None:
 @pytest.mark.parametrize(("opener", "read"), [(gzip.open, gzip.decompress), (bz2.open, bz2.decompress)],
                          ids=["gzip", "bz2"])  # fmt: skip
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_files_that_compress(save: Any, kind: str, opener: Any, read: Any, tmp_path: Path) -> None:
+def test_compressing_files_are_written(save: Any, kind: str, opener: Any, read: Any, tmp_path: Path) -> None:
     with opener(tmp_path / "out.tif.gz", "wb") as file:
         save(small(), file, profile_arg=PLAIN)
 
@@ -191,7 +191,7 @@ def test_files_that_compress(save: Any, kind: str, opener: Any, read: Any, tmp_p
 
 @pytest.mark.parametrize("gives", [int, lambda size: None], ids=["counts", "nothing"])
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_an_object_that_can_do_no_more_than_write(save: Any, kind: str, gives: Any) -> None:
+def test_object_with_write_only_is_written(save: Any, kind: str, gives: Any) -> None:
     file = OnlyWrite(gives=gives)
 
     save(small(), file, profile_arg=PLAIN)
@@ -200,7 +200,7 @@ def test_an_object_that_can_do_no_more_than_write(save: Any, kind: str, gives: A
 
 
 @pytest.mark.parametrize("at_most", [1000, 65536, 10**6])
-def test_one_that_takes_less_than_it_is_given(at_most: int) -> None:
+def test_partial_writes_are_continued(at_most: int) -> None:
     file = OnlyWrite(at_most=at_most)
 
     save_cog(small(), file, profile_arg=PLAIN)
@@ -208,7 +208,7 @@ def test_one_that_takes_less_than_it_is_given(at_most: int) -> None:
     assert file.content == expected("cog", False)
 
 
-def test_a_socket() -> None:
+def test_socket_is_written() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         import threading
@@ -238,7 +238,7 @@ def test_an_invalid_return_value_of_write_is_an_error(gives: Any, says: str) -> 
 
 
 @pytest.mark.parametrize("gives", [lambda size: size + 1, lambda size: -1], ids=["more than given", "negative"])
-def test_one_that_counts_wrong_is_no_success(gives: Any) -> None:
+def test_wrong_count_of_written_bytes_is_an_error(gives: Any) -> None:
     with pytest.raises(WriteError, match="<OnlyWrite>"):
         save_cog(small(), OnlyWrite(gives=gives))
 
@@ -246,7 +246,7 @@ def test_one_that_counts_wrong_is_no_success(gives: Any) -> None:
 @pytest.mark.parametrize("room_bytes", [0, 1, 5000, 500_000])
 @pytest.mark.parametrize("wrap", [lambda raw: raw, io.BufferedRandom, io.BufferedWriter],
                          ids=["raw", "random", "buffered"])  # fmt: skip
-def test_one_that_fails_midway_is_cut_back(room_bytes: int, wrap: Any) -> None:
+def test_failing_write_is_truncated_to_the_start(room_bytes: int, wrap: Any) -> None:
     raw = Full(room_bytes, EARLIER)
     file = wrap(raw)
     file.seek(0, io.SEEK_END)
@@ -272,7 +272,7 @@ def test_the_file_object_is_restored_after_another_error(error: type[BaseExcepti
 
 
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_a_source_that_fails_leaves_it_untouched(save: Any, kind: str) -> None:
+def test_failing_source_leaves_the_file_object_unchanged(save: Any, kind: str) -> None:
     file = io.BytesIO(EARLIER)
     file.seek(3)
 
@@ -319,7 +319,7 @@ def test_closed_files_are_refused(buffering: int, tmp_path: Path) -> None:
         save_cog(small(), file)
 
 
-def test_they_are_refused_before_anything_is_read() -> None:
+def test_invalid_file_objects_are_refused_before_reading() -> None:
     file = io.BytesIO()
     file.close()
 
@@ -327,7 +327,7 @@ def test_they_are_refused_before_anything_is_read() -> None:
         save_cog(Lazy(small(), AssertionError("it was read"), 0), file)
 
 
-def test_one_that_is_closed_meanwhile_is_a_write_error() -> None:
+def test_file_object_closed_meanwhile_is_a_write_error() -> None:
     file = io.BytesIO()
 
     with pytest.raises(WriteError, match="closed file"), CogWriter(file, like=small()) as writer:
@@ -335,12 +335,12 @@ def test_one_that_is_closed_meanwhile_is_a_write_error() -> None:
         file.close()
 
 
-def test_http_headers_make_no_sense_with_it() -> None:
+def test_http_headers_are_refused() -> None:
     with pytest.raises(OptionError, match="http_headers go with http"):
         save_cog(small(), io.BytesIO(), http_headers={"A": "b"})
 
 
-def test_overwrite_says_nothing_of_it() -> None:
+def test_overwrite_is_ignored() -> None:
     file = io.BytesIO(BEFORE)
 
     save_cog(small(), file, overwrite=False, profile_arg=PLAIN)
@@ -361,7 +361,7 @@ def test_an_open_file_of_fsspec_is_a_path_in_its_filesystem() -> None:
     memory.rm("/objects", recursive=True)
 
 
-def test_one_that_compresses_compresses_or_is_refused(tmp_path: Path) -> None:
+def test_compressing_open_file_of_fsspec_compresses_or_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.tif.gz"
 
     try:
@@ -373,7 +373,7 @@ def test_one_that_compresses_compresses_or_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_a_file_that_fsspec_opened(save: Any, kind: str, tmp_path: Path) -> None:
+def test_file_opened_by_fsspec_is_written(save: Any, kind: str, tmp_path: Path) -> None:
     memory = fsspec.filesystem("memory")
     with memory.open("/objects/a.tif", "wb") as file:
         save(small(), file, profile_arg=PLAIN)
@@ -385,7 +385,7 @@ def test_a_file_that_fsspec_opened(save: Any, kind: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_a_file_that_obstore_opened(save: Any, kind: str) -> None:
+def test_file_opened_by_obstore_is_written(save: Any, kind: str) -> None:
     store = MemoryStore()
     with obstore.open_writer(store, "a.tif") as file:
         save(small(), file, profile_arg=PLAIN)
@@ -394,7 +394,7 @@ def test_a_file_that_obstore_opened(save: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize(("save", "kind"), WRITERS)
-def test_a_file_in_gdals_memory(save: Any, kind: str) -> None:
+def test_memory_file_of_gdal_is_written(save: Any, kind: str) -> None:
     with rasterio.MemoryFile() as file:
         save(small(), file, profile_arg=PLAIN)
 
@@ -403,7 +403,7 @@ def test_a_file_in_gdals_memory(save: Any, kind: str) -> None:
             np.testing.assert_array_equal(dataset.read(), small().values)
 
 
-def test_a_path_that_can_write_is_a_path(tmp_path: Path) -> None:
+def test_path_object_with_a_write_method_is_a_path(tmp_path: Path) -> None:
     """Some paths have a method of that name: they are paths."""
 
     class WritingPath(str):

@@ -62,7 +62,7 @@ def _geotiff_js(picture: Picture, writer: str) -> str | None:
     return None
 
 
-#: Why a reader can't show a picture of a writer, GDAL's own or not.
+#: Why a reader cannot show a picture of a writer, GDAL's own or not.
 LIMITS: dict[str, Callable[[Picture, str], str | None]] = {
     "Pillow": _pillow,
     "ImageMagick": _imagemagick,
@@ -125,7 +125,7 @@ def assert_seen(found: Seen, picture: Picture, expected: np.ndarray[Any, Any]) -
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 @pytest.mark.parametrize("reader", LIMITS)
 @pytest.mark.parametrize("engine", ENGINES)
-def test_colours_are_seen_as_they_were_saved(engine: str, reader: str, picture: Picture, gallery: Gallery) -> None:
+def test_viewers_show_the_saved_colours(engine: str, reader: str, picture: Picture, gallery: Gallery) -> None:
     need(reader)
     found = gallery.shown(reader, engine)[picture.name]
 
@@ -141,7 +141,7 @@ def test_colours_are_seen_as_they_were_saved(engine: str, reader: str, picture: 
 @pytest.mark.covering(columns=lambda picture, reader: (picture.name, (reader, picture.kind), (reader, picture.codec)))
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.name)
 @pytest.mark.parametrize("reader", LIMITS)
-def test_colours_are_those_of_gdals_own_file(reader: str, picture: Picture, gallery: Gallery) -> None:
+def test_viewers_show_the_colours_of_gdals_file(reader: str, picture: Picture, gallery: Gallery) -> None:
     need(reader)
     limit = LIMITS[reader](picture, "gdal's own")
     if limit is not None:
@@ -155,5 +155,5 @@ def test_colours_are_those_of_gdals_own_file(reader: str, picture: Picture, gall
     assert difference.mean() <= 4 if picture.is_lossy else not difference.any()
 
 
-def test_every_kind_is_among_the_pictures() -> None:
+def test_every_photometric_is_tested() -> None:
     assert {picture.kind for picture in PICTURES} == set(KINDS)

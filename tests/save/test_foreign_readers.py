@@ -1,6 +1,6 @@
 """Readers that no one here wrote agree on what save_cog wrote: pixels, windows, overviews and masks.
 
-The files are in foreign/cases.py, the readers in foreign/readers.py and foreign/processes.py, and what a reader can't
+The files are in foreign/cases.py, the readers in foreign/readers.py and foreign/processes.py, and what a reader cannot
 do in foreign/limits.py. `make test` installs most of them, .ci/run all.
 """
 
@@ -59,7 +59,7 @@ class Library:
         return folder
 
     def read(self, reader: str, case: Case, engine: str) -> Reading | str:
-        """Give what a reader reads, or the words in which it refuses."""
+        """Return what a reader reads, or the words in which it refuses."""
         if reader == "geotiff.js":
             return self.answers_of_geotiff_js(engine)[case.name]
         if reader == "Debian's GDAL":
@@ -93,7 +93,7 @@ def assert_same(found: Reading | str, expected: Reading, *, is_lossy: bool) -> N
 @every_case
 @every_engine
 @pytest.mark.parametrize("reader", [*IN_PROCESS, "Debian's GDAL", "geotiff.js"])
-def test_a_reader_sees_what_rasterio_sees(reader: str, case: Case, engine: str, library: Library) -> None:
+def test_reader_agrees_with_rasterio(reader: str, case: Case, engine: str, library: Library) -> None:
     need(reader)
     expected = library.seen_by_rasterio(case, engine)
     found = library.read(reader, case, engine)
@@ -109,7 +109,7 @@ def test_a_reader_sees_what_rasterio_sees(reader: str, case: Case, engine: str, 
 
 @every_case
 @every_engine
-def test_rasterio_sees_what_was_saved(case: Case, engine: str, library: Library) -> None:
+def test_rasterio_reads_the_saved_values(case: Case, engine: str, library: Library) -> None:
     found, saved = library.seen_by_rasterio(case, engine), case.pixels()
 
     if case.is_lossy:
@@ -123,7 +123,7 @@ def test_rasterio_sees_what_was_saved(case: Case, engine: str, library: Library)
 
 
 @every_case
-def test_gdal_is_told_that_it_is_a_cog(case: Case, library: Library) -> None:
+def test_gdal_reports_the_cog_layout(case: Case, library: Library) -> None:
     with rasterio.open(library.path(case, "stream")) as dataset:
         assert dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG"
 
@@ -163,7 +163,7 @@ def test_libtiff_finds_no_fault(case: Case, engine: str, library: Library) -> No
 
 
 @pytest.mark.parametrize("case", JPEG_XL, ids=lambda case: case.name)
-def test_tifffile_sees_jpeg_xl_as_it_was_saved(case: Case, tmp_path: Path) -> None:
+def test_tifffile_reads_the_saved_jpeg_xl(case: Case, tmp_path: Path) -> None:
     """The one reader here that has it: GDAL does where it is built with libjxl, which rasterio's wheels are not."""
     path = case.save(tmp_path, "stream")
 

@@ -1,4 +1,4 @@
-"""Ground control points and rational polynomials: they move with the pixels, and a saved file tells them again.
+"""Ground control points and rational polynomials: they move with the pixels, and are read back from a saved file.
 
 What becomes of rational polynomials is compared with what GDAL computes by them.
 """
@@ -51,7 +51,7 @@ POLYNOMIALS = RPC(
     err_bias=0.5, err_rand=0.0,
 )  # fmt: skip
 
-#: Places on Earth, (longitude, latitude, height), where the polynomials are looked at.
+#: Places on Earth, (longitude, latitude, height), where the polynomials are evaluated.
 PLACES = [(10.1, 49.9, 0.0), (10.3, 49.8, 250.0), (10.2, 49.95, 900.0)]
 
 saves = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
@@ -189,7 +189,7 @@ class TestReading:
 class TestMoving:
     @pytest.mark.parametrize("window", [Window(30, 20, 50, 40), Window(-7, -9, 400, 400), Window(400, 500, 3, 3)])
     @pytest.mark.parametrize("lazy", [True, False])
-    def test_a_window_shifts_the_points(self, window: Window, lazy: bool, with_points: Path) -> None:
+    def test_window_shifts_the_points(self, window: Window, lazy: bool, with_points: Path) -> None:
         raster: Any = RasterioReader(with_points) if lazy else RasterioReader(with_points).load()
 
         gcps = raster.read_from_window(window).load().attrs["gcps"]
@@ -197,7 +197,7 @@ class TestMoving:
         expected = [(row - window.row_off, column - window.col_off, *place) for row, column, *place in CORNERS]
         assert facts(gcps.points) == expected
 
-    def test_a_window_cut_at_the_edge_shifts_from_there(self, with_points: Path) -> None:
+    def test_clipped_window_shifts_from_its_own_corner(self, with_points: Path) -> None:
         cut = RasterioReader(with_points, window_focus=Window(-5, 10, 50, 50)).load(boundless=False)
 
         assert cut.shape == (2, 50, 45)
@@ -228,7 +228,7 @@ class TestMoving:
         np.testing.assert_allclose(back, [(column, row) for row, column in pixels_of(POLYNOMIALS)], atol=1e-6)
         assert min(moved.line_scale, moved.samp_scale) > 0
 
-    def test_a_shift_by_whole_pixels_costs_no_digit(self) -> None:
+    def test_shift_by_whole_pixels_is_exact(self) -> None:
         moved = tensor(rpcs=POLYNOMIALS)[:, 100:, 50:].attrs["rpcs"]
 
         assert moved.to_dict() == POLYNOMIALS.to_dict() | {"line_off": 49.5, "samp_off": 119.5}
@@ -242,7 +242,7 @@ class TestMoving:
         assert facts(whole.attrs["gcps"].points) == CORNERS
         assert whole.attrs["rpcs"].to_dict() == before
 
-    def test_points_in_rasterios_form_move_too(self) -> None:
+    def test_points_of_rasterios_class_are_shifted(self) -> None:
         points, crs = list(control_points().points), WGS84
 
         moved = tensor(gcps=(points, crs))[:, 10:].attrs["gcps"]
@@ -254,7 +254,7 @@ class TestMoving:
         assert tensor(gcps=own, rpcs=own)[:, 10:].attrs == {"gcps": own, "rpcs": own}
         assert as_control_points(own) is None
 
-    def test_bands_and_arithmetic_leave_them_alone(self) -> None:
+    def test_bands_and_arithmetic_keep_points_and_polynomials(self) -> None:
         whole = tensor(gcps=control_points(), rpcs=POLYNOMIALS)
 
         for result in (whole[[1]], whole + 1, whole.mean(axis=0), whole.squeeze(), whole.astype(float)):
@@ -266,7 +266,7 @@ class TestMoving:
         [lambda a, b: a + b, lambda a, b: GeoTensor.stack([a, b]), lambda a, b: GeoTensor.concatenate([a, b])],
         ids=["arithmetic", "stack", "concatenate"],
     )
-    def test_rasters_that_contradict_have_none_together(self, combine: Any) -> None:
+    def test_combining_rasters_with_different_points_drops_them(self, combine: Any) -> None:
         whole = tensor(gcps=control_points(), rpcs=POLYNOMIALS)
         other = whole.like(whole.values, attrs=whole[:, 1:].attrs)
         alike = whole.like(whole.values, attrs={"gcps": whole.attrs["gcps"].regrid(0, 0), "rpcs": POLYNOMIALS})
@@ -274,7 +274,7 @@ class TestMoving:
         assert {"gcps", "rpcs"}.isdisjoint(combine(whole, other).attrs)
         assert combine(whole, alike).attrs == whole.attrs
 
-    def test_equal_points_are_equal_and_others_are_not(self) -> None:
+    def test_points_are_compared_by_value(self) -> None:
         gcps = control_points()
 
         assert gcps == pickle.loads(pickle.dumps(gcps))
@@ -288,7 +288,7 @@ class TestSaving:
     @saves
     @engines
     @pytest.mark.parametrize("point", ["Area", "Point"])
-    def test_points_come_back(self, save: Any, engine: str, point: str, tmp_path: Path) -> None:
+    def test_points_are_read_back(self, save: Any, engine: str, point: str, tmp_path: Path) -> None:
         source = tensor(gcps=control_points(), tags={"AREA_OR_POINT": point})
 
         save(source, tmp_path / "out.tif", engine=engine)
@@ -302,7 +302,7 @@ class TestSaving:
 
     @saves
     @engines
-    def test_a_file_with_points_is_passed_on(self, save: Any, engine: str, with_points: Path, tmp_path: Path) -> None:
+    def test_points_of_a_file_are_copied(self, save: Any, engine: str, with_points: Path, tmp_path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", NotGeoreferencedWarning)
             save(RasterioReader(with_points), tmp_path / "out.tif", engine=engine)
@@ -310,7 +310,7 @@ class TestSaving:
         assert RasterioReader(tmp_path / "out.tif").attrs["gcps"] == RasterioReader(with_points).attrs["gcps"]
 
     @engines
-    def test_a_file_whose_pixels_are_points_is_passed_on(self, engine: str, tmp_path: Path) -> None:
+    def test_points_of_a_file_with_point_pixels_are_copied(self, engine: str, tmp_path: Path) -> None:
         path = write(
             tmp_path / "in.tif",
             lambda dataset: dataset.update_tags(AREA_OR_POINT="Point"),
@@ -337,7 +337,7 @@ class TestSaving:
             assert dataset.transform == Affine.identity()
 
     @engines
-    def test_points_without_a_crs_come_back_without_one(self, engine: str, tmp_path: Path) -> None:
+    def test_points_without_a_crs_are_read_back(self, engine: str, tmp_path: Path) -> None:
         save_cog(tensor(gcps=control_points(None)), tmp_path / "out.tif", engine=engine)
 
         with rasterio.open(tmp_path / "out.tif") as dataset:
@@ -415,7 +415,7 @@ class TestSaving:
 
     @saves
     @engines
-    def test_polynomials_come_back(self, save: Any, engine: str, tmp_path: Path) -> None:
+    def test_polynomials_are_read_back(self, save: Any, engine: str, tmp_path: Path) -> None:
         save(tensor(rpcs=POLYNOMIALS), tmp_path / "out.tif", engine=engine)
 
         with rasterio.open(tmp_path / "out.tif") as dataset:
@@ -423,7 +423,7 @@ class TestSaving:
             assert (dataset.crs, dataset.transform) == (None, Affine.identity())
 
     @engines
-    def test_polynomials_stand_beside_a_transform(self, engine: str, make_tensor: Any, tmp_path: Path) -> None:
+    def test_polynomials_are_written_beside_a_transform(self, engine: str, make_tensor: Any, tmp_path: Path) -> None:
         source = make_tensor(attrs={"rpcs": POLYNOMIALS})
 
         save_cog(source, tmp_path / "out.tif", engine=engine)
@@ -432,7 +432,7 @@ class TestSaving:
             assert (dataset.rpcs, dataset.transform) == (POLYNOMIALS, source.transform)
 
     @engines
-    def test_points_and_polynomials_come_back_together(self, engine: str, tmp_path: Path) -> None:
+    def test_points_and_polynomials_are_read_back_together(self, engine: str, tmp_path: Path) -> None:
         save_cog(tensor(gcps=control_points(), rpcs=POLYNOMIALS), tmp_path / "out.tif", engine=engine)
 
         with rasterio.open(tmp_path / "out.tif") as dataset:

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a save within a second, whatever it is doing, and leaves nothing behind."""
+"""Ctrl-C ends a save within a second at any moment, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ ENDLESS = textwrap.dedent("""
 """)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a signal can't be sent to one process alone")
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to one process alone")
 @pytest.mark.parametrize("how", ["streams", "hangs", "tiled", "slow codec", "in memory", "pieces"])
-def test_an_interrupt_is_answered_within_a_second_and_leaves_nothing(how: str, tmp_path: Path) -> None:
+def test_interrupt_ends_the_save_within_a_second_and_leaves_nothing(how: str, tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     path.write_bytes(b"the earlier file")
 

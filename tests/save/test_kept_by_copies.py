@@ -205,7 +205,7 @@ def test_category_names_that_the_table_lacks_are_named(tmp_path: Path) -> None:
         save_cog(source, tmp_path / "out.tif")
 
 
-def test_arithmetic_forgets_the_attribute_table(tmp_path: Path) -> None:
+def test_arithmetic_drops_the_attribute_table(tmp_path: Path) -> None:
     tensor = RasterioReader(classified(tmp_path / "in.tif", TABLE)).load()
 
     assert "attribute_tables" in tensor.attrs
@@ -213,13 +213,13 @@ def test_arithmetic_forgets_the_attribute_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", [1, "<x/>"])
-def test_a_table_that_is_none_is_refused(table: Any, make_tensor: Any, tmp_path: Path) -> None:
+def test_invalid_attribute_table_is_refused(table: Any, make_tensor: Any, tmp_path: Path) -> None:
     with pytest.raises(MetadataError, match="attribute table"):
         save_cog(make_tensor((1, 40, 50), attrs={"attribute_tables": [table]}), tmp_path / "out.tif")
 
 
 @pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
-def test_the_printed_resolution_is_kept(save: Callable[..., Any], make_tensor: Any, tmp_path: Path) -> None:
+def test_resolution_tags_are_kept(save: Callable[..., Any], make_tensor: Any, tmp_path: Path) -> None:
     tags = {"TIFFTAG_XRESOLUTION": "300", "TIFFTAG_YRESOLUTION": "72.5", "TIFFTAG_RESOLUTIONUNIT": "3"}
     with rasterio.open(tmp_path / "in.tif", "w", driver="GTiff", height=40, width=50, count=1, dtype="uint8",
                        **PLACE) as dataset:  # fmt: skip

@@ -71,7 +71,7 @@ def test_a_file_is_opened_once_for_many_reads(chip: Callable[..., Path], opened:
     assert opened == ["chip.tif"]
 
 
-def test_without_it_each_read_opens_the_file(chip: Callable[..., Path], opened: list[str]) -> None:
+def test_each_read_opens_the_file_outside_of_the_block(chip: Callable[..., Path], opened: list[str]) -> None:
     path = chip()
     del opened[:]
     RasterioReader(path).load()
@@ -97,7 +97,7 @@ def test_an_error_in_the_block_closes_the_files_too(chip: Callable[..., Path], t
 
 
 @on_linux
-def test_only_some_files_stay_open(chip: Callable[..., Path], tmp_path: Path) -> None:
+def test_number_of_open_files_is_bounded(chip: Callable[..., Path], tmp_path: Path) -> None:
     paths = [chip(f"chip-{number:02}.tif") for number in range(FILES_KEPT + 5)]
     with files_kept_open():
         for path in paths:
@@ -105,7 +105,7 @@ def test_only_some_files_stay_open(chip: Callable[..., Path], tmp_path: Path) ->
         assert sorted(open_files(tmp_path)) == [path.name for path in paths[-FILES_KEPT:]]
 
 
-def test_a_file_that_is_replaced_is_opened_anew(chip: Callable[..., Path], opened: list[str]) -> None:
+def test_replaced_file_is_opened_again(chip: Callable[..., Path], opened: list[str]) -> None:
     path = chip(value=7)
     with files_kept_open():
         assert RasterioReader(path).load().max() == 7
@@ -113,7 +113,7 @@ def test_a_file_that_is_replaced_is_opened_anew(chip: Callable[..., Path], opene
         assert RasterioReader(path).load().max() == 9
 
 
-def test_a_file_that_is_written_to_is_opened_anew(tmp_path: Path) -> None:
+def test_modified_file_is_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "plain.tif"
     profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "uint8", "crs": PLACE[1],
                "transform": rasterio.Affine(*PLACE[0])}  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_file_that_is_written_to_is_opened_anew(tmp_path: Path) -> None:
         assert RasterioReader(path).load().max() == 9
 
 
-def test_a_file_that_is_copied_over_with_its_times_is_opened_anew(chip: Callable[..., Path], tmp_path: Path) -> None:
+def test_file_copied_over_with_its_times_is_opened_again(chip: Callable[..., Path], tmp_path: Path) -> None:
     models = [chip(f"model-{value}.tif", value) for value in range(3)]
     for model in models:
         os.utime(model, (1, 1))
@@ -152,18 +152,18 @@ def test_file_is_opened_again_if_a_world_file_appears(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["chip.tif.ovr", "chip.tif.msk", "chip.tif.aux.xml"])
-def test_a_file_that_gets_another_beside_it_is_opened_anew(
+def test_file_is_opened_again_if_a_sidecar_appears(
     name: str, chip: Callable[..., Path], tmp_path: Path, opened: list[str]
 ) -> None:
     path = chip()
-    beside = {"chip.tif.aux.xml": b"<PAMDataset><Metadata><MDI key='who'>she</MDI></Metadata></PAMDataset>"}
+    beside = {"chip.tif.aux.xml": b"<PAMDataset><Metadata><MDI key='source'>pam</MDI></Metadata></PAMDataset>"}
     with files_kept_open():
-        assert "who" not in RasterioReader(path).tags()
+        assert "source" not in RasterioReader(path).tags()
         del opened[:]
         (tmp_path / name).write_bytes(beside.get(name, path.read_bytes()))
         reader = RasterioReader(path)
         assert opened == ["chip.tif"]
-        assert ("who" in reader.tags()) is (name in beside)
+        assert ("source" in reader.tags()) is (name in beside)
 
 
 def test_virtual_raster_is_opened_for_each_read(chip: Callable[..., Path], tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_other_options_open_the_file_again(chip: Callable[..., Path], opened: li
     assert opened == ["chip.tif"] * 2
 
 
-def test_an_overview_is_kept_apart_from_its_file(tmp_path: Path) -> None:
+def test_overview_is_cached_separately(tmp_path: Path) -> None:
     path = tmp_path / "pyramid.tif"
     save_cog(GeoTensor(np.zeros((1, 600, 600), "uint8"), *PLACE, 0), path)
     with files_kept_open():
@@ -206,7 +206,7 @@ def test_an_overview_is_kept_apart_from_its_file(tmp_path: Path) -> None:
         assert (reader.load().shape, small.load().shape) == ((1, 600, 600), (1, 300, 300))
 
 
-def test_a_block_in_a_block_is_part_of_it(chip: Callable[..., Path], opened: list[str]) -> None:
+def test_nested_block_shares_the_cache(chip: Callable[..., Path], opened: list[str]) -> None:
     path = chip()
     del opened[:]
     with files_kept_open():
@@ -287,7 +287,7 @@ def test_forked_process_is_not_affected(chip: Callable[..., Path], opened: list[
 
 
 @on_linux
-def test_a_failed_read_keeps_nothing(tmp_path: Path) -> None:
+def test_failed_read_keeps_no_file_open(tmp_path: Path) -> None:
     path = tmp_path / "cut.tif"
     noise = np.random.default_rng(3).integers(0, 255, (1, 512, 512), "uint8")
     save_cog(GeoTensor(noise, *PLACE, 0), path)

@@ -47,7 +47,7 @@ NURSERY = textwrap.dedent("""
             save_cog(source, path, profile_arg={"compress": "deflate", "LEVEL": 1, "predictor": 2}, **options)
             os._exit(0)
         print(pid, flush=True)
-        sys.stdin.readline()  # until then its number is nobody else's
+        sys.stdin.readline()  # until then its process id is not reused
         os.waitpid(pid, 0)
         print("gone", flush=True)
 """)
@@ -75,7 +75,7 @@ def nursery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproce
 
 
 def save(nursery: subprocess.Popen[str], kill_after_seconds: float | None, how: signal.Signals) -> float:
-    """Let one process save, kill it after a while, and give how long it lived."""
+    """Start a process that saves, kill it after a while, and return how long it lived."""
     nursery.stdin.write("save\n")
     nursery.stdin.flush()
     pid = int(nursery.stdout.readline())
@@ -90,7 +90,7 @@ def save(nursery: subprocess.Popen[str], kill_after_seconds: float | None, how: 
 
 
 def between_the_link_and_the_rename(folder: Path, whole: bytes) -> int:
-    """Tell whether a kill struck in those microseconds: then the folder for temporary files has the whole file."""
+    """Return whether a kill fell into those microseconds: then the folder for temporary files has the whole file."""
     found = list(folder.iterdir())
     for left in found:
         assert left.read_bytes() == whole
@@ -108,7 +108,7 @@ def between_the_link_and_the_rename(folder: Path, whole: bytes) -> int:
     ],
     indirect=["nursery"],
 )
-def test_a_kill_leaves_the_earlier_file_or_the_whole_new_one(
+def test_kill_leaves_the_earlier_file_or_the_whole_new_one(
     how: signal.Signals, kills: int, nursery: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "folder" / "out.tif"

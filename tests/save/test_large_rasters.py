@@ -31,7 +31,7 @@ TRANSFORM, CRS = Affine(10, 0, 0, 0, -10, 0), "EPSG:3857"
 
 
 class Lazy:
-    """A raster that is computed where it is looked at: each pixel tells its band, row and column."""
+    """Raster computed when it is read: each pixel depends on its band, row and column."""
 
     fill_value_default = 0
     transform, crs = TRANSFORM, CRS
@@ -105,7 +105,7 @@ def export(
         write_source(data if isinstance(data, ByBand) else open_source(data), sink, options)
 
 
-def test_two_hundred_and_eighty_five_bands_stored_separately(tmp_path: Path) -> None:
+def test_file_with_285_separate_bands_is_saved(tmp_path: Path) -> None:
     raster = Lazy((285, 300, 270))
     source = ByBand(raster)
     export(source, LocalSink(tmp_path / "out.tif"), {"interleave": "band", "compress": "zstd"}, limit="32MiB")
@@ -131,7 +131,7 @@ class AllBands(Lazy):
 
 
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-def test_two_hundred_and_eighty_five_interleaved_bands_are_read_once(save: Any, tmp_path: Path) -> None:
+def test_file_with_285_interleaved_bands_is_read_once(save: Any, tmp_path: Path) -> None:
     raster = AllBands((285, 400, 600))
 
     profile_arg = {"interleave": "band", "compress": "zstd", "predictor": 2}
@@ -145,7 +145,7 @@ def test_two_hundred_and_eighty_five_interleaved_bands_are_read_once(save: Any, 
 
 
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
-def test_two_hundred_thousand_columns(interleave: str, tmp_path: Path) -> None:
+def test_raster_of_200000_columns_is_saved(interleave: str, tmp_path: Path) -> None:
     raster = Lazy((2, 300, 200_000))
 
     save_cog(raster, tmp_path / "out.tif", profile_arg={"compress": "zstd", "LEVEL": 1, "interleave": interleave})
@@ -159,7 +159,7 @@ def test_two_hundred_thousand_columns(interleave: str, tmp_path: Path) -> None:
         assert smallest[0, 0, 0] < smallest[0, 0, 100] < smallest[0, 0, 195]
 
 
-def test_a_million_tiles(tmp_path: Path) -> None:
+def test_raster_of_a_million_tiles_is_saved(tmp_path: Path) -> None:
     """Or a quarter of them, where it has to be quick."""
     tiles = often(1000, usually=500)  # along a side
     side_px = 16 * tiles
@@ -177,7 +177,7 @@ def test_a_million_tiles(tmp_path: Path) -> None:
         assert len(dataset.overviews(1)) == int(np.log2(tiles - 1)) + 1
 
 
-def test_beyond_four_gigabytes_it_is_a_big_tiff(tmp_path: Path) -> None:
+def test_file_beyond_4_gib_is_a_bigtiff(tmp_path: Path) -> None:
     raster = Lazy((1, 33_000, 33_000), "int32", is_blank=True)
     sink = Holes(tmp_path / "out.tif")
 

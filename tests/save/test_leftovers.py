@@ -33,14 +33,14 @@ KILLS = often(40, usually=12)
 
 
 def old(path: Path) -> Path:
-    """Let a file be older than a file may be that is not locked yet."""
+    """Make a file older than an unlocked file may be."""
     os.utime(path, (1, 1))
     return path
 
 
 @pytest.fixture(autouse=True)
 def _old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let files that were made just now count as old: utime(2) sets no ctime."""
+    """Make new files count as old: utime(2) sets no ctime."""
     monkeypatch.setattr(temporary_file, "STALE_SECONDS", 0.0)
 
 
@@ -69,7 +69,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("named")
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-def test_the_next_save_removes_what_a_dead_process_left(save: Any, engine: str, dead_pid: int, tmp_path: Path) -> None:
+def test_next_save_removes_files_of_a_dead_process(save: Any, engine: str, dead_pid: int, tmp_path: Path) -> None:
     (tmp_path / name_of(dead_pid)).write_bytes(b"left")
     (tmp_path / name_of(dead_pid, "another")).write_bytes(b"left")
 
@@ -79,7 +79,7 @@ def test_the_next_save_removes_what_a_dead_process_left(save: Any, engine: str, 
 
 
 @pytest.mark.usefixtures("named")
-def test_the_next_upload_removes_it_from_the_folder_for_temporary_files(dead_pid: int, tmp_path: Path) -> None:
+def test_next_upload_removes_files_of_a_dead_process(dead_pid: int, tmp_path: Path) -> None:
     (tmp_path / name_of(dead_pid, "georeader")).write_bytes(b"left")
 
     save_cog(raster(), "memory://leftovers/out.tif", dir_tmpfiles=tmp_path)
@@ -87,7 +87,7 @@ def test_the_next_upload_removes_it_from_the_folder_for_temporary_files(dead_pid
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_that_a_dead_process_left_is_removed_by_the_next_replacement(dead_pid: int, tmp_path: Path) -> None:
+def test_next_replacement_removes_a_link_of_a_dead_process(dead_pid: int, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     (tmp_path / "temporary" / name_of(dead_pid)).write_bytes(b"left")
     (tmp_path / "out.tif").write_bytes(b"earlier")
@@ -97,7 +97,7 @@ def test_a_link_that_a_dead_process_left_is_removed_by_the_next_replacement(dead
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_a_file_of_a_running_process_stays(tmp_path: Path) -> None:
+def test_file_of_a_running_process_is_kept(tmp_path: Path) -> None:
     (tmp_path / name_of(os.getpid())).write_bytes(b"mine")
 
     remove_abandoned(tmp_path)
@@ -105,7 +105,7 @@ def test_a_file_of_a_running_process_stays(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_file_that_a_process_has_open_stays_whatever_its_name_says(dead_pid: int, tmp_path: Path) -> None:
+def test_locked_file_is_kept_with_any_name(dead_pid: int, tmp_path: Path) -> None:
     """As seen from another container, in which the process has another number."""
     path = tmp_path / name_of(dead_pid)
     path.write_bytes(b"open")
@@ -119,7 +119,7 @@ def test_a_file_that_a_process_has_open_stays_whatever_its_name_says(dead_pid: i
     assert not path.exists()
 
 
-def test_a_file_of_another_machine_stays_for_a_day(dead_pid: int, tmp_path: Path) -> None:
+def test_file_of_another_machine_is_kept_for_a_day(dead_pid: int, tmp_path: Path) -> None:
     """Whose locks, on some network file systems, are not seen here."""
     path = tmp_path / name_of(dead_pid, host="01234567")
     path.write_bytes(b"theirs")
@@ -141,7 +141,7 @@ def test_an_old_file_of_another_machine_is_removed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_looked_through_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_searched_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary_file, "STALE_SECONDS", 10.0**9)
     looked: list[Any] = []
     scandir = os.scandir
@@ -153,7 +153,7 @@ def test_a_folder_is_looked_through_once_a_minute(tmp_path: Path, monkeypatch: p
     assert looked == [str(tmp_path)]
 
 
-def test_a_young_file_stays(dead_pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_younger_than_a_minute_is_kept(dead_pid: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(temporary_file, "STALE_SECONDS", 60.0)
     (tmp_path / name_of(dead_pid)).write_bytes(b"young")
 
@@ -168,7 +168,7 @@ def test_a_young_file_stays(dead_pid: int, tmp_path: Path, monkeypatch: pytest.M
      *(changed for was, now in ((".1f", ".zz"), (".out", "out"), (".part", ".part.bak"), (".out", f".{'a' * 21}"))
        if (changed := name_of(0x1F).replace(was, now)))],
 )  # fmt: skip
-def test_files_of_other_names_stay(name: str, tmp_path: Path) -> None:
+def test_files_of_other_names_are_kept(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"another's")
 
     remove_abandoned(tmp_path)
@@ -176,7 +176,7 @@ def test_files_of_other_names_stay(name: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_links_folders_and_pipes_stay_and_what_links_lead_to(dead_pid: int, tmp_path: Path) -> None:
+def test_links_folders_pipes_and_targets_of_links_are_kept(dead_pid: int, tmp_path: Path) -> None:
     target = tmp_path / "target.tif"
     target.write_bytes(b"kept")
     (tmp_path / name_of(dead_pid, "link")).symlink_to(target)
@@ -189,12 +189,12 @@ def test_links_folders_and_pipes_stay_and_what_links_lead_to(dead_pid: int, tmp_
     assert target.read_bytes() == b"kept"
 
 
-def test_a_folder_that_is_missing_or_closed_is_no_error(tmp_path: Path) -> None:
+def test_missing_or_unreadable_folder_is_ignored(tmp_path: Path) -> None:
     remove_abandoned(tmp_path / "missing")
 
 
 @pytest.mark.parametrize("stem", ["out", "a" * 250, "späte-Ärzte-in-Österreich", "with.dots.12-34", "-", "x\ny"])
-def test_a_name_of_ones_own_is_recognised(stem: str, dead_pid: int, tmp_path: Path) -> None:
+def test_own_names_are_recognised(stem: str, dead_pid: int, tmp_path: Path) -> None:
     own = temporary_name(stem)
     path = tmp_path / own.replace(f".{os.getpid():x}-", f".{dead_pid:x}-")
     path.write_bytes(b"left")
@@ -277,7 +277,7 @@ _COMMAND = textwrap.dedent("""
 
 
 @pytest.mark.parametrize("destination", ["new/deep/out.tif", "new/deep/"])
-def test_a_command_that_is_killed_leaves_no_folder(destination: str, tmp_path: Path) -> None:
+def test_killed_command_leaves_no_folder(destination: str, tmp_path: Path) -> None:
     save_cog(raster(), tmp_path / "in.tif")
 
     with subprocess.Popen(

@@ -57,7 +57,7 @@ def test_a_commit_replaces_the_earlier_file(write: Write, tmp_path: Path) -> Non
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"whole"}
 
 
-def test_leaving_without_a_commit_leaves_nothing(write: Write, tmp_path: Path) -> None:
+def test_block_without_commit_leaves_nothing(write: Write, tmp_path: Path) -> None:
     with LocalSink(tmp_path / "out.tif") as sink:
         write(sink, b"half")
 
@@ -65,7 +65,7 @@ def test_leaving_without_a_commit_leaves_nothing(write: Write, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_any_exception_aborts_and_passes_through(error: type[BaseException], write: Write, tmp_path: Path) -> None:
+def test_any_exception_aborts_and_propagates(error: type[BaseException], write: Write, tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(b"earlier")
 
     with pytest.raises(error), LocalSink(tmp_path / "out.tif") as sink:
@@ -75,7 +75,7 @@ def test_any_exception_aborts_and_passes_through(error: type[BaseException], wri
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"earlier"}
 
 
-def test_a_commit_without_a_file_is_an_error_and_keeps_the_earlier_one(tmp_path: Path) -> None:
+def test_commit_without_a_file_raises_and_keeps_the_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "out.tif").write_bytes(b"earlier")
 
     with (
@@ -87,9 +87,7 @@ def test_a_commit_without_a_file_is_an_error_and_keeps_the_earlier_one(tmp_path:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.tif": b"earlier"}
 
 
-def test_a_move_that_fails_keeps_the_earlier_file(
-    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_rename_keeps_the_earlier_file(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "out.tif").write_bytes(b"earlier")
     (tmp_path / "out.tif.aux.xml").write_bytes(b"its sidecar")
 
@@ -130,7 +128,7 @@ def test_a_sink_is_used_in_a_with_block(use: Callable[[LocalSink], object], tmp_
     assert names(tmp_path) == []
 
 
-def test_bytes_go_where_they_are_sent_in_any_order(tmp_path: Path) -> None:
+def test_writes_in_any_order_are_placed_at_their_offsets(tmp_path: Path) -> None:
     with LocalSink(tmp_path / "out.bin") as sink:
         sink.write_full_resolution(6, b"rear")
         sink.write_full_resolution(0, b"front")
@@ -140,7 +138,7 @@ def test_bytes_go_where_they_are_sent_in_any_order(tmp_path: Path) -> None:
 
 
 @has_unnamed_files
-def test_the_folder_holds_nothing_while_the_file_is_written(tmp_path: Path) -> None:
+def test_folder_is_empty_while_the_file_is_written(tmp_path: Path) -> None:
     with LocalSink(tmp_path / "out.tif") as sink:
         sink.write_full_resolution(0, b"half")
 
@@ -149,7 +147,7 @@ def test_the_folder_holds_nothing_while_the_file_is_written(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("earlier", [False, True])
 @pytest.mark.parametrize("umask", [0o022, 0o077])
-def test_permissions_are_a_new_files_or_those_of_the_earlier_one(
+def test_permissions_are_default_or_those_of_the_earlier_file(
     umask: int, earlier: bool, write: Write, tmp_path: Path
 ) -> None:
     if earlier:
@@ -167,7 +165,7 @@ def test_permissions_are_a_new_files_or_those_of_the_earlier_one(
 
 
 @has_unnamed_files
-def test_the_link_that_a_replacement_needs_is_made_among_temporary_files(
+def test_link_for_a_replacement_is_made_in_the_temporary_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("folder", "temporary"):
@@ -192,15 +190,13 @@ def test_the_link_that_a_replacement_needs_is_made_among_temporary_files(
 
 
 @has_unnamed_files
-def test_the_link_of_a_process_that_was_killed_is_cleared_by_the_next_save(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_link_of_a_killed_process_is_removed_by_the_next_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between link and rename lies a moment; what a kill leaves there goes with the next save to the same place."""
     monkeypatch.setattr(temporary_file, "STALE_SECONDS", -1.0)
     rename = os.rename
     elsewhere = Path("/dev/shm")  # on another file system, so the link has to be made beside the destination
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system to be had")
+        pytest.skip("there is no second file system")
     (tmp_path / "out.tif").write_bytes(b"earlier")
 
     def killed(*paths: object, **folders: object) -> None:
@@ -252,7 +248,7 @@ def test_many_commits_to_one_path_leave_one_whole_file(write: Write, tmp_path: P
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_durable_flushes_the_file_before_and_the_folder_after_it_has_its_name(
+def test_durable_flushes_the_file_before_and_the_folder_after_the_rename(
     durable: bool, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[tuple[str, bool]] = []
@@ -286,7 +282,7 @@ def test_a_full_disk_is_named_with_the_destination(tmp_path: Path, monkeypatch: 
     assert names(tmp_path) == []
 
 
-def test_a_system_that_writes_a_little_at_a_time_gets_it_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partial_writes_of_the_system_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pwrite = os.pwrite
     monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, bytes(data)[:3], offset))
 
@@ -298,7 +294,7 @@ def test_a_system_that_writes_a_little_at_a_time_gets_it_all(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("taken_bytes", [None, 3, 0])
-def test_many_pieces_are_written_whatever_the_system_takes_at_once(
+def test_many_pieces_are_written_with_any_iov_limit(
     taken_bytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces = [bytes([number % 256]) * (number % 7) for number in range(2500)]
@@ -313,7 +309,7 @@ def test_many_pieces_are_written_whatever_the_system_takes_at_once(
 
 
 @pytest.mark.parametrize("has_pwrite", [True, False])
-def test_a_spool_gives_back_what_it_was_given_and_is_gone_with_the_sink(
+def test_spool_returns_its_bytes_and_is_closed_with_the_sink(
     has_pwrite: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_pwrite:
@@ -333,7 +329,7 @@ def test_a_spool_gives_back_what_it_was_given_and_is_gone_with_the_sink(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out.bin": b"firstwaits"}
 
 
-def test_a_link_to_itself_is_no_destination(tmp_path: Path) -> None:
+def test_link_to_itself_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "loop.tif"
     path.symlink_to(path)
 
@@ -344,7 +340,7 @@ def test_a_link_to_itself_is_no_destination(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_takes_no_files_is_named(write: Write, tmp_path: Path) -> None:
+def test_unwritable_folder_is_named(write: Write, tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(DestinationError, match="cannot write in"), LocalSink(tmp_path / "out.tif") as sink:
@@ -368,13 +364,11 @@ def test_the_folder_for_temporary_files_is_found_without_writing_to_it(
     assert tempfile.tempdir is None
 
 
-@pytest.mark.parametrize("told", ["missing", "file"])
-def test_a_folder_for_temporary_files_that_is_none_is_passed_over(
-    told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("temporary", ["missing", "file"])
+def test_invalid_temporary_folder_is_skipped(temporary: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    monkeypatch.setenv("TMPDIR", str(tmp_path / told))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / temporary))
     monkeypatch.setenv("TEMP", str(tmp_path / "folder"))
     monkeypatch.setattr(tempfile, "tempdir", None)
 
@@ -412,7 +406,7 @@ def test_folders_of_a_file_that_cannot_be_put_in_place_are_removed_again(
     assert names(tmp_path) == []
 
 
-def test_a_file_where_a_folder_should_be_is_refused_at_once(tmp_path: Path) -> None:
+def test_file_in_place_of_a_folder_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"a file")
 
     with pytest.raises(DestinationError, match="its folder cannot be made"):
@@ -445,7 +439,7 @@ def by_writer_in_the_block(tensor: GeoTensor, path: Path, raising: BaseException
 
 @pytest.mark.parametrize("save", [by_save, by_writer_at_the_end, by_writer_in_the_block])
 @pytest.mark.parametrize("raising", [None, RuntimeError("broken"), KeyboardInterrupt()], ids=repr)
-def test_a_save_opens_its_sink_once_and_ends_it_with_what_was_raised(
+def test_save_opens_its_sink_once_and_passes_the_exception_to_it(
     save: Callable[..., None], raising: BaseException | None, make_tensor: Any, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip

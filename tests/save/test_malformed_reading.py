@@ -99,7 +99,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> malformed.Good:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("damage", MALFORMED)
-def test_a_malformed_file_gives_an_answer_or_an_error_of_the_tree(
+def test_malformed_file_gives_a_result_or_a_georeader_error(
     damage: str, reader: str, good: malformed.Good, tmp_path: Path
 ) -> None:
     path = tmp_path / "bad.tif"
@@ -111,9 +111,7 @@ def test_a_malformed_file_gives_an_answer_or_an_error_of_the_tree(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("damage", ["overview of width 65535", "overview of height 65535", "overview of width 251"])
-def test_a_preview_reads_no_overview_that_is_larger_than_the_raster(
-    damage: str, good: malformed.Good, tmp_path: Path
-) -> None:
+def test_preview_skips_overviews_larger_than_the_raster(damage: str, good: malformed.Good, tmp_path: Path) -> None:
     (tmp_path / "good.tif").write_bytes(good.content)
     (tmp_path / "bad.tif").write_bytes(MALFORMED[damage](good))
     wanted = preview(tmp_path / "good.tif", max_side_px=250)
@@ -168,7 +166,7 @@ BY_NAME: dict[str, Callable[[Path], Any]] = {
     [b"a" * 248 + b".tif", "é".encode() * 125 + b"a.tif", b"caf\xe9.tif"],
     ids=["252 bytes", "255 bytes of 130 characters", "Latin-1"],
 )
-def test_a_file_is_read_whatever_its_name(name: bytes, reader: str, tmp_path: Path) -> None:
+def test_file_with_any_name_is_read(name: bytes, reader: str, tmp_path: Path) -> None:
     save_cog(tensor(), tmp_path / "out.tif", profile_arg={"BLOCKSIZE": 128})
     path = tmp_path / os.fsdecode(name)
     (tmp_path / "out.tif").rename(path)
@@ -181,7 +179,7 @@ def test_a_file_is_read_whatever_its_name(name: bytes, reader: str, tmp_path: Pa
 @pytest.mark.skipif(sys.platform != "linux", reason="file systems differ in what a name may be")
 @pytest.mark.parametrize("name", ["a" * 248 + ".tif", os.fsdecode(b"caf\xe9.tif")], ids=["252 bytes", "Latin-1"])
 @pytest.mark.parametrize("command", [["validate"], ["info"], ["preview", "-o", "out.png"], ["cog", "out.tif"]])
-def test_the_command_line_reads_a_file_whatever_its_name(
+def test_command_line_reads_a_file_with_any_name(
     name: str, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -80,7 +80,7 @@ def test_the_alpha_of_a_jpeg_becomes_a_mask(engine: str, tmp_path: Path, good_co
         assert np.abs(dataset.read().astype(int) - values[:3]).mean() < 5
 
 
-def test_pixels_that_are_masked_do_not_show_in_overviews(tmp_path: Path) -> None:
+def test_masked_pixels_are_left_out_of_overviews(tmp_path: Path) -> None:
     values = np.full((3, 512, 512), 200, "uint8")
     values[:, ::2] = 0
 
@@ -92,7 +92,7 @@ def test_pixels_that_are_masked_do_not_show_in_overviews(tmp_path: Path) -> None
         assert np.abs(overview.read().astype(int) - 200).max() <= 1
 
 
-def test_each_tile_is_followed_by_its_mask_and_gdal_is_told(tmp_path: Path) -> None:
+def test_masks_follow_tiles_and_the_ghost_area_declares_it(tmp_path: Path) -> None:
     values = np.where(wedge(), picture(3), 0).astype("uint8")
 
     save_cog(GeoTensor(values, **PLACE, fill_value_default=0), tmp_path / "out.tif", profile_arg={"compress": "jpeg"})
@@ -108,7 +108,9 @@ def test_each_tile_is_followed_by_its_mask_and_gdal_is_told(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
-def test_masks_of_the_source_go_beside_every_interleaving(interleave: str, tmp_path: Path, good_cog: Any) -> None:
+def test_masks_of_the_source_are_written_with_every_interleaving(
+    interleave: str, tmp_path: Path, good_cog: Any
+) -> None:
     tensor = GeoTensor(picture(2), **PLACE, fill_value_default=None, attrs={"mask": wedge()})
 
     save_cog(tensor, tmp_path / "out.tif", profile_arg={"compress": "deflate", "INTERLEAVE": interleave})
@@ -120,7 +122,7 @@ def test_masks_of_the_source_go_beside_every_interleaving(interleave: str, tmp_p
         assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
 
 
-def test_a_mask_of_the_source_goes_before_its_nodata_in_a_lossy_file(tmp_path: Path) -> None:
+def test_mask_of_the_source_takes_precedence_over_nodata_in_a_lossy_file(tmp_path: Path) -> None:
     tensor = GeoTensor(picture(3), **PLACE, fill_value_default=0, attrs={"mask": wedge()})
 
     with pytest.warns(MetadataWarning, match="nodata=0 is left out: the raster has a mask already"):
@@ -148,7 +150,7 @@ def test_webp_keeps_alpha_as_a_band(tmp_path: Path) -> None:
     (2, "uint8", {}, "takes 1 or 3 or 4 bands, not 2; use lzw, deflate or zstd"),
     (3, "uint16", {}, "takes uint8 only, not uint16; use lzw, deflate or zstd"),
 ])  # fmt: skip
-def test_what_a_jpeg_cannot_hold_is_refused_with_what_would_work(
+def test_rasters_that_jpeg_cannot_hold_are_refused_with_advice(
     count: int, dtype: str, attrs: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     tensor = GeoTensor(picture(count).astype(dtype), **PLACE, fill_value_default=None, attrs=attrs)

@@ -14,7 +14,7 @@ import forked
 LIMIT_BYTES = 64 * 2**20
 FEW_ROWS, MANY_ROWS = 16_384, 32_768
 
-#: Makes a raster of 4096 columns, saves a small one to have everything imported, and tells how far the process grew
+#: Makes a raster of 4096 columns, saves a small one to have everything imported, and prints how far the process grew
 #: while it saved the large one (VmHWM of proc(5), reset through clear_refs).
 GROWTH = textwrap.dedent("""
     import sys
@@ -135,7 +135,7 @@ def growth_bytes(how: str, rows: int, folder: Path) -> int:
         ),
     ],
 )
-def test_memory_stays_within_the_limit_however_many_rows_there_are(how: str, tmp_path: Path) -> None:
+def test_memory_is_within_the_limit_for_any_number_of_rows(how: str, tmp_path: Path) -> None:
     few_bytes = growth_bytes(how, FEW_ROWS, tmp_path / "few")
     # 128 MiB of pixels more; a tile's place and size take some bytes, and allocators keep what was given back: how
     # much, differs by 10 MiB from run to run, as threads meet. What grows with the rows grows in each.
@@ -211,7 +211,7 @@ LARGE_BLOCKS = textwrap.dedent("""
         ("1312 hdf5", False),
     ],
 )
-def test_decoded_blocks_count_and_what_can_not_fit_is_refused(how: str, is_refused: bool, tmp_path: Path) -> None:
+def test_decoded_blocks_count_and_too_small_limits_are_refused(how: str, is_refused: bool, tmp_path: Path) -> None:
     def save(limit_bytes: int) -> tuple[str, int]:
         done = forked.run(LARGE_BLOCKS, how, limit_bytes, tmp_path, filterwarnings="error")
         found = re.fullmatch(r"(.*)grew (-?\d+)\n", done.stdout, re.DOTALL)

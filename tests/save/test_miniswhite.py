@@ -1,4 +1,4 @@
-"""Rasters whose smallest value is white: pixels and appearance survive, whatever bits they have."""
+"""Rasters whose smallest value is white: pixels and appearance are kept for any number of bits."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def source(
 
 
 def declared(path: Path) -> set[tuple[int, int, tuple[int, ...]]]:
-    """Give PhotometricInterpretation, BitsPerSample and ExtraSamples of the raster and its overviews."""
+    """Return PhotometricInterpretation, BitsPerSample and ExtraSamples of the raster and its overviews."""
     with tifffile.TiffFile(path) as file:
         return {(int(page.photometric), page.bitspersample, tuple(map(int, page.extrasamples))) for page in file.pages}
 
@@ -91,7 +91,7 @@ def test_photometric_bits_and_pixels_survive(
 
 @every_engine
 @every_depth
-def test_overviews_are_the_sources_averages(dtype: str, bits: int, engine: str, tmp_path: Path) -> None:
+def test_overviews_average_the_source(dtype: str, bits: int, engine: str, tmp_path: Path) -> None:
     path = source(tmp_path / "source.tif", dtype, bits, shape=(128, 192))
     save_cog(path, tmp_path / "out.tif", profile_arg={"blocksize": 64}, engine=engine)
 
@@ -113,7 +113,7 @@ def kinds(path: Path) -> dict[str, Callable[[], Any]]:
 
 @pytest.mark.parametrize("kind", ["path", "reader", "tensor", "dataset", "window"])
 @pytest.mark.parametrize("bits", [1, 4, 8])
-def test_every_source_tells_of_it(bits: int, kind: str, tmp_path: Path) -> None:
+def test_every_source_declares_miniswhite(bits: int, kind: str, tmp_path: Path) -> None:
     path = source(tmp_path / "source.tif", bits=bits)
 
     save_cog(kinds(path)[kind](), tmp_path / "out.tif")
@@ -122,7 +122,7 @@ def test_every_source_tells_of_it(bits: int, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("uint8", 1), ("uint8", 4), ("uint8", 8), ("uint16", 16)])
-def test_a_warp_tells_of_it(dtype: str, bits: int, tmp_path: Path) -> None:
+def test_warp_declares_miniswhite(dtype: str, bits: int, tmp_path: Path) -> None:
     """GDAL says nothing of it in a WarpedVRT itself."""
     with rasterio.open(source(tmp_path / "source.tif", dtype, bits)) as dataset, WarpedVRT(dataset) as warped:
         save_cog(warped, tmp_path / "out.tif")
@@ -193,7 +193,7 @@ def test_preview_draws_the_smallest_value_white(dtype: str, bits: int, tmp_path:
         assert set(greys[values == values.max()]) == {0}
 
 
-def test_preview_inverts_the_first_band_alone(tmp_path: Path) -> None:
+def test_preview_inverts_the_first_band_only(tmp_path: Path) -> None:
     values = np.stack([np.arange(64).reshape(8, 8)] * 3).astype("uint8")
     tensor = GeoTensor(values, *PLACE.values(), None, attrs={"photometric": "MINISWHITE"})
 
@@ -240,7 +240,7 @@ def test_single_bits_that_a_codec_cannot_keep_become_a_palette(engine: str, tmp_
 
 @pytest.mark.parametrize("asked", ["MINISBLACK", "MINISWHITE"])
 @every_engine
-def test_the_option_goes_before_the_source(asked: str, engine: str, tmp_path: Path) -> None:
+def test_option_overrides_the_source(asked: str, engine: str, tmp_path: Path) -> None:
     path = source(tmp_path / "source.tif")
     save_cog(path, tmp_path / "out.tif", profile_arg={"photometric": asked}, engine=engine)
 
@@ -262,7 +262,7 @@ def test_values_beyond_the_bits_are_refused_and_nothing_is_written(
     assert declared(tmp_path / "out.tif") == {(0, 8, ())}
 
 
-def test_a_template_gives_no_bits_to_other_values(tmp_path: Path) -> None:
+def test_nbits_of_a_template_are_dropped_for_other_values(tmp_path: Path) -> None:
     path = source(tmp_path / "source.tif", bits=4)
     with CogWriter(tmp_path / "out.tif", like=path) as writer:
         writer.write(np.full((139, 205), 200, "uint8"), rasterio.windows.Window(0, 0, 205, 139))
@@ -270,7 +270,7 @@ def test_a_template_gives_no_bits_to_other_values(tmp_path: Path) -> None:
     assert pixels(tmp_path / "out.tif").max() == 200
 
 
-def test_arithmetic_and_other_bands_do_not_keep_it(tmp_path: Path) -> None:
+def test_arithmetic_and_other_bands_drop_miniswhite(tmp_path: Path) -> None:
     two = RasterioReader(source(tmp_path / "source.tif", bits=7, count=2)).load()
 
     assert {"photometric", "nbits"} <= two.attrs.keys()
@@ -282,7 +282,7 @@ def test_arithmetic_and_other_bands_do_not_keep_it(tmp_path: Path) -> None:
 
 @every_engine
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-def test_alpha_beside_it_survives(save: Callable[..., Any], engine: str, tmp_path: Path) -> None:
+def test_alpha_beside_miniswhite_is_kept(save: Callable[..., Any], engine: str, tmp_path: Path) -> None:
     values = np.stack([np.full((139, 205), 40), np.indices((139, 205))[0] % 2 * 255]).astype("uint8")
     attrs = {"photometric": "MINISWHITE", "colorinterp": ["gray", "alpha"]}
     save(GeoTensor(values, *PLACE.values(), None, attrs=attrs), tmp_path / "out.tif", engine=engine)

@@ -27,7 +27,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_that_is_saved_is_read_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saved_name_is_read_back(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).parent.mkdir(exist_ok=True)
     save_cog(GeoTensor(np.ones((1, 64, 64), "uint8"), (10, 0, 0, 0, -10, 0), 32630, 0), name)

@@ -104,7 +104,7 @@ def test_nan_is_written_as_nodata_on_request(source: str, engine: str, tmp_path:
         assert np.isnan(data.values).sum() == 100  # the caller's array is not changed
 
 
-def test_each_pixel_is_read_once_while_nan_is_looked_for(tmp_path: Path) -> None:
+def test_each_pixel_is_read_once_during_the_search_for_nan(tmp_path: Path) -> None:
     counted = Counted()
 
     with pytest.warns(FillValueWarning):
@@ -180,7 +180,7 @@ def test_an_aborted_warning_leaves_no_file(tmp_path: Path) -> None:
         pytest.param(lambda: GeoTensor(np.ones((2, 300, 300), "uint8"), *PLACE, 0), id="integers"),
     ],
 )
-def test_nothing_warns_where_no_nan_reads_as_valid(tensor: Callable[[], GeoTensor], tmp_path: Path) -> None:
+def test_no_warning_if_no_nan_is_valid(tensor: Callable[[], GeoTensor], tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", FillValueWarning)
         save_cog(tensor(), tmp_path / "out.tif")

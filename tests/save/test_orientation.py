@@ -163,7 +163,7 @@ def test_rows_from_south_to_north_warn(save: str, transform: Affine, tmp_path: P
         SAVES[save](GeoTensor(PIXELS, transform, UTM, 0), tmp_path / "out.tif")
 
 
-def test_flipping_as_the_warning_says_silences_it(tmp_path: Path) -> None:
+def test_flipping_as_advised_silences_the_warning(tmp_path: Path) -> None:
     gt = GeoTensor(PIXELS, Affine(10, 0, 0, 0, 10, 0), UTM, 0)
 
     with warnings.catch_warnings():
@@ -188,7 +188,7 @@ def test_other_directions_do_not_warn(transform: Affine, tmp_path: Path) -> None
     assert (tmp_path / "out.tif").exists()
 
 
-# Pictures: north is up, whatever the direction of rows and columns.
+# Pictures: north is up for any direction of rows and columns.
 
 
 def greys(png: bytes) -> np.ndarray[Any, Any]:
@@ -216,7 +216,7 @@ ORIENTATIONS = {
 @pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
 @pytest.mark.parametrize("seen", ["GeoTensor", "file", "overview", "notebook"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_picture_has_north_up(orientation: str, seen: str, tmp_path: Path) -> None:
+def test_preview_has_north_up(orientation: str, seen: str, tmp_path: Path) -> None:
     turn, transform = ORIENTATIONS[orientation]
     crs = None if orientation.startswith("no CRS") else UTM
     times = 200 if seen == "overview" else 1

@@ -36,7 +36,7 @@ every_save = pytest.mark.parametrize("save", SAVES)
 
 
 def tensor(interps: str = "", *, count: int = 0, dtype: str = "uint8", side_px: int = 300, **attrs: Any) -> GeoTensor:
-    """Give slopes, which every codec keeps well enough; ``interps`` has the name of each band's interpretation."""
+    """Return slopes, which every codec keeps well enough; ``interps`` has the name of each band's interpretation."""
     names = interps.split()
     count = count or len(names)
     rows, columns = np.indices((side_px, side_px))
@@ -45,7 +45,7 @@ def tensor(interps: str = "", *, count: int = 0, dtype: str = "uint8", side_px: 
 
 
 def declared(path: Path) -> tuple[int, tuple[int, ...]]:
-    """Give PhotometricInterpretation and ExtraSamples, by tifffile; the overviews have to have the same."""
+    """Return PhotometricInterpretation and ExtraSamples, by tifffile; the overviews have to have the same."""
     with tifffile.TiffFile(path) as file:
         pages = [page for page in file.pages if not page.subfiletype & _MASK]
         said = {(int(page.photometric), tuple(map(int, page.extrasamples))) for page in pages}
@@ -102,7 +102,7 @@ INTERPRETATIONS = [
     ("red green blue alpha alpha", 5),
 ]
 
-#: GDAL declares uint8 of three or four bands RGB, and the fourth alpha, whatever their interpretation is: readers then
+#: GDAL declares uint8 of three or four bands RGB, and the fourth alpha, for any interpretation: readers then
 #: hide pixels, or swap colours. There nothing is claimed here.
 _CLAIMED_BY_GDAL_ALONE = {
     ("", 4): (0, 0, 0),
@@ -122,9 +122,7 @@ _CLAIMED_BY_GDAL_ALONE = {
     ],
 )
 @pytest.mark.parametrize(("interps", "count"), INTERPRETATIONS)
-def test_photometric_is_the_one_that_gdal_decides_on(
-    interps: str, count: int, dtype: str, driver: str, tmp_path: Path
-) -> None:
+def test_photometric_equals_gdals_choice(interps: str, count: int, dtype: str, driver: str, tmp_path: Path) -> None:
     raster = tensor(interps, count=count, dtype=dtype, side_px=20)
     expected = declared(saved_by_gdal(raster, tmp_path / "gdal.tif", driver))
     if dtype == "uint8" and (interps, count) in _CLAIMED_BY_GDAL_ALONE:
@@ -142,7 +140,7 @@ def test_photometric_is_the_one_that_gdal_decides_on(
 @every_save
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 @pytest.mark.parametrize("interps", [interps for interps, _ in INTERPRETATIONS if interps])
-def test_colour_interpretation_comes_back(
+def test_colour_interpretation_is_read_back(
     interps: str, interleave: str, save: Callable[..., Any], engine: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "out.tif"
@@ -203,7 +201,7 @@ def test_an_array_without_interpretation_reads_back(
         ("undefined undefined", {"photometric": PhotometricInterp.black}, (BLACK, (0,))),
     ],
 )
-def test_photometric_is_what_the_option_asks_for(
+def test_photometric_follows_the_option(
     interps: str, options: dict[str, Any], expected: tuple[int, tuple[int, ...]], engine: str, tmp_path: Path
 ) -> None:
     raster = tensor(interps)
@@ -295,7 +293,7 @@ def test_a_colour_table_stays_a_palette(save: Callable[..., Any], engine: str, t
 
 
 def sources(path: Path) -> dict[str, Callable[[], Any]]:
-    """Give the kinds of sources that tell of colours."""
+    """Return the kinds of sources that tell of colours."""
     return {
         "path": lambda: path,
         "reader": lambda: RasterioReader(path),
@@ -324,7 +322,7 @@ def test_colours_of_every_source_are_declared(
 def test_a_data_array_of_three_bands_is_a_picture_where_it_is_uint8(
     dtype: str, expected: tuple[int, tuple[int, ...]], tmp_path: Path
 ) -> None:
-    """rioxarray tells nothing of colours: as with its own to_raster, GDAL's rule for arrays decides."""
+    """rioxarray has no colours: as with its own to_raster, GDAL's rule for arrays decides."""
     source = saved_by_gdal(tensor("red green blue", dtype=dtype), tmp_path / "source.tif", "GTiff")
 
     save_cog(rioxarray.open_rasterio(source), tmp_path / "out.tif")

@@ -204,7 +204,7 @@ def test_an_opened_file_has_centres(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Use `@` matmul instead:PendingDeprecationWarning")  # of affine, by stackstac
 @pytest.mark.parametrize("places", POINTS.values(), ids=POINTS)
-def test_a_real_stack_lies_where_its_items_do(places: Any, tmp_path: Path) -> None:
+def test_real_stack_has_the_georeference_of_its_items(places: Any, tmp_path: Path) -> None:
     stackstac = pytest.importorskip("stackstac", reason="stackstac is not installed")
     path = a_file(tmp_path / "in.tif", ramp((1, 60, 50)))
     item = {

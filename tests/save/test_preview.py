@@ -28,7 +28,7 @@ def tensor(values: Any, *, nodata: Any = None, **attrs: Any) -> GeoTensor:
 
 
 def greys(data: Any, **options: Any) -> list[list[int | None]]:
-    """Give the greys of a raster's picture, None where it is transparent."""
+    """Return the greys of a raster's picture, None where it is transparent."""
     picture = read_rgba(preview(data, **options))
     assert (picture[..., 0] == picture[..., 1]).all()
     assert (picture[..., 0] == picture[..., 2]).all()
@@ -149,7 +149,7 @@ def test_alpha_of_16_bits_is_opaque_where_it_is_not_0() -> None:
     ]
 
 
-def test_a_pixel_that_is_missing_in_some_bands_is_shown() -> None:
+def test_pixel_missing_in_some_bands_is_opaque() -> None:
     bands = np.array([[[0, 0, 5]], [[0, 7, 5]], [[0, 7, 5]]], "uint8")
 
     assert read_png(preview(tensor(bands, nodata=0))).tolist() == [[[0, 0, 0, 0], [0, 7, 7, 255], [5, 5, 5, 255]]]
@@ -164,8 +164,8 @@ def test_a_pixel_that_is_missing_in_some_bands_is_shown() -> None:
     ),
     st.integers(1, 40),
 )
-def test_nodata_is_always_transparent_and_nothing_else_is(values: Any, max_side_px: int) -> None:
-    """In whatever size: each pixel of the picture covers an area, and is transparent where all of that is missing."""
+def test_only_nodata_is_transparent(values: Any, max_side_px: int) -> None:
+    """In any size each pixel of the picture covers an area, and is transparent where all of that is missing."""
     picture = read_rgba(preview(tensor(values, nodata=0), max_side_px=max_side_px, bands=1))
 
     missing = (values if values.ndim == 2 else values[0]) == 0
@@ -220,7 +220,7 @@ def test_colour_table_defines_the_colours(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint64", "float32"])
-def test_entries_of_a_colour_table_beyond_the_dtype_are_those_of_no_pixel(dtype: str) -> None:
+def test_entries_of_a_colour_table_beyond_the_dtype_are_ignored(dtype: str) -> None:
     one = np.array([[1]], dtype)
 
     assert read_png(preview(tensor(one, colormap={1: (9, 8, 7), 10**400: (1, 1, 1)}))).tolist() == [[[9, 8, 7]]]
@@ -321,7 +321,7 @@ def test_objects_other_than_rasters_are_refused(data: Any, error: type[Exception
         preview(data)
 
 
-def test_the_data_stay_as_they_are(rng: np.random.Generator) -> None:
+def test_data_are_not_changed(rng: np.random.Generator) -> None:
     data = tensor(rng.normal(size=(3, 50, 60)), nodata=0, tags={"a": "b"})
     before, attrs = data.values.copy(), dict(data.attrs)
     data.values.flags.writeable = False

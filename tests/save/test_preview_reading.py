@@ -1,4 +1,4 @@
-"""Where a picture's pixels come from: the smallest overview that is enough, of whatever is a raster."""
+"""Source of a picture's pixels: the smallest sufficient overview, for every type of raster."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_the_smallest_overview_that_is_not_smaller_than_the_picture_is_read(
         np.testing.assert_array_equal(read_png(preview(dataset, max_side_px=max_side_px)), expected)
 
 
-def test_a_window_in_focus_is_read_from_the_overview_that_is_enough_for_it(painted: Path) -> None:
+def test_window_is_read_from_the_smallest_sufficient_overview(painted: Path) -> None:
     part = RasterioReader(painted, window_focus=Window(100, 200, 400, 600))
 
     assert read_png(preview(part, max_side_px=300))[0, 0].tolist() == [0, 255, 0]
@@ -86,7 +86,7 @@ def test_a_window_in_focus_is_read_from_the_overview_that_is_enough_for_it(paint
     assert read_png(preview(part, max_side_px=301))[0, 0].tolist() == [255, 0, 0]
 
 
-def test_of_an_overview_those_below_it_are_read(painted: Path) -> None:
+def test_overview_is_read_from_smaller_overviews(painted: Path) -> None:
     overview = RasterioReader(painted, overview_level=0)
 
     assert read_png(preview(overview, max_side_px=100))[0, 0].tolist() == [255, 255, 0]
@@ -265,7 +265,7 @@ def test_bands_of_several_dtypes_are_read_from_an_overview_too(painted: Path) ->
         assert preview(dataset, max_side_px=300) == preview(painted, max_side_px=300)
 
 
-def test_a_pyramid_with_a_gap_is_halved_where_it_has_none(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_missing_levels_of_a_pyramid_are_halved(tmp_path: Path, rng: np.random.Generator) -> None:
     data, path = case("numbers", rng), tmp_path / "out.tif"
     profile = {"driver": "GTiff", "count": 3, "height": 700, "width": 1100, "dtype": "float32", "nodata": 0}
     with rasterio.open(path, "w", **profile, crs=CRS, transform=TRANSFORM) as dataset:
@@ -276,7 +276,7 @@ def test_a_pyramid_with_a_gap_is_halved_where_it_has_none(tmp_path: Path, rng: n
     assert read_png(preview(path, max_side_px=34)).shape == (22, 34, 4)
 
 
-def test_oblong_pixels_are_shown_as_they_lie_on_the_ground() -> None:
+def test_oblong_pixels_keep_their_proportions() -> None:
     values = np.array([[0, 1], [2, 3]], "uint8")
     wide = GeoTensor(values, Affine(20, 0, 0, 0, -10, 0), CRS, None)
 

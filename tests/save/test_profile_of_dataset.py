@@ -89,7 +89,7 @@ def striped(tmp_path: Path) -> tuple[GeoTensor, dict[str, Any]]:
 @pytest.mark.parametrize(("save", "engine"), [(save_cog, "stream"), (save_cog, "gdal"), (save_tiled_geotiff, "stream")])
 @pytest.mark.filterwarnings("ignore:engine='gdal' leaves out ENVI:georeader.errors.MetadataWarning")
 @pytest.mark.parametrize("name", DATASETS)
-def test_the_profile_of_a_dataset_is_taken_and_one_line_tells_what_is_ignored(
+def test_profile_of_a_dataset_is_accepted_and_ignored_keys_are_logged(
     name: str, save: Any, engine: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, profile, ignored = make_dataset(name, tmp_path)
@@ -109,7 +109,7 @@ def test_the_profile_of_a_dataset_is_taken_and_one_line_tells_what_is_ignored(
 
 
 @pytest.mark.parametrize("name", [*cog_profiles])
-def test_profiles_of_rio_cogeo_are_taken(name: str, tmp_path: Path) -> None:
+def test_profiles_of_rio_cogeo_are_accepted(name: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(1, 255, (3, HEIGHT_PX, WIDTH_PX), "uint8")
     tensor = GeoTensor(pixels, fill_value_default=None, **PLACE)
 
@@ -132,7 +132,7 @@ def test_profiles_of_rio_cogeo_are_taken(name: str, tmp_path: Path) -> None:
         ({"compress": "zstd", "photometric": "ycbcr"}, (256, 256)),
     ],
 )
-def test_options_laid_over_the_profile_of_a_dataset_hold(
+def test_options_override_the_profile_of_a_dataset(
     changes: dict[str, Any], tile: tuple[int, int], striped: Any, tmp_path: Path
 ) -> None:
     tensor, profile = striped
@@ -144,7 +144,7 @@ def test_options_laid_over_the_profile_of_a_dataset_hold(
         assert dataset.profile["compress"] == changes.get("compress", "lzw")
 
 
-def test_the_blocksize_argument_goes_before_the_strips_of_a_dataset(striped: Any, tmp_path: Path) -> None:
+def test_blocksize_argument_overrides_the_strips_of_a_dataset(striped: Any, tmp_path: Path) -> None:
     tensor, profile = striped
 
     save_tiled_geotiff(tensor, tmp_path / "out.tif", profile_arg=profile, blocksize=64)
@@ -186,7 +186,7 @@ def test_a_profile_of_another_raster_is_refused_by_its_key(
 @pytest.mark.parametrize(
     "profile", [{"driver": "PNG"}, {"tiled": False}, {"driver": "GTif", "dtype": "uint16"}, {"blockysize": 1}]
 )
-def test_what_is_asked_for_by_hand_and_cannot_be_done_is_refused(
+def test_impossible_options_passed_explicitly_are_refused(
     profile: dict[str, Any], striped: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError):
@@ -203,7 +203,7 @@ def test_complex_integers_have_the_dtype_that_they_are_read_as(tmp_path: Path) -
     assert RasterioReader(tmp_path / "out.tif").dtype == np.complex64
 
 
-def test_cog_writer_takes_the_profile_of_a_dataset(striped: Any, tmp_path: Path) -> None:
+def test_cog_writer_accepts_the_profile_of_a_dataset(striped: Any, tmp_path: Path) -> None:
     tensor, profile = striped
 
     with CogWriter(tmp_path / "out.tif", like=tmp_path / "in.tif", profile_arg=profile) as writer:
@@ -212,7 +212,7 @@ def test_cog_writer_takes_the_profile_of_a_dataset(striped: Any, tmp_path: Path)
     assert np.array_equal(RasterioReader(tmp_path / "out.tif").load().values, tensor.values)
 
 
-def test_write_cog_takes_the_profile_of_a_dataset(striped: Any, tmp_path: Path) -> None:
+def test_write_cog_accepts_the_profile_of_a_dataset(striped: Any, tmp_path: Path) -> None:
     tensor, profile = striped
 
     tensor.attrs["row"] = {"tile": "out"}
@@ -221,7 +221,7 @@ def test_write_cog_takes_the_profile_of_a_dataset(striped: Any, tmp_path: Path) 
     assert np.array_equal(RasterioReader(tmp_path / "out.tif").load().values, tensor.values)
 
 
-def test_the_command_line_takes_the_keys_of_a_dataset(striped: Any, tmp_path: Path) -> None:
+def test_command_line_accepts_the_keys_of_a_dataset(striped: Any, tmp_path: Path) -> None:
     _, profile = striped
     pairs = [f"{key}={value}" for key, value in profile.items() if key not in ("transform", "nodata")]
     options = [word for pair in pairs for word in ("--profile", pair)]

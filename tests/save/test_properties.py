@@ -1,4 +1,4 @@
-"""Properties: whatever the raster and the profile, what comes back is what went in."""
+"""Properties: for any raster and profile, the file is read back unchanged."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def profiles(draw: st.DrawFn) -> dict[str, Any]:
 @given(raster=rasters(), profile=profiles())
 @example(GeoTensor(np.ones((1, 513, 256), "uint8"), (1, 0, 0, 0, -1, 0), "EPSG:3857", None), {"compress": "lzw"})
 @example(GeoTensor(np.ones((1, 513, 1), "uint8"), (1, 0, 0, 0, -1, 0), "EPSG:3857", None), {"compress": "lzw"})
-def test_any_raster_by_any_lossless_profile_comes_back(path: Path, raster: GeoTensor, profile: dict[str, Any]) -> None:
+def test_any_raster_with_any_lossless_profile_is_read_back(
+    path: Path, raster: GeoTensor, profile: dict[str, Any]
+) -> None:
     save_cog(raster, path, profile_arg=profile, nodata=0 if raster.fill_value_default == 0 else None)
 
     with rasterio.open(path) as dataset:
@@ -84,7 +86,7 @@ def test_any_raster_by_any_lossless_profile_comes_back(path: Path, raster: GeoTe
         np.testing.assert_allclose(dataset.transform[:6], raster.transform[:6], rtol=1e-14, atol=1e-9)
     _, errors, warnings = cog_validate(path, strict=True, quiet=True)
     if raster.width == 1:
-        # rasterio takes the decimation from the width alone, and a column can't get narrower.
+        # rasterio takes the decimation from the width alone, and a column cannot get narrower.
         errors = [error for error in errors if not error.startswith("Invalid Decimation 1 ")]
     if raster.width == tile_width:
         # rasterio takes tiles that are exactly as wide as the raster for strips; tifffile knows better.
@@ -115,8 +117,8 @@ text = st.text(st.characters(codec="utf-8"), max_size=30)
 @example(tags={"a": "\x85"})
 @example(tags={"a": "]]>"})
 @example(tags={"ﬀ": "&#10;"})
-def test_a_tag_is_either_refused_or_comes_back(path: Path, tags: dict[str, str]) -> None:
-    own = ("TIFFTAG_", "AREA_OR_POINT", "OVERVIEW_RESAMPLING")  # they mean something, or are told of this file itself
+def test_any_tag_is_refused_or_read_back(path: Path, tags: dict[str, str]) -> None:
+    own = ("TIFFTAG_", "AREA_OR_POINT", "OVERVIEW_RESAMPLING")  # they have a meaning, or describe the file itself
     assume(not any(key.upper().startswith(own) for key in tags))
     raster = GeoTensor(np.zeros((1, 4, 4), "uint8"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", 0)
     survivors = {key: value for key, value in tags.items() if tag_problem(key, value) is None}
@@ -129,7 +131,7 @@ def test_a_tag_is_either_refused_or_comes_back(path: Path, tags: dict[str, str])
 
 @files
 @given(names=st.lists(st.one_of(st.none(), text), min_size=1, max_size=4))
-def test_a_description_is_either_refused_or_comes_back(path: Path, names: list[str | None]) -> None:
+def test_any_description_is_refused_or_read_back(path: Path, names: list[str | None]) -> None:
     assume(all(name is None or name == "" or tag_problem("name", name) is None for name in names))
     raster = GeoTensor(np.zeros((len(names), 4, 4), "uint16"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", 0)
 
@@ -147,7 +149,7 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-10, 1000), st.floats()
 @example(profile={"transform": "x"})
 @example(profile={"dtype": None})
 @example(profile={"nodata": 300})
-def test_any_mapping_is_either_a_profile_or_an_error_that_leaves_nothing(path: Path, profile: dict[str, Any]) -> None:
+def test_any_mapping_is_a_profile_or_an_error_without_a_file(path: Path, profile: dict[str, Any]) -> None:
     raster = GeoTensor(np.zeros((1, 20, 20), "uint8"), Affine(1, 0, 0, 0, -1, 0), "EPSG:3857", 0)
     before = dict(profile)
 

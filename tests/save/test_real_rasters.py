@@ -25,7 +25,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-def test_pixels_and_all_metadata_come_back(save: Any, name: str, shared_data: Path, tmp_path: Path) -> None:
+def test_pixels_and_metadata_are_read_back(save: Any, name: str, shared_data: Path, tmp_path: Path) -> None:
     save(RasterioReader(shared_data / name), tmp_path / "out.tif")
 
     with rasterio.open(shared_data / name) as before, rasterio.open(tmp_path / "out.tif") as after:
@@ -74,7 +74,7 @@ def test_land_cover_keeps_its_colours_and_gains_no_class(shared_data: Path, tmp_
         assert set(np.unique(again.reader_overview(level).values)) <= classes
 
 
-def test_the_edge_of_a_slanted_scene_stays_sharp_in_the_overviews(shared_data: Path, tmp_path: Path) -> None:
+def test_overviews_of_a_slanted_scene_keep_its_edge(shared_data: Path, tmp_path: Path) -> None:
     """Averages that counted nodata would darken the edge: no overview pixel is darker than all of its sources."""
     reader = RasterioReader(shared_data / "landsat7_rgb_uint8.tif", window_focus=Window(0, 0, 790, 718))
 

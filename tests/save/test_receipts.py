@@ -42,7 +42,7 @@ def checksum_of(path: Path) -> str:
 
 
 def levels_by_tifffile(path: Path) -> list[tuple[int, int, int, int, int]]:
-    """Give (width, height, tiles, sparse tiles, bytes) of each level, masks included, from the largest on."""
+    """Return (width, height, tiles, sparse tiles, bytes) of each level, masks included, from the largest on."""
     levels: dict[tuple[int, int], list[int]] = {}
     with tifffile.TiffFile(path) as file:
         for page in file.pages:
@@ -50,7 +50,7 @@ def levels_by_tifffile(path: Path) -> list[tuple[int, int, int, int, int]]:
     return [(*size, len(counts), counts.count(0), sum(counts)) for size, counts in sorted(levels.items(), reverse=True)]
 
 
-def told(receipt: Receipt) -> list[tuple[int, int, int, int, int]]:
+def levels_of(receipt: Receipt) -> list[tuple[int, int, int, int, int]]:
     return [
         (level.width_px, level.height_px, level.tile_count, level.sparse_tile_count, level.encoded_bytes)
         for level in receipt.levels
@@ -134,7 +134,7 @@ class TestLevels:
     def test_levels_equal_those_of_tifffile(self, options: dict[str, Any], engine: str, tmp_path: Path) -> None:
         receipt = save_cog(scene("uint8", 3), tmp_path / "out.tif", profile_arg=options, engine=engine)
 
-        assert told(receipt) == levels_by_tifffile(tmp_path / "out.tif")
+        assert levels_of(receipt) == levels_by_tifffile(tmp_path / "out.tif")
         assert [level.factor for level in receipt.levels] == [2**number for number in range(len(receipt.levels))]
 
     @pytest.mark.parametrize("engine", ["stream", "gdal"])
@@ -143,13 +143,13 @@ class TestLevels:
 
         receipt = save_cog(raster, tmp_path / "out.tif", engine=engine)
 
-        assert told(receipt) == levels_by_tifffile(tmp_path / "out.tif")
+        assert levels_of(receipt) == levels_by_tifffile(tmp_path / "out.tif")
         assert [level.tile_count for level in receipt.levels] == [2 * 9, 2 * 4, 2]
 
     def test_one_level_without_overviews(self, tmp_path: Path) -> None:
         receipt = save_tiled_geotiff(scene(), tmp_path / "out.tif")
 
-        assert told(receipt) == levels_by_tifffile(tmp_path / "out.tif")
+        assert levels_of(receipt) == levels_by_tifffile(tmp_path / "out.tif")
         assert (receipt.kind, len(receipt.levels)) == ("tiled", 1)
 
     def test_levels_are_those_of_the_warped_file(self, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ class TestLevels:
 
         receipt = save_cog(scene("uint8", 3, nodata=None), tmp_path / "out.tif", profile_arg=options)
 
-        assert told(receipt) == levels_by_tifffile(tmp_path / "out.tif")
+        assert levels_of(receipt) == levels_by_tifffile(tmp_path / "out.tif")
         with rasterio.open(tmp_path / "out.tif") as dataset:
             assert receipt.shape == (dataset.count, dataset.height, dataset.width)
             assert (receipt.transform, receipt.crs) == (dataset.transform, "EPSG:3857")

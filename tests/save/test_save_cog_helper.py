@@ -16,7 +16,7 @@ from georeader.save import _save_cog
 PROFILE = {"crs": "EPSG:32630", "transform": Affine(10, 0, 500000, 0, -10, 4000000)}
 
 
-def test_it_writes_a_cog_by_the_profile(tmp_path: Path, good_cog: Callable[[Path], None]) -> None:
+def test_cog_is_written_with_the_profile(tmp_path: Path, good_cog: Callable[[Path], None]) -> None:
     values = np.random.default_rng(0).random((2, 600, 500), dtype="float32")
     profile = {**PROFILE, "nodata": -1, "compress": "zstd", "RESAMPLING": "nearest", "count": 2, "dtype": "float32"}
     before = dict(profile)
@@ -32,29 +32,29 @@ def test_it_writes_a_cog_by_the_profile(tmp_path: Path, good_cog: Callable[[Path
     good_cog(tmp_path / "out.tif")
 
 
-def test_without_nodata_in_the_profile_there_is_none(tmp_path: Path) -> None:
+def test_nodata_is_none_without_nodata_in_the_profile(tmp_path: Path) -> None:
     _save_cog(np.zeros((1, 9, 9), "float32"), tmp_path / "out.tif", PROFILE)
 
     assert RasterioReader(tmp_path / "out.tif").nodata is None
 
 
 @pytest.mark.parametrize(("missing", "message"), [("crs", "no crs; add"), ("transform", "no transform; add")])
-def test_a_profile_without_a_place_is_refused(missing: str, message: str, tmp_path: Path) -> None:
+def test_profile_without_georeference_is_refused(missing: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match=message):
         _save_cog(np.zeros((1, 9, 9)), tmp_path / "out.tif", {k: v for k, v in PROFILE.items() if k != missing})
 
 
-def test_a_list_is_an_array_too(tmp_path: Path) -> None:
+def test_list_is_accepted_as_array(tmp_path: Path) -> None:
     _save_cog([[[1, 2], [3, 4]]], tmp_path / "out.tif", PROFILE)
 
     assert RasterioReader(tmp_path / "out.tif").values.tolist() == [[[1, 2], [3, 4]]]
 
 
-def test_a_profile_is_needed(tmp_path: Path) -> None:
+def test_missing_profile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="profile is a NoneType; pass a mapping with 'crs' and 'transform'"):
         _save_cog(np.zeros((1, 9, 9)), tmp_path / "out.tif", None)
 
 
-def test_other_than_three_dimensions_are_refused(tmp_path: Path) -> None:
+def test_arrays_without_three_dimensions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"shape \(9, 9\); _save_cog takes \(band, row, column\)"):
         _save_cog(np.zeros((9, 9)), tmp_path / "out.tif", PROFILE)

@@ -31,7 +31,7 @@ both = pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
 
 
 @both
-def test_descriptions_come_back(save: Any, make_tensor: Any, tmp_path: Path) -> None:
+def test_descriptions_are_read_back(save: Any, make_tensor: Any, tmp_path: Path) -> None:
     names = ["Red", "Próximo infrarrojo ☀", None]
 
     save(make_tensor((3, 300, 300)), tmp_path / "out.tif", descriptions=names)
@@ -40,7 +40,7 @@ def test_descriptions_come_back(save: Any, make_tensor: Any, tmp_path: Path) -> 
 
 
 @both
-def test_tags_of_any_scalar_type_come_back_as_text(save: Any, make_tensor: Any, tmp_path: Path) -> None:
+def test_tags_of_any_scalar_type_are_read_back_as_text(save: Any, make_tensor: Any, tmp_path: Path) -> None:
     tags = {
         "text": "a <b> & 'c' \"d\" = é ☃",
         "several lines": "one\ntwo\r\n\tthree",
@@ -85,7 +85,7 @@ def test_tags_of_any_scalar_type_come_back_as_text(save: Any, make_tensor: Any, 
         (["a"], "tags is a list; pass a mapping"),
     ],
 )
-def test_a_tag_that_would_not_come_back_is_refused(
+def test_tag_that_cannot_be_read_back_is_refused(
     save: Any, tags: Any, message: str, make_tensor: Any, tmp_path: Path, contents: Callable[[Path], dict[str, bytes]]
 ) -> None:
     with pytest.raises(MetadataError, match=message):
@@ -123,7 +123,7 @@ def test_descriptions_that_do_not_fit_are_refused(
 
 @both
 @pytest.mark.parametrize("crs", ["EPSG:32630", "EPSG:4326", 3857, CUSTOM_WKT, CRS.from_epsg(2193), None])
-def test_the_crs_comes_back(save: Any, crs: Any, make_tensor: Any, tmp_path: Path) -> None:
+def test_crs_is_read_back(save: Any, crs: Any, make_tensor: Any, tmp_path: Path) -> None:
     save(make_tensor(crs=crs), tmp_path / "out.tif")
 
     assert RasterioReader(tmp_path / "out.tif").crs == (None if crs is None else CRS.from_user_input(crs))
@@ -142,14 +142,14 @@ def test_the_crs_comes_back(save: Any, crs: Any, make_tensor: Any, tmp_path: Pat
     ],
     ids=["north up", "degrees", "south up", "oblong", "rotated", "sheared"],
 )
-def test_the_transform_comes_back(save: Any, transform: Affine, make_tensor: Any, tmp_path: Path) -> None:
+def test_transform_is_read_back(save: Any, transform: Affine, make_tensor: Any, tmp_path: Path) -> None:
     save(make_tensor(transform=transform), tmp_path / "out.tif")
 
     np.testing.assert_allclose(RasterioReader(tmp_path / "out.tif").transform[:6], transform[:6], rtol=1e-15)
 
 
 @both
-def test_the_identity_is_a_transform_too(save: Any, make_tensor: Any, tmp_path: Path) -> None:
+def test_identity_transform_is_read_back(save: Any, make_tensor: Any, tmp_path: Path) -> None:
     save(make_tensor(transform=Affine.identity(), crs=None), tmp_path / "out.tif")
 
     assert RasterioReader(tmp_path / "out.tif").transform == Affine.identity()
@@ -173,7 +173,7 @@ def test_scales_offsets_units_and_colours_of_the_source_are_kept(save: Any, make
     assert found["tags"] | {"mission": "S2", "added": "1"} == found["tags"]
 
 
-def test_arguments_go_before_what_the_source_knows(make_tensor: Any, tmp_path: Path) -> None:
+def test_arguments_override_metadata_of_the_source(make_tensor: Any, tmp_path: Path) -> None:
     attrs = {"descriptions": ["old", "old"], "tags": {"key": "old"}}
 
     save_cog(make_tensor(attrs=attrs), tmp_path / "out.tif", descriptions=["new", None], tags={"key": "new"})
@@ -185,7 +185,7 @@ def test_arguments_go_before_what_the_source_knows(make_tensor: Any, tmp_path: P
 
 @both
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_a_colour_table_comes_back(save: Any, dtype: str, make_tensor: Any, tmp_path: Path) -> None:
+def test_colour_table_is_read_back(save: Any, dtype: str, make_tensor: Any, tmp_path: Path) -> None:
     table = {0: (0, 0, 0, 255), 1: (255, 0, 0, 255), 7: (1, 2, 3, 255)}
 
     save(make_tensor((1, 300, 300), dtype, attrs={"colormap": table}), tmp_path / "out.tif")
@@ -221,7 +221,7 @@ def test_a_picture_of_three_bytes_is_red_green_and_blue(make_tensor: Any, tmp_pa
     save_cog(make_tensor((4, 30, 30), "uint8"), tmp_path / "four.tif")
 
     assert RasterioReader(tmp_path / "three.tif").attrs["colorinterp"] == ["red", "green", "blue"]
-    # A fourth band is transparency only for those who say so.
+    # A fourth band is transparency only if it is declared so.
     assert "alpha" not in RasterioReader(tmp_path / "four.tif").attrs["colorinterp"]
 
 
@@ -269,13 +269,13 @@ def test_metadata_that_do_not_fit_the_bands_are_refused(
         ({"transform": "north"}, "not an affine transform"),
     ],
 )
-def test_a_place_that_is_none_is_refused(place: dict[str, Any], message: str, make_tensor: Any, tmp_path: Path) -> None:
+def test_invalid_georeference_is_refused(place: dict[str, Any], message: str, make_tensor: Any, tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match=message):
         save_cog(make_tensor(**place), tmp_path / "out.tif")
 
 
 @pytest.mark.filterwarnings("ignore:.*NaN pixels in band:georeader.errors.FillValueWarning")
-def test_nothing_of_the_callers_is_changed(make_tensor: Any, tmp_path: Path) -> None:
+def test_arguments_of_the_caller_are_not_changed(make_tensor: Any, tmp_path: Path) -> None:
     tensor = make_tensor((2, 600, 600), "float32", fill_value_default=np.nan, attrs={"descriptions": ["a", "b"]})
     tensor[:, :9] = np.nan
     before = (tensor.values.copy(), dict(tensor.attrs), tensor.transform, tensor.crs)
@@ -289,7 +289,7 @@ def test_nothing_of_the_callers_is_changed(make_tensor: Any, tmp_path: Path) -> 
     assert profile == {"compress": "zstd", "crs": "EPSG:32630"}
 
 
-def test_a_file_holds_no_trace_of_another_raster(make_tensor: Any, tmp_path: Path) -> None:
+def test_file_has_no_metadata_of_an_earlier_raster(make_tensor: Any, tmp_path: Path) -> None:
     save_cog(make_tensor(), tmp_path / "out.tif", descriptions=["a", "b"], tags={"a": 1})
 
     save_cog(make_tensor((1, 20, 30)), tmp_path / "out.tif")
@@ -300,14 +300,14 @@ def test_a_file_holds_no_trace_of_another_raster(make_tensor: Any, tmp_path: Pat
         assert "a" not in dataset.tags()
 
 
-def test_georeferencing_is_asked_for_where_it_is_missing(tmp_path: Path) -> None:
+def test_missing_georeference_is_an_error_with_advice(tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match=r"a ndarray without transform, crs; wrap the pixels as GeoTensor"):
         save_cog(np.zeros((3, 4)), tmp_path / "out.tif")
     with pytest.raises(ReadError, match="missing.tif"):
         save_cog(tmp_path / "missing.tif", tmp_path / "out.tif")
 
 
-def test_tensors_that_went_through_arithmetic_do_not_carry_a_stale_scale(make_tensor: Any, tmp_path: Path) -> None:
+def test_arithmetic_drops_scales_before_a_save(make_tensor: Any, tmp_path: Path) -> None:
     stored = make_tensor((1, 30, 30), "int16", attrs={"scales": [0.0001], "offsets": [0.5], "descriptions": ["B04"]})
 
     save_cog(stored * 0.0001 + 0.5, tmp_path / "out.tif")
@@ -318,7 +318,7 @@ def test_tensors_that_went_through_arithmetic_do_not_carry_a_stale_scale(make_te
     assert reader.descriptions == ["B04"]
 
 
-def test_geotensor_is_what_the_reader_gives_back(make_tensor: Any, tmp_path: Path) -> None:
+def test_saved_geotensor_is_read_back(make_tensor: Any, tmp_path: Path) -> None:
     tensor = make_tensor((2, 300, 300), "int16", fill_value_default=-5, attrs={"descriptions": ["a", "b"]})
 
     save_cog(tensor, tmp_path / "out.tif")
@@ -357,7 +357,7 @@ def test_palettes_of_several_bands_are_left_out_with_a_warning_and_stay_classes(
     assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == "NEAREST"
 
 
-def test_tags_of_the_source_give_way_to_the_callers_whatever_their_case(make_tensor: Any, tmp_path: Path) -> None:
+def test_tags_of_the_caller_override_those_of_the_source_in_any_case(make_tensor: Any, tmp_path: Path) -> None:
     save_cog(make_tensor(attrs={"tags": {"Foo": "1"}}), tmp_path / "out.tif", tags={"foo": 2})
 
     assert {k: v for k, v in RasterioReader(tmp_path / "out.tif").tags().items() if k.lower() == "foo"} == {"foo": "2"}
@@ -372,7 +372,7 @@ def test_a_readers_own_tags_can_be_passed_on(make_tensor: Any, tmp_path: Path) -
     assert RasterioReader(tmp_path / "out.tif").tags() == expected
 
 
-def test_a_crs_that_geotiff_cannot_tell_is_refused(
+def test_crs_that_geotiff_cannot_represent_is_refused(
     make_tensor: Any, tmp_path: Path, contents: Callable[[Path], dict[str, bytes]]
 ) -> None:
     message = "cannot be represented in a GeoTIFF.*reproject to one with an EPSG code"
@@ -382,17 +382,17 @@ def test_a_crs_that_geotiff_cannot_tell_is_refused(
     assert contents(tmp_path) == {}
 
 
-def test_a_crs_that_comes_back_as_another_is_named_in_a_warning(make_tensor: Any, tmp_path: Path) -> None:
+def test_crs_that_reads_back_differently_is_named_in_a_warning(make_tensor: Any, tmp_path: Path) -> None:
     with pytest.warns(MetadataWarning, match="comes back from a GeoTIFF as 'EPSG:4326'"):
         save_cog(make_tensor(crs="OGC:CRS84"), tmp_path / "out.tif")
 
 
-def test_a_warp_from_nowhere_is_refused(make_tensor: Any, tmp_path: Path) -> None:
+def test_warp_without_georeference_is_refused(make_tensor: Any, tmp_path: Path) -> None:
     with pytest.raises(GeoreferenceError, match="the data has no CRS"):
         save_cog(make_tensor(crs=None), tmp_path / "out.tif", profile_arg={"TARGET_SRS": "EPSG:3857"})
 
 
-def test_a_transform_close_to_the_identity_is_not_taken_for_it(make_tensor: Any, tmp_path: Path) -> None:
+def test_transform_close_to_the_identity_is_written(make_tensor: Any, tmp_path: Path) -> None:
     transform = Affine(1.000005, 0, 0, 0, 1, 0)
 
     save_cog(make_tensor(transform=transform), tmp_path / "out.tif")
@@ -418,7 +418,7 @@ NOT_IN_XML = ["\ufffe", "\uffff", "\ud800", "\udfff", "\x0b", "\x00"]
     ],
     ids=["tag", "key", "TIFF's own tag", "description", "description of the source", "unit"],
 )
-def test_a_character_that_xml_does_not_have_is_refused(
+def test_character_that_xml_cannot_represent_is_refused(
     arguments: Any, character: str, save: Any, make_tensor: Any, tmp_path: Path
 ) -> None:
     attrs, options = arguments(f"a{character}b")
@@ -439,7 +439,7 @@ def test_a_character_that_xml_does_not_have_is_refused(
     ],
     ids=["tag", "tag of a band", "tag of a namespace", "attribute table"],
 )
-def test_a_character_of_a_source_that_xml_does_not_have_is_left_out_with_a_warning(
+def test_character_of_a_source_that_xml_cannot_represent_is_left_out_with_a_warning(
     attrs: Any, character: str, make_tensor: Any, tmp_path: Path
 ) -> None:
     with pytest.warns(MetadataWarning, match="left out"):
@@ -453,7 +453,7 @@ def test_a_character_of_a_source_that_xml_does_not_have_is_left_out_with_a_warni
 @pytest.mark.parametrize(
     "character", ["\ufdd0", "\U0001fffe", "\x7f", "\x85", "\u2028", "\ufffd", "\U0010ffff"], ids=ascii
 )
-def test_every_character_of_xml_comes_back(character: str, make_tensor: Any, tmp_path: Path) -> None:
+def test_every_character_of_xml_is_read_back(character: str, make_tensor: Any, tmp_path: Path) -> None:
     text = f"a{character}b"
 
     save_cog(make_tensor((1, 20, 20)), tmp_path / "out.tif", tags={"key": text}, descriptions=[text])
@@ -462,7 +462,7 @@ def test_every_character_of_xml_comes_back(character: str, make_tensor: Any, tmp
         assert (dataset.tags()["key"], dataset.descriptions) == (text, (text,))
 
 
-def test_cog_writer_refuses_a_character_that_xml_does_not_have(tmp_path: Path) -> None:
+def test_cog_writer_refuses_a_character_that_xml_cannot_represent(tmp_path: Path) -> None:
     with pytest.raises(MetadataError, match="ufffe"):
         CogWriter(
             tmp_path / "out.tif",

@@ -61,7 +61,7 @@ def same(a: Any, b: Any) -> bool:
         ("float32", np.float32(-9999)),
     ],
 )
-def test_nodata_comes_back_equal(save: Any, dtype: str, nodata: Any, make_tensor: Any, tmp_path: Path) -> None:
+def test_nodata_is_read_back(save: Any, dtype: str, nodata: Any, make_tensor: Any, tmp_path: Path) -> None:
     save(make_tensor((2, 300, 300), dtype), tmp_path / "out.tif", nodata=nodata)
 
     reader = RasterioReader(tmp_path / "out.tif")
@@ -161,7 +161,7 @@ def test_a_nodata_that_rasterio_cannot_pass_is_written(
         ("float32", "int32", 2**31 - 1, "2147483647"),
     ],
 )
-def test_nodata_of_pixels_that_are_cast_is_what_the_pixels_become(
+def test_nodata_of_converted_pixels_is_converted(
     pixels: str, dtype: str, nodata: float, wanted: str, make_tensor: Any, tmp_path: Path
 ) -> None:
     save_cog(make_tensor((1, 8, 8), pixels), tmp_path / "out.tif", nodata=nodata, profile_arg={"dtype": dtype})
@@ -186,7 +186,7 @@ def test_a_64_bit_nodata_is_written_to_the_last_digit(nodata: int, make_tensor: 
         assert tiff.filehandle.read(entry.count).rstrip(b"\0").decode() == str(nodata)
 
 
-def test_a_64_bit_nodata_is_written_whatever_the_callers_gdal_configuration(make_tensor: Any, tmp_path: Path) -> None:
+def test_nodata_of_64_bits_is_written_with_any_gdal_configuration(make_tensor: Any, tmp_path: Path) -> None:
     with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         save_cog(make_tensor((1, 300, 300), "int64"), tmp_path / "out.tif", nodata=-5)
 
@@ -237,7 +237,7 @@ def test_a_nodata_that_the_dtype_cannot_hold_is_refused(
     assert contents(tmp_path) == {}
 
 
-def test_the_smallest_float32_is_held_as_numpy_prints_it(make_tensor: Any, tmp_path: Path) -> None:
+def test_smallest_float32_as_printed_by_numpy_is_accepted(make_tensor: Any, tmp_path: Path) -> None:
     save_cog(make_tensor((1, 20, 20), "float32"), tmp_path / "out.tif", nodata=-3.4028235e38)
 
     assert RasterioReader(tmp_path / "out.tif").nodata == np.finfo("float32").min
@@ -255,13 +255,13 @@ def test_nodata_is_the_fill_value_by_default(fill: int | None, make_tensor: Any,
     assert RasterioReader(tmp_path / "out.tif").nodata == fill
 
 
-def test_the_argument_goes_before_the_fill_value(make_tensor: Any, tmp_path: Path) -> None:
+def test_argument_overrides_the_fill_value(make_tensor: Any, tmp_path: Path) -> None:
     save_cog(make_tensor((1, 20, 20), "uint8", fill_value_default=3), tmp_path / "out.tif", nodata=4)
 
     assert RasterioReader(tmp_path / "out.tif").nodata == 4
 
 
-def test_a_profile_can_say_that_there_is_no_nodata(make_tensor: Any, tmp_path: Path) -> None:
+def test_profile_with_nodata_none_declares_no_nodata(make_tensor: Any, tmp_path: Path) -> None:
     tensor = make_tensor((1, 20, 20), "uint8", fill_value_default=3)
 
     save_cog(tensor, tmp_path / "out.tif", profile_arg={"nodata": None})
@@ -279,7 +279,7 @@ class TestWarning:
 
     @both
     @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "complex64"])
-    def test_zero_by_default_warns_where_the_caller_stands(
+    def test_zero_by_default_warns_at_the_callers_line(
         self, save: Any, dtype: str, make_tensor: Any, tmp_path: Path
     ) -> None:
         with pytest.warns(FillValueWarning, match=r"Pass nodata=numpy\.nan") as caught:
@@ -319,7 +319,7 @@ class TestWarning:
         with pytest.warns(FillValueWarning):
             CogWriter(tmp_path / "out.tif", like=self.unsaid(make_tensor, "uint8"))
 
-    def test_a_given_zero_stays_given_through_floating_point(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_explicit_zero_stays_explicit_after_conversion_to_float(self, make_tensor: Any, tmp_path: Path) -> None:
         bands = make_tensor((2, 20, 20), "uint16", nodata=0, fill_value_default=0)
 
         with warnings.catch_warnings():
@@ -345,14 +345,14 @@ class TestWarning:
             ("float32", None, {"profile_arg": {"nodata": 0}}),
         ],
     )
-    def test_what_was_said_does_not_warn(
+    def test_explicit_nodata_does_not_warn(
         self, dtype: str, fill: Any, arguments: dict[str, Any], make_tensor: Any, tmp_path: Path
     ) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", FillValueWarning)
             save_cog(make_tensor((1, 20, 20), dtype, fill_value_default=fill), tmp_path / "out.tif", **arguments)
 
-    def test_a_given_nodata_does_not_warn(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_nodata_argument_does_not_warn(self, make_tensor: Any, tmp_path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", FillValueWarning)
             save_cog(self.unsaid(make_tensor, "uint8"), tmp_path / "a.tif", profile_arg={"nodata": None})
@@ -367,14 +367,14 @@ class TestWarning:
 
             assert RasterioReader(tmp_path / "mask.tif").nodata is None
 
-    def test_a_reader_that_was_told_zero_has_said_it(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_explicit_zero_of_a_reader_does_not_warn(self, make_tensor: Any, tmp_path: Path) -> None:
         save_cog(make_tensor((1, 20, 20), "float32"), tmp_path / "in.tif")
 
         with warnings.catch_warnings():
             warnings.simplefilter("error", FillValueWarning)
             save_cog(RasterioReader(tmp_path / "in.tif", fill_value_default=0), tmp_path / "out.tif")
 
-    def test_a_file_that_says_zero_has_said_it(self, make_tensor: Any, tmp_path: Path) -> None:
+    def test_nodata_zero_of_a_file_does_not_warn(self, make_tensor: Any, tmp_path: Path) -> None:
         save_cog(make_tensor((1, 20, 20), "float32"), tmp_path / "in.tif", nodata=0)
 
         with warnings.catch_warnings():
@@ -460,7 +460,7 @@ def test_a_mask_read_from_a_file_has_no_nodata(options: dict[str, Any], tmp_path
     assert RasterioReader(tmp_path / "mask.tif").nodata is None
 
 
-def test_a_bool_array_declares_a_nodata_that_was_given(tmp_path: Path) -> None:
+def test_bool_array_declares_the_nodata_argument(tmp_path: Path) -> None:
     save_cog(GeoTensor(tenth(), *PLACE, nodata=False), tmp_path / "mask.tif")
 
     assert RasterioReader(tmp_path / "mask.tif").nodata == 0
@@ -493,7 +493,7 @@ def test_two_names_with_different_values_are_refused(fill: Any, nodata: Any) -> 
         GeoTensor(np.zeros((2, 2)), *PLACE, None).like(np.ones((2, 2)), fill_value_default=fill, nodata=nodata)
 
 
-def test_setting_nodata_gives_the_fill_value() -> None:
+def test_setting_nodata_sets_the_fill_value() -> None:
     gt = GeoTensor(np.zeros((2, 2), bool), *PLACE)
 
     gt.nodata = False
@@ -502,9 +502,7 @@ def test_setting_nodata_gives_the_fill_value() -> None:
 
 
 @pytest.mark.parametrize("fill", [0, 255])
-def test_masks_are_valid_and_invalid_where_they_were_after_reading_back(
-    fill: int, make_tensor: Any, tmp_path: Path
-) -> None:
+def test_masks_are_equal_after_reading_back(fill: int, make_tensor: Any, tmp_path: Path) -> None:
     mask = make_tensor((1, 40, 40), "bool").astype("uint8") * 255 if fill else make_tensor((1, 40, 40), "bool")
     mask = mask.like(mask.values, fill_value_default=fill)
 

@@ -72,7 +72,7 @@ def facts(path: Path) -> dict[str, Any]:
         ({"transform": PLACE[0], "driver": "COG"}, {"overviews": [2, 4]}),
     ],
 )
-def test_an_option_of_save_cog_arrives_in_the_file(
+def test_option_of_save_cog_is_applied(
     profile_arg: dict[str, Any], expected: dict[str, Any], tmp_path: Path, good_cog: Callable[[Path], None]
 ) -> None:
     given = dict(profile_arg)
@@ -97,7 +97,7 @@ def test_an_option_of_save_cog_arrives_in_the_file(
         ({"RESAMPLING": "nearest", "OVERVIEWS": "AUTO"}, {"overviews": []}),
     ],
 )
-def test_an_option_of_save_tiled_geotiff_arrives_in_the_file(
+def test_option_of_save_tiled_geotiff_is_applied(
     profile_arg: dict[str, Any], expected: dict[str, Any], tmp_path: Path
 ) -> None:
     save_tiled_geotiff(picture(count=2), tmp_path / "out.tif", profile_arg=profile_arg)
@@ -167,7 +167,7 @@ def test_webp_can_be_lossless(save: Any, profile_arg: dict[str, Any], tmp_path: 
         ("uint16", 1, {"compress": "lzma", "LEVEL": 0}),
     ],
 )
-def test_gdal_complains_of_no_option_that_is_accepted(
+def test_gdal_accepts_every_accepted_option(
     dtype: str, count: int, profile_arg: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """GDAL logs "ignored" and "not supported" where an option has no effect: silence means that it took it."""
@@ -177,7 +177,7 @@ def test_gdal_complains_of_no_option_that_is_accepted(
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def test_tiling_scheme_goes_to_gdals_driver(tmp_path: Path, good_cog: Callable[[Path], None]) -> None:
+def test_tiling_scheme_is_written_by_gdals_driver(tmp_path: Path, good_cog: Callable[[Path], None]) -> None:
     save_cog(picture(), tmp_path / "out.tif", profile_arg={"TILING_SCHEME": "GoogleMapsCompatible"})
 
     reader = RasterioReader(tmp_path / "out.tif")
@@ -188,7 +188,9 @@ def test_tiling_scheme_goes_to_gdals_driver(tmp_path: Path, good_cog: Callable[[
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
-def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.random.Generator, tmp_path: Path) -> None:
+def test_statistics_are_exact_and_all_overviews_are_written(
+    dtype: str, rng: np.random.Generator, tmp_path: Path
+) -> None:
     values = (rng.normal(size=(2, 600, 700)) * 20 + 100).astype(dtype)
     values[:, :50] = 0
     tensor = GeoTensor(values, *PLACE, fill_value_default=0, attrs={})
@@ -283,7 +285,7 @@ def test_statistics_are_exact_and_the_pyramid_is_whole(dtype: str, rng: np.rando
         ("zstd", "profile_arg is a str; pass a mapping"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_nothing_is_written(
+def test_invalid_options_are_refused_and_nothing_is_written(
     profile_arg: Any, message: str, tmp_path: Path, contents: Callable[[Path], dict[str, bytes]]
 ) -> None:
     with pytest.raises(OptionError, match=message):
@@ -320,7 +322,7 @@ def test_a_rasterio_profile_of_a_tiled_file_is_a_valid_profile_arg(tmp_path: Pat
 
 
 @pytest.mark.parametrize("method", [Resampling.nearest, "Cubic_Spline", "CUBICSPLINE", "mode", "gauss", "rms"])
-def test_resampling_takes_gdals_and_rasterios_names(method: Any, tmp_path: Path) -> None:
+def test_resampling_accepts_gdals_and_rasterios_names(method: Any, tmp_path: Path) -> None:
     save_cog(picture(), tmp_path / "out.tif", profile_arg={"OVERVIEW_RESAMPLING": method})
 
     name = getattr(method, "name", method).upper().replace("CUBIC_SPLINE", "CUBICSPLINE")
@@ -349,7 +351,7 @@ class TestConstants:
         assert facts(tmp_path / "out.tif")["tile"] == (512, 512)
         assert facts(tmp_path / "lzw.tif")["compress"] == "lzw"
 
-    def test_the_blocksize_argument_goes_before_the_constants(self, tmp_path: Path) -> None:
+    def test_blocksize_argument_overrides_the_constants(self, tmp_path: Path) -> None:
         save_tiled_geotiff(picture(), tmp_path / "out.tif", blocksize=64)
 
         assert facts(tmp_path / "out.tif")["tile"] == (64, 64)
@@ -362,7 +364,7 @@ class TestConstants:
         save_tiled_geotiff(picture(), tmp_path / "out.tif", profile_arg={key: 512}, blocksize=512)
         assert facts(tmp_path / "out.tif")["tile"] == (512, 512)
 
-    def test_nodata_and_dtype_of_the_default_profile_count_too(self, monkeypatch: Any, tmp_path: Path) -> None:
+    def test_nodata_and_dtype_of_the_default_profile_are_used(self, monkeypatch: Any, tmp_path: Path) -> None:
         monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "nodata", 7)
         monkeypatch.setitem(save.PROFILE_TILED_GEOTIFF_DEFAULT, "dtype", "int16")
 
@@ -381,12 +383,12 @@ class TestConstants:
 
         assert facts(tmp_path / "out.tif")["compress"] == "jpeg"
 
-    def test_a_blocksize_that_is_no_multiple_of_16_is_refused(self, tmp_path: Path) -> None:
+    def test_blocksize_not_divisible_by_16_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(OptionError, match="^blocksize=100 is invalid; allowed: a multiple of 16"):
             save_tiled_geotiff(picture(), tmp_path / "out.tif", blocksize=100)
 
 
-def test_dtype_converts_what_fits_and_refuses_what_does_not(tmp_path: Path) -> None:
+def test_dtype_converts_values_that_fit_and_refuses_others(tmp_path: Path) -> None:
     fits = GeoTensor(np.array([[0.4, 1.6], [254.6, 3.0]]), *PLACE, fill_value_default=None)
     save_cog(fits, tmp_path / "out.tif", profile_arg={"dtype": "uint8"})
     np.testing.assert_array_equal(RasterioReader(tmp_path / "out.tif").values, [[[0, 2], [255, 3]]])
@@ -435,7 +437,7 @@ def test_a_warp_picks_its_method_by_resampling_and_not_by_that_of_the_overviews(
     ],
     ids=str,
 )
-def test_the_callers_gdal_configuration_changes_nothing(configuration: dict[str, str], tmp_path: Path) -> None:
+def test_gdal_configuration_of_the_caller_is_ignored(configuration: dict[str, str], tmp_path: Path) -> None:
     tensor = GeoTensor(picture("float32").values, *PLACE, attrs={"tags": {"AREA_OR_POINT": "Point"}})
     save_cog(tensor, tmp_path / "expected.tif", nodata=-1)
 

@@ -53,7 +53,7 @@ def block_mean(values: np.ndarray[Any, Any], is_valid: np.ndarray[Any, Any]) -> 
         ((1025, 1025), [2, 4, 8]),
     ],
 )
-def test_overviews_go_down_to_the_first_that_fits_in_one_tile(
+def test_overviews_end_with_the_first_that_fits_in_one_tile(
     size: tuple[int, int], factors: list[int], make_tensor: Any, tmp_path: Path
 ) -> None:
     save_cog(make_tensor((1, *size)), tmp_path / "out.tif")
@@ -129,7 +129,7 @@ def test_averages_of_complex_numbers_leave_out_nodata_and_nan(
 
 @pytest.mark.filterwarnings("ignore:.*NaN pixels in:georeader.errors.FillValueWarning")
 @pytest.mark.parametrize("nodata", [None, -9999.0])
-def test_base_and_nodata_are_untouched_by_what_the_overviews_needed(nodata: float | None, tmp_path: Path) -> None:
+def test_full_resolution_and_nodata_are_not_changed_by_overviews(nodata: float | None, tmp_path: Path) -> None:
     values = np.ones((600, 600), "float32")
     values[7, 9] = np.nan
 
@@ -195,7 +195,7 @@ def test_classes_stay_classes_when_gdal_warps_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["nearest", "average", "bilinear", "cubic", "cubicspline", "lanczos", "mode", "rms", "gauss"]
 )
-def test_the_asked_method_is_used_and_recorded(
+def test_requested_method_is_used_and_recorded(
     name: str, rng: np.random.Generator, tmp_path: Path, good_cog: Callable[[Path], None]
 ) -> None:
     values = rng.integers(0, 200, (1, 600, 600)).astype("uint8")
@@ -228,7 +228,7 @@ def test_a_method_recorded_in_the_source_is_not_passed_on(key: str, make_tensor:
     st.booleans(),
 )
 def test_averages_of_64_bit_integers_are_exact(values: np.ndarray[Any, Any], high: bool) -> None:
-    """Halves go away from zero, as in GDAL, whatever the size; doubles would lose the last digits."""
+    """Halves go away from zero, as in GDAL, for any size; doubles would lose the last digits."""
     values = values + values.dtype.type(2**63 if high and values.dtype.kind == "u" else 0)
     values = -values if high and values.dtype.kind == "i" else values
     is_valid = values % 3 != 0
@@ -277,9 +277,7 @@ def test_nan_does_not_spread_where_gdal_warps(tmp_path: Path) -> None:
     assert RasterioReader(tmp_path / "out.tif").tags()["OVERVIEW_RESAMPLING"] == "AVERAGE"
 
 
-def test_large_tiles_do_not_make_the_pyramid_shallower(
-    make_tensor: Any, tmp_path: Path, good_cog: Callable[[Path], None]
-) -> None:
+def test_large_tiles_have_as_many_overviews(make_tensor: Any, tmp_path: Path, good_cog: Callable[[Path], None]) -> None:
     save_cog(make_tensor((1, 900, 900)), tmp_path / "out.tif", profile_arg={"BLOCKSIZE": 1024})
 
     assert RasterioReader(tmp_path / "out.tif").overviews() == [2]
@@ -303,7 +301,7 @@ class TestAddOverviews:
         ("size", "tile_size", "factors"),
         [((600, 500), 256, [2, 4]), ((600, 500), 512, [2]), ((256, 256), 256, []), ((16, 2000), 256, [2, 4, 8])],
     )
-    def test_it_stops_once_one_is_at_most_a_tile(
+    def test_stops_at_the_first_overview_within_a_tile(
         self, size: tuple[int, int], tile_size: int, factors: list[int], tmp_path: Path
     ) -> None:
         with self.dataset(tmp_path / "out.tif", size) as dataset:
@@ -312,7 +310,7 @@ class TestAddOverviews:
         with rasterio.open(tmp_path / "out.tif") as again:
             assert again.overviews(1) == factors
 
-    def test_it_records_the_method_that_it_used(self, tmp_path: Path) -> None:
+    def test_records_its_method(self, tmp_path: Path) -> None:
         with self.dataset(tmp_path / "measured.tif", (600, 600)) as dataset:
             _add_overviews(dataset, 256)
         with self.dataset(tmp_path / "classes.tif", (600, 600), table={0: (1, 2, 3, 255)}) as dataset:
@@ -323,7 +321,7 @@ class TestAddOverviews:
                 assert again.tags(ns="rio_overview") == {"resampling": method}
                 assert again.tags()["OVERVIEW_RESAMPLING"] == method.upper()
 
-    def test_it_leaves_out_nan(self, tmp_path: Path) -> None:
+    def test_leaves_out_nan(self, tmp_path: Path) -> None:
         values = np.ones((1, 600, 600), "float32")
         values[0, 0, 0] = np.nan
         profile = {"count": 1, "height": 600, "width": 600, "dtype": "float32", "transform": PLACE[0], "crs": PLACE[1]}
@@ -334,7 +332,7 @@ class TestAddOverviews:
         assert not np.isnan(overview(tmp_path / "out.tif")).any()
         assert RasterioReader(tmp_path / "out.tif").nodata is None
 
-    def test_it_says_what_it_does_only_when_asked(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_prints_only_if_verbose(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with self.dataset(tmp_path / "a.tif", (600, 600)) as dataset:
             _add_overviews(dataset, 256)
         assert capsys.readouterr().out == ""

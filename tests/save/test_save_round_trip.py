@@ -40,7 +40,7 @@ def read(path: Path) -> np.ndarray[Any, Any]:
 
 @pytest.mark.covering(columns=lambda codec, dtype, bands: ((codec, dtype), (codec, bands), (dtype, bands)))
 @pytest.mark.parametrize(("codec", "dtype", "bands"), LOSSLESS)
-def test_every_lossless_codec_returns_every_dtype_pixel_for_pixel(
+def test_every_lossless_codec_keeps_every_dtype(
     codec: str, dtype: str, bands: int, make_tensor: Any, tmp_path: Path, good_cog: Callable[[Path], None]
 ) -> None:
     tensor = make_tensor((bands, 33, 47), dtype)
@@ -55,7 +55,9 @@ def test_every_lossless_codec_returns_every_dtype_pixel_for_pixel(
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "complex64"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (257, 3), (16, 5000), (256, 256), (1000, 777)])
-def test_every_size_comes_back(save: Any, dtype: str, size: tuple[int, int], make_tensor: Any, tmp_path: Path) -> None:
+def test_every_size_is_read_back(
+    save: Any, dtype: str, size: tuple[int, int], make_tensor: Any, tmp_path: Path
+) -> None:
     tensor = make_tensor((2, *size), dtype)
 
     save(tensor, tmp_path / "out.tif")
@@ -114,7 +116,7 @@ def _layouts() -> dict[str, np.ndarray[Any, Any]]:
 
 @pytest.mark.parametrize("layout", list(_layouts()))
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-def test_memory_layout_does_not_matter(save: Any, layout: str, make_tensor: Any, tmp_path: Path) -> None:
+def test_memory_layout_does_not_change_the_file(save: Any, layout: str, make_tensor: Any, tmp_path: Path) -> None:
     values = _layouts()[layout]
     before = values.copy()
 
@@ -140,7 +142,7 @@ def test_byte_order_is_converted(dtype: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "nodata"), [("uint8", 0), ("int16", -999), ("float32", np.nan), ("float64", -9999.0)]
 )
-def test_a_raster_of_nothing_but_nodata_comes_back(
+def test_raster_of_nodata_only_is_read_back(
     dtype: str, nodata: float, tmp_path: Path, good_cog: Callable[[Path], None]
 ) -> None:
     tensor = GeoTensor(np.full((2, 600, 300), nodata, dtype), *_place(), fill_value_default=nodata)
@@ -154,7 +156,7 @@ def test_a_raster_of_nothing_but_nodata_comes_back(
 
 @pytest.mark.filterwarnings("ignore:.*NaN pixels in band:georeader.errors.FillValueWarning")
 @pytest.mark.parametrize("nodata", [None, np.nan, -9999.0])
-def test_nan_comes_back_whatever_the_nodata(nodata: float | None, rng: np.random.Generator, tmp_path: Path) -> None:
+def test_nan_is_read_back_with_any_nodata(nodata: float | None, rng: np.random.Generator, tmp_path: Path) -> None:
     values = rng.random((1, 600, 300)).astype("float32")
     values[0, 5:400, 7:90] = np.nan
     values[0, 500, :] = [np.inf, -np.inf] * 150
@@ -182,7 +184,7 @@ def test_tifffile_reads_the_same_pixels(make_tensor: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("codec", ["jpeg", "webp", "lerc"])
-def test_lossy_codecs_stay_close(codec: str, tmp_path: Path, good_cog: Callable[[Path], None]) -> None:
+def test_lossy_codecs_are_within_tolerance(codec: str, tmp_path: Path, good_cog: Callable[[Path], None]) -> None:
     rows, columns = np.mgrid[0:300, 0:400]
     values = np.stack([(rows / 3), (columns / 4), 255 - columns / 4]).astype("uint8")
     profile = {"compress": codec} | ({"MAX_Z_ERROR": 2} if codec == "lerc" else {"QUALITY": 90})
@@ -195,7 +197,7 @@ def test_lossy_codecs_stay_close(codec: str, tmp_path: Path, good_cog: Callable[
     good_cog(tmp_path / "out.tif")
 
 
-def test_the_same_bytes_come_out_whatever_the_number_of_threads(make_tensor: Any, tmp_path: Path) -> None:
+def test_bytes_do_not_depend_on_the_number_of_threads(make_tensor: Any, tmp_path: Path) -> None:
     tensor = make_tensor((2, 900, 1100), "float32")
 
     for threads in (1, 2, "ALL_CPUS"):

@@ -36,7 +36,7 @@ both = pytest.mark.parametrize("save_function", [save_cog, save_tiled_geotiff])
 
 
 class Breaks:
-    """A raster whose pixels can't be had."""
+    """Raster whose pixels cannot be read."""
 
     def __init__(self, like: Any, error: BaseException) -> None:
         self.shape, self.crs, self.transform, self.dtype = like.shape, like.crs, like.transform, like.dtype
@@ -49,7 +49,7 @@ class Breaks:
 
 @both
 @pytest.mark.parametrize("error", [OSError("the disk is gone"), KeyboardInterrupt(), MemoryError()])
-def test_a_source_that_raises_leaves_everything_as_it_was(
+def test_source_that_raises_changes_nothing(
     save_function: Any, error: BaseException, make_tensor: Any, tmp_path: Path, contents: Contents
 ) -> None:
     save_function(make_tensor(), tmp_path / "out.tif")
@@ -63,7 +63,7 @@ def test_a_source_that_raises_leaves_everything_as_it_was(
 
 
 @both
-def test_a_failure_while_gdal_writes_leaves_everything_as_it_was(
+def test_failure_while_gdal_writes_changes_nothing(
     save_function: Any, make_tensor: Any, tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_function(make_tensor(), tmp_path / "out.tif")
@@ -111,7 +111,7 @@ FULL_DISK = textwrap.dedent("""
 
 
 @pytest.mark.parametrize("function", ["save_cog", "save_tiled_geotiff"])
-def test_a_full_disk_is_an_error_wherever_it_strikes(
+def test_full_disk_at_any_write_is_an_error(
     function: str, make_tensor: Any, tmp_path: Path, contents: Contents
 ) -> None:
     """A limit on the file's size stands for the disk: GDAL must not call a short file a success."""
@@ -130,7 +130,7 @@ def test_a_full_disk_is_an_error_wherever_it_strikes(
 
 @both
 def test_an_earlier_file_is_replaced_in_one_step(save_function: Any, make_tensor: Any, tmp_path: Path) -> None:
-    """Somebody who opens the path again and again during saves always finds one whole raster or the other."""
+    """A process that opens the path repeatedly during saves always finds one whole raster or the other."""
     path = tmp_path / "out.tif"
     first, second = make_tensor((1, 400, 400)), make_tensor((1, 500, 300))
     save_function(first, path)
@@ -176,7 +176,7 @@ def test_a_file_can_be_saved_over_itself(make_tensor: Any, tmp_path: Path) -> No
     np.testing.assert_array_equal(RasterioReader(tmp_path / "out.tif").values, tensor.values)
 
 
-def test_sidecars_of_the_earlier_file_go_with_it(make_tensor: Any, tmp_path: Path) -> None:
+def test_sidecars_of_the_earlier_file_are_removed(make_tensor: Any, tmp_path: Path) -> None:
     save_cog(make_tensor(), tmp_path / "out.tif")
     (tmp_path / "out.tif.aux.xml").write_text(
         '<PAMDataset><PAMRasterBand band="1"><Description>stale</Description></PAMRasterBand></PAMDataset>'
@@ -190,7 +190,7 @@ def test_sidecars_of_the_earlier_file_go_with_it(make_tensor: Any, tmp_path: Pat
     assert RasterioReader(tmp_path / "out.tif").descriptions == ["new", "new"]
 
 
-def test_a_symbolic_link_stays_one(make_tensor: Any, tmp_path: Path) -> None:
+def test_symbolic_link_is_kept(make_tensor: Any, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link.tif").symlink_to(tmp_path / "real" / "out.tif")
 
@@ -200,7 +200,7 @@ def test_a_symbolic_link_stays_one(make_tensor: Any, tmp_path: Path) -> None:
     assert RasterioReader(tmp_path / "real" / "out.tif").count == 2
 
 
-def test_permissions_are_those_of_any_new_file_or_of_the_earlier_one(make_tensor: Any, tmp_path: Path) -> None:
+def test_permissions_are_default_or_those_of_the_earlier_file(make_tensor: Any, tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         save_cog(make_tensor(), tmp_path / "new.tif")
@@ -240,7 +240,7 @@ def test_a_relative_path_is_relative_to_the_working_folder(
         ("/vsimem/out.tif", "virtual paths"),
     ],
 )
-def test_what_is_no_local_path_is_not_taken_for_one(
+def test_unknown_scheme_is_not_a_local_path(
     save_function: Any, path: Any, message: str, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -273,7 +273,7 @@ def test_an_object_that_is_not_a_filesystem_is_refused(make_tensor: Any, tmp_pat
         ("pipe", "is not a regular file"),
     ],
 )
-def test_a_destination_that_can_take_no_file_is_refused(
+def test_destination_that_cannot_be_a_file_is_refused(
     save_function: Any, path: Any, message: str, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -294,7 +294,7 @@ def test_a_folder_without_permission_is_refused(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     with monkeypatch.context() as context:
-        context.setattr(os, "open", refuse)  # root, who often runs tests, could write anywhere
+        context.setattr(os, "open", refuse)  # tests often run as root, which can write anywhere
         with pytest.raises(DestinationError, match="cannot write in '.*': Permission denied"):
             save_cog(make_tensor(), tmp_path / "out.tif", engine=engine)
 
@@ -346,7 +346,7 @@ def test_dtypes_without_a_counterpart_are_refused_with_advice(
 
 
 class TestTemporaryFiles:
-    def test_gdals_lie_in_memory_and_do_not_stay(
+    def test_gdals_temporary_files_are_in_memory_and_removed(
         self, make_tensor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "scratch").mkdir()
@@ -378,7 +378,7 @@ class TestTemporaryFiles:
             save_cog(make_tensor(), tmp_path / "out.tif", dir_tmpfiles=5)
 
 
-def test_many_saves_at_once_do_not_disturb_each_other(make_tensor: Any, tmp_path: Path) -> None:
+def test_concurrent_saves_are_independent(make_tensor: Any, tmp_path: Path) -> None:
     tensors = [make_tensor((2, 300 + n, 300), "float32", fill_value_default=np.nan) for n in range(16)]
 
     with ThreadPoolExecutor(8) as pool:
@@ -391,7 +391,7 @@ def test_many_saves_at_once_do_not_disturb_each_other(make_tensor: Any, tmp_path
     assert len(os.listdir(tmp_path)) == 16
 
 
-def test_a_tile_that_its_encoder_left_empty_is_an_error(tmp_path: Path) -> None:
+def test_empty_tile_of_an_encoder_is_an_error(tmp_path: Path) -> None:
     """GDAL's worker threads swallow an encoder's error: the tile has no bytes then, and would read as zeros."""
     profile = {"driver": "GTiff", "count": 2, "height": 600, "width": 600, "dtype": "uint8", "tiled": True}
     with rasterio.open(tmp_path / "hole.tif", "w", SPARSE_OK=True, interleave="band", **profile) as dataset:

@@ -139,7 +139,7 @@ class Counting(MemoryFileSystem):
 @pytest.mark.parametrize("profile_arg", [{"predictor": 1}, {}, {"INTERLEAVE": "BAND"}], ids=str)
 @pytest.mark.parametrize("max_memory", ["64MiB", "512MiB"])
 @pytest.mark.parametrize("name", ["rows.png", "rows.jpg"])
-def test_bytes_are_fetched_as_often_whatever_the_memory(
+def test_bytes_are_fetched_equally_often_for_any_memory(
     name: str, max_memory: str, profile_arg: dict[str, Any], folder: Path, tmp_path: Path
 ) -> None:
     fs = Counting()

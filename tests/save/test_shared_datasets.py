@@ -153,7 +153,7 @@ def test_a_lazy_data_array_of_one_dataset_is_saved_from_four_threads(
         np.testing.assert_array_equal(read(tmp_path / f"{number}.tif"), PIXELS)
 
 
-def test_readers_and_files_kept_open_have_handles_of_their_own_in_each_thread(path: Path, tmp_path: Path) -> None:
+def test_readers_and_files_kept_open_have_handles_for_each_thread(path: Path, tmp_path: Path) -> None:
     reader = RasterioReader(path)
 
     def use(number: int) -> NDArray[Any]:
@@ -194,7 +194,7 @@ def test_a_forked_process_does_not_wait_for_its_parents_threads(path: Path) -> N
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_process_restores_the_block_cache_that_its_parent_has_bounded() -> None:
+def test_forked_process_restores_the_block_cache() -> None:
     before = get_gdal_config("GDAL_CACHEMAX")
     owner, lock = object(), handles._BLOCK_CACHE._lock
     handles._BLOCK_CACHE.bound(owner, 9 * 2**20)
@@ -221,9 +221,7 @@ def test_a_forked_process_restores_the_block_cache_that_its_parent_has_bounded()
 
 @pytest.mark.parametrize("opens", [str, RasterioReader, rasterio.open], ids=["path", "reader", "dataset"])
 @pytest.mark.parametrize("num_threads", [1, 2])
-def test_gdals_block_cache_is_as_large_after_a_save_as_before(
-    opens: Any, num_threads: int, path: Path, tmp_path: Path
-) -> None:
+def test_block_cache_of_gdal_is_restored_after_a_save(opens: Any, num_threads: int, path: Path, tmp_path: Path) -> None:
     before = get_gdal_config("GDAL_CACHEMAX")
 
     with rasterio.Env():

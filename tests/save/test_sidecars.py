@@ -134,7 +134,7 @@ def test_a_failure_while_pixels_are_read_leaves_sidecars(unplaced: GeoTensor, tm
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_file_that_is_no_sidecar_of_the_destination_stays(name: str, unplaced: GeoTensor, tmp_path: Path) -> None:
+def test_file_that_is_not_a_sidecar_is_kept(name: str, unplaced: GeoTensor, tmp_path: Path) -> None:
     lay(tmp_path, {name: OTHERS[name]})
 
     save_cog(unplaced, tmp_path / "a.tif")
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_sidecar_of_the_destination_stays(name: str, unplaced:
     ("a.png", "a.wld"), ("a.tiff", "a.tfw"), ("a.TIF", "a.TFW"), ("a.ntf", "a_RPC.TXT"), ("a.jp2", "a.RPB"),
     ("a.TIL", "a.RPB"), ("a.til", "a.IMD"),
 ])  # fmt: skip
-def test_a_sidecar_that_another_raster_needs_stays_and_is_named(
+def test_sidecar_of_another_raster_is_kept_and_named(
     other: str, name: str, unplaced: GeoTensor, tmp_path: Path
 ) -> None:
     lay(tmp_path, {other: "another raster", name: STALE.get(name, WORLD_FILE)})
@@ -158,7 +158,7 @@ def test_a_sidecar_that_another_raster_needs_stays_and_is_named(
     assert (tmp_path / name).exists()
 
 
-def test_a_world_file_that_is_not_read_stays_without_a_warning(make_tensor: Any, tmp_path: Path) -> None:
+def test_unread_world_file_is_kept_without_a_warning(make_tensor: Any, tmp_path: Path) -> None:
     lay(tmp_path, {"a.png": "another raster", "a.wld": WORLD_FILE})
 
     with warnings.catch_warnings():
@@ -178,7 +178,7 @@ def test_metadata_of_arcgis_are_removed(name: str, before: str, unplaced: GeoTen
     assert os.listdir(tmp_path) == ["a.tif"]
 
 
-def test_metadata_of_many_comments_are_read_in_no_time(unplaced: GeoTensor, tmp_path: Path) -> None:
+def test_metadata_of_many_comments_are_read_quickly(unplaced: GeoTensor, tmp_path: Path) -> None:
     lay(tmp_path, {"a.tif.xml": "<!>" * 1000 + "<!---->" * 300})
 
     save_cog(unplaced, tmp_path / "a.tif")
@@ -187,7 +187,7 @@ def test_metadata_of_many_comments_are_read_in_no_time(unplaced: GeoTensor, tmp_
 
 
 @pytest.mark.parametrize("name", ["a.tab", "a.tfw", "a.tif.aux.xml", "a.tif.xml"])
-def test_a_folder_with_the_name_of_a_sidecar_stays_and_all_others_are_removed(
+def test_folder_named_like_a_sidecar_is_kept_and_sidecars_removed(
     name: str, unplaced: GeoTensor, tmp_path: Path
 ) -> None:
     (tmp_path / name).mkdir()
@@ -200,7 +200,7 @@ def test_a_folder_with_the_name_of_a_sidecar_stays_and_all_others_are_removed(
 
 
 @pytest.mark.parametrize("save", SAVES.values(), ids=SAVES)
-def test_without_overwriting_all_files_stay_and_those_that_are_read_are_named(
+def test_sidecars_are_kept_and_named_without_overwrite(
     save: Callable[..., Any], unplaced: GeoTensor, tmp_path: Path
 ) -> None:
     lay(tmp_path, {"a_RPC.TXT": RPC, "a.tif.aux.xml": PAM, "b.tfw": WORLD_FILE})
@@ -211,7 +211,7 @@ def test_without_overwriting_all_files_stay_and_those_that_are_read_are_named(
     assert sorted(os.listdir(tmp_path)) == ["a.tif", "a.tif.aux.xml", "a_RPC.TXT", "b.tfw"]
 
 
-def test_metadata_of_a_whole_folder_stay_and_are_named(unplaced: GeoTensor, tmp_path: Path) -> None:
+def test_metadata_of_a_whole_folder_are_kept_and_named(unplaced: GeoTensor, tmp_path: Path) -> None:
     lay(tmp_path, {"METADATA.DIM": "<Dimap_Document/>"})
 
     with pytest.warns(MetadataWarning, match="METADATA.DIM beside it"):
@@ -298,7 +298,7 @@ def test_sidecars_in_a_store_are_removed_with_the_earlier_object(stale: str, sto
     assert names() == {"a.tif", "b.tfw", "a.txt"}
 
 
-def test_without_overwriting_all_objects_of_a_store_stay(store: Any, unplaced: GeoTensor) -> None:
+def test_sidecars_in_a_store_are_kept_without_overwrite(store: Any, unplaced: GeoTensor) -> None:
     path, fs, put, names = store
     put("a.tfw", b"stale")
 
@@ -388,7 +388,7 @@ def test_a_source_that_is_a_sidecar_through_links_is_refused(
     ("a.tif", "a.tif"), ("a.tif.ovr", "b.tif"), ("a.tif.ovr", "a.tif.ovr"), ("a.tif.ovr", "folder/a.tif"),
     ("a.tif", "a.tif.ovr"),
 ])  # fmt: skip
-def test_a_source_that_is_no_sidecar_of_the_destination_is_saved(
+def test_source_that_is_not_a_sidecar_of_the_destination_is_saved(
     source: str, destination: str, placed: GeoTensor, tmp_path: Path
 ) -> None:
     (tmp_path / "folder").mkdir()
@@ -429,7 +429,7 @@ def test_a_source_of_an_invalid_path_is_a_read_error(source: str, tmp_path: Path
         save_cog(source, tmp_path / "a.tif")
 
 
-def test_attributes_of_a_data_array_are_no_filesystem(tmp_path: Path) -> None:
+def test_fs_attribute_of_a_data_array_is_ignored(tmp_path: Path) -> None:
     array = xr.DataArray(np.ones((4, 5), "uint8"), coords={"y": range(4), "x": range(5)}, attrs={"fs": np.ones(3)})
     array.encoding["source"] = "b.tif"
 

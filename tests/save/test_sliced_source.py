@@ -172,7 +172,7 @@ def test_an_error_in_a_task_names_the_window_and_leaves_nothing(failing: tuple[i
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_scheduler_that_the_user_chose_is_used(tmp_path: Path) -> None:
+def test_configured_scheduler_is_used(tmp_path: Path) -> None:
     threads = set()
 
     def scheduler(graph: Any, keys: Any, **options: Any) -> Any:
@@ -238,7 +238,7 @@ def test_a_chunk_of_another_dtype_is_converted_without_loss(declared: str, given
         assert (dataset.read() == 3).all()
 
 
-def test_a_chunk_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_chunk_of_another_type_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DtypeError, match=r"rows 0 to .* is float32, but the array says it is uint8"):
         save_cog(behind_an_object(misdeclared("uint8", "float32")), tmp_path / "out.tif")
 
@@ -280,7 +280,7 @@ def test_a_mask_beside_the_pixels_is_cut_with_them(tmp_path: Path) -> None:
 
 
 class OnlySlices:
-    """An array of somebody's own: it says its shape and dtype, and can be cut."""
+    """Array of another library: it has shape and dtype, and can be sliced."""
 
     def __init__(self, pixels: NDArray[Any]) -> None:
         self.keys: list[Any] = []
@@ -303,7 +303,7 @@ class OnlySlices:
         raise AssertionError("the whole array was asked for")
 
 
-def test_any_array_that_can_be_cut_is_read_by_windows_and_by_one_thread(tmp_path: Path) -> None:
+def test_sliceable_array_is_read_by_windows_on_one_thread(tmp_path: Path) -> None:
     values = OnlySlices(ramp((2, 1500, 1400)))
 
     save_cog(behind_an_object(values), tmp_path / "out.tif", max_memory="48MiB")
@@ -370,7 +370,7 @@ def test_any_window_of_any_chunks_has_the_pixels_of_the_array(
             assert mask is None
 
 
-def test_windows_that_cut_chunks_lie_one_chunk_after_the_other(tmp_path: Path) -> None:
+def test_windows_that_cut_chunks_are_ordered_by_chunk(tmp_path: Path) -> None:
     counting = Counting(ramp((3000, 3000)))
     array = counting.array((1500, 1500))
 
@@ -382,7 +382,7 @@ def test_windows_that_cut_chunks_lie_one_chunk_after_the_other(tmp_path: Path) -
         np.testing.assert_array_equal(dataset.read(1), counting.pixels)
 
 
-def test_a_chunk_that_has_no_room_is_refused(tmp_path: Path) -> None:
+def test_chunk_larger_than_the_limit_is_refused(tmp_path: Path) -> None:
     counting = Counting(ramp((3000, 3000)))
 
     with pytest.raises(OptionError, match=r"reading the source holds, 18000000 bytes.*smaller tiles or chunks"):

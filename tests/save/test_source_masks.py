@@ -112,7 +112,7 @@ class TestReading:
 
     @lazily
     @pytest.mark.parametrize("window", [Window(30, 20, 50, 40), Window(-7, -9, 60, 400), Window(400, 500, 3, 3)])
-    def test_beyond_the_edge_nothing_is_valid(self, lazy: bool, window: Window, tmp_path: Path) -> None:
+    def test_pixels_beyond_the_edge_are_invalid(self, lazy: bool, window: Window, tmp_path: Path) -> None:
         whole: Any = RasterioReader(write(tmp_path / "in.tif"))
 
         part = (whole if lazy else whole.load()).read_from_window(window).load()
@@ -123,12 +123,12 @@ class TestReading:
             part.attrs["mask"], padded[rows : rows + window.height, columns : columns + window.width]
         )
 
-    def test_a_window_cut_at_the_edge_has_what_is_left_of_it(self, tmp_path: Path) -> None:
+    def test_clipped_window_has_the_clipped_mask(self, tmp_path: Path) -> None:
         reader = RasterioReader(write(tmp_path / "in.tif"), window_focus=Window(-5, 10, 50, 50))
 
         np.testing.assert_array_equal(reader.load(boundless=False).attrs["mask"], MASK[10:60, :45])
 
-    def test_some_bands_have_the_mask_of_all(self, tmp_path: Path) -> None:
+    def test_selected_bands_keep_the_mask(self, tmp_path: Path) -> None:
         part = RasterioReader(write(tmp_path / "in.tif")).isel({"band": [2, 0], "y": slice(5, 9)}).load()
 
         np.testing.assert_array_equal(part.attrs["mask"], MASK[5:9])
@@ -143,7 +143,7 @@ class TestReading:
 
         np.testing.assert_array_equal(overview.attrs["mask"], MASK[::4, ::4])
 
-    def test_read_and_values_give_pixels_alone(self, tmp_path: Path) -> None:
+    def test_read_and_values_have_no_mask(self, tmp_path: Path) -> None:
         reader = RasterioReader(write(tmp_path / "in.tif"))
 
         for pixels in (reader.read(), reader.values):
@@ -171,7 +171,7 @@ class TestReading:
 
 class TestSelections:
     @given(rows=slices, columns=slices)
-    def test_slices_cut_the_mask_as_the_pixels(self, rows: slice, columns: slice) -> None:
+    def test_slices_cut_the_mask(self, rows: slice, columns: slice) -> None:
         whole = tensor((2, 7, 8), mask=MASK[100:107, 100:108])
 
         np.testing.assert_array_equal(whole[:, rows, columns].attrs["mask"], MASK[100:107, 100:108][rows, columns])
@@ -191,7 +191,7 @@ class TestSelections:
     def test_bands_share_the_mask(self, select: Any) -> None:
         np.testing.assert_array_equal(select(tensor()).attrs["mask"], MASK)
 
-    def test_padding_copies_and_leaves_the_first_mask_alone(self) -> None:
+    def test_padding_does_not_change_the_first_mask(self) -> None:
         whole = tensor()
 
         whole.read_from_window(Window(-1, -1, COLUMNS, ROWS)).attrs["mask"][:] = True
@@ -205,7 +205,7 @@ class TestSelections:
 
         np.testing.assert_array_equal(whole.attrs["mask"], MASK)
 
-    def test_values_of_another_size_do_not_take_the_mask_along(self) -> None:
+    def test_values_of_another_shape_drop_the_mask(self) -> None:
         whole = tensor(tags={"a": "b"})
 
         assert whole.like(np.zeros((3, 4))).attrs == {"tags": {"a": "b"}}
@@ -218,7 +218,7 @@ class TestSelections:
             assert result.attrs.get("mask") is own
 
     @pytest.mark.parametrize("make", [np.ravel, lambda gt: gt.reshape(-1), lambda gt: gt.values, lambda gt: gt[gt > 5]])
-    def test_what_leaves_the_grid_has_no_mask(self, make: Any) -> None:
+    def test_results_off_the_grid_have_no_mask(self, make: Any) -> None:
         assert type(make(tensor())) is np.ndarray
 
 
@@ -244,10 +244,10 @@ class TestArithmetic:
             lambda a, b: np.select([a > b], [a], 0),
         ],
     )
-    def test_a_pixel_made_of_two_is_valid_where_both_are(self, combine: Any) -> None:
+    def test_pixel_of_two_tensors_is_valid_if_both_are(self, combine: Any) -> None:
         np.testing.assert_array_equal(combine(*self.pair()).attrs["mask"], self.BOTH)
 
-    def test_arithmetic_in_place_hides_what_the_other_hides(self) -> None:
+    def test_arithmetic_in_place_merges_masks(self) -> None:
         a, b = self.pair()
 
         a += b
@@ -255,7 +255,7 @@ class TestArithmetic:
         np.testing.assert_array_equal(a.attrs["mask"], self.BOTH)
         np.testing.assert_array_equal(b.attrs["mask"], self.B)
 
-    def test_where_only_some_pixels_are_written_the_others_stay_hidden(self) -> None:
+    def test_partially_written_tensor_keeps_the_mask_of_other_pixels(self) -> None:
         a, b = self.pair()
 
         result = np.add(b, 1, out=a, where=np.zeros(b.shape, bool))
@@ -268,7 +268,7 @@ class TestArithmetic:
         for result in (a + 1, a + a.values, a + tensor((2, 4, 5), mask=None), -a, a.astype(float), np.sqrt(a)):
             np.testing.assert_array_equal(result.attrs["mask"], self.A)
 
-    def test_overwriting_all_pixels_by_valid_ones_ends_the_mask(self) -> None:
+    def test_overwriting_all_pixels_drops_the_mask(self) -> None:
         a, _ = self.pair()
         valid = tensor((2, 4, 5), mask=None)
 
@@ -278,7 +278,7 @@ class TestArithmetic:
     def test_a_reduction_of_several_bands_has_their_mask(self, reduce: Any) -> None:
         np.testing.assert_array_equal(reduce(self.pair()[0], axis=0).attrs["mask"], self.A)
 
-    def test_where_takes_the_mask_of_what_was_chosen(self) -> None:
+    def test_where_selects_masks_with_the_pixels(self) -> None:
         a, b = self.pair()
         condition = np.arange(40).reshape(2, 4, 5) % 2 == 0
 
@@ -287,7 +287,7 @@ class TestArithmetic:
         expected = np.where(condition, self.A, self.B).all(axis=0)
         np.testing.assert_array_equal(result.attrs["mask"], expected)
 
-    def test_gaps_can_be_filled_from_a_second_scene(self) -> None:
+    def test_where_fills_gaps_from_a_second_scene(self) -> None:
         a, b = self.pair()
 
         filled = np.where(a.validmask(), a, b)
@@ -295,7 +295,7 @@ class TestArithmetic:
         np.testing.assert_array_equal(filled.attrs["mask"], self.A | self.B)
         np.testing.assert_array_equal(filled.values, np.where(self.A, a.values, b.values))
 
-    def test_masked_pixels_are_no_data(self) -> None:
+    def test_masked_pixels_are_invalid(self) -> None:
         a, _ = self.pair()
         a.fill_value_default = int(a.values[0, 0, 0])
         a.attrs["mask"] = self.B
@@ -307,7 +307,7 @@ class TestArithmetic:
 
     @pytest.mark.parametrize("combine", [GeoTensor.stack, GeoTensor.concatenate])
     @pytest.mark.parametrize("dimensions", [2, 3])
-    def test_a_stack_keeps_a_mask_that_all_have(self, combine: Any, dimensions: int) -> None:
+    def test_stack_keeps_a_common_mask(self, combine: Any, dimensions: int) -> None:
         a = tensor((4, 5) if dimensions == 2 and combine == GeoTensor.stack else (2, 4, 5), mask=self.A)
 
         joined = combine([a, a.like(a.values, attrs={"mask": self.A.copy()})])
@@ -335,7 +335,7 @@ class TestMaskedArrays:
         np.testing.assert_array_equal(made.attrs["mask"], MASK)
         np.testing.assert_array_equal(made.values, PIXELS)
 
-    def test_add_to_the_mask_that_is_there(self) -> None:
+    def test_add_to_the_existing_mask(self) -> None:
         other = np.arange(COLUMNS) % 2 == 0
         masked = np.ma.masked_array(PIXELS[0], ~MASK)
 
@@ -345,7 +345,7 @@ class TestMaskedArrays:
         np.testing.assert_array_equal(made.attrs["mask"], MASK & other)
         np.testing.assert_array_equal(alike.attrs["mask"], MASK & other)
 
-    def test_that_hide_nothing_have_no_effect(self) -> None:
+    def test_without_masked_pixels_have_no_effect(self) -> None:
         assert "mask" not in GeoTensor(np.ma.masked_array(PIXELS), *PLACE).attrs
 
     def test_whose_bands_hide_different_pixels_are_refused_with_advice(self) -> None:
@@ -484,7 +484,7 @@ class TestSaving:
     @saves
     @engines
     @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "int64", "complex64"])
-    def test_masks_come_back(self, save: Any, engine: str, dtype: str, tmp_path: Path) -> None:
+    def test_masks_are_read_back(self, save: Any, engine: str, dtype: str, tmp_path: Path) -> None:
         source = tensor().astype(dtype)
 
         save(source, tmp_path / "out.tif", engine=engine)
@@ -495,7 +495,7 @@ class TestSaving:
 
     @engines
     @pytest.mark.parametrize("internal", [True, False], ids=["internal", "sidecar"])
-    def test_a_files_mask_is_passed_on(
+    def test_mask_of_a_file_is_copied(
         self, engine: str, internal: bool, tmp_path: Path, good_cog: Callable[[Path], None]
     ) -> None:
         path = write(tmp_path / "in.tif", internal=internal, nodata=7)
@@ -563,7 +563,7 @@ class TestSaving:
         ],
         ids=lambda profile: next(iter(profile)),
     )
-    def test_masks_come_back_in_any_layout(self, engine: str, profile: dict[str, Any], tmp_path: Path) -> None:
+    def test_masks_are_read_back_in_any_layout(self, engine: str, profile: dict[str, Any], tmp_path: Path) -> None:
         save_cog(tensor(), tmp_path / "out.tif", profile_arg=profile, engine=engine)
 
         np.testing.assert_array_equal(mask_in(tmp_path / "out.tif"), MASK)
@@ -587,7 +587,7 @@ class TestSaving:
         np.testing.assert_array_equal(mask_in(tmp_path / "out.tif"), mask)
         np.testing.assert_array_equal(mask_in(tmp_path / "out.tif", 0), mask[::2, ::2])
 
-    def test_where_gdal_warps_the_mask_becomes_alpha(self, tmp_path: Path) -> None:
+    def test_mask_becomes_alpha_if_gdal_warps(self, tmp_path: Path) -> None:
         save_cog(tensor(), tmp_path / "out.tif", profile_arg={"TARGET_SRS": "EPSG:4326", "RESAMPLING": "nearest"})
 
         with rasterio.open(tmp_path / "out.tif") as dataset:
@@ -597,7 +597,7 @@ class TestSaving:
 
     @saves
     @engines
-    def test_alpha_stays_alpha(self, save: Any, engine: str, shared_data: Path, tmp_path: Path) -> None:
+    def test_alpha_is_kept(self, save: Any, engine: str, shared_data: Path, tmp_path: Path) -> None:
         save(RasterioReader(shared_data / "rgb_alpha_uint8.tif"), tmp_path / "out.tif", engine=engine)
 
         with rasterio.open(shared_data / "rgb_alpha_uint8.tif") as before, rasterio.open(tmp_path / "out.tif") as after:
@@ -607,7 +607,7 @@ class TestSaving:
             assert after.tags(ns="IMAGE_STRUCTURE").get("ALPHA") == before.tags(ns="IMAGE_STRUCTURE").get("ALPHA")
             np.testing.assert_array_equal(after.read(), before.read())
 
-    def test_nothing_of_the_callers_is_changed(self, tmp_path: Path) -> None:
+    def test_arguments_of_the_caller_are_not_changed(self, tmp_path: Path) -> None:
         mask = MASK.copy()
         source = tensor(mask=mask)
 

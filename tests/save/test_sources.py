@@ -74,7 +74,7 @@ FORMS: dict[str, Callable[[GeoTensor, Path], Any]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("save", [save_cog, save_tiled_geotiff])
-def test_every_form_of_a_raster_gives_the_same_file(save: Any, form: str, tensor: GeoTensor, tmp_path: Path) -> None:
+def test_every_type_of_source_gives_the_same_file(save: Any, form: str, tensor: GeoTensor, tmp_path: Path) -> None:
     save(tensor, tmp_path / "expected.tif", tags={"AREA_OR_POINT": "Area"})
 
     save(FORMS[form](tensor, tmp_path), tmp_path / "out.tif", tags={"AREA_OR_POINT": "Area"})
@@ -88,11 +88,11 @@ def test_every_form_of_a_raster_gives_the_same_file(save: Any, form: str, tensor
 
 
 @pytest.mark.parametrize("form", ["GeoTensor", "RasterioReader", "object with values", "SimpleNamespace"])
-def test_the_forms_are_instances_of_the_protocol(form: str, tensor: GeoTensor, tmp_path: Path) -> None:
+def test_sources_implement_the_geodata_protocol(form: str, tensor: GeoTensor, tmp_path: Path) -> None:
     assert isinstance(FORMS[form](tensor, tmp_path), GeoData)
 
 
-def test_a_part_of_a_reader_is_saved_as_that_part(tensor: GeoTensor, tmp_path: Path) -> None:
+def test_window_and_bands_of_a_reader_are_saved(tensor: GeoTensor, tmp_path: Path) -> None:
     part = from_file(tensor, tmp_path).isel({"band": [1], "y": slice(20, 120), "x": slice(30, 90)})
 
     save_cog(part, tmp_path / "out.tif")

@@ -51,7 +51,7 @@ def validator() -> JsonSchemaSTACValidator:
 
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Receipt]:
-    """Give a function that saves a raster of zeros and ones somewhere."""
+    """Return a function that saves a raster of zeros and ones somewhere."""
 
     def run(
         crs: Any = "EPSG:32630",
@@ -88,7 +88,7 @@ def area_of(item: pystac.Item) -> float:
     {"attrs": {"descriptions": ["red", None], "units": [None, "K"], "scales": [0.1, 1], "offsets": [-1, 0]}},
 ], ids=lambda options: "-".join(f"{key}={getattr(value, '__name__', value)}" for key, value in options.items()),
 )  # fmt: skip
-def test_pystac_validates_it(options: dict[str, Any], save: Any, validator: JsonSchemaSTACValidator) -> None:
+def test_item_is_valid_for_pystac(options: dict[str, Any], save: Any, validator: JsonSchemaSTACValidator) -> None:
     item = save(**options).to_stac()
 
     used = item.validate(validator)
@@ -106,7 +106,7 @@ def test_pystac_validates_it(options: dict[str, Any], save: Any, validator: Json
     ("asset", "raster:bands", [{"nodata": "none"}]), ("asset", "raster:bands", [{"statistics": {"mean": "nan"}}]),
     ("asset", "raster:bands", [{"data_type": "complex64"}]),
 ])  # fmt: skip
-def test_the_schemas_refuse_what_the_extensions_do(
+def test_schemas_refuse_invalid_items(
     where: str, name: str, value: Any, save: Any, validator: JsonSchemaSTACValidator
 ) -> None:
     item = save().to_stac()
@@ -117,7 +117,7 @@ def test_the_schemas_refuse_what_the_extensions_do(
         item.validate(validator)
 
 
-def test_it_tells_of_the_grid(save: Any) -> None:
+def test_item_has_the_grid(save: Any) -> None:
     item = save().to_stac()
 
     assert item.properties["proj:code"] == "EPSG:32630"
@@ -131,7 +131,7 @@ def test_it_tells_of_the_grid(save: Any) -> None:
     assert item.bbox == pytest.approx(transform_bounds("EPSG:32630", "EPSG:4326", 500000, 3999600, 500500, 4000000))
 
 
-def test_a_crs_without_a_code_is_told_in_wkt_2(save: Any) -> None:
+def test_crs_without_a_code_is_written_as_wkt2(save: Any) -> None:
     crs = "+proj=laea +lat_0=52 +lon_0=10 +datum=WGS84"
 
     item = save(crs=crs).to_stac()
@@ -141,7 +141,7 @@ def test_a_crs_without_a_code_is_told_in_wkt_2(save: Any) -> None:
     assert rasterio.CRS.from_wkt(item.properties["proj:wkt2"]) == rasterio.CRS.from_string(crs)
 
 
-def test_it_tells_of_the_file(save: Any, tmp_path: Path) -> None:
+def test_item_has_the_file(save: Any, tmp_path: Path) -> None:
     receipt = save()
     item = receipt.to_stac()
 
@@ -154,7 +154,7 @@ def test_it_tells_of_the_file(save: Any, tmp_path: Path) -> None:
     assert save(function=save_tiled_geotiff).to_stac().assets["data"].media_type == "image/tiff; application=geotiff"
 
 
-def test_it_tells_of_the_bands(save: Any) -> None:
+def test_item_has_the_bands(save: Any) -> None:
     attrs = {"descriptions": ["red", None], "units": [None, "K"], "scales": [0.1, 1], "offsets": [-1, 0]}
 
     asset = save(dtype="int16", nodata=-1, attrs=attrs, profile_arg={"STATISTICS": "YES"}).to_stac().assets["data"]
@@ -172,17 +172,17 @@ def test_it_tells_of_the_bands(save: Any) -> None:
     assert asset.extra_fields["bands"] == [{"name": "red"}, {}]
 
 
-@pytest.mark.parametrize(("dtype", "nodata", "told"), [
+@pytest.mark.parametrize(("dtype", "nodata", "expected"), [
     ("float32", np.nan, "nan"), ("float64", np.inf, "inf"), ("float64", -np.inf, "-inf"), ("uint8", 7, 7),
     ("int64", -(2**63), -(2**63)), ("uint8", None, None),
 ])  # fmt: skip
-def test_nodata_is_a_number_or_its_name(dtype: str, nodata: Any, told: Any, save: Any) -> None:
+def test_nodata_is_a_number_or_its_name(dtype: str, nodata: Any, expected: Any, save: Any) -> None:
     band = save(dtype=dtype, nodata=nodata).to_stac().assets["data"].extra_fields["raster:bands"][0]
 
-    assert band.get("nodata") == told
+    assert band.get("nodata") == expected
 
 
-def test_numbers_that_json_does_not_have_are_left_out_of_statistics(save: Any) -> None:
+def test_non_finite_numbers_are_left_out_of_statistics(save: Any) -> None:
     receipt = save(profile_arg={"STATISTICS": "YES"})
     odd = replace(receipt.statistics[0], maximum=math.inf, mean=math.nan)
 
@@ -205,13 +205,13 @@ def test_the_resolution_is_in_metres(crs: Any, transform: Affine, metres: float 
     assert band.get("spatial_resolution") == (None if metres is None else pytest.approx(metres, rel=1e-4))
 
 
-class TestPlace:
+class TestGeometry:
     def test_a_small_grid_has_four_corners(self, save: Any) -> None:
         geometry = save().to_stac().geometry
 
         assert (geometry["type"], len(geometry["coordinates"][0])) == ("Polygon", 5)
 
-    def test_long_edges_are_bent_as_the_projection_bends_them(self, save: Any) -> None:
+    def test_long_edges_follow_the_projection(self, save: Any) -> None:
         item = save("EPSG:3035", Affine(10_000, 0, 2_600_000, 0, -10_000, 5_400_000), (1, 400, 400)).to_stac()
 
         outline = shapely.segmentize(shapely.box(2_600_000, 1_400_000, 6_600_000, 5_400_000), 1000)
@@ -221,7 +221,7 @@ class TestPlace:
         assert found.symmetric_difference(expected).area < 2e-3 * expected.area
         assert len(item.geometry["coordinates"][0]) < 100
 
-    def test_a_rotated_grid_is_no_box(self, save: Any) -> None:
+    def test_rotated_grid_is_not_a_box(self, save: Any) -> None:
         transform = Affine(10, 0, 500000, 0, -10, 4000000) @ Affine.rotation(30)
 
         item = save(transform=transform).to_stac()
@@ -233,7 +233,7 @@ class TestPlace:
         Affine(10, 0, 500000, 0, -10, 4000000), Affine(10, 0, 500000, 0, 10, 4000000),
         Affine(-10, 0, 500000, 0, -10, 4000000), Affine(0, 10, 500000, 10, 0, 4000000),
     ], ids=str)  # fmt: skip
-    def test_rings_go_counterclockwise_however_the_grid_is_turned(self, transform: Affine, save: Any) -> None:
+    def test_rings_are_counterclockwise_for_any_orientation(self, transform: Affine, save: Any) -> None:
         item = save(transform=transform).to_stac()
 
         for geometry in (item.geometry, item.properties["proj:geometry"]):
@@ -246,7 +246,7 @@ class TestPlace:
         ("EPSG:4326", Affine(0.1, 0, 170, 0, -0.1, 10), (1, 100, 200)),
         ("EPSG:4326", Affine(0.1, 0, -190, 0, 0.1, 10), (1, 100, 200)),
     ])  # fmt: skip
-    def test_across_the_antimeridian_there_are_two_parts(
+    def test_geometry_across_the_antimeridian_has_two_parts(
         self, crs: str, transform: Affine, shape: tuple[int, int, int], save: Any, validator: JsonSchemaSTACValidator
     ) -> None:
         item = save(crs, transform, shape).to_stac()
@@ -260,19 +260,19 @@ class TestPlace:
         assert sorted(part.bounds[::2] for part in geometry.geoms) == [(-180, east), (west, 180)]
 
     @pytest.mark.parametrize("left", [-180, 0, -0.5, 90], ids=str)
-    def test_a_grid_around_the_earth_is_all_of_it(self, left: float, save: Any) -> None:
+    def test_grid_around_the_earth_covers_all_longitudes(self, left: float, save: Any) -> None:
         item = save("EPSG:4326", Affine(1, 0, left, 0, -1, 90), (1, 180, 360)).to_stac()
 
         assert (item.geometry["type"], item.bbox) == ("Polygon", [-180, -90, 180, 90])
         assert area_of(item) == 360 * 180
 
-    def test_a_grid_whose_pixels_are_centred_on_the_poles_ends_there(self, save: Any) -> None:
+    def test_grid_with_pixels_centred_on_the_poles_ends_at_90_degrees(self, save: Any) -> None:
         item = save("EPSG:4326", Affine(0.25, 0, -0.125, 0, -0.25, 90.125), (1, 721, 1440)).to_stac()
 
         assert item.bbox == [-180, -90, 180, 90]
 
     @pytest.mark.parametrize(("crs", "pole"), [("EPSG:3413", 90), ("EPSG:3031", -90)])
-    def test_a_grid_around_a_pole_reaches_it(self, crs: str, pole: int, save: Any) -> None:
+    def test_grid_around_a_pole_includes_it(self, crs: str, pole: int, save: Any) -> None:
         item = save(crs, Affine(50_000, 0, -2_500_000, 0, -50_000, 2_500_000), (1, 100, 100)).to_stac()
 
         assert item.bbox[0::2] == [-180, 180]
@@ -281,23 +281,21 @@ class TestPlace:
 
     @pytest.mark.filterwarnings("ignore:the CRS")
     @pytest.mark.parametrize("crs", [None, "+proj=longlat +R=1737400", 'LOCAL_CS["here",UNIT["metre",1]]'])
-    def test_without_a_place_on_earth_there_is_none(
-        self, crs: Any, save: Any, validator: JsonSchemaSTACValidator
-    ) -> None:
+    def test_geometry_is_none_without_a_crs(self, crs: Any, save: Any, validator: JsonSchemaSTACValidator) -> None:
         item = save(crs, Affine(1, 0, 5, 0, -1, 5)).to_stac()
 
         item.validate(validator)
         assert (item.geometry, item.bbox) == (None, None)
         assert item.properties["proj:transform"] == [1, 0, 5, 0, -1, 5]
 
-    def test_neither_is_there_of_a_disk_whose_corners_lie_in_space(self, save: Any) -> None:
+    def test_geometry_is_none_for_a_disk_with_corners_in_space(self, save: Any) -> None:
         disk = "+proj=geos +h=35785831 +lon_0=0 +sweep=y"
 
         item = save(disk, Affine(111_375, 0, -5_568_748, 0, -111_375, 5_568_748), (1, 100, 100)).to_stac()
 
         assert item.geometry is None
 
-    def test_a_raster_without_any_place_tells_its_shape_alone(self, save: Any) -> None:
+    def test_raster_without_georeference_has_its_shape_only(self, save: Any) -> None:
         item = save(None, Affine.identity()).to_stac()
 
         assert [name for name in item.properties if name.startswith("proj:")] == ["proj:shape"]
@@ -325,7 +323,7 @@ class TestArguments:
             ({"acquired": None}, {"ACQUISITIONDATETIME": "in May", "TIFFTAG_DATETIME": "2024:05:01 10:30:31"}),
         ],
     )
-    def test_the_date_is_that_of_the_files_own_tags(self, attrs: Any, tags: Any, engine: str, save: Any) -> None:
+    def test_datetime_is_that_of_the_tags(self, attrs: Any, tags: Any, engine: str, save: Any) -> None:
         receipt = save(attrs=attrs, tags=tags, engine=engine)
 
         assert receipt.acquired == receipt.to_stac().datetime == TAKEN
@@ -334,7 +332,7 @@ class TestArguments:
         assert abs(created - receipt.finished) < timedelta(seconds=1)
 
     @pytest.mark.parametrize("kind", ["path", "reader", "reader of a window", "loaded", "dataset"])
-    def test_the_date_is_that_of_gdals_imagery_domain(self, kind: str, save: Any, tmp_path: Path) -> None:
+    def test_datetime_is_that_of_the_imagery_domain(self, kind: str, save: Any, tmp_path: Path) -> None:
         path = tmp_path / "in.tif"
         profile = {"driver": "GTiff", "width": 30, "height": 20, "count": 1, "dtype": "uint8", "crs": "EPSG:32630"}
         with rasterio.open(path, "w", **profile, transform=Affine(10, 0, 500000, 0, -10, 4000000)) as dataset:
@@ -351,7 +349,7 @@ class TestArguments:
     @pytest.mark.parametrize(
         "tags", [None, {"TIFFTAG_DATETIME": "yesterday"}, {"TIFFTAG_DATETIME": "2024:13:45 10:00:00"}], ids=str
     )
-    def test_without_one_it_is_when_the_file_was_finished_with_a_warning(self, tags: Any, save: Any) -> None:
+    def test_datetime_is_the_time_of_saving_with_a_warning_otherwise(self, tags: Any, save: Any) -> None:
         receipt = save(attrs={"acquired": None}, tags=tags)
 
         with pytest.warns(MetadataWarning, match=r"datetime is the time of the save.*; pass datetime=") as caught:
@@ -360,7 +358,7 @@ class TestArguments:
         assert (receipt.acquired, item.datetime) == (None, receipt.finished)
         assert caught[0].filename == __file__
 
-    def test_the_caller_knows_better(self, save: Any) -> None:
+    def test_arguments_override_fields_of_the_item(self, save: Any) -> None:
         when, properties = datetime(2024, 5, 1, tzinfo=UTC), {"eo:cloud_cover": 3}
 
         item = save().to_stac(
@@ -372,7 +370,7 @@ class TestArguments:
         assert item.properties["eo:cloud_cover"] == 3
         assert properties == {"eo:cloud_cover": 3}
 
-    def test_a_span_of_time_has_no_date_of_its_own(self, save: Any, validator: JsonSchemaSTACValidator) -> None:
+    def test_time_span_has_a_null_datetime(self, save: Any, validator: JsonSchemaSTACValidator) -> None:
         span = {"start_datetime": "2024-05-01T00:00:00Z", "end_datetime": "2024-06-01T00:00:00Z"}
 
         item = save().to_stac(properties=span)
@@ -387,12 +385,12 @@ class TestArguments:
         ("C:\\data\\ndvi.tif", "C:/data/ndvi.tif", "ndvi"),
         ("no_suffix", "no_suffix", "no_suffix"),
     ])  # fmt: skip
-    def test_links_hold_no_trace_of_secrets(self, path: str, href: str, name: str, save: Any) -> None:
+    def test_links_have_no_secrets(self, path: str, href: str, name: str, save: Any) -> None:
         item = replace(save(), path=path).to_stac()
 
         assert (item.assets["data"].href, item.id) == (href, name)
 
-    def test_what_went_to_an_object_needs_a_link(self) -> None:
+    def test_receipt_of_a_file_object_needs_an_href(self) -> None:
         tensor = GeoTensor(np.zeros((4, 5), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", 0)
         receipt = save_cog(tensor, BytesIO())
 
@@ -401,7 +399,7 @@ class TestArguments:
 
         assert receipt.to_stac(href="https://host/a.tif", datetime=TAKEN).id == "a"
 
-    def test_without_pystac_the_extra_is_named(self, save: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_pystac_is_an_error_with_the_extra(self, save: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         receipt = save()
         monkeypatch.setitem(sys.modules, "pystac", None)
 
@@ -412,26 +410,26 @@ class TestArguments:
 @pytest.mark.parametrize(
     "taken", ["2024-05-01", date(2024, 5, 1), np.datetime64("2024-05-01")], ids=["text", "date", "numpy"]
 )
-def test_a_date_that_is_no_datetime_is_refused(taken: Any, save: Any) -> None:
+def test_invalid_datetime_is_refused(taken: Any, save: Any) -> None:
     with pytest.raises(OptionError, match=r"pass a datetime\.datetime"):
         save().to_stac(datetime=taken)
 
 
-def test_a_date_among_the_properties_is_refused(save: Any) -> None:
+def test_datetime_in_properties_is_refused(save: Any) -> None:
     with pytest.raises(OptionError, match="pass datetime="):
         save().to_stac(properties={"datetime": "2024-05-01T00:00:00Z"})
 
 
-def test_a_span_is_told_as_json_has_it(save: Any) -> None:
+def test_time_span_is_written_as_json_text(save: Any) -> None:
     span = {"start_datetime": datetime(2024, 5, 1, tzinfo=UTC), "end_datetime": datetime(2024, 6, 1, tzinfo=UTC)}
 
-    told = json.loads(json.dumps(save().to_stac(properties=span).to_dict()))["properties"]
+    expected = json.loads(json.dumps(save().to_stac(properties=span).to_dict()))["properties"]
 
-    assert (told["datetime"], told["start_datetime"]) == (None, "2024-05-01T00:00:00Z")
+    assert (expected["datetime"], expected["start_datetime"]) == (None, "2024-05-01T00:00:00Z")
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4978", "EPSG:4936"])
-def test_a_geocentric_crs_has_no_outline(crs: str, save: Any) -> None:
+def test_geocentric_crs_has_no_geometry(crs: str, save: Any) -> None:
     item = save(crs=crs).to_stac()
     assert (item.geometry, item.bbox) == (None, None)
 
@@ -451,7 +449,7 @@ class TestSeveralFiles:
         return found
 
     @pytest.mark.parametrize("as_list", [False, True])
-    def test_each_is_an_asset_of_one_item(
+    def test_each_file_is_an_asset_of_one_item(
         self, as_list: bool, bands: dict[str, Receipt], validator: JsonSchemaSTACValidator
     ) -> None:
         item = item_of(list(bands.values()) if as_list else bands, id="scene")
@@ -470,14 +468,14 @@ class TestSeveralFiles:
         again = pystac.Item.from_dict(json.loads(json.dumps(item.to_dict(), allow_nan=False)))
         assert again.to_dict() == item.to_dict()
 
-    def test_one_grid_is_said_once(self, bands: dict[str, Receipt]) -> None:
+    def test_common_grid_is_written_once(self, bands: dict[str, Receipt]) -> None:
         item = item_of({name: bands[name] for name in ("B04", "B08")}, id="scene")
 
         assert item.properties["proj:shape"] == [60, 60]
         assert not any(name.startswith("proj:") for asset in item.assets.values() for name in asset.extra_fields)
         assert item.geometry == bands["B04"].to_stac().geometry
 
-    def test_of_several_grids_the_geometry_is_the_union(self, bands: dict[str, Receipt]) -> None:
+    def test_geometry_of_several_grids_is_their_union(self, bands: dict[str, Receipt]) -> None:
         other = replace(bands["B08"], transform=Affine(10, 0, 500600, 0, -10, 4000000))
 
         item = item_of({"west": bands["B04"], "east": other}, id="scene")
@@ -496,7 +494,7 @@ class TestSeveralFiles:
             ((10, 20), [10, 21]),
         ],
     )
-    def test_the_box_of_several_goes_across_the_antimeridian_where_one_does(
+    def test_bbox_of_several_crosses_the_antimeridian_if_one_does(
         self,
         lefts: tuple[float, float],
         bbox: list[float],
@@ -512,7 +510,7 @@ class TestSeveralFiles:
         item.validate(validator)
         assert item.bbox[::2] == pytest.approx(bbox, abs=1e-6)
 
-    def test_times_that_differ_are_a_span(self, bands: dict[str, Receipt], validator: JsonSchemaSTACValidator) -> None:
+    def test_different_times_become_a_span(self, bands: dict[str, Receipt], validator: JsonSchemaSTACValidator) -> None:
         later = replace(bands["B08"], acquired=TAKEN + timedelta(seconds=2))
         unknown = replace(bands["B09"], acquired=None)
 
@@ -524,7 +522,7 @@ class TestSeveralFiles:
         assert item.properties["end_datetime"] == "2024-05-01T10:30:33Z"
         assert item_of({"a": later, "b": bands["B04"]}, id="scene", datetime=TAKEN).datetime == TAKEN
 
-    def test_links_are_by_asset(self, bands: dict[str, Receipt]) -> None:
+    def test_hrefs_are_by_asset(self, bands: dict[str, Receipt]) -> None:
         item = item_of(bands, id="scene", href={"B04": "https://host/B04.tif"})
 
         assert item.assets["B04"].href == "https://host/B04.tif"
@@ -538,7 +536,7 @@ class TestSeveralFiles:
             ({"id": "a", "href": {"B05": "b5.tif"}}, "href has links of 'B05'; the assets are B04, B08, B09"),
         ],
     )
-    def test_what_several_files_need_is_asked_for(
+    def test_missing_arguments_for_several_files_are_errors(
         self, arguments: dict[str, Any], says: str, bands: dict[str, Receipt]
     ) -> None:
         with pytest.raises(OptionError, match=says):
@@ -551,7 +549,7 @@ class TestSeveralFiles:
         ({"a": None}, "receipts must be what save_cog returns, got NoneType"),
         (7, "receipts must be what save_cog returns, got int"),
     ])  # fmt: skip
-    def test_what_is_not_a_receipt_is_refused(self, receipts: Any, says: str) -> None:
+    def test_objects_other_than_receipts_are_refused(self, receipts: Any, says: str) -> None:
         with pytest.raises(OptionError, match=says):
             item_of(receipts, id="a")
 

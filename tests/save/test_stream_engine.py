@@ -119,9 +119,7 @@ def test_every_byte_is_written_once(make_tensor: Any) -> None:
 
 
 @pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
-def test_tiles_lie_from_the_smallest_overview_to_the_full_resolution_row_by_row(
-    interleave: str, make_tensor: Any
-) -> None:
+def test_tiles_are_ordered_from_the_smallest_overview_by_row(interleave: str, make_tensor: Any) -> None:
     file = Recorder()
 
     write(make_tensor((2, 300, 200)), file, INTERLEAVE=interleave)
@@ -252,14 +250,14 @@ class TestSparse:
 
 class TestBigTiff:
     @pytest.mark.parametrize(("bigtiff", "is_big"), [("YES", True), ("NO", False), ("IF_SAFER", False)])
-    def test_option_decides(self, bigtiff: str, is_big: bool, make_tensor: Any, tmp_path: Path) -> None:
+    def test_bigtiff_option_is_followed(self, bigtiff: str, is_big: bool, make_tensor: Any, tmp_path: Path) -> None:
         save_cog(make_tensor((1, 300, 300)), tmp_path / "out.tif", profile_arg={"BIGTIFF": bigtiff}, **OWN)
 
         with tifffile.TiffFile(tmp_path / "out.tif") as file:
             assert file.is_bigtiff == is_big
 
     @pytest.mark.parametrize(("fill", "magic"), [("noise", b"II+\0"), ("zeros", b"II*\0")])
-    def test_actual_size_decides_if_the_option_does_not(
+    def test_bigtiff_follows_the_actual_size_otherwise(
         self, fill: str, magic: bytes, make_tensor: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The limit is lowered to 200 kB; 180 kB of raw pixels may come out on either side of it."""

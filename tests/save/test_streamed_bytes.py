@@ -43,7 +43,7 @@ class Stored(SourceWrapper):
 
 
 def edges(size: int) -> st.SearchStrategy[tuple[int, ...]]:
-    """Give the edges of chunks along an axis: even, uneven or one."""
+    """Return the edges of chunks along an axis: even, uneven or one."""
     cuts = st.sets(st.integers(1, size - 1), max_size=6) if size > 1 else st.just(set())
     even = st.integers(1, size).map(lambda chunk: set(range(chunk, size, chunk)))
     return st.one_of(cuts, even).map(lambda inner: (0, *sorted(inner), size))

@@ -71,7 +71,7 @@ def test_a_truncated_file_is_named_with_the_window(
 
 
 @both
-def test_a_mosaic_that_lost_a_file_is_named_with_the_window(
+def test_mosaic_with_a_missing_file_is_named_with_the_window(
     save: Any, make_tensor: Any, tmp_path: Path, outcome: Path, contents: Contents
 ) -> None:
     save_tiled_geotiff(make_tensor((2, 1500, 1100)), tmp_path / "in.tif")
@@ -132,7 +132,7 @@ def test_an_object_that_fails_in_the_middle_is_named_with_the_window(
 
 @both
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), MemoryError()])
-def test_what_is_no_fault_of_the_source_passes_as_it_is_or_is_chained(
+def test_other_errors_are_passed_on_or_chained(
     save: Any, error: BaseException, outcome: Path, contents: Contents
 ) -> None:
     before = contents(outcome.parent)

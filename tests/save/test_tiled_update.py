@@ -125,7 +125,7 @@ def _to_filesystem(name: str, path: Path) -> GeoTensor:
 
 
 @pytest.mark.parametrize("save", [_to_file_object, _to_filesystem])
-def test_a_tiled_file_from_elsewhere_is_edited(save: Callable[[str, Path], GeoTensor], tmp_path: Path) -> None:
+def test_tiled_file_of_another_writer_is_edited(save: Callable[[str, Path], GeoTensor], tmp_path: Path) -> None:
     tensor = save("mask", tmp_path / "out.tif")
 
     update(tmp_path / "out.tif")
@@ -144,7 +144,7 @@ def test_validate_and_info_find_no_structural_metadata_in_a_tiled_file(tmp_path:
 
 
 @pytest.mark.parametrize("options", [{}, {"BIGTIFF": "YES"}])
-def test_nothing_lies_between_the_tiles_of_a_tiled_file(options: dict[str, Any], tmp_path: Path) -> None:
+def test_tiles_of_a_tiled_file_are_contiguous(options: dict[str, Any], tmp_path: Path) -> None:
     receipt = save_tiled_geotiff(picture(), tmp_path / "out.tif", profile_arg={"BLOCKSIZE": 128} | options)
 
     (base,) = validate(tmp_path / "out.tif").measurement.directories

@@ -81,7 +81,7 @@ def test_variables_become_bands_with_their_attributes(
         assert file.tags(2)["gain"] == "high"
 
 
-def test_a_dataset_is_left_as_it_was(tmp_path: Path) -> None:
+def test_dataset_is_not_changed(tmp_path: Path) -> None:
     dataset = red_and_nir()
     before = dataset.copy(deep=True)
 
@@ -91,7 +91,7 @@ def test_a_dataset_is_left_as_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "complex64", "bool"])
-def test_every_dtype_of_a_geotiff_may_be_that_of_the_variables(dtype: str, tmp_path: Path) -> None:
+def test_variables_of_every_geotiff_dtype_are_saved(dtype: str, tmp_path: Path) -> None:
     dataset = xarray.Dataset({"red": variable(dtype), "nir": variable(dtype)})
 
     np.testing.assert_array_equal(saved(dataset, tmp_path).pixels, pixels_of(dataset))
@@ -101,7 +101,7 @@ def test_every_dtype_of_a_geotiff_may_be_that_of_the_variables(dtype: str, tmp_p
 @pytest.mark.parametrize(
     "options", [{}, {"masked": True}, {"mask_and_scale": True}, {"mask_and_scale": True, "chunks": True}], ids=str
 )
-def test_a_file_opened_as_variables_comes_back(options: dict[str, Any], tmp_path: Path) -> None:
+def test_file_opened_as_variables_is_saved_unchanged(options: dict[str, Any], tmp_path: Path) -> None:
     rioxarray = pytest.importorskip("rioxarray", reason="rioxarray is not installed")
     path = a_file(tmp_path / "in.tif", scales=(0.1, 0.5, 2.0), offsets=(5.0, 0.0, -3.0))
     with rasterio.open(path, "r+") as file:
@@ -180,7 +180,7 @@ def test_variables_are_saved_as_they_are_if_one_does_not_fit_its_encoding(
     np.testing.assert_array_equal(found.pixels, pixels_of(dataset))
 
 
-def test_the_caller_s_nodata_is_that_of_all_variables(tmp_path: Path) -> None:
+def test_nodata_argument_applies_to_all_variables(tmp_path: Path) -> None:
     dataset = two_packed()
     dataset["nir"].encoding["_FillValue"] = -5
 
@@ -315,7 +315,7 @@ def test_a_dataset_of_a_file_is_saved_as_it_is_stored_and_stays_lazy(engine: str
 
 
 @pytest.mark.parametrize("encoding", [{}, {"dtype": "int16", "_FillValue": -1}], ids=["as they are", "packed"])
-def test_what_variables_share_is_computed_once(encoding: dict[str, Any], tmp_path: Path) -> None:
+def test_shared_tasks_of_variables_are_computed_once(encoding: dict[str, Any], tmp_path: Path) -> None:
     dask_array = pytest.importorskip("dask.array", reason="dask is not installed")
     counts = np.zeros(7, int)
 
@@ -349,14 +349,14 @@ def test_a_single_variable_has_its_own_bands(tmp_path: Path) -> None:
     assert found.descriptions == ("2024-01-01", "2024-01-11")
 
 
-def test_dimensions_of_length_one_do_not_matter(tmp_path: Path) -> None:
+def test_dimensions_of_length_one_are_dropped(tmp_path: Path) -> None:
     dataset = red_and_nir()
     dataset["nir"] = dataset["nir"].expand_dims(time=1).transpose("x", "time", "y")
 
     np.testing.assert_array_equal(saved(dataset, tmp_path).pixels, pixels_of(red_and_nir()))
 
 
-def test_several_variables_with_bands_of_their_own_are_refused(tmp_path: Path) -> None:
+def test_several_variables_with_bands_are_refused(tmp_path: Path) -> None:
     dataset = red_and_nir().expand_dims(time=3)
 
     with pytest.raises(ShapeError, match=r"'red' .*'time': 3.*one of 2.*isel.*dataset\['red'\]"):
@@ -428,7 +428,7 @@ def test_a_dataset_without_rasters_is_refused(
 
 
 @pytest.mark.parametrize("name", ["several dtypes", "integers of several sizes", "a mask beside numbers"])
-def test_the_cast_that_the_message_names_can_be_saved(name: str, tmp_path: Path) -> None:
+def test_cast_named_in_the_message_is_saved(name: str, tmp_path: Path) -> None:
     dataset = BAD[name][0]()
     with pytest.raises(DtypeError) as refused:
         save_cog(dataset, tmp_path / "out.tif")
@@ -450,7 +450,7 @@ def test_a_writer_like_a_dataset_has_its_grid_and_names(tmp_path: Path) -> None:
     assert (found.transform, found.descriptions, found.scales) == (TRANSFORM, ("red", "nir"), (0.5, 1.0))
 
 
-def test_a_writer_takes_a_dataset_as_a_piece_by_its_variables(tmp_path: Path) -> None:
+def test_writer_accepts_variables_of_a_dataset_as_a_window(tmp_path: Path) -> None:
     dataset = red_and_nir()
 
     with CogWriter(tmp_path / "out.tif", like=dataset) as writer:
@@ -460,7 +460,7 @@ def test_a_writer_takes_a_dataset_as_a_piece_by_its_variables(tmp_path: Path) ->
     np.testing.assert_array_equal(read_summary(tmp_path / "out.tif").pixels, pixels_of(dataset))
 
 
-def test_a_writer_refuses_a_whole_dataset_as_a_piece(tmp_path: Path) -> None:
+def test_writer_refuses_a_dataset_as_a_window(tmp_path: Path) -> None:
     dataset = red_and_nir()
 
     with (

@@ -86,7 +86,7 @@ def checked(path: Path) -> Report | None:
 )
 @pytest.mark.parametrize("base", BASES)
 @given(changes=edits)
-def test_a_good_file_with_changes_gives_a_report(tmp_path: Path, base: str, changes: list[tuple[float, bytes]]) -> None:
+def test_changed_valid_file_gives_a_report(tmp_path: Path, base: str, changes: list[tuple[float, bytes]]) -> None:
     (tmp_path / "a.tif").write_bytes(edited(content_of(base), changes))
     assert checked(tmp_path / "a.tif") is not None
 
@@ -105,7 +105,7 @@ def test_any_bytes_give_a_report(tmp_path: Path, beginning: bytes, rest: bytes) 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=edits, base=st.sampled_from(sorted(BASES)))
-def test_the_measurement_of_info_has_facts_for_any_bytes(
+def test_info_measurement_has_facts_for_any_bytes(
     tmp_path: Path, base: str, changes: list[tuple[float, bytes]]
 ) -> None:
     (tmp_path / "a.tif").write_bytes(edited(content_of(base), changes))

@@ -28,7 +28,7 @@ def masked(make_tensor: Make, shape: tuple[int, ...], dtype: str) -> GeoTensor:
 @pytest.mark.parametrize("has_mask", [False, True], ids=["", "mask"])
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
 @pytest.mark.parametrize("codec", CODECS)
-def test_what_save_cog_writes_is_valid_with_every_codec_of_both_engines(
+def test_files_of_both_engines_are_valid_for_every_codec(
     make_tensor: Make, tmp_path: Path, codec: str, engine: str, has_mask: bool
 ) -> None:
     make = masked if has_mask else (lambda make, *arguments: make(*arguments))
@@ -47,7 +47,7 @@ def test_what_save_cog_writes_is_valid_with_every_codec_of_both_engines(
 @pytest.mark.parametrize(
     ("dtype", "bands", "profile"),
     [
-        ("uint8", 3, {"compress": "jxl"}),  # rasterio's GDAL can't read it
+        ("uint8", 3, {"compress": "jxl"}),  # rasterio's GDAL cannot read it
         ("float32", 1, {"compress": "deflate", "predictor": 3}),
         ("int16", 3, {"compress": "lzw", "predictor": 2, "INTERLEAVE": "BAND"}),
         ("complex64", 1, {"compress": "zstd"}),
@@ -59,7 +59,7 @@ def test_what_save_cog_writes_is_valid_with_every_codec_of_both_engines(
         ("uint8", 1, {"OVERVIEWS": "NONE", "BLOCKSIZE": 512}),
     ],
 )
-def test_other_kinds_of_pixels_and_layouts_are_valid_too(
+def test_other_dtypes_and_layouts_are_valid(
     make_tensor: Make, tmp_path: Path, dtype: str, bands: int, profile: dict[str, Any]
 ) -> None:
     engine = profile.pop("engine", "stream")
@@ -105,7 +105,7 @@ def test_an_alpha_band_is_valid(make_tensor: Make, tmp_path: Path) -> None:
     assert validate(tmp_path / "a.tif", strict=True)
 
 
-def test_a_raster_without_overviews_is_valid_unless_one_is_strict(make_tensor: Make, tmp_path: Path) -> None:
+def test_raster_without_overviews_is_valid_unless_strict(make_tensor: Make, tmp_path: Path) -> None:
     save_tiled_geotiff(make_tensor((1, 600, 600)), tmp_path / "a.tif")
 
     lenient, strict = validate(tmp_path / "a.tif"), validate(tmp_path / "a.tif", strict=True)
@@ -126,7 +126,7 @@ def test_the_report_of_a_good_file_is_three_lines(make_tensor: Make, tmp_path: P
     ]
 
 
-def test_the_report_of_a_bad_file_lists_what_is_wrong_a_line_each() -> None:
+def test_report_of_an_invalid_file_lists_one_fault_a_line() -> None:
     problems = (
         Problem(Severity.ERROR, "tile-overlap", "level 0, ..."),
         Problem(Severity.WARNING, "tag-type", "IFD 1 ..."),
@@ -142,13 +142,13 @@ def test_the_report_of_a_bad_file_lists_what_is_wrong_a_line_each() -> None:
     ]
 
 
-def test_a_strict_report_shows_that_warnings_count() -> None:
+def test_strict_report_counts_warnings() -> None:
     warned = (Problem(Severity.WARNING, "tag-type", "IFD 1 ..."),)
     assert "is NOT a valid" in str(Report("a.tif", Measurement(0), warned, is_strict=True)).splitlines()[0]
     assert str(Report("a.tif", Measurement(0), warned)).splitlines()[0].endswith("GeoTIFF: 1 warning")
 
 
-def test_the_report_goes_through_json(make_tensor: Make, tmp_path: Path) -> None:
+def test_report_round_trips_through_json(make_tensor: Make, tmp_path: Path) -> None:
     save_cog(masked(make_tensor, (1, 600, 500), "uint8"), tmp_path / "a.tif")
 
     report = validate(tmp_path / "a.tif").to_dict()
@@ -161,7 +161,7 @@ def test_the_report_goes_through_json(make_tensor: Make, tmp_path: Path) -> None
     ]  # fmt: skip
 
 
-def test_without_decoding_no_tile_is_read_but_what_stands_around_it(make_tensor: Make, tmp_path: Path) -> None:
+def test_only_leaders_and_trailers_are_read_without_decoding(make_tensor: Make, tmp_path: Path) -> None:
     save_cog(make_tensor((1, 600, 500), "uint8"), tmp_path / "a.tif", profile_arg={"compress": "lzw"})
 
     measurement = validate(tmp_path / "a.tif", decode=False).measurement
@@ -169,7 +169,7 @@ def test_without_decoding_no_tile_is_read_but_what_stands_around_it(make_tensor:
     assert (measurement.tiles_decoded, measurement.has_checked_frames) == (None, True)
 
 
-def test_a_file_that_is_not_there_or_a_folder_is_an_error(tmp_path: Path) -> None:
+def test_missing_file_or_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match=r"none\.tif.*No such file"):
         validate(tmp_path / "none.tif")
     with pytest.raises(ReadError, match="is a folder"):
@@ -185,7 +185,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_an_error(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "content", [b"", b"I", b"II*\0", b"\x89PNG\r\n\x1a\n", b"x" * 5000, b"MM\0*\0\0\0\0", bytes(100)]
 )
-def test_what_is_no_tiff_is_not_valid_for_one_reason(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_not_a_tiff_has_one_fault(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.tif").write_bytes(content)
 
     report = validate(tmp_path / "a.tif")

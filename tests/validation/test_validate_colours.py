@@ -32,7 +32,7 @@ def gdals_file(path: Path, photometric: str, interps: str, **options: Any) -> Pa
 
 
 def gdals_copy(path: Path, interps: str) -> Path:
-    """Have GDAL copy uint8, of which it declares three bands RGB whatever they are."""
+    """Copy uint8 by GDAL, which declares three bands RGB for any interpretation."""
     gdals_file(path.with_name("source.tif"), "MINISBLACK", interps)
     rasterio.shutil.copy(path.with_name("source.tif"), path, driver="COG")
     return path
@@ -72,7 +72,7 @@ def test_rgb_that_gdal_declares_of_other_bands_is_reported(interps: str, tmp_pat
     assert codes(gdals_copy(tmp_path / "a.tif", interps)) == {"photometric"}
 
 
-def test_the_message_names_both(tmp_path: Path) -> None:
+def test_message_names_photometric_and_interpretation(tmp_path: Path) -> None:
     path = gdals_file(tmp_path / "a.tif", "MINISBLACK", "red green blue")
 
     (problem,) = validate(path).warnings
@@ -131,7 +131,7 @@ def test_colours_are_judged_by_tags_alone(layout: dict[str, Any], expected: set[
 @pytest.mark.parametrize("engine", ["stream", "gdal"])
 @pytest.mark.parametrize("compress", ["lzw", "jpeg", "webp"])
 @pytest.mark.parametrize("interps", ["red green blue", "red green blue alpha", "gray undefined undefined"])
-def test_what_is_saved_has_no_such_fault(interps: str, compress: str, engine: str, tmp_path: Path) -> None:
+def test_saved_files_have_consistent_colours(interps: str, compress: str, engine: str, tmp_path: Path) -> None:
     names = interps.split()
     values = np.random.default_rng(0).integers(0, 99, (len(names), 300, 300)).astype("uint8")
     tensor = GeoTensor(values, *PLACE.values(), None, attrs={"colorinterp": names})

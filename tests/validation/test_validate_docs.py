@@ -24,7 +24,7 @@ READS = {
 }
 
 
-def test_the_table_of_codes_is_whole() -> None:
+def test_table_of_codes_is_complete() -> None:
     documented = re.findall(r"^\| `([a-z-]+)`", DOCS.read_text(), re.MULTILINE)
     judges = "".join(path.read_text() for path in FOLDER.glob("judge*.py"))
     given = {kind.value for kind in FaultKind} | set(re.findall(r'(?:error|warning)\)?\(\s*"([a-z-]+)"', judges))

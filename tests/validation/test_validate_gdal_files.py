@@ -100,7 +100,7 @@ def test_a_file_of_gdal_is_not_refused(file: Any, tmp_path: Path) -> None:
     assert report.measurement.tiles_decoded
 
 
-def test_planar_configuration_of_one_sample_is_left_aside(tmp_path: Path) -> None:
+def test_planar_configuration_of_one_sample_is_ignored(tmp_path: Path) -> None:
     write_by_gdal(tmp_path / "gdal.tif", FILES[0])
 
     with tifffile.TiffFile(tmp_path / "gdal.tif") as file:

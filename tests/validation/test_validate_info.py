@@ -67,7 +67,7 @@ def test_bands_beyond_eight_are_counted(make_tensor: Make, tmp_path: Path) -> No
     assert "8 undefined, and 12 more" in str(info(tmp_path / "a.tif"))
 
 
-def test_it_goes_through_json(make_tensor: Make, tmp_path: Path) -> None:
+def test_info_round_trips_through_json(make_tensor: Make, tmp_path: Path) -> None:
     tensor = make_tensor((1, 300, 200), "float32", fill_value_default=np.nan)
     save_cog(tensor, tmp_path / "a.tif", descriptions=["NDVI"])
 
@@ -80,7 +80,7 @@ def test_it_goes_through_json(make_tensor: Make, tmp_path: Path) -> None:
     assert [one["width_px"] for one in found["layout"]["directories"]] == [200, 100]
 
 
-def test_a_raster_without_a_place_has_no_crs(tmp_path: Path) -> None:
+def test_raster_without_georeference_has_no_crs(tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", width=40, height=30, count=1, dtype="uint8") as dataset:
         dataset.write(np.ones((1, 30, 40), "uint8"))
     found = info(tmp_path / "a.tif")
@@ -94,7 +94,7 @@ def test_a_crs_without_a_name_is_shown_by_its_numbers(tmp_path: Path, make_tenso
     assert "laea" in str(info(tmp_path / "a.tif"))
 
 
-def test_a_raster_that_is_no_tiff_has_no_layout(tmp_path: Path) -> None:
+def test_raster_of_another_format_has_no_layout(tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "a.png", "w", driver="PNG", width=40, height=30, count=1, dtype="uint8") as dataset:
         dataset.write(np.ones((1, 30, 40), "uint8"))
     found = info(tmp_path / "a.png")
@@ -102,7 +102,7 @@ def test_a_raster_that_is_no_tiff_has_no_layout(tmp_path: Path) -> None:
     assert str(found).endswith("no TIFF")
 
 
-def test_what_is_no_raster_is_an_error(tmp_path: Path) -> None:
+def test_invalid_raster_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(b"II*\0")
     with pytest.raises(ReadError, match=r"a\.tif"):
         info(tmp_path / "a.tif")

@@ -101,7 +101,7 @@ def verdicts(path: Path) -> dict[str, tuple[bool, bool]]:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_gdals_files_get_rio_cogeos_verdict(tmp_path: Path, name: str) -> None:
+def test_verdict_on_gdals_files_equals_rio_cogeos(tmp_path: Path, name: str) -> None:
     path = KINDS[name].write(tmp_path / "a.tif")
 
     found = verdicts(path)
@@ -137,7 +137,7 @@ def test_rio_cogeos_files_are_valid(tmp_path: Path, profile: str) -> None:
     assert verdicts(tmp_path / "b.tif") == {"rio-cogeo": (True, True), "ours": (True, True)}
 
 
-def test_a_cog_that_was_changed_in_place_has_lost_its_layout(tmp_path: Path) -> None:
+def test_cog_changed_in_place_has_an_invalid_layout(tmp_path: Path) -> None:
     rasterio.shutil.copy(KINDS["tiles"].write(tmp_path / "a.tif"), tmp_path / "b.tif", driver="COG")
     with rasterio.open(tmp_path / "b.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as dataset:
         noise = np.random.default_rng(0).integers(0, 255, (3, 512, 512), "uint8")  # takes more room than what was there
@@ -150,7 +150,7 @@ def test_a_cog_that_was_changed_in_place_has_lost_its_layout(tmp_path: Path) -> 
 # Where we are of another mind.
 
 
-def test_one_tile_as_wide_as_the_raster_is_a_tile_to_us_and_a_strip_to_rio_cogeo(tmp_path: Path) -> None:
+def test_tile_as_wide_as_the_raster_is_valid_unlike_for_rio_cogeo(tmp_path: Path) -> None:
     path = Kind(bands=1, size=(1024, 1024), profile=TILED | {"blockxsize": 1024, "blockysize": 1024}).write(
         tmp_path / "a.tif"
     )
@@ -160,14 +160,14 @@ def test_one_tile_as_wide_as_the_raster_is_a_tile_to_us_and_a_strip_to_rio_cogeo
     assert (found["rio-cogeo"][0], found["ours"][0]) == (False, True)
 
 
-def test_a_masks_directory_behind_the_pixels_is_a_warning(tmp_path: Path) -> None:
+def test_mask_directory_after_the_pixels_is_a_warning(tmp_path: Path) -> None:
     path = Kind(**SMALL, profile=TILED, has_mask=True, environment=INTERNAL_MASK).write(tmp_path / "a.tif")
 
     assert verdicts(path) == {"rio-cogeo": (True, True), "ours": (True, False)}
     assert [problem.code for problem in validate(path).warnings] == ["directory-after-data"]
 
 
-def test_a_codec_that_we_have_not_is_a_warning(tmp_path: Path) -> None:
+def test_codec_without_a_decoder_is_a_warning(tmp_path: Path) -> None:
     path = Kind(**SMALL, bands=1, profile={"nbits": 1, "compress": "ccittfax4"},
                 values=pixels(1, 300, 300) % 2).write(tmp_path / "a.tif")  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_a_codec_that_we_have_not_is_a_warning(tmp_path: Path) -> None:
     assert validate(path).measurement.tiles_decoded == 0
 
 
-def test_pages_that_are_no_overviews_are_a_warning(tmp_path: Path) -> None:
+def test_pages_other_than_overviews_are_a_warning(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", pixels(3, 100, 100), photometric="minisblack", metadata=None)
     assert "directory-stray" in {problem.code for problem in validate(tmp_path / "a.tif").warnings}
 

@@ -37,13 +37,13 @@ def measured(path: Path) -> Report:
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_the_file_that_is_damaged_below_is_good(bases: dict[str, Good], tmp_path: Path, base: str) -> None:
+def test_undamaged_file_is_valid(bases: dict[str, Good], tmp_path: Path, base: str) -> None:
     (tmp_path / "a.tif").write_bytes(bases[base].content)
     assert validate(tmp_path / "a.tif", strict=True).problems == ()
 
 
 @pytest.mark.parametrize("base", BASES)
-def test_a_file_that_is_cut_anywhere_is_not_valid(bases: dict[str, Good], tmp_path: Path, base: str) -> None:
+def test_file_truncated_anywhere_is_not_valid(bases: dict[str, Good], tmp_path: Path, base: str) -> None:
     passed = []
     for place in range(PLACES):
         (tmp_path / "a.tif").write_bytes(truncated(bases[base], place))
@@ -70,9 +70,7 @@ def test_a_damaged_file_is_not_valid(bases: dict[str, Good], tmp_path: Path, bas
 
 
 @pytest.mark.parametrize("base", ["lzw", "bands apart, BigTIFF"])
-def test_the_arrays_of_a_damaged_file_are_doubted_without_decoding_too(
-    bases: dict[str, Good], tmp_path: Path, base: str
-) -> None:
+def test_damaged_arrays_are_reported_without_decoding(bases: dict[str, Good], tmp_path: Path, base: str) -> None:
     for damage in ("tile past the end", "tile over another", "leader", "trailer", "tiles that changed places"):
         (tmp_path / "a.tif").write_bytes(DAMAGES[damage].make(bases[base]))
         assert DAMAGES[damage].code in {problem.code for problem in validate(tmp_path / "a.tif", decode=False).errors}
@@ -106,7 +104,7 @@ def test_many_faults_of_one_kind_are_counted_not_listed(bases: dict[str, Good], 
     assert errors[-1].message.endswith("(and 9 more)" if len(file.values(324)) == 12 else "more)")
 
 
-def test_a_file_of_many_directories_ends(bases: dict[str, Good], tmp_path: Path) -> None:
+def test_file_of_many_directories_is_validated_in_bounded_time(bases: dict[str, Good], tmp_path: Path) -> None:
     """Each with one tag, and each leading to the next."""
     chain = bytearray(b"II*\0\x08\0\0\0")
     for _ in range(5000):

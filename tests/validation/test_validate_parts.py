@@ -47,7 +47,7 @@ def encoded(name: str) -> tuple[bytes, PixelLayout]:
 
 
 @pytest.mark.parametrize("name", [*STREAMS, *IMAGES])
-def test_a_tile_that_decodes_has_no_verdict(name: str) -> None:
+def test_tile_that_decodes_has_no_fault(name: str) -> None:
     data, layout = encoded(name)
     assert check_encoded_size(len(data), layout, 64) is None
     assert check_tile(data, layout, 64) is None
@@ -58,7 +58,7 @@ CUTS = [(name, cut) for name in (*STREAMS, *IMAGES) for cut in (1, 2, 0.5, 0.9) 
 
 
 @pytest.mark.parametrize(("name", "cut"), CUTS)
-def test_a_tile_that_is_cut_has_one(name: str, cut: float) -> None:
+def test_truncated_tile_has_a_fault(name: str, cut: float) -> None:
     data, layout = encoded(name)
     kept = len(data) - int(cut) if cut >= 1 else int(len(data) * cut)
     assert check_tile(data[:kept], layout, 64) is not None
@@ -66,13 +66,13 @@ def test_a_tile_that_is_cut_has_one(name: str, cut: float) -> None:
 
 @pytest.mark.parametrize("rows", [63, 65, 1])
 @pytest.mark.parametrize("name", [*STREAMS, *IMAGES])
-def test_a_tile_of_another_size_has_one(name: str, rows: int) -> None:
+def test_tile_of_another_size_has_a_fault(name: str, rows: int) -> None:
     data, layout = encoded(name)
     assert check_tile(data, layout, rows) is not None
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_bomb_is_not_let_off(name: str) -> None:
+def test_decompression_bomb_has_a_fault(name: str) -> None:
     layout = encoded(name)[1]
     bomb = {
         "LZW": imagecodecs.lzw_encode, "DEFLATE": zlib.compress,
@@ -95,7 +95,7 @@ def test_an_image_that_declares_a_larger_size_is_not_decoded(name: str, monkeypa
     assert "64 x 64" in verdict.detail
 
 
-def test_sizes_that_can_not_be_are_known_before_a_tile_is_read() -> None:
+def test_impossible_sizes_are_reported_before_reading_tiles() -> None:
     huge = PixelLayout(2**31 - 1, 2**31 - 1, True, 2**31 - 16, 2**31 - 16, samples=65535, bits=128, compression=5)
     details = [check_encoded_size(10**6, huge, 2**31 - 16), check_encoded_size(10**9, encoded("LZW")[1], 64)]
     assert all(verdict is not None and verdict.kind == "tile-size" for verdict in details)
@@ -115,7 +115,7 @@ def codes(*pairs: tuple[int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("position", [0, 1, 253, 254, 1000, 3837])
-def test_lzw_that_would_bring_the_decoder_down_is_not_decoded(position: int) -> None:
+def test_lzw_that_would_crash_the_decoder_is_not_decoded(position: int) -> None:
     """After a Clear code, wherever it stands, comes a code that no string has yet."""
     widths = [9] * 254 + [10] * 512 + [11] * 1024 + [12] * 2048
     before = [(7, width) for width in widths[:position]]
@@ -140,13 +140,13 @@ def test_lzw_of_many_tables_is_safe() -> None:
         )
 
 
-def test_lzw_of_before_tiff_6_is_reported_as_not_decoded() -> None:
+def test_old_style_lzw_is_reported_as_not_decoded() -> None:
     verdict = check_tile(b"\0\x01" + bytes(50), encoded("LZW")[1], 64)
     assert verdict is not None
     assert verdict.kind == "tile-not-decoded"
 
 
-def test_bits_of_the_other_order_are_turned() -> None:
+def test_reversed_bit_order_is_decoded() -> None:
     data, layout = encoded("LZW")
     turned = bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
     changed = PixelLayout(64, 64, True, 64, 64, samples=3, compression=5, fill_order=2)
@@ -216,7 +216,7 @@ def table(ranges: list[tuple[int, int]]) -> TileTable:
 
 
 @given(spans)
-def test_tiles_that_overlap_no_earlier_one_lie_apart(ranges: list[tuple[int, int]]) -> None:
+def test_overlap_of_tiles_is_found(ranges: list[tuple[int, int]]) -> None:
     made = table(ranges)
     found = overlapping(made)
     seen: set[int] = set()
@@ -226,7 +226,7 @@ def test_tiles_that_overlap_no_earlier_one_lie_apart(ranges: list[tuple[int, int
 
 
 @given(spans, spans)
-def test_what_touches_the_structure_shares_a_byte_with_it(ranges: list[tuple[int, int]], others: list[Any]) -> None:
+def test_overlap_with_the_structure_is_found(ranges: list[tuple[int, int]], others: list[Any]) -> None:
     made = table(ranges)
     bytes_of_structure = {byte for start, length in others for byte in range(start, start + length)}
     found = touching(made.starts, made.ends, [Extent(start, length) for start, length in others])
@@ -267,7 +267,7 @@ def test_each_block_is_requested_once(wanted: list[tuple[int, int]]) -> None:
     assert len(blocks) * BLOCK_BYTES - 100 <= counter.bytes_sent <= size_bytes
 
 
-def test_reads_that_follow_one_another_ask_for_more_each_time() -> None:
+def test_consecutive_reads_request_larger_ranges() -> None:
     counter = RequestCounter(10**9)
     for block in range(15):
         counter.read(block * BLOCK_BYTES, 10)
@@ -313,5 +313,5 @@ BASE = image(0, (900, 700))
         ([BASE], {"overviews-missing"}),
     ],
 )  # fmt: skip
-def test_the_pyramid_is_judged_by_its_directories(directories: list[MeasuredDirectory], expected: set[str]) -> None:
+def test_pyramid_is_checked_by_its_directories(directories: list[MeasuredDirectory], expected: set[str]) -> None:
     assert codes_of(*directories) == expected

@@ -55,7 +55,7 @@ def a_cog(make_tensor: Make, tmp_path: Path) -> Path:
 # Numbers of requests.
 
 
-def test_one_read_of_a_remote_file_gives_everything_but_the_tiles(a_cog: Path) -> None:
+def test_one_read_of_a_remote_file_returns_the_structure(a_cog: Path) -> None:
     source = Recorder(a_cog.read_bytes())
 
     measurement = measure(source, tiles=Tiles.FRAMED)
@@ -64,7 +64,7 @@ def test_one_read_of_a_remote_file_gives_everything_but_the_tiles(a_cog: Path) -
     assert not measurement.has_checked_frames
 
 
-def test_elsewhere_tiles_are_read_many_at_once(a_cog: Path) -> None:
+def test_tiles_of_remote_files_are_read_in_batches(a_cog: Path) -> None:
     source = Recorder(a_cog.read_bytes())
 
     measurement = measure(source)
@@ -74,7 +74,7 @@ def test_elsewhere_tiles_are_read_many_at_once(a_cog: Path) -> None:
     assert measurement.has_checked_frames
 
 
-def test_on_this_machine_what_stands_around_tiles_is_read_by_itself(a_cog: Path) -> None:
+def test_frames_of_tiles_of_local_files_are_read_separately(a_cog: Path) -> None:
     source = Recorder(a_cog.read_bytes(), is_local=True)
 
     measure(source, tiles=Tiles.FRAMED)
@@ -84,7 +84,7 @@ def test_on_this_machine_what_stands_around_tiles_is_read_by_itself(a_cog: Path)
 
 
 @pytest.mark.parametrize("fails_at", [0, 1])
-def test_a_read_that_fails_is_an_error_whichever_it_is(a_cog: Path, fails_at: int) -> None:
+def test_any_failing_read_is_an_error(a_cog: Path, fails_at: int) -> None:
     with pytest.raises(ReadError, match="can't be read"):
         measure(Recorder(a_cog.read_bytes(), fails_at=fails_at))
 
@@ -99,7 +99,7 @@ def test_bytes_of_a_file_that_shrinks_are_an_error(a_cog: Path) -> None:
 # Where they come from.
 
 
-def test_a_filesystem_of_fsspec(a_cog: Path) -> None:
+def test_filesystem_of_fsspec_is_read(a_cog: Path) -> None:
     fs = fsspec.filesystem("memory")
     fs.pipe_file("/folder/a.tif", a_cog.read_bytes())
     assert validate("folder/a.tif", fs=fs, strict=True)
@@ -107,7 +107,7 @@ def test_a_filesystem_of_fsspec(a_cog: Path) -> None:
     assert info("memory://folder/a.tif").place.width_px == 1200
 
 
-def test_a_store_of_obstore(a_cog: Path) -> None:
+def test_store_of_obstore_is_read(a_cog: Path) -> None:
     store = MemoryStore()
     store.put("folder/a.tif", a_cog.read_bytes())
     assert validate("folder/a.tif", fs=store, strict=True)
@@ -115,11 +115,11 @@ def test_a_store_of_obstore(a_cog: Path) -> None:
     assert info("folder/a.tif", fs=store).place.height_px == 1500
 
 
-def test_a_url_of_a_file(a_cog: Path) -> None:
+def test_file_url_is_read(a_cog: Path) -> None:
     assert validate(a_cog.as_uri(), strict=True)
 
 
-def test_what_is_not_there_is_an_error_wherever_it_is_not(a_cog: Path) -> None:
+def test_missing_file_is_an_error_for_any_source(a_cog: Path) -> None:
     for path, fs in [
         ("none.tif", MemoryStore()),
         ("none.tif", fsspec.filesystem("memory")),
@@ -139,7 +139,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_errors, "FIRST_WAIT_SECONDS", 0.0)
 
 
-def test_an_http_server(a_cog: Path, server: Server) -> None:
+def test_http_server_is_read(a_cog: Path, server: Server) -> None:
     url = server.put("a.tif", a_cog.read_bytes())
 
     report = validate(f"{url}?sig=hunter22", strict=True)
@@ -179,7 +179,7 @@ def test_a_server_without_ranges_raises(a_cog: Path, server: Server) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_no_server_is_an_error(unused_port: int) -> None:
+def test_unreachable_server_is_an_error(unused_port: int) -> None:
     with pytest.raises(ReadError, match="no way to the store"):
         validate(f"http://127.0.0.1:{unused_port}/a.tif")
 
