@@ -20,7 +20,6 @@ import rasterio
 
 import forked
 from georeader import RasterioReader, save_cog, save_tiled_geotiff
-from georeader._export.gdal.finished_file import check_whole
 from georeader.errors import (
     DestinationError,
     DtypeError,
@@ -389,17 +388,6 @@ def test_concurrent_saves_are_independent(make_tensor: Any, tmp_path: Path) -> N
         np.testing.assert_array_equal(reader.values, tensor.values)
         assert reader.tags()["n"] == str(n)
     assert len(os.listdir(tmp_path)) == 16
-
-
-def test_empty_tile_of_an_encoder_is_an_error(tmp_path: Path) -> None:
-    """GDAL's worker threads swallow an encoder's error: the tile has no bytes then, and would read as zeros."""
-    profile = {"driver": "GTiff", "count": 2, "height": 600, "width": 600, "dtype": "uint8", "tiled": True}
-    with rasterio.open(tmp_path / "hole.tif", "w", SPARSE_OK=True, interleave="band", **profile) as dataset:
-        dataset.write(np.ones((600, 600), "uint8"), 1)
-
-    check_whole(tmp_path / "hole.tif", is_sparse=True)
-    with pytest.raises(WriteError, match="full resolution: the tile at row 0, column 0 of band 2 is empty"):
-        check_whole(tmp_path / "hole.tif", is_sparse=False)
 
 
 FORK = textwrap.dedent("""

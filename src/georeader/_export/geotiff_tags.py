@@ -44,22 +44,11 @@ _CACHED = 64
 _ENVIRONMENT = {**ENVIRONMENT, "GDAL_PAM_ENABLED": "NO", "GDAL_TIFF_ENDIANNESS": "LITTLE"}
 
 #: Tags of the layout of the one-pixel file itself.
-_LAYOUT_TAGS = frozenset(
-    {
-        TagNumber.NEW_SUBFILE_TYPE,
-        TagNumber.IMAGE_WIDTH,
-        TagNumber.IMAGE_LENGTH,
-        TagNumber.COMPRESSION,
-        TagNumber.STRIP_OFFSETS,
-        TagNumber.ROWS_PER_STRIP,
-        TagNumber.STRIP_BYTE_COUNTS,
-        TagNumber.PLANAR_CONFIGURATION,
-        TagNumber.TILE_WIDTH,
-        TagNumber.TILE_LENGTH,
-        TagNumber.TILE_OFFSETS,
-        TagNumber.TILE_BYTE_COUNTS,
-    }
-)
+_LAYOUT_TAGS = frozenset({
+    TagNumber.NEW_SUBFILE_TYPE, TagNumber.IMAGE_WIDTH, TagNumber.IMAGE_LENGTH, TagNumber.COMPRESSION,
+    TagNumber.STRIP_OFFSETS, TagNumber.ROWS_PER_STRIP, TagNumber.STRIP_BYTE_COUNTS, TagNumber.PLANAR_CONFIGURATION,
+    TagNumber.TILE_WIDTH, TagNumber.TILE_LENGTH, TagNumber.TILE_OFFSETS, TagNumber.TILE_BYTE_COUNTS,
+})  # fmt: skip
 
 #: Transforms of cached tags: north up, and any other. GDAL takes pixels of side 1 for a missing transform.
 _NORTH_UP = Affine(2, 0, 0, 0, -2, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from numpy.typing import NDArray
@@ -31,9 +30,7 @@ class Engine(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *exception: Any) -> None: ...
 
     def peek(self, window: PixelWindow, bands: slice) -> NDArray[Any]:
         """Return the (band, row, column) pixels of a window at full resolution, before `write`."""

@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise, product
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -85,10 +84,8 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
         self._readers.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._readers.__exit__(kind, error, trace)
+    def __exit__(self, *exception: Any) -> None:
+        self._readers.__exit__(*exception)
 
     def write(self, plan: FilePlan, advance: Advance) -> Written:
         """Write the file, whose bytes do not depend on the order of work."""
@@ -174,18 +171,11 @@ class _Run:
 
     def write(self) -> Written:
         """Write the file in the planned order."""
-        orders = {
-            Order.PYRAMID_FIRST: self.pyramid_first,
-            Order.SPOOL_BASE: self.spool_base,
-            Order.SEND_BASE: self.send_base,
-            Order.IN_FILE_ORDER: self.in_file_order,
-        }
-        return orders[self.work.order]()
-
-    # The orders of the levels.
+        return self.pyramid_first() if self.work.order is Order.PYRAMID_FIRST else self.stream()
 
     def pyramid_first(self) -> Written:
         """Write the overviews first, then the full resolution straight to its place."""
+        base_tasks = _base_tasks(self.plan, self.engine.pixels)
         base: Iterator[tuple[int, list[EncodedTiles]]] | None = None
         groups = self.work.band_groups if self.plan.spec.reads_twice else ()
         for bands in groups:
@@ -194,10 +184,11 @@ class _Run:
                 self._begin(task, builder)
             if bands == groups[-1]:
                 self._describe()
-                base = self._base()  # before the last blocks of the pyramid leave threads idle
+                base = self.workers.ordered(base_tasks)  # before the last blocks of the pyramid leave threads idle
             self._drain(builder)
-        base = self._base() if base is None else base
-        assembler = self._assembler()
+        base = self.workers.ordered(base_tasks) if base is None else base
+        assembler = CogAssembler(self.plan, self.sink, self.workers)
+        self._lay_out(assembler)
         assembler.write_overviews(self.tile_buffer)
         for plane, tiles in base:
             assembler.write_tiles(plane, tiles)
@@ -206,34 +197,21 @@ class _Run:
             self.advance(len(tiles))
         return self._finish(assembler)
 
-    def spool_base(self) -> Written:
-        """Encode all levels at once; write the overviews, then the full resolution from its spool."""
-        self._describe()
-        for bands in self.work.band_groups:
-            self._stream(bands)
-        assembler = self._assembler()
-        assembler.write_overviews(self.tile_buffer)
-        assembler.write_base(self.tile_buffer)
-        return self._finish(assembler)
-
-    def send_base(self) -> Written:
-        """Encode all levels at once; write the full resolution as it comes, then the overviews."""
+    def stream(self) -> Written:
+        """Encode all levels at once; the full resolution is written as it comes, or spooled until the overviews are."""
+        order = self.work.order
         self._describe()
         assembler = CogAssembler(self.plan, self.sink, self.workers)
+        if order is Order.IN_FILE_ORDER:
+            self._lay_out(assembler)
         for bands in self.work.band_groups:
-            self._stream(bands, assembler)
-        self._lay_out(assembler)
-        assembler.write_overviews(self.tile_buffer)
+            self._stream(bands, None if order is Order.SPOOL_BASE else assembler)
+        if order is not Order.IN_FILE_ORDER:
+            self._lay_out(assembler)
+            assembler.write_overviews(self.tile_buffer)
+        if order is Order.SPOOL_BASE:
+            assembler.write_base(self.tile_buffer)
         return self._finish(assembler)
-
-    def in_file_order(self) -> Written:
-        """Write the full resolution alone: each tile as soon as those before it are written."""
-        assembler = self._assembler()
-        for bands in self.work.band_groups:
-            self._stream(bands, assembler)
-        return self._finish(assembler)
-
-    # Their steps.
 
     def _describe(self) -> None:
         """Read the tags from GDAL while threads are busy, and before much is read: it may refuse the CRS."""
@@ -287,14 +265,6 @@ class _Run:
                 window = grid.window(block)
                 work = partial(process_block, block_plan, read, window)
                 yield Task(work, window.shape[0] * window.shape[1] * pixel_bytes)
-
-    def _base(self) -> Iterator[tuple[int, list[EncodedTiles]]]:
-        return self.workers.ordered(_base_tasks(self.plan, self.engine.pixels))
-
-    def _assembler(self) -> CogAssembler:
-        assembler = CogAssembler(self.plan, self.sink, self.workers)
-        self._lay_out(assembler)
-        return assembler
 
     def _lay_out(self, assembler: CogAssembler) -> None:
         described = self.described

@@ -15,7 +15,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
 from georeader._core.reporting import Advance, warn_at_caller
 from georeader._core.threads import startable_threads, thread_count, usable_cpus
 from georeader._core.windows import Mask, PixelWindow
-from georeader._export.gdal.finished_file import check_file, read_facts
+from georeader._export.gdal.finished_file import read_finished
 from georeader._export.gdal.options import creation_options, overview_environment
 from georeader._export.gdal.pyramid import averages, averages_are_ours, build_pyramid
 from georeader._export.gdal_dataset import ENVIRONMENT, creation_profile, describe
@@ -75,9 +74,7 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
         self._values = np.ascontiguousarray(values)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         del self._values, self._mask
 
     def peek(self, window: PixelWindow, bands: slice) -> NDArray[Any]:
@@ -89,11 +86,11 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
         path = self._sink.staging_path
         try:
             _write_raster(self._values, plan.spec, path, self._mask)
+            written = read_finished(path, plan.spec)
         except WriteError as error:
             reason = str(error).replace(str(path), "the file")
             failure = self._sink.room_error() or WriteError(f"{self._sink.given!r}: {reason}")
             raise failure from (error.__cause__ or error)
-        written = read_facts(path, plan.spec)
         advance(plan.place_count)
         return written
 
@@ -123,7 +120,6 @@ def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask
     except (RasterioError, CPLE_BaseError, SystemError) as error:
         # rasterio raises SystemError for failures that GDAL does not explain, a full disk among them.
         raise WriteError(f"GDAL's {driver} driver failed: {error} (options {options})") from error
-    check_file(path, spec)
 
 
 def _warn_of_metadata(spec: ExportSpec) -> None:

@@ -6,64 +6,60 @@ References:
 
 from __future__ import annotations
 
-import itertools
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.crs import CRS
-from rasterio.enums import Interleaving
 from rasterio.errors import RasterioError
 
 from georeader._export.geotiff_tags import check_crs
-from georeader._export.plan.grid import BlockGrid
+from georeader._export.plan.grid import Level
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import LevelReceipt, Written, level_receipt, wkt2_of
 from georeader._export.statistics import summary_of_tags
 from georeader._tiff.checksum import crc32
 from georeader._tiff.directories import TagNumber
-from georeader._tiff.parser import BytesInMemory, MalformedTiffError, TiffBytes, read_directories
+from georeader._tiff.parser import BytesInMemory, MalformedTiffError, ParsedDirectory, TiffBytes, read_directories
 from georeader.errors import WriteError
 
-_WANTED = (TagNumber.IMAGE_WIDTH, TagNumber.IMAGE_LENGTH, TagNumber.TILE_BYTE_COUNTS)
+_SIZE_TAGS = (TagNumber.IMAGE_LENGTH, TagNumber.IMAGE_WIDTH, TagNumber.TILE_LENGTH, TagNumber.TILE_WIDTH)
+
+#: Bits of NewSubfileType (TIFF 6.0, section 8).
+_REDUCED, _IS_MASK = 1, 4
 
 #: A finished file is read in pieces of so many bytes.
 _PIECE_BYTES = 2**20
 
 
-def check_file(path: Path, spec: ExportSpec) -> None:
-    """Check that a file is whole and has the CRS that was asked for."""
-    check_whole(path, is_sparse=spec.encoding.options.get("SPARSE_OK") == "YES")
-    if spec.crs is not None and not spec.encoding.warps:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
-            found: CRS | None = dataset.crs
-        check_crs(found, spec.crs)
-
-
-def read_facts(path: Path, spec: ExportSpec) -> Written:
-    """Read what a receipt states of a finished file; each byte of it once."""
+def read_finished(path: Path, spec: ExportSpec) -> Written:
+    """Check that a file is whole and has the CRS that was asked for, and read what a receipt states of it."""
+    options, warps = spec.encoding.options, spec.encoding.warps
     try:
         with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(path) as dataset:
-            factors = (1, *(dataset.overviews(1) if spec.encoding.warps else spec.overview_factors))
+            crs = dataset.crs
+            factors = (1, *(dataset.overviews(1) if warps else spec.overview_factors))
             statistics = [summary_of_tags(dataset.tags(band)) for band in dataset.indexes]
-            changes = _changes(spec, dataset) if spec.encoding.warps else {}
+            changes = _changes(spec, dataset) if warps else {}
         with path.open("rb") as file:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                levels = level_receipts(BytesInMemory(data), factors)
+                levels = read_levels(BytesInMemory(data), factors, is_sparse=options.get("SPARSE_OK") == "YES")
             size_bytes = checksum = 0
             while piece := file.read(_PIECE_BYTES):
                 checksum = crc32(piece, checksum)
                 size_bytes += len(piece)
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         if isinstance(error, WriteError):
             raise
         raise WriteError(f"the file that GDAL wrote cannot be opened again: {error}") from error
-    is_asked = spec.encoding.options.get("STATISTICS") == "YES"
+    if spec.crs is not None and not warps:
+        check_crs(crs, spec.crs)
     found = tuple(summary for summary in statistics if summary is not None)
+    is_asked = options.get("STATISTICS") == "YES"
     return Written(
         engine="gdal",
         size_bytes=size_bytes,
@@ -88,52 +84,41 @@ def _changes(spec: ExportSpec, dataset: Any) -> dict[str, Any]:
     }
 
 
-def level_receipts(file: TiffBytes, factors: Sequence[int]) -> tuple[LevelReceipt, ...]:
-    """Return the tiles of each level; an image and its mask, which have one size, are one level."""
+def read_levels(file: TiffBytes, factors: Sequence[int], *, is_sparse: bool = False) -> tuple[LevelReceipt, ...]:
+    """Check each tile, and return the levels from large to small; an image and its mask, of one size, are one level.
+
+    GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing. Tiles take no bytes in
+    a sparse file alone.
+    """
+    levels: dict[tuple[int, int], list[NDArray[Any]]] = {}
     try:
-        sizes = [tuple(one.entries[tag].numbers() for tag in _WANTED) for one in read_directories(file)]
+        for directory in read_directories(file):
+            sizes_bytes = directory.entries[TagNumber.TILE_BYTE_COUNTS].numbers()
+            level = _check_tiles(directory, sizes_bytes, file.size_bytes, is_sparse)
+            levels.setdefault((level.width_px, level.height_px), []).append(sizes_bytes)
     except (KeyError, MalformedTiffError) as error:
         raise WriteError(f"the directories of the file that GDAL wrote cannot be read: {error!r}") from error
-    levels: dict[tuple[int, int], list[NDArray[Any]]] = {}
-    for (width_px,), (height_px,), sizes_bytes in sizes:
-        levels.setdefault((int(width_px), int(height_px)), []).append(sizes_bytes)
     if len(levels) != len(factors):
         raise WriteError(f"the file that GDAL wrote has levels of {sorted(levels)} pixels, not {len(factors)} of them")
     ordered = sorted(levels, reverse=True)
     return tuple(level_receipt(factor, *size, levels[size]) for factor, size in zip(factors, ordered, strict=True))
 
 
-def check_whole(path: Path, *, is_sparse: bool) -> None:
-    """Check each tile: GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing."""
-    try:
-        size_bytes = path.stat().st_size
-        with rasterio.open(path) as dataset:
-            for level in (None, *range(len(dataset.overviews(1)))):
-                with rasterio.open(path, **({} if level is None else {"overview_level": level})) as part:
-                    _check_tiles(dataset, level, part, size_bytes, is_sparse)
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        if isinstance(error, WriteError):
-            raise
-        raise WriteError(f"the file that GDAL wrote cannot be opened again: {error}") from error
-
-
-def _check_tiles(dataset: Any, level: int | None, part: Any, size_bytes: int, is_sparse: bool) -> None:
-    tile_height, tile_width = part.block_shapes[0]
-    bands = part.indexes if part.interleaving is Interleaving.band else [1]
-    name = "full resolution" if level is None else f"overview {level}"
-    grid = BlockGrid(part.height, part.width, tile_height, tile_width)
-    for band, (row, column) in itertools.product(bands, grid.touched(grid.whole)):
-        items = [
-            dataset.get_tag_item(f"BLOCK_{what}_{column}_{row}", "TIFF", bidx=band, ovr=level)
-            for what in ("OFFSET", "SIZE")
-        ]
-        offset_bytes, tile_bytes = (int(item or 0) for item in items)
-        if not tile_bytes and not is_sparse:
-            raise WriteError(
-                f"{name}: the tile at row {row}, column {column} of band {band} is empty: its encoder failed"
-            )
-        if offset_bytes + tile_bytes > size_bytes:
-            raise WriteError(
-                f"{name}: the tile at row {row}, column {column} of band {band} ends at byte "
-                f"{offset_bytes + tile_bytes}, the file at {size_bytes}; is the disk full?"
-            )
+def _check_tiles(directory: ParsedDirectory, sizes_bytes: NDArray[Any], file_bytes: int, is_sparse: bool) -> Level:
+    """Check that no tile is empty or ends behind the file; return the level, as if it had one plane."""
+    entries = directory.entries
+    height_px, width_px, tile_height_px, tile_width_px = (int(entries[tag].numbers()[0]) for tag in _SIZE_TAGS)
+    level = Level(0, height_px, width_px, tile_height_px, tile_width_px, 1)
+    kind = int(entries[TagNumber.NEW_SUBFILE_TYPE].numbers()[0]) if TagNumber.NEW_SUBFILE_TYPE in entries else 0
+    ends_bytes = entries[TagNumber.TILE_OFFSETS].numbers().astype(np.uint64) + sizes_bytes
+    is_wrong = (ends_bytes > file_bytes) | ((sizes_bytes == 0) & (not is_sparse))
+    if kind & _IS_MASK or not is_wrong.any():
+        return level
+    index = int(np.argmax(is_wrong))
+    band, place = divmod(index, level.plane_tiles)
+    row, column = divmod(place, level.tiles_across)
+    name = f"overview of {height_px} x {width_px} pixels" if kind & _REDUCED else "full resolution"
+    tile = f"{name}: the tile at row {row}, column {column} of band {band + 1}"
+    if not sizes_bytes[index]:
+        raise WriteError(f"{tile} is empty: its encoder failed")
+    raise WriteError(f"{tile} ends at byte {ends_bytes[index]}, the file at {file_bytes}; is the disk full?")

@@ -43,17 +43,10 @@ _REDUCED, _IS_MASK = 1, 4
 _PHOTOMETRIC_MASK = 4
 
 #: Tags that overviews have, too: those that describe pixels.
-_PIXEL_TAGS = frozenset(
-    {
-        TagNumber.BITS_PER_SAMPLE,
-        TagNumber.PHOTOMETRIC,
-        TagNumber.SAMPLES_PER_PIXEL,
-        TagNumber.COLOR_MAP,
-        TagNumber.EXTRA_SAMPLES,
-        TagNumber.SAMPLE_FORMAT,
-        TagNumber.GDAL_NODATA,
-    }
-)
+_PIXEL_TAGS = frozenset({
+    TagNumber.BITS_PER_SAMPLE, TagNumber.PHOTOMETRIC, TagNumber.SAMPLES_PER_PIXEL, TagNumber.COLOR_MAP,
+    TagNumber.EXTRA_SAMPLES, TagNumber.SAMPLE_FORMAT, TagNumber.GDAL_NODATA,
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
