@@ -43,10 +43,7 @@ class Georeferenced:
         return window_utils.window_bounds(self._whole(), self.transform)
 
     def footprint(self, crs: Any = None) -> Any:
-        """Outline of the raster as a shapely polygon.
-
-        Args:
-            crs: CRS of the result; the raster's own by default. Only the corners are reprojected.
+        """Return the outline of the raster as a shapely polygon, in another CRS by reprojection of its corners.
 
         Raises:
             MissingExtraError: shapely is not installed (extra ``shapely``).
@@ -56,11 +53,9 @@ class Georeferenced:
         return window_utils.ring_to_polygon(ring, self.crs, crs)
 
     def same_extent(self, other: Any, precision: float = 1e-3) -> bool:
-        """Return whether ``other`` lies on the same grid: CRS, rows and columns, and transform.
+        """Return whether an object with ``transform``, ``crs`` and ``shape`` lies on the same grid.
 
-        Args:
-            other: An object with ``transform``, ``crs`` and ``shape``.
-            precision: Largest distance between corresponding pixels, in pixels.
+        Corresponding pixels may be ``precision`` pixels apart.
         """
         rows_columns = tuple(self.shape[-2:])
         return (
@@ -147,10 +142,7 @@ def same_nodata(one: Any, other: Any) -> bool:
 class FakeGeoData(Georeferenced):
     """A georeferenced grid without pixels, for arithmetic of windows and bounds.
 
-    Attributes:
-        crs: Any CRS input.
-        transform: Pixel (column, row) to CRS (x, y).
-        shape: (..., row, column), in pixels; may be empty if only the transform is needed.
+    The shape is (..., row, column); it may be empty if only the transform is needed.
 
     Example:
         >>> from affine import Affine

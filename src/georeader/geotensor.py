@@ -18,6 +18,7 @@ from georeader._arrays.numpy_functions import Operators
 from georeader._arrays.pixel_attrs import describe_grid, split_mask, to_ndarray
 from georeader._core import band_attrs
 from georeader._core.sentinels import UNSET, Unset
+from georeader._core.windows import Mask
 from georeader.abstract_reader import Georeferenced, declared_nodata, same_nodata
 from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
 
@@ -305,12 +306,10 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return (self[index] for index in range(len(self)))
 
     def read_from_window(self, window: Window, boundless: bool = True) -> GeoTensor:
-        """Return the pixels of a window.
+        """Return the pixels of a window on whole pixels, relative to this array.
 
-        Args:
-            window: On whole pixels, relative to this array.
-            boundless: True: the result has the window's size, with ``fill_value_default`` (0 if that is None) outside
-                the raster. False: the window is cut at the raster's edge.
+        If ``boundless``, the result has the window's size, with ``fill_value_default`` (0 if that is None) outside the
+        raster; else the window is cut at the raster's edge.
 
         Raises:
             IndexingError: The window lies between pixels, or (``boundless=False``) outside the raster.
@@ -344,17 +343,13 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
 
     @classmethod
     def load_file(cls, path: Any, fs: Any = None, **options: Any) -> GeoTensor:
-        """Read a whole raster file.
+        """Read a whole raster file: (band, row, column) in its dtype, with its nodata or None as fill value.
 
         Args:
             path: What `RasterioReader` takes; with ``fs``, a path in that filesystem.
             fs: A filesystem of fsspec or a store of obstore to read the bytes through.
             **options: ``load_tags=False`` leaves out ``attrs["tags"]`` and ``attrs["band_tags"]``,
-                ``load_descriptions=False`` leaves out ``attrs["descriptions"]``; ``rio_env_options`` are GDAL
-                configuration options for this reading.
-
-        Returns:
-            (band, row, column) in the file's dtype; ``fill_value_default`` is the file's nodata, or None.
+                ``load_descriptions=False`` ``attrs["descriptions"]``; ``rio_env_options`` are options of GDAL.
 
         Raises:
             ReadError: The file cannot be opened or read.
@@ -419,7 +414,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         return render_pixels(plan, [planes[band] for band in plan.bands], mask)
 
 
-def _split_mask(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def _split_mask(values: Any) -> tuple[NDArray[Any], Mask]:
     """Return an array of 2 to 4 dimensions, and its mask."""
     array, mask = split_mask(values)
     if array.ndim not in _DIMS:

@@ -25,10 +25,8 @@ class GroundControlPoints:
     A GeoTIFF keeps row, column, x, y and z of each (OGC 19-008r4, ModelTiepointTag); it numbers the points anew, and
     cannot hold their ``info``.
 
-    Attributes:
-        points: rasterio's GroundControlPoint: (row, col) in pixels from the outer corner of the first pixel, (x, y, z)
-            in units of ``crs``.
-        crs: CRS of the points, or None.
+    Each is rasterio's GroundControlPoint: (row, col) in pixels from the outer corner of the first pixel, (x, y, z) in
+    units of ``crs``, which may be None.
 
     Example:
         >>> points = [GroundControlPoint(row=0, col=0, x=-3.7, y=40.4), GroundControlPoint(row=10, col=0, x=-3.7, y=40)]

@@ -97,7 +97,11 @@ def preview(
         bands=bands,
         percentiles=None if percentiles is None else check_percentiles(percentiles),
     )
-    return encode_png(_draw(_as_raster(data, fs), request))
+    if isinstance(data, (str, bytes, os.PathLike)):
+        return encode_png(_draw(RasterioReader(os.fsdecode(data), fs=fs), request))
+    if fs is not None:
+        raise OptionError(f"fs goes with a path, and data is a {type(data).__name__}; leave it out")
+    return encode_png(_draw(data, request))
 
 
 def _side_px(value: Any) -> int:
@@ -108,14 +112,6 @@ def _side_px(value: Any) -> int:
     if not 1 <= side_px <= MAX_SIDE_LIMIT_PX:
         raise OptionError(f"max_side_px={side_px}; give 1 to {MAX_SIDE_LIMIT_PX} pixels")
     return side_px
-
-
-def _as_raster(data: Any, fs: Any) -> Any:
-    if isinstance(data, (str, bytes, os.PathLike)):
-        return RasterioReader(os.fsdecode(data) if isinstance(data, bytes) else data, fs=fs)
-    if fs is not None:
-        raise OptionError(f"fs goes with a path, and data is a {type(data).__name__}; leave it out")
-    return data
 
 
 def _draw(raster: Any, request: PictureRequest) -> Picture:

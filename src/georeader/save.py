@@ -197,16 +197,10 @@ def save_tiled_geotiff(  # noqa: PLR0913
 
 
 def profile_from_dtype(dtype: Any) -> dict[str, Any]:
-    """Return the rasterio profile in which a numpy dtype is saved.
+    """Return the rasterio profile in which a dtype (what `numpy.dtype` takes) is saved, as a new dict.
 
     Dtypes of a GeoTIFF keep their names: int8, int64, uint64 and complex128 where the installed GDAL has them. bool
     becomes uint8 {0, 1}, and float16 float32. Byte order does not matter: pixels are converted.
-
-    Args:
-        dtype: A numpy dtype or what `numpy.dtype` takes.
-
-    Returns:
-        A new dict: driver, dtype, tiled and the defaults of ``PROFILE_TILED_GEOTIFF_DEFAULT``.
 
     Raises:
         DtypeError: A GeoTIFF does not hold the dtype; the message names one to cast to.

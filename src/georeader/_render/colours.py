@@ -40,7 +40,9 @@ def colour(pixels: NDArray[Any], mask: Mask, rules: Colouring) -> NDArray[np.uin
     alpha is 0, where it is missing (nodata, NaN, infinite) in all of its bands, and where the colour table does not
     have it; its colours are then 0.
     """
-    bands, alpha = (pixels[:-1], _opacity(pixels[-1])) if rules.has_alpha else (pixels, None)
+    bands, alpha = (pixels[:-1], pixels[-1]) if rules.has_alpha else (pixels, None)
+    if alpha is not None and alpha.dtype != np.uint8:
+        alpha = np.where(alpha != 0, np.uint8(255), np.uint8(0))  # the opaque value of other dtypes has no standard
     visible = mask if alpha is None else (alpha > 0 if mask is None else mask & (alpha > 0))
     valid = [_valid(band, visible, rules.nodata) for band in bands]
     if rules.colormap is not None:
@@ -54,11 +56,6 @@ def colour(pixels: NDArray[Any], mask: Mask, rules: Colouring) -> NDArray[np.uin
     picture[~np.logical_or.reduce(valid)] = 0
     picture[picture[..., -1] == 0] = 0
     return picture
-
-
-def _opacity(alpha: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return an alpha band in 8 bits. The opaque value of other dtypes is not standardised: all but 0 is opaque."""
-    return alpha if alpha.dtype == np.uint8 else np.where(alpha != 0, np.uint8(255), np.uint8(0))
 
 
 def _valid(band: NDArray[Any], mask: Mask, nodata: Any) -> NDArray[np.bool_]:
