@@ -24,7 +24,7 @@ from forked import Forked, forked
 from georeader import save_cog, save_tiled_geotiff
 from georeader._export.sinks.base import Scratch
 from georeader._export.sinks.temporary_file import TemporaryFile
-from georeader._export.sources.dask_windows import DaskWindows
+from georeader._export.sources.sliced import DaskWindows
 from georeader.preview import preview
 
 pytestmark = pytest.mark.slow
@@ -222,7 +222,7 @@ DTYPES = ["uint8", "int16", "float64", "complex64", "bool"]
 def test_windows_in_any_order_equal_the_array(
     dtype: str, seed: int, is_masked: bool, spool: TemporaryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("georeader._export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
+    monkeypatch.setattr("georeader._export.sources.sliced.LEAST_KEPT_BYTES", 0)
     monkeypatch.setattr("georeader._export.sources.read_once.PIECE_BYTES", 500)
     values = SMALL.astype(dtype)
     expected = np.ma.MaskedArray(values, SMALL % 5 == 0) if is_masked else values
@@ -234,7 +234,7 @@ def test_windows_in_any_order_equal_the_array(
 
     for window_slices in order:
         key = tuple(window_slices)
-        window = windows.read(key)
+        window = windows.cut(key)
         np.testing.assert_array_equal(np.ma.getdata(window), values[key])
         np.testing.assert_array_equal(np.ma.getmaskarray(window), np.ma.getmaskarray(expected)[key])
 
@@ -245,14 +245,14 @@ def test_windows_in_any_order_equal_the_array(
 def test_space_of_pieces_that_were_read_is_reused(
     spool: TemporaryFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("georeader._export.sources.dask_windows.LEAST_KEPT_BYTES", 0)
+    monkeypatch.setattr("georeader._export.sources.sliced.LEAST_KEPT_BYTES", 0)
     values = np.ones((40, 64, 64), "uint8")
     counted = Counted(tmp_path / "calls", values.__getitem__)
     windows = DaskWindows(counted.array((1, 64, 64), values.shape), 1, lambda: spool)
 
     for first in range(0, 40, 2):
         for rows, band in product((slice(0, 32), slice(32, 64)), (first, first + 1)):
-            windows.read((slice(band, band + 1), rows, slice(0, 64)))
+            windows.cut((slice(band, band + 1), rows, slice(0, 64)))
 
     assert 0 < spool.size_bytes <= 2 * 64 * 64
     assert set(counted.calls.values()) == {1}

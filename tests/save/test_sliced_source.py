@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from conftest import CRS, TRANSFORM
 from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader._core.windows import PixelWindow
-from georeader._export.sources import dask_windows, open_source
+from georeader._export.sources import open_source, sliced
 from georeader.errors import DtypeError, OptionError, ReadError, ShapeError
 
 da = pytest.importorskip("dask.array", reason="dask is not installed")
@@ -140,7 +140,7 @@ def test_tasks_that_need_all_chunks_are_logged(tmp_path: Path, caplog: pytest.Lo
 def test_a_graph_of_many_tasks_is_optimised_in_parts(
     pipeline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_windows, "MOST_TASKS", 40)
+    monkeypatch.setattr(sliced, "MOST_TASKS", 40)
     counting = Counting(ramp((700, 900)))
 
     save_cog(behind_an_object(pipeline(counting.array((100, 170)))), tmp_path / "out.tif")
@@ -196,7 +196,7 @@ def test_configured_scheduler_is_used(tmp_path: Path) -> None:
 )
 def test_windows_are_computed_by_the_reading_thread_by_default(options: Any, expected: Any) -> None:
     with dask.config.set(options):
-        scheduler = dask_windows.find_scheduler()
+        scheduler = sliced.find_scheduler()
 
     assert scheduler.get == expected
     assert scheduler.concurrent == options.get("num_workers", 2 if options else dask.system.CPU_COUNT)

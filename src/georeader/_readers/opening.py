@@ -68,11 +68,9 @@ _Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
 
 
 def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
-    """Return the way in which a raster is opened; nothing is opened.
+    """Return the way in which a local path, URL, or path of GDAL's virtual filesystems is opened; nothing is opened.
 
-    Args:
-        path: Local path, URL, or a path of GDAL's virtual filesystems.
-        fs: A filesystem of fsspec or a store of obstore, used for any path; or None.
+    ``fs`` is a filesystem of fsspec or a store of obstore, used for any path; or None.
     """
     text = os.fsdecode(path)
     name = redact_url(text)

@@ -291,18 +291,12 @@ class RasterFile:
     def read(
         self, window: Window, indexes: Sequence[int], *, fill: Any, has_mask: bool, alpha_index: int | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Read the (band, row, column) pixels of a window on whole pixels, which may reach beyond the edge.
+        """Read the (band, row, column) pixels of a window on whole pixels, and the (row, column) mask if it is wanted.
 
-        Args:
-            window: See above.
-            indexes: Bands, counted from 1.
-            fill: Of pixels beyond the edge; None: 0.
-            has_mask: Read the (row, column) mask, too, which is False beyond the edge.
-            alpha_index: An alpha band that is read in place of the mask, counted from 1, or None.
+        Bands are counted from 1. Pixels beyond the edge are ``fill``, or 0, and False in the mask.
         """
         info = self.info
-        dtypes = [info.dtypes[index - 1] for index in indexes]
-        dtype = np.result_type(*dtypes)
+        dtype = np.result_type(*(info.dtypes[index - 1] for index in indexes))
         shape = len(indexes), int(window.height), int(window.width)
         if math.prod(shape) * dtype.itemsize > sys.maxsize:  # numpy would raise a ValueError
             raise ReadError(
@@ -320,7 +314,7 @@ class RasterFile:
                         "was made; make a new one"
                     )
                 mask = read_mask(dataset, indexes[0], alpha_index, inside) if has_mask else None
-                if len(set(dtypes)) == 1:
+                if len({info.dtypes[index - 1] for index in indexes}) == 1:
                     return dataset.read(list(indexes), window=inside), mask
                 return np.stack([dataset.read(index, window=inside) for index in indexes]), mask
 

@@ -44,17 +44,10 @@ def read_padded(
     fill: Any,
     has_mask: bool,
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Read a window on whole pixels, which may reach beyond the edge of a raster.
+    """Read a window on whole pixels, which may reach beyond the edge of a raster of (rows, columns).
 
-    Args:
-        window: See above.
-        shape: (rows, columns) of the raster.
-        read: Reads (band, row, column) pixels and the (row, column) mask, or None, of a window inside the raster. Not
-            called where window and raster do not meet.
-        count: Number of bands.
-        dtype: Of the pixels.
-        fill: Value of pixels beyond the edge, where the mask is False.
-        has_mask: ``read`` returns a mask.
+    ``read`` returns the (band, row, column) pixels and the (row, column) mask, or None, of a window inside the raster.
+    It is not called where window and raster do not meet. Beyond the edge pixels are ``fill``, and the mask is False.
     """
     inside = Window.from_slices(*overlap(window, *shape)[0])
     if 0 in (inside.height, inside.width):
@@ -74,14 +67,9 @@ def check_axes(sel: Mapping[str, Any]) -> None:
 
 
 def pixel_range(path: str, name: str, wanted: slice, size_px: int, boundless: bool) -> tuple[int, int]:
-    """Return the first pixel of a slice of step one and the one behind its last.
+    """Return the first pixel of a slice of step one along an axis and the one behind its last.
 
-    Args:
-        path: Of the raster, for messages.
-        name: Of the axis, for messages.
-        wanted: The slice.
-        size_px: Number of pixels along the axis.
-        boundless: A negative index lies before the edge; False: it counts from the end.
+    If ``boundless``, a negative index lies before the edge; else it counts from the end.
     """
     start, stop, _ = wanted.indices(size_px)
     if boundless:

@@ -124,14 +124,9 @@ def attrs_of(data: Any) -> dict[str, Any]:
 def check_pixels(
     data: Any, spec: SourceSpec, pixels: NDArray[Any], mask: Mask, size: tuple[int, int] | None = None
 ) -> Loaded:
-    """Check loaded pixels against the spec that their object declares, and return them with their mask.
+    """Check the loaded pixels of a window against the spec that their object declares, and return them with their mask.
 
-    Args:
-        data: The object.
-        spec: Its spec; without a mask in it, None is returned for the mask.
-        pixels: (row, column) or (band, row, column).
-        mask: (row, column), or None.
-        size: (rows, columns) of the window that was loaded; the whole raster by default.
+    Without ``size``, (rows, columns) of the window, they are those of the whole raster.
     """
     name = type(data).__name__
     size = (spec.height_px, spec.width_px) if size is None else size

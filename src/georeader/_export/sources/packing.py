@@ -156,10 +156,7 @@ class Opened:
 def pack(opened: Opened, missing: Any, *, may_read: bool) -> Source:
     """Return a source of what is stored: values in their encoding, or as they are where it cannot hold them.
 
-    Args:
-        opened: Has the values; it is closed if those that are checked cannot be read.
-        missing: Value of NaN in the file, where the caller passes one.
-        may_read: False: no pixel is read that is not in memory, and the encoding is taken as it is.
+    Unless ``may_read``, no pixel is read that is not in memory, and the encoding is taken as it is.
     """
     source, packing, dtype = opened.source, opened.packing, opened.source.spec.dtype
     if packing is None or not packing.changes(dtype):
@@ -233,13 +230,9 @@ def _visible(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
 def packing_of(
     encoding: Mapping[Any, Any], dtype: np.dtype[Any], count: int, numbers: Sequence[int] | None = None
 ) -> Packing | None:
-    """Read how a DataArray is to be stored; None if it does not hold numbers.
+    """Read how a DataArray of a dtype and of so many bands is to be stored; None if it does not hold numbers.
 
-    Args:
-        encoding: Of the DataArray.
-        dtype: Of its values.
-        count: Bands.
-        numbers: Of the bands among those that the encoding speaks of, from 1; None: not known.
+    The numbers are those of the bands, from 1, among those that the encoding describes; None: not known.
     """
     if dtype.kind not in "iufc":
         return None

@@ -153,13 +153,9 @@ class AheadSource(SourceWrapper):
 
 
 def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, bands: int, most_px: int) -> list[Box]:
-    """Return boxes that are spread over a raster: its first chunk, that in the middle and the last, without repetition.
+    """Return the first chunk of a raster, that in the middle and the last, as boxes of the first ``bands`` bands.
 
-    Args:
-        spec: Of the raster.
-        chunks: How it is stored; None: not known.
-        bands: Number of bands that are read, from the first on.
-        most_px: Pixels of a box at most, all bands; larger chunks are cut.
+    Larger chunks are cut to ``most_px`` pixels of all bands.
     """
     chunks = free_windows(bands) if chunks is None else chunks
     rows_px = chunks.row_edges_px or even_edges(spec.height_px, _SIDE_PX)
@@ -229,13 +225,9 @@ class CutChunks:
         pixel_bytes: int,
         open_spool: OpenSpool | None,
     ) -> None:
-        """Create an empty cache.
+        """Create an empty cache of chunks whose pixels, with their mask, take so many bytes.
 
-        Args:
-            limit_bytes: Chunks may take so much memory, and so may a single chunk.
-            chunk_shape: Returns the shape of a chunk.
-            pixel_bytes: Of a pixel with its mask.
-            open_spool: Opens the spool, when it is first needed; its owner closes it. None: all chunks wait in memory.
+        The owner of the spool closes it; without one, all chunks wait in memory.
         """
         self._limit_bytes = limit_bytes
         self._chunk_shape = chunk_shape

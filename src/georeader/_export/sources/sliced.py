@@ -1,18 +1,28 @@
-"""Arrays other than numpy's that are read by slicing: of dask, zarr, h5py and others."""
+"""Arrays other than numpy's that are read by slicing: of dask, zarr, h5py and others.
+
+Windows of a dask array are computed through dask's public API alone.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from importlib import import_module
+from itertools import accumulate, groupby, product
 from math import prod
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from georeader._arrays.pixel_attrs import split_mask
+from georeader._core.dtypes import convert_pixels
 from georeader._core.windows import Mask, PixelWindow
 from georeader._export.plan.grid import even_edges, longest
 from georeader._export.plan.spec import SourceSpec
@@ -20,8 +30,9 @@ from georeader._export.plan.traits import Chunks, SourceTraits
 from georeader._export.sources.geodata import attrs_of, check_pixels, check_place, describe, shape_of
 from georeader._export.sources.handles import CACHE_BYTES, GdalEnvironment
 from georeader._export.sources.protocol import Loaded
+from georeader._export.sources.read_once import Box, CutChunks, Place, shape_of_box, shared, within
 from georeader._export.spool import OpenSpool
-from georeader.errors import ShapeError
+from georeader.errors import DtypeError, ShapeError
 
 #: What GDAL may keep for each thread, where an array's windows come from it.
 _READER_BYTES = 8 * 2**20
@@ -29,8 +40,19 @@ _READER_BYTES = 8 * 2**20
 #: Threads that read from a store which allows for several.
 _CONCURRENT_READS = 4
 
-#: One slice for each axis of an array, of step one.
-Key = tuple[slice, ...]
+#: Tasks that are held at once; an array that has more is optimised by dask some rows of chunks at a time.
+MOST_TASKS = 5_000
+
+#: Windows are read from top to bottom: those of several readers lie in so many neighbouring parts.
+_PARTS_HELD = 2
+
+#: Windows that a scheduler of the caller's choice computes at once: one, while the one before is fetched.
+_CHOSEN_CONCURRENT = 2
+
+#: Chunks that windows cut are kept in at least so much memory until all of their pixels are read.
+LEAST_KEPT_BYTES = 8 * 2**20
+
+_LOG = logging.getLogger("georeader")
 
 
 @dataclass(frozen=True)
@@ -52,7 +74,7 @@ class Axes:
         """Return (bands, rows, columns) of an array's shape."""
         return (1 if self.band is None else shape[self.band]), shape[self.row], shape[self.column]
 
-    def key(self, region: PixelWindow, bands: range) -> Key:
+    def key(self, region: PixelWindow, bands: range) -> Box:
         """Return the slices of a window."""
         cuts = [slice(0, 1)] * self.count
         cuts[self.row], cuts[self.column] = region.slices
@@ -71,26 +93,182 @@ class Axes:
 class Windows:
     """Access to windows of an array."""
 
-    cut: Callable[[Key], Any]
+    cut: Callable[[Box], Any]
     edges: Sequence[tuple[int, ...]] | None = None  #: of the array's chunks along each axis; None: unknown
     concurrent_reads: int = 1
-    close: Callable[[], None] = lambda: None
     chunk_copies: int = 2  #: how often a chunk is held while it is read
     share_work: bool = False  #: as in `Chunks`
     is_masked: bool = False
 
+    def close(self) -> None:
+        """Do nothing: the array is its owner's."""
 
-@dataclass(frozen=True)
+
+class Scheduler(NamedTuple):
+    """A scheduler of dask's tasks, as `dask.compute` takes it, and the number of windows to compute at once."""
+
+    get: Callable[..., Any] | str
+    concurrent: int
+
+
+def find_scheduler() -> Scheduler:
+    """Return the scheduler that the caller chose, a distributed client included; else one for the threads that read.
+
+    Without a choice each window is computed in the thread that reads it. That keeps what is in memory to the windows
+    being read, and GDAL's options of the caller hold for the tasks.
+    """
+    config = import_module("dask").config
+    chosen = import_module("dask.base").get_scheduler()
+    if chosen is None and config.get("pool", None) is not None:
+        chosen = "threads"
+    if chosen is not None:
+        return Scheduler(chosen, _CHOSEN_CONCURRENT)
+    workers = int(config.get("num_workers", None) or import_module("dask.system").CPU_COUNT)
+    return Scheduler("synchronous", workers)
+
+
+class DaskWindows:
+    """Computes windows of a dask array, each chunk once; several threads may read at once.
+
+    The chunks of a window are computed by one call of `dask.compute`, so that tasks that several of them share run once
+    for the window. Chunks of different windows are computed apart.
+
+    Memory: the chunks that a window touches and the window, for each thread that reads; chunks that windows cut, up to
+    the larger of one chunk and `LEAST_KEPT_BYTES`, others wait in a spool; and some 2 KiB for each of up to
+    2 x `MOST_TASKS` tasks.
+    """
+
+    chunk_copies = 1
+    share_work = True
+
+    def __init__(self, array: Any, row_axis: int, open_spool: OpenSpool | None = None) -> None:
+        """Keep a dask array, as `windows_of`; its tasks are optimised when the first window is read."""
+        if any(size != size for axis in array.chunks for size in axis):
+            raise ShapeError(
+                f"the dask array of shape {array.shape} does not know how large its chunks are; call its "
+                "compute_chunk_sizes() first, or cut it by slices where it was cut by a condition"
+            )
+        sizes = tuple(tuple(int(size) for size in axis if size) for axis in array.chunks)
+        self.edges = [tuple(accumulate(axis, initial=0)) for axis in sizes]
+        self.is_masked = isinstance(getattr(array, "_meta", None), np.ma.MaskedArray)
+        self._array = array if sizes == array.chunks else array.rechunk(sizes)
+        self._row_axis = row_axis
+        self._scheduler = find_scheduler()
+        self.concurrent_reads = self._scheduler.concurrent
+        rows = len(array.chunks[row_axis])
+        self._rows_at_once = max(1, rows * MOST_TASKS // max(MOST_TASKS, len(array.__dask_graph__())))
+        pixel_bytes = array.dtype.itemsize + self.is_masked
+        kept_bytes = max(LEAST_KEPT_BYTES, prod(map(longest, self.edges)) * pixel_bytes)
+        self._cut_chunks = CutChunks(kept_bytes, lambda place: shape_of_box(self._box(place)), pixel_bytes, open_spool)
+        self._parts: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._has_looked = False
+        self._lock = threading.Lock()
+
+    def cut(self, key: Box) -> Any:
+        """Compute a window: an array of numpy, masked where the dask array is.
+
+        What a task raises is raised here; a chunk of another shape or kind than the array's is refused.
+        """
+        touched = product(
+            *(
+                range(bisect_right(edges, cut.start) - 1, bisect_left(edges, cut.stop))
+                for edges, cut in zip(self.edges, key, strict=True)
+            )
+        )
+        parts = {place: shared(key, self._box(place)) for place in touched}
+        wanted = {place: within(part, self._box(place)) for place, part in parts.items()}
+        pieces = self._cut_chunks.get(wanted, self._compute)
+        if len(pieces) == 1:
+            return next(iter(pieces.values()))
+        empty = np.ma.empty if self.is_masked else np.empty
+        window = empty(shape_of_box(key), self._array.dtype)
+        for place, part in parts.items():
+            window[within(part, key)] = pieces[place]
+        return window
+
+    def close(self) -> None:
+        """Drop the tasks and what was kept."""
+        with self._lock:
+            self._parts.clear()
+        self._cut_chunks.clear()
+
+    def _box(self, place: Place) -> Box:
+        """Return where a chunk lies in the array."""
+        return tuple(slice(edges[at], edges[at + 1]) for edges, at in zip(self.edges, place, strict=True))
+
+    def _compute(self, places: list[Place]) -> list[Any]:
+        """Compute chunks, those of one part of the array by one call."""
+        axis = self._row_axis
+        found: dict[Place, Any] = {}
+
+        def part_of(place: Place) -> int:
+            return place[axis] // self._rows_at_once
+
+        for number, group in groupby(sorted(places, key=part_of), part_of):
+            own = list(group)
+            blocks = self._part(number)
+            first = number * self._rows_at_once
+            wanted = [blocks[(*place[:axis], place[axis] - first, *place[axis + 1 :])] for place in own]
+            self._warn_of_wide_tasks(blocks, wanted)
+            computed = import_module("dask").compute(*wanted, scheduler=self._scheduler.get)
+            found.update(zip(own, computed, strict=True))
+        return [self._checked(place, found[place]) for place in places]
+
+    def _part(self, number: int) -> NDArray[Any]:
+        """Return the chunks of some rows of chunks, by place, as dask's Delayed, whose tasks dask has optimised."""
+        edges = self.edges[self._row_axis]
+        first = number * self._rows_at_once
+        last = min(first + self._rows_at_once, len(edges) - 1)
+        with self._lock:
+            if number not in self._parts:
+                while len(self._parts) >= _PARTS_HELD:
+                    self._parts.popitem(last=False)
+                is_all = (first, last) == (0, len(edges) - 1)
+                rows = (slice(None),) * self._row_axis + (slice(edges[first], edges[last]),)
+                self._parts[number] = (self._array if is_all else self._array[rows]).to_delayed()
+            self._parts.move_to_end(number)
+            return self._parts[number]
+
+    def _warn_of_wide_tasks(self, blocks: NDArray[Any], wanted: list[Any]) -> None:
+        """Log once if windows share most of their tasks, which then run for each of them."""
+        if self._has_looked or 8 * len(wanted) > blocks.size:
+            return
+        self._has_looked = True
+        tasks = len(blocks.flat[0].__dask_graph__())
+        window_tasks = len(import_module("dask").optimize(*wanted)[0].__dask_graph__())
+        if 2 * window_tasks >= tasks:
+            _LOG.warning(
+                "a window of %d of %d chunks of the dask array needs %d of their %d tasks, which run anew for each "
+                "window; compute or persist() what all chunks need, such as a mean, before the save",
+                len(wanted), blocks.size, window_tasks, tasks,
+            )  # fmt: skip
+
+    def _checked(self, place: Place, chunk: Any) -> Any:
+        """Check a chunk against the array's shape and dtype: dask does not check what a function returns."""
+        expected = shape_of_box(self._box(place))
+        pixels = np.asanyarray(chunk)
+        where = f"chunk {place} of the dask array"
+        if pixels.shape != expected:
+            raise ShapeError(f"{where} is of {pixels.shape}, but the array says it is of {expected}")
+        if pixels.dtype == self._array.dtype:
+            return pixels
+        if pixels.dtype.kind in "fc" and self._array.dtype.kind not in "fc":
+            raise DtypeError(
+                f"{where} is {pixels.dtype}, but the array says it is {self._array.dtype}; say dtype= where it is made"
+            )
+        return convert_pixels(pixels, self._array.dtype)
+
+
+@dataclass
 class SlicedSource:
     """An array that is read in windows, and never as a whole."""
 
     name: str
     spec: SourceSpec
     data: Any  #: the object that has the array
-    windows: Windows
+    windows: Windows | DaskWindows
     axes: Axes
     mask: Mask = None  #: of the whole raster, besides that of the array's pixels
-    environment: GdalEnvironment = field(default_factory=lambda: GdalEnvironment({}))
     traits: SourceTraits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,15 +280,14 @@ class SlicedSource:
             chunk_px = prod(map(longest, edges))
         # GDAL's cache where GDAL reads the file, or a decoded chunk and its encoded bytes.
         reader_bytes = max(_READER_BYTES, windows.chunk_copies * chunk_px * self.spec.dtype.itemsize)
-        object.__setattr__(self, "traits", SourceTraits(
-            chunks=chunks, concurrent_reads=windows.concurrent_reads, reader_bytes=reader_bytes
-        ))  # fmt: skip
+        self.traits = SourceTraits(chunks=chunks, concurrent_reads=windows.concurrent_reads, reader_bytes=reader_bytes)
+        self._environment = GdalEnvironment({})
 
     def read(self, region: PixelWindow, bands: range) -> Loaded:
         """Read a window; one of another shape, dtype or kind than the array declares is refused."""
         wanted = range(self.spec.count) if self.spec.has_mask else bands  # a mask is that of all bands
-        with self.environment.held():
-            self.environment.bound_cache(CACHE_BYTES)
+        with self._environment.held():
+            self._environment.bound_cache(CACHE_BYTES)
             cut = self.windows.cut(self.axes.key(region, wanted))
         pixels, mask = split_mask(self.axes.arrange(np.asanyarray(cut)))
         if self.mask is not None:
@@ -123,17 +300,14 @@ class SlicedSource:
     def close(self) -> None:
         """Release what was kept; the array is its owner's."""
         self.windows.close()
-        self.environment.release()
+        self._environment.release()
 
 
 def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> SlicedSource:
     """Open an object of the GeoData protocol whose ``values`` are read by slicing.
 
-    Args:
-        data: With shape, transform and crs; perhaps fill_value_default, attrs and metadata by name.
-        values: Its pixels, (row, column) or (band, row, column): an array of dask, zarr or h5py, or anything with a
-            shape, a dtype and slices. Chunks that it declares (``chunks``) are read as a whole.
-        open_spool: As in `windows_of`.
+    They are (row, column) or (band, row, column): an array of dask, zarr or h5py, or anything with a shape, a dtype and
+    slices. Chunks that it declares (``chunks``) are read as a whole.
     """
     check_place(data)
     ndim = len(values.shape)
@@ -147,28 +321,13 @@ def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> 
     return SlicedSource(type(data).__name__, spec, data, windows, axes, mask)
 
 
-def windows_of(values: Any, row_axis: int, open_spool: OpenSpool | None = None) -> Windows:
-    """Return the access to windows of an array.
+def windows_of(values: Any, row_axis: int, open_spool: OpenSpool | None = None) -> Windows | DaskWindows:
+    """Return the access to windows of an array, which come one after the other along the axis of rows.
 
-    Args:
-        values: The array.
-        row_axis: Axis along which windows come one after the other.
-        open_spool: Opens the spool for computed chunks that have no room in memory; its owner closes it. None: they
-            all wait in memory.
+    Computed chunks that have no room in memory wait in a spool, if there is one; its owner closes it.
     """
     if _is_from("dask.array", "Array", values):
-        from georeader._export.sources.dask_windows import DaskWindows
-
-        of_dask = DaskWindows(values, row_axis, open_spool)
-        return Windows(
-            of_dask.read,
-            of_dask.edges,
-            of_dask.concurrent_reads,
-            of_dask.close,
-            chunk_copies=1,
-            share_work=True,
-            is_masked=of_dask.is_masked,
-        )
+        return DaskWindows(values, row_axis, open_spool)
     edges = _edges(values.shape, getattr(values, "chunks", None))
     return Windows(values.__getitem__, edges, _CONCURRENT_READS if _is_from("zarr", "Array", values) else 1)
 

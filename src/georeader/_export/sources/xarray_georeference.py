@@ -1,8 +1,7 @@
 """Georeference of an xarray.DataArray: rioxarray's answers, and what rioxarray does not answer.
 
 rioxarray keeps a CRS and a transform in the attributes of a scalar coordinate, which CF calls a grid mapping (CF
-Conventions 1.11, section 5.6). Its accessor names the spatial dimensions, the CRS and the ground control points. Read
-here are the stored transform, stackstac's grid, rational polynomials, zarr's conventions and further dimension names.
+Conventions 1.11, section 5.6).
 
 The stored transform is that of the raster as it was opened: a selection moves the coordinates alone, so they take
 precedence, and the stored numbers are used where both agree. Coordinates are those of pixel centres, unless they lie on
@@ -234,12 +233,8 @@ def _corner_grids(
 
     stackstac's own grid comes first. Where a transform was written since, by rioxarray from those coordinates or of a
     raster that was resampled, it counts only for coordinates that have its pixel size and lie on its corners.
-
-    Args:
-        array: The DataArray.
-        places: Its coordinates along rows and columns, or None.
-        stored: First stored transform, or None.
-        is_written: It is that of the grid mapping.
+    ``places`` are the coordinates along rows and along columns; ``is_written``: the transform is that of the grid
+    mapping.
     """
 
     def registered(transform: Affine) -> tuple[Sequence[Axis], Sequence[Registration | None]]:
@@ -271,11 +266,7 @@ def _are_corners(found: Sequence[Registration | None], *, ambiguous: bool) -> Se
 
 
 def registration_of(places: NDArray[Any], grid: Axis) -> Registration | None:
-    """Return which point of a grid's pixels coordinates are; None where they are not on its centres or corners.
-
-    Args:
-        places: Evenly spaced coordinates along an axis.
-        grid: Stored axis that they may be a selection of: a slice of it, with any step.
+    """Return which point of a grid's pixels evenly spaced coordinates are; None where they are not a slice of it.
 
     Example:
         >>> grid = Axis(100.0, 10.0)
@@ -308,14 +299,10 @@ def _has_coordinates(array: Any, dim: Hashable) -> bool:
 
 
 def _axis(places: NDArray[Any] | None, name: str, stored: Axis | None, is_corner: bool) -> Axis:
-    """Return where pixels lie along a dimension.
+    """Return where pixels with these coordinates, or None, lie along a dimension.
 
-    Args:
-        places: Coordinates of all pixels, or None.
-        name: Of the dimension, for messages.
-        stored: Where the pixels of a raster lie that these may be a part of. Where they are, its numbers are taken,
-            which have not been rounded on their way through coordinates.
-        is_corner: Coordinates are corners of the stored pixels, not centres.
+    ``stored`` is where the pixels of a raster lie that these may be a part of. Where they are, its numbers are taken,
+    which have not been rounded on their way through coordinates. These may be corners of its pixels, not centres.
     """
     if places is None:
         if stored is not None:

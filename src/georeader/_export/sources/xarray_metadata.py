@@ -110,14 +110,9 @@ def _nodatavals(array: Any) -> list[Any]:
 
 
 def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]:
-    """Return attributes under the keys of a GeoTensor.
+    """Return the attributes of an array, with or without a dimension along bands, under the keys of a GeoTensor.
 
     bool arrays have neither scale nor offset nor unit: comparisons keep those of the array that was compared.
-
-    Args:
-        array: The DataArray.
-        band: Its dimension along bands, or None.
-        count: Number of bands.
     """
     attrs = array.attrs
     declared = {"long_name": attrs.get("long_name"), "band_tags": attrs.get("band_tags")}
@@ -157,10 +152,8 @@ def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
 def per_band(declared: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
     """Return one entry per band; None if there is no entry, or their number does not fit the bands.
 
-    Args:
-        declared: One entry for all bands, one for each, or one for each band before a selection.
-        count: Bands.
-        numbers: Number of each band before the selection, from 1; None: not known.
+    There may be one entry for all bands, one for each, or one for each band before a selection, where these bands had
+    the numbers from 1.
 
     Example:
         >>> per_band("m", 2, None), per_band(["red", "green", "blue"], 2, [3, 1])

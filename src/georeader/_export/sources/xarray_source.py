@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import accumulate, pairwise, starmap
@@ -61,22 +62,14 @@ _VARIABLE_DIM = "georeader_variable"
 def open_data_array(
     array: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
-    """Open an xarray.DataArray as a source, by rioxarray's conventions.
+    """Open an xarray.DataArray, of numpy, of dask or lazy, as a source, by rioxarray's conventions.
 
-    Rows and columns are dimensions named y and x, latitude and longitude, lat and lon, or those whose coordinates have
-    CF's attributes for them; bands are a third one, in any order. CRS and transform come from the grid mapping
-    coordinate (``spatial_ref``) and from the coordinates, which must be evenly spaced. Values that were decoded
-    (``encoding``) are stored again as they were in their file: with its dtype, scale, offset and fill value. Without an
-    encoding, or where it cannot hold the values, they are stored as they are, with the nodata, scale and offset of
-    ``attrs``.
+    Rows and columns are named or have CF attributes, bands are a third dimension, in any order. CRS and transform come
+    from the grid mapping coordinate and from the coordinates. Values that were decoded (``encoding``) are stored again
+    as they were in their file. Nothing is loaded but windows, and none of them stays in the DataArray.
 
-    Nothing is loaded but windows, and none of them stays in the DataArray: its ``values`` are never touched.
-
-    Args:
-        array: Of numpy, of dask, or lazily opened from a file.
-        missing: Value of NaN in a file of integers, where the caller passes one; None: nothing.
-        may_read: False: no pixel is read that is not in memory, and an encoding is taken as it is.
-        open_spool: As in `sliced.windows_of`.
+    ``missing`` is the value of NaN in a file of integers, where the caller passes one (None: nothing); without
+    ``may_read`` no pixel is read that is not in memory, and an encoding is taken as it is.
     """
     return pack(_open_values(with_set_nodata(array), missing, open_spool), missing, may_read=may_read)
 
@@ -174,13 +167,10 @@ class _Band:
 def open_dataset(
     dataset: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
-    """Open an xarray.Dataset as a source, whose bands are its variables along rows and columns.
+    """Open an xarray.Dataset, as `open_data_array`; its variables along rows and columns are bands.
 
     Their names become descriptions; scales, offsets and units stay those of each; their other attributes become tags of
-    the band, those of the Dataset tags of the file. Variables of dask are computed together, so that what they share is
-    computed once. A single variable may have bands of its own, as a DataArray has.
-
-    Arguments are those of `open_data_array`.
+    the band, those of the Dataset tags of the file. A single variable may have bands of its own, as a DataArray has.
     """
     bands = [_Band(name, array, _open_values(array, missing, open_spool)) for name, array in _rasters(dataset).items()]
     _check_shapes(bands)
@@ -222,7 +212,11 @@ def _rasters(dataset: Any) -> dict[Hashable, Any]:
         for key, value in dataset.attrs.items()
         if key in _PLACE_ATTRS or str(key).startswith(_PLACE_PREFIXES)
     }
-    found = {name: array for name, array in dataset.data_vars.items() if _has_space(array)}
+    found = {}
+    for name, array in dataset.data_vars.items():
+        with suppress(GeoreferenceError, ShapeError):
+            spatial_dims(array)
+            found[name] = array
     if not found:
         dims = ", ".join(f"{name!r} {array.dims}" for name, array in dataset.data_vars.items()) or "none"
         raise ShapeError(
@@ -255,14 +249,6 @@ def _attrs_of_all(dataset: Any, array: Any, number: int, count: int) -> dict[Any
     return found
 
 
-def _has_space(array: Any) -> bool:
-    try:
-        spatial_dims(array)
-    except (GeoreferenceError, ShapeError):
-        return False
-    return True
-
-
 def _check_shapes(bands: Sequence[_Band]) -> None:
     deep = [band for band in bands if band.spec.count > 1]
     if deep and len(bands) > 1:
@@ -289,12 +275,9 @@ def _check_dtypes(bands: Sequence[_Band]) -> None:
         for band in bands
     )
     advice = "choose those of one dtype"
-    try:
+    with suppress(TypeError):
         common = np.result_type(*(band.spec.dtype for band in bands))
-        if common.kind in "iufc":
-            advice = f"cast them, as in dataset.astype('{common}')"
-    except TypeError:
-        pass
+        advice = f"cast them, as in dataset.astype('{common}')" if common.kind in "iufc" else advice
     raise DtypeError(
         f"the variables of the Dataset have several dtypes ({declared}), and a GeoTIFF has one; {advice}, or save "
         f"some of them, as in dataset[[{bands[0].name!r}]]"
@@ -351,14 +334,14 @@ def _factors(bands: Sequence[_Band], each: Sequence[tuple[float, ...]], neutral:
 
 def _metadata(bands: Sequence[_Band], dataset: Any) -> Metadata:
     """Return the metadata of all variables as bands, without scales and offsets."""
-    own = [dict(band.spec.metadata.tags) for band in bands]
-    points = [declared["AREA_OR_POINT"] for declared in own if "AREA_OR_POINT" in declared]
-    tags = ({"AREA_OR_POINT": points[0]} if points else {}) | tags_of(dataset.attrs)
+    first = bands[0].spec.metadata
+    points = [pair for band in bands for pair in band.spec.metadata.tags if pair[0] == "AREA_OR_POINT"]
+    tags = dict(points[:1]) | tags_of(dataset.attrs)
     if len(bands) == 1:
-        tags = own[0] | tags
-        band_tags = [dict(declared) for declared in bands[0].spec.metadata.band_tags]
+        tags = dict(first.tags) | tags
+        band_tags = [dict(declared) for declared in first.band_tags]
     else:
-        band_tags = [_band_tags(band, declared, tags) for band, declared in zip(bands, own, strict=True)]
+        band_tags = [_band_tags(band, tags) for band in bands]
     attrs = {
         "descriptions": [name for band in bands for name in _descriptions(band)],
         "units": [unit for band in bands for unit in band.spec.metadata.units or (None,) * band.spec.count],
@@ -366,7 +349,7 @@ def _metadata(bands: Sequence[_Band], dataset: Any) -> Metadata:
         "band_tags": band_tags or None,
     }
     found = metadata_from_attrs(attrs, sum(band.spec.count for band in bands))
-    return replace(found, gcps=bands[0].spec.metadata.gcps, rpcs=bands[0].spec.metadata.rpcs)
+    return replace(found, gcps=first.gcps, rpcs=first.rpcs)
 
 
 def _descriptions(band: _Band) -> Sequence[str | None]:
@@ -380,9 +363,10 @@ def _descriptions(band: _Band) -> Sequence[str | None]:
     return [str(long_name) if is_number else str(band.name)]
 
 
-def _band_tags(band: _Band, own: Mapping[str, str], of_file: Mapping[str, str]) -> dict[str, str]:
+def _band_tags(band: _Band, of_file: Mapping[str, str]) -> dict[str, str]:
     """Return the attributes of a variable that are not those of all, as tags."""
-    tags = {key: value for key, value in own.items() if key != "AREA_OR_POINT" and of_file.get(key) != value}
+    own = band.spec.metadata.tags
+    tags = {key: value for key, value in own if key != "AREA_OR_POINT" and of_file.get(key) != value}
     for declared in band.spec.metadata.band_tags:
         tags |= dict(declared)
     long_name = band.array.attrs.get("long_name")
@@ -414,8 +398,7 @@ class _Bands:
     def read(self, region: PixelWindow, bands: range) -> Loaded:
         """Read a window of some bands; the mask, where there is one, is that of all sources together."""
         pixels = np.empty((len(bands), *region.shape), self.spec.dtype)
-        masks = []
-        first = 0
+        masks, first = [], 0
         for source in self._sources:
             count = source.spec.count
             own = range(max(bands.start, first) - first, min(bands.stop, first + count) - first)
