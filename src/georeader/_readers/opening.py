@@ -22,7 +22,6 @@ from affine import Affine, loadsw
 from rasterio._path import SCHEMES
 from rasterio.abc import FileContainer
 
-from georeader._storage.filesystems import explain as explain_filesystem
 from georeader._storage.filesystems import filesystem_of, is_filesystem
 from georeader._storage.http_client import requoted
 from georeader._storage.obstores import azure_config, is_obstore, key_in, make_store
@@ -149,7 +148,7 @@ def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
 
         return RangedObject(size_bytes, fetch)
 
-    return _contained(path, open_it, RemoteErrors(name, redactor, explain_filesystem))
+    return _contained(path, open_it, RemoteErrors(name, redactor))
 
 
 def _by_python(path: str, name: str) -> _Opened:
@@ -169,7 +168,7 @@ def _by_python(path: str, name: str) -> _Opened:
         with open(real, "rb") as file:  # noqa: PTH123
             return RangedObject(os.fstat(file.fileno()).st_size, fetch)
 
-    return _contained(shown, open_it, RemoteErrors(name, Redactor(), explain_filesystem))
+    return _contained(shown, open_it, RemoteErrors(name, Redactor()))
 
 
 def _by_obstore(store: Any, key: str, name: str) -> _Opened:

@@ -1,23 +1,14 @@
-"""fsspec's filesystems: the one of a URL, how each uploads a file, its errors; and patterns of names in any store."""
+"""fsspec's filesystems: the one of a URL, how each uploads a file; and patterns of names in any store."""
 
 from __future__ import annotations
 
-import errno
 import re
 from importlib.util import find_spec
 from typing import Any
 
-from georeader._core.reporting import linked_errors
 from georeader._storage import obstores, s3
 from georeader._storage.redaction import Redactor, secrets_of_environment, secrets_of_url
-from georeader._storage.remote_errors import (
-    ADVICE,
-    Failure,
-    RemoteErrors,
-    code_and_message,
-    failure_of_answer,
-    failure_of_network,
-)
+from georeader._storage.remote_errors import ADVICE, RemoteErrors
 from georeader._storage.urls import Address
 from georeader.errors import DestinationError, MissingExtraError, ReadError
 
@@ -31,12 +22,6 @@ EXTRAS = {
     "oss": "pip install ossfs",
 }
 
-_PASSING_NAMES = frozenset({
-    "ServiceRequestError", "ServiceResponseError", "ServiceRequestTimeoutError", "ServiceResponseTimeoutError",
-    "ServerDisconnectedError", "ServerTimeoutError", "ClientOSError", "ClientPayloadError", "FSTimeoutError",
-    "IncompleteReadError",
-})  # fmt: skip
-_NO_WAY = re.compile("Cannot connect to host|Name or service not known|Connect call failed|nodename nor servname")
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -86,7 +71,7 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
         caught = error
     else:
         return filesystem, path
-    raise RemoteErrors(address.name, redactor, explain).error_of(caught) from redactor.cause(caught)
+    raise RemoteErrors(address.name, redactor).error_of(caught) from redactor.cause(caught)
 
 
 def environment_options(url: str) -> dict[str, Any]:
@@ -108,61 +93,6 @@ def _is_by_s3fs(protocol: str) -> bool:
     except ImportError:
         return False
     return any(kind.__module__.partition(".")[0] == "s3fs" for kind in found.__mro__)
-
-
-# Errors.
-
-
-def explain(error: Exception) -> Failure:
-    """Return what an error of a filesystem means, whatever client it is built on."""
-    chain = [step for step in linked_errors(error) if isinstance(step, Exception)]
-    for look in (_by_answer, _by_kind):  # what a store answered says more than what was made of it
-        for step in chain:
-            found = look(step)
-            if found is not None:
-                return found
-    return Failure(str(error) or type(error).__name__)
-
-
-def _by_answer(error: Exception) -> Failure | None:
-    if isinstance(getattr(error, "response", None), dict):
-        return s3.explain(error)
-    status = next((value for name in ("status", "status_code", "code") if (value := _status(error, name))), 0)
-    if not status:
-        return None
-    text = str(error) or type(error).__name__
-    code = str(getattr(error, "error_code", None) or "").rpartition(".")[2] or code_and_message(text)[0]
-    return failure_of_answer(status, code, f"{status} {text}", text=text)
-
-
-def _status(error: Exception, name: str) -> int:
-    value = getattr(error, name, None)
-    try:
-        number = int(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return 0
-    return number if 300 <= number < 600 else 0
-
-
-def _by_kind(error: Exception) -> Failure | None:
-    text = str(error) or type(error).__name__
-    if _NO_WAY.search(text) or type(error).__name__ == "NoValidConnectionsError":
-        return Failure(text, "unreachable", is_transient=True)
-    if type(error).__name__ in _PASSING_NAMES:
-        return Failure(text, is_transient=True)
-    return failure_of_network(error) or _of_system(error, text)
-
-
-def _of_system(error: Exception, text: str) -> Failure | None:
-    if isinstance(error, FileExistsError):
-        return Failure(text, "exists")
-    if isinstance(error, PermissionError) or text.startswith("Forbidden"):
-        return Failure(text, "denied")
-    if isinstance(error, FileNotFoundError):
-        return Failure(text, "bucket" if re.search("container|bucket", text, re.IGNORECASE) else "folder")
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(text, "full")
-    return None
 
 
 # Patterns.
@@ -193,7 +123,7 @@ def urls_like(address: Address) -> list[str]:
         is_like = re.compile(glob_translate(address.key)).match
         return sorted(_url_of(address, key) for key in keys if is_like(key))
     filesystem, pattern = filesystem_of(address)
-    errors = RemoteErrors(address.name, redactor, explain)
+    errors = RemoteErrors(address.name, redactor)
     found = errors.read(lambda: [str(name) for name in filesystem.glob(pattern)])
     if address.bucket:
         return sorted(_url_of(address, name.partition("/")[2]) for name in found)

@@ -179,11 +179,6 @@ class Redactor:
     def __repr__(self) -> str:
         return f"Redactor({len(self._secrets)} secrets)"
 
-    @property
-    def has_secrets(self) -> bool:
-        """Whether any secret is known."""
-        return bool(self._secrets)
-
     def clean(self, text: str) -> str:
         """Return a text without secrets, and without the queries and passwords of all URLs in it."""
         for secret in self._secrets:
@@ -279,7 +274,7 @@ def redacted_logs(redactor: Redactor) -> Iterator[None]:
     The log record factory is replaced with the first block and restored after the last one; a factory that other code
     has set in the meantime stays. A redactor without secrets changes nothing.
     """
-    if not redactor.has_secrets:
+    if not redactor._secrets:
         yield
         return
     with _lock:

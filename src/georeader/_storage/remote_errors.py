@@ -12,13 +12,14 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from georeader._core.reporting import linked_errors
 from georeader._storage.redaction import Redactor, redacted_logs
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, ReadError, WriteError
 
@@ -59,6 +60,17 @@ ADVICE = {
     "redirect": "the server sends elsewhere; pass the URL that it names, if you trust it",
 }
 
+
+@dataclass(frozen=True)
+class Failure:
+    """The meaning of an error."""
+
+    detail: str  #: Text of the store; it may hold secrets.
+    kind: str | None = None  #: One of `ADVICE`.
+    is_transient: bool = False  #: Another attempt may succeed.
+    after_seconds: float = 0.0  #: Shortest wait before it, as the store demands.
+
+
 #: Error codes of S3, GCS and Azure, in lower case.
 _CODES = {
     "nosuchbucket": "bucket", "containernotfound": "bucket", "nosuchkey": "missing", "blobnotfound": "missing",
@@ -84,6 +96,29 @@ _PASSING_CODES = frozenset({
     "requestlimitexceeded", "operationaborted", "conditionalrequestconflict", "serverbusy", "operationtimedout",
 })  # fmt: skip
 
+#: Meanings of clients' errors by their names, those of botocore, aiohttp, Azure's and fsspec; the detail is added.
+_NAMES = {
+    **dict.fromkeys((
+        "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
+        "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "NoAuthTokenError",
+    ), Failure("", "none")),
+    **dict.fromkeys((
+        "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError",
+        "IncompleteReadError", "HTTPClientError", "ConnectionError", "ServiceRequestError", "ServiceResponseError",
+        "ServiceRequestTimeoutError", "ServiceResponseTimeoutError", "ServerDisconnectedError", "ServerTimeoutError",
+        "ClientOSError", "ClientPayloadError", "FSTimeoutError",
+    ), Failure("", is_transient=True)),
+    **dict.fromkeys(
+        ("EndpointConnectionError", "ProxyConnectionError", "NoValidConnectionsError"),
+        Failure("", "unreachable", is_transient=True),
+    ),
+    "SSLError": Failure("", "certificate"),
+    "ParamValidationError": Failure("", "name"),
+}  # fmt: skip
+
+#: Texts of asyncio and aiohttp for a host that is not found or does not answer.
+_NO_WAY = re.compile("Cannot connect to host|Name or service not known|Connect call failed|nodename nor servname")
+
 #: Texts of S3, GCS and Azure for expired credentials.
 _EXPIRED = re.compile(r"expired|- Expiry \[", re.IGNORECASE)
 
@@ -98,16 +133,6 @@ _XML_MESSAGE = re.compile(r"<Message>\s*([^<]+?)\s*</Message>", re.DOTALL)
 _DETAIL_CHARACTERS = 300
 
 _UNREACHABLE = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The meaning of an error."""
-
-    detail: str  #: Text of the store; it may hold secrets.
-    kind: str | None = None  #: One of `ADVICE`.
-    is_transient: bool = False  #: Another attempt may succeed.
-    after_seconds: float = 0.0  #: Shortest wait before it, as the store demands.
 
 
 # Retries.
@@ -188,6 +213,16 @@ def failure_of_answer(
     return Failure(detail, None if is_store and kind == "static" else kind)
 
 
+def failure_of_response(response: Mapping[str, Any]) -> Failure:
+    """Return the meaning of an error that botocore has parsed."""
+    said, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
+    status = int(meta.get("HTTPStatusCode", 0))
+    code, message = str(said.get("Code", "")), str(said.get("Message", ""))
+    detail = f"{status} {code}: {message}" if message else f"{status} {code}"
+    retry_after = meta.get("HTTPHeaders", {}).get("retry-after")
+    return failure_of_answer(status, code, detail, retry_after, is_store=True)
+
+
 def failure_of_network(error: BaseException) -> Failure | None:
     """Return the meaning of an error of sockets or TLS; None for any other."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -196,6 +231,55 @@ def failure_of_network(error: BaseException) -> Failure | None:
         return Failure(str(error), "unreachable", is_transient=True)
     if isinstance(error, (ConnectionError, TimeoutError, ssl.SSLError)):
         return Failure(str(error) or type(error).__name__, is_transient=True)
+    return None
+
+
+def explain(error: Exception) -> Failure:
+    """Return what an error of botocore, or of a filesystem of fsspec, means, whatever client it is built on."""
+    chain = [step for step in linked_errors(error) if isinstance(step, Exception)]
+    for look in (_by_answer, _by_name):  # what a store answered says more than what was made of it
+        for step in chain:
+            found = look(step, str(step) or type(step).__name__)
+            if found is not None:
+                return found
+    return Failure(str(error) or type(error).__name__)
+
+
+def _by_answer(error: Exception, text: str) -> Failure | None:
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return failure_of_response(response)
+    status = next((value for name in ("status", "status_code", "code") if (value := _status(error, name))), 0)
+    if not status:
+        return None
+    code = str(getattr(error, "error_code", None) or "").rpartition(".")[2] or code_and_message(text)[0]
+    return failure_of_answer(status, code, f"{status} {text}", text=text)
+
+
+def _status(error: Exception, name: str) -> int:
+    try:
+        number = int(getattr(error, name, 0))
+    except (TypeError, ValueError):
+        return 0
+    return number if 300 <= number < 600 else 0
+
+
+def _by_name(error: Exception, text: str) -> Failure | None:
+    if _NO_WAY.search(text):
+        return Failure(text, "unreachable", is_transient=True)
+    known = _NAMES.get(type(error).__name__)
+    return replace(known, detail=text) if known else failure_of_network(error) or _of_system(error, text)
+
+
+def _of_system(error: Exception, text: str) -> Failure | None:
+    if isinstance(error, FileExistsError):
+        return Failure(text, "exists")
+    if isinstance(error, PermissionError) or text.startswith("Forbidden"):
+        return Failure(text, "denied")
+    if isinstance(error, FileNotFoundError):
+        return Failure(text, "bucket" if re.search("container|bucket", text, re.IGNORECASE) else "folder")
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return Failure(text, "full")
     return None
 
 
@@ -216,7 +300,7 @@ class RemoteErrors:
 
     name: str  #: Of the object, without secrets.
     redactor: Redactor
-    explain: Callable[[Exception], Failure]
+    explain: Callable[[Exception], Failure] = explain  #: Returns what an error of the client means.
     client_retries: bool = False  #: The client retries requests by the project's rule, so they are not retried here.
 
     def call(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,7 @@ from georeader._core.reporting import import_extra, linked_errors
 from georeader._storage import remote_errors
 from georeader._storage.range_file import RangedObject
 from georeader._storage.redaction import Redactor, secrets_of_environment, secrets_of_url
-from georeader._storage.remote_errors import Failure, RemoteErrors, failure_of_answer, failure_of_network
+from georeader._storage.remote_errors import RemoteErrors
 from georeader._storage.urls import Address
 
 #: How long to wait for a connection, and for an answer that does not come.
@@ -30,21 +29,6 @@ REGION_DEFAULT = "us-east-1"
 
 #: The value that S3 expects where the requester pays, and its header.
 PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
-
-#: Meanings of botocore's errors by their names; the detail is added.
-_KINDS = {
-    **dict.fromkeys((
-        "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
-        "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "NoAuthTokenError",
-    ), Failure("", "none")),
-    **dict.fromkeys((
-        "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "ResponseStreamingError",
-        "IncompleteReadError", "HTTPClientError", "ConnectionError",
-    ), Failure("", is_transient=True)),
-    **dict.fromkeys(("EndpointConnectionError", "ProxyConnectionError"), Failure("", "unreachable", is_transient=True)),
-    "SSLError": Failure("", "certificate"),
-    "ParamValidationError": Failure("", "name"),
-}  # fmt: skip
 
 
 # Clients.
@@ -138,9 +122,9 @@ def _seconds_to_retry(
     botocore's own modes ignore Retry-After, and count attempts and waits in other ways.
     """
     if caught_exception is not None:
-        failure = explain(caught_exception)
+        failure = remote_errors.explain(caught_exception)
     elif response is not None and "Error" in response[1]:
-        failure = _failure_of_response(response[1])
+        failure = remote_errors.failure_of_response(response[1])
     else:
         return None
     most = ABORT_ATTEMPTS if getattr(operation, "name", "") == "AbortMultipartUpload" else remote_errors.ATTEMPTS
@@ -196,24 +180,11 @@ def keys_below(address: Address, prefix: str) -> list[str]:
 def _reading(address: Address) -> tuple[Any, RemoteErrors]:
     """Return a client, and the errors of an object that it reads."""
     redactor = Redactor([*secrets_of_environment(), *secrets_of_url(address.url)])
-    errors = RemoteErrors(address.name, redactor, explain)
+    errors = RemoteErrors(address.name, redactor)
     return errors.read(lambda: boto_client(address.name, READERS, retries=False)), errors
 
 
 # Errors.
-
-
-def explain(error: Exception) -> Failure:
-    """Return what an error of botocore, or of s3fs, means."""
-    for step in linked_errors(error):
-        response = getattr(step, "response", None)
-        if isinstance(response, dict):
-            return _failure_of_response(response)
-        known = _KINDS.get(type(step).__name__)
-        found = failure_of_network(step) if known is None else replace(known, detail=str(step))
-        if found is not None:
-            return found
-    return Failure(str(error) or type(error).__name__)
 
 
 def status_of(error: Exception) -> int:
@@ -229,12 +200,3 @@ def code_of(error: Exception) -> str:
 def _response_of(error: Exception) -> dict[str, Any]:
     found = (getattr(step, "response", None) for step in linked_errors(error))
     return next((one for one in found if isinstance(one, dict)), {})
-
-
-def _failure_of_response(response: dict[str, Any]) -> Failure:
-    said, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
-    status = int(meta.get("HTTPStatusCode", 0))
-    code, message = str(said.get("Code", "")), str(said.get("Message", ""))
-    detail = f"{status} {code}: {message}" if message else f"{status} {code}"
-    retry_after = meta.get("HTTPHeaders", {}).get("retry-after")
-    return failure_of_answer(status, code, detail, retry_after, is_store=True)

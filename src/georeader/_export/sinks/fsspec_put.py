@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._storage.filesystems import is_atomic, is_of
@@ -49,12 +48,10 @@ class FsspecPut(RemoteObject):
         else:
             self._put_and_rename(file)
         self._compare(self.path, file)
-        remove_remote_sidecars(
-            self.name,
+        self.remove_sidecars(
             self.path,
             lambda prefix, _: self._fresh().ls(prefix.removesuffix("/"), detail=False),
             lambda path: self.filesystem.rm_file(path),
-            overwrite=self.overwrite,
         )
 
     @property

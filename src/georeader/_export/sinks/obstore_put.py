@@ -17,7 +17,6 @@ from typing import Any
 from georeader._core.reporting import import_extra
 from georeader._core.threads import Workers
 from georeader._export.plan.traits import plan_parts
-from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader.errors import ExistsError, WriteError
@@ -86,13 +85,7 @@ class ObstorePut(RemoteObject):
             paths = [str(one["path"]) for one in next(iter(pages), [])]
             return [path for path in paths if "/" not in path.removeprefix(prefix)]
 
-        remove_remote_sidecars(
-            self.name,
-            self.key,
-            paths_beside,
-            lambda path: self._obstore.delete(store, path),
-            overwrite=self.overwrite,
-        )
+        self.remove_sidecars(self.key, paths_beside, lambda path: self._obstore.delete(store, path))
 
     def _at_once(self, file: TemporaryFile) -> None:
         """Send it by one request, out of the pages of the disk's cache."""

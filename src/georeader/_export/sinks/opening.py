@@ -18,7 +18,7 @@ from georeader._export.sinks.multipart import SENDERS, EvenParts, PartedSink
 from georeader._export.sinks.obstore_put import ObstorePut
 from georeader._export.sinks.s3_parts import S3Object, wants_even_parts
 from georeader._export.sinks.spooled import FileObject, SpooledSink, Target
-from georeader._storage import filesystems, obstores, s3
+from georeader._storage import obstores, s3
 from georeader._storage.filesystems import filesystem_of, is_filesystem, is_of
 from georeader._storage.obstores import is_obstore, key_in, make_store
 from georeader._storage.redaction import (
@@ -136,7 +136,7 @@ def _remote(address: Address, where: Destination) -> Sink:
         errors = RemoteErrors(address.name, Redactor([*secrets, *headers.values()]), explain, client_retries=True)
         return _spooled(HttpPut(errors, address.url, headers, overwrite=where.overwrite), where)
     if address.store == "s3":
-        errors = RemoteErrors(address.name, redactor, s3.explain, client_retries=True)
+        errors = RemoteErrors(address.name, redactor, client_retries=True)
         client = errors.call(lambda: s3.boto_client(address.name, SENDERS + 1), "no client can be made")
         call = partial(s3.call_boto, client)
         return _to_s3(errors, call, str(client.meta.endpoint_url), address.bucket, address.key, where)
@@ -186,7 +186,7 @@ def _to_filesystem(filesystem: Any, path: str, name: str, secrets: tuple[str, ..
     if type(filesystem) is LocalFileSystem:
         return LocalSink(path, durable=where.durable, overwrite=where.overwrite, dir_tmpfiles=where.dir_tmpfiles)
     options = getattr(filesystem, "storage_options", None)
-    errors = RemoteErrors(name, Redactor([*secrets, *secrets_of_options(options)]), filesystems.explain)
+    errors = RemoteErrors(name, Redactor([*secrets, *secrets_of_options(options)]))
     if is_of(filesystem, "s3fs"):
         bucket, _, key = path.partition("/")
         if not bucket or not key:

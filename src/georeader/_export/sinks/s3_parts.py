@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from georeader._export.sinks.sidecars import remove_remote_sidecars
 from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
 from georeader._storage.remote_errors import ADVICE
 from georeader._storage.s3 import ABORT_ATTEMPTS, code_of, status_of
@@ -80,7 +79,7 @@ class S3Object(RemoteObject):
         answer = self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE, **self._mark)
         self._check_sum(answer, body, "it")
         self._check_there(answer.get("ETag"), len(body))
-        self._remove_sidecars()
+        self._remove_earlier_sidecars()
 
     def begin(self) -> str:
         """Begin a multipart upload; return its id."""
@@ -122,19 +121,15 @@ class S3Object(RemoteObject):
         if not self.overwrite and not is_amazon(self.endpoint):
             time.sleep(min(max(SETTLE_SECONDS, 2 * (time.monotonic() - begun)), MAX_SETTLE_SECONDS))
         self._check_there(answer.get("ETag") or etag, size_bytes)
-        self._remove_sidecars()
+        self._remove_earlier_sidecars()
 
-    def _remove_sidecars(self) -> None:
+    def _remove_earlier_sidecars(self) -> None:
         def paths_beside(prefix: str, stem: str) -> Iterable[str]:
             found = self.call("list_objects_v2", Bucket=self.bucket, Prefix=prefix + stem, Delimiter="/")
             return [one["Key"] for one in found.get("Contents", ())]
 
-        remove_remote_sidecars(
-            self.name,
-            self.key,
-            paths_beside,
-            lambda path: self.call("delete_object", Bucket=self.bucket, Key=path),
-            overwrite=self.overwrite,
+        self.remove_sidecars(
+            self.key, paths_beside, lambda path: self.call("delete_object", Bucket=self.bucket, Key=path)
         )
 
     def abort(self, upload: str) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -69,7 +69,7 @@ KEPT = (
     "beside it stays, since overwrite=False; GDAL reads it as part of the new file, so remove it, or save to another "
     "name or folder"
 )
-_STUCK = "of an earlier file cannot be removed; GDAL reads it as part of the new file, so remove it by other means"
+STUCK = "of an earlier file cannot be removed; GDAL reads it as part of the new file, so remove it by other means"
 
 
 @dataclass(frozen=True)
@@ -205,49 +205,6 @@ def _possible_names(raster: str) -> Iterable[str]:
         for end in ends:
             yield from {beginning + end, beginning + end.upper()}
     yield from _OF_FOLDER
-
-
-# Rasters in a store.
-
-
-def remove_remote_sidecars(
-    given: str,
-    path: str,
-    paths_beside: Callable[[str, str], Iterable[str]],
-    remove: Callable[[str], object],
-    *,
-    overwrite: bool,
-) -> None:
-    """Remove the sidecars of a raster in a store, as far as their names identify them; the raster itself is saved.
-
-    A store that does not list its objects for these credentials keeps them. A sidecar that stays is named in a
-    `MetadataWarning`.
-
-    Args:
-        given: The raster, in messages.
-        path: The raster, in the store.
-        paths_beside: Returns the paths in its folder: those that begin with a prefix, the folder with its slash, and
-            the raster's name without its extension; or all.
-        remove: Removes a path.
-        overwrite: False: nothing is removed.
-    """
-    folder, slash, name = path.rpartition("/")
-    prefix = folder + slash
-    try:
-        found = [str(one).rpartition("/")[2] for one in paths_beside(prefix, name.rpartition(".")[0] or name)]
-    except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
-        return
-    own = sidecars_among(found, name).own
-    if not overwrite:
-        warn_of(given, own, KEPT)
-        return
-    stays = []
-    for sidecar in own:
-        try:
-            remove(prefix + sidecar)
-        except Exception:  # noqa: BLE001  (as above; it is named below)
-            stays.append(sidecar)
-    warn_of(given, stays, _STUCK)
 
 
 def warn_of(given: str, names: Collection[str], why: str) -> None:

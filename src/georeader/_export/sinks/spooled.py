@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from georeader._export.sinks.base import RandomAccessSink, Scratch
+from georeader._export.sinks.sidecars import KEPT, STUCK, sidecars_among, warn_of
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._storage.remote_errors import RemoteErrors
 from georeader.errors import DestinationError, WriteError
@@ -50,6 +52,38 @@ class RemoteObject:
         """Compare the MD5 that the store reports, if it does, with that of what was sent."""
         if reported is not None and reported != file.md5:
             raise WriteError(f"{self.name!r}: it did not arrive as it was sent: the store reports the MD5 {reported}")
+
+    def remove_sidecars(
+        self, path: str, paths_beside: Callable[[str, str], Iterable[str]], remove: Callable[[str], object]
+    ) -> None:
+        """Remove the sidecars of an earlier object, as far as their names identify them, once this one is saved.
+
+        A store that does not list its objects for these credentials keeps them. A sidecar that stays is named in a
+        `MetadataWarning`.
+
+        Args:
+            path: The object, in the store.
+            paths_beside: Returns the paths in its folder: those that begin with a prefix, the folder with its slash,
+                and the object's name without its extension; or all.
+            remove: Removes a path.
+        """
+        folder, slash, name = path.rpartition("/")
+        prefix = folder + slash
+        try:
+            names = [str(one).rpartition("/")[2] for one in paths_beside(prefix, name.rpartition(".")[0] or name)]
+        except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
+            return
+        own = sidecars_among(names, name).own
+        if not self.overwrite:
+            warn_of(self.name, own, KEPT)
+            return
+        stuck = []
+        for sidecar in own:
+            try:
+                remove(prefix + sidecar)
+            except Exception:  # noqa: BLE001  (as above; it is named below)
+                stuck.append(sidecar)
+        warn_of(self.name, stuck, STUCK)
 
 
 class SpooledSink(RandomAccessSink):

@@ -181,7 +181,12 @@ class TemporaryFile:
         if durable:
             os.fsync(self._fd)
         if self._name is None:
-            self._link(path, overwrite)
+            try:
+                self._link_as(path)
+            except FileExistsError:
+                if not overwrite:
+                    raise
+                self._replace(path)
         else:
             os.close(self._fd)  # some network file systems report a full disk here
             self._fd = -1
@@ -199,19 +204,11 @@ class TemporaryFile:
             self._name.unlink(missing_ok=True)
             self._name = None
 
-    def _link(self, path: Path, overwrite: bool) -> None:
-        folder_fd = os.open(path.parent, os.O_RDONLY)
-        try:
-            try:
-                self._link_as(path.name, folder_fd)
-            except FileExistsError:
-                if not overwrite:
-                    raise
-                self._replace(path, folder_fd)
-        finally:
-            os.close(folder_fd)
+    def _link_as(self, path: Path) -> None:
+        """Link the unnamed file; linkat(2) follows its source only with a folder, which an absolute path overrides."""
+        os.link(f"/proc/self/fd/{self._fd}", path.absolute(), dst_dir_fd=self._fd, follow_symlinks=True)
 
-    def _replace(self, path: Path, folder_fd: int) -> None:
+    def _replace(self, path: Path) -> None:
         """Replace an earlier file by the unnamed one.
 
         linkat(2) replaces nothing, so it takes a link elsewhere and a rename. A process that is killed between the two
@@ -219,37 +216,20 @@ class TemporaryFile:
         destination's folder never holds it; else beside the destination, where the next save removes it.
         """
         scratch = self._scratch or temporary_folder()
-        try:
-            scratch_fd = os.open(scratch, os.O_RDONLY)
-        except OSError:  # there is none
-            return self._replace_by(_beside(path), folder_fd, path.name, folder_fd)
-        try:
-            self._replace_by(temporary_name(path.stem), scratch_fd, path.name, folder_fd)
-            remove_abandoned(scratch)
-        except _NotLinkedError:
-            self._replace_by(_beside(path), folder_fd, path.name, folder_fd)
-        finally:
-            os.close(scratch_fd)
-
-    def _replace_by(self, link: str, link_fd: int, name: str, folder_fd: int) -> None:
+        link = scratch / temporary_name(path.stem)
         try:
             try:
-                self._link_as(link, link_fd)
-            except OSError as error:
-                raise _NotLinkedError(error.errno, error.strerror) from error
-            os.rename(link, name, src_dir_fd=link_fd, dst_dir_fd=folder_fd)
+                self._link_as(link)
+            except OSError:  # on another file system, or there is no such folder
+                link = _beside(path)
+                self._link_as(link)
+            link.rename(path)
         except BaseException:
-            with suppress(FileNotFoundError):
-                if os.stat(link, dir_fd=link_fd, follow_symlinks=False).st_ino == os.fstat(self._fd).st_ino:
-                    os.unlink(link, dir_fd=link_fd)
+            with suppress(OSError):
+                if os.path.samestat(link.lstat(), os.fstat(self._fd)):
+                    link.unlink()
             raise
-
-    def _link_as(self, name: str, folder_fd: int) -> None:
-        os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=folder_fd, follow_symlinks=True)
-
-
-class _NotLinkedError(OSError):
-    """A folder takes no link of the file."""
+        remove_abandoned(scratch)
 
 
 def temporary_folder() -> Path:
@@ -353,12 +333,11 @@ def host_checksum() -> str:
     return f"{zlib.crc32(os.fsencode(socket.gethostname())):08x}"
 
 
-def _beside(path: Path) -> str:
-    """Return a name for the link beside the destination, the same each time, unless another save uses it right now."""
-    name = f".{path.stem[:20]}.{zlib.crc32(os.fsencode(path.name)):08x}.part"
-    link = path.with_name(name)
+def _beside(path: Path) -> Path:
+    """Return a path for the link beside the destination, the same each time, unless another save uses it right now."""
+    link = path.with_name(f".{path.stem[:20]}.{zlib.crc32(os.fsencode(path.name)):08x}.part")
     _remove_if_abandoned(link, STALE_SECONDS)
-    return temporary_name(path.stem) if os.path.lexists(link) else name
+    return path.with_name(temporary_name(path.stem)) if os.path.lexists(link) else link
 
 
 def lock(fd: int) -> None:
