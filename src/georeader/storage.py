@@ -18,7 +18,7 @@ from typing import Any
 from georeader._storage import s3
 from georeader._storage.filesystems import environment_options
 from georeader._storage.obstores import is_obstore, make_store
-from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_options, secrets_of_url
+from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_filesystem, secrets_of_url
 from georeader._storage.urls import local_path_of, parse_address
 from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, ReadError
 
@@ -53,8 +53,7 @@ def exists(path: str, fs: Any = None, *, http_headers: Mapping[str, str] | None 
     """
     if fs is None and "://" not in path:
         return Path(path).is_file()
-    options = getattr(fs, "storage_options", None) or getattr(fs, "config", None)
-    secrets = (*secrets_of_options(options), *(http_headers or {}).values())
+    secrets = (*secrets_of_filesystem(fs), *(http_headers or {}).values())
     with _named_errors(path, "cannot check whether it exists", secrets):
         try:
             return _exists_in_store(path, fs, http_headers)

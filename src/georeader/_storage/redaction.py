@@ -164,6 +164,13 @@ def secrets_of_options(options: Any) -> tuple[str, ...]:
     return _distinct(found)
 
 
+def secrets_of_filesystem(fs: Any) -> tuple[str, ...]:
+    """Return the secrets in the options of a filesystem of fsspec, or of a store of obstore."""
+    return secrets_of_options(
+        {name: getattr(fs, name, None) for name in ("storage_options", "config", "client_options")}
+    )
+
+
 def secrets_of_environment(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the secrets that clouds' tools take from the environment: a store may repeat them."""
     clouds = ("AWS_", "AZURE_", "GOOGLE_", "GCS_", "OSS_")

@@ -25,7 +25,7 @@ from georeader._storage.redaction import (
     Redactor,
     redact_url,
     secrets_of_environment,
-    secrets_of_options,
+    secrets_of_filesystem,
     secrets_of_url,
 )
 from georeader._storage.remote_errors import RemoteErrors
@@ -165,8 +165,7 @@ def _by_fs(text: str, address: Address | None, where: Destination) -> Sink:
     name, secrets = redact_url(text), secrets_of_url(text)
     if is_obstore(where.fs):
         key = key_in(where.fs, text, address)
-        own = {name: getattr(where.fs, name, None) for name in ("config", "client_options")}
-        errors = RemoteErrors(name, Redactor([*secrets_of_options(own), *secrets]), obstores.explain)
+        errors = RemoteErrors(name, Redactor([*secrets, *secrets_of_filesystem(where.fs)]), obstores.explain)
         return _spooled(ObstorePut(errors, lambda _: where.fs, key, overwrite=where.overwrite), where)
     if not is_filesystem(where.fs):
         raise DestinationError(
@@ -185,8 +184,7 @@ def _to_filesystem(filesystem: Any, path: str, name: str, secrets: tuple[str, ..
 
     if type(filesystem) is LocalFileSystem:
         return LocalSink(path, durable=where.durable, overwrite=where.overwrite, dir_tmpfiles=where.dir_tmpfiles)
-    options = getattr(filesystem, "storage_options", None)
-    errors = RemoteErrors(name, Redactor([*secrets, *secrets_of_options(options)]))
+    errors = RemoteErrors(name, Redactor([*secrets, *secrets_of_filesystem(filesystem)]))
     if is_of(filesystem, "s3fs"):
         bucket, _, key = path.partition("/")
         if not bucket or not key:

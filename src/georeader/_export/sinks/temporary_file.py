@@ -20,6 +20,7 @@ import shutil
 import socket
 import stat
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -248,6 +249,9 @@ def temporary_folder() -> Path:
 
 # What the systems differ in.
 
+#: Windows has neither pwrite nor pread: there a seek and what follows are one step for all threads.
+_seeking = threading.Lock()
+
 
 def _open_unnamed(folder: Path) -> int:
     """Open an unnamed file in a folder; -1 where the system cannot."""
@@ -287,15 +291,17 @@ def _write_all(fd: int, pieces: Sequence[bytes | memoryview], offset_bytes: int)
 def _write_at(fd: int, data: memoryview, offset_bytes: int) -> int:
     if hasattr(os, "pwrite"):
         return os.pwrite(fd, data, offset_bytes)
-    os.lseek(fd, offset_bytes, os.SEEK_SET)  # Windows has no pwrite
-    return os.write(fd, data)
+    with _seeking:
+        os.lseek(fd, offset_bytes, os.SEEK_SET)
+        return os.write(fd, data)
 
 
 def _read_at(fd: int, size_bytes: int, offset_bytes: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(fd, size_bytes, offset_bytes)
-    os.lseek(fd, offset_bytes, os.SEEK_SET)
-    return os.read(fd, size_bytes)
+    with _seeking:
+        os.lseek(fd, offset_bytes, os.SEEK_SET)
+        return os.read(fd, size_bytes)
 
 
 def _rename(name: Path, path: Path, overwrite: bool) -> None:
