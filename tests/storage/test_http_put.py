@@ -557,6 +557,30 @@ def test_a_broken_connection_is_retried(kind: Any, nginx: WebServer) -> None:
     assert nginx.get("out.tif") == expected("cog", True)
 
 
+@pytest.mark.parametrize("query", ["", "?sig=hunter22"])
+def test_retry_is_logged_as_info(query: str, nginx: WebServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="urllib3.connectionpool")
+    with FaultProxy(nginx.base) as proxy:
+        proxy.add(Fault(when=Match(method="PUT"), do=ResetBeforeAnswer(), times=1))
+
+        save_cog(small(), f"{proxy.url}/out.tif{query}")
+
+    retries = [record for record in caplog.records if "Retrying" in record.getMessage()]
+    assert [record.levelname for record in retries] == ["INFO"]
+    assert "hunter22" not in caplog.text
+
+
+def test_retry_is_not_a_warning_without_a_log_level(
+    nginx: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FaultProxy(nginx.base) as proxy:
+        proxy.add(Fault(when=Match(method="PUT"), do=ResetBeforeAnswer(), times=1))
+
+        save_cog(small(), f"{proxy.url}/out.tif")
+
+    assert "Retrying" not in caplog.text
+
+
 def test_connection_that_always_breaks_leaves_the_earlier_file(nginx: WebServer) -> None:
     nginx.put("out.tif", EARLIER)
     with FaultProxy(nginx.base) as proxy:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -27,7 +27,14 @@ from georeader._storage.http_client import requoted
 from georeader._storage.obstores import azure_config, is_obstore, key_in, make_store
 from georeader._storage.obstores import explain as explain_obstore
 from georeader._storage.range_file import RangedObject, RangeFile
-from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_options, secrets_of_url
+from georeader._storage.redaction import (
+    Redactor,
+    redact_url,
+    redacted_logs,
+    secrets_of_filesystem,
+    secrets_of_options,
+    secrets_of_url,
+)
 from georeader._storage.remote_errors import RemoteErrors, panics_as_errors
 from georeader._storage.s3 import PAYER, pays_requests
 from georeader._storage.urls import Address, local_path_of, parse_address
@@ -87,7 +94,7 @@ def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
                 opened = _by_python(opened[0], name)
     except DestinationError as error:
         raise ReadError(str(error)) from error
-    secrets = [*secrets_of_url(text), *_secrets_of(fs), *secrets_of_options(opened[1])]
+    secrets = [*secrets_of_url(text), *secrets_of_filesystem(fs), *secrets_of_options(opened[1])]
     return RasterPath(name, *opened, Redactor(secrets))
 
 
@@ -133,7 +140,7 @@ def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
 
 
 def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
-    redactor = Redactor(_secrets_of(filesystem))
+    redactor = Redactor(secrets_of_filesystem(filesystem))
     # Filesystems that are not built on asyncio hold one connection, which threads must not share at once.
     turn = nullcontext() if getattr(filesystem, "async_impl", False) else threading.Lock()
 
@@ -178,16 +185,12 @@ def _by_obstore(store: Any, key: str, name: str) -> _Opened:
         size_bytes = int(obstore.head(store, key)["size"])
         return RangedObject(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
 
-    return _contained(key, open_it, RemoteErrors(name, Redactor(_secrets_of(store)), explain_obstore))
+    return _contained(key, open_it, RemoteErrors(name, Redactor(secrets_of_filesystem(store)), explain_obstore))
 
 
 def _contained(path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> _Opened:
     container = _OneFile(path, open_it, failures)
     return container.path, {}, container
-
-
-def _secrets_of(fs: Any) -> Iterable[str]:
-    return secrets_of_options(getattr(fs, "storage_options", None) or getattr(fs, "config", None))
 
 
 class _OneFile(FileContainer):  # type: ignore[misc]

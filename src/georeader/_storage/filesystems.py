@@ -1,4 +1,4 @@
-"""fsspec's filesystems: the one of a URL, how each uploads a file; and patterns of names in any store."""
+"""fsspec's filesystems: the one of a URL; and patterns of names in any store."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from georeader._storage.redaction import Redactor, secrets_of_environment, secre
 from georeader._storage.remote_errors import ADVICE, RemoteErrors
 from georeader._storage.urls import Address
 from georeader.errors import DestinationError, MissingExtraError, ReadError
-
-#: Packages whose `put_file` makes an object appear whole or not at all; all others get a name that is then changed.
-ATOMIC_PACKAGES = frozenset({"s3fs", "gcsfs", "adlfs", "obstore"})
 
 #: What to install for a store, where neither obstore nor fsspec has it.
 EXTRAS = {
@@ -33,11 +30,6 @@ def is_filesystem(fs: Any) -> bool:
 def is_of(fs: Any, package: str) -> bool:
     """Return whether a filesystem's class, or one that it derives from, comes from a package."""
     return any(f"{kind.__module__}.".startswith(f"{package}.") for kind in type(fs).__mro__)
-
-
-def is_atomic(fs: Any) -> bool:
-    """Return whether its `put_file` makes an object appear whole or not at all."""
-    return any(is_of(fs, package) for package in ATOMIC_PACKAGES)
 
 
 def filesystem_of(address: Address) -> tuple[Any, str]:

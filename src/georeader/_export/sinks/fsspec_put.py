@@ -16,8 +16,11 @@ from typing import Any
 
 from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
 from georeader._export.sinks.temporary_file import TemporaryFile
-from georeader._storage.filesystems import is_atomic, is_of
+from georeader._storage.filesystems import is_of
 from georeader.errors import ExistsError
+
+#: Packages whose `put_file` makes an object appear whole or not at all; all others get a name that is then changed.
+ATOMIC_PACKAGES = ("s3fs", "gcsfs", "adlfs", "obstore")
 
 
 @dataclass(repr=False, eq=False)
@@ -43,7 +46,7 @@ class FsspecPut(RemoteObject):
             self.errors.call(lambda: self._put_by_http(file))
             self._compare(self.path, file)
             return
-        if is_atomic(self.filesystem):
+        if any(is_of(self.filesystem, package) for package in ATOMIC_PACKAGES):
             self._put_whole(file)
         else:
             self._put_and_rename(file)
