@@ -116,6 +116,9 @@ _NAMES = {
     "ParamValidationError": Failure("", "name"),
 }  # fmt: skip
 
+#: Errors of aiohttp for a connection that broke.
+_RESETS = {"ServerDisconnectedError", "ClientOSError"}
+
 #: Texts of asyncio and aiohttp for a host that is not found or does not answer.
 _NO_WAY = re.compile("Cannot connect to host|Name or service not known|Connect call failed|nodename nor servname")
 
@@ -267,6 +270,9 @@ def _status(error: Exception, name: str) -> int:
 def _by_name(error: Exception, text: str) -> Failure | None:
     if _NO_WAY.search(text):
         return Failure(text, "unreachable", is_transient=True)
+    causes = {type(one).__name__ for one in linked_errors(error)}
+    if type(error).__name__ == "EndpointConnectionError" and causes & _RESETS:
+        return None  # aiobotocore has no other name for it: the cause says more
     known = _NAMES.get(type(error).__name__)
     return replace(known, detail=text) if known else failure_of_network(error) or _of_system(error, text)
 
