@@ -570,9 +570,7 @@ def test_retry_is_logged_as_info(query: str, nginx: WebServer, caplog: pytest.Lo
     assert "hunter22" not in caplog.text
 
 
-def test_retry_is_not_a_warning_without_a_log_level(
-    nginx: WebServer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_retry_is_not_a_warning_without_a_log_level(nginx: WebServer, caplog: pytest.LogCaptureFixture) -> None:
     with FaultProxy(nginx.base) as proxy:
         proxy.add(Fault(when=Match(method="PUT"), do=ResetBeforeAnswer(), times=1))
 

@@ -22,7 +22,7 @@ import urllib3
 from georeader._readers.opening import RasterPath, raster_path
 from georeader._storage import http_client, s3
 from georeader._storage.filesystems import filesystem_of
-from georeader._storage.http_client import basic_authorization, merged, open_answer
+from georeader._storage.http_client import RefusedError, basic_authorization, merged, open_answer
 from georeader._storage.obstores import make_store
 from georeader._storage.range_file import BLOCK_BYTES, RangedObject
 from georeader._storage.redaction import Redactor, redact_url, secrets_of_url
@@ -172,21 +172,9 @@ def _local_fetch(file: BinaryIO) -> Callable[[int, int], bytes]:
     return fetch
 
 
-class _RefusedError(Exception):
-    """An answer that is not what was requested."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.detail)
-        self.failure = failure
-
-
 def _http_ranges(url: str) -> RangedObject:
     """Open a URL to be read in ranges: one request, which returns its first `BLOCK_BYTES` as well."""
-
-    def explain(error: Exception) -> Failure:
-        return error.failure if isinstance(error, _RefusedError) else http_client.explain(error)
-
-    errors = RemoteErrors(redact_url(url), Redactor(secrets_of_url(url)), explain)
+    errors = RemoteErrors(redact_url(url), Redactor(secrets_of_url(url)), http_client.explain)
     first, size_bytes = errors.read(lambda: _get(url, 0, BLOCK_BYTES))
 
     def fetch(start: int, stop: int) -> bytes:
@@ -211,7 +199,7 @@ def _get(url: str, start: int, stop: int) -> tuple[bytes, int]:
         if urlsplit(target)[:2] != urlsplit(url)[:2]:  # credentials are sent to the first host only
             headers.pop("Authorization", None)
         url = target
-    raise _RefusedError(Failure("it is redirected too often, or to what is no web server"))
+    raise RefusedError(Failure("it is redirected too often, or to what is no web server"))
 
 
 def _range_of(response: urllib3.BaseHTTPResponse, length_bytes: int) -> tuple[bytes, int]:
@@ -220,6 +208,6 @@ def _range_of(response: urllib3.BaseHTTPResponse, length_bytes: int) -> tuple[by
         return response.read(length_bytes) if response.status == 206 else b"", int(found[1])
     if response.status in (200, 206):
         detail = "the server serves no ranges, so that no viewer reads parts of it; download the file, and pass that"
-        raise _RefusedError(Failure(detail))
+        raise RefusedError(Failure(detail))
     detail = f"HTTP {response.status} {response.reason}"
-    raise _RefusedError(failure_of_answer(response.status, "", detail, response.headers.get("Retry-After")))
+    raise RefusedError(failure_of_answer(response.status, "", detail, response.headers.get("Retry-After")))
