@@ -120,8 +120,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader._export.plan.resolve import choose_engine, resolve_spec
         from georeader._export.sinks.opening import open_sink
         from georeader._export.sinks.sidecars import check_source_stays
-        from georeader._export.writer.target_grid import Grid, blank_spec
-        from georeader._export.writer.window_checks import WindowRules
+        from georeader._export.writer.arguments import Grid, WindowRules, blank_spec
 
         self.receipt: Receipt | None = None
         request = save._parse_request(

@@ -245,7 +245,7 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
     """
     from rasterio.enums import ColorInterp
 
-    from georeader._export.gdal.pyramid import add_overviews
+    from georeader._export.gdal.engine import add_overviews
     from georeader._export.plan.grid import overview_factors
     from georeader._export.plan.resolve import default_resampling
 

@@ -30,7 +30,7 @@ PURE = [
     "_export/statistics.py",
     "_export/receipt/receipt.py",
     "_export/gdal/options.py",
-    "_export/writer/window_checks.py",
+    "_export/writer/arguments.py",
 ]
 
 #: What opens, reads, writes or removes something; import-linter does not tell submodules of rasterio apart.

@@ -199,13 +199,7 @@ def _reference_transform(transform: Affine) -> Affine | None:
 
 
 def _with_transform(tag: Tag, transform: Affine) -> Tag:
-    """Return a tag of a raster with the `_reference_transform` of a transform as it is with that one.
-
-    Example:
-        >>> at_reference = make_tag(TagNumber.MODEL_TIEPOINT, TagType.DOUBLE, 0, 0, 0, 1.0, -1.0, 0)
-        >>> _with_transform(at_reference, Affine(10, 0, 500000, 0, -10, 4000000)).values
-        (0.0, 0.0, 0.0, 500005.0, 3999995.0, 0.0)
-    """
+    """Return a tag of a raster with the `_reference_transform` of a transform as it is with that one."""
     numbers: dict[int, float]
     match tag.number:
         case TagNumber.MODEL_PIXEL_SCALE:

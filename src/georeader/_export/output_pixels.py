@@ -63,8 +63,8 @@ class OutputPixels:
     def _read_source(self, window: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read pixels of the source; replace or record NaN beside a numeric nodata."""
         pixels, mask = self.source.read(window, bands)
-        nodata = self.spec.numeric_nodata
-        if nodata is None or pixels.dtype.kind not in "fc":
+        nodata = self.spec.missing_value
+        if nodata is None or nodata != nodata or pixels.dtype.kind not in "fc":
             return pixels, mask
         if self.spec.encoding.nan_to_nodata:
             return replace_nan(pixels, nodata), mask

@@ -58,12 +58,7 @@ class BandStatistics:
 
     @property
     def summary(self) -> BandSummary:
-        """The statistics as a receipt states them.
-
-        Example:
-            >>> band_statistics(np.array([[1, 3]]), None).summary
-            BandSummary(minimum=1, maximum=3, mean=2.0, standard_deviation=1.0, valid_percent=100.0)
-        """
+        """The statistics as a receipt states them."""
         if not self.valid_count:
             return BandSummary(None, None, None, None, self.valid_percent)
         return BandSummary(self.minimum, self.maximum, self.mean, self.standard_deviation, self.valid_percent)
@@ -88,12 +83,7 @@ class BandStatistics:
 
 
 def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) -> BandStatistics:
-    """Compute the statistics of some (row, column) pixels of one band, of real numbers.
-
-    Example:
-        >>> band_statistics(np.array([[1, 3], [5, 7]], dtype="uint8"), None).mean
-        4.0
-    """
+    """Compute the statistics of some (row, column) pixels of one band, of real numbers."""
     valid = values.ravel() if is_valid is None else values[is_valid]
     if not valid.size:
         return BandStatistics(count=values.size)
@@ -115,12 +105,7 @@ def band_statistics(values: NDArray[Any], is_valid: NDArray[np.bool_] | None) ->
 
 
 def statistics_tags(statistics: BandStatistics) -> dict[str, str]:
-    """Return the metadata items in which GDAL keeps a band's statistics; none of its numbers if no pixel is valid.
-
-    Example:
-        >>> statistics_tags(band_statistics(np.array([[1, 3]]), None))["STATISTICS_STDDEV"]
-        '1'
-    """
+    """Return the metadata items in which GDAL keeps a band's statistics; none of its numbers if no pixel is valid."""
     if not statistics.valid_count:
         return {"STATISTICS_VALID_PERCENT": "0"}
     numbers = {
@@ -138,12 +123,7 @@ def statistics_tags(statistics: BandStatistics) -> dict[str, str]:
 
 
 def summary_of_tags(tags: Mapping[str, str]) -> BandSummary | None:
-    """Read the metadata items in which GDAL keeps a band's statistics; None where it keeps none.
-
-    Example:
-        >>> summary_of_tags(statistics_tags(band_statistics(np.array([[1, 3]]), None))).mean
-        2.0
-    """
+    """Read the metadata items in which GDAL keeps a band's statistics; None where it keeps none."""
     found = {name: tags.get(f"STATISTICS_{name}") for name in ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV", "VALID_PERCENT")}
     if found["MEAN"] is None and found["VALID_PERCENT"] is None:
         return None
@@ -166,14 +146,6 @@ class StatisticsFold:
     The result has the same digits in whatever order the tiles come.
 
     Memory: one entry for each row of tiles, and for each tile that came before its left neighbour.
-
-    Example:
-        >>> fold = StatisticsFold()
-        >>> one, two = (BandStatistics(n, n, n, 0.0, 1, 1) for n in (1.0, 3.0))
-        >>> fold.add((0, 1), (two,))
-        >>> fold.add((0, 0), (one,))
-        >>> fold.joined()[0].mean
-        2.0
     """
 
     def __init__(self) -> None:

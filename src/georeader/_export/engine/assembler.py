@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles
 from georeader._core.threads import InFlight, Task, Workers
-from georeader._export.engine.buffers import TileBuffer, framed_bytes
+from georeader._export.engine.buffers import TileBuffer
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.traits import SectionSizes
@@ -31,14 +31,6 @@ class OffsetAllocator:
 
     Where a section begins in the file may not be known while its tiles are placed: the header lies before both, and the
     overviews before the full resolution. `arrays` adds the beginnings once both are known.
-
-    Example:
-        >>> offsets = OffsetAllocator({(0, False): 2, (1, False): 1})
-        >>> offsets.place(0, False, np.array([[10], [0]], "uint32")), offsets.place(1, False, np.array([[2]], "uint32"))
-        (0, 0)
-        >>> offsets.header_bytes = 1000
-        >>> offsets.arrays([Directory(0, False, (), 2)])[0].offsets_bytes.tolist(), offsets.size_bytes
-        ([1014, 0], 1028)
     """
 
     def __init__(self, tile_counts: Mapping[tuple[int, bool], int], *, is_framed: bool = True) -> None:
@@ -63,7 +55,8 @@ class OffsetAllocator:
         and their masks come in turn (``is_mask`` is None). They follow those placed before in the order of their plane.
         """
         start_bytes = self.overviews_bytes if level else self.full_resolution_bytes
-        steps_bytes = framed_bytes(sizes_bytes, self._frame_bytes)
+        # Sparse tiles have no frames.
+        steps_bytes = np.where(sizes_bytes > 0, sizes_bytes.astype(np.int64) + self._frame_bytes, 0)
         ends_bytes = start_bytes + np.cumsum(steps_bytes.ravel()).reshape(steps_bytes.shape)
         offsets_bytes = ends_bytes - steps_bytes + self._leader_bytes
         for part in range(sizes_bytes.shape[1]):

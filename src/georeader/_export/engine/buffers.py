@@ -22,9 +22,6 @@ _ABSENT, _HELD = -1, -2
 #: Memory of a buffered tile beside its bytes: Python objects, and an entry in a table.
 ENTRY_BYTES = 250
 
-#: Tiles that are examined at once when neighbours are collected.
-_LOOK_AHEAD = 256
-
 
 @dataclass
 class BufferedBlock:
@@ -53,14 +50,7 @@ class _Spooled:
 
 
 class PixelBuffer:
-    """Blocks by their keys; the least recently used are spooled. One block is always held in memory.
-
-    Example:
-        >>> store = PixelBuffer(1000, lambda: None)
-        >>> store.put("block", BufferedBlock(np.ones((1, 2, 2)), None))
-        >>> "block" in store, store.held_bytes, store.pop("block").pixels.sum()
-        (True, 32, np.float64(4.0))
-    """
+    """Blocks by their keys; the least recently used are spooled. One block is always held in memory."""
 
     def __init__(self, limit_bytes: int, open_spool: OpenSpool) -> None:
         """Begin without blocks; the spool is opened when it is first needed."""
@@ -132,13 +122,6 @@ class TileBuffer:
 
     A tile and the mask that follows it count as one: then a position has two parts. The limit of memory includes
     `ENTRY_BYTES` for each tile. Beyond it: 8 bytes for each tile of the file, and 4 for the size of each tile and mask.
-
-    Example:
-        >>> store = TileBuffer([4], 1, limit_bytes=1000, open_spool=lambda: None)
-        >>> store.put(0, 1, EncodedTiles((b"leader", b"tile", b"trailer"), (4,)))
-        >>> pieces, sizes_bytes = store.take(0, 1, 4, 1000)
-        >>> store.size_bytes(0), [piece() for piece in pieces], sizes_bytes.tolist()
-        (17, [b'leadertiletrailer'], [[4]])
     """
 
     def __init__(
@@ -185,47 +168,26 @@ class TileBuffer:
         No tile follows after ``most_bytes``. Returns functions that read the tiles as they lie in the file, piece by
         piece, on any thread, and the (tile, part) sizes without frames.
         """
-        last = self._last(level, first, stop, most_bytes)
-        sizes_bytes = self._sizes_bytes[level][first:last]
-        offsets_bytes = self._offsets_bytes[level][first:last].tolist()
-        totals_bytes = framed_bytes(sizes_bytes, self._frame_bytes).sum(axis=1).tolist()
-        self._offsets_bytes[level][first:last] = _ABSENT
+        offsets_bytes, sizes_bytes = self._offsets_bytes[level], self._sizes_bytes[level]
         pieces: list[Callable[[], bytes]] = []
         run = range(0)  # of the spool's bytes, which is read at once
-        for position, offset_bytes, total_bytes in zip(range(first, last), offsets_bytes, totals_bytes, strict=True):
-            if not total_bytes:
-                continue
-            if run and offset_bytes == run.stop:
-                run = range(run.start, run.stop + total_bytes)
-                continue
-            pieces += self._read(run)
-            run = range(0)
-            if offset_bytes == _HELD:
-                pieces.append(partial(bytes, self._held.pop((level, position))))
+        position = first
+        while position < stop and most_bytes > 0 and offsets_bytes[position] != _ABSENT:
+            offset_bytes = int(offsets_bytes[position])
+            total_bytes = sum(size + self._frame_bytes for size in sizes_bytes[position].tolist() if size)
+            if total_bytes and offset_bytes == _HELD:
+                pieces += [*self._read(run), partial(bytes, self._held.pop((level, position)))]
+                run = range(0)
                 self._held_bytes -= total_bytes + ENTRY_BYTES
-            else:
+            elif total_bytes and offset_bytes == run.stop:
+                run = range(run.start, run.stop + total_bytes)
+            elif total_bytes:
+                pieces += self._read(run)
                 run = range(offset_bytes, offset_bytes + total_bytes)
-        return pieces + self._read(run), sizes_bytes
+            most_bytes -= total_bytes
+            position += 1
+        offsets_bytes[first:position] = _ABSENT
+        return pieces + self._read(run), sizes_bytes[first:position]
 
     def _read(self, run: range) -> list[Callable[[], bytes]]:
         return [partial(self._places.get, run.start, len(run))] if run else []
-
-    def _last(self, level: int, first: int, stop: int, most_bytes: int) -> int:
-        """Return the position before which the tiles end that are there and fit."""
-        last = first
-        while last < stop and most_bytes > 0:
-            there = self._offsets_bytes[level][last : min(stop, last + _LOOK_AHEAD)] != _ABSENT
-            count = len(there) if there.all() else int(np.argmin(there))
-            sizes_bytes = self._sizes_bytes[level][last : last + count]
-            sums_bytes = np.cumsum(framed_bytes(sizes_bytes, self._frame_bytes).sum(axis=1))
-            fitting = min(count, int(np.searchsorted(sums_bytes, most_bytes)) + 1)
-            last += fitting
-            if fitting < len(there):
-                break
-            most_bytes -= int(sums_bytes[-1])
-        return last
-
-
-def framed_bytes(sizes_bytes: NDArray[np.uint32], frame_bytes: int) -> NDArray[np.int64]:
-    """Return the bytes that tiles take in the file: their frames included, none for sparse tiles."""
-    return np.where(sizes_bytes > 0, sizes_bytes.astype(np.int64) + frame_bytes, 0)

@@ -22,17 +22,18 @@ import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
+from rasterio.enums import Resampling
 from rasterio.env import GDALVersion
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
-from georeader._core.dtypes import is_nodata_for_rasterio, nodata_text
+from georeader._core.band_attrs import RESAMPLING_TAG
+from georeader._core.dtypes import WIDE_DTYPES, is_nodata_for_rasterio, nodata_text
 from georeader._core.reporting import Advance, warn_at_caller
 from georeader._core.threads import startable_threads, thread_count, usable_cpus
 from georeader._core.windows import Mask, PixelWindow
 from georeader._export.gdal.finished_file import read_finished
 from georeader._export.gdal.options import creation_options, overview_environment
-from georeader._export.gdal.pyramid import averages, averages_are_ours, build_pyramid
 from georeader._export.gdal_dataset import ENVIRONMENT, creation_profile, describe
 from georeader._export.output_pixels import OutputPixels
 from georeader._export.plan.file_plan import FilePlan
@@ -41,6 +42,8 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
+from georeader._resample.block import halve_mask
+from georeader._resample.pyramid import halve
 from georeader.errors import MetadataWarning, OptionError, WriteError
 
 #: The process that imported this module; in its forks, GDAL uses one thread.
@@ -48,6 +51,10 @@ IMPORTED_BY_PID = os.getpid()
 
 #: The engine holds about this many times the raster.
 _COPIES = 4
+
+
+#: rasterio's methods by GDAL's names.
+_RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
 
 
 class GdalEngine(AbstractContextManager["GdalEngine"]):
@@ -103,14 +110,14 @@ def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask
     threads = _gdal_threads(spec.encoding.num_threads)
     options["NUM_THREADS"] = threads
     environment = {"GDAL_NUM_THREADS": threads, "GDAL_PAM_ENABLED": "NO", **overview_environment(spec)}
-    if driver == "COG" and mask is not None and averages_are_ours(spec, mask):
+    if driver == "COG" and mask is not None and _averages_are_ours(spec, mask):
         # It copies overviews in sidecars, but builds those of the mask itself: by the same method, and without a
         # predictor, which single bits do not take.
         options["OVERVIEW_RESAMPLING"] = spec.resampling
         environment["PREDICTOR_OVERVIEW"] = "1"
     try:
         with rasterio.Env(**ENVIRONMENT, GDAL_NUM_THREADS=threads), _staging(pixels, spec, mask) as staged:
-            build_pyramid(staged, pixels, spec, mask)
+            _build_pyramid(staged, pixels, spec, mask)
             if spec.statistics:
                 staged.stats(approx=False)  # which sets the bands' STATISTICS_... tags
             # Temporary files of GDAL, a warped raster or the overviews of a mask, are in memory beside the staging
@@ -183,10 +190,10 @@ def _write_sidecars(path: str, pixels: NDArray[Any], spec: ExportSpec, mask: Mas
         bands = (f'<PAMRasterBand band="{band}">{of_band}</PAMRasterBand>' for band in range(1, spec.count + 1))
         content = f"<PAMDataset>{''.join(bands)}</PAMDataset>".encode()
         sidecars.enter_context(MemoryFile(content, dirname=name.parent.name, filename=f"{name.name}.aux.xml"))
-    if not averages_are_ours(spec, mask):
+    if not _averages_are_ours(spec, mask):
         return
     suffix = ""
-    for overview, overview_mask in averages(pixels, spec, mask):
+    for overview, overview_mask in _averages(pixels, spec, mask):
         suffix += ".ovr"
         file = sidecars.enter_context(MemoryFile(dirname=name.parent.name, filename=name.name + suffix))
         with rasterio.open(file.name, "w", **_staging_profile(spec, overview)) as dataset:
@@ -202,3 +209,80 @@ def _write_pixels(dataset: Any, pixels: NDArray[Any], mask: Mask) -> None:
 def _staging_profile(spec: ExportSpec, pixels: NDArray[Any]) -> dict[str, Any]:
     layout = {"tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SAFER"}
     return creation_profile(spec) | layout | {"height": pixels.shape[1], "width": pixels.shape[2]}
+
+
+# Overviews: built by GDAL, or here where GDAL would average missing pixels.
+
+
+def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> None:
+    """Build overviews on an open dataset and record by which method."""
+    dataset.build_overviews(list(factors), _RESAMPLING_BY_NAME[resampling])
+    _record_resampling(dataset, resampling)
+
+
+def _record_resampling(dataset: Any, resampling: str) -> None:
+    """Write the method as rasterio does (namespace ``rio_overview``) and as the tag OVERVIEW_RESAMPLING.
+
+    Copies into COG order drop the namespace; the tag stays.
+    """
+    dataset.update_tags(ns="rio_overview", resampling=_RESAMPLING_BY_NAME[resampling].name)
+    dataset.update_tags(**{RESAMPLING_TAG: resampling})
+
+
+def _averages_are_ours(spec: ExportSpec, mask: Mask) -> bool:
+    """Return whether overviews come from `_averages`.
+
+    GDAL averages complex numbers with nodata, 64-bit integers as doubles, and rasters with a mask without masked
+    pixels, but with nodata and NaN.
+    """
+    is_average = bool(spec.overview_factors) and spec.resampling == "AVERAGE"
+    is_ours = spec.dtype.kind == "c" or spec.dtype.name in WIDE_DTYPES
+    is_ours = is_ours or (mask is not None and (spec.dtype.kind == "f" or spec.nodata is not None))
+    return is_ours and is_average and not spec.encoding.warps
+
+
+def _averages(pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> Iterator[tuple[NDArray[Any], Mask]]:
+    """Compute the overviews of a raster and their masks, from large to small, without NaN, nodata and masked pixels.
+
+    A valid average that equals nodata is replaced by the next number, as in GDAL.
+    """
+    level = pixels
+    for _ in spec.overview_factors:
+        level = np.stack([halve(band, "AVERAGE", nodata=spec.nodata, is_valid=mask) for band in level])
+        mask = None if mask is None else halve_mask(mask)
+        yield level, mask
+
+
+def _build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> None:
+    """Build the overviews of a file, with NaN as missing whatever the nodata is.
+
+    GDAL leaves out only pixels that equal nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
+    while overviews are built, and pixels and nodata are restored afterwards.
+    """
+    if spec.encoding.warps:
+        _prepare_warp(dataset, spec)
+        return
+    if not spec.overview_factors:
+        return
+    if _averages_are_ours(spec, mask):
+        _record_resampling(dataset, spec.resampling)
+        return
+    nan_counts_as_data = spec.dtype.kind == "f" and spec.nodata == spec.nodata and spec.resampling != "NEAREST"
+    has_nan = nan_counts_as_data and bool(np.isnan(pixels).any())
+    if has_nan and spec.nodata is None:
+        dataset.nodata = float("nan")
+    elif has_nan:
+        dataset.write(np.where(np.isnan(pixels), pixels.dtype.type(spec.nodata), pixels))
+    add_overviews(dataset, spec.overview_factors, spec.resampling)
+    if has_nan and spec.nodata is None:
+        dataset.nodata = None
+    elif has_nan:
+        dataset.write(pixels)
+
+
+def _prepare_warp(dataset: Any, spec: ExportSpec) -> None:
+    """Set NaN as nodata and record the method for overviews that GDAL builds after the warp."""
+    if spec.dtype.kind == "f" and spec.nodata is None:
+        dataset.nodata = float("nan")
+    if spec.encoding.overviews != "NONE":
+        _record_resampling(dataset, spec.resampling)

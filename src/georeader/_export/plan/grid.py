@@ -99,12 +99,7 @@ class Level:
 def pyramid_levels(
     shape: tuple[int, int], tile_shape: tuple[int, int], planes: int, factors: tuple[int, ...]
 ) -> tuple[Level, ...]:
-    """Return the levels of a file, from the full resolution to the smallest overview; sizes are (rows, columns).
-
-    Example:
-        >>> [level.shape for level in pyramid_levels((700, 511), (256, 256), 1, (2, 4))]
-        [(700, 511), (350, 256), (175, 128)]
-    """
+    """Return the levels of a file, from the full resolution to the smallest overview; sizes are (rows, columns)."""
     shapes = (overview_shape(*shape, factor) for factor in (1, *factors))
     return tuple(Level(number, *own, *tile_shape, planes) for number, own in enumerate(shapes))
 
@@ -113,12 +108,6 @@ def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_wi
     """Return the decimation factors 2, 4, 8, ... down to the first level that fits in one tile.
 
     Both sides count, so a strip of 16 x 5000 pixels gets a pyramid too. A raster that fits in one tile has none.
-
-    Example:
-        >>> overview_factors(16, 5000, 256, 256)
-        (2, 4, 8, 16, 32)
-        >>> overview_factors(256, 256, 256, 256)
-        ()
     """
     factors = []
     factor = 1
@@ -137,10 +126,6 @@ def merge_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple
     """Return edges with neighbouring parts joined up to a length; a longer part stays as it is.
 
     Joined parts end at a multiple of ``align_px`` where one of the parts does.
-
-    Example:
-        >>> merge_edges((0, 100, 200, 300, 400, 500, 512), 256, 200)
-        (0, 200, 400, 512)
     """
     merged = [0]
     while merged[-1] != edges_px[-1]:
@@ -154,12 +139,7 @@ def merge_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple
 
 
 def split_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple[int, ...]:
-    """Return edges with long parts split, at multiples of ``align_px`` where ``most_px`` allows.
-
-    Example:
-        >>> split_edges((0, 1000), 512, 256)
-        (0, 512, 1000)
-    """
+    """Return edges with long parts split, at multiples of ``align_px`` where ``most_px`` allows."""
     cut = [0]
     for edge in edges_px[1:]:
         while edge - cut[-1] > most_px:

@@ -189,12 +189,6 @@ def _resolve_colours(
     The option comes first, then what the source declares, then its colour table or its colour interpretations. Without
     any of them, three bands of uint8 (beside alpha) are a picture, and nothing is declared for other bands. GDAL's
     drivers do the same except for uint8: there they declare any three or four bands RGB, and the fourth alpha.
-
-    Example:
-        >>> _resolve_colours(Metadata(), None, count=3, dtype=np.dtype("uint8")).photometric
-        'RGB'
-        >>> _resolve_colours(Metadata(), "RGB", count=4, dtype=np.dtype("uint16")).colorinterp
-        ('red', 'green', 'blue', 'undefined')
     """
     if metadata.nbits == 1 and metadata.photometric == "MINISWHITE" and metadata.colormap is not None:
         # GDAL makes a colour table of single bits, white and black; in whole bytes, the table keeps these colours.

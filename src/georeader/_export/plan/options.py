@@ -77,12 +77,10 @@ def _number(given: Any, kind: type[int] | type[float], low: float, high: float) 
 
 
 def _integer(low: int, high: int) -> OptionType:
-    """Return the parser of an integer in ``low`` to ``high``, as a number or as text."""
     return OptionType(lambda given: _number(given, int, low, high), f"an integer from {low} to {high}")
 
 
 def _real(low: float, high: float = math.inf) -> OptionType:
-    """Return the parser of a finite number of at least ``low`` and at most ``high``."""
     limit = "" if high == math.inf else f" and at most {high:g}"
     return OptionType(lambda given: _number(given, float, low, high), f"a number of at least {low:g}{limit}")
 
@@ -98,13 +96,6 @@ def _one_or_each(single: OptionType) -> OptionType:
         return tuple(map(single.convert, given))
 
     return OptionType(convert, f"{single.allowed}; or a list with one of them per band")
-
-
-def _positive(given: Any) -> float:
-    number: float = _number(given, float, 0, math.inf)
-    if not number:
-        raise ValueError("0 is out of range")
-    return number
 
 
 def _extent(given: Any) -> str:
@@ -135,6 +126,7 @@ def _tile_side(given: Any) -> int:
 
 _BOOLEAN = OptionType(lambda given: _BOOLEANS[_word(given)], "YES, NO, True, False")
 _EXTENT = OptionType(_extent, "4 numbers, as a sequence or separated by commas")
+_ABOVE_0 = OptionType(lambda given: _number(given, float, math.ulp(0.0), math.inf), "a number above 0")
 _TEXT = OptionType(_text, "text")
 _CRS = OptionType(_crs, "an EPSG code such as 'EPSG:3857', WKT, or a PROJ string")
 _THREADS = OptionType(
@@ -158,8 +150,6 @@ _RESAMPLING = _one_or_each(_METHOD)
 _CODEC = _choice(tuple(CODECS))
 _PERCENT = _integer(1, 100)
 _LEVEL = _integer(0, 22)
-_BOTH = frozenset({"cog", "tiled"})
-_COG = frozenset({"cog"})
 
 #: Keys of a rasterio profile that describe the raster. They are allowed in profile_arg.
 RASTER_KEYS = ("NODATA", "DTYPE", "CRS", "TRANSFORM", "COUNT", "HEIGHT", "WIDTH", "DRIVER")
@@ -167,7 +157,8 @@ RASTER_KEYS = ("NODATA", "DTYPE", "CRS", "TRANSFORM", "COUNT", "HEIGHT", "WIDTH"
 #: Drivers of the files that this project writes.
 DRIVERS = ("COG", "GTIFF")
 
-_SHAPE_KEYS = frozenset({"COUNT", "HEIGHT", "WIDTH"})
+#: Keys that tell the profile of a dataset from another one.
+SHAPE_KEYS = frozenset({"COUNT", "HEIGHT", "WIDTH"})
 _BLOCK_KEYS = frozenset({"TILED", "BLOCKXSIZE", "BLOCKYSIZE"})
 
 #: Codecs and colour models of datasets that are not options: pixels are converted, or the codec is not written.
@@ -184,7 +175,7 @@ class Option:
 
     field: str  #: The field of `Encoding` that it sets; "driver" for an option that only GDAL has
     value: OptionType
-    kinds: frozenset[str] = _BOTH  #: Whether save_cog ("cog"), save_tiled_geotiff ("tiled") or both take it
+    kinds: tuple[str, ...] = ("cog", "tiled")  #: Whether save_cog, save_tiled_geotiff or both take it
 
 
 OPTIONS: Mapping[str, Option] = {
@@ -217,20 +208,20 @@ OPTIONS: Mapping[str, Option] = {
     "TILED": Option("tiled", _BOOLEAN),
     "COPY_SRC_OVERVIEWS": Option("ignored", _BOOLEAN),
     # Options that only GDAL has: passed to its driver as they are.
-    "TILING_SCHEME": Option("driver", _TEXT, kinds=_COG),
-    "ZOOM_LEVEL": Option("driver", _integer(0, 30), kinds=_COG),
-    "ZOOM_LEVEL_STRATEGY": Option("driver", _choice(("AUTO", "LOWER", "UPPER")), kinds=_COG),
-    "ALIGNED_LEVELS": Option("driver", _integer(1, 30), kinds=_COG),
-    "TARGET_SRS": Option("driver", _CRS, kinds=_COG),
-    "RES": Option("driver", OptionType(_positive, "a number above 0"), kinds=_COG),
-    "EXTENT": Option("driver", _EXTENT, kinds=_COG),
-    "ADD_ALPHA": Option("driver", _BOOLEAN, kinds=_COG),
-    "WARP_RESAMPLING": Option("driver", _WARP_METHOD, kinds=_COG),
-    "OVERVIEW_COMPRESS": Option("driver", _CODEC, kinds=_COG),
-    "OVERVIEW_QUALITY": Option("driver", _PERCENT, kinds=_COG),
-    "OVERVIEW_PREDICTOR": Option("driver", _OVERVIEW_PREDICTOR, kinds=_COG),
-    "MAX_Z_ERROR_OVERVIEW": Option("driver", _real(0), kinds=_COG),
-    "STATISTICS": Option("driver", _choice(("AUTO", "YES", "NO")), kinds=_COG),
+    "TILING_SCHEME": Option("driver", _TEXT, kinds=("cog",)),
+    "ZOOM_LEVEL": Option("driver", _integer(0, 30), kinds=("cog",)),
+    "ZOOM_LEVEL_STRATEGY": Option("driver", _choice(("AUTO", "LOWER", "UPPER")), kinds=("cog",)),
+    "ALIGNED_LEVELS": Option("driver", _integer(1, 30), kinds=("cog",)),
+    "TARGET_SRS": Option("driver", _CRS, kinds=("cog",)),
+    "RES": Option("driver", _ABOVE_0, kinds=("cog",)),
+    "EXTENT": Option("driver", _EXTENT, kinds=("cog",)),
+    "ADD_ALPHA": Option("driver", _BOOLEAN, kinds=("cog",)),
+    "WARP_RESAMPLING": Option("driver", _WARP_METHOD, kinds=("cog",)),
+    "OVERVIEW_COMPRESS": Option("driver", _CODEC, kinds=("cog",)),
+    "OVERVIEW_QUALITY": Option("driver", _PERCENT, kinds=("cog",)),
+    "OVERVIEW_PREDICTOR": Option("driver", _OVERVIEW_PREDICTOR, kinds=("cog",)),
+    "MAX_Z_ERROR_OVERVIEW": Option("driver", _real(0), kinds=("cog",)),
+    "STATISTICS": Option("driver", _choice(("AUTO", "YES", "NO")), kinds=("cog",)),
     "NBITS": Option("driver", NBITS),
     "SPARSE_OK": Option("driver", _BOOLEAN),
     "GEOTIFF_VERSION": Option("driver", _choice(("AUTO", "1.0", "1.1"))),
@@ -309,11 +300,6 @@ def _gdal_text(value: Any) -> str:
 # Profiles that were taken from a dataset.
 
 
-def is_of_dataset(profile: Mapping[str, Any]) -> bool:
-    """Return whether a profile, with upper-case keys, has the size of a dataset."""
-    return profile.keys() >= _SHAPE_KEYS
-
-
 def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     """Return the keys of a profile that describe the layout of a dataset's file, and are not options of a new one.
 
@@ -330,7 +316,7 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     if len(spelling.keys() & set(RASTER_KEYS)) < 2:
         return ()  # not of a dataset: unsupported values are refused
     words = {upper: _word_of_dataset(profile[key]) for upper, key in spelling.items()}
-    is_foreign = words.get("DRIVER", "GTIFF") not in DRIVERS and is_format(words["DRIVER"])
+    is_foreign = words.get("DRIVER", "GTIFF") not in DRIVERS and _is_format(words["DRIVER"])
     ignored = {name for name, values in _FOREIGN_VALUES.items() if words.get(name) in values}
     if is_foreign:
         ignored |= {"DRIVER", "PHOTOMETRIC", *_BLOCK_KEYS}
@@ -341,8 +327,7 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     return tuple(key for upper, key in spelling.items() if upper in ignored)
 
 
-def is_format(driver: str) -> bool:
-    """Return whether GDAL has a driver of this name, in any case."""
+def _is_format(driver: str) -> bool:
     with rasterio.Env() as environment:
         return driver in {name.upper() for name in environment.drivers()}
 

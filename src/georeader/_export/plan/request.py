@@ -112,12 +112,7 @@ def _with_blocksize(options: Profile, blocksize: Any) -> Profile:
 
 
 def memory_bytes(size: Any) -> int:
-    """Convert ``max_memory`` to bytes.
-
-    Example:
-        >>> memory_bytes("512MiB"), memory_bytes("1.5 GB"), memory_bytes(4096)
-        (536870912, 1500000000, 4096)
-    """
+    """Convert ``max_memory`` to bytes."""
     found = _SIZE.fullmatch(size) if isinstance(size, str) else None
     if found is not None:
         number, letter, binary = found.groups()

@@ -16,7 +16,7 @@ from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
 from georeader._export.plan.metadata import Metadata, pick_bands, resolve_metadata
-from georeader._export.plan.options import DRIVERS, Profile, is_of_dataset
+from georeader._export.plan.options import DRIVERS, SHAPE_KEYS, Profile
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, SourceSpec
 from georeader._resample.methods import GDAL_METHODS, usable_resamplings
@@ -190,7 +190,7 @@ def _check_raster_keys(options: Profile, source: SourceSpec) -> None:
     if "DRIVER" in given and str(given["DRIVER"]).upper() not in DRIVERS:
         raise OptionError(f"profile_arg['driver']={given['DRIVER']!r}; allowed: COG, GTiff (the result is the same)")
     _check_place(given, source)
-    if is_of_dataset(given):
+    if given.keys() >= SHAPE_KEYS:
         _check_numbers(options, source)
 
 

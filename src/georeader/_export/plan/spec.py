@@ -117,12 +117,6 @@ class ExportSpec:
         return self.nodata if self.nodata_as_mask is None else self.nodata_as_mask
 
     @property
-    def numeric_nodata(self) -> int | float | None:
-        """``missing_value`` where it is a number; None if it is NaN, or there is none."""
-        value = self.missing_value
-        return value if value is not None and value == value else None
-
-    @property
     def resampling(self) -> str:
         """The method of all bands, or those of each, joined by commas."""
         return ",".join(self.resamplings[:1] if len(set(self.resamplings)) == 1 else self.resamplings)

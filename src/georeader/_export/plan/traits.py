@@ -108,10 +108,6 @@ def plan_parts(most_head_bytes: int, most_tail_bytes: int, *, min_part_bytes: in
     """Compute the size of parts, and how many low numbers are kept for the head, which is sent last.
 
     The head is header and overviews, the tail the full resolution.
-
-    Example:
-        >>> plan_parts(30 * 2**20, 90 * 2**20, min_part_bytes=5 * 2**20, max_parts=10_000)
-        PartPlan(part_bytes=6291456, first_tail_number=9)
     """
     part_bytes = max(PART_BYTES, min_part_bytes)
     if max_parts is not None:

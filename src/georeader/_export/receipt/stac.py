@@ -2,13 +2,16 @@
 
 References:
     STAC 1.1.0, Item Specification; Projection Extension 2.0.0; Raster Extension 1.1.0; Electro-Optical Extension 1.1.0;
-    File Info Extension 2.1.0;
+    File Info Extension 2.1.0.
+    RFC 7946 (GeoJSON), sections 3.1.6 (the direction of rings), 3.1.9 (cut at the antimeridian) and 5.2 (bounding boxes
+    that cross it);
     multiformats' table of multicodecs (a CRC-32 is 0x0132).
 """
 
 from __future__ import annotations
 
 import datetime as datetime_
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,12 +19,14 @@ from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import rasterio.warp
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, RasterioError
 
 from georeader._core.reporting import import_extra, warn_at_caller
-from georeader._export.receipt.footprint import Footprint, corners, footprint_in_wgs84, union_of
 from georeader._storage.redaction import MASK
 from georeader.errors import MetadataWarning, OptionError
 from georeader.window_utils import pixel_to_crs
@@ -41,6 +46,13 @@ _CRC32_MULTIHASH = "b20204"
 _EARTH_RADIUS_M = 6_371_008.8
 
 
+#: Points on each side of the outline: straight lines of one CRS are curves in another.
+_SIDE_POINTS = 64
+
+#: Distance of a point from a straight line beyond which the outline gets a vertex there, in pixels.
+_TOLERANCE_PX = 0.25
+
+
 def build_item(
     receipts: Mapping[str, Receipt],
     *,
@@ -53,7 +65,7 @@ def build_item(
     pystac = _pystac("")
     files = _files(receipts, href)
     fields, time = _when([file.receipt for file in files], datetime, properties)
-    footprint = union_of([footprint for file in files if (footprint := file.footprint()) is not None])
+    footprint = _union_of([footprint for file in files if (footprint := file.footprint()) is not None])
     if id is None and len(files) > 1:
         raise OptionError(f"an item of {len(files)} files has no default id; pass id=")
     item = pystac.Item(
@@ -94,9 +106,9 @@ class _File:
         wkt = self.receipt.crs_wkt
         return None if wkt is None else CRS.from_wkt(wkt)
 
-    def footprint(self) -> Footprint | None:
+    def footprint(self) -> _Footprint | None:
         shape, transform = self.receipt.shape[1:], self.receipt.transform
-        return None if self.crs is None else footprint_in_wgs84(shape, transform, self.crs)
+        return None if self.crs is None else _footprint_in_wgs84(shape, transform, self.crs)
 
 
 def _files(named: Mapping[str, Receipt], href: Any) -> list[_File]:
@@ -164,7 +176,7 @@ def _projection(receipt: Receipt, crs: CRS | None) -> dict[str, Any]:
     fields: dict[str, Any] = {"proj:shape": [height_px, width_px]}
     if crs is None and receipt.transform == Affine.identity():
         return fields  # the geometry is null
-    ring = corners((height_px, width_px), receipt.transform)
+    ring = _corners((height_px, width_px), receipt.transform)
     xs, ys = zip(*ring, strict=True)
     fields["proj:transform"] = list(receipt.transform[:6])
     bbox = [min(xs), min(ys), max(xs), max(ys)]
@@ -242,3 +254,86 @@ def name_of(href: str) -> str:
     if not stem:
         raise OptionError(f"href={href!r} ends in no name; pass id=")
     return stem
+
+
+# Footprints: densified, cut at the antimeridian, around a pole if need be.
+
+
+@dataclass(frozen=True)
+class _Footprint:
+    """The outline of a grid in WGS 84."""
+
+    geometry: dict[str, Any]  #: GeoJSON Polygon or MultiPolygon
+    bbox: list[float]  #: [west, south, east, north], degrees; west > east across the antimeridian
+
+
+def _corners(shape: tuple[int, int], transform: Affine, side_points: int = 1) -> list[tuple[float, float]]:
+    """Return the outline of a grid in its CRS, closed and counterclockwise."""
+    height_px, width_px = shape
+    ends = [(0, 0), (0, height_px), (width_px, height_px), (width_px, 0)]
+    if transform.determinant > 0:  # south up: the other way around
+        ends.reverse()
+    points = [
+        (column + (next_column - column) * step / side_points, row + (next_row - row) * step / side_points)
+        for (column, row), (next_column, next_row) in zip(ends, [*ends[1:], ends[0]], strict=True)
+        for step in range(side_points)
+    ]
+    return [pixel_to_crs(transform, *point) for point in [*points, points[0]]]
+
+
+def _footprint_in_wgs84(shape: tuple[int, int], transform: Affine, crs: CRS) -> _Footprint | None:
+    """Return the outline of a grid in WGS 84; None if it is not on Earth."""
+    antimeridian = import_extra("antimeridian", extra="stac", purpose="a footprint in WGS 84")
+    shapely = import_extra("shapely", extra="stac", purpose="a footprint in WGS 84")
+    if crs.to_wkt().startswith("GEOCCS"):  # its x and y are two of three coordinates
+        return None
+    ring = _in_wgs84(_corners(shape, transform, _SIDE_POINTS), crs)
+    if ring is None:
+        return None
+    try:
+        geometry = antimeridian.fix_polygon(shapely.Polygon(ring))
+    except ValueError:  # an outline without an area, of pixels of some 1e-324
+        return None
+    if not geometry.is_valid:  # parts that touch, of a grid around the whole Earth
+        geometry = shapely.union_all(shapely.get_parts(geometry))
+    pixel_degrees = math.sqrt(geometry.area / (shape[0] * shape[1]))
+    geometry = shapely.simplify(geometry, _TOLERANCE_PX * pixel_degrees)
+    geometry = shapely.orient_polygons(geometry)
+    return _Footprint(json.loads(shapely.to_geojson(geometry)), [float(edge) for edge in antimeridian.bbox(geometry)])
+
+
+def _union_of(footprints: Sequence[_Footprint]) -> _Footprint | None:
+    """Return the common footprint of several grids; None if there are none."""
+    distinct = [one for place, one in enumerate(footprints) if one not in footprints[:place]]
+    if len(distinct) < 2:
+        return distinct[0] if distinct else None
+    shapely = import_extra("shapely", extra="stac", purpose="a footprint in WGS 84")
+    parts = [shapely.from_geojson(json.dumps(footprint.geometry)) for footprint in distinct]
+    geometry = shapely.orient_polygons(shapely.union_all(parts))
+    south, north = min(one.bbox[1] for one in distinct), max(one.bbox[3] for one in distinct)
+    west, east = _widest([(one.bbox[0], one.bbox[2]) for one in distinct])
+    return _Footprint(json.loads(shapely.to_geojson(geometry)), [west, south, east, north])
+
+
+def _widest(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return (west, east) of several spans; across the antimeridian where one of them crosses it."""
+    if all(west <= east for west, east in spans):
+        return min(west for west, _ in spans), max(east for _, east in spans)
+    # Counted from Greenwich eastwards: those of the western hemisphere come after the antimeridian.
+    turned = [
+        (west + 360 if west < 0 else west, east + 360 if east <= 0 or west > east else east) for west, east in spans
+    ]
+    west, east = min(west for west, _ in turned), max(east for _, east in turned)
+    return (-180.0, 180.0) if east - west >= 360 else (west, east - 360)
+
+
+def _in_wgs84(ring: list[tuple[float, float]], crs: CRS) -> list[tuple[float, float]] | None:
+    """Return points as (longitude, latitude); None if one of them cannot be transformed."""
+    try:
+        longitudes, latitudes = rasterio.warp.transform(crs, "EPSG:4326", *zip(*ring, strict=True))
+    except (RasterioError, CPLE_BaseError):
+        return None
+    if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
+        return None
+    # Grids whose pixels are centred on the poles reach half a pixel beyond them.
+    return [(x, min(max(y, -90.0), 90.0)) for x, y in zip(longitudes, latitudes, strict=True)]
