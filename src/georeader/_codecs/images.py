@@ -76,9 +76,6 @@ def split_tables(stream: bytes) -> tuple[bytes, bytes]:
     """Split a JPEG stream into data and quantisation tables, which become a stream of their own.
 
     The data has no markers APP0 and APP14, whose content TIFF has in tags.
-
-    Raises:
-        ValueError: It is not a JPEG stream.
     """
     if stream[:2] != _SOI:
         raise ValueError("this is not a JPEG stream")

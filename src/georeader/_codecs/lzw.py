@@ -9,9 +9,10 @@ such a table is encoded again as two tables, which replace it at the bit: tables
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
 
 #: Widths of codes in bits, and the last code since a Clear code that has each (TIFF 6.0, section 13).
 _WIDTHS = ((9, 254), (10, 766), (11, 1790), (12, 3838))
@@ -22,7 +23,9 @@ CODES_PER_TABLE = _WIDTHS[-1][1]
 #: The first code that geotiff.js has no room for.
 FIRST_UNSAFE_CODE = 4093
 
-_CLEAR, _CLEAR_BITS = 256, 9  # the code at the start
+#: Bits of the code 256 at the start.
+_CLEAR = (1, 0, 0, 0, 0, 0, 0, 0, 0)
+_CLEAR_BITS = len(_CLEAR)
 
 
 def _bits(codes: int) -> int:
@@ -42,7 +45,7 @@ def encode(content: memoryview) -> bytes:
     """Compress bytes to one stream."""
     encoded = bytes(imagecodecs.lzw_encode(content))  # type: ignore[arg-type]  # its stub leaves out memoryview
     tables = unsafe_tables(encoded)
-    return _repaired(encoded, tables).to_bytes() if tables else encoded
+    return np.packbits(_repaired(encoded, tables)).tobytes() if tables else encoded
 
 
 def unsafe_tables(encoded: bytes) -> list[int]:
@@ -59,54 +62,29 @@ def unsafe_tables(encoded: bytes) -> list[int]:
     return found
 
 
-@dataclass(frozen=True)
-class _Bits:
-    """A run of bits, the first of which is the most significant."""
-
-    value: int
-    length: int
-
-    def to_bytes(self) -> bytes:
-        return (self.value << (-self.length % 8)).to_bytes(-(-self.length // 8), "big")
-
-
-def _cut(encoded: bytes, start: int, stop: int) -> _Bits:
-    """Return some bits of a stream."""
-    end = -(-stop // 8)
-    value = int.from_bytes(encoded[start // 8 : end], "big") >> (8 * end - stop)
-    return _Bits(value & ((1 << (stop - start)) - 1), stop - start)
-
-
-def _join(parts: Sequence[_Bits]) -> _Bits:
-    """Concatenate runs, by halves, since each concatenation copies its operands."""
-    if len(parts) == 1:
-        return parts[0]
-    left, right = _join(parts[: len(parts) // 2]), _join(parts[len(parts) // 2 :])
-    return _Bits(left.value << right.length | right.value, left.length + right.length)
-
-
-def _repaired(encoded: bytes, tables: Sequence[int]) -> _Bits:
-    """Encode some tables of a stream again, and keep the others."""
+def _repaired(encoded: bytes, tables: Sequence[int]) -> NDArray[np.uint8]:
+    """Encode some tables of a stream again, and keep the others; return the bits."""
+    bits = np.unpackbits(np.frombuffer(encoded, np.uint8), count=_length_bits(encoded))
     parts, done = [], 0
     for table in tables:
         start, stop = _CLEAR_BITS + table * TABLE_BITS, _CLEAR_BITS + (table + 1) * TABLE_BITS
-        parts += [_cut(encoded, done, start), _again(_cut(encoded, start, stop))]
+        parts += [bits[done:start], _again(bits[start:stop])]
         done = stop
-    return _join([*parts, _cut(encoded, done, _length_bits(encoded))])
+    return np.concatenate([*parts, bits[done:]])
 
 
-def _again(table: _Bits) -> _Bits:
+def _again(table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Encode the content of a full table and its Clear code as two tables, each followed by a Clear code."""
-    content = bytes(imagecodecs.lzw_decode(_join([_Bits(_CLEAR, _CLEAR_BITS), table]).to_bytes()))
+    stream = np.packbits(np.concatenate([np.array(_CLEAR, np.uint8), table]))
+    content = bytes(imagecodecs.lzw_decode(stream.tobytes()))
     middle = len(content) // 2
     halves = []
     for half in (content[:middle], content[middle:]):
         encoded = bytes(imagecodecs.lzw_encode(half))
-        bits = _repaired(encoded, unsafe_tables(encoded))
-        # Without the Clear code at the start; 257, end of information, becomes 256, Clear.
-        length = bits.length - _CLEAR_BITS
-        halves.append(_Bits((bits.value & ((1 << length) - 1)) - 1, length))
-    return _join(halves)
+        bits = _repaired(encoded, unsafe_tables(encoded))[_CLEAR_BITS:]
+        bits[-1] = 0  # 257, end of information, becomes 256, Clear
+        halves.append(bits)
+    return np.concatenate(halves)
 
 
 def _length_bits(encoded: bytes) -> int:

@@ -44,10 +44,6 @@ def predictor_candidates(codec_name: str, dtype: np.dtype[Any]) -> tuple[int, ..
 
     Predictor 2 of 64-bit samples is not a candidate, though it may be named: libtiff has it only since 4.4, and other
     readers do not.
-
-    Example:
-        >>> predictor_candidates("zstd", np.dtype("float32")), predictor_candidates("jpeg", np.dtype("uint8"))
-        ((1, 2, 3), (1,))
     """
     if not CODECS[codec_name.upper()].takes_predictor:
         return (NO_PREDICTOR,)
@@ -117,11 +113,7 @@ def predict(tile: NDArray[Any], predictor: int) -> NDArray[Any]:
 
 
 def unpredict(data: Any, shape: tuple[int, int, int], dtype: np.dtype[Any], predictor: int) -> NDArray[Any]:
-    """Return the tile (row, column, sample) that `predict` was passed, bit for bit, as a new array.
-
-    Raises:
-        ValueError: There are more or fewer bytes than the tile has.
-    """
+    """Return the tile (row, column, sample) that `predict` was passed, bit for bit, as a new array."""
     rows, columns, samples = shape
     if predictor == NO_PREDICTOR:
         return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from georeader.errors import OptionError
@@ -64,9 +64,10 @@ class CodecFacts:
         return option in (*of_level, *of_quality, *self.options)
 
 
-_LERC_DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
-_LERC_OPTIONS = ("MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW")
-
+_LERC = CodecFacts(
+    "LERC", 34887, lerc_following=0, options=("MAX_Z_ERROR", "MAX_Z_ERROR_OVERVIEW"), loss="error",
+    dtypes=("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64"),
+)  # fmt: skip
 
 #: Codecs by GDAL's names (TIFF 6.0; libtiff and GDAL for the later ones).
 CODECS: Mapping[str, CodecFacts] = {codec.name: codec for codec in (
@@ -99,15 +100,9 @@ CODECS: Mapping[str, CodecFacts] = {codec.name: codec for codec in (
         "JXL", 50002, options=("JXL_LOSSLESS", "JXL_EFFORT", "JXL_DISTANCE"), loss="distance",
         dtypes=("uint8", "uint16"), tile_bands=(1, 2, 3, 4), is_in_gdal=False,
     ),
-    CodecFacts("LERC", 34887, lerc_following=0, options=_LERC_OPTIONS, loss="error", dtypes=_LERC_DTYPES),
-    CodecFacts(
-        "LERC_DEFLATE", 34887, lerc_following=1, levels=(1, 12), default_level=6, level_option="ZLEVEL",
-        options=_LERC_OPTIONS, loss="error", dtypes=_LERC_DTYPES,
-    ),
-    CodecFacts(
-        "LERC_ZSTD", 34887, lerc_following=2, levels=(1, 22), default_level=3, level_option="ZSTD_LEVEL",
-        options=_LERC_OPTIONS, loss="error", dtypes=_LERC_DTYPES,
-    ),
+    _LERC,
+    replace(_LERC, name="LERC_DEFLATE", lerc_following=1, levels=(1, 12), default_level=6, level_option="ZLEVEL"),
+    replace(_LERC, name="LERC_ZSTD", lerc_following=2, levels=(1, 22), default_level=3, level_option="ZSTD_LEVEL"),
     CodecFacts("NONE", 1, packs_bits=True, worst_expansion=1.0, largest_ratio=1),
 )}  # fmt: skip
 

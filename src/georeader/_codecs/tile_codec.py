@@ -13,15 +13,7 @@ import numpy as np
 import zstandard
 from numpy.typing import DTypeLike, NDArray
 
-from georeader._codecs.images import (
-    LERC_VERSION,
-    YCBCR,
-    YCBCR_TAGS,
-    JxlScheme,
-    LercScheme,
-    WebpScheme,
-    jpeg_scheme,
-)
+from georeader._codecs import images
 from georeader._codecs.predictors import takes_predictor
 from georeader._codecs.registry import CODECS, NO_PREDICTOR, CodecFacts, check_dtype, check_tile_bands, lower_names
 from georeader._codecs.streams import STREAMS, StreamScheme, deflated
@@ -32,7 +24,7 @@ from georeader.errors import OptionError, ReadError, ShapeError, WriteError
 TagEntry: TypeAlias = tuple[int, int, tuple[Any, ...]]
 
 #: Errors of the libraries behind the codecs; imagecodecs' own are RuntimeErrors.
-_LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
+LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
 
 
 class Scheme(Protocol):
@@ -66,10 +58,6 @@ class TileCodec:
 
         The tile is (row, column, sample), best C-contiguous, and is never changed; of one sample, it may as well be a
         slice of a larger array. Memory: encoding takes up to three times the tile's bytes.
-
-        Raises:
-            ShapeError: The tile has another dtype or number of samples.
-            WriteError: The encoder failed; its own error is the cause.
         """
         if tile.ndim != 3 or tile.shape[2] != self.samples or tile.dtype != self.dtype or not tile.size:
             raise ShapeError(
@@ -78,21 +66,17 @@ class TileCodec:
             )
         try:
             return self.scheme.encode(tile)
-        except _LIBRARY_ERRORS as error:
+        except LIBRARY_ERRORS as error:
             raise WriteError(f"{self._title} cannot encode a tile of {tile.shape} {self.dtype}: {error}") from error
 
     def decode(self, data: bytes, shape: tuple[int, int, int]) -> NDArray[Any]:
-        """Return the tile (row, column, sample) that a reader decodes from these bytes, as a new array.
-
-        Raises:
-            ReadError: The bytes are not such a tile; the decoder's own error is the cause.
-        """
+        """Return the tile (row, column, sample) that a reader decodes from these bytes, as a new array."""
         try:
             tile = self.scheme.decode(data, shape)
             if tile.dtype != self.dtype:
                 raise ValueError(f"they are pixels of {tile.dtype}, not {self.dtype}")
             return tile.reshape(shape)
-        except _LIBRARY_ERRORS as error:
+        except LIBRARY_ERRORS as error:
             raise ReadError(f"{self._title} cannot decode {len(data)} bytes as a tile of {shape}: {error}") from error
 
     @property
@@ -140,10 +124,6 @@ def tile_codec(  # noqa: PLR0913
     Options of other codecs are ignored; combinations of options are checked where profile_arg is parsed. Ranges and
     defaults are those of `CODECS` and `_check_options`; JPEG XL is lossless by default unless it has a distance, and
     WebP is not. ``is_rgb`` stores three samples of JPEG as YCbCr with a quarter of the chroma.
-
-    Raises:
-        OptionError: There is no such codec, an option is out of range, or the codec does not take that dtype, number of
-            samples or predictor.
 
     Example:
         >>> codec = tile_codec("lzw", dtype="uint16", samples=3, predictor=2)
@@ -214,25 +194,27 @@ def _lerc_parts(params: CodecParams) -> _Parts:
             "compress": lambda blob: bytes(imagecodecs.zstd_encode(blob, level=params.level)),
             "decompress": imagecodecs.zstd_decode,
         }
-    tag = (int(TagNumber.LERC_PARAMETERS), int(TagType.LONG), (LERC_VERSION, params.facts.lerc_following))
+    tag = (int(TagNumber.LERC_PARAMETERS), int(TagType.LONG), (images.LERC_VERSION, params.facts.lerc_following))
     # Integers have no error below 1.
     is_lossy = params.max_z_error >= 1 if params.dtype.kind in "iu" else params.max_z_error > 0
-    return LercScheme(params.max_z_error, **around), (tag,), None, is_lossy
+    return images.LercScheme(params.max_z_error, **around), (tag,), None, is_lossy
 
 
 def _jpeg_parts(params: CodecParams) -> _Parts:
     is_ycbcr = params.is_rgb and params.samples == 3
-    scheme = jpeg_scheme(quality=params.quality, is_rgb=is_ycbcr, samples=params.samples)
+    scheme = images.jpeg_scheme(quality=params.quality, is_rgb=is_ycbcr, samples=params.samples)
     tables = (int(TagNumber.JPEG_TABLES), int(TagType.UNDEFINED), (scheme.tables,))
-    return scheme, (tables, *(YCBCR_TAGS if is_ycbcr else ())), YCBCR if is_ycbcr else None, True
+    if not is_ycbcr:
+        return scheme, (tables,), None, True
+    return scheme, (tables, *images.YCBCR_TAGS), images.YCBCR, True
 
 
 def _webp_parts(params: CodecParams) -> _Parts:
-    return WebpScheme(100 if params.lossless else params.quality, params.lossless), (), None, not params.lossless
+    return images.WebpScheme(100 if params.lossless else params.quality, params.lossless), (), None, not params.lossless
 
 
 def _jxl_parts(params: CodecParams) -> _Parts:
-    return JxlScheme(params.effort, None if params.lossless else params.distance), (), None, not params.lossless
+    return images.JxlScheme(params.effort, None if params.lossless else params.distance), (), None, not params.lossless
 
 
 _PARTS: Mapping[str, Callable[[CodecParams], _Parts]] = {

@@ -55,14 +55,9 @@ class TileEncoder:
     bits: int | None = None  #: Of a sample, where they are fewer than the dtype's; the codec then gets packed bytes.
 
     def encode_tile(self, pixels: NDArray[Any]) -> tuple[bytes, tuple[float, ...]]:
-        """Encode one tile of (band, row, column) pixels, smaller at the raster's edge.
+        """Encode one tile of (band, row, column) pixels, smaller at the raster's edge; nothing where it is sparse.
 
-        Returns:
-            The tile, empty where it is sparse, and the largest error of each band where tiles are verified.
-
-        Raises:
-            WriteError: The codec failed, or the tile decodes differently.
-            DtypeError: A pixel does not fit the bits of a sample.
+        With it, the largest error of each band is returned where tiles are verified.
         """
         if self.sparse_value is not None and _holds_only(pixels, self.sparse_value):
             return b"", (0.0,) * (len(pixels) if self.verify else 0)
@@ -102,9 +97,6 @@ def packed_bytes(samples: int, bits: int) -> int:
 
 def pack_bits(tile: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     """Return a tile (row, column, band) with so many bits a sample, the most significant first, as (row, byte, 1).
-
-    Raises:
-        DtypeError: A value takes more bits.
 
     Example:
         >>> pack_bits(np.array([[[1], [15], [8]]], dtype="uint8"), 4).ravel().tolist()
@@ -167,8 +159,7 @@ def join_tiles(parts: list[tuple[bytes, tuple[float, ...]]], *, is_framed: bool)
 def compare(tile: NDArray[Any], decoded: NDArray[Any], is_lossy: bool) -> tuple[float, ...]:
     """Return the largest absolute difference of each band between a tile (row, column, band) and its decoded form.
 
-    Raises:
-        WriteError: A lossless codec changed a bit, or a lossy one turned a number into NaN or the reverse.
+    A lossless codec that changed a bit, or a lossy one that turned a number into NaN or the reverse, is a WriteError.
     """
     if tile.shape != decoded.shape or tile.dtype != decoded.dtype:
         raise WriteError(f"comes back as {decoded.dtype} {decoded.shape}, not as {tile.dtype} {tile.shape}")

@@ -14,6 +14,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from functools import reduce
+from itertools import accumulate
 
 import imagecodecs
 
@@ -34,12 +35,7 @@ def crc32(data: bytes | memoryview, value: int = 0) -> int:
 
 
 def crc32_combine(first: int, second: int, second_bytes: int) -> int:
-    """Compute the CRC-32 of one run of bytes followed by another.
-
-    Example:
-        >>> crc32_combine(crc32(b"wh"), crc32(b"ole"), 3) == crc32(b"whole")
-        True
-    """
+    """Compute the CRC-32 of one run of bytes followed by another of ``second_bytes`` bytes."""
     return _times(_x_to_bytes(second_bytes), first) ^ second if first else second
 
 
@@ -83,8 +79,7 @@ class ChecksummedFile:
     def crc32(self, size_bytes: int) -> int:
         """Return the CRC-32 of the file with a length of ``size_bytes``; bytes that were not written are zeros.
 
-        Raises:
-            WriteError: Bytes were written twice, or beyond the end: the sum is not known.
+        Where bytes were written twice, or beyond the end, the sum is not known: WriteError is raised.
         """
         runs = sorted((start, stop, value) for stop, (start, value) in self._runs.items())
         checksum = position = 0
@@ -112,15 +107,8 @@ def _times(one: int, other: int) -> int:
     return product
 
 
-def _powers() -> tuple[int, ...]:
-    """Compute x to the powers of 1, 2, 4, ... 2**31; x to the power of 2**32 is x again."""
-    powers = [_X]
-    while len(powers) < 32:
-        powers.append(_times(powers[-1], powers[-1]))
-    return tuple(powers)
-
-
-_POWERS = _powers()
+#: x to the powers of 1, 2, 4, ... 2**31; x to the power of 2**32 is x again.
+_POWERS = tuple(accumulate(range(31), lambda power, _: _times(power, power), initial=_X))
 
 
 def _x_to_bytes(count: int) -> int:

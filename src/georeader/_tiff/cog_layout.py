@@ -142,11 +142,7 @@ def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[Version, ...]:
-    """Return the versions that a file may have, if only a range of its size is known.
-
-    Raises:
-        OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
-    """
+    """Return the versions that a file may have, if only a range of its size is known; errors are `check_size`'s."""
     if bigtiff == "NO":
         check_size(bigtiff, least_bytes)
         return (CLASSIC,)
@@ -154,11 +150,7 @@ def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[
 
 
 def version_for(bigtiff: str, size_bytes: int) -> Version:
-    """Return the version of a file of a known size; BIGTIFF is "YES", "NO", "IF_NEEDED" or "IF_SAFER".
-
-    Raises:
-        OptionError: BIGTIFF=NO, and the file is too long for classic TIFF.
-    """
+    """Return the version of a file of a known size; BIGTIFF is "YES", "NO", "IF_NEEDED" or "IF_SAFER"."""
     check_size(bigtiff, size_bytes)
     limit = SAFE_FILE_BYTES if bigtiff == "IF_SAFER" else CLASSIC.max_file_bytes + 1
     is_big = bigtiff == "YES" or (bigtiff != "NO" and size_bytes >= limit)

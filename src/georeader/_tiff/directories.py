@@ -157,15 +157,7 @@ class Tag:
 
 
 def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
-    r"""Pack a tag of numbers (numerator and denominator of each rational), or of one bytes object; ASCII ends in NUL.
-
-    Raises:
-        WriteError: A value does not fit the type.
-
-    Example:
-        >>> make_tag(TagNumber.TILE_WIDTH, TagType.SHORT, 256).data
-        b'\x00\x01'
-    """
+    """Pack a tag of numbers (numerator and denominator of each rational), or of one bytes object; ASCII ends in NUL."""
     letter = _FORMATS[tag_type][0]
     if letter == "s":
         return Tag(number, tag_type, bytes(values[0]))
@@ -176,11 +168,7 @@ def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
 
 
 def make_array_tag(number: int, tag_type: int, values: Sequence[int] | NDArray[np.integer[Any]]) -> Tag:
-    """Pack a tag of many unsigned integers, of type LONG or LONG8.
-
-    Raises:
-        WriteError: A value does not fit the type.
-    """
+    """Pack a tag of many unsigned integers, of type LONG or LONG8."""
     dtype = np.dtype("<u8" if tag_type == TagType.LONG8 else "<u4")
     numbers = np.asarray(values, np.int64)
     if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= np.iinfo(dtype).max:

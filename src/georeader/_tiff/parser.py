@@ -144,11 +144,7 @@ class Entry:
         return self.file.read_at(self.offset_bytes, self.length_bytes) if self.is_readable else b""
 
     def numbers(self) -> NDArray[np.unsignedinteger[Any]]:
-        """Return the values of a tag of unsigned integers.
-
-        Raises:
-            MalformedTiffError: They are of another type, or the file ends before the last one.
-        """
+        """Return the values of a tag of unsigned integers; raise MalformedTiffError if they are not readable ones."""
         if not self.is_readable or self.type not in UNSIGNED_TYPES:
             raise MalformedTiffError(
                 f"tag {self.number} of type {self.type} has no {self.count} unsigned integers inside the file"
@@ -227,13 +223,7 @@ def read_directories(
 
 
 def read_first_tags(data: bytes) -> tuple[Tag, ...]:
-    """Read the tags of the first directory of a little-endian classic TIFF in memory, without those of unknown types.
-
-    It is meant for the small files that GDAL makes for this project.
-
-    Raises:
-        WriteError: The bytes are not such a file.
-    """
+    """Read the tags of known types in the first directory of a small little-endian classic TIFF that GDAL made."""
     if len(data) >= 4 and struct.unpack_from("<2sH", data) != CLASSIC.header_fields:
         raise WriteError(f"a TIFF made by GDAL begins with {data[:4]!r}, not with a little-endian classic header")
     try:
