@@ -22,7 +22,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,7 @@ class Directory:
     tile_count: int  #: Planes of bands included.
 
 
-@dataclass(frozen=True)
-class TileArrays:
+class TileArrays(NamedTuple):
     """Offsets and sizes of the tiles of one directory; both are 0 for a sparse tile."""
 
     offsets_bytes: Sequence[int] | NDArray[np.integer[Any]]
@@ -78,9 +77,9 @@ class HeaderLayout:
         first = tiff.pack_header(starts[0], self.version) + self.ghost
         header[: len(first)] = first
         for number, directory in enumerate(self.directories):
-            both = (arrays[number].offsets_bytes, arrays[number].sizes_bytes)
-            tile_tags = [tiff.make_array_tag(*kind, array) for kind, array in zip(self._array_types, both, strict=True)]
-            entries = [(tag, values.get((number, tag.number))) for tag in (*directory.tags, *tile_tags)]
+            pairs = zip(self._array_types, arrays[number], strict=True)
+            tags = (*directory.tags, *(tiff.make_array_tag(*kind, array) for kind, array in pairs))
+            entries = [(tag, values.get((number, tag.number))) for tag in tags]
             following = starts[number + 1] if number + 1 < len(starts) else 0
             packed = tiff.pack_directory(entries, following, self.version)
             header[starts[number] : starts[number] + len(packed)] = packed
@@ -143,10 +142,8 @@ def framed(tile: bytes) -> tuple[bytes, bytes, bytes]:
 
 def possible_versions(bigtiff: str, least_bytes: int, most_bytes: int) -> tuple[Version, ...]:
     """Return the versions that a file may have, if only a range of its size is known; errors are `check_size`'s."""
-    if bigtiff == "NO":
-        check_size(bigtiff, least_bytes)
-        return (CLASSIC,)
-    return tuple(dict.fromkeys(version_for(bigtiff, size_bytes) for size_bytes in (least_bytes, most_bytes)))
+    sizes = (least_bytes,) if bigtiff == "NO" else (least_bytes, most_bytes)
+    return tuple(dict.fromkeys(version_for(bigtiff, size_bytes) for size_bytes in sizes))
 
 
 def version_for(bigtiff: str, size_bytes: int) -> Version:

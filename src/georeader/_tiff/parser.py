@@ -60,10 +60,6 @@ class FaultKind(StrEnum):
     TILE_NOT_DECODED = "tile-not-decoded"
 
 
-#: Faults of single tags, which do not hide the others.
-_OF_SINGLE_TAGS = frozenset({FaultKind.TAG_ORDER, FaultKind.TAG_TYPE, FaultKind.TAG_OUT_OF_FILE})
-
-
 @dataclass(frozen=True)
 class Fault:
     """A fault of a single part of a file; its place is None where it has none."""
@@ -169,7 +165,7 @@ class ParsedDirectory:
 
 def refuse(fault: Fault) -> None:
     """Raise MalformedTiffError for a fault that hides a directory; faults of tags show when their values are read."""
-    if fault.kind not in _OF_SINGLE_TAGS:
+    if fault.tag is None:
         place = "" if fault.directory is None else f"IFD {fault.directory}: "
         raise MalformedTiffError(f"{place}{fault.detail}")
 
@@ -178,8 +174,9 @@ def read_header(file: TiffBytes, report: Report = refuse) -> Header | None:
     """Read the file header; None, with a report, if the file is not a TIFF."""
     start = file.read_at(0, min(file.size_bytes, BIG.header_bytes))
     is_big_endian = start[:2] == b"MM"
-    number = int.from_bytes(start[2:4], "big" if is_big_endian else "little") if start[:2] in (b"II", b"MM") else None
-    known = next((one for one in (CLASSIC, BIG) if one.header_fields[1] == number), None)
+    number = int.from_bytes(start[2:4], "big" if is_big_endian else "little")
+    versions = (CLASSIC, BIG) if start[:2] in (b"II", b"MM") else ()
+    known = next((one for one in versions if one.header_fields[1] == number), None)
     if known is None:
         reason = f"it begins with {start[:4]!r}, not as a TIFF does" if start else "it is empty"
     elif len(start) < known.header_bytes:

@@ -19,15 +19,9 @@ import zstandard
 from numpy.typing import NDArray
 
 from georeader._codecs.registry import CODECS
+from georeader._codecs.tile_codec import LIBRARY_ERRORS
 from georeader._tiff.parser import Fault, FaultKind
-from georeader.validation.image_headers import (
-    HeaderError,
-    ImageSize,
-    UnsupportedError,
-    jpeg_size,
-    jxl_size,
-    webp_size,
-)
+from georeader.validation.image_headers import HeaderError, ImageSize, UnsupportedError, jpeg_size, jxl_size, webp_size
 from georeader.validation.lerc_blobs import check_lerc, lerc_size
 from georeader.validation.pixel_layout import YCBCR, PixelLayout
 
@@ -46,9 +40,8 @@ _OVERHEAD_BYTES = 2**20
 #: Length of the tables of a JPEG image, which may be elsewhere in the file.
 _JPEG_HEAD_BYTES = 1000
 
-#: Errors of the libraries behind the codecs; imagecodecs' own are RuntimeErrors.
-_LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, MemoryError, lzma.LZMAError,
-                   zlib.error, zstandard.ZstdError)  # fmt: skip
+#: Errors of the libraries behind the codecs.
+_LIBRARY_ERRORS = (*LIBRARY_ERRORS, OverflowError, MemoryError)
 
 _CLEAR, _END = 256, 257
 
@@ -175,10 +168,9 @@ def check_lzw(data: bytes) -> None:
     crash the process. The widths of codes follow from their number since the last Clear code, so that all codes of a
     table of strings are checked at once. Time: linear in the size of the data.
 
-    Raises:
-        HeaderError: It does not begin with a Clear code, what follows one is not a byte, a table never ends, or there
-            are more Clear codes than encoders write.
-        UnsupportedError: Bits are in reverse order, as before TIFF 6.0.
+    HeaderError is raised for a stream that does not begin with a Clear code, one that is followed by other than a byte,
+    a table that never ends, and more Clear codes than encoders write; UnsupportedError for bits in reverse order, as
+    before TIFF 6.0.
     """
     if len(data) >= 2 and data[0] == 0 and data[1] & 1:
         raise UnsupportedError("LZW of before TIFF 6.0 cannot be decoded here")
@@ -314,9 +306,7 @@ _DECODERS: Mapping[str, _Decoder] = {
     "PACKBITS": _strict(imagecodecs.packbits_decode),
     "ZSTD": _zstd,
     "LZMA": _lzma,
-    "LERC": _lerc,
-    "LERC_DEFLATE": _lerc,
-    "LERC_ZSTD": _lerc,
+    **dict.fromkeys(("LERC", "LERC_DEFLATE", "LERC_ZSTD"), _lerc),
     "JPEG": _jpeg,
     "WEBP": _webp,
     "JXL": _jxl,

@@ -40,15 +40,7 @@ class ImageSize:
 
 
 def jpeg_size(data: bytes) -> ImageSize:
-    """Read the size in a JPEG stream, and check all of its markers to its end.
-
-    Raises:
-        HeaderError: It is not JPEG, or not whole.
-
-    Example:
-        >>> jpeg_size(bytes.fromhex("ffd8 ffc0 000b 08 0010 0020 01 011100 ffda 0008 01 0100 003f00 12 ffd9"))
-        ImageSize(width_px=32, height_px=16, samples=1, bits=8, is_supported=True)
-    """
+    """Read the size in a JPEG stream, and check all of its markers to its end; raise HeaderError if it is not whole."""
     if data[:2] != b"\xff\xd8":
         raise HeaderError("it does not begin as a JPEG stream does")
     size: ImageSize | None = None
@@ -88,12 +80,7 @@ def _frame(segment: bytes, marker: int, before: ImageSize | None) -> ImageSize:
 
 
 def webp_size(data: bytes) -> ImageSize:
-    """Read the size of a WebP image; raise HeaderError if it is not one.
-
-    Example:
-        >>> webp_size(b"RIFF" + bytes(4) + b"WEBPVP8L" + bytes(4) + bytes.fromhex("2fffc03f00"))
-        ImageSize(width_px=256, height_px=256, samples=0, bits=8, is_supported=True)
-    """
+    """Read the size of a WebP image; raise HeaderError if it is not one."""
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 25:
         raise HeaderError("it does not begin as a WebP image does")
     chunk = data[12:16]
@@ -120,14 +107,8 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
     """Read size and kind of samples of a JPEG XL image, bare or in its container.
 
-    An image with more than ``most_samples`` is refused: each takes memory, whatever the number of pixels.
-
-    Raises:
-        HeaderError: It is not JPEG XL, or has more samples.
-
-    Example:
-        >>> jxl_size(bytes.fromhex("ff0a4f4050dc0808"))
-        ImageSize(width_px=64, height_px=64, samples=0, bits=8, is_supported=True)
+    HeaderError is raised for other bytes, and for an image with more than ``most_samples``: each takes memory, whatever
+    the number of pixels.
     """
     stream = data if data[:2] == b"\xff\x0a" else _jxl_codestream(data)
     if stream[:2] != b"\xff\x0a":

@@ -15,9 +15,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
-from georeader.validation.extents import overlapping, past_the_end, structure_of, tile_table, touching
 from georeader.validation.judge_pixels import judge_colours, judge_pyramid
 from georeader.validation.measurement import (
     MeasuredDirectory,
@@ -26,7 +24,12 @@ from georeader.validation.measurement import (
     RoleKind,
     Severity,
     error,
-    frames_of,
+    frame_bytes,
+    overlapping,
+    past_the_end,
+    structure_of,
+    tile_table,
+    touching,
     warning,
 )
 
@@ -233,8 +236,7 @@ def _judge_tile_order(directory: MeasuredDirectory, measurement: Measurement) ->
 
 
 def _judge_mask_places(measurement: Measurement) -> Iterator[Problem]:
-    frames = frames_of(measurement)
-    between = np.uint64(LEADER_BYTES * frames.has_leader + TRAILER_BYTES * frames.has_trailer)
+    between = np.uint64(sum(frame_bytes(measurement)))
     for image in measurement.images:
         mask = measurement.mask_of(image.role.level or 0)
         if mask is None or image.layout is None or mask.layout is None or image.layout.planes > 1:

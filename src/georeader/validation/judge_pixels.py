@@ -75,12 +75,7 @@ def _judge_size(base: MeasuredDirectory, before: MeasuredDirectory, after: Measu
 
 
 def is_divided(whole: tuple[int, int], part: tuple[int, int]) -> bool:
-    """Return whether both sides are divided by one number, rounded up or down.
-
-    Example:
-        >>> [is_divided((1001, 700), part) for part in ((501, 350), (500, 350), (501, 300))]
-        [True, True, False]
-    """
+    """Return whether both sides are divided by one number, rounded up or down."""
     # A side of n of N pixels was divided by less than N / (n - 1), and by more than N / (n + 1).
     (width, height), (columns, rows) = whole, part
     is_not_too_wide = (columns - 1) * height < (rows + 1) * width

@@ -61,11 +61,7 @@ class _Blob:
 
 
 def lerc_size(data: bytes) -> ImageSize:
-    """Read the size in the blobs of a LERC stream, each of which holds one band or all.
-
-    Raises:
-        HeaderError: It is not LERC, or its blobs differ in size.
-    """
+    """Read the size in the blobs of a LERC stream, each of which holds one band or all; they have one size."""
     position, blobs = 0, []
     while position < len(data):
         blobs.append(_header(data, position))
@@ -82,12 +78,9 @@ def lerc_size(data: bytes) -> ImageSize:
 def check_lerc(data: bytes) -> None:
     """Check that every block of every blob holds as many values as it has valid pixels.
 
-    The data are LERC blobs one after the other, whose sizes `lerc_size` has read. Time: linear in their size.
-
-    Raises:
-        HeaderError: The blobs are malformed.
-        UnsupportedError: They are of a version that LERC in TIFF does not have, or their blocks are smaller than those
-            of liblerc.
+    The data are LERC blobs one after the other, whose sizes `lerc_size` has read. HeaderError is raised for malformed
+    ones, UnsupportedError for a version that LERC in TIFF does not have, and for blocks smaller than those of liblerc.
+    Time: linear in their size.
     """
     position = 0
     is_valid: NDArray[np.bool_] | None = None

@@ -15,8 +15,19 @@ import numpy as np
 from georeader._storage.range_file import RangedObject
 from georeader._tiff.directories import TagNumber
 from georeader._tiff.parser import Fault, FaultKind, Header, ParsedDirectory, TiffBytes, read_directories, read_header
-from georeader.validation.extents import overlapping, structure_of, tile_table, touching
-from georeader.validation.measurement import Extent, FaultLog, Ghost, MeasuredDirectory, Measurement, Role, RoleKind
+from georeader.validation.measurement import (
+    Extent,
+    FaultLog,
+    Ghost,
+    MeasuredDirectory,
+    Measurement,
+    Role,
+    RoleKind,
+    overlapping,
+    structure_of,
+    tile_table,
+    touching,
+)
 from georeader.validation.pixel_layout import MAX_TILES, TagReader, read_layout, read_tiles
 from georeader.validation.source import ByteSource
 from georeader.validation.tile_checks import check_tiles
@@ -57,10 +68,7 @@ class Tiles(Enum):
 
 
 def measure(source: ByteSource, *, tiles: Tiles = Tiles.DECODED) -> Measurement:
-    """Measure a file.
-
-    Raises:
-        ReadError: It cannot be read.
+    """Measure a file; raise ReadError if it cannot be read.
 
     Memory: some megabytes, 50 bytes a tile, and tiles that are being decoded.
     """

@@ -1,8 +1,12 @@
-"""Measurements of a file, without a judgement, and problems, the judgement. Frozen values."""
+"""Measurements of a file, without a judgement, tables of its tiles, and problems, the judgement. Frozen values.
+
+Memory of a table: about 22 bytes a tile, and as much again while it is sorted.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -10,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
-from georeader.validation.pixel_layout import PHOTOMETRICS, PixelLayout
+from georeader.validation.pixel_layout import PixelLayout
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,6 @@ class Ghost:
     def says(self, name: str, value: str) -> bool:
         """Return whether an item has a value."""
         return self.items.get(name) == value
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Bytes around each tile, as declared by the file (GDAL's COG driver page, "Tile data leader and trailer")."""
-
-    has_leader: bool = False  #: Four bytes with the tile's size before it.
-    has_trailer: bool = False  #: The tile's last four bytes repeated behind it.
-
-    def __bool__(self) -> bool:
-        return self.has_leader or self.has_trailer
 
 
 class RoleKind(StrEnum):
@@ -118,29 +112,14 @@ class MeasuredDirectory:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as values of JSON, with the number of tiles only."""
-        facts: dict[str, Any] = {
+        return {
             "role": self.role.kind.value,
             "level": self.role.level,
             "offset_bytes": self.extent.offset_bytes,
             "tiles": len(self.tile_offsets_bytes),
             "tiles_sparse": self.sparse_count,
             "tiles_bytes": self.tiles_bytes,
-        }
-        layout = self.layout
-        if layout is None:
-            return facts
-        return facts | {
-            "width_px": layout.width_px,
-            "height_px": layout.height_px,
-            "is_tiled": layout.is_tiled,
-            "tile_width_px": layout.tile_width_px,
-            "tile_height_px": layout.tile_height_px,
-            "samples": layout.samples,
-            "dtype": layout.kind_name,
-            "photometric": PHOTOMETRICS.get(layout.photometric, layout.photometric),
-            "compression": layout.compression_name,
-            "predictor": layout.predictor,
-            "interleave": layout.interleave,
+            **({} if self.layout is None else self.layout.to_dict()),
         }
 
 
@@ -211,12 +190,85 @@ class Measurement:
         }
 
 
-def frames_of(measurement: Measurement) -> Frames:
-    """Return the leaders and trailers of tiles that GDAL's structural metadata declare."""
+def frame_bytes(measurement: Measurement) -> tuple[int, int]:
+    """Return the bytes before and behind each tile that GDAL's structural metadata declare: 4, or 0 for none."""
     ghost = measurement.ghost
-    if ghost is None:
-        return Frames()
-    return Frames(ghost.says("BLOCK_LEADER", "SIZE_AS_UINT4"), ghost.says("BLOCK_TRAILER", "LAST_4_BYTES_REPEATED"))
+    has_leader = ghost is not None and ghost.says("BLOCK_LEADER", "SIZE_AS_UINT4")
+    has_trailer = ghost is not None and ghost.says("BLOCK_TRAILER", "LAST_4_BYTES_REPEATED")
+    return LEADER_BYTES * has_leader, TRAILER_BYTES * has_trailer
+
+
+@dataclass(frozen=True)
+class TileTable:
+    """All tiles that are not sparse and lie inside the file, in file order."""
+
+    directories: NDArray[np.uint16] = field(repr=False)  #: Number of each tile's directory.
+    tiles: NDArray[np.uint32] = field(repr=False)  #: Its number in the directory.
+    starts: NDArray[np.int64] = field(repr=False)  #: Its first byte.
+    ends: NDArray[np.int64] = field(repr=False)  #: The first byte behind it.
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def chosen(self, wanted: NDArray[np.bool_] | NDArray[np.intp]) -> TileTable:
+        """Return some tiles, by a mask or by their positions."""
+        return TileTable(self.directories[wanted], self.tiles[wanted], self.starts[wanted], self.ends[wanted])
+
+
+def past_the_end(directory: MeasuredDirectory, size_bytes: int) -> NDArray[np.bool_]:
+    """Return which tiles reach past the end of a file; offsets and sizes may be up to 2^64."""
+    limit = np.uint64(size_bytes)
+    offsets, sizes = directory.tile_offsets_bytes, directory.tile_sizes_bytes
+    is_past: NDArray[np.bool_] = directory.present & ((offsets > limit) | (sizes > limit - np.minimum(offsets, limit)))
+    return is_past
+
+
+def tile_table(directories: Iterable[MeasuredDirectory], size_bytes: int) -> TileTable:
+    """Return the tiles of directories that are not sparse and lie inside the file."""
+    # An empty part, in case that there is no directory.
+    parts = [(np.empty(0, np.uint16), np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0, np.int64))]
+    for directory in directories:
+        there = np.flatnonzero(directory.present & ~past_the_end(directory, size_bytes))
+        starts = directory.tile_offsets_bytes[there].astype(np.int64)
+        ends = starts + directory.tile_sizes_bytes[there].astype(np.int64)
+        parts.append((np.full(len(there), directory.number, np.uint16), there.astype(np.uint32), starts, ends))
+    table = TileTable(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return table.chosen(np.argsort(table.starts, kind="stable"))
+
+
+def overlapping(table: TileTable) -> NDArray[np.bool_]:
+    """Return which tiles overlap one that begins before them; the others do not overlap."""
+    found = np.zeros(len(table), bool)
+    found[1:] = table.starts[1:] < np.maximum.accumulate(table.ends)[:-1]
+    return found
+
+
+def touching(starts: NDArray[np.int64], ends: NDArray[np.int64], extents: Sequence[Extent]) -> NDArray[np.bool_]:
+    """Return which ranges overlap any of the extents.
+
+    Example:
+        >>> touching(np.array([0, 10]), np.array([5, 20]), [Extent(19, 3)]).tolist()
+        [False, True]
+    """
+    if not extents:
+        return np.zeros(len(starts), bool)
+    ordered = np.array(sorted((one.offset_bytes, one.end_bytes) for one in extents), np.int64)
+    # The largest end of all extents that begin before a range ends: behind the range's start, they overlap.
+    furthest = np.maximum.accumulate(ordered[:, 1])
+    before = np.searchsorted(ordered[:, 0], ends, side="left")
+    found: NDArray[np.bool_] = (before > 0) & (furthest[np.maximum(before, 1) - 1] > starts) & (ends > starts)
+    return found
+
+
+def structure_of(measurement: Measurement, *, with_values: bool) -> list[Extent]:
+    """Return the extents of header, GDAL's metadata and directories, and of the values of tags, tile arrays included.
+
+    Values are left out where ``with_values`` is False.
+    """
+    found = [Extent(0, measurement.header_bytes)]
+    for one in measurement.directories:
+        found += [one.extent, *(one.values + one.arrays if with_values else ())]
+    return found if measurement.ghost is None else [*found, measurement.ghost.extent]
 
 
 class FaultLog:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,13 +123,20 @@ class PixelLayout:
         """The dtype of the pixels, such as "uint8"."""
         return f"{SAMPLE_FORMATS.get(self.sample_format, 'kind' + str(self.sample_format))}{self.bits}"
 
-    def place_of(self, tile: int) -> tuple[int, int, int]:
-        """Return (plane, tile row, tile column) of a tile.
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as values of JSON."""
+        names = ("width_px", "height_px", "is_tiled", "tile_width_px", "tile_height_px", "samples")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "dtype": self.kind_name,
+            "photometric": PHOTOMETRICS.get(self.photometric, self.photometric),
+            "compression": self.compression_name,
+            "predictor": self.predictor,
+            "interleave": self.interleave,
+        }
 
-        Example:
-            >>> PixelLayout(1000, 300, True, 256, 256, samples=3, planar=PLANAR).place_of(13)
-            (1, 1, 1)
-        """
+    def place_of(self, tile: int) -> tuple[int, int, int]:
+        """Return (plane, tile row, tile column) of a tile."""
         plane, position = divmod(tile, self.tiles_across * self.tiles_down)
         return plane, *divmod(position, self.tiles_across)
 

@@ -49,8 +49,7 @@ class ByteSource:
     def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
         """Return exactly ``length_bytes`` bytes from an offset on; all of them lie inside the file.
 
-        Raises:
-            ReadError: They cannot be read, or the file was truncated meanwhile.
+        ReadError is raised if they cannot be read, or the file was truncated meanwhile.
         """
         try:
             data = self.fetch(offset_bytes, length_bytes)
@@ -68,16 +67,7 @@ class ByteSource:
 
 @contextmanager
 def open_bytes(path: str | os.PathLike[str], fs: Any = None) -> Iterator[ByteSource]:
-    """Open a file to be read in ranges.
-
-    Args:
-        path: Local path, or URL, as `georeader.RasterioReader` takes it; paths of GDAL's virtual filesystems are not.
-        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with; or None.
-
-    Raises:
-        ReadError: There is no such file, or it cannot be read.
-        MissingExtraError: What the URL needs is not installed.
-    """
+    """Open a file to be read in ranges; arguments and errors are those of `georeader.validation.validate`."""
     text = os.fsdecode(path)
     found = _remote_or_path(text, fs)
     if isinstance(found, ByteSource):

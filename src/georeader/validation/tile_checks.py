@@ -16,8 +16,7 @@ from georeader._core.threads import Task, Workers, thread_count, usable_cpus
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.decoders import WORK_BYTES_PER_BYTE, check_encoded_size, check_tile
-from georeader.validation.extents import TileTable
-from georeader.validation.measurement import FaultLog, Frames, Measurement, frames_of
+from georeader.validation.measurement import FaultLog, Measurement, TileTable, frame_bytes
 from georeader.validation.pixel_layout import PixelLayout
 from georeader.validation.source import ByteSource
 
@@ -42,18 +41,12 @@ def check_tiles(
 ) -> tuple[int | None, bool]:
     """Check tiles that lie inside the file and do not overlap; faults go to ``log``.
 
-    Leaders and trailers of a remote file are checked only if its tiles are read anyway.
-
-    Returns:
-        Number of tiles that were decoded, or None where ``decode`` is False; whether leaders and trailers were checked.
-
-    Raises:
-        ReadError: The file cannot be read.
-
-    Memory: `DECODING_BYTES` at most, by far less with tiles of a usual size.
+    Leaders and trailers of a remote file are checked only if its tiles are read anyway. Returned are the number of
+    tiles that were decoded, None where ``decode`` is False, and whether leaders and trailers were checked. Memory:
+    `DECODING_BYTES` at most, by far less with tiles of a usual size.
     """
-    frames = frames_of(measurement)
-    if not decode and not (frames and source.is_local):
+    frames = frame_bytes(measurement)
+    if not decode and not (any(frames) and source.is_local):
         return None, False
     layouts = {one.number: one.layout for one in measurement.directories if one.layout is not None}
     largest = max((layout.raw_bytes(layout.tile_height_px) for layout in layouts.values()), default=1)
@@ -64,7 +57,7 @@ def check_tiles(
         for count, faults in workers.ordered(_Checker(source, table, layouts, frames, decode).tasks(log)):
             decoded += count
             log.add(*faults)
-    return decoded if decode else None, bool(frames)
+    return decoded if decode else None, any(frames)
 
 
 @dataclass(frozen=True)
@@ -101,7 +94,7 @@ class _Checker:
     source: ByteSource
     table: TileTable
     layouts: Mapping[int, PixelLayout]
-    frames: Frames
+    frames: tuple[int, int]
     decode: bool
 
     def tasks(self, log: FaultLog) -> Iterator[Task[tuple[int, list[Fault]]]]:
@@ -153,43 +146,35 @@ class _Checker:
 
     def _check(self, tiles: list[_Tile], read: list[_Tile], decoded: int) -> tuple[int, list[Fault]]:
         """Decode the tiles to be read, and check the leaders and trailers of all of them."""
-        part = _Part(self.source, 0, b"")
+        begin, part = 0, b""
         if read:
             begin = max(0, read[0].start - LEADER_BYTES)
-            end = min(self.source.size_bytes, read[-1].end + TRAILER_BYTES)
-            part = _Part(self.source, begin, self.source.read_at(begin, end - begin))
-        found = [tile.lenient(partial(check_tile, part.of(tile.start, tile.size_bytes))) for tile in read]
+            part = self.source.read_at(begin, min(self.source.size_bytes, read[-1].end + TRAILER_BYTES) - begin)
+
+        def bytes_at(offset: int, length: int) -> bytes:
+            """Return bytes of the file; fewer where it ends."""
+            offset = max(0, offset)
+            length = min(length, self.source.size_bytes - offset)
+            if begin <= offset and offset + length <= begin + len(part):
+                return part[offset - begin : offset - begin + length]
+            return self.source.read_at(offset, length)
+
+        found = [tile.lenient(partial(check_tile, bytes_at(tile.start, tile.size_bytes))) for tile in read]
         faults = [fault for fault in found if fault is not None]
-        faults += [tile.placed(fault) for tile in tiles for fault in self._frame_faults(tile, part)]
+        faults += [tile.placed(fault) for tile in tiles for fault in self._frame_faults(tile, bytes_at)]
         return decoded, faults
 
-    def _frame_faults(self, tile: _Tile, part: _Part) -> Iterator[Fault]:
-        if self.frames.has_leader:
-            said = int.from_bytes(part.of(tile.start - LEADER_BYTES, LEADER_BYTES), "little")
+    def _frame_faults(self, tile: _Tile, bytes_at: Callable[[int, int], bytes]) -> Iterator[Fault]:
+        has_leader, has_trailer = self.frames
+        if has_leader:
+            said = int.from_bytes(bytes_at(tile.start - LEADER_BYTES, LEADER_BYTES), "little")
             if said != tile.size_bytes:
                 detail = f"the four bytes before it say that it has {said} bytes, its directory says {tile.size_bytes}"
                 yield Fault(FaultKind.TILE_LEADER, detail)
-        if self.frames.has_trailer:
+        if has_trailer:
             repeated = min(TRAILER_BYTES, tile.size_bytes)
-            data = part.of(tile.end - repeated, repeated + TRAILER_BYTES)
+            data = bytes_at(tile.end - repeated, repeated + TRAILER_BYTES)
             if len(data) < repeated + TRAILER_BYTES:
                 yield Fault(FaultKind.TILE_TRAILER, "the file ends before the four bytes behind it")
             elif repeated == TRAILER_BYTES and data[:TRAILER_BYTES] != data[TRAILER_BYTES:]:
                 yield Fault(FaultKind.TILE_TRAILER, "the four bytes behind it are not its last four")
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Part of the file in memory; other bytes are read from the file."""
-
-    source: ByteSource
-    begin: int
-    data: bytes
-
-    def of(self, offset_bytes: int, length_bytes: int) -> bytes:
-        """Return bytes; fewer where the file ends."""
-        offset = max(0, offset_bytes)
-        length = min(length_bytes, self.source.size_bytes - offset)
-        if self.begin <= offset and offset + length <= self.begin + len(self.data):
-            return self.data[offset - self.begin : offset - self.begin + length]
-        return self.source.read_at(offset, length)

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from georeader.validation.extents import tile_table
-from georeader.validation.measurement import Extent, MeasuredDirectory, Measurement, ViewerCost
+from georeader.validation.measurement import Extent, MeasuredDirectory, Measurement, ViewerCost, tile_table
 
 #: Blocks in which /vsicurl reads.
 BLOCK_BYTES = 16 * 1024
@@ -31,13 +30,7 @@ SHOWN_BANDS = 3
 
 
 class RequestCounter:
-    """Counter of requests and bytes of a reader that reads in blocks.
-
-    Example:
-        >>> counter = RequestCounter(100_000)
-        >>> counter.read(0, 8), counter.read(20_000, 8), counter.requests, counter.bytes_sent
-        (None, None, 2, 49152)
-    """
+    """Counter of requests and bytes of a reader that reads in blocks."""
 
     def __init__(self, size_bytes: int) -> None:
         self.requests = 0
@@ -84,7 +77,9 @@ def viewer_cost(measurement: Measurement) -> ViewerCost | None:
     sizes = [(layout.width_px, layout.height_px) for layout in layouts if layout is not None]
     if not sizes or len(sizes) < len(layouts):
         return None
-    level = thumbnail_level(sizes)
+    overviews = range(1, len(sizes)) or range(1)
+    large_enough = [level for level in overviews if max(sizes[level]) >= THUMBNAIL_PX]
+    level = min(large_enough or overviews, key=lambda level: max(sizes[level]))
     counter = RequestCounter(measurement.size_bytes)
     counter.read(0, measurement.header_bytes)
     for directory in measurement.directories:
@@ -94,20 +89,6 @@ def viewer_cost(measurement: Measurement) -> ViewerCost | None:
     counter.read_all(extent for one in shown for extent in one.arrays)
     counter.read_all(_tiles_of(shown, measurement.size_bytes))
     return ViewerCost(*opened, counter.requests - opened[0], counter.bytes_sent - opened[1], level, *sizes[level])
-
-
-def thumbnail_level(sizes: Sequence[tuple[int, int]]) -> int:
-    """Return the level that a thumbnail is made of, of the (width, height) in pixels of the raster and its overviews.
-
-    Example:
-        >>> thumbnail_level([(2000, 900), (1000, 450), (500, 225), (250, 113)])
-        2
-        >>> thumbnail_level([(400, 300), (200, 150)]), thumbnail_level([(100, 80)])
-        (1, 0)
-    """
-    overviews = range(1, len(sizes)) or range(1)
-    large_enough = [level for level in overviews if max(sizes[level]) >= THUMBNAIL_PX]
-    return min(large_enough or overviews, key=lambda level: max(sizes[level]))
 
 
 def _tiles_of(directories: Sequence[MeasuredDirectory], size_bytes: int) -> list[Extent]:
