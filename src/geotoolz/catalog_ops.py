@@ -37,37 +37,31 @@ RAISE, LOG_AND_CONTINUE = "raise", "log_and_continue"
 class CatalogPipeline:
     """Reads the raster of each row of a catalog, and applies an operator to it.
 
-    Before any work, all rows are read, and the paths of all files to be written are formatted. Two rows that would
-    write to one path are refused, and so is a row that would write where another reads. Paths are compared as absolute
-    ones, on Windows and macOS without case.
+    Before any work, all rows are read and all paths formatted. Two rows that would write to one path are refused, and
+    so is a row that would write where another reads.
 
     The operator is called with what the reader returned. Tensors have the row in ``attrs["row"]``, a dict of field to
-    value, and the name of the file that was read in ``attrs["source"]``. The operator should end with `WriteCOG` or
-    another terminal operator: GeoTensors that it returns are not kept.
-
-    Memory: all rows, and for each worker what reading, operator and save take of one raster.
+    value, and the name of the file in ``attrs["source"]``. The operator should end with `WriteCOG` or another terminal
+    operator: GeoTensors that it returns are not kept. Memory: all rows, and one raster for each worker.
 
     Attributes:
-        catalog: A list of mappings; a pandas or geopandas frame (an index that has a name is a field, too); the path or
-            URL of a CSV file with a header (all values are text), of a (Geo)Parquet file (extra ``catalog``;
-            geometries are WKB), or of a JSON file; a STAC ItemCollection: pystac's object, a dict, or the path of its
-            JSON, to which links of assets may be relative. The fields of a STAC item are its properties, id,
-            collection, bbox, geometry and assets.
+        catalog: A list of mappings; a pandas or geopandas frame (a named index is a field, too); the path or URL of a
+            CSV file with a header (all values are text), a (Geo)Parquet file (extra ``catalog``; geometries are WKB)
+            or a JSON file; a STAC ItemCollection: pystac's object, a dict, or the path of its JSON. The fields of a
+            STAC item are its properties, id, collection, bbox, geometry and assets.
         op: The operator.
         reader: Called with the source that the row names; returns a GeoTensor or a lazy reader. For other credentials:
             ``functools.partial(RasterioReader, fs=...)``.
-        n_workers: Number of rows that are processed at a time; None: one for each CPU that this process may use. With
-            more than one, each save has one thread of its own, unless ``profile_arg["NUM_THREADS"]`` is set.
-        on_row_error: "raise": no more rows are begun, those that were begun are completed, and the first error, in the
-            order of rows, is raised with the results so far as its ``results``; errors that are known before any work
-            are raised before any work. "log_and_continue": the logger ``geotoolz`` gets a warning, and the row's result
-            the error.
-        skip_existing: Skip rows whose files all exist; nothing is read for them. Local files are checked on the disk,
-            others by fsspec (or obstore), with credentials from the environment, or by ``fs``.
-        progress: True: a bar on standard error (extra ``progress``); a callable: is called with (rows done, all rows)
-            in the caller's thread, first with 0. An exception that it raises ends the run.
-        path_field: The field that names the source, or the name of a STAC item's asset; None: "path", or "href", or
-            the only asset (with the role "data"). Several names: the reader is called with a list of paths.
+        n_workers: Rows at a time; None: one for each CPU that this process may use. With more than one, each save has
+            one thread, unless ``profile_arg["NUM_THREADS"]`` is set.
+        on_row_error: "raise": no more rows are begun, those that were begun are completed, and the error of the first
+            row is raised with the results so far as its ``results``. "log_and_continue": the logger ``geotoolz`` gets
+            a warning, and the row's result the error.
+        skip_existing: Skip rows whose files all exist, without reading their sources.
+        progress: True: a bar on standard error (extra ``progress``); a callable: called with (rows done, all rows) in
+            the caller's thread, first with 0. An exception that it raises ends the run.
+        path_field: The field of the source, or a STAC item's asset; None: "path", "href", or the only asset (with the
+            role "data"). With several names the reader is called with a list of paths.
         executor: "thread", or "process" for operators that hold the GIL. Processes are new Python interpreters;
             operator and reader must be picklable, and a script begins below ``if __name__ == "__main__":``. Where
             ``sys.executable`` is a host program (QGIS, ArcGIS) or a frozen application, "process" is refused, unless
@@ -126,15 +120,15 @@ class CatalogPipeline:
     def run(self) -> list[RowResult]:
         """Process all rows.
 
-        Ctrl-C ends the run within about a second: no row is begun, running saves end and leave nothing behind, and
-        KeyboardInterrupt is raised. Files of rows that were done remain; ``skip_existing=True`` resumes from there.
+        Ctrl-C ends the run within about a second, and running saves leave nothing behind. Files of finished rows
+        remain; ``skip_existing=True`` resumes from there.
 
         Returns:
             The result of each row, in the order of the catalog.
 
         Raises:
-            RowError: Before any work: two rows write to one path, or, with "raise", a row names no source, or has no
-                value for a field of the template.
+            RowError: Before any work: two rows write to one path, or, with "raise", a row has no source, or no value
+                for a field of the template.
             ReadError: The catalog cannot be read.
             WorkerError: No process can be started.
             Exception: With "raise", whatever a row's reader or operator raised; the results of the rows that were
@@ -229,7 +223,7 @@ class RowResult:
         error: The exception, or None.
         seconds: From the beginning of reading to the file's end; 0 for a row that was refused before any work.
         source: The argument of the reader; None where the row names no source.
-        receipt: Result of a terminal operator: of WriteCOG, save_cog's receipt. None otherwise: rasters are not kept.
+        receipt: Result of a terminal operator: of WriteCOG, save_cog's receipt.
         is_skipped: Whether the file existed already, with ``skip_existing=True``.
 
     Example:
@@ -274,22 +268,19 @@ class WriteCOG(Operator):
     value, and operators keep it. Without a catalog, set it: ``gt.attrs["row"] = {"tile_id": "32TQM"}``.
 
     Templates contain ``{name}``, ``{name:%Y%m%d}`` (dates and times, also as ISO 8601 text; letters YmdHMSfjyGVUWuw),
-    ``{{`` and ``}}``, and nothing else. A field that is not a Python name is written with underscores:
-    ``{grid_code}`` for "grid:code". A value that would lead out of the template's folder is refused.
-
-    Memory: as `georeader.save_cog`.
+    ``{{`` and ``}}`` only. A field that is not a Python name is written with underscores: ``{grid_code}`` for
+    "grid:code". A value that would lead out of the template's folder is refused.
 
     Attributes:
-        path_template: Local path or URL with fields, as text; URLs stay as they are. Folders that are missing are made,
-            and removed again if the save fails and they are empty. No field may lie in a URL's host or bucket.
+        path_template: Local path or URL with fields; none in a URL's host or bucket. Missing folders are made, and
+            removed again if the save fails and they are empty.
         save_options: Other arguments of `georeader.save_cog`: descriptions, tags, profile_arg, fs, nodata, ...
 
     Raises:
-        OptionError: At construction: the template contains something else in braces, or an option is unknown.
-        RowError: ``attrs`` has no row; a field is missing (the message lists the row's fields) or has no value; a value
-            has a path separator, "..", a drive, NUL or another control character, "~" at its beginning, or dots
-            alone; for URLs also "?", "#" and percent-encoded characters; or links lead the path out of the folder
-            before the template's first field.
+        OptionError: At construction: the template is invalid, or an option is unknown.
+        RowError: ``attrs`` has no row; a field is missing or has no value; a value has a path separator, "..", a drive,
+            a control character, "~" at its beginning, or dots alone; for URLs also "?", "#" and percent-encoded
+            characters; or links lead the path out of the folder before the template's first field.
         GeoreaderError: As save_cog.
 
     Example:

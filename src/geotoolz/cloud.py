@@ -24,22 +24,12 @@ class MaskClouds(Operator):
     """Masks pixels that Sentinel-2 L2A's scene classification (SCL) marks as clouds and the like.
 
     Takes (band, row, column) with SCL as one of the bands; returns a new stack of the same shape and dtype in which all
-    other bands are ``fill_value_default`` where SCL is one of ``classes``. SCL itself stays as it is. Floating-point
+    other bands are ``fill_value_default`` where SCL is one of ``classes``. SCL itself is not changed. Floating-point
     stacks without a ``fill_value_default`` get NaN, as value and as ``fill_value_default``.
 
-    Of the twelve classes these are masked by default:
-
-    - 0, no data: outside of the swath;
-    - 1, saturated or defective: the sensor's failure;
-    - 3, cloud shadows: dark, independent of the ground;
-    - 8, cloud of medium probability;
-    - 9, cloud of high probability;
-    - 10, thin cirrus: seen through, but brighter than the ground.
-
-    And these stay: 2, dark areas and topographic shadows; 4, vegetation; 5, bare ground; 6, water; 7, unclassified
-    (formerly: cloud of low probability); 11, snow or ice, which is ground as it is, though sometimes a bright cloud.
-
-    Memory: one copy of the stack, and a byte a pixel.
+    Masked by default: 0, no data; 1, saturated or defective; 3, cloud shadows; 8 and 9, cloud of medium and of high
+    probability; 10, thin cirrus. Kept: 2, dark areas and topographic shadows; 4, vegetation; 5, bare ground; 6, water;
+    7, unclassified (formerly cloud of low probability); 11, snow or ice. Memory: one copy of the stack.
 
     Attributes:
         scl_idx: Band of SCL, counted from 0. It has to be on the grid of the others: nearest neighbour, from 20 m.

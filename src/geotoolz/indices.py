@@ -81,11 +81,11 @@ def normalised_difference(
     calibrate: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
     is_hidden: Callable[[slice], NDArray[np.bool_]] | None = None,
 ) -> GeoTensor:
-    """Compute (first - second) / (first + second), as `NDVI` describes it.
+    """Compute (first - second) / (first + second) of two bands, counted from 0, as `NDVI` describes it.
 
     Args:
         gt: (band, row, column).
-        first: A band, counted from 0.
+        first: A band.
         second: Another.
         description: Of the result's band.
         calibrate: Called with each strip of a band in floating point; returns the values to calculate with.
@@ -124,7 +124,7 @@ def _write_quotient(
     first: NDArray[Any], second: NDArray[Any], hidden: NDArray[np.bool_], out: NDArray[np.float32]
 ) -> None:
     """Write (first - second) / (first + second); overwrites what it is given."""
-    # Zeros, NaN, infinities and sums of 0 give values that become NaN below.
+    # Zeros, NaN, infinities and sums of 0 result in values that become NaN below.
     with np.errstate(all="ignore"):
         total = first + second
         first -= second

@@ -122,30 +122,25 @@ class Operator:
             default = parameters[name].default if name in parameters else inspect.Parameter.empty
             if name in CREDENTIAL_ARGS:
                 shown += [] if value is None else [f"{name}=..."]
-            elif default is inspect.Parameter.empty or to_code(to_jsonable(value, name)) != to_code(
-                to_jsonable(default, name)
-            ):
-                shown.append(f"{name}={to_code(to_jsonable(value, name))}")
+                continue
+            code = to_code(to_jsonable(value, name))
+            if default is inspect.Parameter.empty or code != to_code(to_jsonable(default, name)):
+                shown.append(f"{name}={code}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def _key(self) -> tuple[str, tuple[Any, ...]]:
-        arguments = self._arguments()
-        # As text: NaN is equal to NaN there.
-        return to_code(self.get_config()), tuple(arguments.get(name) for name in CREDENTIAL_ARGS)
+        """Return what is compared: the configuration as text, in which NaN equals NaN, and the credentials."""
+        try:
+            arguments = self._arguments()
+            return to_code(self.get_config()), tuple(arguments.get(name) for name in CREDENTIAL_ARGS)
+        except (OptionError, AttributeError):  # an argument that no configuration holds, or that is not kept
+            return f"{id(self)}", ()
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        try:
-            return self is other or self._key() == other._key()
-        except (OptionError, AttributeError):
-            return False
+        return self._key() == other._key() if type(other) is type(self) else NotImplemented
 
     def __hash__(self) -> int:
-        try:
-            return hash((type(self), self._key()[0]))
-        except (OptionError, AttributeError):
-            return object.__hash__(self)
+        return hash((type(self), self._key()[0]))
 
 
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
@@ -246,14 +241,9 @@ class Sequential(Operator):
 
 
 def to_jsonable(value: Any, name: str) -> Any:
-    """Convert a value to types of JSON: None, bool, int, float, str, lists and dicts of these; always a new one.
+    """Convert a value to types of JSON, always a new one: None, bool, int, float, str, lists and dicts of these.
 
-    Args:
-        value: Those, numpy's scalars and dtypes, enums (by name), CRSs (as WKT), Affines, paths, tuples.
-        name: Of the argument, for the message.
-
-    Raises:
-        OptionError: It is something else.
+    Taken are also numpy's scalars and dtypes, enums (by name), CRSs (as WKT), Affines, paths and tuples.
 
     Example:
         >>> to_jsonable({"dtype": np.dtype("uint8"), "level": np.int64(3), "of": (1, 2)}, "profile_arg")

@@ -15,12 +15,12 @@ from typing import IO, Any
 
 import click
 
+from georeader import errors
+
 DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 #: The destination that is standard output.
 STANDARD_OUTPUT = "-"
-
-_DEBUG = "georeader.debug"
 
 
 class ErrorLine(click.Command):
@@ -30,7 +30,7 @@ class ErrorLine(click.Command):
         """Add --debug."""
         super().__init__(*args, **kwargs)
         self.params.append(
-            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_set_debug, help="Show tracebacks.")
+            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_keep_debug, help="Show tracebacks.")
         )
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -49,8 +49,8 @@ class ErrorLine(click.Command):
             ctx.exit(exit_code(error))
 
 
-def _set_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    ctx.meta[_DEBUG] = value
+def _keep_debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta["georeader.debug"] = value
 
 
 def _open_closed_streams() -> None:
@@ -63,19 +63,11 @@ def _open_closed_streams() -> None:
     os.close(descriptor)
 
 
-def is_debug() -> bool:
-    """Return whether --debug was typed."""
-    ctx = click.get_current_context(silent=True)
-    return ctx is not None and bool(ctx.meta.get(_DEBUG))
-
-
 def exit_code(error: BaseException) -> int:
     """Return the exit code of an error: 2 if other options are needed, else 1."""
-    from georeader.errors import DtypeError, MetadataError, NodataError, OptionError
-
-    if isinstance(error, OptionError):
+    if isinstance(error, errors.OptionError):
         return MISUSED
-    is_of_option = isinstance(error, (DtypeError, MetadataError, NodataError))
+    is_of_option = isinstance(error, (errors.DtypeError, errors.MetadataError, errors.NodataError))
     return MISUSED if is_of_option and _typed_options().is_one_named_in(str(error)) else FAILED
 
 
@@ -95,20 +87,19 @@ def _typed_options() -> TypedOptions:
     )
 
 
-def error_message(error: BaseException) -> str:
-    """Return the message of an error in one line, with options as they were typed."""
-    return _typed_options().message(" ".join(str(error).split()))
+def _one_line(message: object) -> str:
+    """Return a message in one line, with options as they were typed."""
+    return _typed_options().message(" ".join(str(message).split()))
 
 
 def print_error(error: BaseException) -> None:
     """Print an error as one line, or with --debug as Python does."""
-    from georeader.errors import GeoreaderError
-
-    if is_debug():
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None and ctx.meta.get("georeader.debug"):
         click.echo("".join(traceback.format_exception(error)).rstrip(), err=True)
         return
-    text = error_message(error)
-    is_ours = isinstance(error, GeoreaderError)
+    text = _one_line(error)
+    is_ours = isinstance(error, errors.GeoreaderError)
     kind = "" if is_ours and text else f"{type(error).__name__}: "
     hint = "" if is_ours else " (--debug shows where)"
     click.echo(f"Error: {kind}{text}{hint}", err=True)
@@ -118,7 +109,7 @@ def print_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool)
     """Print the error of one file among several, and return its exit code."""
     print_error(error)
     if as_json:
-        print_json({**of, "error": {"kind": type(error).__name__, "message": error_message(error)}})
+        print_json({**of, "error": {"kind": type(error).__name__, "message": _one_line(error)}})
     return exit_code(error)
 
 
@@ -126,7 +117,7 @@ def print_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool)
 def _warnings_as_lines() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         del category
-        click.echo(f"Warning: {_typed_options().message(' '.join(str(message).split()))}", err=True)
+        click.echo(f"Warning: {_one_line(message)}", err=True)
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -147,24 +138,20 @@ def is_terminal() -> bool:
 
 def standard_output() -> IO[bytes]:
     """Return standard output as a file of bytes."""
-    from georeader.errors import DestinationError
-
     if sys.stdout is None:
-        raise DestinationError("standard output is closed; redirect it to a file, or to /dev/null")
+        raise errors.DestinationError("standard output is closed; redirect it to a file, or to /dev/null")
     return sys.stdout.buffer
 
 
 def print_result(text: str) -> None:
     """Print the result of a command."""
-    from georeader.errors import WriteError
-
     standard_output()
     try:
         click.echo(text)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise WriteError(f"standard output cannot be written: {error.strerror}") from error
+        raise errors.WriteError(f"standard output cannot be written: {error.strerror}") from error
 
 
 def print_json(value: Any) -> None:
@@ -219,8 +206,8 @@ class TypedOptions:
 
         Example:
             >>> options = TypedOptions({"nodata": "--nodata", "level": "--level"})
-            >>> options.message("nodata=300 can't be held by uint8; or save as profile_arg={'dtype': ...}")
-            "--nodata 300 can't be held by uint8; or save as --profile dtype=..."
+            >>> options.message("nodata=300 cannot be held by uint8; or save as profile_arg={'dtype': ...}")
+            '--nodata 300 cannot be held by uint8; or save as --profile dtype=...'
             >>> options.message("profile_arg['LEVEL']=9 and profile_arg['NBITS']=3 exclude each other")
             '--level 9 and --profile NBITS=3 exclude each other'
         """

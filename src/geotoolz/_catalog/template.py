@@ -10,7 +10,7 @@ import numbers
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from string import Formatter
@@ -28,6 +28,7 @@ from geotoolz.errors import RowError
 _DIRECTIVES = "YmdHMSfjyGVUWuw"
 _DATE_FORMAT = re.compile(rf"%[{_DIRECTIVES}](?:%[{_DIRECTIVES}]|[A-Za-z0-9_./ -])*")
 _SHORTENED_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/(?!/)")
+_SEPARATOR = re.compile(r"[/\\]")
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:(?:[/\\]|:)")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -73,15 +74,14 @@ class Template:
             >>> read_template("out/{tile}_{date:%Y%m%d}.tif").format({"tile": "32TQM", "date": "2024-05-01"})
             'out/32TQM_20240501.tif'
         """
-        filled = [part if isinstance(part, str) else self._value_of(part, row) for part in self.parts]
-        path = "".join(filled)
+        path = "".join(part if isinstance(part, str) else self._value_of(part, row) for part in self.parts)
         # Two values "." make "..", and "C" and ":" make a drive: drive and scheme must be those of the template.
-        template = "".join(part if isinstance(part, str) else "x" for part in self.parts)
-        if _kind(path) != _kind(template):
+        if _kind(path) != _kind(_with_fields_as(self.parts, "x")):
             raise RowError(f"{_for_message(path)} begins with a drive or a scheme that its template does not have")
-        for piece in self._pieces(filled):
+        pieces, drawn = (_SEPARATOR.split(text) for text in (path, _with_fields_as(self.parts, "\0")))
+        for piece in (piece for piece, shape in zip(pieces, drawn, strict=True) if "\0" in shape):
             meant = unquote(piece) if self.is_url else piece
-            if not meant.strip(". ") or re.search(r"[/\\]", meant) or _has_control_character(meant):
+            if not meant.strip(". ") or _SEPARATOR.search(meant) or _has_control_character(meant):
                 raise RowError(f"{_for_message(path)}: {_for_message(piece)} leads out of its folder")
         return path
 
@@ -95,17 +95,9 @@ class Template:
             )
         return text
 
-    def _pieces(self, filled: list[str]) -> list[str]:
-        """Return the parts of the path between separators that a row has filled in."""
-        marked = [(text, isinstance(part, Field)) for text, part in zip(filled, self.parts, strict=True)]
-        pieces, current, has_field = [], "", False
-        for text, is_field in marked:
-            first, *rest = [text] if is_field else re.split(r"[/\\]", text)
-            current, has_field = current + first, has_field or is_field
-            for piece in rest:
-                pieces += [current] if has_field else []
-                current, has_field = piece, False
-        return [*pieces, current] if has_field else pieces
+
+def _with_fields_as(parts: Iterable[str | Field], text: str) -> str:
+    return "".join(part if isinstance(part, str) else text for part in parts)
 
 
 def read_template(text: str) -> Template:
@@ -152,8 +144,7 @@ def _fields(name: str, spec: str, conversion: str | None, shown: str) -> list[st
 
 def _check_place(parts: list[str | Field], shown: str, is_url: bool) -> None:
     """Check that no row can choose the server, bucket or drive."""
-    # A field stands as NUL, which no literal has.
-    drawn = "".join("\0" if isinstance(part, Field) else part for part in parts)
+    drawn = _with_fields_as(parts, "\0")
     before, _, rest = drawn.rpartition("://")
     is_place = "\0" in before or "\0" in rest.partition("/")[0] if is_url else re.match(r"[^/\\]*\0[^/\\]*:", drawn)
     if is_place:

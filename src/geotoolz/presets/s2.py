@@ -41,12 +41,11 @@ class S2_L2A_NDVI(Operator):  # noqa: N801 - the product's name
     ``path`` it also saves that as a COG, with nodata NaN, the description "NDVI" and tags that name its source;
     without, it writes nothing. The same tags are in ``attrs["tags"]`` of the result.
 
-    The offset. Reflectance is (digital number + BOA_ADD_OFFSET) / 10000. Since processing baseline 04.00 (25 January
-    2022, and all that was processed again since) the offset is -1000, so that noise over dark ground need not be cut
-    at 0; before, there was none. The factor cancels out in the index, the offset does not. Pass ``boa_add_offset=0``
-    for older baselines, for providers that took it off already (Earth Search v1: ``earthsearch:boa_offset_applied``;
-    Earth Engine: "HARMONIZED"), and for stacks that hold reflectances. It is in the product's MTD_MSIL2A.xml,
-    ``BOA_ADD_OFFSET``. A reflectance below 0, which is noise, counts as 0, so that the index stays in -1 to 1.
+    The offset. Reflectance is (digital number + BOA_ADD_OFFSET) / 10000; the product's MTD_MSIL2A.xml has the offset.
+    It is -1000 since processing baseline 04.00 (25 January 2022, and everything processed again since); before, there
+    was none. It does not cancel out in the index. Pass ``boa_add_offset=0`` for older baselines, for providers that
+    applied it already (Earth Search v1: ``earthsearch:boa_offset_applied``; Earth Engine: "HARMONIZED"), and for
+    stacks of reflectances. A reflectance below 0 counts as 0, so that the index stays in -1 to 1.
 
     Memory: the result, a few MiB for a strip of rows, and of a reader three bands; to save: as `georeader.save_cog`.
 
