@@ -19,7 +19,6 @@ from georeader._core.dtypes import check_nodata
 from georeader._readers.file_info import read_resamplings
 from georeader._readers.raster_file import RIO_ENV_OPTIONS_DEFAULT as RIO_ENV_OPTIONS_DEFAULT
 from georeader._readers.raster_file import RasterFile, alpha_left_out, default_options
-from georeader._readers.windows import DIMS, band_indexes, check_axes, pixel_range, tiles_inside
 from georeader.abstract_reader import Georeferenced
 from georeader.errors import IndexingError, ReadError
 from georeader.geotensor import GeoTensor
@@ -50,7 +49,7 @@ class RasterioReader(Georeferenced):
         (1, 256, 256)
     """
 
-    dims = DIMS
+    dims = ("band", "y", "x")
     fill_value_is_explicit = True  # declared by the file or passed by the caller; else there is none
 
     def __init__(
@@ -277,13 +276,38 @@ class RasterioReader(Georeferenced):
             sel: "band" takes a slice or a list, counted from 0; "y" and "x" take slices of step one.
             boundless: True: a negative index lies before the raster's edge; False: it counts from the end.
         """
-        check_axes(sel)
-        rows = pixel_range(self.name, "y", sel.get("y", slice(None)), self.height, boundless)
-        columns = pixel_range(self.name, "x", sel.get("x", slice(None)), self.width, boundless)
+        for name, index in sel.items():
+            if name not in self.dims:
+                raise IndexingError(f"axis {name!r} does not exist; a reader has {', '.join(self.dims)}")
+            if name != "band" and not (isinstance(index, slice) and index.step in (None, 1)):
+                raise IndexingError(f"axis {name!r} takes slices of step one; load() first for {index!r}")
+        rows, columns = (self._pixel_range(name, sel.get(name, slice(None)), boundless) for name in ("y", "x"))
         part = self.read_from_window(Window.from_slices(rows, columns, boundless=True), boundless)
         if "band" in sel:
-            part.set_indexes(band_indexes(self.name, sel["band"], self.count))
+            part.set_indexes(self._band_numbers(sel["band"]))
         return part
+
+    def _pixel_range(self, name: str, wanted: slice, boundless: bool) -> tuple[int, int]:
+        """Return the first pixel of a slice of step one along an axis and the one behind its last."""
+        size_px = self.shape[self.dims.index(name)]
+        start, stop, _ = wanted.indices(size_px)
+        if boundless:
+            start = 0 if wanted.start is None else wanted.start
+            stop = size_px if wanted.stop is None else wanted.stop
+        if stop <= start:
+            hint = "; a negative index lies before the edge, boundless=False counts it from the end" * boundless
+            raise IndexingError(f"{self.name}: axis {name!r}: {wanted} selects no pixels of {size_px}{hint}")
+        return start, stop
+
+    def _band_numbers(self, wanted: Any) -> list[int]:
+        """Return the bands of a slice or list that counts from 0, counted from 1."""
+        if isinstance(wanted, str) or not isinstance(wanted, (slice, Sequence, np.ndarray)):
+            raise IndexingError(f"axis 'band' takes a slice or a list, as in isel({{'band': [{wanted!r}]}})")
+        try:
+            chosen = np.arange(1, self.count + 1)[wanted if isinstance(wanted, slice) else list(wanted)]
+        except IndexError as error:
+            raise IndexingError(f"{self.name}: axis 'band': {wanted!r} of {self.count} bands: {error}") from error
+        return [int(index) for index in chosen]
 
     # Pyramid and tiles.
 
@@ -318,8 +342,14 @@ class RasterioReader(Georeferenced):
         a band of the file, counted from 1.
         """
         self._check_bands([bidx], self._file.info.count)
+        focus, found = self.window_focus, []
         with self._file.dataset() as dataset:
-            return tiles_inside(self.window_focus, dataset.block_windows(bidx))
+            for position, tile in dataset.block_windows(bidx):
+                shifted = Window(tile.col_off - focus.col_off, tile.row_off - focus.row_off, tile.width, tile.height)
+                (rows, columns), _ = overlap(shifted, int(focus.height), int(focus.width))
+                if rows.start < rows.stop and columns.start < columns.stop:
+                    found.append((position, Window.from_slices(rows, columns)))
+        return found
 
     def copy(self) -> RasterioReader:
         """Return a second reader with the same focus; the file is not opened."""

@@ -106,18 +106,17 @@ class FileInfo:
             chosen = [values[index - 1] for index in indexes]
             if any(value != default for value in chosen):
                 attrs[key] = chosen
-        if self.colormap is not None and list(indexes) == [1]:
-            attrs["colormap"] = dict(self.colormap)
-        if self.photometric is not None and list(indexes)[:1] == [1]:
-            attrs["photometric"] = self.photometric
-            if self.nbits is not None:
-                attrs["nbits"] = self.nbits
-        if self.tags:
-            attrs["tags"] = dict(self.tags)
-        if self.namespaces:
-            attrs["namespaces"] = _copied(self.namespaces)
-        georeference = {"gcps": self.gcps, "rpcs": self.rpcs}
-        return attrs | {key: value for key, value in georeference.items() if value is not None}
+        has_first = list(indexes)[:1] == [1]
+        as_a_whole = {
+            "colormap": dict(self.colormap) if self.colormap is not None and list(indexes) == [1] else None,
+            "photometric": self.photometric if has_first else None,
+            "nbits": self.nbits if has_first else None,
+            "tags": dict(self.tags) or None,
+            "namespaces": _copied(self.namespaces) or None,
+            "gcps": self.gcps,
+            "rpcs": self.rpcs,
+        }
+        return attrs | {key: value for key, value in as_a_whole.items() if value is not None}
 
 
 def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
@@ -134,6 +133,8 @@ def read_file_info(dataset: Any) -> FileInfo:
         )
     dtypes = read_dtypes(dataset)
     nothing = (None,) * dataset.count
+    photometric, nbits = _white_is_zero_of(dataset)
+    points, points_crs = dataset.gcps
     return FileInfo(
         height_px=dataset.height,
         width_px=dataset.width,
@@ -148,11 +149,11 @@ def read_file_info(dataset: Any) -> FileInfo:
         units=tuple(unit or None for unit in _read_text(dataset, "units", nothing)),
         colorinterp=tuple(interp.name for interp in dataset.colorinterp),
         colormap=_colormap_of(dataset),
-        photometric=_photometric_of(dataset),
-        nbits=_nbits_of(dataset),
+        photometric=photometric,
+        nbits=nbits,
         tags=_tags_of(dataset),
         band_tags=tuple(_band_tags_of(dataset, band) for band in dataset.indexes),
-        gcps=_control_points_of(dataset),
+        gcps=GroundControlPoints(tuple(points), points_crs) if points else None,
         rpcs=_rational_polynomials_of(dataset),
         has_mask=_has_mask(dataset),
         namespaces=_namespaces_of(dataset),
@@ -228,11 +229,6 @@ def _band_tags_of(dataset: Any, band: int) -> dict[str, str]:
     return {key: value for key, value in tags.items() if not key.upper().startswith("STATISTICS_")}
 
 
-def _control_points_of(dataset: Any) -> GroundControlPoints | None:
-    points, crs = dataset.gcps
-    return GroundControlPoints(tuple(points), crs) if points else None
-
-
 def _rational_polynomials_of(dataset: Any) -> RPC | None:
     try:
         return dataset.rpcs
@@ -290,29 +286,23 @@ def _read_text(dataset: Any, name: str, default: Any, *arguments: int) -> Any:
 
 
 def _nodatavals_of(dataset: Any, dtypes: Sequence[np.dtype[Any]]) -> tuple[int | float | None, ...]:
-    wide = _int64_nodata(dataset) if any(dtype.name in WIDE_DTYPES for dtype in dtypes) else None
-    return tuple(
-        wide if dtype.name in WIDE_DTYPES and nodata == _as_double(wide, dtype) else _held_by(nodata, dtype)
-        for nodata, dtype in zip(dataset.nodatavals, dtypes, strict=True)
-    )
+    wide = None
+    if any(dtype.name in WIDE_DTYPES for dtype in dtypes):
+        found = _NODATA.search(_described_by_gdal(dataset))
+        wide = int(found[1]) if found else None
+    return tuple(_exact_nodata(nodata, dtype, wide) for nodata, dtype in zip(dataset.nodatavals, dtypes, strict=True))
 
 
-def _int64_nodata(dataset: Any) -> int | None:
-    """Return the first band's nodata of a dataset of 64-bit integers, or None."""
-    found = _NODATA.search(_described_by_gdal(dataset))
-    return int(found[1]) if found else None
+def _exact_nodata(nodata: float | None, dtype: np.dtype[Any], wide: int | None) -> int | float | None:
+    """Return a band's nodata as a number of its dtype; None if no pixel can have that value.
 
-
-def _as_double(nodata: int | None, dtype: np.dtype[Any]) -> float | None:
-    """Return a 64-bit nodata as rasterio reports it: None if the double lies beyond the dtype's range."""
-    if nodata is None:
-        return None
-    limits = np.iinfo(dtype)
-    return float(nodata) if limits.min <= float(nodata) <= limits.max else None
-
-
-def _held_by(nodata: float | None, dtype: np.dtype[Any]) -> int | float | None:
-    """Return nodata as a number of the dtype; None if no pixel can have that value."""
+    In a band of 64-bit integers it is ``wide``, that of the first band, if rasterio reports that one as a double: None
+    beyond the range of the dtype.
+    """
+    if wide is not None and dtype.name in WIDE_DTYPES:
+        limits = np.iinfo(dtype)
+        if nodata == (float(wide) if limits.min <= float(wide) <= limits.max else None):
+            return wide
     if nodata is None or dtype.kind not in "iu":
         return nodata
     return int(nodata) if float(nodata).is_integer() else None
@@ -324,16 +314,16 @@ def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
     return {int(value): tuple(colour) for value, colour in dataset.colormap(1).items()}
 
 
-def _photometric_of(dataset: Any) -> str | None:
-    """Return "MINISWHITE" where a grey band's smallest value is white, which colour interpretations do not show."""
+def _white_is_zero_of(dataset: Any) -> tuple[str | None, int | None]:
+    """Return "MINISWHITE" where a grey band's smallest value is white, which colour interpretations do not show.
+
+    The bits of a sample, if they are fewer than the dtype's, decide how bright such a raster is shown.
+    """
     origin = getattr(dataset, "src_dataset", dataset)  # a WarpedVRT does not report it for its source
-    return "MINISWHITE" if origin.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES" else None
-
-
-def _nbits_of(dataset: Any) -> int | None:
-    """Return the bits of a sample, which decide how bright a MINISWHITE raster is shown."""
+    if origin.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") != "YES":
+        return None, None
     bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "")
-    return int(bits) if bits.isdigit() and _photometric_of(dataset) else None
+    return "MINISWHITE", int(bits) if bits.isdigit() else None
 
 
 # Attribute tables, as GDAL's XML.
