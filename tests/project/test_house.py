@@ -24,7 +24,6 @@ PURE = [
     "_core/band_attrs.py",
     "_arrays/pixel_attrs.py",
     "ground_control.py",
-    "_readers/windows.py",
     "errors.py",
     "_export/engine/pyramid_builder.py",
     "_export/statistics.py",

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from georeader._arrays import pixel_attrs
-from georeader._arrays.numpy_functions import check_common_grid, has_georeference, holds
+from georeader._arrays.numpy_functions import check_common_grid, describe_place, has_georeference, holds
 from georeader._core import band_attrs
 from georeader._core.reporting import warn_at_caller
-from georeader._readers.windows import pad
 from georeader.abstract_reader import same_nodata
 from georeader.errors import GeoreferenceError, IndexingError, MetadataWarning, NodataError, ShapeError
 from georeader.window_utils import overlap, regrid, whole_pixel_window, window_transform
@@ -67,10 +66,7 @@ def _planes(tensor: GeoTensor) -> NDArray[Any]:
 
 
 def _attrs_of(tensor: GeoTensor, planes: NDArray[Any]) -> dict[str, Any]:
-    """Return the metadata of a selection or rearrangement of a tensor's planes.
-
-    Entries of bands are dropped if the new band axis is not one of bands (a time axis beside several bands).
-    """
+    """Return the metadata of rearranged planes; without entries of bands, if the axis of bands is one of times now."""
     planes = np.atleast_1d(planes)
     if planes.ndim == 2 and (len(planes) == 0 or (planes != planes[0]).any()):
         return band_attrs.without_bands(tensor.attrs)
@@ -163,7 +159,7 @@ def read_from_window(tensor: GeoTensor, window: Window, boundless: bool) -> GeoT
             f"{window} reaches outside the raster, where the pixels would be fill_value_default={fill}, which "
             f"{tensor.dtype} cannot hold; set another fill_value_default, or pass boundless=False"
         )
-    values = pad(inside, window, (tensor.height, tensor.width), fill)
+    values = pixel_attrs.pad(inside, window, (tensor.height, tensor.width), fill)
     return tensor.like(values, transform=transform, attrs=attrs)
 
 
@@ -216,8 +212,7 @@ def _check_alike(geotensors: Sequence[GeoTensor], what: str) -> None:
         if not first.same_extent(other):
             raise GeoreferenceError(
                 f"{what}: element {position} lies on another grid than element 0 "
-                f"({tuple(other.shape[-2:])} at {tuple(other.transform[:6])} in {other.crs}, not "
-                f"{tuple(first.shape[-2:])} at {tuple(first.transform[:6])} in {first.crs})"
+                f"({describe_place(other)}, not {describe_place(first)})"
             )
         a, b = first.fill_value_default, other.fill_value_default
         if not same_nodata(a, b):

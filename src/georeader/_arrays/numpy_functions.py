@@ -122,10 +122,7 @@ def holds(dtype: np.dtype[Any], number: Any) -> bool:
 
 
 def equals_fill(values: NDArray[Any], fill: Any) -> NDArray[np.bool_]:
-    """Return where numbers or bools equal the fill value; None, and one that the dtype cannot hold, equal none.
-
-    NaN equals NaN.
-    """
+    """Return where values equal a fill value; NaN equals NaN, and a fill that the dtype cannot hold equals none."""
     number = fill.item() if isinstance(fill, np.generic) else fill
     if number is None or not holds(values.dtype, number):
         return np.zeros(values.shape, dtype=bool)
@@ -167,11 +164,14 @@ def check_common_grid(tensors: list[GeoTensor], what: str) -> None:
         first = tensors[0]
         if not first.same_extent(other):
             raise GeoreferenceError(
-                f"{what}: the two GeoTensors lie on different grids "
-                f"({tuple(first.shape[-2:])} at {tuple(first.transform[:6])} in {first.crs} and "
-                f"{tuple(other.shape[-2:])} at {tuple(other.transform[:6])} in {other.crs}); "
-                "bring one to the other's grid first, or use .values to compare numbers alone"
+                f"{what}: the two GeoTensors lie on different grids ({describe_place(first)} and "
+                f"{describe_place(other)}); bring one to the other's grid first, or use .values to compare numbers"
             )
+
+
+def describe_place(tensor: GeoTensor) -> str:
+    """Return the size, transform and CRS of a tensor, for messages."""
+    return f"{tuple(tensor.shape[-2:])} at {tuple(tensor.transform[:6])} in {tensor.crs}"
 
 
 def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[GeoTensor]) -> Any:

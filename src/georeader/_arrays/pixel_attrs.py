@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from rasterio.rpc import RPC
 from rasterio.windows import Window
 
-from georeader._readers.windows import pad
 from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, OptionError
 from georeader.ground_control import as_control_points, regrid_rpcs
@@ -63,10 +62,7 @@ def hide_more(attrs: Mapping[str, Any], mask: NDArray[np.bool_] | None, shape: t
 def regrid_georeference(
     attrs: Mapping[str, Any], column: float, row: float, column_step: float = 1, row_step: float = 1
 ) -> Attrs:
-    """Return metadata with ground control points and rational polynomials in pixels of a new grid over the raster's.
-
-    The grid is given as in `georeader.window_utils.regrid`.
-    """
+    """Return metadata with control points and polynomials on a new grid, as `georeader.window_utils.regrid`."""
     moved = dict(attrs)
     gcps, rpcs = as_control_points(attrs.get("gcps")), attrs.get("rpcs")
     if gcps is not None:
@@ -96,12 +92,26 @@ def select_window(attrs: Mapping[str, Any], window: Window, shape: tuple[int, ..
     return with_mask(moved, pad(mask[source], window, (rows, columns), fill=False))
 
 
-def join(attrs: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Attrs:
-    """Return the metadata of numbers computed from several rasters on one grid: valid where those of all are.
+def pad(inside: NDArray[Any], window: Window, shape: tuple[int, int], fill: Any) -> NDArray[Any]:
+    """Pad the (..., row, column) part of a window that lies inside a raster to the size of the window.
 
-    ``attrs`` and ``parts`` are those of the result and of the rasters, ``shape`` that of the result. Contradicting
-    ground control points and rational polynomials are dropped.
+    If the whole window lies inside, the part itself is returned. ``shape`` is (rows, columns) of the raster.
+
+    Example:
+        >>> pad(np.array([[7]]), Window(-1, -1, 2, 2), (1, 1), fill=0).tolist()
+        [[0, 0], [0, 7]]
     """
+    size = int(window.height), int(window.width)
+    if inside.shape[-2:] == size:
+        return inside
+    _, target = overlap(window, *shape)
+    padded = np.full((*inside.shape[:-2], *size), fill, inside.dtype)
+    padded[(..., *target)] = inside
+    return padded
+
+
+def join(attrs: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], shape: tuple[int, ...]) -> Attrs:
+    """Return the metadata of numbers computed from rasters on one grid: valid where all are, without contradictions."""
     joined = without_contradictions(attrs, parts)
     if mask_of(joined, shape) is not None:
         joined = with_mask(joined, None)
@@ -149,10 +159,7 @@ def to_ndarray(values: Any) -> NDArray[Any]:
 
 
 def split_mask(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Return (..., row, column) pixels as a numpy array, and the (row, column) mask that all bands share, or None.
-
-    An array is not copied, and the numbers below the mask of a masked array are kept.
-    """
+    """Return (..., row, column) pixels, not copied, and the (row, column) mask that all bands share, or None."""
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return np.asarray(values), None
     hidden = np.ma.getmaskarray(values)

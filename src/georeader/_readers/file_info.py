@@ -315,10 +315,7 @@ def _colormap_of(dataset: Any) -> dict[int, tuple[int, int, int, int]] | None:
 
 
 def _white_is_zero_of(dataset: Any) -> tuple[str | None, int | None]:
-    """Return "MINISWHITE" where a grey band's smallest value is white, which colour interpretations do not show.
-
-    The bits of a sample, if they are fewer than the dtype's, decide how bright such a raster is shown.
-    """
+    """Return "MINISWHITE" where a grey band's smallest value is white, and the bits of its samples if fewer."""
     origin = getattr(dataset, "src_dataset", dataset)  # a WarpedVRT does not report it for its source
     if origin.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") != "YES":
         return None, None

@@ -74,10 +74,7 @@ _Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
 
 
 def raster_path(path: str | os.PathLike[str], fs: Any = None) -> RasterPath:
-    """Return the way in which a local path, URL, or path of GDAL's virtual filesystems is opened; nothing is opened.
-
-    ``fs`` is a filesystem of fsspec or a store of obstore, used for any path; or None.
-    """
+    """Return how a path or URL is opened, by ``fs`` of fsspec or obstore if it is passed; nothing is opened."""
     text = os.fsdecode(path)
     name = redact_url(text)
     try:

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -24,13 +24,14 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
+from georeader._arrays.pixel_attrs import pad
 from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
-from georeader._readers.windows import read_padded
 from georeader._storage.obstores import is_obstore, key_in
 from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_url
 from georeader._storage.urls import parse_address
 from georeader.errors import ReadError
+from georeader.window_utils import overlap
 
 #: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
 RIO_ENV_OPTIONS_DEFAULT = {
@@ -153,10 +154,7 @@ def files_kept_open() -> Iterator[None]:
 
 @contextmanager
 def open_dataset(path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> Iterator[Any]:
-    """Open a file or an overview of it in rasterio, or take it from `files_kept_open`, with options of GDAL's.
-
-    Errors become a ReadError that names the file, also those while it is open.
-    """
+    """Open a file or its overview, or take it from `files_kept_open`; errors meanwhile become a ReadError."""
     settings = {**path.options, **options}
     with named_errors(path), rasterio.Env(**settings), _opened(path, settings, overview_level) as dataset:
         yield dataset
@@ -204,10 +202,7 @@ def _state_of(path: str) -> tuple[Any, ...] | None:
 
 @contextmanager
 def named_errors(path: RasterPath | str) -> Iterator[None]:
-    """Convert errors of rasterio and of memory to a ReadError that names the file; logs of clients are redacted.
-
-    The path is that of the file, or the name of a dataset that the caller opened; its secrets are not shown.
-    """
+    """Convert errors to a ReadError that names the file or dataset; messages and logs are redacted."""
     if isinstance(path, str):
         path = RasterPath(redact_url(path), path, redactor=Redactor(secrets_of_url(path)))
     try:
@@ -232,25 +227,40 @@ def named_errors(path: RasterPath | str) -> Iterator[None]:
 
 
 def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | None:
-    """Return the alpha band that a selection of bands of a file leaves out, all from 1; None if there is none.
-
-    Example:
-        >>> alpha_left_out(["red", "green", "blue", "alpha"], [1, 2, 3])
-        4
-    """
+    """Return the alpha band that a selection of bands of a file leaves out, all from 1; None if there is none."""
     alpha = colorinterp.index("alpha") + 1 if "alpha" in colorinterp else None
     return None if alpha in indexes else alpha
 
 
 def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) -> NDArray[np.bool_]:
-    """Read the (row, column) mask of pixels, True where they are valid.
-
-    It is that of a band, or an alpha band in its place; both are counted from 1.
-    """
+    """Read the (row, column) mask of a band, or an alpha band in its place, from 1: True where pixels are valid."""
     found = (
         dataset.read_masks(index, window=window) if alpha_index is None else dataset.read(alpha_index, window=window)
     )
     return np.asarray(found != 0)
+
+
+def read_padded(
+    window: Window,
+    shape: tuple[int, int],
+    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_] | None]],
+    *,
+    count: int,
+    dtype: np.dtype[Any],
+    fill: Any,
+    has_mask: bool,
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Read a window on whole pixels, which may reach beyond the edge of a raster of (rows, columns).
+
+    ``read`` returns the (band, row, column) pixels and the (row, column) mask, or None, of a window inside the raster.
+    It is not called where window and raster do not meet. Beyond the edge pixels are ``fill``, and the mask is False.
+    """
+    inside = Window.from_slices(*overlap(window, *shape)[0])
+    if 0 in (inside.height, inside.width):
+        size = int(window.height), int(window.width)
+        return np.full((count, *size), fill, dtype), np.zeros(size, bool) if has_mask else None
+    pixels, mask = read(inside)
+    return pad(pixels, window, shape, fill), None if mask is None else pad(mask, window, shape, fill=False)
 
 
 @dataclass(frozen=True)
@@ -291,10 +301,7 @@ class RasterFile:
     def read(
         self, window: Window, indexes: Sequence[int], *, fill: Any, has_mask: bool, alpha_index: int | None = None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Read the (band, row, column) pixels of a window on whole pixels, and the (row, column) mask if it is wanted.
-
-        Bands are counted from 1. Pixels beyond the edge are ``fill``, or 0, and False in the mask.
-        """
+        """Read the (band, row, column) pixels of a window, which may reach beyond the edge, and perhaps its mask."""
         info = self.info
         dtype = np.result_type(*(info.dtypes[index - 1] for index in indexes))
         shape = len(indexes), int(window.height), int(window.width)

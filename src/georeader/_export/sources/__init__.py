@@ -26,14 +26,10 @@ def open_source(
 ) -> Source:
     """Open an object as a source; pixels are read only of one without a dtype, or of a packed DataArray.
 
-    Args:
-        data: A GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray or
-            Dataset, or any object of the GeoData protocol.
-        missing: Value of missing pixels in the file, where the caller passes one: for sources that have NaN in place of
-            it.
-        may_read: False: no pixel of a packed DataArray is read, unless it is in memory.
-        open_spool: Opens a file for computed pixels that have no room in memory; its owner closes it. None: they all
-            wait in memory.
+    It is a GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray or Dataset,
+    or any object of the GeoData protocol. ``missing`` is the value of missing pixels in the file, where the caller
+    passes one: for sources that have NaN in place of it. Unless ``may_read``, a packed DataArray is read only if it is
+    in memory. Computed pixels that have no room in memory wait in a spool, if there is one; its owner closes it.
     """
     if isinstance(data, (str, bytes, os.PathLike)):
         data = RasterioReader(os.fsdecode(data) if isinstance(data, bytes) else data)

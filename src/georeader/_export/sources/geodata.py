@@ -124,10 +124,7 @@ def attrs_of(data: Any) -> dict[str, Any]:
 def check_pixels(
     data: Any, spec: SourceSpec, pixels: NDArray[Any], mask: Mask, size: tuple[int, int] | None = None
 ) -> Loaded:
-    """Check the loaded pixels of a window against the spec that their object declares, and return them with their mask.
-
-    Without ``size``, (rows, columns) of the window, they are those of the whole raster.
-    """
+    """Check the pixels of a window, or of the whole raster, against the spec that their object declares."""
     name = type(data).__name__
     size = (spec.height_px, spec.width_px) if size is None else size
     if pixels.dtype.newbyteorder("=") != spec.dtype.newbyteorder("="):

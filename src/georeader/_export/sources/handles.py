@@ -1,7 +1,4 @@
-"""Open raster files to read from, with GDAL's options of the calling thread and a bound on GDAL's block cache.
-
-A source has as many handles as there are threads, or the one dataset that the caller opened.
-"""
+"""Open raster files to read from, with GDAL's options of the calling thread and a bound on GDAL's block cache."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, copy_context
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import rasterio
@@ -96,18 +93,6 @@ class _BlockCache:
 _BLOCK_CACHE = _BlockCache()
 
 
-class Handles(Protocol):
-    """Provider of open datasets for reads."""
-
-    def borrow(self, cache_bytes: int = 0) -> AbstractContextManager[Any]:
-        """Return a dataset for one read; GDAL's block cache may hold so much for it, 0: any amount."""
-        ...
-
-    def close(self) -> None:
-        """Close the datasets that were opened here."""
-        ...
-
-
 class OwnHandles:
     """Handles of a file, each opened when it is first needed and kept open until `close`.
 
@@ -125,7 +110,7 @@ class OwnHandles:
 
     @contextmanager
     def borrow(self, cache_bytes: int = 0) -> Iterator[Any]:
-        """Return a dataset that no other thread has."""
+        """Return a dataset that no other thread has, for one read; GDAL's block cache is bounded unless by 0 bytes."""
         with named_errors(self._path), self._environment.held():
             with self._lock:
                 handle = self._free.pop() if self._free else None
@@ -190,7 +175,7 @@ class CallersHandle:
 
     @contextmanager
     def borrow(self, cache_bytes: int = 0) -> Iterator[Any]:
-        """Return the dataset, which no other save uses meanwhile."""
+        """Return the dataset, which no other save uses meanwhile, as `OwnHandles.borrow`."""
         with lock_of(self._dataset), named_errors(self._dataset.name), self._environment.held():
             if cache_bytes:
                 self._environment.bound_cache(cache_bytes)
@@ -200,6 +185,9 @@ class CallersHandle:
         """Leave the dataset open, as the caller had it."""
         self._environment.release()
 
+
+#: Providers of open datasets for reads.
+Handles = OwnHandles | CallersHandle
 
 _LOCKS: WeakKeyDictionary[Any, AbstractContextManager[Any]] = WeakKeyDictionary()
 _LOCKS_LOCK = threading.Lock()

@@ -2,9 +2,7 @@
 
 A DataArray that was opened with ``mask_and_scale`` has physical values and NaN; its ``encoding`` tells how they were
 stored: value = stored * scale_factor + add_offset, missing where stored == _FillValue, all of a dtype (CF Conventions
-1.11, sections 2.5.1 and 8.1; xarray's documentation of "encoding").
-
-An encoding stays with an array whose values are changed in place, copied with other data or resampled. Where it cannot
+1.11, sections 2.5.1 and 8.1). It stays with an array whose values are changed in place or resampled. Where it cannot
 hold them without loss, they are stored as they are.
 """
 
@@ -87,10 +85,7 @@ class Packing:
         return self.dtype.kind in "iu" and (self.is_of_file if is_scaled else dtype.kind == "f")
 
     def lost_value(self, values: NDArray[Any], bands: range) -> Any:
-        """Return a value that would come back as another one, or as a missing one; None if all come back.
-
-        Values out of the dtype's range are not looked for: `pack` refuses them.
-        """
+        """Return a value in the dtype's range that comes back as another or a missing one; None if all come back."""
         if not self.may_lose(values.dtype) or values.dtype.kind not in "iuf":
             return None
         with np.errstate(invalid="ignore", over="ignore"):
@@ -199,10 +194,7 @@ def _lost_of_all(source: Source, packing: Packing) -> Any:
 
 
 def _lost_ahead(ahead: AheadSource, packing: Packing, parts: Sequence[range]) -> Any:
-    """Return a value that the packing loses among those of up to three chunks, or None.
-
-    They are the first chunk, that in the middle and the last, until one has different values in each of the parts.
-    """
+    """Return a value that is lost in the first, middle or last chunk, until one has different values; or None."""
     spec, chunks = ahead.spec, ahead.traits.chunks
     # Variables are read at once, since they may have tasks in common; of a single one its first chunk of bands is.
     count = spec.count if chunks is None or spec.has_mask or len(parts) > 1 else chunks.band_edges[1]
@@ -230,10 +222,7 @@ def _visible(values: NDArray[Any], mask: Mask) -> NDArray[Any]:
 def packing_of(
     encoding: Mapping[Any, Any], dtype: np.dtype[Any], count: int, numbers: Sequence[int] | None = None
 ) -> Packing | None:
-    """Read how a DataArray of a dtype and of so many bands is to be stored; None if it does not hold numbers.
-
-    The numbers are those of the bands, from 1, among those that the encoding describes; None: not known.
-    """
+    """Read how bands, with their numbers from 1 if known, are to be stored; None if they are not numbers."""
     if dtype.kind not in "iufc":
         return None
     scales = _factors(encoding, FACTOR_NAMES["scales"], count, numbers, neutral=1.0)

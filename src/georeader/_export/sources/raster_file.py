@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rasterio.vrt import WarpedVRT
@@ -22,8 +22,7 @@ from georeader._export.sources.handles import CACHE_BYTES, CallersHandle, Handle
 from georeader._export.sources.protocol import Loaded
 from georeader._readers.file_info import read_dtypes, read_file_info, read_resamplings, warn_of_nodata
 from georeader._readers.opening import raster_path
-from georeader._readers.raster_file import read_mask
-from georeader._readers.windows import read_padded
+from georeader._readers.raster_file import read_mask, read_padded
 from georeader._storage.redaction import redact_url
 from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
@@ -170,8 +169,7 @@ def _open(
     )
 
 
-@dataclass(frozen=True)
-class ReadCost:
+class ReadCost(NamedTuple):
     """Threads and memory for reading a file."""
 
     concurrent: int  #: threads that may read at once

@@ -83,10 +83,7 @@ class _Ahead:
 
 
 class AheadSource(SourceWrapper):
-    """A source of which some boxes were read ahead; a box is held until all of its pixels were read again.
-
-    Memory: the boxes.
-    """
+    """A source of which some boxes were read ahead; a box is held in memory until all of its pixels were read again."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
@@ -94,10 +91,7 @@ class AheadSource(SourceWrapper):
         self._lock = threading.Lock()
 
     def read_ahead(self, box: Box) -> Loaded:
-        """Read a (band, row, column) box that shares no pixel with those that are held, and hold it.
-
-        Where the source has a mask, the box must have all bands.
-        """
+        """Read and hold a (band, row, column) box apart from others, which has all bands where there is a mask."""
         try:
             pixels, mask = self._read_box(box)
         except GeoreaderError:
@@ -153,10 +147,7 @@ class AheadSource(SourceWrapper):
 
 
 def boxes_ahead(spec: SourceSpec, chunks: Chunks | None, bands: int, most_px: int) -> list[Box]:
-    """Return the first chunk of a raster, that in the middle and the last, as boxes of the first ``bands`` bands.
-
-    Larger chunks are cut to ``most_px`` pixels of all bands.
-    """
+    """Return the first chunk of ``bands`` bands, that in the middle and the last, cut to ``most_px`` of all bands."""
     chunks = free_windows(bands) if chunks is None else chunks
     rows_px = chunks.row_edges_px or even_edges(spec.height_px, _SIDE_PX)
     columns_px = chunks.column_edges_px or even_edges(spec.width_px, _SIDE_PX)
@@ -225,10 +216,6 @@ class CutChunks:
         pixel_bytes: int,
         open_spool: OpenSpool | None,
     ) -> None:
-        """Create an empty cache of chunks whose pixels, with their mask, take so many bytes.
-
-        The owner of the spool closes it; without one, all chunks wait in memory.
-        """
         self._limit_bytes = limit_bytes
         self._chunk_shape = chunk_shape
         self._pixel_bytes = pixel_bytes
@@ -238,10 +225,7 @@ class CutChunks:
         self._spooled: dict[Place, _Spooled] = {}
 
     def get(self, wanted: Mapping[Place, Box], compute: Callable[[list[Place]], list[Any]]) -> dict[Place, Any]:
-        """Return the pixels of boxes in chunks, by chunk; chunks that are missing are computed together.
-
-        An error that ``compute`` raises is raised for all windows that wait for its chunks.
-        """
+        """Return the pixels of boxes in chunks; missing ones are computed together, and fail for all that wait."""
         with self._lock:
             pixels = self._from_spool(wanted)
             waiting = {place: self._held[place] for place in wanted if place in self._held}

@@ -1,7 +1,4 @@
-"""Arrays other than numpy's that are read by slicing: of dask, zarr, h5py and others.
-
-Windows of a dask array are computed through dask's public API alone.
-"""
+"""Arrays other than numpy's that are read by slicing: of zarr, h5py and others, and of dask by its public API."""
 
 from __future__ import annotations
 
@@ -57,13 +54,7 @@ _LOG = logging.getLogger("georeader")
 
 @dataclass(frozen=True)
 class Axes:
-    """Positions of an array's axes, in any order; those that are none of the three have a length of one.
-
-    Example:
-        >>> bands_last = Axes(count=3, band=2, row=0, column=1)
-        >>> bands_last.key(PixelWindow(0, 10, 20, 30), range(1, 2))
-        (slice(0, 10, None), slice(20, 30, None), slice(1, 2, None))
-    """
+    """Positions of an array's axes, in any order; those that are none of the three have a length of one."""
 
     count: int
     band: int | None  #: None: there is a single band
@@ -165,10 +156,7 @@ class DaskWindows:
         self._lock = threading.Lock()
 
     def cut(self, key: Box) -> Any:
-        """Compute a window: an array of numpy, masked where the dask array is.
-
-        What a task raises is raised here; a chunk of another shape or kind than the array's is refused.
-        """
+        """Compute a window, masked where the dask array is; chunks of another shape or kind are refused."""
         touched = product(
             *(
                 range(bisect_right(edges, cut.start) - 1, bisect_left(edges, cut.stop))
@@ -304,11 +292,7 @@ class SlicedSource:
 
 
 def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> SlicedSource:
-    """Open an object of the GeoData protocol whose ``values`` are read by slicing.
-
-    They are (row, column) or (band, row, column): an array of dask, zarr or h5py, or anything with a shape, a dtype and
-    slices. Chunks that it declares (``chunks``) are read as a whole.
-    """
+    """Open an object whose (row, column) or (band, row, column) ``values`` are read by slicing."""
     check_place(data)
     ndim = len(values.shape)
     windows = windows_of(values, ndim - 2, open_spool)
@@ -322,10 +306,7 @@ def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> 
 
 
 def windows_of(values: Any, row_axis: int, open_spool: OpenSpool | None = None) -> Windows | DaskWindows:
-    """Return the access to windows of an array, which come one after the other along the axis of rows.
-
-    Computed chunks that have no room in memory wait in a spool, if there is one; its owner closes it.
-    """
+    """Return the access to windows of an array; computed chunks that have no room in memory wait in a spool."""
     if _is_from("dask.array", "Array", values):
         return DaskWindows(values, row_axis, open_spool)
     edges = _edges(values.shape, getattr(values, "chunks", None))

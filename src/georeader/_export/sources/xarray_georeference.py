@@ -87,10 +87,7 @@ def outline_of(array: Any) -> Any:
 
 
 def accessor_in_use(array: Any) -> Any:
-    """Return the accessor ``rio`` of an array if the caller has used it, and may have set its dimensions or nodata.
-
-    Otherwise ``array.rio`` would create one; see `outline_of`. xarray keeps accessors in ``_cache``.
-    """
+    """Return the accessor ``rio`` where xarray keeps it once it was used, so that none is created; else None."""
     return getattr(array, "_cache", {}).get("rio")
 
 
@@ -256,25 +253,14 @@ def _corner_grids(
 
 
 def _are_corners(found: Sequence[Registration | None], *, ambiguous: bool) -> Sequence[bool]:
-    """Return for rows and columns whether their coordinates are corners.
-
-    ``ambiguous`` is what those are that may be either, unless the other axis is certain.
-    """
+    """Return whether coordinates of rows and columns are corners; ambiguous ones follow a certain other axis."""
     certain = {one.point for one in found if one is not None} - {"either"}
     either = certain == {"corner"} if certain else ambiguous
     return [one is not None and (one.point == "corner" or (one.point == "either" and either)) for one in found]
 
 
 def registration_of(places: NDArray[Any], grid: Axis) -> Registration | None:
-    """Return which point of a grid's pixels evenly spaced coordinates are; None where they are not a slice of it.
-
-    Example:
-        >>> grid = Axis(100.0, 10.0)
-        >>> registration_of(np.array([120.0, 130.0]), grid), registration_of(np.array([125.0, 135.0]), grid)
-        (Registration(point='corner', stride=1), Registration(point='centre', stride=1))
-        >>> registration_of(np.array([110.0, 130.0]), grid), registration_of(np.array([111.0, 121.0]), grid)
-        (Registration(point='either', stride=2), None)
-    """
+    """Return which point of a grid's pixels evenly spaced coordinates are; None where they are not a slice of it."""
     if not places.size or places.dtype.kind not in "iuf":
         return None
     ends = (np.array([places[0], places[-1]], np.float64) - grid.start) / grid.step

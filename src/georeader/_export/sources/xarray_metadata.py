@@ -4,9 +4,7 @@ Differences from rioxarray's own ``to_raster``: units become those of the bands,
 not a tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
 selection of bands by the band numbers that rioxarray gives; statistics of the pixels, which are others by now, are left
 out.
-
-Labels that are times have the shortest form of ISO 8601 that is exact: a date, or a date and a time without zeros at
-its end. Hours come with minutes.
+Labels that are times have the shortest form of ISO 8601 that is exact, hours with minutes.
 """
 
 from __future__ import annotations

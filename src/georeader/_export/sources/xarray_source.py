@@ -234,10 +234,7 @@ def _rasters(dataset: Any) -> dict[Hashable, Any]:
 
 
 def _attrs_of_all(dataset: Any, array: Any, number: int, count: int) -> dict[Any, Any]:
-    """Return the attributes of a Dataset that describe a variable without its own: `to_dataset` leaves them there.
-
-    They have one entry for all variables or one for each; the variable is that of the number, of so many.
-    """
+    """Return the attributes that a Dataset has for a variable without its own, where `to_dataset` leaves them."""
     found: dict[Any, Any] = {}
     for names in ((*NODATA_ATTRS, "nodatavals"), *FACTOR_NAMES.values(), ("units",)):
         if any(place.get(name) is not None for place in (array.attrs, array.encoding) for name in names):
@@ -295,10 +292,7 @@ def _check_places(bands: Sequence[_Band]) -> None:
 
 
 def _common_nodata(bands: Sequence[_Band]) -> Any:
-    """Return the value of missing pixels in all bands; None: no variable has one.
-
-    Where they differ it is NaN, or in integers the first one.
-    """
+    """Return nodata for all bands, or None; where theirs differ it is NaN, or in integers the first one."""
     declared = [band.spec.fill_value for band in bands if band.spec.fill_value is not None]
     if not declared:
         return None
@@ -419,10 +413,7 @@ class _Bands:
 
 
 def _computed_together(bands: Sequence[_Band], spec: SourceSpec, open_spool: OpenSpool | None) -> Source | None:
-    """Return a source of the variables as one dask array; None if they are not all dask's.
-
-    Tasks that several variables need are then of one graph.
-    """
+    """Return variables as one dask array, so that tasks they share run once; None if not all are dask's."""
     arrays = [band.array for band in bands]
     if len(bands) == 1 or any(array.chunks is None for array in arrays) or len({array.dtype for array in arrays}) > 1:
         return None
