@@ -110,7 +110,7 @@ class Workers(AbstractContextManager["Workers"]):
         """
         if not self.threads:
             return (task.run() for task in tasks)
-        return _Ahead(InFlight(self, AHEAD_BYTES if ahead_bytes is None else ahead_bytes), iter(tasks))
+        return InFlight(self, AHEAD_BYTES if ahead_bytes is None else ahead_bytes, tasks)
 
     def _serve(self) -> None:
         while item := self._queue.get():
@@ -126,10 +126,11 @@ def _run(future: Future[Any], run: Callable[[], Any]) -> None:
             future.set_exception(error)
 
 
-class InFlight(Generic[Result]):
+class InFlight(Iterator[Result]):
     """Submitted tasks, whose results are taken in the order of submission.
 
     The queue is full from ``limit_bytes`` of pending tasks on. Without threads, a task runs when its result is taken.
+    Iterating also submits ``tasks``, as long as there is room. (A generator would hold the last result while paused.)
 
     Example:
         >>> with Workers(1) as workers:
@@ -140,11 +141,14 @@ class InFlight(Generic[Result]):
         True [0, 1, 4]
     """
 
-    def __init__(self, workers: Workers, limit_bytes: int) -> None:
+    def __init__(self, workers: Workers, limit_bytes: int, tasks: Iterable[Task[Result]] = ()) -> None:
         self._workers = workers
         self._limit_bytes = limit_bytes
         self._waiting: deque[tuple[Callable[[], Result], int]] = deque()
         self._size_bytes = 0
+        self._tasks = iter(tasks)
+        self._next = next(self._tasks, None)
+        self._submit()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -167,30 +171,18 @@ class InFlight(Generic[Result]):
         is_over = self._size_bytes > self._limit_bytes or not self._workers.threads
         return is_over and len(self._waiting) > self._workers.threads
 
-    def has_room(self, size_bytes: int) -> bool:
-        """Return whether a task of some size can be submitted."""
-        return len(self._waiting) <= self._workers.threads or self._size_bytes + size_bytes <= self._limit_bytes
-
-
-class _Ahead(Iterator[Result]):
-    """Results of tasks that run ahead of the consumer. A generator would hold the last result while it is paused."""
-
-    def __init__(self, in_flight: InFlight[Result], tasks: Iterator[Task[Result]]) -> None:
-        self._in_flight = in_flight
-        self._tasks = tasks
-        self._next = next(tasks, None)
-        self._submit()
-
     def __next__(self) -> Result:
-        if not self._in_flight:
+        if not self._waiting:
             raise StopIteration
-        result = self._in_flight.take()
+        result = self.take()
         self._submit()
         return result
 
     def _submit(self) -> None:
-        while self._next is not None and self._in_flight.has_room(self._next.size_bytes):
-            self._in_flight.add(self._next)
+        while self._next is not None and (
+            len(self._waiting) <= self._workers.threads or self._size_bytes + self._next.size_bytes <= self._limit_bytes
+        ):
+            self.add(self._next)
             self._next = next(self._tasks, None)
 
 
