@@ -38,7 +38,7 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
         crs: Any CRS input (EPSG code, WKT, rasterio or pyproj CRS), or None.
         fill_value_default: Value of missing pixels, or None if every pixel is data. A bool array made without one has
             False, which only fills windows beyond the edge: all of its own pixels are data.
-        attrs: Metadata; `georeader._core.band_attrs` lists the keys that have a meaning.
+        attrs: Metadata; docs/reading.md lists the keys that have a meaning.
 
     Example:
         >>> import numpy as np

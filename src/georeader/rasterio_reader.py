@@ -157,7 +157,7 @@ class RasterioReader(Georeferenced):
 
     @property
     def attrs(self) -> dict[str, Any]:
-        """Other metadata of the file, under the keys of `georeader._core.band_attrs`, without the mask."""
+        """Other metadata of the file, under the keys of `GeoTensor.attrs` (docs/reading.md), without the mask."""
         return self._attrs_of(self.window_focus)
 
     def _attrs_of(self, window: Window) -> dict[str, Any]:

@@ -232,7 +232,7 @@ def test_kernels_accept_infinite_and_huge_numbers(method: str) -> None:
 
 
 class TestDifferencesFromGdal:
-    """What the package's docstring lists."""
+    """The differences that docs/decisions/overview-rules.md lists."""
 
     @pytest.mark.parametrize("method", [method for method in METHODS if method not in ("NEAREST", "OR")])
     def test_nan_is_missing_for_any_nodata(self, method: str) -> None:

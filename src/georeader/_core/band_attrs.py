@@ -1,28 +1,7 @@
-"""The entries of ``attrs`` that georeader knows, and how they follow the bands.
+"""The entries of ``attrs`` that describe bands (docs/reading.md lists all), and how they follow the bands. Pure.
 
-==================== ======================================================================
-``descriptions``     one name or None per band
-``scales``           one factor per band: physical value = stored value * scale + offset
-``offsets``          one summand per band
-``units``            one unit name or None per band
-``colorinterp``      one GDAL colour interpretation name per band ("red", "alpha", ...)
-``band_tags``        metadata of each band: one {key: text} per band
-``colormap``         colour table of a one-band raster: {pixel value: (red, green, blue, alpha)}
-``photometric``      "MINISWHITE" where the first band's smallest value is shown white
-``nbits``            bits of its samples, where they are fewer than the dtype's: 1 to 7, or 9 to 15
-``tags``             file-level metadata, str to str
-``namespaces``       file-level metadata of other domains of GDAL's: {domain: {key: text}}
-``band_namespaces``  the same of each band: one such mapping per band
-``attribute_tables`` GDAL's XML of a raster attribute table, or None, per band
-``acquired``         `datetime.datetime`: when the pixels were taken, for receipts and STAC items
-``mask``             (row, column) bool array of the raster's size: True where the pixels are valid
-``gcps``             `georeader.ground_control.GroundControlPoints`, or rasterio's (points, crs)
-``rpcs``             `rasterio.rpc.RPC`
-==================== ======================================================================
-
-Other keys are the caller's and are kept unchanged. The last three refer to pixels: `georeader._arrays.pixel_attrs`
-defines what selections and arithmetic do to them. ``parts`` are (attrs, number of bands) of several rasters, in order.
-All functions are pure.
+``parts`` are (attrs, number of bands) of several rasters, in order. `georeader._arrays.pixel_attrs` has the entries
+that refer to pixels.
 """
 
 from __future__ import annotations

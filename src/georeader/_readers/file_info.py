@@ -90,7 +90,7 @@ class FileInfo:
     attribute_tables: tuple[str | None, ...]  #: GDAL's XML of raster attribute tables or category names
 
     def attrs(self, indexes: Sequence[int]) -> dict[str, Any]:
-        """Return the metadata of bands, counted from 1, under the keys of `band_attrs`, without empty ones and mask."""
+        """Return metadata of bands, counted from 1, under the keys of `GeoTensor.attrs`; empty entries are left out."""
         per_band: dict[str, tuple[Sequence[Any], Any]] = {
             "descriptions": (self.descriptions, None),
             "scales": (self.scales, 1.0),

@@ -337,7 +337,7 @@ class RasterFile:
 
 
 class LoadedRaster(NamedTuple):
-    """A raster in memory: (band, row, column) pixels, and metadata under the keys of `georeader._core.band_attrs`."""
+    """A raster in memory: (band, row, column) pixels, and metadata under the keys of `GeoTensor.attrs`."""
 
     pixels: NDArray[Any]
     transform: Affine

@@ -44,7 +44,7 @@ class RasterBands:
 
     @classmethod
     def from_attrs(cls, attrs: Mapping[str, Any], count: int, dtype: np.dtype[Any], nodata: Any) -> RasterBands:
-        """Read the description in a raster's metadata, under the keys of `georeader._core.band_attrs`."""
+        """Read the description in a raster's metadata, under the keys of `GeoTensor.attrs`."""
         per_band = {key: attrs[key] for key in ("colorinterp", "descriptions") if attrs.get(key) is not None}
         for key, values in per_band.items():
             check_list(values, f"attrs[{key!r}]")

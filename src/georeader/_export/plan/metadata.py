@@ -85,7 +85,7 @@ class Metadata:
 
 
 def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
-    """Read a source's metadata, under the keys of `georeader._core.band_attrs`."""
+    """Read a source's metadata, under the keys of `GeoTensor.attrs`."""
     lost: list[str] = []
     readers: dict[str, Callable[[Any, str], Any]] = {
         "colormap": lambda table, _: parse_colormap(table),
