@@ -315,6 +315,25 @@ class RemoteErrors:
         """Run a request that writes, as `doing` says; raises DestinationError for a refusal, else WriteError."""
         return self._run(run, lambda error: self.error_of(error, doing), attempts)
 
+    def call_unless(
+        self, is_fine: Callable[[Exception], bool], run: Callable[[], Result], doing: str, attempts: int | None = None
+    ) -> Result | None:
+        """Run a request as `call` does; after an error that is fine, return None."""
+
+        def attempt() -> Result | None:
+            try:
+                return run()
+            except Exception as error:
+                if is_fine(error):
+                    return None
+                raise
+
+        return self.call(attempt, doing, attempts=attempts)
+
+    def is_denied(self, error: Exception) -> bool:
+        """Return whether a store denies access, as it does a read for write-only credentials."""
+        return self.explain(error).kind == "denied"
+
     def read(self, run: Callable[[], Result]) -> Result:
         """Run a request that reads; raises ReadError."""
         return self._run(run, self.read_error_of, None)

@@ -127,12 +127,6 @@ class Sink(ABC):
         """Return why the file at `staging_path` cannot grow, or None; see `TemporaryFile.room_error`."""
         return None if self._staged is None else self._staged.room_error()
 
-    @property
-    def size_bytes(self) -> int:
-        """Length of what was written so far."""
-        self._check_open()
-        return 0 if self._staged is None else self._staged.size_bytes
-
     def _staging(self) -> TemporaryFile:
         """Open the file of `staging_path`, if it is not open yet."""
         self._check_open()

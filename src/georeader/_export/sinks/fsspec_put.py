@@ -103,17 +103,8 @@ class FsspecPut(RemoteObject):
 
     def _compare(self, path: str, file: TemporaryFile) -> None:
         """Compare size and MD5 with what the filesystem reports; the check is skipped for write-only credentials."""
-
-        def run() -> Mapping[str, Any]:
-            try:
-                found: Mapping[str, Any] = self._fresh().info(path)
-            except Exception as error:
-                if self.errors.explain(error).kind == "denied":
-                    return {}
-                raise
-            return found
-
-        info = self.errors.call(run, "it was sent, but cannot be checked")
+        doing = "it was sent, but cannot be checked"
+        info = self.errors.call_unless(self.errors.is_denied, lambda: self._fresh().info(path), doing) or {}
         size = info.get("size")
         if self._is_http and not size:
             return  # many servers report none

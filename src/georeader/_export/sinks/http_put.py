@@ -61,7 +61,7 @@ class HttpPut(RemoteObject):
             return
         self.check_md5(_md5_of(answer, with_etag=True), file)
         if not self._is_signed:
-            answer = self._head("it was sent, but cannot be checked", {"Accept-Encoding": "identity"})
+            answer = self._head("it was sent, but cannot be checked")
             said = answer.headers.get("content-length", "")
             self.errors.check_size(file.size_bytes, int(said) if answer.status == 200 and said.isdigit() else None)
 
@@ -87,8 +87,9 @@ class HttpPut(RemoteObject):
             raise RefusedError(_failure_of(answer))
         return answer
 
-    def _head(self, doing: str, further: Mapping[str, str] | None = None) -> Answer:
-        return self.errors.call(lambda: request("HEAD", self.url, {**self.headers, **(further or {})}), doing)
+    def _head(self, doing: str) -> Answer:
+        headers = {**self.headers, "Accept-Encoding": "identity"}  # for the length of the file itself
+        return self.errors.call(lambda: request("HEAD", self.url, headers), doing)
 
     def _headers(self, size_bytes: int) -> dict[str, str]:
         headers = {"Content-Length": str(size_bytes)}

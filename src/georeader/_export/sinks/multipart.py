@@ -11,7 +11,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -45,9 +44,8 @@ class PartUpload:
     def __init__(self, store: S3Object) -> None:
         self._store = store
         self._workers = Workers(SENDERS, name="georeader-upload")
-        self._cleanup = ExitStack()
         self._upload: str | None = None
-        self._flying: list[tuple[int, Future[Any]]] = []
+        self._flying: dict[int, Future[Any]] = {}
         self._free_senders = threading.Semaphore(SENDERS)
         self._parts: dict[int, Any] = {}
         self._size_bytes = 0
@@ -63,11 +61,11 @@ class PartUpload:
         """Send a part, as soon as a sender is free; raises the errors of earlier ones, too."""
         if self._upload is None:
             self._upload = self._store.begin()
-            self._cleanup.enter_context(self._workers)
+            self._workers.__enter__()
         self._free_senders.acquire()
         self._land(only_arrived=True)
         self._size_bytes += len(body)
-        self._flying.append((number, self._workers.submit(partial(self._send, self._upload, number, body))))
+        self._flying[number] = self._workers.submit(partial(self._send, self._upload, number, body))
 
     def _send(self, upload: str, number: int, body: bytes) -> Any:
         if self._given_up.is_set():
@@ -82,11 +80,10 @@ class PartUpload:
 
     def _land(self, *, only_arrived: bool = False) -> None:
         """Take the results of parts, or raise their errors."""
-        for flight in tuple(self._flying):
-            number, future = flight
+        for number, future in tuple(self._flying.items()):
             if future.done() or not only_arrived:
                 self._parts[number] = future.result()
-                self._flying.remove(flight)
+                del self._flying[number]
 
     def complete(self) -> None:
         """Wait for all parts and make the object; after an error the destination is as it was."""
@@ -94,7 +91,7 @@ class PartUpload:
         if self._upload is not None:
             self._store.complete(self._upload, self._parts, self._size_bytes)
             self._upload = None
-        self._cleanup.close()
+            self._workers.__exit__(None, None, None)
 
     def abort(self, *, is_urgent: bool = False) -> None:
         """Drop queued parts, and abort the upload in the store.
@@ -105,14 +102,13 @@ class PartUpload:
         upload, self._upload = self._upload, None
         if upload is None:
             return
-        futures = [future for _, future in self._flying if not future.cancel()]
+        futures = [future for future in self._flying.values() if not future.cancel()]
         self._flying.clear()
         wait(futures, URGENT_PATIENCE_SECONDS if is_urgent else PATIENCE_SECONDS)
         self._aborted.set()
         self._abort_upload(upload)
         # Threads that hang in a request are daemons; they end by themselves, and their results are dropped.
         self._workers.__exit__(KeyboardInterrupt, None, None)
-        self._cleanup.pop_all()
 
     def _abort_upload(self, upload: str) -> None:
         try:
@@ -214,12 +210,6 @@ class PartedSink(Sink):
                     raise WriteError(f"{self.given!r}: overviews take more parts than were planned for, {number - 2}")
                 self._upload.send(number, part)
 
-    @property
-    def size_bytes(self) -> int:
-        """Length of what was written so far."""
-        staged_bytes = super().size_bytes
-        return staged_bytes or len(self._header) + self._overviews.size_bytes + self._full_resolution.size_bytes
-
     def commit(self) -> None:
         """Send what was held back, and make the object; after an error the destination is as it was."""
         self._check_open()
@@ -227,9 +217,9 @@ class PartedSink(Sink):
             self.begin(SectionSizes(full_resolution_bytes=self._staged.size_bytes))
             for piece in self._staged.pieces():
                 self.write_full_resolution(self._full_resolution.size_bytes, piece)
-        if not self.size_bytes:
-            raise WriteError(f"{self.given!r}: there is no file to send")
         head, tail = self._overviews, self._full_resolution
+        if not (self._header or head.size_bytes or tail.size_bytes):
+            raise WriteError(f"{self.given!r}: there is no file to send")
         if not self._upload.is_begun:
             self._store.put(b"".join((self._header, *head.first, *head.rest, *tail.first, *tail.rest)))
         elif head.first_is_full:

@@ -147,18 +147,11 @@ class ObstorePut(RemoteObject):
 
     def _head(self, store: Any) -> Any:
         """Return the object's metadata; None where there is none, or for write-only credentials."""
-
-        def run() -> Any:
-            try:
-                return self._obstore.head(store, self.key)
-            except FileNotFoundError:
-                return None
-            except Exception as error:
-                if self.errors.explain(error).kind == "denied":
-                    return None
-                raise
-
-        return self.errors.call(run, "it cannot be checked")
+        return self.errors.call_unless(
+            lambda error: isinstance(error, FileNotFoundError) or self.errors.is_denied(error),
+            lambda: self._obstore.head(store, self.key),
+            "it cannot be checked",
+        )
 
 
 def _is_azure(store: Any) -> bool:

@@ -134,15 +134,12 @@ class S3Object(RemoteObject):
 
     def abort(self, upload: str) -> None:
         """Abort an upload; one that does not exist is not an error."""
-
-        def run() -> None:
-            try:
-                self.call("abort_multipart_upload", UploadId=upload, **self._place)
-            except Exception as error:
-                if code_of(error) != "NoSuchUpload" and status_of(error) != 404:
-                    raise
-
-        self.errors.call(run, f"its upload {upload} cannot be aborted", attempts=ABORT_ATTEMPTS)
+        self.errors.call_unless(
+            lambda error: code_of(error) == "NoSuchUpload" or status_of(error) == 404,
+            lambda: self.call("abort_multipart_upload", UploadId=upload, **self._place),
+            f"its upload {upload} cannot be aborted",
+            ABORT_ATTEMPTS,
+        )
 
     def _call(self, operation: str, doing: str, **arguments: Any) -> Any:
         return self.errors.call(lambda: self.call(operation, **self._place, **arguments), doing)
@@ -183,34 +180,19 @@ class S3Object(RemoteObject):
 
     def _head(self) -> dict[str, Any] | None:
         """Return the object's metadata; None where there is none."""
+        return self.errors.call_unless(_is_missing, self._head_object, "it cannot be checked")
 
-        def run() -> dict[str, Any] | None:
-            try:
-                found: dict[str, Any] = self.call("head_object", **self._place)
-            except Exception as error:
-                if _is_missing(error):
-                    return None
-                raise
-            return found
-
-        return self.errors.call(run, "it cannot be checked")
+    def _head_object(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.call("head_object", **self._place)
+        return found
 
     def _check_there(self, etag: str | None, size_bytes: int) -> None:
         """Compare what the store has with what was sent; the check is skipped for write-only credentials.
 
         Raises ExistsError if the object is another's that was put there meanwhile, and may not be replaced.
         """
-
-        def run() -> Mapping[str, Any]:
-            try:
-                found: Mapping[str, Any] = self.call("head_object", **self._place)
-            except Exception as error:
-                if status_of(error) == 403 or isinstance(error, PermissionError):
-                    return {}
-                raise
-            return found
-
-        found = self.errors.call(run, "it was sent, but cannot be checked")
+        doing = "it was sent, but cannot be checked"
+        found = self.errors.call_unless(_is_denied, self._head_object, doing) or {}
         if not self.overwrite and found and self._has_mark(found, etag) is False:
             raise self.errors.exists()
         self.errors.check_size(size_bytes, found.get("ContentLength"))
@@ -228,6 +210,10 @@ def is_amazon(endpoint: str) -> bool:
 
 def _is_missing(error: Exception) -> bool:
     return status_of(error) == 404 or isinstance(error, FileNotFoundError)
+
+
+def _is_denied(error: Exception) -> bool:
+    return status_of(error) == 403 or isinstance(error, PermissionError)
 
 
 def _etag_of(parts: list[dict[str, Any]]) -> str | None:
