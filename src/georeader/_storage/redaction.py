@@ -51,6 +51,7 @@ _WHOLE_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)$",
 _INNER_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):/(?!:)/?(?P<rest>.*)$", re.DOTALL)
 _SHORTENED_URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+):/(?P<rest>.*)$", re.DOTALL)
 _USER = re.compile(r"(?P<user>[^@/:?#]*:(?!\d+(?:/|$))[^@?#]*)@")
+_QUERY = re.compile(r"([?#]).*", re.DOTALL)
 _SECRET_NAME = re.compile(r"key|secret|token|passw|pwd|sas|sig|credential|connection_string|auth", re.IGNORECASE)
 
 #: Where a URL's path is the object's name to the letter, "?" and "#" included: no query begins in it.
@@ -74,7 +75,7 @@ def redact_url(url: str) -> str:
         return "::".join(map(redact_url, links))
     if url.startswith("/vsi"):  # whatever follows a question mark may be a secret
         shown, question, _ = url.partition("?")
-        return _redact_urls_in(shown) + (question + MASK if question else "")
+        return _redact_urls_in(shown) + (question and question + MASK)
     match = _WHOLE_URL.match(url)
     if match:
         return _redact(match)
@@ -92,10 +93,9 @@ def _redact(url: re.Match[str]) -> str:
     if user and (":" in user or scheme.lower() in ("http", "https")):
         user = MASK
     before = f"{user}@" if user else ""
-    if scheme.lower() in LITERAL_SCHEMES:
-        return f"{scheme}://{before}{rest}"
-    shown = re.split(r"[?#]", rest, maxsplit=1)[0]
-    return f"{scheme}://{before}{shown}{rest[len(shown) : len(shown) + 1]}{MASK if len(shown) < len(rest) else ''}"
+    if scheme.lower() not in LITERAL_SCHEMES:
+        rest = _QUERY.sub(rf"\1{MASK}", rest)
+    return f"{scheme}://{before}{rest}"
 
 
 def _split_user(rest: str) -> tuple[str, str]:

@@ -264,15 +264,10 @@ def _open_unnamed(folder: Path) -> int:
         if error.errno in _NO_UNNAMED_FILES:
             return -1
         raise
-    if not _has_proc():  # without it, the file cannot be linked later
+    if not Path("/proc/self/fd").is_dir():  # without it, the file cannot be linked later
         os.close(fd)
         return -1
     return fd
-
-
-@functools.cache
-def _has_proc() -> bool:
-    return Path("/proc/self/fd").is_dir()
 
 
 def _write_all(fd: int, pieces: Sequence[bytes | memoryview], offset_bytes: int) -> None:
@@ -406,6 +401,6 @@ def _is_running(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):
-        return True
+    except (OSError, OverflowError):  # it is another user's
+        pass
     return True
