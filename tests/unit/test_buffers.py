@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
+from georeader._core.windows import PixelWindow
+from georeader._export.engine.buffers import PixelBuffer, WindowPixels
 from georeader._export.plan.request import memory_bytes
 from georeader._export.spool import SpoolPlaces
 from georeader.errors import OptionError
+
+WINDOW = PixelWindow(0, 10, 0, 10)
 
 
 class Disk:
@@ -32,10 +35,10 @@ class Disk:
         return bytes(self.content[offset_bytes : offset_bytes + size_bytes])
 
 
-def block(number: int, *, has_mask: bool = False) -> BufferedBlock:
+def block(number: int, *, has_mask: bool = False) -> WindowPixels:
     """Build a block of 400 bytes, or 500 with its mask."""
     mask = np.arange(100).reshape(10, 10) % 3 == number % 3 if has_mask else None
-    return BufferedBlock(np.full((1, 10, 10), number, "float32"), mask, number)
+    return WindowPixels(WINDOW, np.full((1, 10, 10), number, "float32"), mask)
 
 
 class TestPixelBuffer:
@@ -51,7 +54,7 @@ class TestPixelBuffer:
             np.testing.assert_array_equal(found.pixels, expected.pixels)
             assert (found.mask is None) == (expected.mask is None)
             assert found.mask is None or (found.mask == expected.mask).all()
-            assert found.missing_px == number
+            assert found.window == WINDOW
             assert number not in store
         assert store.held_bytes == 0
 

@@ -93,7 +93,7 @@ def _tags_by_gdal(spec: ExportSpec, statistics: Sequence[BandStatistics] = ()) -
 
 
 def _version(spec: ExportSpec) -> dict[str, str]:
-    return {name: value for name, value in spec.encoding.driver_options if name == "GEOTIFF_VERSION"}
+    return {name: value for name, value in spec.encoding.options.items() if name == "GEOTIFF_VERSION"}
 
 
 @dataclass(frozen=True)

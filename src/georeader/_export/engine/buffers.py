@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from georeader._codecs.tiles import EncodedTiles
-from georeader._core.windows import Mask
+from georeader._core.windows import Mask, PixelWindow
 from georeader._export.spool import OpenSpool, SpoolPlaces
 from georeader._tiff.cog_layout import FRAME_BYTES
 
@@ -23,30 +22,32 @@ _ABSENT, _HELD = -1, -2
 ENTRY_BYTES = 250
 
 
-@dataclass
-class BufferedBlock:
-    """Pixels of a block."""
+class WindowPixels(NamedTuple):
+    """The (band, row, column) pixels of a window, and their (row, column) mask."""
 
-    pixels: NDArray[Any]  #: (band, row, column), contiguous
-    mask: Mask  #: (row, column)
-    missing_px: int = 0  #: Pixels of the block that are not written yet
+    window: PixelWindow
+    pixels: NDArray[Any]
+    mask: Mask
 
     @property
     def size_bytes(self) -> int:
         """Memory of pixels and mask."""
         return self.pixels.nbytes + (0 if self.mask is None else self.mask.nbytes)
 
+    def cut(self, window: PixelWindow) -> tuple[NDArray[Any], Mask]:
+        """Return pixels and mask of a window within this one."""
+        rows, columns = window.within(self.window)
+        return self.pixels[:, rows, columns], None if self.mask is None else self.mask[rows, columns]
 
-@dataclass(frozen=True)
-class _Spooled:
+
+class _Spooled(NamedTuple):
     """A block in the spool, its mask behind its pixels."""
 
     offset_bytes: int
     size_bytes: int
-    shape: tuple[int, ...]
+    window: PixelWindow
     dtype: np.dtype[Any]
     has_mask: bool
-    missing_px: int
 
 
 class PixelBuffer:
@@ -57,20 +58,20 @@ class PixelBuffer:
         self.held_bytes = 0
         self._limit_bytes = limit_bytes
         self._places = SpoolPlaces(open_spool)
-        self._held: OrderedDict[Hashable, BufferedBlock] = OrderedDict()
+        self._held: OrderedDict[Hashable, WindowPixels] = OrderedDict()
         self._spooled: dict[Hashable, _Spooled] = {}
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._held or key in self._spooled
 
-    def put(self, key: Hashable, block: BufferedBlock) -> None:
+    def put(self, key: Hashable, block: WindowPixels) -> None:
         """Add a block that is not there yet."""
         self._held[key] = block
         self.held_bytes += block.size_bytes
         while self.held_bytes > self._limit_bytes and len(self._held) > 1:
             self._spool(*self._held.popitem(last=False))
 
-    def get(self, key: Hashable) -> BufferedBlock:
+    def get(self, key: Hashable) -> WindowPixels:
         """Return a block, which may be written to until the next call."""
         if key in self._held:
             self._held.move_to_end(key)
@@ -78,11 +79,11 @@ class PixelBuffer:
             self.put(key, self._unspool(key))
         return self._held[key]
 
-    def look(self, key: Hashable) -> BufferedBlock:
+    def look(self, key: Hashable) -> WindowPixels:
         """Return a block to read from, which stays where it is."""
         return self._held[key] if key in self._held else self._read(self._spooled[key])
 
-    def pop(self, key: Hashable) -> BufferedBlock:
+    def pop(self, key: Hashable) -> WindowPixels:
         """Remove and return a block."""
         if key not in self._held:
             return self._unspool(key)
@@ -90,31 +91,25 @@ class PixelBuffer:
         self.held_bytes -= block.size_bytes
         return block
 
-    def _spool(self, key: Hashable, block: BufferedBlock) -> None:
+    def _spool(self, key: Hashable, block: WindowPixels) -> None:
         arrays = [block.pixels] if block.mask is None else [block.pixels, block.mask]
         offset_bytes = self._places.put(*(array.reshape(-1).view(np.uint8).data for array in arrays))
-        self._spooled[key] = _Spooled(
-            offset_bytes,
-            block.size_bytes,
-            block.pixels.shape,
-            block.pixels.dtype,
-            block.mask is not None,
-            block.missing_px,
-        )
-        self.held_bytes -= block.size_bytes
+        size_bytes, has_mask = block.size_bytes, block.mask is not None
+        self._spooled[key] = _Spooled(offset_bytes, size_bytes, block.window, block.pixels.dtype, has_mask)
+        self.held_bytes -= size_bytes
 
-    def _unspool(self, key: Hashable) -> BufferedBlock:
+    def _unspool(self, key: Hashable) -> WindowPixels:
         place = self._spooled.pop(key)
         block = self._read(place)
         self._places.give_back(place.offset_bytes, place.size_bytes)
         return block
 
-    def _read(self, place: _Spooled) -> BufferedBlock:
+    def _read(self, place: _Spooled) -> WindowPixels:
         data = bytearray(self._places.get(place.offset_bytes, place.size_bytes))
-        count = math.prod(place.shape)
-        pixels = np.frombuffer(data, place.dtype, count).reshape(place.shape)
-        mask = np.frombuffer(data, bool, offset=pixels.nbytes).reshape(place.shape[1:]) if place.has_mask else None
-        return BufferedBlock(pixels, mask, place.missing_px)
+        mask_bytes = math.prod(place.window.shape) if place.has_mask else 0
+        pixels = np.frombuffer(data, place.dtype, (len(data) - mask_bytes) // place.dtype.itemsize)
+        mask = np.frombuffer(data, bool, offset=pixels.nbytes).reshape(place.window.shape) if place.has_mask else None
+        return WindowPixels(place.window, pixels.reshape(-1, *place.window.shape), mask)
 
 
 class TileBuffer:

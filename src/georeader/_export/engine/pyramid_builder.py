@@ -8,10 +8,11 @@ The pixels that wait are those of a few rows of blocks per level; beyond a limit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from georeader._codecs.tiles import EncodedTiles, TileEncoder, join_tiles
 from georeader._core.threads import Task
 from georeader._core.windows import Mask, PixelWindow, ReadWindow
-from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
+from georeader._export.engine.buffers import PixelBuffer, WindowPixels
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import BlockGrid, BlockIndex, Level
 from georeader._export.plan.order_of_work import Work
@@ -32,19 +33,6 @@ TileKey = tuple[int, int, int, int]
 
 #: (row, column) of a tile, and the statistics of its pixels, one per band.
 TileStatistics = tuple[tuple[int, int], tuple[BandStatistics, ...]]
-
-
-class WindowPixels(NamedTuple):
-    """The (band, row, column) pixels of a window, and their (row, column) mask."""
-
-    window: PixelWindow
-    pixels: NDArray[Any]
-    mask: Mask
-
-    def cut(self, window: PixelWindow) -> tuple[NDArray[Any], Mask]:
-        """Return pixels and mask of a window within this one."""
-        rows, columns = window.within(self.window)
-        return self.pixels[:, rows, columns], None if self.mask is None else self.mask[rows, columns]
 
 
 @dataclass(frozen=True)
@@ -216,6 +204,8 @@ class _BlockLevel:
         self.grid = grid
         self._store = store
         self._needs_margin = block_plan.plan.reduction.margin_px > 0 and len(block_plan.levels) > 1
+        #: Blocks in the buffer of which pixels are missing.
+        self._missing_px: dict[BlockIndex, int] = {}
         self._complete: set[BlockIndex] = set()
         #: Blocks in the buffer, with the number of their neighbours that are not processed yet.
         self._users: dict[BlockIndex, int] = {}
@@ -233,17 +223,16 @@ class _BlockLevel:
         """Store some pixels of a block; return whether it is complete."""
         own, key = self.grid.window(block), self._key(block)
         if key not in self._store:
-            empty = self._empty(own)
-            self._store.put(key, BufferedBlock(empty.pixels, empty.mask, own.shape[0] * own.shape[1]))
-        held = self._store.get(key)
-        _copy(part, WindowPixels(own, held.pixels, held.mask), part.window)
-        held.missing_px -= part.window.shape[0] * part.window.shape[1]
-        return held.missing_px == 0
+            self._store.put(key, self._empty(own))
+            self._missing_px[block] = math.prod(own.shape)
+        _copy(part, self._store.get(key), part.window)
+        self._missing_px[block] -= math.prod(part.window.shape)
+        return not self._missing_px[block]
 
     def _completed(self, block: BlockIndex) -> Iterator[Task[BlockResult]]:
+        del self._missing_px[block]
         if not self._needs_margin:
-            held = self._store.pop(self._key(block))
-            yield self._task(block, WindowPixels(self.grid.window(block), held.pixels, held.mask))
+            yield self._task(block, self._store.pop(self._key(block)))
             return
         self._complete.add(block)
         around = list(self.grid.neighbours(block))
@@ -258,8 +247,7 @@ class _BlockLevel:
         gathered = self._empty(needed)
         for block in self.grid.neighbours(target):
             held = self._store.get(self._key(block))
-            around = WindowPixels(self.grid.window(block), held.pixels, held.mask)
-            _copy(around, gathered, around.window.intersection(needed))
+            _copy(held, gathered, held.window.intersection(needed))
             self._users[block] -= 1
             if not self._users[block]:
                 del self._users[block]

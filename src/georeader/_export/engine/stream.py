@@ -10,6 +10,7 @@ TIFF.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -27,11 +28,10 @@ from georeader._core.reporting import Advance
 from georeader._core.threads import InFlight, Task, Workers, thread_count, usable_cpus
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.assembler import CogAssembler
-from georeader._export.engine.buffers import BufferedBlock, PixelBuffer, TileBuffer
+from georeader._export.engine.buffers import PixelBuffer, TileBuffer, WindowPixels
 from georeader._export.engine.pyramid_builder import (
     BlockResult,
     PyramidBuilder,
-    WindowPixels,
     encode_one,
     process_block,
 )
@@ -103,7 +103,7 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
         """Iterate over all windows of one of the ``work.band_groups``, row by row, each read once."""
         pixel_bytes = len(bands) * self.pixels.spec.dtype.itemsize
         tasks = (
-            Task(partial(self._read, bands, window), window.shape[0] * window.shape[1] * pixel_bytes)
+            Task(partial(self._read, bands, window), math.prod(window.shape) * pixel_bytes)
             for window in self._windows()
         )
         return self._readers.ordered(tasks, self.work.read_ahead_bytes)
@@ -132,7 +132,7 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
         key = group, window
         if key not in self._kept:
             read = self._readers.submit(partial(self.pixels.read, window, group)).result()
-            self._kept.put(key, BufferedBlock(*read))
+            self._kept.put(key, WindowPixels(window, *read))
         return self._kept.look(key).pixels
 
     def _windows(self) -> Iterator[PixelWindow]:
@@ -146,8 +146,9 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
 
     def _read(self, bands: range, window: PixelWindow) -> WindowPixels:
         with self._lock:  # several threads read, and the buffer is for one at a time
-            kept = self._kept.pop((bands, window)) if (bands, window) in self._kept else None
-        return WindowPixels(window, *(self.pixels.read(window, bands) if kept is None else (kept.pixels, kept.mask)))
+            if (bands, window) in self._kept:
+                return self._kept.pop((bands, window))
+        return WindowPixels(window, *self.pixels.read(window, bands))
 
 
 class _Run:
@@ -264,7 +265,7 @@ class _Run:
             for block in grid.touched(grid.whole):
                 window = grid.window(block)
                 work = partial(process_block, block_plan, read, window)
-                yield Task(work, window.shape[0] * window.shape[1] * pixel_bytes)
+                yield Task(work, math.prod(window.shape) * pixel_bytes)
 
     def _lay_out(self, assembler: CogAssembler) -> None:
         described = self.described

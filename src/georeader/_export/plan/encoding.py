@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Encoding:
     overview_count: int | None = None  #: None: as many as it takes to fit one tile
     num_threads: str | int = "ALL_CPUS"
     nan_to_nodata: bool = False  #: NaN pixels become nodata
-    driver_options: tuple[tuple[str, str], ...] = ()  #: (name, value) of options that only GDAL has
+    options: Mapping[str, str] = field(default_factory=dict)  #: Options that only GDAL has, by its names
 
     @property
     def is_lossless(self) -> bool:
@@ -71,14 +72,9 @@ class Encoding:
         return loss != "always" and not self.max_z_error
 
     @property
-    def options(self) -> dict[str, str]:
-        """Options that have no field of their own, by GDAL's names."""
-        return dict(self.driver_options)
-
-    @property
     def effective_options(self) -> dict[str, str]:
         """Those options without TILING_SCHEME=CUSTOM, which means none in GDAL."""
-        return {name: value for name, value in self.driver_options if (name, value.upper()) != _NO_SCHEME}
+        return {name: value for name, value in self.options.items() if (name, value.upper()) != _NO_SCHEME}
 
     @property
     def warps(self) -> bool:
@@ -99,11 +95,11 @@ def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any
     merged.pop("ignored", None)
     merged["warp_resampling"] = merged.get("resampling")
     merged["resampling"] = merged.pop("overview_resampling", None) or merged.get("resampling")
-    driver_options = {**dict(defaults.driver_options), **dict(options.driver_options)}
+    driver_options = {**defaults.driver_options, **options.driver_options}
     usual_predictor = "NO" if "NBITS" in driver_options else "AUTO"
     merged["predictor"] = _predictor(merged.get("predictor", usual_predictor), codec, dtype)
     merged.setdefault("level", CODECS[codec].default_level)
-    encoding = Encoding(**merged, driver_options=tuple(sorted(driver_options.items())))
+    encoding = Encoding(**merged, options=dict(sorted(driver_options.items())))
     _check_codec(encoding, dtype, count)
     _check_contradictions(encoding)
     _check_resampling(encoding, dtype, count)
@@ -139,7 +135,7 @@ def _with_sides(profile: Profile) -> dict[str, Any]:
 
 
 def _check_codec_options(codec: str, options: Profile) -> None:
-    keys = [options.spelling[name] for name in options.fields] + [name for name, _ in options.driver_options]
+    keys = [options.spelling[name] for name in options.fields] + list(options.driver_options)
     for key in keys:
         codecs = codecs_with_option(key.upper())
         if codecs and codec not in codecs:

@@ -233,7 +233,7 @@ class Profile:
     """A parsed profile_arg."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)  #: Field of `Encoding` to canonical value
-    driver_options: tuple[tuple[str, str], ...] = ()  #: (name, value) of options that only GDAL has
+    driver_options: Mapping[str, str] = field(default_factory=dict)  #: Options that only GDAL has
     raster: Mapping[str, Any] = field(default_factory=dict)  #: Keys of `RASTER_KEYS` to their values, as given
     spelling: Mapping[str, str] = field(default_factory=dict)  #: Field to the key by which it was passed, for messages
     ignored: tuple[tuple[str, Any], ...] = ()  #: (key, value) that describe a dataset's own file and are not options
@@ -264,7 +264,7 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
         else:
             _set_once(fields, spelling, option.field, key, value, name)
     left_out = tuple((key, profile_arg[key]) for key in ignored)
-    return Profile(fields, tuple(sorted(driver_options.items())), raster, spelling, left_out)
+    return Profile(fields, dict(sorted(driver_options.items())), raster, spelling, left_out)
 
 
 def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:

@@ -72,10 +72,9 @@ def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
         photometric=encoding.photometric,
         packs_bits=encoding.bits is not None,
     )
-    _check_size(encoding, source)
+    _check_encoding(encoding, source, nodata)
     has_palette = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
     is_classes = source.dtype.kind == "b" or has_palette
-    _check_nan_to_nodata(encoding, nodata)
     _warn_of_place(source)
     _warn_of_transparency(metadata, (nodata, source.fill_value))
     spec = ExportSpec(
@@ -123,8 +122,8 @@ def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype
     return usable or (default_resampling(is_classes),) * source.count
 
 
-def _check_size(encoding: Encoding, source: SourceSpec) -> None:
-    """Check that the pyramid is not deeper than the raster, and that a raster to be warped has a CRS."""
+def _check_encoding(encoding: Encoding, source: SourceSpec, nodata: int | float | None) -> None:
+    """Check that size, CRS and nodata of the raster allow what the options ask for."""
     deepest = (max(source.height_px, source.width_px) - 1).bit_length()
     if encoding.overview_count is not None and encoding.overview_count > deepest:
         raise OptionError(
@@ -134,6 +133,11 @@ def _check_size(encoding: Encoding, source: SourceSpec) -> None:
     if encoding.warps and source.crs is None:
         raise GeoreferenceError(
             "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
+        )
+    if encoding.nan_to_nodata and (nodata is None or nodata != nodata):
+        raise OptionError(
+            f"profile_arg['NAN_TO_NODATA'] replaces NaN by a numeric nodata, got nodata={nodata}; pass a number, as in "
+            "nodata=-9999, or drop the key"
         )
 
 
@@ -270,15 +274,6 @@ def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np
         return check_nodata(nodata, storage_dtype(pixels), "nodata")
     except NodataError:
         return nodata  # no pixel has it, but the file can declare it
-
-
-def _check_nan_to_nodata(encoding: Encoding, nodata: int | float | None) -> None:
-    """Raise OptionError where NAN_TO_NODATA is asked for and nodata is not a number."""
-    if encoding.nan_to_nodata and (nodata is None or nodata != nodata):
-        raise OptionError(
-            f"profile_arg['NAN_TO_NODATA'] replaces NaN by a numeric nodata, got nodata={nodata}; pass a number, as in "
-            "nodata=-9999, or drop the key"
-        )
 
 
 def _with_mask(spec: ExportSpec) -> ExportSpec:

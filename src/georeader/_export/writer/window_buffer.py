@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.windows import Mask, PixelWindow
-from georeader._export.engine.buffers import BufferedBlock, PixelBuffer
+from georeader._export.engine.buffers import PixelBuffer, WindowPixels
 from georeader._export.plan.grid import BlockGrid, BlockIndex
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits, regular_chunks
@@ -32,7 +32,8 @@ class _Part(NamedTuple):
     """The part of a window that lies in one block."""
 
     key: tuple[BlockIndex, int]  #: The block, and the first of its bands
-    block_shape: tuple[int, int, int]  #: (band, row, column)
+    block: PixelWindow
+    block_bands: int
     bands: list[tuple[int, int]]  #: (position in the window, position in the block)
     in_block: tuple[slice, slice]
     in_window: tuple[slice, slice]
@@ -98,10 +99,11 @@ class WindowBuffer:
         for block, (first, chosen) in product(self._grid.touched(window), groups.items()):
             own = self._grid.window(block)
             common = own.intersection(window)
-            group_size = min(self._bands_per_block, self.spec.count - first)
-            yield _Part((block, first), (group_size, *own.shape), chosen, common.within(own), common.within(window))
+            block_bands = min(self._bands_per_block, self.spec.count - first)
+            yield _Part((block, first), own, block_bands, chosen, common.within(own), common.within(window))
 
-    def _held(self, part: _Part) -> BufferedBlock:
+    def _held(self, part: _Part) -> WindowPixels:
         if part.key not in self._store:
-            self._store.put(part.key, BufferedBlock(np.full(part.block_shape, self.fill, self.spec.dtype), None))
+            pixels = np.full((part.block_bands, *part.block.shape), self.fill, self.spec.dtype)
+            self._store.put(part.key, WindowPixels(part.block, pixels, None))
         return self._store.get(part.key)
