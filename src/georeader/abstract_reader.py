@@ -25,12 +25,18 @@ class Georeferenced:
     @property
     def width(self) -> int:
         """Columns, in pixels."""
-        return int(self.shape[-1])
+        return int(self._known_shape()[-1])
 
     @property
     def height(self) -> int:
         """Rows, in pixels."""
-        return int(self.shape[-2])
+        return int(self._known_shape()[-2])
+
+    def _known_shape(self) -> tuple[int, ...]:
+        if not self.shape:
+            name = type(self).__name__
+            raise ShapeError(f"this {name} has no shape; pass {name}(..., shape=(rows, columns))")
+        return self.shape
 
     @property
     def res(self) -> tuple[float, float]:
@@ -157,21 +163,6 @@ class FakeGeoData(Georeferenced):
     def __post_init__(self) -> None:
         """Check the transform."""
         self.transform = normalise_transform(self.transform)
-
-    @property
-    def width(self) -> int:
-        """Columns, in pixels."""
-        return int(self._known_shape()[-1])
-
-    @property
-    def height(self) -> int:
-        """Rows, in pixels."""
-        return int(self._known_shape()[-2])
-
-    def _known_shape(self) -> tuple[int, ...]:
-        if not self.shape:
-            raise ShapeError("this FakeGeoData has no shape; pass FakeGeoData(..., shape=(rows, columns))")
-        return self.shape
 
 
 def same_extent(a: GeoDataBase, b: GeoDataBase, precision: float = 1e-3) -> bool:

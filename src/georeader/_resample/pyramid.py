@@ -100,23 +100,18 @@ class Reduction:
 
     def source_window(self, window: PixelWindow, source_shape: tuple[int, int]) -> PixelWindow:
         """Return the window of the level before, of ``source_shape``, that a window is made of, margins included."""
-        margin = self.margin_px
-        return PixelWindow(
-            max(0, 2 * window.row_start - margin),
-            min(source_shape[0], 2 * window.row_stop + margin),
-            max(0, 2 * window.column_start - margin),
-            min(source_shape[1], 2 * window.column_stop + margin),
-        )
+        return _doubled(window, source_shape, self.margin_px)
 
     def halve(
         self, pixels: NDArray[Any], mask: Mask, source: PixelWindow, window: PixelWindow, source_shape: tuple[int, int]
     ) -> tuple[NDArray[Any], Mask]:
         """Reduce pixels and mask of ``source``, the `source_window` of ``window``, by two."""
+        core = _doubled(window, source_shape)
         margins = Margins(
-            top_px=2 * window.row_start - source.row_start,
-            bottom_px=source.row_stop - min(2 * window.row_stop, source_shape[0]),
-            left_px=2 * window.column_start - source.column_start,
-            right_px=source.column_stop - min(2 * window.column_stop, source_shape[1]),
+            top_px=core.row_start - source.row_start,
+            bottom_px=source.row_stop - core.row_stop,
+            left_px=core.column_start - source.column_start,
+            right_px=source.column_stop - core.column_stop,
         )
         reduced = np.empty((len(pixels), *window.shape), pixels.dtype)
         for band, method in enumerate(self.methods):
@@ -125,8 +120,8 @@ class Reduction:
         if mask is None:
             return reduced, None
         # A picked pixel is as valid as its source, others are valid if any of their sources is.
-        core = margins.core(mask)
-        return reduced, core[::2, ::2] if set(self.methods) == {"NEAREST"} else halve_mask(core)
+        valid = margins.core(mask)
+        return reduced, valid[::2, ::2] if set(self.methods) == {"NEAREST"} else halve_mask(valid)
 
     def validity(self, pixels: NDArray[Any], mask: Mask, band: int) -> tuple[Mask, int | float | None]:
         """Return where a band, counted from 0, has pixels that count by mask and alpha, and its nodata."""
@@ -136,6 +131,16 @@ class Reduction:
             return mask, None
         visible = pixels[self.alpha_band] != 0
         return visible if mask is None else mask & visible, self.nodata
+
+
+def _doubled(window: PixelWindow, shape: tuple[int, int], margin_px: int = 0) -> PixelWindow:
+    """Return the pixels of the level before, of (rows, columns), that a window is made of, with a margin."""
+    return PixelWindow(
+        max(0, 2 * window.row_start - margin_px),
+        min(shape[0], 2 * window.row_stop + margin_px),
+        max(0, 2 * window.column_start - margin_px),
+        min(shape[1], 2 * window.column_stop + margin_px),
+    )
 
 
 def reduce_block(
@@ -162,11 +167,6 @@ def reduce_twice(
     source = reduction.source_window(window, shapes[1])
     pixels, mask = reduce_block(read, reduction, shapes[:2], source)
     smaller = reduction.halve(pixels, mask, source, window, shapes[1])
-    core = PixelWindow(
-        2 * window.row_start,
-        min(2 * window.row_stop, shapes[1][0]),
-        2 * window.column_start,
-        min(2 * window.column_stop, shapes[1][1]),
-    )
+    core = _doubled(window, shapes[1])
     rows, columns = core.within(source)
     return [(core, pixels[:, rows, columns], None if mask is None else mask[rows, columns]), (window, *smaller)]
