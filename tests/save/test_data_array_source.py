@@ -610,7 +610,7 @@ BAD_ENCODINGS = {
     "NaN, and nothing to store it as": (
         {"dtype": "int16"},
         DtypeError,
-        r"NaN.*encoding that asks for int16.*drop_encoding",
+        r"NaN.*encoding has the dtype int16.*drop_encoding",
     ),
     "numbers too large": ({"dtype": "uint8", "_FillValue": 0}, DtypeError, "cannot be saved as uint8"),
     "nodata too large": ({"dtype": "uint8", "_FillValue": -9999}, NodataError, "-9999.* cannot be held by uint8"),

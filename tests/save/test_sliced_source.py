@@ -207,7 +207,7 @@ def test_chunks_of_unknown_size_are_refused_before_anything_is_computed(tmp_path
     array = counting.array((100, 100))
     unknown = array[da.from_array(np.arange(300) % 2 == 0, chunks=100)]
 
-    with pytest.raises(ShapeError, match=r"does not know how large its chunks are; call its compute_chunk_sizes\(\)"):
+    with pytest.raises(ShapeError, match=r"has chunks of unknown size; call its compute_chunk_sizes\(\)"):
         save_cog(behind_an_object(unknown, shape=(150, 400)), tmp_path / "out.tif")
 
     assert not counting.calls
@@ -217,7 +217,7 @@ def test_chunks_of_unknown_size_are_refused_before_anything_is_computed(tmp_path
 def test_an_object_of_another_shape_than_its_array_is_refused(tmp_path: Path) -> None:
     values = da.zeros((10, 20), chunks=10)
 
-    with pytest.raises(ShapeError, match=r"says it is \(20, 10\), but its pixels are \(10, 20\)"):
+    with pytest.raises(ShapeError, match=r"declares \(20, 10\), but its pixels are \(10, 20\)"):
         save_cog(behind_an_object(values, shape=(20, 10)), tmp_path / "out.tif")
 
 
@@ -239,7 +239,7 @@ def test_a_chunk_of_another_dtype_is_converted_without_loss(declared: str, given
 
 
 def test_chunk_of_another_type_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DtypeError, match=r"rows 0 to .* is float32, but the array says it is uint8"):
+    with pytest.raises(DtypeError, match=r"rows 0 to .* is float32, but the array declares uint8"):
         save_cog(behind_an_object(misdeclared("uint8", "float32")), tmp_path / "out.tif")
 
 

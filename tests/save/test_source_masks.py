@@ -454,7 +454,7 @@ class TestSource:
         assert read(source)[1].all()
 
     def test_an_undeclared_mask_is_refused(self) -> None:
-        with pytest.raises(OptionError, match="Lazy has masked pixels, but does not say so .* has_mask = True"):
+        with pytest.raises(OptionError, match="Lazy has masked pixels, but does not declare them .* has_mask = True"):
             read(open_source(Lazy(tensor())))
 
     def test_the_mask_may_be_declared_by_the_object_and_loaded_by_another(self) -> None:
@@ -468,7 +468,7 @@ class TestSource:
             (MASK[1:], ShapeError, r"attrs\['mask'\] is bool \(299, 340\); .* here of \(300, 340\)"),
             (np.stack([MASK] * 3), ShapeError, r"bool \(3, 300, 340\)"),
             ("yes", ShapeError, r"attrs\['mask'\] is str"),
-            (MASK * np.uint8(255), DtypeError, r"uint8 \(300, 340\); give a bool array, True where .* mask != 0"),
+            (MASK * np.uint8(255), DtypeError, r"uint8 \(300, 340\); pass a bool array, True where .* mask != 0"),
         ],
     )
     def test_an_invalid_mask_is_refused_before_anything_is_written(

@@ -127,7 +127,7 @@ def test_pixels_of_another_shape_than_declared_are_refused(tensor: GeoTensor, tm
     liar = OnlyLoad(tensor)
     liar.shape = (2, 10, 10)
 
-    with pytest.raises(ShapeError, match=r"OnlyLoad says it is \(2, 10, 10\), but its pixels are \(2, 300, 280\)"):
+    with pytest.raises(ShapeError, match=r"OnlyLoad declares \(2, 10, 10\), but its pixels are \(2, 300, 280\)"):
         save_cog(liar, tmp_path / "out.tif")
 
     assert not (tmp_path / "out.tif").exists()
@@ -137,7 +137,7 @@ def test_pixels_of_another_dtype_than_declared_are_refused(tensor: GeoTensor, tm
     liar = OnlyLoad(tensor)
     liar.dtype = np.dtype("int32")
 
-    with pytest.raises(DtypeError, match="OnlyLoad says it is int32, but its pixels are int16"):
+    with pytest.raises(DtypeError, match="OnlyLoad declares int32, but its pixels are int16"):
         save_cog(liar, tmp_path / "out.tif")
 
     assert not (tmp_path / "out.tif").exists()

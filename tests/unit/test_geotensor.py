@@ -186,7 +186,7 @@ def test_a_mask_that_is_not_bool_is_refused(ask: str, make_tensor: MakeTensor) -
     """255 for valid is GDAL's convention, 1 for invalid that of others: the meaning must not be guessed."""
     gt = make_tensor((2, 4, 5), attrs={"mask": np.full((4, 5), 255, "uint8")})
 
-    with pytest.raises(DtypeError, match=r"attrs\['mask'\] is uint8 \(4, 5\); give a bool array"):
+    with pytest.raises(DtypeError, match=r"attrs\['mask'\] is uint8 \(4, 5\); pass a bool array"):
         getattr(gt, ask)()
 
 

@@ -376,7 +376,7 @@ def test_a_reduction_over_bands_writes_into_out(reduce: Any, wrap: Any, cube: Ge
 def test_result_without_georeference_is_not_written_into_a_tensor(operation: Any, cube: GeoTensor) -> None:
     out = tensor_of(np.zeros((3, 3)))
 
-    with pytest.raises(GeoreferenceError, match="the result leaves the grid; give a plain array as out="):
+    with pytest.raises(GeoreferenceError, match="the result leaves the grid; pass a plain array as out="):
         operation(cube, out)
     assert not out.values.any()
 

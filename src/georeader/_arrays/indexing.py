@@ -257,8 +257,8 @@ def _joined(values: NDArray[Any], geotensors: Sequence[GeoTensor], what: str, *,
     attrs = pixel_attrs.without_contradictions(merge([(tensor.attrs, tensor.count) for tensor in geotensors]), parts)
     if not pixel_attrs.have_one_mask(parts, shape):
         warn_at_caller(
-            f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, give its "
-            "pixels fill_value_default first, as in gt[gt.invalidmask()] = gt.fill_value_default",
+            f"{what}: the masks of the GeoTensors differ, so the result has none; to keep what they hide, set its "
+            "pixels to fill_value_default first, as in gt[gt.invalidmask()] = gt.fill_value_default",
             MetadataWarning,
         )
         attrs = attrs if pixel_attrs.mask_of(attrs, shape) is None else pixel_attrs.with_mask(attrs, None)

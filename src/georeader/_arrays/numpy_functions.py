@@ -222,7 +222,7 @@ def _template(tensors: list[GeoTensor]) -> GeoTensor:
 def _check_output(out: Any, what: str) -> None:
     """Raise an error if numbers that leave the grid would be written into a GeoTensor."""
     if _tensors([out]):
-        raise GeoreferenceError(f"{what}: the result leaves the grid; give a plain array as out=, not a GeoTensor")
+        raise GeoreferenceError(f"{what}: the result leaves the grid; pass a plain array as out=, not a GeoTensor")
 
 
 def _finish_output(target: Any, sources: list[GeoTensor]) -> Any:

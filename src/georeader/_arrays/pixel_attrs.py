@@ -40,7 +40,7 @@ def check_bool(mask: NDArray[Any]) -> None:
     """Raise a DtypeError for a mask that is not bool, so that the meaning of its numbers is unknown."""
     if mask.dtype != bool:
         raise DtypeError(
-            f"attrs['mask'] is {mask.dtype} {mask.shape}; give a bool array, True where pixels are valid, "
+            f"attrs['mask'] is {mask.dtype} {mask.shape}; pass a bool array, True where pixels are valid, "
             "as in mask != 0"
         )
 

@@ -176,7 +176,7 @@ def warn_of_nodata(name: str, nodatavals: Sequence[Any]) -> None:
     if others:
         warn_at_caller(
             f"{name}: nodata is {first} in band 1, but {', '.join(others[:3])}: a GeoTIFF has one for all bands, so "
-            "that the others' missing pixels become data. Give all bands one nodata first, or save them one by one",
+            "that the others' missing pixels become data; set one nodata for all bands first, or save them one by one",
             MetadataWarning,
         )
 
@@ -250,7 +250,7 @@ def _has_mask(dataset: Any) -> bool:
     if any(not of_band for of_band in flags):
         warn_at_caller(
             f"{redact_url(dataset.name)}: masks of single bands are not read, so masked pixels come as data; "
-            "rasterio's read_masks() gives them",
+            "rasterio's read_masks() returns them",
             MetadataWarning,
         )
     found = {flag for of_band in flags for flag in of_band}

@@ -128,17 +128,17 @@ def check_pixels(
     name = type(data).__name__
     size = (spec.height_px, spec.width_px) if size is None else size
     if pixels.dtype.newbyteorder("=") != spec.dtype.newbyteorder("="):
-        raise DtypeError(f"{name} says it is {spec.dtype}, but its pixels are {pixels.dtype}")
+        raise DtypeError(f"{name} declares {spec.dtype}, but its pixels are {pixels.dtype}")
     if pixels.ndim == 2:
         pixels = pixels[np.newaxis]
     if pixels.shape != (spec.count, *size):
-        raise ShapeError(f"{name} says it is {tuple(data.shape)}, but its pixels are {pixels.shape}")
+        raise ShapeError(f"{name} declares {tuple(data.shape)}, but its pixels are {pixels.shape}")
     if mask is not None:
         check_mask(mask, size)
         if not spec.has_mask:
             raise OptionError(
-                f"{name} has masked pixels, but does not say so before they are loaded; give it an attribute "
-                "has_mask = True, or its pixels as values.filled(nodata), and that nodata as fill_value_default"
+                f"{name} has masked pixels, but does not declare them before they are loaded; set its attribute "
+                "has_mask = True, or pass values.filled(nodata), and that nodata as fill_value_default"
             )
     elif spec.has_mask:
         mask = np.ones(size, dtype=bool)
@@ -249,7 +249,7 @@ def open_windowed(data: Any) -> WindowedSource:
     if dtype is None:
         dtype = _take(data.read_from_window(Window(0, 0, 1, 1)))[0].dtype
     spec = describe(data, dtype=dtype, has_mask=_declares_mask(data))
-    # Windows come with all bands: bands that are not asked for would be read in vain.
+    # Windows come with all bands: bands that are not requested would be read in vain.
     return WindowedSource(type(data).__name__, spec, data, SourceTraits(chunks=free_windows(spec.count)))
 
 

@@ -28,7 +28,7 @@ class GdalEnvironment:
     """GDAL's options of the thread that made this, for other threads; they come before the options passed.
 
     GDAL keeps decoded blocks, up to a twentieth of the machine's memory, for as long as a file is open. From the first
-    `bound_cache` to `release` its cache is held down to what the saves at work have asked for, unless GDAL_CACHEMAX is
+    `bound_cache` to `release` its cache is held down to the sum that running saves need, unless GDAL_CACHEMAX is
     set.
     """
 
@@ -57,7 +57,7 @@ class GdalEnvironment:
 
 
 class _BlockCache:
-    """The size of GDAL's block cache, which is one for the process: the sum of the parts that sources asked for."""
+    """The size of GDAL's block cache, which is one for the process: the sum of the parts of the sources."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class _BlockCache:
     def forget_parts(self) -> None:
         """Drop the parts in a forked process, where the threads of their sources do not run.
 
-        GDAL is not asked: another thread may have held its locks. The next source to release its part restores the
+        GDAL is not called: another thread may have held its locks. The next source to release its part restores the
         cache.
         """
         self._lock = threading.Lock()
@@ -165,7 +165,7 @@ class _Open:
 class CallersHandle:
     """The dataset that the caller opened: one read at a time in the whole process, and never closed here.
 
-    It is not opened again: its name alone does not tell by which options it was opened, nor whether the file has been
+    It is not opened again: its name does not determine the options that it was opened by, and the file may have been
     replaced since.
     """
 

@@ -1,6 +1,6 @@
 """Packing of values that were decoded for computing: they are stored by their encoding again.
 
-A DataArray that was opened with ``mask_and_scale`` has physical values and NaN; its ``encoding`` tells how they were
+A DataArray that was opened with ``mask_and_scale`` has physical values and NaN; its ``encoding`` states how they were
 stored: value = stored * scale_factor + add_offset, missing where stored == _FillValue, all of a dtype (CF Conventions
 1.11, sections 2.5.1 and 8.1). It stays with an array whose values are changed in place or resampled. Where it cannot
 hold them without loss, they are stored as they are.
@@ -72,14 +72,14 @@ class Packing:
             return convert_pixels(stored, self.dtype)
         except DtypeError as error:
             raise DtypeError(
-                f"{error}. It is the array's encoding that asks for {self.dtype}: array.drop_encoding() is saved as it "
-                f"is, {values.dtype}, and encoding['_FillValue'] says what NaN becomes"
+                f"{error}. The array's encoding has the dtype {self.dtype}: array.drop_encoding() is saved as it is, "
+                f"{values.dtype}, and encoding['_FillValue'] is what NaN becomes"
             ) from error
 
     def may_lose(self, dtype: np.dtype[Any]) -> bool:
         """Return whether values of a dtype may have fractions that what is stored does not hold.
 
-        A scale and an offset that were set for a file to come are the precision that was asked for.
+        A scale and an offset that were set for a file to come are the precision that was requested.
         """
         is_scaled = bool(self.scales or self.offsets)
         return self.dtype.kind in "iu" and (self.is_of_file if is_scaled else dtype.kind == "f")
@@ -262,7 +262,7 @@ def _factors(
         return ()
     declared = per_band(encoding[name], count, numbers)
     if declared is None:
-        raise MetadataError(f"encoding[{name!r}]={encoding[name]!r} for {count} bands; give a number, or one per band")
+        raise MetadataError(f"encoding[{name!r}]={encoding[name]!r} for {count} bands; set a number, or one per band")
     try:
         factors = tuple(float(np.ravel(number)[0]) for number in declared)
     except (TypeError, ValueError) as error:

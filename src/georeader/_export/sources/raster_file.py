@@ -216,7 +216,7 @@ def _is_sequential(dataset: Any) -> bool:
 
 
 def _is_computed(dataset: Any) -> bool:
-    """Check whether GDAL computes pixels, so that they may depend on the window that is asked for."""
+    """Check whether GDAL computes pixels, so that they may depend on the window that is read."""
     return bool(dataset.driver == "VRT")
 
 

@@ -203,7 +203,7 @@ class CutChunks:
     """Cache of chunks of which windows take parts; several threads may read at once.
 
     Each chunk is computed once, and kept until the last of its pixels is read. Chunks that have no room in memory wait
-    in a spool, those that were asked for longest ago first; of these only pieces with unread pixels are written, and
+    in a spool, the least recently requested first; of these only pieces with unread pixels are written, and
     the place of a piece is used again when all of its pixels are read.
 
     Memory: the limit, and what the windows being read hold.

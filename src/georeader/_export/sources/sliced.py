@@ -136,7 +136,7 @@ class DaskWindows:
         """Keep a dask array, as `windows_of`; its tasks are optimised when the first window is read."""
         if any(size != size for axis in array.chunks for size in axis):
             raise ShapeError(
-                f"the dask array of shape {array.shape} does not know how large its chunks are; call its "
+                f"the dask array of shape {array.shape} has chunks of unknown size; call its "
                 "compute_chunk_sizes() first, or cut it by slices where it was cut by a condition"
             )
         sizes = tuple(tuple(int(size) for size in axis if size) for axis in array.chunks)
@@ -237,12 +237,12 @@ class DaskWindows:
         pixels = np.asanyarray(chunk)
         where = f"chunk {place} of the dask array"
         if pixels.shape != expected:
-            raise ShapeError(f"{where} is of {pixels.shape}, but the array says it is of {expected}")
+            raise ShapeError(f"{where} is of {pixels.shape}, but the array declares {expected}")
         if pixels.dtype == self._array.dtype:
             return pixels
         if pixels.dtype.kind in "fc" and self._array.dtype.kind not in "fc":
             raise DtypeError(
-                f"{where} is {pixels.dtype}, but the array says it is {self._array.dtype}; say dtype= where it is made"
+                f"{where} is {pixels.dtype}, but the array declares {self._array.dtype}; pass dtype= where it is made"
             )
         return convert_pixels(pixels, self._array.dtype)
 
@@ -297,7 +297,7 @@ def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> 
     ndim = len(values.shape)
     windows = windows_of(values, ndim - 2, open_spool)
     if shape_of(values.shape) != shape_of(data.shape):
-        raise ShapeError(f"{type(data).__name__} says it is {tuple(data.shape)}, but its pixels are {values.shape}")
+        raise ShapeError(f"{type(data).__name__} declares {tuple(data.shape)}, but its pixels are {values.shape}")
     mask = attrs_of(data).get("mask")
     has_mask = windows.is_masked or mask is not None or bool(getattr(data, "has_mask", False))
     spec = describe(data, dtype=values.dtype, has_mask=has_mask)
@@ -320,7 +320,7 @@ def _is_from(module: str, name: str, values: Any) -> bool:
 
 
 def _edges(shape: tuple[int, ...], chunks: Any) -> list[tuple[int, ...]] | None:
-    """Return the edges of chunks given as one length or all lengths along each axis; None if they are neither."""
+    """Return the edges of chunks declared as one length or all lengths along each axis; None if they are neither."""
     if isinstance(chunks, Mapping) or not isinstance(chunks, Sequence) or len(chunks) != len(shape):
         return None
     edges = []

@@ -70,7 +70,7 @@ class Registration(NamedTuple):
 def outline_of(array: Any) -> Any:
     """Return a DataArray with the labels, attributes and encoding of another one, without its pixels.
 
-    rioxarray is asked about it instead of the caller's array, where its accessor would stay, with answers that later
+    rioxarray reads it instead of the caller's array, where its accessor would stay, with answers that later
     changes of the attributes do not reach, and a reference that keeps the pixels until the next garbage collection.
     """
     large = [name for name, coordinate in array.coords.items() if coordinate.ndim > 1]
@@ -113,8 +113,8 @@ def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
             return rows, columns
     raise GeoreferenceError(
         f"none of the dimensions {tuple(array.dims)} are known to be rows and columns; rename them, as in "
-        f"array.rename({{{array.dims[-2]!r}: 'y', {array.dims[-1]!r}: 'x'}}), or give their coordinates "
-        "attrs['axis'] = 'Y' and 'X'"
+        f"array.rename({{{array.dims[-2]!r}: 'y', {array.dims[-1]!r}: 'x'}}), or set attrs['axis'] = 'Y' "
+        "and 'X' of their coordinates"
     )
 
 
@@ -167,8 +167,8 @@ def _crs(outline: Any, mapping: Mapping[str, Any]) -> CRS | None:
         crs = next((value for value in declared if value), None)
     if crs is None and "grid_mapping_name" in mapping:
         raise GeoreferenceError(
-            f"the grid mapping {mapping['grid_mapping_name']!r} is not a CRS that pyproj knows; give its coordinate "
-            "attrs['crs_wkt'], for instance by array.rio.write_crs(...)"
+            f"the grid mapping {mapping['grid_mapping_name']!r} is not a CRS that pyproj knows; set attrs['crs_wkt'] "
+            "of its coordinate, for instance by array.rio.write_crs(...)"
         )
     return normalise_crs(crs)
 
@@ -294,14 +294,14 @@ def _axis(places: NDArray[Any] | None, name: str, stored: Axis | None, is_corner
         if stored is not None:
             return stored
         raise GeoreferenceError(
-            f"the DataArray has no coordinates along {name!r} and no transform; give it some, for instance by "
+            f"the DataArray has no coordinates along {name!r} and no transform; write one, for instance by "
             "array.rio.write_transform(affine.Affine(...)), or resample it first where they are two-dimensional"
         )
     centres = places + stored.step / 2 if is_corner and stored is not None else places
     if centres.dtype.kind not in "iuf" or not np.isfinite(centres).all():
         raise GeoreferenceError(
-            f"the coordinates along {name!r} ({centres.dtype}) are not all finite numbers; give them in units of "
-            "the CRS"
+            f"the coordinates along {name!r} ({centres.dtype}) are not all finite numbers; set numbers in units "
+            "of the CRS"
         )
     first, last, rounding = float(centres[0]), float(centres[-1]), _rounding(centres)
     if len(centres) > 1:
@@ -311,7 +311,7 @@ def _axis(places: NDArray[Any] | None, name: str, stored: Axis | None, is_corner
         step = stored.step
     else:
         raise GeoreferenceError(
-            f"there is one pixel along {name!r}, so that its coordinate does not tell how large it is; say so by "
+            f"there is one pixel along {name!r}, so that its coordinate does not determine its size; write it by "
             "array.rio.write_transform(affine.Affine(...))"
         )
     if stored is not None:
@@ -339,7 +339,7 @@ def _rounding(centres: NDArray[Any]) -> float:
 
 
 def _turned(array: Any, stored: Affine, rows: Hashable, columns: Hashable) -> Affine:
-    """Move a rotated transform to where the first pixel is, by the two-dimensional coordinates rioxarray gives it."""
+    """Move a rotated transform to where the first pixel is, by the two-dimensional coordinates of rioxarray."""
     if any(name not in array.coords or set(array.coords[name].dims) != {rows, columns} for name in ("xc", "yc")):
         return stored
     last_row, last_column = array.sizes[rows] - 1, array.sizes[columns] - 1

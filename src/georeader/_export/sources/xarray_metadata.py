@@ -2,7 +2,7 @@
 
 Differences from rioxarray's own ``to_raster``: units become those of the bands, where GDAL looks for them, and
 not a tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
-selection of bands by the band numbers that rioxarray gives; statistics of the pixels, which are others by now, are left
+selection of bands by rioxarray's band numbers; statistics of the pixels, which are others by now, are left
 out.
 Labels that are times have the shortest form of ISO 8601 that is exact, hours with minutes.
 """
@@ -24,7 +24,7 @@ from georeader._readers.file_info import warn_of_nodata
 from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning
 
-#: Where a DataArray's attributes tell the value of missing pixels, in the order in which they are asked.
+#: Where a DataArray's attributes declare the value of missing pixels, in order of precedence.
 NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
 
 #: Names of the factors of all bands, and that of one for all: scales and offsets.
@@ -128,7 +128,7 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     if lost:
         warn_at_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
     labels = _labels(array, band, count)
-    is_shared = count > 1 and np.size(declared["long_name"]) == 1  # by all bands, which their labels tell apart
+    is_shared = count > 1 and np.size(declared["long_name"]) == 1  # by all bands, which their labels distinguish
     own = None if is_shared and labels else _texts(each["long_name"])
     found = {
         "descriptions": own or labels or _texts([_own_name(array)] * count),

@@ -52,7 +52,7 @@ _PLACE_PREFIXES = ("proj:", "spatial:")
 #: Attributes by which a variable without dimensions is known as a grid mapping.
 _GRID_MAPPING_ATTRS = ("grid_mapping_name", "crs_wkt", "spatial_ref", "GeoTransform")
 
-#: Names that rioxarray gives variables which are bands of a file: numbers, not names.
+#: Names of rioxarray for variables that are bands of a file: numbers, not names.
 _NUMBERED = re.compile(r"band_\d+")
 
 #: The dimension along variables that are laid one on the other.
