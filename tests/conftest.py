@@ -156,7 +156,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def server(served: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A folder of its own for each test on an HTTP server that notes its requests, since GDAL remembers URLs."""
+    """A new folder for each test on an HTTP server that records requests, since GDAL caches URLs."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

@@ -1,4 +1,4 @@
-"""georeader cog and georeader tile: what they write, what they say, and how they end."""
+"""georeader cog and georeader tile: files, output and exit codes."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_standard_output_is_a_destination(source: Path, tmp_path: Path) -> None:
     assert done.stdout == (tmp_path / "reference.tif").read_bytes()
 
 
-# What is said.
+# Output.
 
 
 def test_nothing_is_printed_in_a_pipe(source: Path, tmp_path: Path) -> None:

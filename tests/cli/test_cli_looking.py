@@ -1,4 +1,4 @@
-"""georeader validate, info and preview: what they say, and how they end."""
+"""georeader validate, info and preview: output and exit codes."""
 
 from __future__ import annotations
 

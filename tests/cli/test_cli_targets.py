@@ -1,4 +1,4 @@
-"""Which files a command line means, and where each of them goes."""
+"""Sources and destinations of a command line."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class TestLocalFileSystem(SinkContract):
 
 
 class TestDirFileSystem(SinkContract):
-    """A filesystem whose files are written in place, so that they need another name meanwhile."""
+    """A filesystem whose files are written in place, so that they need a temporary name."""
 
     @pytest.fixture
     def place(self, folder: Path) -> Place:

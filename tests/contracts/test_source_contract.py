@@ -19,7 +19,7 @@ from source_contract import SourceContract, a_raster
 
 
 class NoValues:
-    """Pixels that must not be asked for as a whole."""
+    """Pixels that must not be read as a whole."""
 
     @property
     def values(self) -> Any:
@@ -30,7 +30,7 @@ class NoValues:
 
 
 class LazyObject(NoValues):
-    """An object of the GeoData protocol that gives windows of itself."""
+    """An object of the GeoData protocol that returns windows as objects of its class."""
 
     def __init__(self, raster: GeoTensor) -> None:
         self.shape, self.dtype, self.attrs = raster.shape, raster.dtype, raster.attrs
@@ -43,7 +43,7 @@ class LazyObject(NoValues):
 
 
 class LazyArrays(LazyObject):
-    """An object that gives windows as plain arrays."""
+    """An object that returns windows as plain arrays."""
 
     def read_from_window(self, window: Window) -> Any:
         return self._raster.read_from_window(window).values

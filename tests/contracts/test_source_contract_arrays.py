@@ -28,7 +28,7 @@ class Holder:
 
 
 class NeverWhole(xarray.DataArray):
-    """A DataArray that must not be asked for all its pixels, nor keep them."""
+    """A DataArray that must not load or keep all its pixels."""
 
     __slots__ = ()
 
@@ -127,7 +127,7 @@ class TestDatasetOfDaskAndNumpy(SourceContract):
 
 @BY_RIOXARRAY
 class TestDataArrayOfAFile(SourceContract):
-    """Opened by rioxarray, not read before it is asked for."""
+    """Opened by rioxarray, read lazily."""
 
     def make(self, folder: Path) -> tuple[Any, GeoTensor]:
         rioxarray = pytest.importorskip("rioxarray", reason="rioxarray is not installed")

@@ -25,7 +25,7 @@ from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
 from geotoolz.indices import NDVI
 from geotoolz.operator import Output
 from geotoolz.presets.s2 import S2_L2A_NDVI
-from geotoolz_world import Add, Fails, Names, stack_of, write_chips
+from geotoolz_helpers import Add, Fails, Names, stack_of, write_chips
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from georeader.errors import ReadError
 from geotoolz import Sequential, WorkerError
 from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
 from geotoolz.indices import NDVI
-from geotoolz_world import Fails, Names, write_chips
+from geotoolz_helpers import Fails, Names, write_chips
 from places import SUPPORT
 
 pytestmark = pytest.mark.slow
@@ -238,7 +238,7 @@ def test_a_script_without_main_guard_raises_an_error_that_names_it(tmp_path: Pat
     script.write_text(
         f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n"
         "from geotoolz.catalog_ops import CatalogPipeline\n"
-        "from geotoolz_world import Names\n"
+        "from geotoolz_helpers import Names\n"
         "CatalogPipeline([{'path': 'a.tif'}], Names(), executor='process').run()\n"
     )
 

@@ -10,7 +10,7 @@ import pytest
 from georeader.errors import NodataError, OptionError, ShapeError
 from geotoolz import BandError
 from geotoolz.cloud import MaskClouds
-from geotoolz_world import stack_of
+from geotoolz_helpers import stack_of
 
 ALL_CLASSES = list(range(12))
 

@@ -15,7 +15,7 @@ from georeader import RasterioReader
 from georeader.errors import DestinationError, GeoreaderError
 from geotoolz import RowError, Sequential
 from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
-from geotoolz_world import Narrow, stack_of, write_chips
+from geotoolz_helpers import Narrow, stack_of, write_chips
 
 PRECIOUS = b"not to be replaced"
 

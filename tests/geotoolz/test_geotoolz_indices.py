@@ -14,7 +14,7 @@ from georeader import GeoTensor
 from georeader.errors import DtypeError, OptionError, ShapeError
 from geotoolz import BandError
 from geotoolz.indices import NDVI
-from geotoolz_world import TRANSFORM, stack_of
+from geotoolz_helpers import TRANSFORM, stack_of
 
 NAN = np.nan
 

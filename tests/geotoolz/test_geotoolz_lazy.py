@@ -13,11 +13,11 @@ from geotoolz import Operator, Sequential
 from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
 from geotoolz.indices import NDVI
 from geotoolz.presets.s2 import S2_L2A_NDVI
-from geotoolz_world import NAMES, TRANSFORM
+from geotoolz_helpers import NAMES, TRANSFORM
 
 
 class Recorder:
-    """A reader that notes which of a file's bands are read."""
+    """A reader that records which of a file's bands are read."""
 
     def __init__(self, path: str) -> None:
         self.read: list[tuple[int, ...]] = []

@@ -20,7 +20,7 @@ from geotoolz.catalog_ops import WriteCOG
 from geotoolz.cloud import MaskClouds
 from geotoolz.indices import NDVI
 from geotoolz.presets.s2 import S2_L2A_NDVI
-from geotoolz_world import TRANSFORM, Add, Fails, stack_of
+from geotoolz_helpers import TRANSFORM, Add, Fails, stack_of
 
 SCOPE = {
     "NDVI": NDVI, "MaskClouds": MaskClouds, "Sequential": Sequential, "WriteCOG": WriteCOG, "Add": Add,
@@ -202,7 +202,7 @@ def test_the_public_names_exist() -> None:
 
 
 class Scaled(Operator):
-    """Keeps what it was given under another name."""
+    """Keeps its argument under another name."""
 
     def __init__(self, factor: float) -> None:
         self.by = factor

@@ -1,4 +1,4 @@
-"""S2_L2A_NDVI: an L2A stack becomes an index without clouds, and a file that says how."""
+"""S2_L2A_NDVI: NDVI of an L2A stack without clouds, with provenance tags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from georeader.errors import MetadataError, OptionError, ShapeError
 from geotoolz import BandError, Sequential
 from geotoolz.catalog_ops import WriteCOG
 from geotoolz.presets.s2 import S2_L2A_NDVI
-from geotoolz_world import NAMES, stack_of
+from geotoolz_helpers import NAMES, stack_of
 
 #: Blue, near infrared, SCL and red of four pixels: vegetation, a cloud, no data, vegetation in shadow.
 STACK = ([1, 1, 1, 1], [4000, 4000, 0, 2000], [4, 9, 0, 4], [2000, 2000, 0, 1500])

@@ -17,7 +17,7 @@ from georeader.storage import exists
 from geotoolz import Sequential
 from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
 from geotoolz.indices import NDVI
-from geotoolz_world import write_chips
+from geotoolz_helpers import write_chips
 from range_server import Server
 from servers.moto_server import MotoServer
 from servers.nginx import WebServer

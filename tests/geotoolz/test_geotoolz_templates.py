@@ -1,4 +1,4 @@
-"""Path templates: what they know, and that no row leads out of their folder."""
+"""Path templates: syntax, and confinement to their folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from georeader._storage.redaction import redact_url
 from georeader.errors import ExistsError, OptionError
 from geotoolz import RowError
 from geotoolz.catalog_ops import WriteCOG
-from geotoolz_world import stack_of
+from geotoolz_helpers import stack_of
 
 WHEN = datetime(2024, 5, 1, 10, 30, 5)
 

@@ -37,7 +37,7 @@ _HOST = textwrap.dedent("""
 
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
-    """A program that notes in a file beside it that it was started."""
+    """A program that records in a file beside it that it was started."""
     program = tmp_path / "qgis-bin"
     program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/started\n')
     program.chmod(0o755)

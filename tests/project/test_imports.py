@@ -1,4 +1,4 @@
-"""Every way to import works, in any order, and importing is cheap."""
+"""Imports in any order, and their cost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
 
 #: Imports what every way needs, then forks a process for each line of standard input, which is code as JSON, and
 #: answers with a line of how it ended: null, or its traceback.
-NURSERY = textwrap.dedent("""
+FORK_SERVER = textwrap.dedent("""
     import json, os, sys, traceback
     import numpy, rasterio, rasterio.warp
 
@@ -62,7 +62,7 @@ NURSERY = textwrap.dedent("""
 def fresh() -> Iterator[Callable[[str], str | None]]:
     """Return a function that runs code in a new interpreter, and returns its traceback."""
     with subprocess.Popen(
-        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", FORK_SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
 
         def run(code: str) -> str | None:

@@ -200,7 +200,7 @@ def name_lines(path: str, found: Any, public: set[type]) -> Iterator[str]:
 
 
 def results() -> dict[str, Any]:
-    """Return objects that public functions return, by how they are reached: their classes have no public place."""
+    """Return objects that public functions return, by expression: their classes have no public name."""
     from georeader import CogWriter, GeoTensor, save_cog
     from georeader.validation import info, validate
 

@@ -34,7 +34,7 @@ def tagged(tmp_path: Path) -> Path:
 
 
 def tags_of(path: Path) -> list[dict[str, str]]:
-    """What rasterio says of each band."""
+    """The tags of each band by rasterio."""
     with rasterio.open(path) as dataset:
         return [dataset.tags(band) for band in dataset.indexes]
 

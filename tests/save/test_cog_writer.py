@@ -1,4 +1,4 @@
-"""CogWriter: pieces in any order, from any thread, return the file that the whole array gives, or none at all."""
+"""CogWriter: windows in any order and from any thread give the file of the whole array, or none."""
 
 from __future__ import annotations
 

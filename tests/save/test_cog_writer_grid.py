@@ -1,4 +1,4 @@
-"""CogWriter: which grid the file gets, and where each piece goes."""
+"""CogWriter: grid of the file, and placement of windows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(path: Path) -> NDArray[Any]:
 
 
 def written(path: Path, array: Any, window: Window | None = None, indexes: Any = None, **how: Any) -> NDArray[Any]:
-    """Write one piece and give the pixels of the file."""
+    """Write one window and return the pixels of the file."""
     with CogWriter(path, **SMALL | how) as writer:
         writer.write(array, window, indexes=indexes)
     return read(path)

@@ -236,7 +236,7 @@ class TestSpool:
 
     @on_linux
     def test_a_full_disk_is_an_error_that_names_the_folder(self, tmp_path: Path) -> None:
-        """A limit on the size of files stands for the disk."""
+        """A limit on the size of files simulates a full disk."""
         script = textwrap.dedent("""
             import resource, signal, sys
             import numpy as np

@@ -38,7 +38,7 @@ HIDDEN[::2, ::2] = True
 
 
 def written(path: Path, array: Any, **how: Any) -> NDArray[Any]:
-    """Write the whole raster and give the pixels of the file."""
+    """Write the whole raster and return the pixels of the file."""
     with CogWriter(path, **SMALL | how) as writer:
         writer.write(array)
     with rasterio.open(path) as dataset:

@@ -62,7 +62,7 @@ def partly_masked(box: Box) -> NDArray[Any]:
 
 
 class Counted:
-    """Cuts chunks out of pixels, and notes each call in a folder that every process sees."""
+    """Cuts chunks out of pixels, and records each call in a folder shared by processes."""
 
     def __init__(self, folder: Path, cut: Callable[[Box], NDArray[Any]] = plain) -> None:
         self.folder, self.cut = folder, cut

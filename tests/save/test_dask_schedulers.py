@@ -65,7 +65,7 @@ def behind_an_object(values: Any) -> Any:
 
 
 class Counted:
-    """Cuts chunks out of the pixels, and notes each call in a folder that every process sees."""
+    """Cuts chunks out of the pixels, and records each call in a folder shared by processes."""
 
     def __init__(self, folder: Path, fails_at: tuple[int, ...] | None = None) -> None:
         self.folder, self.fails_at = folder, fails_at

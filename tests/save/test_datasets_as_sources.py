@@ -1,4 +1,4 @@
-"""Datasets that the caller opened, and files of an unusual kind: what is saved is what the dataset itself gives."""
+"""Datasets that the caller opened, and unusual files: the saved pixels are those of the dataset."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ramp(shape: tuple[int, int, int] = (2, 300, 280), dtype: str = "uint8") -> N
 
 
 def a_mosaic(path: Path, *bands: tuple[str, str]) -> Path:
-    """Write a VRT of in.tif's bands, each with a dtype and what else it says."""
+    """Write a VRT of in.tif's bands, each with a dtype and further XML."""
     described = "".join(
         f'<VRTRasterBand dataType="{dtype}" band="{band}">{more}<SimpleSource><SourceFilename relativeToVRT="1">in.tif'
         f"</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
@@ -172,7 +172,7 @@ class TestWarps:
     def test_the_bytes_of_a_warp_do_not_depend_on_memory_or_threads(
         self, as_path: bool, rng: Any, tmp_path: Path
     ) -> None:
-        """GDAL warps by an approximation within each window: what it gives depends on the window."""
+        """GDAL warps by an approximation within each window: the result depends on the window."""
         a_file(tmp_path / "in.tif", rng.integers(1, 200, (1, 1500, 1500)).astype("uint8"), tiled=True)
         with rasterio.open(tmp_path / "in.tif") as dataset, WarpedVRT(dataset, crs="EPSG:4326") as vrt:
             rasterio.shutil.copy(vrt, tmp_path / "in.vrt", driver="VRT")

@@ -109,7 +109,7 @@ def masks(path: Path) -> list[np.ndarray[Any, Any]]:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """All that GDAL says of a file beside its pixels, by name."""
+    """All metadata of a file by GDAL, by name."""
     with rasterio.open(path) as dataset:
         namespaces = sorted({*dataset.tag_namespaces(), "IMAGE_STRUCTURE", "RPC"} - {"DERIVED_SUBDATASETS"})
         palettes = [band for band in dataset.indexes if dataset.colorinterp[band - 1] is ColorInterp.palette]
@@ -271,7 +271,7 @@ class TestOverviews:
 
     @pytest.mark.parametrize(("dtype", "missing"), MISSING)
     def test_mode_overviews_leave_out_nodata(self, dtype: str, missing: float, both: Both) -> None:
-        """Where all four are missing GDAL gives 0 in some dtypes, and counts it in the next overview."""
+        """Where all four are missing GDAL writes 0 in some dtypes, and averages it in the next overview."""
         ours, gdals = both(pixels((2, *EVEN), dtype, hole=missing), {"RESAMPLING": "mode"}, fill=missing)
 
         is_seen = masks(ours)[1] > 0

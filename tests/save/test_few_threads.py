@@ -46,7 +46,7 @@ USES = textwrap.dedent("""
     from georeader._export.sinks.multipart import PartedSink
     from georeader.preview import preview
     from georeader.validation import validate
-    from shelf import Shelf
+    from part_store import PartStore
 
     limit, folder = sys.argv[1], Path(sys.argv[2])
     os.chdir(folder)
@@ -72,15 +72,15 @@ USES = textwrap.dedent("""
         save_cog(RASTER, out, fs=store)
 
     def parts(out):
-        shelf = Shelf()
-        with PartedSink(shelf) as sink:
+        part_store = PartStore()
+        with PartedSink(part_store) as sink:
             sink.begin(SectionSizes(2**20, 0, 40 * 2**20))
             for number in range(40):
                 sink.write_full_resolution(number * 2**20, bytes(2**20))
             sink.write_header(b"header")
             sink.commit()
-        assert shelf.content == b"header" + bytes(40 * 2**20)
-        assert shelf.asked["send"] > 2
+        assert part_store.content == b"header" + bytes(40 * 2**20)
+        assert part_store.asked["send"] > 2
 
     def catalog(out, executor="thread"):
         rows = [{"path": "in.tif", "name": out[:-4]}]

@@ -1,4 +1,4 @@
-"""File objects that the caller opened: the whole file, in one go, from where they stand, or nothing of it."""
+"""File objects that the caller opened: the whole file from the current position, or nothing."""
 
 from __future__ import annotations
 
@@ -352,7 +352,7 @@ def test_overwrite_is_ignored() -> None:
 
 
 def test_an_open_file_of_fsspec_is_a_path_in_its_filesystem() -> None:
-    """What `fsspec.open` gives is not open yet: it is put there as a whole."""
+    """`fsspec.open` returns a file that is not open yet: it is written as a whole."""
     memory = fsspec.filesystem("memory")
 
     save_cog(small(), fsspec.open("memory://objects/a.tif", "wb"), profile_arg=PLAIN)

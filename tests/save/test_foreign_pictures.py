@@ -1,4 +1,4 @@
-"""Clients that know TIFF's own tags alone show the colours that were saved: Pillow, ImageMagick, geotiff.js' readRGB.
+"""Clients that read only TIFF's own tags show the saved colours: Pillow, ImageMagick, geotiff.js' readRGB.
 
 The files are in foreign/pictures.py. Each is compared with what should be seen, and with GDAL's own file of the same.
 """

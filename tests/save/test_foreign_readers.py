@@ -27,7 +27,7 @@ every_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
 class Library:
-    """The files of all cases, each written when it is first asked for, and what readers that start once say of them."""
+    """The files of all cases, each written at its first use, and the results of readers that start once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -76,7 +76,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
 
 
 def assert_same(found: Reading | str, expected: Reading, *, is_lossy: bool) -> None:
-    """Compare region by region. Decoders of lossy codecs round, and bring back halved colours, each in its own way."""
+    """Compare region by region. Decoders of lossy codecs round, and upsample chroma, differently."""
     assert not isinstance(found, str), found
     assert found.keys() == expected.keys()
     for name, pixels in expected.items():

@@ -22,7 +22,7 @@ KILLS = often(120, usually=24)
 MORE = 20
 
 #: Imports once, then forks a process that saves for each line that it is sent, and buries it at the next line.
-NURSERY = textwrap.dedent("""
+FORK_SERVER = textwrap.dedent("""
     import os, sys
     import numpy as np
     from affine import Affine
@@ -60,11 +60,11 @@ pytestmark = [
 
 
 @pytest.fixture
-def nursery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def fork_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     (tmp_path / "folder").mkdir()
     (tmp_path / "temporary").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-c", NURSERY, str(tmp_path / "folder" / "out.tif"), request.param],
+        [sys.executable, "-c", FORK_SERVER, str(tmp_path / "folder" / "out.tif"), request.param],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
     ) as process:  # fmt: skip
@@ -74,18 +74,18 @@ def nursery(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subproce
         assert process.wait(10) == 0
 
 
-def save(nursery: subprocess.Popen[str], kill_after_seconds: float | None, how: signal.Signals) -> float:
+def save(fork_server: subprocess.Popen[str], kill_after_seconds: float | None, how: signal.Signals) -> float:
     """Start a process that saves, kill it after a while, and return how long it lived."""
-    nursery.stdin.write("save\n")
-    nursery.stdin.flush()
-    pid = int(nursery.stdout.readline())
+    fork_server.stdin.write("save\n")
+    fork_server.stdin.flush()
+    pid = int(fork_server.stdout.readline())
     begun = time.perf_counter()
     if kill_after_seconds is not None:
         time.sleep(kill_after_seconds)
         os.kill(pid, how)
-    nursery.stdin.write("bury\n")
-    nursery.stdin.flush()
-    assert nursery.stdout.readline() == "gone\n"
+    fork_server.stdin.write("wait\n")
+    fork_server.stdin.flush()
+    assert fork_server.stdout.readline() == "gone\n"
     return time.perf_counter() - begun
 
 
@@ -100,19 +100,19 @@ def between_the_link_and_the_rename(folder: Path, whole: bytes) -> int:
 
 
 @pytest.mark.parametrize(
-    ("nursery", "how", "kills"),
+    ("fork_server", "how", "kills"),
     [
         ("in memory", signal.SIGKILL, KILLS),
         ("in memory", signal.SIGTERM, KILLS // 4),
         ("streams", signal.SIGKILL, KILLS // 2),
     ],
-    indirect=["nursery"],
+    indirect=["fork_server"],
 )
 def test_kill_leaves_the_earlier_file_or_the_whole_new_one(
-    how: signal.Signals, kills: int, nursery: subprocess.Popen[str], tmp_path: Path
+    how: signal.Signals, kills: int, fork_server: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "folder" / "out.tif"
-    longest_seconds = max(save(nursery, None, how) for _ in range(3))
+    longest_seconds = max(save(fork_server, None, how) for _ in range(3))
     whole = path.read_bytes()
     chance = random.Random(20261122)
     outcomes = {"earlier": 0, "new": 0}
@@ -126,7 +126,7 @@ def test_kill_leaves_the_earlier_file_or_the_whole_new_one(
         if earlier is not None:
             path.write_bytes(earlier)
         after_seconds = chance.uniform(0, longest_seconds) if number < kills else longest_seconds
-        save(nursery, after_seconds, how)
+        save(fork_server, after_seconds, how)
         found = {entry.name: entry.read_bytes() for entry in path.parent.iterdir()}
         outcome = "new" if found.get("out.tif") == whole else "earlier"
         outcomes[outcome] += 1

@@ -1,4 +1,4 @@
-"""Rasters that are large in one way each: bytes, bands, columns, tiles. Cheap ones, of holes and constants."""
+"""Rasters with many bytes, bands, columns or tiles; cheap ones, of holes and constants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LocalSink: exactly one of commit and abort, and no third way out."""
+"""LocalSink: ends in exactly one of commit and abort."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_link_for_a_replacement_is_made_in_the_temporary_folder(
 
 @has_unnamed_files
 def test_link_of_a_killed_process_is_removed_by_the_next_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between link and rename lies a moment; what a kill leaves there goes with the next save to the same place."""
+    """A kill between link and rename leaves the link; the next save to the same path removes it."""
     monkeypatch.setattr(temporary_file, "STALE_SECONDS", -1.0)
     rename = os.rename
     elsewhere = Path("/dev/shm")  # on another file system, so the link has to be made beside the destination

@@ -1,4 +1,4 @@
-"""Malformed files and odd names through everything that reads: an answer, or an error of the project's own tree."""
+"""Malformed files and unusual names in every function that reads: a result, or an error of the project."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
 
 
 def edited(file: malformed.Good, tag: int, number: int, directory: int = 0) -> bytes:
-    """Return the file with one number in the place of each value of a tag."""
+    """Return the file with one number for each value of a tag."""
     entry = file.entry(tag, directory)
     return file.put(entry.values_at, number.to_bytes(entry.width, "little") * entry.count)
 

@@ -123,7 +123,7 @@ def test_every_source_declares_miniswhite(bits: int, kind: str, tmp_path: Path) 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("uint8", 1), ("uint8", 4), ("uint8", 8), ("uint16", 16)])
 def test_warp_declares_miniswhite(dtype: str, bits: int, tmp_path: Path) -> None:
-    """GDAL says nothing of it in a WarpedVRT itself."""
+    """GDAL does not report it for a WarpedVRT."""
     with rasterio.open(source(tmp_path / "source.tif", dtype, bits)) as dataset, WarpedVRT(dataset) as warped:
         save_cog(warped, tmp_path / "out.tif")
 

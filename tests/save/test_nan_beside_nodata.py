@@ -1,4 +1,4 @@
-"""NaN beside a numeric nodata: a warning by default, and an option that writes nodata in its place."""
+"""NaN beside a numeric nodata: a warning by default, and an option that replaces it with nodata."""
 
 from __future__ import annotations
 

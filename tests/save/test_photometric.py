@@ -293,7 +293,7 @@ def test_a_colour_table_stays_a_palette(save: Callable[..., Any], engine: str, t
 
 
 def sources(path: Path) -> dict[str, Callable[[], Any]]:
-    """Return the kinds of sources that tell of colours."""
+    """Return the types of sources with colour interpretations."""
     return {
         "path": lambda: path,
         "reader": lambda: RasterioReader(path),

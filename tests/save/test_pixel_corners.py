@@ -46,7 +46,7 @@ def corners(transform: Affine, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def of_stackstac(places: Callable[..., Any] = corners, transform: Affine = TRANSFORM) -> Any:
-    """Return a DataArray with the coordinates and attributes that stackstac gives."""
+    """Return a DataArray with the coordinates and attributes of stackstac."""
     pixels = ramp()
     attrs = {"spec": RasterSpec(transform), "crs": CRS.lower(), "transform": transform, "resolution": transform.a}
     coords = {"band": ["B04", "B08"], "epsg": 32630} | places(transform, pixels.shape)

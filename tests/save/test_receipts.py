@@ -1,4 +1,4 @@
-"""Receipts say what is in the file: by tifffile, numpy and zlib, whichever way it was written."""
+"""Receipts agree with tifffile, numpy and zlib for every engine and order of work."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ class TestChecksum:
     ) -> None:
         orders, plan_work = [], stream.plan_work
 
-        def noting(*args: Any, **kwargs: Any) -> Any:
+        def recorded(*args: Any, **kwargs: Any) -> Any:
             work = plan_work(*args, **kwargs)
             orders.append(work.order)
             return work
 
-        monkeypatch.setattr(stream, "plan_work", noting)
+        monkeypatch.setattr(stream, "plan_work", recorded)
         profile = {"compress": "deflate", "NUM_THREADS": threads}
 
         receipt = function(Lazy(scene()) if is_lazy else scene(), tmp_path / "out.tif", profile_arg=profile)

@@ -154,7 +154,7 @@ def valid_pixels(height: int, width: int) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class File:
-    """One file: the pixels, what is known of them, and the options.
+    """One file: the pixels, their metadata, and the options.
 
     Attributes:
         name: Of the file in the record.
@@ -343,7 +343,7 @@ def overview_files() -> Iterator[File]:
 
 
 def metadata_files() -> Iterator[File]:
-    """Iterate over what a file says of its pixels."""
+    """Iterate over metadata of a file."""
     points = [GroundControlPoint(row, column, -3 + column / 1000, 40 - row / 1000, 12.5) for row in (0, 149)
               for column in (0, 139)]  # fmt: skip
     coefficients = [1.0] + [0.001 * power for power in range(19)]
@@ -593,7 +593,7 @@ ROWS = [
 
 
 def made(file: File, way: str, folder: Path) -> str:
-    """Return the SHA-256 of a file, made in one way."""
+    """Return the SHA-256 of a file, written by one function."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # rows from south to north, no CRS: on purpose
         return hashlib.sha256(WAYS[way](file, folder)).hexdigest()

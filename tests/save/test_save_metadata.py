@@ -1,4 +1,4 @@
-"""Descriptions, tags, CRS, transform and what the source knows: all come back equal."""
+"""Descriptions, tags, CRS, transform and metadata of the source are read back."""
 
 from __future__ import annotations
 

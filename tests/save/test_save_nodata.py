@@ -270,7 +270,7 @@ def test_profile_with_nodata_none_declares_no_nodata(make_tensor: Any, tmp_path:
 
 
 class TestWarning:
-    """Zero is a class or a measurement in most rasters: it becomes nodata in silence only if it was given."""
+    """Zero is a class or a measurement in most rasters: as nodata by default it warns."""
 
     @staticmethod
     def unsaid(make_tensor: Any, dtype: str = "float32") -> GeoTensor:

@@ -113,7 +113,7 @@ FULL_DISK = textwrap.dedent("""
 def test_full_disk_at_any_write_is_an_error(
     function: str, make_tensor: Any, tmp_path: Path, contents: Contents
 ) -> None:
-    """A limit on the file's size stands for the disk: GDAL must not call a short file a success."""
+    """A limit on the file's size simulates a full disk: GDAL must not report success for a short file."""
     whole = tmp_path / "whole.tif"
     done = forked.run(FULL_DISK, function, 2**40, whole)
     assert done.stdout == "written\n", done.stderr

@@ -29,7 +29,7 @@ PIXELS = (np.arange(3 * 700 * 650) % 251 + 1).reshape(3, 700, 650).astype("uint8
 
 
 class Watched(DatasetReader):
-    """A dataset that notes how many threads read it at once."""
+    """A dataset that records how many threads read it at once."""
 
     reading = most_at_once = 0
 

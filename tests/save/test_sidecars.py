@@ -1,4 +1,4 @@
-"""What lies beside a destination: GDAL must read nothing of an earlier raster as part of the new one."""
+"""Sidecars of a destination: GDAL must read none of an earlier raster as part of the new one."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def ramp(shape: tuple[int, ...], dtype: str = "uint16") -> NDArray[Any]:
 
 
 class Counting:
-    """Cuts chunks out of an array, and counts how often each was asked for."""
+    """Cuts chunks out of an array, and counts how often each was requested."""
 
     def __init__(self, pixels: NDArray[Any], fails_at: tuple[int, ...] | None = None) -> None:
         self.pixels, self.fails_at = pixels, fails_at

@@ -1,4 +1,4 @@
-"""Masks that lie beside the pixels: read, cut and combined with them, and saved as the file's internal mask."""
+"""Masks beside the pixels: read, cut and combined with them, and saved as the file's internal mask."""
 
 from __future__ import annotations
 

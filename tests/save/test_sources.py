@@ -25,7 +25,7 @@ def tensor(make_tensor: Any) -> GeoTensor:
 
 
 class OnlyLoad:
-    """A lazy object that says what it is and can only load the whole."""
+    """A lazy object with metadata that can only load the whole raster."""
 
     def __init__(self, tensor: GeoTensor) -> None:
         self.shape, self.dtype = tensor.shape, tensor.dtype

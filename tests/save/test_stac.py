@@ -1,4 +1,4 @@
-"""STAC items of receipts: pystac validates them, and they lie where the raster lies."""
+"""STAC items of receipts: validity, geometry and properties."""
 
 from __future__ import annotations
 

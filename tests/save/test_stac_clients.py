@@ -104,7 +104,7 @@ def test_odc_stac_loads_bands_of_several_resolutions(pixels: Any, tmp_path: Path
 
 @pytest.fixture
 def stacked() -> Callable[..., Any]:
-    """Return a function that stacks an item by stackstac, which does not know proj:code: the grid has to be passed."""
+    """Return a function that stacks an item by stackstac, which ignores proj:code: the grid has to be passed."""
     reason = "stackstac 0.5.1 needs pandas before 3, so that no extra has it: pip install 'stackstac>=0.5.1'"
     stackstac = pytest.importorskip("stackstac", minversion="0.5.1", reason=reason)
     return lambda item, bbox: stackstac.stack([item], epsg=32630, bounds=bbox, resolution=10)

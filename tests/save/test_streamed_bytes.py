@@ -28,7 +28,7 @@ METHODS = ["nearest", "average", "mode", "rms", "bilinear", "cubic", "lanczos", 
 
 
 class Stored(SourceWrapper):
-    """A raster in memory that is seen as one that is stored in chunks, and notes what is read of it."""
+    """A raster in memory that declares chunks, and records reads."""
 
     def __init__(self, raster: GeoTensor, chunks: Chunks | None) -> None:
         super().__init__(open_source(raster), traits=SourceTraits(chunks=chunks, concurrent_reads=3))

@@ -1,4 +1,4 @@
-"""A source or a disk that fails in the middle: an error that says where, and nothing left."""
+"""A source or a disk that fails in the middle: an error with the window, and no file."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def check(path: Path, tensor: GeoTensor, name: str) -> None:
 
 
 def update(path: Path) -> None:
-    """Open a file by rasterio for update, as the documentation says; any warning is an error."""
+    """Open a file by rasterio for update, as documented; any warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with rasterio.open(path, "r+") as dataset:

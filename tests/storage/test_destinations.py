@@ -1,4 +1,4 @@
-"""Which way a file goes: by its path, by fs, by what is installed; and the traps of other libraries on the way."""
+"""Selection of the sink by path, fs and installed packages; and pitfalls of other libraries."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from georeader._export.sinks.spooled import SpooledSink
 from georeader._storage.urls import Destination
 from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, NotSupportedError, OptionError
 from georeader.save import REMOTE_FILE_EXTENSIONS
+from part_store import PartStore
 from servers.azurite import AzureServer
 from servers.fake_gcs import GcsServer
 from servers.moto_server import MotoServer
 from servers.nginx import WebServer
 from servers.s3 import S3Server
-from shelf import Shelf
 from sink_contract import EARLIER, PLAIN, Lazy, expected, small
 
 UseEnv = Callable[[dict[str, str]], None]
@@ -43,7 +43,7 @@ VARIABLES = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret", "AZ
 
 
 class Recorder(MemoryFileSystem):
-    """A filesystem of its own, that notes what is put."""
+    """A filesystem that records what is put."""
 
     protocol = "recorder"
     store: ClassVar[dict[str, Any]] = {}
@@ -82,7 +82,7 @@ def silent(monkeypatch: pytest.MonkeyPatch, use_env: UseEnv) -> None:
 
 
 def way(path: Any, **options: Any) -> str:
-    """Name the sink that a destination has, and what it goes to."""
+    """Return the sink of a destination, and its store."""
     sink = open_sink(Destination(path, **options))
     inner = getattr(sink, "_target", None) or getattr(sink, "_store", None)
     return type(sink).__name__ + (f" {type(inner).__name__}" if inner is not None else "")
@@ -391,36 +391,36 @@ def test_local_save_imports_no_client_of_stores(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_large", [False, True], ids=["small", "large"])
 def test_even_parts_have_equal_sizes(is_large: bool) -> None:
     """As Cloudflare's R2 wants them: all but the last."""
-    shelf = Shelf()
+    part_store = PartStore()
     sizes: dict[int, int] = {}
-    send = shelf.send
+    send = part_store.send
 
     def noted(upload: str, number: int, body: Any) -> int:
         sizes[number] = len(body)
         return send(upload, number, body)
 
-    shelf.send = noted  # type: ignore[method-assign]
-    with SpooledSink(EvenParts(shelf)) as sink:
+    part_store.send = noted  # type: ignore[method-assign]
+    with SpooledSink(EvenParts(part_store)) as sink:
         content = expected("cog", is_large) + bytes(64 * 2**20 if is_large else 0)
         sink.write_header(content)
         sink.commit()
 
-    assert shelf.content == content
+    assert part_store.content == content
     assert len({sizes[number] for number in sorted(sizes)[:-1]}) <= 1
     assert sorted(sizes) == list(range(1, len(sizes) + 1))
-    assert shelf.most_at_once <= SENDERS
-    assert shelf.asked["put"] == (0 if is_large else 1)
+    assert part_store.most_at_once <= SENDERS
+    assert part_store.asked["put"] == (0 if is_large else 1)
 
 
 @pytest.mark.parametrize("fails_at", ["send 1", "send 3", "complete 1"])
 def test_an_upload_of_even_parts_that_fails_is_aborted(fails_at: str) -> None:
-    shelf = Shelf(fails_at=fails_at)
+    part_store = PartStore(fails_at=fails_at)
 
-    with pytest.raises(GeoreaderError, match="the shelf broke"), SpooledSink(EvenParts(shelf)) as sink:
+    with pytest.raises(GeoreaderError, match="the store broke"), SpooledSink(EvenParts(part_store)) as sink:
         sink.write_header(bytes(64 * 2**20))
         sink.commit()
 
-    assert (shelf.uploads, shelf.content) == ({}, None)
+    assert (part_store.uploads, part_store.content) == ({}, None)
 
 
 @pytest.mark.usefixtures("silent")

@@ -23,7 +23,7 @@ UseEnv = Callable[[dict[str, str]], None]
 
 @pytest.fixture(params=["unnamed", "named"])
 def kind_of_file(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways in which a file is put in its place: Linux's, and that of file systems without unnamed files."""
+    """Both ways to publish a file: anonymous files of Linux, and hidden files with a rename."""
     if request.param == "named":
         monkeypatch.setattr(temporary_file, "_open_unnamed", lambda folder: -1)
     return str(request.param)
@@ -183,7 +183,7 @@ def test_one_of_two_concurrent_writers_wins_in_azure(azurite: AzureServer, use_e
 
 
 def test_one_of_two_concurrent_writers_wins_by_a_sas_url(azurite: AzureServer, use_env: UseEnv) -> None:
-    """A signed URL is none for a look before: the condition goes with the PUT."""
+    """A signed URL does not allow HEAD: only the PUT has the condition."""
     use_env({"NO_PROXY": "127.0.0.1"})
     url = azurite.sas_url("out.tif")
     writers = [CogWriter(url, like=small(), overwrite=False, profile_arg=PLAIN) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""A file in parts, of which the last go first: with a store that notes each request, and can fail at any."""
+"""A file in parts, of which the last are sent first, to a store that records requests and can fail at any."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from georeader._export.sources import open_source
 from georeader._storage.urls import Destination
 from georeader.errors import WriteError
 from georeader.save import PROFILE_TILED_GEOTIFF_DEFAULT
-from shelf import MIB, Shelf
+from part_store import MIB, PartStore
 from sink_contract import Lazy
 
 KIB = 1024
@@ -74,15 +74,15 @@ def test_object_is_header_overviews_and_full_resolution_for_any_sizes(
     """In kilobytes, with parts of 8."""
     rng = np.random.default_rng(header + head + tail)
     parts = [rng.bytes(size * KIB + 1 if size else 0) for size in (header, head, tail)]
-    shelf = Shelf(min_part_bytes=5 * KIB)
+    part_store = PartStore(min_part_bytes=5 * KIB)
     with pytest.MonkeyPatch.context() as patch:
         small_parts(patch)
-        with PartedSink(shelf) as sink:
+        with PartedSink(part_store) as sink:
             write(sink, *parts, step * KIB, tail_first=tail_first)
             sink.commit()
 
-    assert shelf.content == b"".join(parts)
-    assert shelf.uploads == {}
+    assert part_store.content == b"".join(parts)
+    assert part_store.uploads == {}
 
 
 @pytest.mark.parametrize("most_head_mib", [0, 1, 100, 10_000, 300_000])
@@ -97,92 +97,92 @@ def test_all_parts_have_numbers_and_none_is_too_small(most_head_mib: int, most_t
 
 
 def test_small_file_is_sent_by_one_request() -> None:
-    shelf = Shelf()
+    part_store = PartStore()
 
-    with PartedSink(shelf) as sink:
+    with PartedSink(part_store) as sink:
         write(sink, b"header", b"head" * 1000, b"tail" * 100_000, 50_000, tail_first=True)
         sink.commit()
 
-    assert shelf.asked == {"check": 1, "put": 1}
+    assert part_store.asked == {"check": 1, "put": 1}
 
 
 def test_the_full_resolution_is_sent_while_it_is_written() -> None:
-    shelf = Shelf()
+    part_store = PartStore()
 
-    with PartedSink(shelf) as sink:
+    with PartedSink(part_store) as sink:
         sink.begin(SectionSizes(MIB, 0, 100 * MIB))
         for number in range(100):
             sink.write_full_resolution(number * MIB, bytes(MIB))
-        assert len(shelf.numbers) >= 100 // 8 - 1 - SENDERS - 1
+        assert len(part_store.numbers) >= 100 // 8 - 1 - SENDERS - 1
         sink.write_header(b"header")
         sink.commit()
 
-    assert shelf.content == b"header" + bytes(100 * MIB)
+    assert part_store.content == b"header" + bytes(100 * MIB)
 
 
 def test_writer_faster_than_the_upload_is_blocked() -> None:
-    shelf = Shelf()
-    shelf.slow_seconds = 0.05
+    part_store = PartStore()
+    part_store.slow_seconds = 0.05
 
-    with PartedSink(shelf) as sink:
+    with PartedSink(part_store) as sink:
         sink.begin(SectionSizes(MIB, 0, 120 * MIB))
         for sent_mib in range(0, 120, 8):
             sink.write_full_resolution(sent_mib * MIB, bytes(8 * MIB))
             # Held back, under way, or in the making; all else has arrived.
-            assert sent_mib // 8 - len(shelf.numbers) <= 1 + SENDERS + 1
+            assert sent_mib // 8 - len(part_store.numbers) <= 1 + SENDERS + 1
         sink.write_header(b"header")
         sink.commit()
 
-    assert shelf.most_at_once <= SENDERS
+    assert part_store.most_at_once <= SENDERS
 
 
 @pytest.mark.parametrize("fails_at", ["begin 1", "send 1", "send 3", "send 9", "complete 1"])
 def test_upload_is_aborted_after_a_failure(fails_at: str) -> None:
-    shelf = Shelf(fails_at=fails_at)
+    part_store = PartStore(fails_at=fails_at)
 
-    with pytest.raises(WriteError, match="the shelf broke"), PartedSink(shelf) as sink:
+    with pytest.raises(WriteError, match="the store broke"), PartedSink(part_store) as sink:
         write(sink, b"header", bytes(10 * MIB), bytes(60 * MIB), MIB, tail_first=True)
         sink.commit()
 
-    assert shelf.content is None
-    assert shelf.uploads == {}
+    assert part_store.content is None
+    assert part_store.uploads == {}
 
 
 def test_an_upload_that_cannot_be_aborted_is_named_with_its_remedy(caplog: pytest.LogCaptureFixture) -> None:
-    shelf = Shelf(fails_at="abort 1")
+    part_store = PartStore(fails_at="abort 1")
 
-    with pytest.raises(ZeroDivisionError), PartedSink(shelf) as sink:
+    with pytest.raises(ZeroDivisionError), PartedSink(part_store) as sink:
         write(sink, b"header", b"", bytes(60 * MIB), MIB, tail_first=True)
         raise ZeroDivisionError
 
-    assert "shelf://out.tif: the upload upload cannot be aborted: the shelf broke" in caplog.text
+    assert "memstore://out.tif: the upload upload cannot be aborted: the store broke" in caplog.text
     assert "AbortIncompleteMultipartUpload" in caplog.text
 
 
 def test_a_part_that_arrives_after_the_abort_is_aborted_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "URGENT_PATIENCE_SECONDS", 0.0)
-    shelf = Shelf()
-    shelf.slow_seconds = 0.3
+    part_store = PartStore()
+    part_store.slow_seconds = 0.3
 
-    with pytest.raises(KeyboardInterrupt), PartedSink(shelf) as sink:
+    with pytest.raises(KeyboardInterrupt), PartedSink(part_store) as sink:
         write(sink, b"header", b"", bytes(20 * MIB), MIB, tail_first=True)
-        while not shelf.at_once:
+        while not part_store.at_once:
             time.sleep(0.001)
         raise KeyboardInterrupt
 
     deadline = time.monotonic() + 10
-    while shelf.asked["abort"] < 2 and time.monotonic() < deadline:
+    while part_store.asked["abort"] < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert shelf.asked["abort"] == 2
-    assert shelf.uploads == {}
+    assert part_store.asked["abort"] == 2
+    assert part_store.uploads == {}
 
 
 def test_interrupt_does_not_wait_for_an_unresponsive_store() -> None:
-    shelf = Shelf()
-    shelf.slow_seconds = 5.0
+    part_store = PartStore()
+    part_store.slow_seconds = 5.0
     begun = time.monotonic()
 
-    with pytest.raises(KeyboardInterrupt), PartedSink(shelf) as sink:
+    with pytest.raises(KeyboardInterrupt), PartedSink(part_store) as sink:
         write(sink, b"header", b"", bytes(20 * MIB), MIB, tail_first=True)
         raise KeyboardInterrupt
 
@@ -190,20 +190,23 @@ def test_interrupt_does_not_wait_for_an_unresponsive_store() -> None:
 
 
 def test_a_gap_in_a_section_is_refused() -> None:
-    with pytest.raises(WriteError, match="the next offset must be 0, got 8"), PartedSink(Shelf()) as sink:
+    with pytest.raises(WriteError, match="the next offset must be 0, got 8"), PartedSink(PartStore()) as sink:
         sink.begin(SectionSizes(0, MIB, MIB))
         sink.write_overviews(8, b"overviews")
 
 
 def test_more_overviews_than_planned_is_an_error() -> None:
-    shelf = Shelf()
+    part_store = PartStore()
 
-    with pytest.raises(WriteError, match="overviews take more parts than were planned for"), PartedSink(shelf) as sink:
+    with (
+        pytest.raises(WriteError, match="overviews take more parts than were planned for"),
+        PartedSink(part_store) as sink,
+    ):
         sink.begin(SectionSizes(0, MIB, MIB))
         for number in range(100):
             sink.write_overviews(number * MIB, bytes(MIB))
 
-    assert shelf.uploads == {}
+    assert part_store.uploads == {}
 
 
 @pytest.mark.parametrize(
@@ -214,11 +217,11 @@ def test_more_overviews_than_planned_is_an_error() -> None:
 )  # fmt: skip
 def test_use_outside_of_a_with_block_is_an_error(use: Any) -> None:
     with pytest.raises(WriteError, match="use it in a with block"):
-        use(PartedSink(Shelf()))
+        use(PartedSink(PartStore()))
 
 
 def test_commit_without_a_file_raises() -> None:
-    with pytest.raises(WriteError, match="there is no file to send"), PartedSink(Shelf()) as sink:
+    with pytest.raises(WriteError, match="there is no file to send"), PartedSink(PartStore()) as sink:
         sink.commit()
 
 
@@ -243,16 +246,16 @@ class TestExports:
         small_parts(monkeypatch)
         attrs = {"mask": np.random.default_rng(1).random((700, 600)) > 0.1} if with_mask else {}
         raster = self.raster(**attrs)
-        shelf = Shelf(min_part_bytes=5 * KIB)
+        part_store = PartStore(min_part_bytes=5 * KIB)
         request = a_request("cog", options, "64MiB")
 
-        with PartedSink(shelf) as sink:
+        with PartedSink(part_store) as sink:
             receipt = write_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
 
         save_cog(Lazy(raster) if is_lazy else raster, tmp_path / "out.tif", profile_arg=options)
-        assert shelf.content == (tmp_path / "out.tif").read_bytes()
-        assert receipt.size_bytes == len(shelf.content)
-        assert shelf.asked["begin"] == 1
+        assert part_store.content == (tmp_path / "out.tif").read_bytes()
+        assert receipt.size_bytes == len(part_store.content)
+        assert part_store.asked["begin"] == 1
 
     @pytest.mark.parametrize("options", [{}, {"interleave": "band"}, {"compress": "none", "BIGTIFF": "YES"}], ids=str)
     @pytest.mark.parametrize("is_lazy", [False, True], ids=["memory", "stream"])
@@ -261,21 +264,21 @@ class TestExports:
     ) -> None:
         small_parts(monkeypatch)
         raster = self.raster(mask=np.random.default_rng(1).random((700, 600)) > 0.1)
-        shelf = Shelf(min_part_bytes=5 * KIB)
+        part_store = PartStore(min_part_bytes=5 * KIB)
         request = a_request("tiled", options, "64MiB")
 
-        with PartedSink(shelf) as sink:
+        with PartedSink(part_store) as sink:
             write_source(open_source(Lazy(raster) if is_lazy else raster), sink, request)
 
         save_tiled_geotiff(raster, tmp_path / "out.tif", profile_arg=options)
-        assert shelf.content == (tmp_path / "out.tif").read_bytes()
-        assert b"GDAL_STRUCTURAL_METADATA" not in shelf.content
+        assert part_store.content == (tmp_path / "out.tif").read_bytes()
+        assert b"GDAL_STRUCTURAL_METADATA" not in part_store.content
 
     def test_a_streaming_source_spools_no_full_resolution(self, tmp_path: Path) -> None:
-        """It goes off as it comes; only overviews wait, and they fit in memory."""
+        """It is sent as it is encoded; only overviews are buffered, and they fit in memory."""
         values = np.random.default_rng(0).integers(0, 60000, (1, 4000, 4000)).astype("uint16")
         raster = GeoTensor(values, Affine(10, 0, 0, 0, -10, 0), "EPSG:3857", fill_value_default=None)
-        sink = PartedSink(Shelf(), dir_tmpfiles=tmp_path)
+        sink = PartedSink(PartStore(), dir_tmpfiles=tmp_path)
         spools: list[Any] = []
         open_spool = sink.open_spool
 
@@ -293,12 +296,12 @@ class TestExports:
 
 
 def test_abort_of_an_upload_not_begun_sends_nothing() -> None:
-    shelf = Shelf()
+    part_store = PartStore()
 
-    PartUpload(shelf).abort()
+    PartUpload(part_store).abort()
 
-    assert shelf.asked == {}
+    assert part_store.asked == {}
 
 
 def test_destination_in_the_receipt_is_redacted() -> None:
-    assert multipart.PartedSink(Shelf()).given == "shelf://out.tif"
+    assert multipart.PartedSink(PartStore()).given == "memstore://out.tif"

@@ -1,4 +1,4 @@
-"""RasterioReader over HTTP, from a real server on 127.0.0.1 that serves ranges and notes what it is asked."""
+"""RasterioReader over HTTP, from a real server on 127.0.0.1 that serves ranges and records requests."""
 
 from __future__ import annotations
 
@@ -162,12 +162,12 @@ class TestPaths:
         assert server.bytes_sent() < len(scene) / 10
 
     def test_server_without_ranges_is_read(self, server: Server, scene: bytes) -> None:
-        server.tell("scene.tif", "no-ranges")
+        server.configure("scene.tif", "no-ranges")
         reader = RasterioReader("/vsicurl_streaming/" + server.put("scene.tif", scene))
         assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
 
     def test_server_that_refuses_head_is_read_with_gdals_option(self, server: Server, scene: bytes) -> None:
-        server.tell("scene.tif", "no-head")
+        server.configure("scene.tif", "no-head")
         options = {"CPL_VSIL_CURL_USE_HEAD": "NO", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
         reader = RasterioReader(server.put("scene.tif", scene), rio_env_options=options)
         assert np.array_equal(reader.read(Window(1, 2, 3, 4)), PIXELS[:, 2:6, 1:4])
@@ -213,7 +213,7 @@ class TestFailures:
     @pytest.mark.parametrize("status", [403, 404, 500, 503])
     def test_an_http_error_is_named_with_its_url(self, server: Server, scene: bytes, status: int) -> None:
         url = server.put("scene.tif", scene)
-        server.tell("scene.tif", "status", str(status))
+        server.configure("scene.tif", "status", str(status))
         with pytest.raises(ReadError, match=rf"{re.escape(url)}.*{status}") as caught:
             RasterioReader(url)
         assert isinstance(caught.value.__cause__, RasterioIOError)
@@ -239,13 +239,13 @@ class TestFailures:
     def test_server_that_stops_between_two_reads_raises(self, server: Server, scene: bytes) -> None:
         url = server.put("scene.tif", scene)
         reader = RasterioReader(url)
-        server.tell("scene.tif", "status", "503")
+        server.configure("scene.tif", "status", "503")
         with pytest.raises(ReadError, match=re.escape(url)):
             reader.read(Window(1000, 1000, 600, 600))
 
     def test_reader_continues_after_a_failure(self, server: Server, scene: bytes) -> None:
         reader = RasterioReader(server.put("scene.tif", scene))
-        server.tell("scene.tif", "status", "503")
+        server.configure("scene.tif", "status", "503")
         with pytest.raises(ReadError):
             reader.read(Window(1000, 1000, 600, 600))
         beside(server.folder / "scene.tif", "status").unlink()

@@ -1,4 +1,4 @@
-"""What stores refuse, and networks: one clear line, which names the destination and says what to do."""
+"""Errors of stores and networks: one line with the destination and advice."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_read_only_sas_url_is_reported(azurite: AzureServer, use_env: UseEnv) ->
 
 
 def test_expired_sas_url_is_reported(azurite: AzureServer, use_env: UseEnv) -> None:
-    """In Azure's own words: Azurite does not tell why it refuses one."""
+    """In Azure's wording: Azurite does not return the reason."""
     use_env({"NO_PROXY": "127.0.0.1"})
     url = azurite.sas_url(unique(), expires_in_seconds=-60)
     said = "Signature not valid in the specified time frame: Start [a] - Expiry [b] - Current [c]"

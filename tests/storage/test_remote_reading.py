@@ -29,8 +29,8 @@ from georeader import GeoTensor, RasterioReader, save_cog
 from georeader._storage import range_file
 from georeader._storage.range_file import RangedObject, RangeFile
 from georeader.errors import GeoreaderError, ReadError
-from noting import Noting
 from places import SUPPORT
+from recording_filesystem import RecordingFilesystem
 from servers.azurite import AzureServer
 from servers.moto_server import MotoServer
 from servers.nginx import WebServer
@@ -152,7 +152,7 @@ def test_range_file_is_read_by_concurrent_threads() -> None:
 @pytest.mark.parametrize("given_bytes", [0, 50, 250])
 @pytest.mark.usefixtures("small_blocks")
 def test_object_shorter_than_its_size_is_an_error(given_bytes: int) -> None:
-    """Another one has taken its place meanwhile: what follows would be taken for what it is not."""
+    """The object was replaced meanwhile: later ranges are of another file."""
     ranged = RangedObject(1000, lambda start, stop: CONTENT[start:stop][:given_bytes])
 
     with pytest.raises(OSError):
@@ -166,7 +166,7 @@ def test_object_shorter_than_its_size_is_an_error(given_bytes: int) -> None:
 @pytest.fixture(params=["fsspec", "obstore"])
 def remote(request: pytest.FixtureRequest) -> Any:
     """A filesystem or a store, with the small raster at folder/out.tif."""
-    fs = Noting() if request.param == "fsspec" else MemoryStore()
+    fs = RecordingFilesystem() if request.param == "fsspec" else MemoryStore()
     save_cog(small(), "folder/out.tif", fs=fs, profile_arg=PLAIN)
     return fs
 
@@ -252,7 +252,7 @@ def test_raster_read_with_fs_is_saved(remote: Any, tmp_path: Path) -> None:
 
 
 def test_large_raster_read_with_fs_is_saved(tmp_path: Path) -> None:
-    fs = Noting()
+    fs = RecordingFilesystem()
     save_cog(large(), "large.tif", fs=fs, profile_arg=PLAIN)
 
     save_cog(RasterioReader("large.tif", fs=fs), tmp_path / "copy.tif", max_memory="64MiB", profile_arg=PLAIN)
@@ -262,7 +262,7 @@ def test_large_raster_read_with_fs_is_saved(tmp_path: Path) -> None:
 
 
 def test_metadata_take_few_requests() -> None:
-    fs = Noting()
+    fs = RecordingFilesystem()
     save_cog(large(), "large.tif", fs=fs)
 
     RasterioReader("large.tif", fs=fs)
@@ -301,13 +301,13 @@ def test_an_object_that_is_not_a_raster_is_a_read_error(remote: Any) -> None:
 FAILING = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from noting import Noting
+from recording_filesystem import RecordingFilesystem
 from georeader import RasterioReader, save_cog
 from georeader.errors import ReadError
 from georeader._storage import range_file
 from sink_contract import small
 range_file.BLOCK_BYTES = 32 * 1024
-fs, reads, kind = Noting(), int(sys.argv[2]), sys.argv[3]
+fs, reads, kind = RecordingFilesystem(), int(sys.argv[2]), sys.argv[3]
 fs.error = KeyboardInterrupt("the cable was cut") if kind == "KeyboardInterrupt" else OSError("the cable was cut")
 save_cog(small(), "small.tif", fs=fs)
 reader = RasterioReader("small.tif", fs=fs)
@@ -338,7 +338,7 @@ def test_failing_read_is_an_error_without_a_crash(reads: int, kind: str, raised:
 
 @pytest.fixture(scope="module")
 def scattered(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A TIFF whose overviews and tags lie at its end, far from the header."""
+    """A TIFF with overviews and tags at its end, far from the header."""
     path = tmp_path_factory.mktemp("scattered") / "out.tif"
     values = np.random.default_rng(5).integers(1, 2000, (1, 1024, 1024)).astype("uint16")
     profile = {"driver": "GTiff", "count": 1, "height": 1024, "width": 1024, "dtype": "uint16", "tiled": True}
@@ -353,7 +353,7 @@ def scattered(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def everything(fs: Any) -> list[Any]:
-    """Read a raster in every way that there is."""
+    """Read all properties and pixels of a raster."""
     reader = RasterioReader("scattered.tif", fs=fs)
     overview = reader.reader_overview(0)
     return [reader.shape, reader.tags(), reader.overviews(), reader.has_mask, reader.load().values.sum(dtype="int64"),
@@ -362,7 +362,7 @@ def everything(fs: Any) -> list[Any]:
 
 def test_any_failing_request_gives_an_error_or_correct_values(scattered: bytes) -> None:
     """GDAL itself takes directories that it cannot read for missing ones."""
-    fs = Noting()
+    fs = RecordingFilesystem()
     fs.pipe("scattered.tif", scattered)
     truth = everything(fs)
     requests, lies = fs.reads, {}

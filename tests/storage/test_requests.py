@@ -85,7 +85,7 @@ def by_us(raster: Raster, path: Path) -> None:
 
 
 def by_gdal(raster: Raster, path: Path) -> None:
-    """Write by GDAL's COG driver, with nothing of ours."""
+    """Write by GDAL's COG driver alone."""
     pixels = raster.pixels()
     count, height_px, width_px = pixels.shape
     shape = {"count": count, "height": height_px, "width": width_px, "dtype": pixels.dtype.name}
@@ -113,7 +113,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], b
 
 @dataclass(frozen=True)
 class Cost:
-    """What the server was asked for: requests, HEAD among them, and bytes that it sent."""
+    """Requests to the server, HEAD included, and bytes that it sent."""
 
     requests: int
     bytes_sent: int

@@ -35,7 +35,7 @@ CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 @pytest.fixture
 def front(moto: MotoServer, use_env: Callable[[dict[str, str]], None]) -> Iterator[FaultProxy]:
-    """A proxy before moto that notes each request; the environment leads to it, with credentials."""
+    """A proxy before moto that records requests; the environment has its endpoint and credentials."""
     S3FileSystem.clear_instance_cache()
     with FaultProxy(moto.endpoint) as proxy:
         host = proxy.url.removeprefix("http://")

@@ -117,7 +117,7 @@ REFUSALS = {
 
 @pytest.fixture(params=["refused", *REFUSALS])
 def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A server that does not serve, each in its way."""
+    """Servers that fail, each in one way."""
     if request.param == "refused":
         yield refused_url()
         return
@@ -270,7 +270,7 @@ WAYS = [presigned, sas_url, basic, api_key, headers, boto, s3_with_password, by_
 
 
 def spellings(secret: str) -> set[str]:
-    """A secret as it is given, percent-decoded and encoded, and as Python writes it."""
+    """A secret as passed, percent-decoded and encoded, and as Python's repr."""
     plain = {secret, unquote(secret)}
     return {text for one in plain for text in (one, quote(one), quote(one, safe=""), quote_plus(one), repr(one)[1:-1])}
 
@@ -299,7 +299,7 @@ def texts_of(error: BaseException) -> str:
 
 @dataclass
 class Watch:
-    """Everything that was said so far."""
+    """All texts so far."""
 
     texts: list[str] = field(default_factory=list)
 
@@ -307,7 +307,7 @@ class Watch:
         self.texts += [texts_of(one) if isinstance(one, BaseException) else f"{one!r} {one}" for one in things]
 
     def knows(self, known: list[str]) -> list[str]:
-        """Where a secret is, with what stands before it."""
+        """The position of a secret, with the text before it."""
         wanted = {text for secret in known for text in spellings(secret)}
         lines = {line for text in self.texts for line in text.splitlines()}
         return sorted({line[max(0, line.find(one) - 90) :][:130] for line in lines for one in wanted if one in line})

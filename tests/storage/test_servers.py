@@ -1,4 +1,4 @@
-"""The servers that stand for clouds do what the tests of remote destinations rely on, as those clouds document it."""
+"""The local servers behave as the clouds document, as far as the tests of destinations rely on it."""
 
 from __future__ import annotations
 

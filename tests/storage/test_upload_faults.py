@@ -28,7 +28,7 @@ from sink_contract import EARLIER, PLACE, PLAIN, Lazy, small
 
 pytestmark = [pytest.mark.fault, pytest.mark.server]
 
-#: The issue asks for so many.
+#: Fewest different faults.
 LEAST_FAULTS = 200
 
 #: A part that arrives late has its upload aborted once more, within so long.
@@ -104,7 +104,7 @@ def assert_nothing_is_left(front: Front, scratch: Path, *, but_an_upload: bool =
 
 
 def assert_it_names(front: Front, error: GeoreaderError) -> None:
-    """The message says which object, and holds no secret."""
+    """The message names the object, and has no secret."""
     said = str(error)
     assert front.key.rpartition("careful/")[2] in said, said
     for secret in ("sig=", "secret-of", "token-of", getattr(front.server, "secret", None)):
@@ -176,7 +176,7 @@ def test_an_unreachable_store_is_a_destination_error(
 
 
 class WithoutLength:
-    """Answers 200 in the upstream's place, chunked: without a Content-Length."""
+    """Answers 200 instead of the upstream, chunked: without a Content-Length."""
 
     def __str__(self) -> str:
         return "without-length"
@@ -187,7 +187,7 @@ class WithoutLength:
 
 
 class Rival:
-    """Puts another's object of the same size in the place, and resets: the next attempt meets it."""
+    """Puts another object of the same size there, and resets: the next attempt finds it."""
 
     def __init__(self, put: Callable[[], None]) -> None:
         self._put = put
@@ -238,7 +238,7 @@ def test_multipart_upload_after_another_writer_is_an_exists_error(
 def test_retry_after_is_respected(
     destination: str, say: object, front_of: Any, scratch: Path, record_property: Any
 ) -> None:
-    """All but obstore, which tries again by its own rule; docs/destinations.md says so."""
+    """All but obstore, which has its own retries (docs/destinations.md)."""
     front = front_of(destination)
     front.proxy.add(Fault(PUT.when, s3_error(503, "SlowDown", headers={"Retry-After": say})))
 

@@ -28,7 +28,7 @@ from faults.kinds import Hang, HangAnswer
 from faults.proxy import Fault
 from georeader import GeoTensor, save_cog
 from sink_contract import EARLIER, PLACE, PLAIN
-from upload_nursery import PARTED, SMALL, Child, Nursery, running_nursery
+from upload_fork_server import PARTED, SMALL, Child, ForkServer, running_fork_server
 
 pytestmark = [
     pytest.mark.fault,
@@ -58,9 +58,9 @@ def whole(shape: tuple[int, ...]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with running_nursery() as nursery:
-        yield nursery
+def fork_server() -> Iterator[ForkServer]:
+    with running_fork_server() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def front_of(request: pytest.FixtureRequest, use_env: Any) -> Iterator[Callable[
         yield lambda destination: Maker(request, use_env, stack).make(destination)
 
 
-def child_of(nursery: Nursery, front: Front, folder: Path, shape: tuple[int, ...], **job: Any) -> Child:
+def child_of(fork_server: ForkServer, front: Front, folder: Path, shape: tuple[int, ...], **job: Any) -> Child:
     """Have a process save there, with the variables that this one has of the server."""
     env = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
-    return nursery.save(folder, front.url, env, shape=shape, **job)
+    return fork_server.save(folder, front.url, env, shape=shape, **job)
 
 
 _VARIABLES = ("AWS_", "AZURE_", "GOOGLE_", "NO_PROXY", "no_proxy")
@@ -149,14 +149,16 @@ HOW = [
 @pytest.mark.parametrize(("how", "destination", "point", "body_bytes"), HOW, ids=moment_id)
 def test_a_kill_at_a_known_request_leaves_the_earlier_object_or_the_whole_new_one(
     how: str, destination: str, point: Point, body_bytes: int | None,
-    front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any,
+    front_of: Any, fork_server: ForkServer, tmp_path: Path, record_property: Any,
 ) -> None:  # fmt: skip
     front, gate = front_of(destination), Gate()
     front.put(EARLIER)
     hang = HangAnswer(gate) if body_bytes is None else Hang(gate, body_bytes)
     front.proxy.add(Fault(point.when, hang, skip=point.skip))
     shape = PARTED if point.is_large else SMALL
-    child = child_of(nursery, front, tmp_path, shape, handles_term=how == "handled TERM", **fs_of(destination, front))
+    child = child_of(
+        fork_server, front, tmp_path, shape, handles_term=how == "handled TERM", **fs_of(destination, front)
+    )
     was_reached = gate.reached.wait(20)
     time.sleep(0.02)  # clients wait for the answer by now
     begun = time.perf_counter()
@@ -195,13 +197,13 @@ def assert_one_upload_remains_at_most(front: Front) -> None:
 @pytest.mark.parametrize("how", ["KILL", "INT"])
 @pytest.mark.parametrize("destination", ["s3", "s3fs"])
 def test_kill_before_the_creation_response_leaves_one_open_upload(
-    destination: str, how: str, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
+    destination: str, how: str, front_of: Any, fork_server: ForkServer, tmp_path: Path, record_property: Any
 ) -> None:
     """The store has an upload whose id no client has received."""
     front, gate = front_of(destination), Gate()
     front.proxy.add(Fault(CREATE.when, HangAnswer(gate)))
 
-    child = child_of(nursery, front, tmp_path, PARTED, **fs_of(destination, front))
+    child = child_of(fork_server, front, tmp_path, PARTED, **fs_of(destination, front))
     assert gate.reached.wait(20)
     soon(front.open_uploads)
     child.signal({"KILL": KILL, "INT": INT}[how])
@@ -214,10 +216,10 @@ def test_kill_before_the_creation_response_leaves_one_open_upload(
     assert_one_upload_remains_at_most(front)
 
 
-def lifetime(nursery: Nursery, front: Front, folder: Path, shape: tuple[int, ...]) -> float:
+def lifetime(fork_server: ForkServer, front: Front, folder: Path, shape: tuple[int, ...]) -> float:
     """How long a save takes that is not killed."""
     begun = time.perf_counter()
-    child = child_of(nursery, front, folder, shape)
+    child = child_of(fork_server, front, folder, shape)
     assert os.waitstatus_to_exitcode(child.wait()) == 0, child.errors
     return time.perf_counter() - begun
 
@@ -229,15 +231,15 @@ def lifetime(nursery: Nursery, front: Front, folder: Path, shape: tuple[int, ...
 )
 def test_kills_at_random_moments_leave_whole_objects(
     destination: str, shape: tuple[int, ...], kills: int, seed: int,
-    front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any,
+    front_of: Any, fork_server: ForkServer, tmp_path: Path, record_property: Any,
 ) -> None:  # fmt: skip
     front, chance = front_of(destination), random.Random(seed)
-    longest_seconds = max(lifetime(nursery, front, tmp_path, shape) for _ in range(2))
+    longest_seconds = max(lifetime(fork_server, front, tmp_path, shape) for _ in range(2))
 
     for number in range(kills):
         front.put(EARLIER)
         after_seconds, how = chance.uniform(0, longest_seconds), chance.choice((KILL, KILL, TERM, INT))
-        child = child_of(nursery, front, tmp_path, shape)
+        child = child_of(fork_server, front, tmp_path, shape)
         time.sleep(after_seconds)
         child.signal(how)
         child.wait()
@@ -259,14 +261,20 @@ class TestFullDisk:
     @pytest.mark.parametrize("limit_bytes", [1_000_000, 20_000_000])
     @pytest.mark.parametrize("destination", ["azure", "gcs", "http", "sas", "memory"])
     def test_spooled_files_disappear_after_a_kill(
-        self, destination: str, limit_bytes: int, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
+        self,
+        destination: str,
+        limit_bytes: int,
+        front_of: Any,
+        fork_server: ForkServer,
+        tmp_path: Path,
+        record_property: Any,
     ) -> None:
         front = front_of(destination) if destination in DESTINATIONS else None
         if front is None:
-            child = nursery.save(tmp_path, "memory://folder/raster", {}, limit_bytes=limit_bytes)
+            child = fork_server.save(tmp_path, "memory://folder/raster", {}, limit_bytes=limit_bytes)
         else:
             front.put(EARLIER)
-            child = child_of(nursery, front, tmp_path, PARTED, limit_bytes=limit_bytes)
+            child = child_of(fork_server, front, tmp_path, PARTED, limit_bytes=limit_bytes)
 
         assert os.waitstatus_to_exitcode(child.wait()) == 1
 
@@ -278,13 +286,13 @@ class TestFullDisk:
         assert front is None or front.content() == EARLIER
 
     def test_full_disk_while_spooling_overviews_is_an_error(
-        self, front_of: Any, nursery: Nursery, tmp_path: Path, record_property: Any
+        self, front_of: Any, fork_server: ForkServer, tmp_path: Path, record_property: Any
     ) -> None:
         front = front_of("s3")
         front.put(EARLIER)
 
         child = child_of(
-            nursery, front, tmp_path, PARTED, limit_bytes=100_000, is_lazy=True, options={"max_memory": "9MiB"}
+            fork_server, front, tmp_path, PARTED, limit_bytes=100_000, is_lazy=True, options={"max_memory": "9MiB"}
         )
 
         assert os.waitstatus_to_exitcode(child.wait()) == 1

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to a store, as data: where, when, how, how often, and what has to come of it."""
+"""Faults on the way to a store, as data: request, moment, kind, number, and the expected result."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Case:
 
     @property
     def may_leave_an_upload(self) -> bool:
-        """Where the answer that names an upload is lost, it remains; docs/destinations.md says so."""
+        """An upload whose creation response was lost remains (docs/destinations.md)."""
         return isinstance(self.do, (ResetBeforeAnswer, ResetInAnswer)) and self.point.name == "create"
 
 
@@ -216,7 +216,7 @@ def _passing(destination: str) -> Iterator[Case]:
 
 
 def _passing_looks(destination: str) -> Iterator[Case]:
-    """The look afterwards; a URL with a signature for PUT is not asked."""
+    """The check afterwards; a URL signed for PUT is not checked."""
     if destination == "sas":
         return
     for kind in (ResetAfter(0), ResetBeforeAnswer(), Answer(500), Answer(503), Stall()):

@@ -106,7 +106,7 @@ def _s3(server: Any, via: Via, key: str) -> Made:
 
 
 def _s3_by_s3fs(server: Any, via: Via, key: str) -> Made:
-    """With one attempt of its own for each of ours."""
+    """A client with one attempt for each of the project's."""
     return _by_s3fs(server, via, key, {"retries": {"total_max_attempts": 1}}, 1)
 
 

@@ -1,4 +1,4 @@
-"""Makes malformed files out of good ones: each has one thing wrong that can be known to be wrong.
+"""Makes malformed files out of valid ones, each with one detectable fault.
 
 Where things stand in a good file is asked of tifffile, which is not ours.
 """
@@ -28,7 +28,7 @@ TILE_WIDTH, TILE_HEIGHT, SUBFILE, PLANAR, SAMPLE_FORMAT = 322, 323, 254, 284, 33
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a directory: where it stands, and where its values do."""
+    """An entry of a directory: its offset, and that of its values."""
 
     at: int
     values_at: int
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Good:
-    """A good little-endian COG, and where things stand in it."""
+    """A valid little-endian COG, and offsets in it."""
 
     content: bytes = field(repr=False)
 
@@ -48,7 +48,7 @@ class Good:
 
     @property
     def first_at(self) -> int:
-        """Where the offset of the first directory stands."""
+        """The position of the first directory's offset."""
         return 8 if self.is_big else 4
 
     @cached_property
@@ -68,7 +68,7 @@ class Good:
         return self.directories[directory][0]
 
     def next_at(self, directory: int) -> int:
-        """Where a directory says which one follows."""
+        """The position of the next directory's offset."""
         offset, entries = self.directories[directory]
         return offset + (8 + 20 * len(entries) if self.is_big else 2 + 12 * len(entries))
 
@@ -104,7 +104,7 @@ class Good:
         return self.put(self.entry(tag).at + 2, struct.pack("<H", value))
 
     def set_tile(self, data: bytes, number: int = 0) -> bytes:
-        """Put other bytes in the place of a tile: behind the last one, framed as GDAL frames them."""
+        """Replace a tile by other bytes: after the last one, framed as GDAL frames them."""
         at = len(self.content) + 4
         moved = Good(self.set_value(OFFSETS, at, number)).set_value(SIZES, len(data), number)
         return moved + struct.pack("<I", len(data)) + data + data[-4:]
@@ -156,7 +156,7 @@ def _swapped_tags(file: Good) -> bytes:
 
 
 def _swapped_tiles(file: Good) -> bytes:
-    """Two tiles change places in the arrays: each is whole, but they lie in the wrong order."""
+    """Two tiles are swapped in the arrays: each is whole, but their order is wrong."""
     swapped = file
     for tag in (OFFSETS, SIZES):
         first, second = file.values(tag)[:2]
@@ -207,7 +207,7 @@ def _zstd_bomb(file: Good) -> bytes:
 
 
 def _huge_tile(file: Good) -> bytes:
-    """One tile of 2^60 pixels in place of many."""
+    """One tile of 2^60 pixels instead of many."""
     changed = file
     for tag, value in ((TILE_WIDTH, 2**15), (TILE_HEIGHT, 2**15)):
         changed = Good(changed.set_value(tag, value))
@@ -357,7 +357,7 @@ def _overview(file: Good) -> int:
 
 
 def without_order(folder: Path) -> bytes:
-    """A tiled TIFF to which GDAL added overviews later: they lie behind the full resolution."""
+    """A tiled TIFF to which GDAL added overviews later, after the full resolution."""
     path = folder / "added.tif"
     profile = {"driver": "GTiff", "width": 600, "height": 600, "count": 1, "dtype": "uint8", "tiled": True,
                "transform": Affine(10, 0, 5e5, 0, -10, 4e6), "blockxsize": 256, "blockysize": 256}  # fmt: skip

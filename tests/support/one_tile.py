@@ -1,4 +1,4 @@
-"""A TIFF file of one tile, written by hand: what it takes to show encoded bytes to readers that are not ours."""
+"""A TIFF file of one tile, written by hand, to decode encoded bytes by other readers."""
 
 from __future__ import annotations
 

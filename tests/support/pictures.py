@@ -1,4 +1,4 @@
-"""Pictures as a reader that is not ours sees them: GDAL's PNG driver."""
+"""Pictures read by GDAL's PNG driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that serves a folder, ranges too, and notes what it is asked.
+"""An HTTP server on 127.0.0.1 that serves a folder, with ranges, and records requests.
 
 It is this file, run in a process of its own: rasterio holds the interpreter's lock in some of the calls in which GDAL
 waits for an answer, so a thread of this process could never answer. What the server does is configured by files in the
@@ -52,7 +52,7 @@ class RangeHandler(BaseHTTPRequestHandler):
                 self.close_connection = True
 
     def note(self, log: Path, body: bytes, headers: dict[str, str]) -> None:
-        """Write one line on this request: what was asked for, and how much is sent from where."""
+        """Write one line on this request: target, range and bytes sent."""
         sent = len(body) if self.command == "GET" else 0
         first = int(headers.get("Content-Range", "bytes 0-").removeprefix("bytes ").split("-")[0])
         line = {"method": self.command, "target": self.path, "sent": sent, "headers": dict(self.headers)}
@@ -106,12 +106,12 @@ class Server:
         (self.folder / name).write_bytes(content)
         return f"{self.base}/{name}"
 
-    def tell(self, name: str, what: str, text: str = "") -> None:
+    def configure(self, name: str, what: str, text: str = "") -> None:
         """Change how a file is served: see `RangeHandler`."""
         beside(self.folder / name, what).write_text(text)
 
     def requests(self) -> list[dict[str, Any]]:
-        """What was asked so far, in order: method, target, headers, first_byte, last_byte, sent (bytes)."""
+        """Requests so far, in order: method, target, headers, first_byte, last_byte, sent (bytes)."""
         log = self.folder / "requests.jsonl"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
@@ -119,7 +119,7 @@ class Server:
         return sum(request["sent"] for request in self.requests())
 
     def asked(self) -> set[str]:
-        """Names of the files that were asked for, with their queries."""
+        """Names of the requested files, with their queries."""
         return {request["target"].rpartition("/")[2] for request in self.requests()}
 
 

@@ -1,4 +1,4 @@
-"""What every source promises; a test class for one kind of source says how to make it, and inherits the rest."""
+"""Contract of sources; a test class for one type of source defines how to make it, and inherits the tests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def a_raster() -> GeoTensor:
 
 
 class Recording(SourceWrapper):
-    """A source that notes how often each pixel was read, how many read at once, and can fail at a window.
+    """A source that records reads of each pixel and concurrent reads, and can fail at a window.
 
     Attributes:
         fails_at_row: A window with this row raises ``error``.

@@ -1,4 +1,4 @@
-"""The GeoData protocol and its stand-in."""
+"""The GeoData protocol and FakeGeoData."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits: cells of pixels, in memory and on disk; and how much memory people say that may take."""
+"""Buffers of pixels and tiles in memory and on disk; parsing of memory limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WINDOW = PixelWindow(0, 10, 0, 10)
 
 
 class Disk:
-    """A spool in memory that counts what goes through it."""
+    """A spool in memory that counts bytes."""
 
     def __init__(self) -> None:
         self.content = bytearray()

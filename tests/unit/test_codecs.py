@@ -1,4 +1,4 @@
-"""Codecs: what goes in comes out, through our own decoders and through readers that no one here wrote."""
+"""Codecs: round trips through the project's decoders and through other readers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FileInfo: what an open file says about itself, and what of it reaches ``attrs``."""
+"""FileInfo: metadata of an open file, and its part in ``attrs``."""
 
 from __future__ import annotations
 

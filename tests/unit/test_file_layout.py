@@ -1,4 +1,4 @@
-"""Where everything lies in the file, as numbers: no pixels, no disk."""
+"""The layout of a file as numbers: no pixels, no disk."""
 
 from __future__ import annotations
 

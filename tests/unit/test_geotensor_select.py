@@ -1,4 +1,4 @@
-"""Parts of GeoTensors, and GeoTensors of parts: each pixel keeps its place, each band its metadata."""
+"""Selections and joins of GeoTensors: each pixel keeps its coordinates, each band its metadata."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def located(shape: tuple[int, int], transform: Affine) -> GeoTensor:
 
 
 def assert_pixels_are_where_they_say(gt: GeoTensor) -> None:
-    """Compare the coordinates that the pixels of `located` hold with those that the transform gives them."""
+    """Compare the coordinates stored in the pixels of `located` with those of the transform."""
     expected = located(gt.shape[-2:], gt.transform)
     np.testing.assert_allclose(gt.values, expected.values, rtol=0, atol=1e-6)
 

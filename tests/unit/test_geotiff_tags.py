@@ -1,4 +1,4 @@
-"""GDAL is asked once for rasters that differ only in where they lie; their tags are as if it had been asked of each."""
+"""GDAL writes tags once for rasters that differ only in their transform; cached tags equal its own."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def a_spec(transform: Affine = NORTH_UP, crs: Any = "EPSG:32630", nodata: Any = 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExportSpec]:
-    """What GDAL is asked of, beginning with no memory of before."""
+    """Calls of GDAL, with an empty cache."""
     seen: list[ExportSpec] = []
     ask = geotiff_tags._tags_by_gdal
     monkeypatch.setattr(geotiff_tags, "_tags_by_gdal", lambda spec, *rest: seen.append(spec) or ask(spec, *rest))

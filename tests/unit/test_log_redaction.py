@@ -1,4 +1,4 @@
-"""Log records of clients are redacted while a read or a write is under way, and at no other time."""
+"""Log records of clients are redacted during a read or a write, and at no other time."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_search_finds_the_same_tables_as_reading_every_code(noise_bytes: int) ->
 
 @pytest.mark.parametrize("size", [*range(2, 40), 254, 255, 256, 767, 768, 1790, 1791, 1792, *range(3830, 3850), 9000])
 def test_the_length_of_a_stream_is_known_without_reading_its_codes(size: int) -> None:
-    """Bytes of noise take about one code each, so the sizes stand on both sides of each change of width."""
+    """Bytes of noise take about one code each, so the sizes are on both sides of each change of width."""
     for seed in range(4):
         noise = np.random.default_rng(seed).integers(0, 256, size, dtype="uint8")
         encoded = bytes(imagecodecs.lzw_encode(noise))

@@ -113,7 +113,7 @@ def test_sample_tiles_are_few_and_within_the_raster(height_px: int, width_px: in
 @pytest.mark.parametrize("blank", [slice(200, 312), slice(0, 150), slice(362, 512)], ids=["middle", "top", "bottom"])
 @pytest.mark.parametrize("compress", ["lzw", "zstd"])
 def test_missing_pixels_in_a_tile_do_not_change_the_choice(blank: slice, compress: str, tmp_path: Path) -> None:
-    """Rows of nodata with a stray pixel in them: what lies around counts."""
+    """Rows of nodata with a single valid pixel: its neighbours decide."""
     values = smooth("uint16", 512)
     values[blank] = 0
     values[blank.start + 50, 100] = 777

@@ -1,4 +1,4 @@
-"""RasterioReader on local files: what it knows, what it reads, and what it leaves behind.
+"""RasterioReader on local files: attributes, reads, and file handles.
 
 Every file is written by rasterio or tifffile, and every read is compared with theirs or with numpy.
 """
@@ -111,7 +111,7 @@ def pyramid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_vrt(path: Path, *bands: str) -> Path:
-    """A VRT of 4 x 3 pixels without sources: a way to files that no GeoTIFF can be."""
+    """A VRT of 4 x 3 pixels without sources, for files that a GeoTIFF cannot represent."""
     path.write_text(
         '<VRTDataset rasterXSize="4" rasterYSize="3"><GeoTransform>0, 1, 0, 3, 0, -1</GeoTransform>'
         f"{''.join(bands)}</VRTDataset>"
@@ -144,7 +144,7 @@ windows = st.builds(
 
 
 def place(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What rasterio says about a file's grid."""
+    """A file's grid by rasterio."""
     with rasterio.open(path) as dataset:
         return {
             "shape": dataset.shape,

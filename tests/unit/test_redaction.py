@@ -1,4 +1,4 @@
-"""Secrets out of texts: what a URL shows of itself, what is known to be secret, and what is chained to an error."""
+"""Redaction of URLs, texts and chained errors."""
 
 from __future__ import annotations
 

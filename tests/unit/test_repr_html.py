@@ -164,7 +164,7 @@ def test_failing_server_is_shown_as_text_without_the_secret_of_the_url(server: S
     reader = RasterioReader(f"{url}?token=hunter22")
     assert "hunter22" not in reader._repr_html_()
     other = RasterioReader(f"{server.put('other.tif', (tmp_path / 'out.tif').read_bytes())}?token=hunter23")
-    server.tell("other.tif", "status", "403")
+    server.configure("other.tif", "status", "403")
 
     shown = other._repr_html_()
 

@@ -78,7 +78,7 @@ def test_whole_blocks_equal_gdals(method: str, dtype: str, largest: int, rng: np
 @pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
 @pytest.mark.parametrize("method", ["NEAREST", "AVERAGE", "MODE"])
 def test_nodata_counts_as_in_gdal(method: str, dtype: str, largest: int, rng: np.random.Generator) -> None:
-    """Nodata lies beyond all averages; what happens where they meet has its own tests."""
+    """Nodata is beyond all averages; results equal to nodata have their own tests."""
     nodata = beyond(dtype)
     values = with_holes(pixels(dtype, largest, rng), nodata, rng)
 
@@ -113,7 +113,7 @@ def test_mode_of_complex_numbers_leaves_out_nodata_as_gdal_does(dtype: str, rng:
 @pytest.mark.parametrize("largest", [100, 2**20])
 @pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
 def test_root_mean_squares_equal_gdals(dtype: str, largest: int, has_nodata: bool, rng: np.random.Generator) -> None:
-    """int32 and wider are even, so that no root lies on a half: GDAL 3.12 loses some of these."""
+    """int32 and wider are even, so that no root is a half: GDAL 3.12 loses some of these."""
     values = pixels(dtype, largest, rng)
     values[values == 0] = 1
     if np.dtype(dtype).kind in "iu" and np.dtype(dtype).itemsize >= 4:

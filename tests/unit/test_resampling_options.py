@@ -1,4 +1,4 @@
-"""RESAMPLING as save_cog takes it: one method, or one per band; what each makes of a whole file."""
+"""RESAMPLING of save_cog: one method, or one per band, and its overviews."""
 
 from __future__ import annotations
 

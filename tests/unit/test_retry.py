@@ -27,7 +27,7 @@ LASTING = Failure("no")
 
 
 class Flaky:
-    """Fails so many times, then gives its number."""
+    """Fails a number of times, then returns its number of calls."""
 
     def __init__(self, failures: int, error: BaseException | None = None) -> None:
         self.failures, self.calls = failures, 0

@@ -81,7 +81,7 @@ def test_message_names_photometric_and_interpretation(tmp_path: Path) -> None:
 
 
 def with_extra_samples(path: Path, photometric: str, samples: int, extra: tuple[int, ...]) -> Path:
-    """Have tifffile write a tiled file, and change ExtraSamples in place."""
+    """Write a tiled file by tifffile, and change ExtraSamples in place."""
     count = {"rgb": 3, "minisblack": 1}[photometric]
     pixels = np.ones((80, 100, samples), "uint8")
     layout = {"tile": (64, 64), "photometric": photometric, "planarconfig": "contig", "metadata": None}

@@ -94,7 +94,7 @@ KINDS = {
 
 
 def verdicts(path: Path) -> dict[str, tuple[bool, bool]]:
-    """What rio-cogeo and we say, leniently and strictly."""
+    """Verdicts of rio-cogeo and of validate, lenient and strict."""
     theirs = tuple(bool(cog_validate(path, strict=strict, quiet=True)[0]) for strict in (False, True))
     ours = tuple(validate(path, strict=strict).is_valid for strict in (False, True))
     return {"rio-cogeo": theirs, "ours": ours}

@@ -1,4 +1,4 @@
-"""The parts of validate by themselves: decoders, image headers, what overlaps, what is what, what a viewer asks."""
+"""Parts of validate: decoders, image headers, overlaps, IFD roles, requests of a viewer."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def codes(*pairs: tuple[int, int]) -> bytes:
 
 @pytest.mark.parametrize("position", [0, 1, 253, 254, 1000, 3837])
 def test_lzw_that_would_crash_the_decoder_is_not_decoded(position: int) -> None:
-    """After a Clear code, wherever it stands, comes a code that no string has yet."""
+    """A code without a string follows a Clear code, at any position."""
     widths = [9] * 254 + [10] * 512 + [11] * 1024 + [12] * 2048
     before = [(7, width) for width in widths[:position]]
     clear = [(256, widths[position])] if position else []

@@ -26,7 +26,7 @@ Make = Callable[..., GeoTensor]
 
 @dataclass
 class Recorder:
-    """A `ByteSource` in memory that notes each read, and can fail at one."""
+    """A `ByteSource` in memory that records reads, and can fail at one."""
 
     content: bytes
     is_local: bool = False
@@ -162,7 +162,7 @@ def test_an_http_server_gets_one_request_if_nothing_is_decoded(a_cog: Path, serv
 )
 def test_a_server_that_refuses_is_an_error(a_cog: Path, server: Server, status: str, match: str) -> None:
     url = server.put("a.tif", a_cog.read_bytes())
-    server.tell("a.tif", "status", status)
+    server.configure("a.tif", "status", status)
 
     with pytest.raises(ReadError, match=match) as caught:
         validate(f"{url}?sig=hunter22")
@@ -173,7 +173,7 @@ def test_a_server_that_refuses_is_an_error(a_cog: Path, server: Server, status: 
 
 def test_a_server_without_ranges_raises(a_cog: Path, server: Server) -> None:
     url = server.put("a.tif", a_cog.read_bytes())
-    server.tell("a.tif", "no-ranges")
+    server.configure("a.tif", "no-ranges")
     with pytest.raises(ReadError, match="serves no ranges"):
         validate(url)
 

@@ -1,4 +1,4 @@
-"""One request on its way to the upstream and its answer on the way back: what faults are made of."""
+"""One request to the upstream and its answer, to which faults are applied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Unreachable(Exception):
 
 
 class Gate:
-    """Where requests are held, so that a test can act at a known point.
+    """Gate at which requests are held, so that a test can act at a known point.
 
     Attributes:
         reached: Set as soon as a request is held here.
@@ -44,7 +44,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Request:
-    """What the proxy noted of a request.
+    """Record of a request.
 
     Attributes:
         method: As it was sent.
@@ -71,7 +71,7 @@ class Request:
 
 @dataclass
 class Entry:
-    """A line of the log while its request goes on."""
+    """Record of a request in progress."""
 
     head: Head
     body: Body
@@ -227,7 +227,7 @@ class Exchange:
         return self._final, body_of_answer(self._final, self.method, upstream)
 
     def pass_answer(self, edit: Callable[[Head], Head] = lambda head: head) -> None:
-        """Pass on the answer, with another head if one is given."""
+        """Pass on the answer, with another head if one is passed."""
         head, body = self.answer()
         self.begin_answer(edit(head))
         while not body.is_done:
@@ -242,7 +242,7 @@ class Exchange:
         self.client.send(head.raw + body)
 
     def settle(self) -> None:
-        """Pass on what the client still has to say after an early answer, for as long as the upstream listens."""
+        """Pass on the rest of the request after an early answer, as long as the upstream reads."""
         if self.body.is_done:
             return
         try:

@@ -16,7 +16,7 @@ FOREVER_SECONDS = 3600.0
 
 
 class Kind(Protocol):
-    """What is done with a request in place of passing it on."""
+    """Action on a request instead of passing it on."""
 
     def serve(self, exchange: Exchange) -> None: ...
 
@@ -76,7 +76,7 @@ class ResetInAnswer:
 
 @dataclass(frozen=True)
 class Stall:
-    """Reads the request, says nothing for so long, and resets. The upstream hears nothing of it."""
+    """Reads the request, waits, and resets. Nothing is passed to the upstream."""
 
     seconds: float = FOREVER_SECONDS
 
@@ -160,7 +160,7 @@ class HangAnswer:
 
 @dataclass(frozen=True)
 class Truncate:
-    """Loses what follows the first so many bytes of the request's body, and says to the upstream that this is all.
+    """Cuts the request's body after some bytes, and declares the shorter length to the upstream.
 
     An upstream that is sent a checksum, or a signature of the body, will find out.
     """

@@ -1,4 +1,4 @@
-"""A reverse proxy between a client and a server, that passes on what they say byte for byte, or does not, by rules.
+"""A reverse proxy that passes on bytes unchanged, or injects faults by rules.
 
     with FaultProxy(upstream=server.url) as proxy:
         proxy.add(Fault(when=Match(method="PUT", query_contains="partNumber=2"), do=ResetAfter(1000)))
@@ -37,7 +37,7 @@ _PATIENCE_SECONDS = 10
 
 @dataclass(frozen=True)
 class Match:
-    """Which requests; all that is given has to hold.
+    """Filter of requests; all of its fields must match.
 
     Attributes:
         method: One, or several with blanks between; "": any.
@@ -147,13 +147,13 @@ class FaultProxy:
             self._rules += [Rule(fault) for fault in faults]
 
     def clear(self) -> None:
-        """Forget all rules and all requests. What is under way goes on."""
+        """Remove all rules and records. Requests in progress continue."""
         with self._lock:
             self._rules, self._log, self._faults_injected = [], [], 0
 
     @property
     def requests(self) -> list[Request]:
-        """What was asked so far, in the order in which it came, with what is still under way."""
+        """Requests so far in order of arrival, those in progress included."""
         with self._lock:
             return [entry.snapshot() for entry in self._log]
 
@@ -190,7 +190,7 @@ class FaultProxy:
             thread.start()
 
     def _watch(self, sock: socket.socket) -> bool:
-        """Have a socket shut down when the proxy closes; if it does already, close it and give False."""
+        """Register a socket for shutdown when the proxy closes; if it is closing, close it and return False."""
         with self._lock:
             if not self._is_closing:
                 self._sockets = {one for one in self._sockets if one.fileno() >= 0} | {sock}

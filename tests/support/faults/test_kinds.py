@@ -1,4 +1,4 @@
-"""Each fault does to a request what it says, and nothing else."""
+"""Each fault changes a request as documented, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxy that the tests of remote destinations stand behind passes everything on as it is, but for its faults."""
+"""The fault proxy passes everything on unchanged, except for its faults."""
 
 from __future__ import annotations
 

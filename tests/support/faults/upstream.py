@@ -1,4 +1,4 @@
-"""A server to try the proxy on: it keeps what it is sent, and notes what was cut."""
+"""A server for tests of the proxy: it stores bodies, and records truncated requests."""
 
 from __future__ import annotations
 

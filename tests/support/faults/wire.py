@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes on a socket: heads and bodies, read in such a way that they can be passed on as they came."""
+"""HTTP/1.1 as bytes on a socket: heads and bodies, read so that they can be passed on unchanged."""
 
 from __future__ import annotations
 

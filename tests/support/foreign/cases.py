@@ -1,4 +1,4 @@
-"""The files that every foreign reader is given: one row per way in which a COG of ours can be laid out."""
+"""Files for every foreign reader: one row per layout of a COG."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Case:
 
     @property
     def nodata(self) -> float | None:
-        """The value of missing pixels, if a value says it."""
+        """The value of missing pixels, if there is one."""
         return {"nodata": 7, "empty tiles": 7, "NaN": np.nan}.get(self.holes)
 
     def save(self, folder: Path, engine: str) -> Path:

@@ -1,4 +1,4 @@
-"""Debian's GDAL on files: what it reads of them, and what its own COG validator says. Run by /usr/bin/python3.
+"""Debian's GDAL on files: its readings, and the report of its COG validator. Run by /usr/bin/python3.
 
 It is older than rasterio's (3.6 in Debian 12) and stands on Debian's libtiff and codecs, not on those that GDAL brings.
 

@@ -121,7 +121,7 @@ def _raw_regions(regions: dict[str, Any]) -> Reading:
 
 
 def ask_debians_gdal(paths: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
-    """Return for each file "faults", what its validator says, and "reading". Debian's Python starts once."""
+    """Return for each file "faults" of GDAL's validator, and "reading". Debian's Python starts once."""
     answers = _ask([DEBIAN_PYTHON, "-I", str(HERE / "debian_gdal.py")], paths, folder)
     return [
         {

@@ -1,4 +1,4 @@
-"""Readers that no one here wrote and that run in this process: each gives what it reads of a file.
+"""Foreign readers that run in this process: each returns its reading of a file.
 
 What a reader is asked for is the same for all: a mapping of "full", "window" (`cases.WINDOW` of the full resolution)
 and "smallest" (the smallest overview) to arrays of (band, row, column), and "mask" to the internal mask of the full

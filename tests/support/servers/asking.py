@@ -1,4 +1,4 @@
-"""Plain HTTP requests, for servers that need no more to be asked: no client of any cloud, and no proxy."""
+"""Plain HTTP requests to servers, without a client of any cloud and without a proxy."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class AzureServer:
         return f"{self.endpoint}/{self.container}/{name}"
 
     def sas_url(self, name: str, permissions: str = "rcw", expires_in_seconds: float = 3600) -> str:
-        """A URL that carries the right to do with one blob what `permissions` says: r(ead), c(reate), w(rite)."""
+        """A SAS URL of one blob with `permissions`: r(ead), c(reate), w(rite)."""
         from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
         query = generate_blob_sas(

@@ -12,7 +12,7 @@ _OF_CLOUDS_WHOLE = {"STORAGE_EMULATOR_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_P
 
 
 def use(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
-    """Set what `variables` says for one test, and take away all that could point at another store or user."""
+    """Set `variables` for one test, and remove all others that name another store or user."""
     for name in list(os.environ):
         if name.upper().startswith(_OF_CLOUDS) or name.upper() in _OF_CLOUDS_WHOLE:
             monkeypatch.delenv(name)

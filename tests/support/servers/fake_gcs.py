@@ -53,7 +53,7 @@ class GcsServer:
         return answer.status != 404 and bool(_fine(answer))
 
     def keys(self) -> list[str]:
-        """The names of the objects: this server gives up to 1000 at once."""
+        """The names of the objects: this server returns up to 1000 at once."""
         found = json.loads(_fine(ask("GET", f"{self.endpoint}/storage/v1/b/{self.bucket}/o")).body)
         return [one["name"] for one in found.get("items", [])]
 

@@ -1,4 +1,4 @@
-"""The servers as fixtures: each starts when the first test of a process asks for it, and every test finds it empty.
+"""The servers as fixtures: each starts with the first test of a process that uses it, and is empty in every test.
 
 GDAL and fsspec remember what they saw under a name: a test that reads by them had better write under a name of its own.
 """

@@ -1,4 +1,4 @@
-"""What a server has of a folder of this machine, asked behind its back."""
+"""Files of a server's folder, read directly from the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""moto's S3 at a port of 127.0.0.1, which also answers what obstore's client for Google Cloud Storage asks.
+"""moto's S3 at a port of 127.0.0.1, which also answers requests of obstore's client for Google Cloud Storage.
 
 Google's XML API, which obstore speaks, is S3's but for how a request is signed and how a condition is said. Standing
 between the two, `GoogleToS3` translates these, and refuses a token that it does not know. Run by `moto_server`:

@@ -100,7 +100,7 @@ class WebServer(ServedFolder):
         return self.url(f"moved/{name}")
 
     def careful_url(self, name: str) -> str:
-        """Where `If-None-Match: *` is honoured, with 412; nginx by itself knows no such condition for PUT."""
+        """Where `If-None-Match: *` is honoured, with 412; nginx itself has no such condition for PUT."""
         return self.url(f"careful/{name}")
 
     def headers(self, user: str = _USER, password: str = _PASSWORD) -> dict[str, str]:
@@ -108,7 +108,7 @@ class WebServer(ServedFolder):
         return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
 
     def env(self) -> dict[str, str]:
-        """No more than that a proxy is not asked for this machine."""
+        """Only NO_PROXY for this machine."""
         return {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
 

@@ -1,4 +1,4 @@
-"""How each server of the tests is run: a process of its own at free ports, with a folder that goes when it ends.
+"""Runs servers of the tests: a process at free ports, with a folder that is removed when it ends.
 
 Not in a thread of the tests: rasterio holds the interpreter's lock in some of the calls in which GDAL waits for an
 answer, so a thread could never give it.

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-#: For each line that it is sent, a process that does what the line says; buried at the next line.
-_NURSERY = textwrap.dedent("""
+#: For each job that it is sent, forks a process that saves, and waits for it at the next line.
+_FORK_SERVER = textwrap.dedent("""
     import json, os, resource, signal, sys
     import botocore.session, fsspec, numpy, obstore.store, rasterio, s3fs
     from affine import Affine
@@ -62,8 +62,8 @@ _NURSERY = textwrap.dedent("""
 SMALL, PARTED = (2, 600, 500), (3, 1700, 1700)
 
 
-class Nursery:
-    """Where processes come from."""
+class ForkServer:
+    """Process that has imported everything, and forks a child for each save."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -72,9 +72,9 @@ class Nursery:
         """Begin a save.
 
         Args:
-            folder: For temporary files, and for what the process says.
-            url: Where to.
-            env: Beside the little that the nursery has.
+            folder: For temporary files, and the output of the process.
+            url: Destination.
+            env: Added to the fork server's environment.
             job: shape, fs (protocol and options), is_lazy, options, handles_term, limit_bytes.
         """
         scratch, temporary = folder / "scratch", folder / "temporary"
@@ -89,25 +89,25 @@ class Nursery:
             "limit_bytes": 0,
         }
         own = {"env": {**env, "TMPDIR": str(temporary)}, "url": url, "scratch": str(scratch)}
-        self.tell(json.dumps(defaults | job | own | {"errors": str(folder / "errors")}))
-        return Child(self, int(self.hear()), folder)
+        self.send(json.dumps(defaults | job | own | {"errors": str(folder / "errors")}))
+        return Child(self, int(self.receive()), folder)
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
 
 
 class Child:
-    """One that saves."""
+    """Process that saves."""
 
-    def __init__(self, nursery: Nursery, pid: int, folder: Path) -> None:
+    def __init__(self, fork_server: ForkServer, pid: int, folder: Path) -> None:
         self.pid = pid
-        self._nursery, self._folder = nursery, folder
+        self._fork_server, self._folder = fork_server, folder
 
     def __enter__(self) -> Self:
         return self
@@ -120,8 +120,8 @@ class Child:
 
     def wait(self) -> int:
         """Return its wait status."""
-        self._nursery.tell("bury")
-        return int(self._nursery.hear())
+        self._fork_server.send("wait")
+        return int(self._fork_server.receive())
 
     @property
     def errors(self) -> str:
@@ -133,14 +133,14 @@ class Child:
 
 
 @contextmanager
-def running_nursery() -> Iterator[Nursery]:
-    """Run one, with no cloud in its environment."""
+def running_fork_server() -> Iterator[ForkServer]:
+    """Run a fork server, without variables of clouds in its environment."""
     clouds = ("AWS_", "GOOGLE_", "AZURE_", "GCS")
     env = {name: value for name, value in os.environ.items() if not name.startswith(clouds)}
     with subprocess.Popen(
-        [sys.executable, "-c", _NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        [sys.executable, "-c", _FORK_SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
     ) as process:
-        nursery = Nursery(process)
-        assert nursery.hear() == "ready\n"
-        yield nursery
+        fork_server = ForkServer(process)
+        assert fork_server.receive() == "ready\n"
+        yield fork_server
         process.stdin.close()

@@ -90,7 +90,7 @@ class Fails(Operator):
 
 
 class OddError(Exception):
-    """An error that pickle does not give back."""
+    """An error that cannot be unpickled."""
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two} do not fit")

@@ -13,15 +13,15 @@ from georeader.errors import WriteError
 MIB = 2**20
 
 
-class Shelf:
+class PartStore:
     """A store in memory that takes parts, also small ones, and fails on request."""
 
-    name = "shelf://out.tif"
+    name = "memstore://out.tif"
     max_parts = 10_000
 
     def __init__(self, min_part_bytes: int = 5 * MIB, fails_at: str = "", error: Exception | None = None) -> None:
         self.min_part_bytes = min_part_bytes
-        self.fails_at, self.error = fails_at, error or WriteError("the shelf broke")
+        self.fails_at, self.error = fails_at, error or WriteError("the store broke")
         self.content: bytes | None = None
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.asked: Counter[str] = Counter()

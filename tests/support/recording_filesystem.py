@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from fsspec.implementations.memory import MemoryFileSystem
 
 
-class Noting(MemoryFileSystem):
+class RecordingFilesystem(MemoryFileSystem):
     """Memory that records reads, and fails on request."""
 
-    protocol = "noting"
+    protocol = "recording"
     store: ClassVar[dict[str, Any]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
     cachable = False
