@@ -34,12 +34,12 @@ PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
 # Clients.
 
 
-def call_boto(client: Any, operation: str, **arguments: Any) -> Any:
+def request_by_boto(client: Any, operation: str, **arguments: Any) -> Any:
     """Make a request, such as "put_object", by a client of botocore or boto3; it may retry it."""
     return getattr(client, operation)(**arguments)
 
 
-def call_s3fs(filesystem: Any, operation: str, **arguments: Any) -> Any:
+def request_by_s3fs(filesystem: Any, operation: str, **arguments: Any) -> Any:
     """Make a request by a filesystem of s3fs, with its own settings; it may retry it.
 
     s3fs drops the parameter for the payer where an operation does not have it.

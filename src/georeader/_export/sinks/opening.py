@@ -138,8 +138,8 @@ def _remote(address: Address, where: Destination) -> Sink:
     if address.store == "s3":
         errors = RemoteErrors(address.name, redactor, client_retries=True)
         client = errors.call(lambda: s3.boto_client(address.name, SENDERS + 1), "no client can be made")
-        call = partial(s3.call_boto, client)
-        return _to_s3(errors, call, str(client.meta.endpoint_url), address.bucket, address.key, where)
+        request = partial(s3.request_by_boto, client)
+        return _to_s3(errors, request, str(client.meta.endpoint_url), address.bucket, address.key, where)
     if address.store in ("gs", "az") and find_spec("obstore") is not None:
         errors = RemoteErrors(address.name, redactor, obstores.explain)
         return _spooled(ObstorePut(errors, partial(make_store, address), address.key, overwrite=where.overwrite), where)
@@ -189,14 +189,16 @@ def _to_filesystem(filesystem: Any, path: str, name: str, secrets: tuple[str, ..
         bucket, _, key = path.partition("/")
         if not bucket or not key:
             raise DestinationError(f"{name!r} names no object; such a path reads bucket/folder/out.tif")
-        return _to_s3(errors, partial(s3.call_s3fs, filesystem), s3.endpoint_of_s3fs(filesystem), bucket, key, where)
+        return _to_s3(
+            errors, partial(s3.request_by_s3fs, filesystem), s3.endpoint_of_s3fs(filesystem), bucket, key, where
+        )
     return _spooled(FsspecPut(errors, filesystem, path, overwrite=where.overwrite), where)
 
 
 def _to_s3(
-    errors: RemoteErrors, call: Callable[..., Any], endpoint: str, bucket: str, key: str, where: Destination
+    errors: RemoteErrors, request: Callable[..., Any], endpoint: str, bucket: str, key: str, where: Destination
 ) -> Sink:
-    store = S3Object(errors, call, endpoint, bucket, key, overwrite=where.overwrite)
+    store = S3Object(errors, request, endpoint, bucket, key, overwrite=where.overwrite)
     if wants_even_parts(endpoint):
         return _spooled(EvenParts(store), where)
     return PartedSink(store, dir_tmpfiles=where.dir_tmpfiles)

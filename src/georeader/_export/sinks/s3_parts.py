@@ -42,9 +42,9 @@ _MD5 = re.compile(r'^"?([0-9a-f]{32})"?$')
 
 @dataclass(repr=False, eq=False)
 class S3Object(RemoteObject):
-    """An object in a bucket of S3; ``call`` makes a request by the name of an operation, such as "put_object"."""
+    """An object in a bucket of S3; ``request`` makes one by the name of an operation, such as "put_object"."""
 
-    call: Callable[..., Any]
+    request: Callable[..., Any]
     endpoint: str  #: "" for Amazon's own.
     bucket: str
     key: str
@@ -62,7 +62,7 @@ class S3Object(RemoteObject):
 
         def run() -> None:
             try:
-                self.call("head_bucket", Bucket=self.bucket)
+                self.request("head_bucket", Bucket=self.bucket)
             except Exception as error:
                 if _is_missing(error):
                     raise DestinationError(f"{self.name!r}: {ADVICE['bucket']} ({self.bucket!r})") from None
@@ -125,24 +125,24 @@ class S3Object(RemoteObject):
 
     def _remove_earlier_sidecars(self) -> None:
         def paths_beside(prefix: str, stem: str) -> Iterable[str]:
-            found = self.call("list_objects_v2", Bucket=self.bucket, Prefix=prefix + stem, Delimiter="/")
+            found = self.request("list_objects_v2", Bucket=self.bucket, Prefix=prefix + stem, Delimiter="/")
             return [one["Key"] for one in found.get("Contents", ())]
 
         self.remove_sidecars(
-            self.key, paths_beside, lambda path: self.call("delete_object", Bucket=self.bucket, Key=path)
+            self.key, paths_beside, lambda path: self.request("delete_object", Bucket=self.bucket, Key=path)
         )
 
     def abort(self, upload: str) -> None:
         """Abort an upload; one that does not exist is not an error."""
         self.errors.call_unless(
             lambda error: code_of(error) == "NoSuchUpload" or status_of(error) == 404,
-            lambda: self.call("abort_multipart_upload", UploadId=upload, **self._place),
+            lambda: self.request("abort_multipart_upload", UploadId=upload, **self._place),
             f"its upload {upload} cannot be aborted",
             ABORT_ATTEMPTS,
         )
 
     def _call(self, operation: str, doing: str, **arguments: Any) -> Any:
-        return self.errors.call(lambda: self.call(operation, **self._place, **arguments), doing)
+        return self.errors.call(lambda: self.request(operation, **self._place, **arguments), doing)
 
     def _conditionally(self, operation: str, etag: str | None, size_bytes: int, **arguments: Any) -> Mapping[str, Any]:
         """Make the request that creates the object; on the condition that there is none, unless it may be replaced.
@@ -153,7 +153,7 @@ class S3Object(RemoteObject):
         def run() -> Mapping[str, Any]:
             condition = {} if self.overwrite else {"IfNoneMatch": "*"}
             try:
-                answer: Mapping[str, Any] = self.call(operation, **self._place, **arguments, **condition)
+                answer: Mapping[str, Any] = self.request(operation, **self._place, **arguments, **condition)
             except Exception as error:
                 is_gone = code_of(error) == "NoSuchUpload" or status_of(error) in (404, 412)
                 if is_gone and self._is_there(etag, size_bytes):
@@ -183,7 +183,7 @@ class S3Object(RemoteObject):
         return self.errors.call_unless(_is_missing, self._head_object, "it cannot be checked")
 
     def _head_object(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.call("head_object", **self._place)
+        found: dict[str, Any] = self.request("head_object", **self._place)
         return found
 
     def _check_there(self, etag: str | None, size_bytes: int) -> None:

@@ -252,14 +252,11 @@ def _paths_of(data: Any) -> Iterable[tuple[str, Any]]:
         if isinstance(encoding, dict):  # xarray's objects name the file that they were opened from
             found, fs = encoding.get("source"), None
         else:
-            found, fs = _path_of(part), getattr(part, "fs", None)
+            # A path, a RasterioReader or a rasterio dataset.
+            found = part if _is_path(part) else getattr(part, "path", getattr(part, "name", None))
+            fs = getattr(part, "fs", None)
         if _is_path(found):
             yield os.fsdecode(found), fs
-
-
-def _path_of(data: Any) -> Any:
-    """Return the path of a path, of a RasterioReader or of a rasterio dataset."""
-    return data if _is_path(data) else getattr(data, "path", getattr(data, "name", None))
 
 
 def _is_path(value: Any) -> TypeGuard[str | bytes | os.PathLike[str]]:
