@@ -45,11 +45,10 @@ _LIBRARY_ERRORS = (*LIBRARY_ERRORS, OverflowError, MemoryError)
 
 _CLEAR, _END = 256, 257
 
-#: Codes since a Clear code, up to where their width grows, and those widths.
-_LZW_WIDTHS = ((254, 9), (766, 10), (1790, 11), (4200, 12))
-
-#: Most strings of a table: 12 bits do not number more.
-_MOST_CODES = _LZW_WIDTHS[-1][0]
+#: Numbers of codes since a Clear code, and their widths; 12 bits do not number more strings.
+_LZW_WIDTHS = ((254, 9), (512, 10), (1024, 11), (2410, 12))
+_MOST_CODES = sum(count for count, _ in _LZW_WIDTHS)
+_MOST_TABLE_BYTES = 1 + sum(count * width for count, width in _LZW_WIDTHS) // 8
 
 #: Encoders clear a table that is full, or after 10,000 bytes of pixels, which take at least 150 bytes of data. Each
 #: search for the next Clear code takes as long as a whole table, so streams with more Clear codes are refused.
@@ -138,27 +137,15 @@ def _lzma(data: bytes, layout: PixelLayout, rows: int) -> int:
 
 
 @cache
-def _lzw_schedule() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first bit of each code since a Clear code, and the widths of codes."""
-    widths = np.empty(_MOST_CODES, np.int64)
-    before = 0
-    for last, width in _LZW_WIDTHS:
-        widths[before:last] = width
-        before = last
-    return np.concatenate([[0], np.cumsum(widths)[:-1]]), widths
+def _lzw_schedule(phase: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return where the codes of a table begin and end, if its first begins at a bit of a byte: (bytes, bits).
 
-
-@cache
-def _lzw_masks(phase: int) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return, for codes that begin at a bit of a byte: their bytes, and mask and value of Clear and end-of-information.
-
-    Both are for four bytes that are read as a little-endian number, though the first bit is the most significant.
+    The other two are their shifts and masks in big-endian numbers of four bytes.
     """
-    bits, widths = _lzw_schedule()
-    starts = bits + phase
-    shifts = (32 - starts % 8 - widths).astype(np.uint32)
-    all_but_last = ((1 << widths) - 2).astype(np.uint32)  # 256 and 257 differ in their last bit
-    return starts // 8, (all_but_last << shifts).byteswap(), (np.uint32(_CLEAR) << shifts).byteswap()
+    widths = np.concatenate([np.full(count, width) for count, width in _LZW_WIDTHS])
+    ends = phase + np.cumsum(widths)
+    starts = ends - widths
+    return starts // 8, ends, (32 - starts % 8 - widths).astype(np.uint32), ((1 << widths) - 1).astype(np.uint32)
 
 
 def check_lzw(data: bytes) -> None:
@@ -174,56 +161,26 @@ def check_lzw(data: bytes) -> None:
     """
     if len(data) >= 2 and data[0] == 0 and data[1] & 1:
         raise UnsupportedError("LZW of before TIFF 6.0 cannot be decoded here")
-    padded = data + bytes(8)
-    words = np.ndarray((len(data) + 4,), "<u4", padded, strides=(1,))
-    stop = 8 * len(data)
-    position = 0
-    clears_left = len(data) // _BYTES_PER_CLEAR + _MOST_CLEARS_BESIDE
-    if _lzw_code(words, position, stop) != _CLEAR:
+    if len(data) < 2 or int.from_bytes(data[:2], "big") >> 7 != _CLEAR:
         raise HeaderError("it does not begin with a Clear code")
-    while True:
-        code = _CLEAR
-        while code == _CLEAR and clears_left > 0:
-            position += 9
-            clears_left -= 1
-            code = _lzw_code(words, position, stop)
-        if clears_left <= 0:
-            raise HeaderError("it has a Clear code more often than any encoder writes one")
-        if code == _END:
-            return
-        if code > _END:
-            raise HeaderError(f"code {code} follows a Clear code, where a byte should")
-        position, width = _next_clear(words, position, stop)
-        if width == 0:
-            return
-        position += width - 9
-
-
-def _lzw_code(words: NDArray[Any], position: int, stop: int) -> int:
-    """Return the code of nine bits at a position; behind the end, the end-of-information code."""
-    if position + 9 > stop:
-        return _END
-    word = int(words[position // 8].byteswap())
-    return word >> (23 - position % 8) & 0x1FF
-
-
-def _next_clear(words: NDArray[Any], position: int, stop: int) -> tuple[int, int]:
-    """Return the position of the next Clear code, and its width; 0: the information ends before."""
-    starts, masks, wanted = _lzw_masks(position % 8)
-    bits, widths = _lzw_schedule()
-    count = int(np.searchsorted(bits + widths, stop - position, side="right"))
-    first = position // 8
-    found = words[first : first + int(starts[count - 1]) + 1].take(starts[:count]) if count else words[:0]
-    is_either = (found & masks[:count]) == wanted[:count]
-    number = int(is_either.argmax()) if count else 0
-    if not count or not is_either[number]:
-        if count == _MOST_CODES:
+    words = np.ndarray((len(data),), ">u4", data + bytes(4), strides=(1,))
+    position = 9  # behind a Clear code, in bits
+    for _ in range(len(data) // _BYTES_PER_CLEAR + _MOST_CLEARS_BESIDE - 1):
+        first = position // 8
+        starts, ends, shifts, masks = _lzw_schedule(position % 8)
+        count = int(np.searchsorted(ends, 8 * (len(data) - first), side="right"))
+        found = words[first : first + _MOST_TABLE_BYTES].take(starts[:count]).astype(np.uint32)
+        codes = found >> shifts[:count] & masks[:count]
+        if count and codes[0] > _END:
+            raise HeaderError(f"code {codes[0]} follows a Clear code, where a byte should")
+        is_either = codes | 1 == _END
+        number = int(is_either.argmax()) if count else 0
+        if count == _MOST_CODES and not is_either[number]:
             raise HeaderError("a table of strings has too many")
-        return position, 0
-    width = int(widths[number])
-    at = position + int(bits[number])
-    code = int(words[at // 8].byteswap()) >> (32 - at % 8 - width) & ((1 << width) - 1)
-    return at, width if code == _CLEAR else 0
+        if not count or codes[number] != _CLEAR:  # the information ends
+            return
+        position = 8 * first + int(ends[number])
+    raise HeaderError("it has a Clear code more often than any encoder writes one")
 
 
 # Codecs for images.

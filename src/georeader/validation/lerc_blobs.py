@@ -92,7 +92,12 @@ def check_lerc(data: bytes) -> None:
             )
         if not (0 <= blob.valid_px <= blob.rows * blob.columns and blob.block_px > 0 and blob.end <= len(data)):
             raise HeaderError("its LERC header contradicts itself")
-        is_valid = _check_blob(data, blob, is_valid)
+        content = _Content(data, blob.data_at, blob.end)
+        mask_bytes = int.from_bytes(content.take(4, "mask"), "little", signed=True)
+        if mask_bytes < 0:
+            raise HeaderError("its LERC mask has an invalid length")
+        is_valid = _mask(content.take(mask_bytes, "mask"), blob, is_valid)  # which the next blob may use again
+        _check_pixels(content, blob, is_valid)
         position = blob.end
 
 
@@ -102,53 +107,47 @@ def _header(data: bytes, position: int) -> _Blob:
     at = position + (14 if version >= 3 else 10)  # behind the checksum, where there is one
     layout = "<7i3d" if version >= 4 else "<6i3d"
     data_at = at + struct.calcsize(layout)
-    if data[position : position + 6] != b"Lerc2 " or not 2 <= version <= 6 or data_at + 4 > len(data):
-        raise HeaderError(f"there is no LERC header at its byte {position}")
+    if data[position : position + 6] != b"Lerc2 " or data_at + 4 > len(data):
+        raise HeaderError(f"there is no whole LERC header at its byte {position}")
     numbers = list(struct.unpack_from(layout, data, at))
     if version < 4:
         numbers.insert(2, 1)  # samples of a pixel
     blob = _Blob(version, position, data_at, *numbers)
-    if not (min(blob.rows, blob.columns, blob.depth) > 0 and 0 <= blob.kind <= 7 and blob.length_bytes > 0):
+    has_pixels = min(blob.rows, blob.columns, blob.depth, blob.length_bytes) > 0
+    if not (2 <= version <= 6 and has_pixels and 0 <= blob.kind <= 7):
         raise HeaderError("its LERC header is invalid")
     return blob
 
 
-def _check_blob(data: bytes, blob: _Blob, before: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    """Check a blob and return its mask, which the next blob may use again."""
-    (mask_bytes,) = struct.unpack_from("<i", data, blob.data_at)
-    at = blob.data_at + 4
-    if not 0 <= mask_bytes <= blob.end - at:
-        raise HeaderError("its LERC mask is cut short")
-    is_valid = _mask(data[at : at + mask_bytes], blob, before)
-    at += mask_bytes
+class _Content:
+    """The bytes of a blob behind its header, read one after the other."""
+
+    def __init__(self, data: bytes, at: int, end: int) -> None:
+        self._data, self._at, self._end = data, at, end
+
+    def take(self, count: int, part: str = "blocks") -> bytes:
+        start, self._at = self._at, self._at + count
+        if self._at > self._end:
+            raise HeaderError(f"its LERC data are cut short, in the {part}")
+        return self._data[start : self._at]
+
+
+def _check_pixels(content: _Content, blob: _Blob, is_valid: NDArray[np.bool_]) -> None:
     if not blob.valid_px or blob.low == blob.high:
-        return is_valid
-    if blob.version >= 4:
-        ranges_bytes = blob.depth * _BYTES[blob.kind]
-        at += 2 * ranges_bytes
-        if at > blob.end:
-            raise HeaderError("its LERC ranges are cut short")
-        if data[at - 2 * ranges_bytes : at - ranges_bytes] == data[at - ranges_bytes : at]:
-            return is_valid  # each sample of a pixel is the same everywhere
-    _check_pixels(data, at, blob, is_valid)
-    return is_valid
-
-
-def _check_pixels(data: bytes, at: int, blob: _Blob, is_valid: NDArray[np.bool_]) -> None:
-    if at >= blob.end:
-        raise HeaderError("its LERC data are cut short")
-    if data[at]:
-        if at + 1 + blob.valid_px * blob.depth * _BYTES[blob.kind] > blob.end:
-            raise HeaderError("its LERC data are cut short")
         return
-    at += 1
+    pixel_bytes = blob.depth * _BYTES[blob.kind]
+    if blob.version >= 4 and content.take(pixel_bytes, "ranges") == content.take(pixel_bytes, "ranges"):
+        return  # each sample of a pixel is the same everywhere
+    if content.take(1, "pixels") != b"\0":
+        content.take(blob.valid_px * pixel_bytes, "pixels")
+        return
     if blob.kind <= 1 and blob.max_error == 0.5:
-        if at >= blob.end or data[at] > 2:
-            raise HeaderError("its LERC data are cut short, or of an unknown mode")
-        if data[at]:  # Huffman codes, whose ends liblerc checks itself
+        mode = content.take(1, "pixels")[0]
+        if mode > 2:
+            raise HeaderError(f"its LERC data are of an unknown mode, {mode}")
+        if mode:  # Huffman codes, whose ends liblerc checks itself
             return
-        at += 1
-    _check_blocks(data, at, blob, is_valid)
+    _check_blocks(content, blob, is_valid)
 
 
 def _mask(runs: bytes, blob: _Blob, before: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
@@ -194,7 +193,7 @@ def _unpacked(runs: bytes, size_bytes: int) -> bytes:
     return bytes(found)
 
 
-def _check_blocks(data: bytes, at: int, blob: _Blob, is_valid: NDArray[np.bool_]) -> None:
+def _check_blocks(content: _Content, blob: _Blob, is_valid: NDArray[np.bool_]) -> None:
     if blob.block_px > _LARGEST_BLOCK_PX:
         raise HeaderError(f"its LERC blocks have {blob.block_px} pixels a side")
     if blob.block_px < _SMALLEST_BLOCK_PX:
@@ -208,54 +207,42 @@ def _check_blocks(data: bytes, at: int, blob: _Blob, is_valid: NDArray[np.bool_]
         for number, valid_px in enumerate(row):
             code = number * blob.block_px >> 3 & 15
             for _ in range(blob.depth):
-                at = _block_end(data, at, blob, valid_px, code)
+                _check_block(content, blob, valid_px, code)
 
 
-def _block_end(data: bytes, at: int, blob: _Blob, valid_px: int, code: int) -> int:
-    """Return where a block ends, which is not beyond its blob."""
-    if at >= blob.end:
-        raise HeaderError("its LERC blocks are cut short")
-    flag = data[at]
+def _check_block(content: _Content, blob: _Blob, valid_px: int, code: int) -> None:
+    flag = content.take(1)[0]
     if flag >> 2 & 15 != code:
         raise HeaderError("one of its LERC blocks is not where it should be")
-    at += 1
     mode = flag & 3
-    if mode == _ZERO:
-        return at
     if mode == _RAW:
-        return _within(at + valid_px * _BYTES[blob.kind], blob)
+        content.take(valid_px * _BYTES[blob.kind])
+    if mode in (_ZERO, _RAW):
+        return
     kind = _OFFSET_KINDS[blob.kind][flag >> 6]
     if kind is None:
         raise HeaderError("one of its LERC blocks has an offset of an unknown kind")
-    at = _within(at + _BYTES[kind], blob)
-    return at if mode == _CONSTANT else _stuffed_end(data, at, blob, valid_px)
+    content.take(_BYTES[kind])
+    if mode == _STUFFED:
+        _check_stuffed(content, valid_px)
 
 
-def _stuffed_end(data: bytes, at: int, blob: _Blob, valid_px: int) -> int:
-    """Return where the bit-stuffed values of a block end."""
-    head = data[at] if at < blob.end else 0
-    bits, has_table = head & 31, bool(head & 32)
-    count_bytes = (4, 2, 1, 0)[head >> 6]
-    first = _within(at + 1 + count_bytes, blob)
-    count = int.from_bytes(data[at + 1 : first], "little")
+def _check_stuffed(content: _Content, valid_px: int) -> None:
+    """Check the bit-stuffed values of a block."""
+    head = content.take(1)[0]
+    bits, has_table, count_bytes = head & 31, head & 32, (4, 2, 1, 0)[head >> 6]
+    count = int.from_bytes(content.take(count_bytes), "little")
     if not bits or not count_bytes or count != valid_px:
         raise HeaderError(f"one of its LERC blocks has {count} values, where it has {valid_px} valid pixels")
     if not has_table:
-        return _within(first + (count * bits + 7) // 8, blob)
-    largest = data[_within(first + 1, blob) - 1] - 1
+        content.take((count * bits + 7) // 8)
+        return
+    largest = content.take(1)[0] - 1
     if largest < 1:
         raise HeaderError("one of its LERC blocks has an empty lookup table")
+    content.take((largest * bits + 7) // 8)
     index_bits = largest.bit_length()
-    begin = _within(first + 1 + (largest * bits + 7) // 8, blob)
-    end = _within(begin + (count * index_bits + 7) // 8, blob)
-    stored = np.unpackbits(np.frombuffer(data, np.uint8, end - begin, begin), bitorder="little")
-    indexes = stored[: count * index_bits].reshape(count, index_bits) @ (1 << np.arange(index_bits))
-    if int(indexes.max()) > largest:
+    stored = np.frombuffer(content.take((count * index_bits + 7) // 8), np.uint8)
+    single = np.unpackbits(stored, count=count * index_bits, bitorder="little").reshape(count, index_bits)
+    if int((single @ (1 << np.arange(index_bits))).max()) > largest:
         raise HeaderError("one of its LERC blocks has an index beyond its lookup table")
-    return end
-
-
-def _within(at: int, blob: _Blob) -> int:
-    if at > blob.end:
-        raise HeaderError("its LERC blocks are cut short")
-    return at
