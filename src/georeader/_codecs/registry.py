@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -126,13 +126,3 @@ def check_tile_bands(name: str, bands: int) -> None:
         raise OptionError(
             f"{codec} takes {' or '.join(map(str, counts))} bands in one tile, not {bands}; {single}{_INSTEAD}"
         )
-
-
-def codecs_with_option(option: str) -> tuple[str, ...]:
-    """Return the codecs with which an option of profile_arg has a meaning."""
-    return tuple(name for name, facts in CODECS.items() if facts.has_option(option))
-
-
-def lower_names(names: Iterable[str]) -> str:
-    """Return names of codecs for messages, as Python users write them."""
-    return ", ".join(name.lower() for name in names)

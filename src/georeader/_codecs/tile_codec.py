@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from georeader._codecs import images
 from georeader._codecs.predictors import takes_predictor
-from georeader._codecs.registry import CODECS, NO_PREDICTOR, CodecFacts, check_dtype, check_tile_bands, lower_names
+from georeader._codecs.registry import CODECS, NO_PREDICTOR, CodecFacts, check_dtype, check_tile_bands
 from georeader._codecs.streams import STREAMS, StreamScheme, deflated
 from georeader._tiff.directories import TagNumber, TagType
 from georeader.errors import OptionError, ReadError, ShapeError, WriteError
@@ -132,7 +132,7 @@ def tile_codec(  # noqa: PLR0913
     """
     facts = CODECS.get(name.upper())
     if facts is None:
-        raise OptionError(f"compress={name!r} is unknown; allowed: {lower_names(CODECS)}")
+        raise OptionError(f"compress={name!r} is unknown; allowed: {', '.join(CODECS).lower()}")
     if facts.name == "JXL" and lossless and distance is not None:
         raise OptionError(f"compress='jxl' has both JXL_LOSSLESS=YES and JXL_DISTANCE={distance:g}; keep one")
     params = CodecParams(

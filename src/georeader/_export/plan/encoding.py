@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from georeader._codecs.registry import CODECS, check_dtype, check_tile_bands, codecs_with_option, lower_names
+from georeader._codecs.registry import CODECS, check_dtype, check_tile_bands
 from georeader._export.plan.options import Profile
 from georeader._resample.methods import COMPLEX_METHODS, GDAL_METHODS, METHODS
 from georeader.errors import OptionError
@@ -137,11 +137,11 @@ def _with_sides(profile: Profile) -> dict[str, Any]:
 def _check_codec_options(codec: str, options: Profile) -> None:
     keys = [options.spelling[name] for name in options.fields] + list(options.driver_options)
     for key in keys:
-        codecs = codecs_with_option(key.upper())
+        codecs = [name for name, facts in CODECS.items() if facts.has_option(key.upper())]
         if codecs and codec not in codecs:
             raise OptionError(
                 f"profile_arg[{key!r}] has no meaning with compress={codec.lower()!r}; it goes with "
-                f"{lower_names(codecs)}"
+                f"{', '.join(codecs).lower()}"
             )
     level = options.fields.get("level")
     low, high = CODECS[codec].levels or (0, 0)
