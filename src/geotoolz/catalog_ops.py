@@ -131,7 +131,7 @@ class CatalogPipeline:
                 for a field of the template.
             ReadError: The catalog cannot be read.
             WorkerError: No process can be started.
-            Exception: With "raise", whatever a row's reader or operator raised; the results of the rows that were
+            Exception: With "raise", the exception of a row's reader or operator; the results of the rows that were
                 processed are its attribute ``results``.
         """
         rows = read_rows(self.catalog)

@@ -105,7 +105,7 @@ class Workers(AbstractContextManager["Workers"]):
         """Iterate over the results of tasks in their order; with threads, work begins at once.
 
         Tasks are taken from ``tasks``, in the caller's thread, while pending ones hold less than ``ahead_bytes``
-        (`AHEAD_BYTES` by default). Whatever their size, each thread gets one task and one more is queued, so that a
+        (`AHEAD_BYTES` by default). Independent of size, each thread gets one task and one more is queued, so that a
         single large task does not stop the others. The error of a task is raised in its place.
         """
         if not self.threads:

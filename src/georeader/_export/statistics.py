@@ -1,7 +1,7 @@
 """Statistics of a raster's bands, computed tile by tile in one pass. Pure.
 
 Blocks are joined by the pairwise update of Chan, Golub and LeVeque ("Updating formulae and a pairwise algorithm for
-computing sample variances", 1979), in the order of the blocks: the same digits whatever the number of threads.
+computing sample variances", 1979), in the order of the blocks: the same digits for any number of threads.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ _Bands = tuple[BandStatistics, ...]
 class StatisticsFold:
     """Adds up statistics of tiles in one order: each row from left to right, then the rows from top to bottom.
 
-    The result has the same digits in whatever order the tiles come.
+    The result has the same digits for any order of the tiles.
 
     Memory: one entry for each row of tiles, and for each tile that came before its left neighbour.
     """

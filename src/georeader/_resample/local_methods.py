@@ -150,7 +150,7 @@ def _double_roots(values: NDArray[Any], counts: Counts) -> NDArray[np.float64]:
 def _single_roots(values: NDArray[Any]) -> NDArray[np.float32]:
     """Follow GDAL's vector code for int8 and int16: it scales by the largest of three pixels, in single precision.
 
-    Where these three are zero GDAL 3.12 and before give zero, whatever the fourth; here it is half the fourth.
+    Where these three are zero GDAL 3.12 and before give zero for any fourth; here it is half the fourth.
     """
     a, b, c, d = (np.abs(corner.astype(np.float32)) for corner in corners(values))
     largest = np.maximum(np.maximum(a, b), c)

@@ -43,7 +43,7 @@ def halve(
     A pixel is missing if it is nodata, NaN (in either part of a complex number) or not valid. Missing pixels do not
     count, and a result is missing only where all of its 2x2 pixels are; it is then nodata, or NaN where there is no
     nodata, or 0 for integers. A valid result that happens to equal nodata becomes the number beside it. NEAREST alone
-    picks its pixel whatever it is.
+    picks its pixel, missing or not.
 
     At an odd edge a block has the pixels that are there, and kernels scale their weights. Sides are rounded up. With
     ``margins`` a raster is reduced block by block with the same result as in one go. ``values`` may be any view in

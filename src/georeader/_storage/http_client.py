@@ -150,7 +150,7 @@ def explain(error: Exception) -> Failure:
 
 
 def merged(*headers: Mapping[str, str]) -> dict[str, str]:
-    """Merge headers; later ones win, whatever the case of their names."""
+    """Merge headers; later ones win, and case of names is ignored."""
     return dict({name.lower(): (name, value) for one in headers for name, value in one.items()}.values())
 
 

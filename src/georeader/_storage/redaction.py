@@ -73,7 +73,7 @@ def redact_url(url: str) -> str:
     links = _CHAIN.split(url)
     if len(links) > 1:
         return "::".join(map(redact_url, links))
-    if url.startswith("/vsi"):  # whatever follows a question mark may be a secret
+    if url.startswith("/vsi"):  # all that follows a question mark may be a secret
         shown, question, _ = url.partition("?")
         return _redact_urls_in(shown) + (question and question + MASK)
     match = _WHOLE_URL.match(url)

@@ -90,7 +90,7 @@ _STATUS = {
     507: "full",
 }  # fmt: skip
 
-#: Codes of transient errors, whatever their status.
+#: Codes of transient errors with any status.
 _PASSING_CODES = frozenset({
     "slowdown", "internalerror", "requesttimeout", "throttling", "throttlingexception", "serviceunavailable",
     "requestlimitexceeded", "operationaborted", "conditionalrequestconflict", "serverbusy", "operationtimedout",
@@ -238,7 +238,7 @@ def failure_of_network(error: BaseException) -> Failure | None:
 
 
 def explain(error: Exception) -> Failure:
-    """Return what an error of botocore, or of a filesystem of fsspec, means, whatever client it is built on."""
+    """Return what an error of botocore, or of a filesystem of fsspec, means, with any client below it."""
     chain = [step for step in linked_errors(error) if isinstance(step, Exception)]
     for look in (_by_answer, _by_name):  # what a store answered says more than what was made of it
         for step in chain:

@@ -1,6 +1,6 @@
 """Parser of the headers and directories of TIFF and BigTIFF files, in either byte order.
 
-Every number is checked against the size of the file before it is used: whatever the bytes are, at most
+Every number is checked against the size of the file before it is used: for any bytes, at most
 `MAX_DIRECTORIES` times `MAX_TAGS` entries are read, and none beyond the end of the file. By default a fault that hides
 a directory raises `MalformedTiffError`. A caller that passes ``report`` gets every fault, and the directories
 that can be read.

@@ -31,7 +31,7 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
-        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with.
+        fs: A filesystem of fsspec or a store of obstore, used for any scheme of the path.
         strict: Warnings count as errors do.
         decode: Read and decode all tiles. False: only the header is read, and of a local file what stands around tiles.
 
@@ -65,7 +65,7 @@ def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
-        fs: A filesystem of fsspec or a store of obstore, taken whatever the path begins with.
+        fs: A filesystem of fsspec or a store of obstore, used for any scheme of the path.
 
     Returns:
         Facts that print as a table. A raster that is not a TIFF has no layout.

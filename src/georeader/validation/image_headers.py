@@ -107,8 +107,8 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
     """Read size and kind of samples of a JPEG XL image, bare or in its container.
 
-    HeaderError is raised for other bytes, and for an image with more than ``most_samples``: each takes memory, whatever
-    the number of pixels.
+    HeaderError is raised for other bytes, and for an image with more than ``most_samples``: each takes memory, for any
+    number of pixels.
     """
     stream = data if data[:2] == b"\xff\x0a" else _jxl_codestream(data)
     if stream[:2] != b"\xff\x0a":

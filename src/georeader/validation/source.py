@@ -189,7 +189,7 @@ def _get(url: str, start: int, stop: int) -> tuple[bytes, int]:
         if urlsplit(target)[:2] != urlsplit(url)[:2]:  # credentials are sent to the first host only
             headers.pop("Authorization", None)
         url = target
-    raise RefusedError(Failure("it is redirected too often, or to what is no web server"))
+    raise RefusedError(Failure("it is redirected too often, or to something other than a web server"))
 
 
 def _range_of(response: urllib3.BaseHTTPResponse, length_bytes: int) -> tuple[bytes, int]:

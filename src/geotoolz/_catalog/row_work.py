@@ -74,7 +74,7 @@ def _outputs(operator: Operator, row: Mapping[str, Any]) -> tuple[Output, ...]:
         outputs = operator.outputs(row)
     except GeoreaderError:
         raise
-    except Exception as error:  # whatever an operator raises is this row's result
+    except Exception as error:  # an exception of an operator is this row's result
         raise RowError(f"{called} failed: {type(error).__name__}: {error}") from error
     if not isinstance(outputs, (tuple, list)) or not all(
         isinstance(one, Output) and isinstance(one.path, str) for one in outputs
@@ -171,7 +171,7 @@ def process_row(plan: RowPlan, job: Job, run: Run | None) -> Outcome:
                 receipt, is_skipped = None, True
             else:
                 receipt, is_skipped = _apply(plan, job, run), False
-    except Exception as error:  # noqa: BLE001  (whatever an operator raises is this row's result)
+    except Exception as error:  # noqa: BLE001  (an exception of an operator is this row's result)
         for step in linked_errors(error):
             traceback.clear_frames(step.__traceback__)  # they hold rasters; the lines stay
         return Outcome(None, error, perf_counter() - start, made_folders=() if run is None else tuple(run.made_folders))

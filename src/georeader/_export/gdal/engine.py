@@ -174,7 +174,7 @@ def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> Iterator[Any
             describe(dataset, spec)
             _write_pixels(dataset, pixels, mask)
         _write_sidecars(file.name, pixels, spec, mask, sidecars)
-        # The sidecars must be read whatever the caller's GDAL configuration is.
+        # The sidecars must be read with any GDAL configuration of the caller.
         with (
             rasterio.Env(GDAL_PAM_ENABLED="YES", GDAL_DISABLE_READDIR_ON_OPEN="FALSE"),
             rasterio.open(file.name, "r+") as dataset,
@@ -254,7 +254,7 @@ def _averages(pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> Iterator[tu
 
 
 def _build_pyramid(dataset: Any, pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> None:
-    """Build the overviews of a file, with NaN as missing whatever the nodata is.
+    """Build the overviews of a file, with NaN as missing for any nodata.
 
     GDAL leaves out only pixels that equal nodata; one NaN would spread over its whole overview pixel. So NaN is nodata
     while overviews are built, and pixels and nodata are restored afterwards.

@@ -20,7 +20,7 @@ class LocalSink(RandomAccessSink):
     """A local destination, as a context manager.
 
     What is written goes to a file without a name (`TemporaryFile`); `commit` puts it at the destination in one step: a
-    reader sees the earlier file or the whole new one. Leaving the block without a commit, by whatever
+    reader sees the earlier file or the whole new one. Leaving the block without a commit, by any
     exception or signal, leaves the earlier file as it was and nothing else. Sidecars of the earlier file (``.aux.xml``,
     ``.ovr``, ``.msk``, world files, RPCs and the like, see `sidecars`), which GDAL would read as part of the new one,
     are removed with it. A sidecar that another raster needs stays, and a `MetadataWarning` names it. A symbolic link

@@ -63,7 +63,9 @@ def _scratch(dir_tmpfiles: Any) -> Path | None:
     is_path = isinstance(dir_tmpfiles, (str, os.PathLike))
     if dir_tmpfiles is not None and not (is_path and Path(dir_tmpfiles).is_dir()):
         raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is not a folder; create it first")
-    return None if dir_tmpfiles is None else Path(dir_tmpfiles).absolute()  # whatever the current folder later is
+    return (
+        None if dir_tmpfiles is None else Path(dir_tmpfiles).absolute()
+    )  # independent of later changes of the current folder
 
 
 def _with_own_filesystem(where: Destination) -> Destination:
@@ -158,7 +160,7 @@ def _headers(http_headers: Any) -> dict[str, str]:
     return dict(http_headers)
 
 
-# By fs, whatever the path begins with.
+# By fs, for any scheme of the path.
 
 
 def _by_fs(text: str, address: Address | None, where: Destination) -> Sink:

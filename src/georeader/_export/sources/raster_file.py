@@ -205,7 +205,7 @@ def read_cost(dataset: Any, indexes: tuple[int, ...]) -> ReadCost:
 
 
 def _is_sequential(dataset: Any) -> bool:
-    """Check whether a file is decoded from its beginning, whatever part of it is read."""
+    """Check whether a file is decoded from its beginning for any part of it."""
     if dataset.driver in _SEQUENTIAL or any(name in dataset.name for name in _STREAMS):
         return True
     if dataset.driver != "GTiff" or dataset.block_shapes[0] != (1, dataset.width) or dataset.height == 1:
