@@ -36,7 +36,7 @@ class LostPlaceError(GeoreferenceError, AttributeError):
 
 
 class MetadataError(GeoreaderError, ValueError):
-    """Band descriptions or tags that a GeoTIFF could not give back as they were."""
+    """Band descriptions or tags that a GeoTIFF cannot return unchanged."""
 
 
 class IndexingError(GeoreaderError, NotImplementedError):

@@ -110,7 +110,7 @@ def _side_px(value: Any) -> int:
     except TypeError as error:
         raise OptionError(f"max_side_px={value!r} is not a whole number of pixels") from error
     if not 1 <= side_px <= MAX_SIDE_LIMIT_PX:
-        raise OptionError(f"max_side_px={side_px}; give 1 to {MAX_SIDE_LIMIT_PX} pixels")
+        raise OptionError(f"max_side_px={side_px}; pass 1 to {MAX_SIDE_LIMIT_PX} pixels")
     return side_px
 
 

@@ -284,8 +284,8 @@ def test_an_open_file_system_opens_the_path() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_side_px": 0}, "max_side_px=0; give 1 to"),
-        ({"max_side_px": 10**9}, "give 1 to 32768"),
+        ({"max_side_px": 0}, "max_side_px=0; pass 1 to"),
+        ({"max_side_px": 10**9}, "pass 1 to 32768"),
         ({"max_side_px": 10.5}, "max_side_px=10.5 is not a whole number"),
         ({"bands": [1, 2]}, "one band \\(grey\\), or three"),
         ({"bands": []}, "one band"),
@@ -296,7 +296,7 @@ def test_an_open_file_system_opens_the_path() -> None:
         ({"percentiles": (98, 2)}, "from 0 to 100, the lower one first"),
         ({"percentiles": (0, 101)}, "from 0 to 100"),
         ({"percentiles": (0, np.nan)}, "from 0 to 100"),
-        ({"percentiles": 2}, "give two numbers"),
+        ({"percentiles": 2}, "pass two numbers"),
         ({"fs": object()}, "fs goes with a path, and data is a GeoTensor"),
     ],
 )

@@ -98,7 +98,7 @@ def test_tag_that_cannot_be_read_back_is_refused(
 @pytest.mark.parametrize(
     ("descriptions", "message"),
     [
-        (["a"], "descriptions has 1 entries for 2 bands; give one per band"),
+        (["a"], "descriptions has 1 entries for 2 bands; pass one per band"),
         (["a", "b", "c"], "descriptions has 3 entries for 2 bands"),
         ([], "descriptions has 0 entries for 2 bands"),
         ("ab", r"descriptions is a str, not a list with one entry per band; pass \['ab'\]"),

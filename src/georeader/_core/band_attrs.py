@@ -30,7 +30,7 @@ _DEFAULTS: dict[str, Any] = {
 
 PER_BAND_KEYS = tuple(_DEFAULTS)
 
-#: Keys that describe stored numbers; they are dropped where arithmetic gives other numbers.
+#: Keys that describe stored numbers; they are dropped where arithmetic makes other numbers.
 ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "attribute_tables")
 
 #: Keys that describe how the first band is displayed, and no other band.
@@ -53,7 +53,7 @@ def check_list(values: Any, where: str) -> None:
 def check_count(values: Sequence[Any], count: int, where: str) -> None:
     """Check that there is one value per band; else raise a MetadataError that begins with ``where``."""
     if len(values) != count:
-        raise MetadataError(f"{where} has {len(values)} entries for {count} bands; give one per band")
+        raise MetadataError(f"{where} has {len(values)} entries for {count} bands; pass one per band")
 
 
 def parse_colormap(colormap: Any) -> Colormap:
@@ -72,7 +72,7 @@ def parse_colormap(colormap: Any) -> Colormap:
             entries.append(_colour_entry(value, colour))
         except (TypeError, ValueError) as error:
             raise MetadataError(
-                f"{where}[{value!r}]={colour!r}; give (red, green, blue, alpha) from 0 to 255"
+                f"{where}[{value!r}]={colour!r}; pass (red, green, blue, alpha) from 0 to 255"
             ) from error
     return tuple(sorted(entries))
 

@@ -91,9 +91,9 @@ def check_percentiles(percentiles: Any) -> tuple[float, float]:
     try:
         low, high = (float(one) for one in percentiles)
     except (TypeError, ValueError) as error:
-        raise OptionError(f"percentiles={percentiles!r}; give two numbers, such as (2, 98)") from error
+        raise OptionError(f"percentiles={percentiles!r}; pass two numbers, such as (2, 98)") from error
     if not 0 <= low < high <= 100:
-        raise OptionError(f"percentiles={percentiles!r}; give two from 0 to 100, the lower one first")
+        raise OptionError(f"percentiles={percentiles!r}; pass two from 0 to 100, the lower one first")
     return low, high
 
 

@@ -75,7 +75,7 @@ class PicturePlan:
 def check_shape(shape: tuple[int, ...]) -> None:
     """Check that a raster of this shape has one time and some pixels."""
     if len(shape) == 4:
-        raise ShapeError(f"a picture shows one time, and this raster of shape {shape} has several; give one: gt[0]")
+        raise ShapeError(f"a picture shows one time, and this raster of shape {shape} has several; pass one: gt[0]")
     if 0 in shape:
         raise ShapeError(f"a raster of shape {shape} has no pixels")
 

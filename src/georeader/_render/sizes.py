@@ -64,7 +64,7 @@ def is_enough(level: Shape, shape: Shape, picture: Shape) -> bool:
 
 def best_level(shape: Shape, factors: Sequence[int], picture: Shape) -> int | None:
     """Return the position of the smallest overview that is enough for a picture; None if only the raster itself is."""
-    # A malformed file may declare overviews larger than the raster: rasterio gives them a factor of 0 or 1.
+    # A malformed file may declare overviews larger than the raster: rasterio reports a factor of 0 or 1.
     sizes = {
         level: (-(-shape[0] // factor), -(-shape[1] // factor)) for level, factor in enumerate(factors) if factor > 1
     }

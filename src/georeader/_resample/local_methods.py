@@ -1,6 +1,7 @@
 """Methods that read only the 2x2 pixels themselves: means, and a choice or combination of pixels. Pure.
 
-All take (row, column) values with even sides and their validity, and give any number where a block has no valid pixel.
+All take (row, column) values with even sides and their validity. Where a block has no valid pixel, any number is
+returned.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def _redo_overflown(means: NDArray[Any], is_redone: NDArray[np.bool_], values: N
 def rms(values: NDArray[Any], is_valid: Mask, *, may_miss: bool) -> NDArray[Any]:
     """Compute the root mean square, rounded as GDAL rounds it, of real and imaginary parts separately.
 
-    uint8 and uint16 give the integer whose square is closest to the mean square, all other integers the one closest
+    uint8 and uint16 become the integer whose square is closest to the mean square, all other integers the one closest
     to the root. int8 and int16 rasters that have neither nodata nor mask (``may_miss``), even outside of this block, go
     through single precision in GDAL, and here, too: where a root lies within a few millionths of a half, that decides
     its last digit.
@@ -150,7 +151,7 @@ def _double_roots(values: NDArray[Any], counts: Counts) -> NDArray[np.float64]:
 def _single_roots(values: NDArray[Any]) -> NDArray[np.float32]:
     """Follow GDAL's vector code for int8 and int16: it scales by the largest of three pixels, in single precision.
 
-    Where these three are zero GDAL 3.12 and before give zero for any fourth; here it is half the fourth.
+    Where these three are zero GDAL up to 3.12 returns zero for any fourth; here it is half the fourth.
     """
     a, b, c, d = (np.abs(corner.astype(np.float32)) for corner in corners(values))
     largest = np.maximum(np.maximum(a, b), c)

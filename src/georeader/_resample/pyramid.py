@@ -1,8 +1,8 @@
 """Overviews: one band reduced by two, and blocks of a raster reduced level by level. Pure.
 
-A block is a few tiles wide. Its pixels give the blocks of the next two levels, so that only one pixel in sixteen is
-kept for the rest of the pyramid. Methods that read beyond their 2x2 pixels get the margin that they need, so that the
-result does not depend on the edges of blocks.
+A block is a few tiles wide. Its pixels are reduced to blocks of the next two levels, so that only one pixel in sixteen
+is kept for the rest of the pyramid. Methods that read beyond their 2x2 pixels get the margin that they need, so that
+the result does not depend on the edges of blocks.
 """
 
 from __future__ import annotations
