@@ -57,12 +57,17 @@ _SORTS = {"sort": 0, "partition": 1}
 
 def give_plain_arrays(cls: type) -> None:
     """Add to a GeoTensor class the array methods that numpy would run without regard to the georeference."""
+
+    def add(name: str, method: Any, result: str) -> None:
+        method.__name__, method.__doc__ = name, f"``ndarray.{name}``{result}."
+        setattr(cls, name, method)
+
     for name in _PLAIN_METHODS:
-        setattr(cls, name, _plain_method(name))
+        add(name, _plain_method(name), ", as a plain numpy array: its pixels have left the grid")
     for name, position in _SORTS.items():
-        setattr(cls, name, _sort_method(name, position))
+        add(name, _sort_method(name, position), ", in place, along an axis before the spatial ones")
     for name, function in (("argmax", np.argmax), ("argmin", np.argmin)):
-        setattr(cls, name, _reduction_method(name, function))
+        add(name, _reduction_method(function), "; a GeoTensor when the axis is not spatial")
     cls.flat = property(  # type: ignore[attr-defined]
         lambda self: self.values.flat,
         lambda self, new_values: self.values.__setattr__("flat", np.asarray(new_values)),
@@ -75,8 +80,6 @@ def _plain_method(name: str) -> Any:
         _check_output(kwargs.get("out"), name)
         return getattr(self.values, name)(*_unwrap(args), **_unwrap(kwargs))
 
-    method.__name__ = name
-    method.__doc__ = f"``ndarray.{name}``, as a plain numpy array: its pixels have left the grid."
     return method
 
 
@@ -92,17 +95,13 @@ def _sort_method(name: str, position: int) -> Any:
         if has_georeference(self) and _touches_bands(axis, self.ndim):
             self.attrs = band_attrs.without_bands(self.attrs)
 
-    method.__name__ = name
-    method.__doc__ = f"``ndarray.{name}``, in place, along an axis before the spatial ones."
     return method
 
 
-def _reduction_method(name: str, function: Any) -> Any:
+def _reduction_method(function: Any) -> Any:
     def method(self: GeoTensor, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
         return function(self, axis=axis, out=out, keepdims=keepdims)
 
-    method.__name__ = name
-    method.__doc__ = f"``ndarray.{name}``; a GeoTensor when the axis is not spatial."
     return method
 
 

@@ -268,9 +268,8 @@ class _OneFile(FileContainer):  # type: ignore[misc]
 
     # The interface of rasterio's openers.
 
-    def open(self, path: str, mode: str = "r", **options: Any) -> Any:
+    def open(self, path: str, _mode: str = "r", **_options: Any) -> Any:
         """Open the raster or a sidecar."""
-        del mode, options
         return RangeFile(self._file(path))
 
     def isfile(self, path: str) -> bool:
@@ -278,19 +277,16 @@ class _OneFile(FileContainer):  # type: ignore[misc]
         name = path.rpartition("/")[2]
         return name == self._base or (name in self._read_by_gdal and self._sidecar(name) is not None)
 
-    def isdir(self, path: str) -> bool:
+    def isdir(self, _path: str) -> bool:
         """Return False: there are no folders."""
-        del path
         return False
 
-    def ls(self, path: str) -> list[str]:
+    def ls(self, _path: str) -> list[str]:
         """Return the path of the raster."""
-        del path
         return [self.path]
 
-    def mtime(self, path: str) -> int:
+    def mtime(self, _path: str) -> int:
         """Return 0: the time of modification is unknown."""
-        del path
         return 0
 
     def rm(self, path: str) -> None:

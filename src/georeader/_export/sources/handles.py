@@ -80,15 +80,6 @@ class _BlockCache:
                 set_gdal_config(_OPTION, total_bytes)
                 self._set_bytes = total_bytes
 
-    def forget_parts(self) -> None:
-        """Drop the parts in a forked process, where the threads of their sources do not run.
-
-        GDAL is not called: another thread may have held its locks. The next source to release its part restores the
-        cache.
-        """
-        self._lock = threading.Lock()
-        self._parts.clear()
-
 
 _BLOCK_CACHE = _BlockCache()
 
@@ -206,11 +197,15 @@ def lock_of(dataset: Any) -> AbstractContextManager[Any]:
 
 
 def _after_fork() -> None:
-    """Drop all locks and parts of the cache, whose threads do not run in a forked process."""
+    """Drop all locks and parts of the cache, whose threads do not run in a forked process.
+
+    GDAL is not called: another thread may have held its locks. The next source to release its part restores the cache.
+    """
     global _LOCKS_LOCK
     _LOCKS_LOCK = threading.Lock()
     _LOCKS.clear()
-    _BLOCK_CACHE.forget_parts()
+    _BLOCK_CACHE._lock = threading.Lock()
+    _BLOCK_CACHE._parts.clear()
 
 
 if hasattr(os, "register_at_fork"):
