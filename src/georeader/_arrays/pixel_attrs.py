@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rasterio.rpc import RPC
 from rasterio.windows import Window
 
+from georeader._core.windows import MaskedPixels
 from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, OptionError
 from georeader.ground_control import as_control_points, regrid_rpcs
@@ -158,7 +159,7 @@ def to_ndarray(values: Any) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def split_mask(values: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def split_mask(values: Any) -> MaskedPixels:
     """Return (..., row, column) pixels, not copied, and the (row, column) mask that all bands share, or None."""
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return np.asarray(values), None

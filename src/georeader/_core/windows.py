@@ -52,5 +52,8 @@ class PixelWindow(NamedTuple):
 #: (row, column), True where a pixel is valid; None: everywhere.
 Mask = NDArray[np.bool_] | None
 
-#: Returns (band, row, column) pixels of a window, and its mask.
-ReadWindow = Callable[[PixelWindow], tuple[NDArray[Any], Mask]]
+#: (band, row, column) pixels, and their mask.
+MaskedPixels = tuple[NDArray[Any], Mask]
+
+#: Reads a window.
+ReadWindow = Callable[[PixelWindow], MaskedPixels]

@@ -25,6 +25,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import pad
+from georeader._core.windows import MaskedPixels
 from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
 from georeader._storage.obstores import is_obstore, key_in
@@ -243,13 +244,13 @@ def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) ->
 def read_padded(
     window: Window,
     shape: tuple[int, int],
-    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_] | None]],
+    read: Callable[[Window], MaskedPixels],
     *,
     count: int,
     dtype: np.dtype[Any],
     fill: Any,
     has_mask: bool,
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+) -> MaskedPixels:
     """Read a window on whole pixels, which may reach beyond the edge of a raster of (rows, columns).
 
     ``read`` returns the (band, row, column) pixels and the (row, column) mask, or None, of a window inside the raster.
@@ -300,7 +301,7 @@ class RasterFile:
 
     def read(
         self, window: Window, indexes: Sequence[int], *, fill: Any, has_mask: bool, alpha_index: int | None = None
-    ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    ) -> MaskedPixels:
         """Read the (band, row, column) pixels of a window, which may reach beyond the edge, and perhaps its mask."""
         info = self.info
         dtype = np.result_type(*(info.dtypes[index - 1] for index in indexes))
@@ -311,7 +312,7 @@ class RasterFile:
                 "array can hold; read a smaller window, or an overview"
             )
 
-        def read_inside(inside: Window) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        def read_inside(inside: Window) -> MaskedPixels:
             with self.dataset() as dataset:
                 sizes = (dataset.count, dataset.height, dataset.width), (info.count, info.height_px, info.width_px)
                 now, before = (" x ".join(map(str, size)) for size in sizes)

@@ -17,11 +17,10 @@ from rasterio.crs import CRS
 from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import check_bool, split_mask
-from georeader._core.windows import Mask, PixelWindow
+from georeader._core.windows import Mask, MaskedPixels, PixelWindow
 from georeader._export.plan.metadata import metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec, choose_georeference
 from georeader._export.plan.traits import SourceTraits, free_windows
-from georeader._export.sources.protocol import Loaded
 from georeader._resample.methods import recorded_resamplings
 from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
@@ -123,7 +122,7 @@ def attrs_of(data: Any) -> dict[str, Any]:
 
 def check_pixels(
     data: Any, spec: SourceSpec, pixels: NDArray[Any], mask: Mask, size: tuple[int, int] | None = None
-) -> Loaded:
+) -> MaskedPixels:
     """Check the pixels of a window, or of the whole raster, against the spec that their object declares."""
     name = type(data).__name__
     size = (spec.height_px, spec.width_px) if size is None else size
@@ -159,12 +158,12 @@ class ArraySource:
 
     name: str
     spec: SourceSpec
-    load: Callable[[], Loaded]  #: returns all pixels and the mask; called once
+    load: Callable[[], MaskedPixels]  #: returns all pixels and the mask; called once
     traits: SourceTraits = field(default=SourceTraits(is_in_memory=True), init=False)
-    _loaded: Loaded | None = field(default=None, init=False, repr=False)
+    _loaded: MaskedPixels | None = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Return a view of a window."""
         with self._lock:
             if self._loaded is None:
@@ -193,7 +192,7 @@ class MappedSource:
     mapping: mmap.mmap | None  #: whose pages may be dropped
     traits: SourceTraits = field(default=SourceTraits(concurrent_reads=2), init=False)
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Copy a window out of the mapping."""
         pixels = np.array(self.pixels[bands.start : bands.stop, *region.slices])
         if self.mapping is not None and hasattr(self.mapping, "madvise"):
@@ -213,7 +212,7 @@ class WindowedSource:
     data: Any
     traits: SourceTraits
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window of all bands, and return some of them."""
         height_px, width_px = region.shape
         part = self.data.read_from_window(Window(region.column_start, region.row_start, width_px, height_px))
@@ -261,7 +260,7 @@ def source_of_pixels(name: str, spec: SourceSpec, pixels: NDArray[Any], mask: Ma
     return MappedSource(name, spec, pixels, mask, mapping if mode in _SHARED_MODES else None)
 
 
-def _take(data: Any) -> Loaded:
+def _take(data: Any) -> MaskedPixels:
     """Load the pixels of an object and its mask, once."""
     own = getattr(data, "attrs", None)
     if isinstance(data, np.ndarray) and not isinstance(data, GeoTensor):

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from georeader._core.dtypes import convert_pixels
 from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
-from georeader._core.windows import Mask, PixelWindow
+from georeader._core.windows import Mask, MaskedPixels, PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources.geodata import MappedSource
-from georeader._export.sources.protocol import Loaded, Source, SourceWrapper
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.read_once import AheadSource, boxes_ahead
 from georeader._export.sources.xarray_metadata import FACTOR_NAMES, per_band
 from georeader.errors import DtypeError, MetadataError, MetadataWarning
@@ -126,7 +126,7 @@ class PackedSource(SourceWrapper):
         self.packing = packing
         self._checks = checks
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window, and pack it."""
         values, mask = super().read(region, bands)
         lost = self.packing.lost_value(_visible(values, mask), bands) if self._checks else None

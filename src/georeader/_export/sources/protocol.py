@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Protocol
+from typing import Protocol
 
-from numpy.typing import NDArray
-
-from georeader._core.windows import Mask, PixelWindow
+from georeader._core.windows import MaskedPixels, PixelWindow
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits
 from georeader.errors import ReadError
-
-#: (band, row, column) pixels and their (row, column) mask, True where they are valid.
-Loaded = tuple[NDArray[Any], Mask]
 
 
 class Source(Protocol):
@@ -28,7 +23,7 @@ class Source(Protocol):
     @property
     def traits(self) -> SourceTraits: ...  #: cost of reading, and limits on concurrent reads
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window within the raster; nothing beyond it is loaded. The caller does not change the pixels.
 
         The mask is None if ``spec.has_mask`` is False. Any error may be raised; the caller names the window.
@@ -49,7 +44,7 @@ class SourceWrapper:
         self.spec = source.spec if spec is None else spec
         self.traits = source.traits if traits is None else traits
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window."""
         return self.source.read(region, bands)
 
@@ -71,7 +66,7 @@ class RefCountedSource(SourceWrapper):
         self._reading = 0
         self._is_closed = False
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window of a source that is not closed."""
         with self._changed:
             if self._is_closed:

@@ -13,13 +13,12 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from georeader._core.dtypes import convert_pixels
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import MaskedPixels, PixelWindow
 from georeader._export.plan.grid import BlockGrid
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import SourceTraits, regular_chunks
 from georeader._export.sources.geodata import Declared, describe
 from georeader._export.sources.handles import CACHE_BYTES, CallersHandle, Handles, OwnHandles
-from georeader._export.sources.protocol import Loaded
 from georeader._readers.file_info import read_dtypes, read_file_info, read_resamplings, warn_of_nodata
 from georeader._readers.opening import raster_path
 from georeader._readers.raster_file import read_mask, read_padded
@@ -67,7 +66,7 @@ class RasterSource:
     is_computed: bool  #: by GDAL: pixels are always read in the same squares, so that they are the same
     alpha_index: int | None = None  #: alpha band that takes the place of the mask, from 1
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window of the window."""
         rows_px, columns_px = region.shape
         row, column = self.window.row_off + region.row_start, self.window.col_off + region.column_start
@@ -86,7 +85,7 @@ class RasterSource:
         """Close the handles that are our own."""
         self.handles.close()
 
-    def _read_inside(self, window: Window, indexes: list[int]) -> Loaded:
+    def _read_inside(self, window: Window, indexes: list[int]) -> MaskedPixels:
         """Read a window within the file, square by square where pixels are computed."""
         if not self.is_computed:
             return self._read_window(window, indexes)
@@ -104,7 +103,7 @@ class RasterSource:
                 mask[part.within(wanted)] = valid[part.within(square)]
         return pixels, mask
 
-    def _read_window(self, window: Window, indexes: list[int]) -> Loaded:
+    def _read_window(self, window: Window, indexes: list[int]) -> MaskedPixels:
         with self.handles.borrow(self.cache_bytes) as dataset:
             mask = read_mask(dataset, self.indexes[0], self.alpha_index, window) if self.spec.has_mask else None
             if self.has_one_dtype:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._core.windows import Mask, PixelWindow
+from georeader._core.windows import Mask, MaskedPixels, PixelWindow
 from georeader._export.plan.grid import even_edges
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, free_windows
-from georeader._export.sources.protocol import Loaded, Source, SourceWrapper
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.spool import OpenSpool, SpoolPlaces
 from georeader.errors import GeoreaderError, ReadError
 
@@ -90,7 +90,7 @@ class AheadSource(SourceWrapper):
         self._held: list[_Ahead] = []
         self._lock = threading.Lock()
 
-    def read_ahead(self, box: Box) -> Loaded:
+    def read_ahead(self, box: Box) -> MaskedPixels:
         """Read and hold a (band, row, column) box apart from others, which has all bands where there is a mask."""
         try:
             pixels, mask = self._read_box(box)
@@ -105,7 +105,7 @@ class AheadSource(SourceWrapper):
         self._held.append(_Ahead(box, pixels, mask, size_px(box)))
         return pixels, mask
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window; what is held of it is not read again."""
         wanted = (slice(bands.start, bands.stop), *region.slices)
         with self._lock:
@@ -140,7 +140,7 @@ class AheadSource(SourceWrapper):
             self._held.clear()
         super().close()
 
-    def _read_box(self, box: Box) -> Loaded:
+    def _read_box(self, box: Box) -> MaskedPixels:
         bands, rows, columns = box
         region = PixelWindow(rows.start, rows.stop, columns.start, columns.stop)
         return self.source.read(region, range(bands.start, bands.stop))

@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 
 from georeader._arrays.pixel_attrs import split_mask
 from georeader._core.dtypes import convert_pixels
-from georeader._core.windows import Mask, PixelWindow
+from georeader._core.windows import Mask, MaskedPixels, PixelWindow
 from georeader._export.plan.grid import even_edges, longest
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, SourceTraits
 from georeader._export.sources.geodata import attrs_of, check_pixels, check_place, describe, shape_of
 from georeader._export.sources.handles import CACHE_BYTES, GdalEnvironment
-from georeader._export.sources.protocol import Loaded
 from georeader._export.sources.read_once import Box, CutChunks, Place, shape_of_box, shared, within
 from georeader._export.spool import OpenSpool
 from georeader.errors import DtypeError, ShapeError
@@ -271,7 +270,7 @@ class SlicedSource:
         self.traits = SourceTraits(chunks=chunks, concurrent_reads=windows.concurrent_reads, reader_bytes=reader_bytes)
         self._environment = GdalEnvironment({})
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window; one of another shape, dtype or kind than the array declares is refused."""
         wanted = range(self.spec.count) if self.spec.has_mask else bands  # a mask is that of all bands
         with self._environment.held():

@@ -15,14 +15,14 @@ import numpy as np
 
 from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
-from georeader._core.windows import PixelWindow
+from georeader._core.windows import MaskedPixels, PixelWindow
 from georeader._export.plan.grid import even_edges
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, SourceTraits
 from georeader._export.sources.geodata import Declared, describe, source_of_pixels
 from georeader._export.sources.packing import Opened, Packing, pack, packing_of
-from georeader._export.sources.protocol import Loaded, Source, SourceWrapper
+from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.sliced import Axes, SlicedSource, Windows, windows_of
 from georeader._export.sources.xarray_georeference import georeference_of, grid_mapping_name, spatial_dims
 from georeader._export.sources.xarray_metadata import (
@@ -389,7 +389,7 @@ class _Bands:
             reader_bytes=sum(each.reader_bytes for each in traits),
         )
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window of some bands; the mask, where there is one, is that of all sources together."""
         pixels = np.empty((len(bands), *region.shape), self.spec.dtype)
         masks, first = [], 0
@@ -435,7 +435,7 @@ class _OneNodata(SourceWrapper):
         super().__init__(source)
         self._names, self._own, self._nodata = names, own, nodata
 
-    def read(self, region: PixelWindow, bands: range) -> Loaded:
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window; a pixel that has the common nodata but is not missing in its own variable is refused."""
         pixels, mask = self.source.read(region, bands)
         changed = np.array(pixels)
