@@ -89,12 +89,8 @@ def open_answer(
 ) -> Iterator[urllib3.BaseHTTPResponse]:
     """Send a request and open its answer; redirects are not followed.
 
-    Args:
-        method: "PUT", "HEAD", ...
-        url: Of http or https; a user and password in it are sent as basic authentication.
-        headers: With Content-Length where there is a body.
-        body: A file, which is sent from its beginning with each attempt.
-        attempts: `remote_errors.ATTEMPTS` by default.
+    A user and password in the URL are sent as basic authentication. A body, whose length is in the headers, is sent
+    from its beginning with each of the attempts (`remote_errors.ATTEMPTS` by default).
     """
     parts = urlsplit(requoted(url))
     sent = merged(

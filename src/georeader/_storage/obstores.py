@@ -60,12 +60,7 @@ def is_obstore(store: Any) -> bool:
 
 
 def make_store(address: Address, size_bytes: int = 0) -> Any:
-    """Build the store of an address in "gs" or "az".
-
-    Args:
-        address: Of an object in it.
-        size_bytes: Largest body of one request; the timeout grows with it.
-    """
+    """Build the store of an address in "gs" or "az"; the timeout grows with the largest body of one request."""
     stores = import_extra("obstore.store", extra="cloud", purpose=f"{address.scheme}://")
     is_azure = address.store == "az"
     make = stores.AzureStore if is_azure else stores.GCSStore
@@ -96,12 +91,9 @@ def _retries(seconds: float) -> dict[str, Any]:
 
 
 def key_in(store: Any, text: str, address: Address | None) -> str:
-    """Return the key of a path in a store that the caller passed; a store is bound to its bucket.
+    """Return the key of a path, which may be a URL, in a store that the caller passed.
 
-    Args:
-        store: Of obstore.
-        text: The path as given; DestinationError if it names another bucket than the store's, or no object.
-        address: What it is as a URL, or None.
+    A store is bound to its bucket: another bucket is a DestinationError, as is a path that names no object.
     """
     key = text.lstrip("/")
     if address is not None:

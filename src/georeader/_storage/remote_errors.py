@@ -195,15 +195,9 @@ def code_and_message(text: str) -> tuple[str, str]:
 def failure_of_answer(
     status: int, code: str, detail: str, retry_after: str | None = None, *, text: str = "", is_store: bool = False
 ) -> Failure:
-    """Return the meaning of an HTTP error.
+    """Return the meaning of an HTTP error with a store's error code ("" for none); only ``detail`` is shown.
 
-    Args:
-        status: HTTP status code.
-        code: The store's error code; "" for none.
-        detail: Text for messages.
-        retry_after: Value of the Retry-After header.
-        text: Further text of the store, which is not shown.
-        is_store: It is not a web server, which may have static pages.
+    405 and 501 mean a static web page, unless the server is a store.
     """
     name = code.lower()
     kind = _CODES.get(name) or _STATUS.get(status) or ("redirect" if 300 <= status < 400 else None)

@@ -68,13 +68,10 @@ def _is_true(text: str) -> bool:
 
 
 def boto_client(name: str, connections: int, *, retries: bool = True) -> Any:
-    """Build a client from the environment, profiles and endpoints, as the AWS CLI does.
+    """Build a client from the environment, profiles and endpoints, as the AWS CLI does, for so many connections.
 
-    Args:
-        name: Of the object, in messages.
-        connections: Requests that may be under way at once.
-        retries: Retry requests by the project's rule. False where the caller does, since botocore does not retry what
-            fails while an answer's body is read.
+    It retries requests by the project's rule, unless the caller does, since botocore does not retry what fails while an
+    answer's body is read.
     """
     botocore, sessions, configs, loaders = (
         import_extra(module, extra="cloud", purpose=repr(name))

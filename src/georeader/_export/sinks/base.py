@@ -14,16 +14,12 @@ from georeader.errors import DestinationError, WriteError
 
 
 class Scratch:
-    """Temporary files of one export, removed when it is closed; those without a name also when the process ends."""
+    """Temporary files of one export, in the system's folder for them by default; `close` removes them.
+
+    Those without a name also disappear when the process ends.
+    """
 
     def __init__(self, name: str, folder: Path | None, stem: str = "georeader") -> None:
-        """Open no file yet.
-
-        Args:
-            name: Of the destination, in messages.
-            folder: The system's folder for temporary files by default.
-            stem: Beginning of their names, where they need one.
-        """
         self._name = name
         self._folder = folder or temporary_folder()
         self._stem = stem

@@ -19,14 +19,10 @@ from georeader.storage import make_folders, remove_empty_folders
 class LocalSink(RandomAccessSink):
     """A local destination, as a context manager.
 
-    What is written goes to a file without a name (`TemporaryFile`); `commit` puts it at the destination in one step: a
-    reader sees the earlier file or the whole new one. Leaving the block without a commit, by any
-    exception or signal, leaves the earlier file as it was and nothing else. Sidecars of the earlier file (``.aux.xml``,
-    ``.ovr``, ``.msk``, world files, RPCs and the like, see `sidecars`), which GDAL would read as part of the new one,
-    are removed with it. A sidecar that another raster needs stays, and a `MetadataWarning` names it. A symbolic link
-    stays one: its target is replaced.
-
-    A writer that needs a path, as GDAL does, writes to the same file by `staging_path`.
+    What is written goes to a file without a name; `commit` puts it at the destination in one step: a reader sees the
+    earlier file or the whole new one. Without a commit the earlier file stays, and nothing else. Sidecars of the
+    earlier file, which GDAL would read as part of the new one, are removed with it; one that another raster needs
+    stays, and a `MetadataWarning` names it. A symbolic link stays one: its target is replaced.
     """
 
     def __init__(
@@ -40,12 +36,8 @@ class LocalSink(RandomAccessSink):
     ) -> None:
         """Check the destination; nothing is written yet.
 
-        Args:
-            path: The destination.
-            durable: Flush file and folder to the disk before `commit` returns.
-            overwrite: False: an earlier file is refused, now and by `commit`.
-            dir_tmpfiles: Folder for temporary files; beside the destination by default.
-            makes_folders: Folders of the path may be missing; `commit` makes them.
+        An earlier file that may not be overwritten is refused now and by `commit`, which also flushes the file to the
+        disk if it is durable, and makes missing folders if it may.
         """
         self.given = os.fspath(path)
         self.durable = durable

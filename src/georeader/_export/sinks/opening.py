@@ -63,9 +63,8 @@ def _scratch(dir_tmpfiles: Any) -> Path | None:
     is_path = isinstance(dir_tmpfiles, (str, os.PathLike))
     if dir_tmpfiles is not None and not (is_path and Path(dir_tmpfiles).is_dir()):
         raise DestinationError(f"dir_tmpfiles={dir_tmpfiles!r} is not a folder; create it first")
-    return (
-        None if dir_tmpfiles is None else Path(dir_tmpfiles).absolute()
-    )  # independent of later changes of the current folder
+    # Absolute: the current folder may change.
+    return None if dir_tmpfiles is None else Path(dir_tmpfiles).absolute()
 
 
 def _with_own_filesystem(where: Destination) -> Destination:

@@ -220,10 +220,6 @@ def check_source_stays(data: Any, where: Destination) -> None:
     """Raise DestinationError if a source is a sidecar of its destination, as ``a.tif.ovr`` is of ``a.tif``.
 
     A save removes the sidecars of the earlier file, since GDAL reads them as part of the new one.
-
-    Args:
-        data: What `georeader.save_cog` takes; anything that does not name a file is accepted.
-        where: The destination.
     """
     for source, fs in _paths_of(data):
         if not _is_path(where.path) or (fs is not where.fs and fs != where.fs):

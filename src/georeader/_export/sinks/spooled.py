@@ -58,14 +58,9 @@ class RemoteObject:
     ) -> None:
         """Remove the sidecars of an earlier object, as far as their names identify them, once this one is saved.
 
-        A store that does not list its objects for these credentials keeps them. A sidecar that stays is named in a
-        `MetadataWarning`.
-
-        Args:
-            path: The object, in the store.
-            paths_beside: Returns the paths in its folder: those that begin with a prefix, the folder with its slash,
-                and the object's name without its extension; or all.
-            remove: Removes a path.
+        ``paths_beside`` returns the paths in the object's folder: those that begin with a prefix, the folder with its
+        slash, and the object's name without its extension; or all. A store that does not list its objects for these
+        credentials keeps the sidecars. One that cannot be removed is named in a `MetadataWarning`.
         """
         folder, slash, name = path.rpartition("/")
         prefix = folder + slash

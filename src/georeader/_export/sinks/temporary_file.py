@@ -68,14 +68,10 @@ class TemporaryFile:
     def __init__(
         self, folder: Path, stem: str, scratch: Path | None = None, *, whose: str = "", is_spool: bool = False
     ) -> None:
-        """Open it.
+        """Open it in the folder of its destination, so that it only needs a name when it is finished.
 
-        Args:
-            folder: Of the destination, so that the finished file only needs a name.
-            stem: Beginning of the name, where the file needs one from the start.
-            scratch: Folder for temporary files; the system's by default.
-            whose: Beginning of error messages: the destination, and the file's purpose.
-            is_spool: It will not be committed, and is gone with its process where the system has a way for that.
+        ``stem`` begins its name, where it needs one from the start, and ``whose`` its error messages. A spool will not
+        be committed, and is gone with its process where the system has a way for that.
         """
         self._folder = folder
         self._scratch = scratch
@@ -169,12 +165,8 @@ class TemporaryFile:
     def commit(self, path: Path, *, durable: bool, overwrite: bool = True) -> None:
         """Link the file to its name in one step; an earlier file is replaced, and its permissions are kept.
 
-        Raises OSError, and leaves an earlier file as it was; FileExistsError if it may not be replaced.
-
-        Args:
-            path: Where; on the same file system.
-            durable: Flush the file to the disk before, and its folder after.
-            overwrite: False: an earlier file is an error, even one that appears at this very moment.
+        Raises OSError, and leaves an earlier file as it was; FileExistsError if it may not be replaced, even if it
+        appears at this very moment. If durable, the file is flushed to the disk before, and its folder after.
         """
         if overwrite:
             with suppress(FileNotFoundError):
