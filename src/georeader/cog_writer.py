@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from georeader import save
 from georeader._storage.urls import Destination
-from georeader.errors import WriteError
+from georeader.errors import GeoreaderError, WriteError
 
 if TYPE_CHECKING:
     from georeader._export.receipt.receipt import Receipt
@@ -145,13 +145,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         descriptive_tags(self._spec, warns=False)  # raises for a CRS that a GeoTIFF does not hold
         #: What windows are converted to; values that do not fit are refused by `write`.
         self._source = replace(source, dtype=self._spec.dtype)
-        self._rules = WindowRules(
-            self._sink.given,
-            source,
-            self._spec.dtype,
-            self._spec.missing_value,
-            self._spec.encoding.nan_to_nodata,
-        )
+        self._rules = WindowRules(source, self._spec.dtype, self._spec.missing_value, self._spec.encoding.nan_to_nodata)
         self._buffer: WindowBuffer | None = None
         chosen, _ = choose_engine(self._spec, self._request)
         # Raises if max_memory is too small.
@@ -201,9 +195,13 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         buffer = self._buffer
         if buffer is None:
             raise WriteError(f"{self._sink.given!r}: the writer is not open; use it in a with block")
-        bands = self._rules.bands(indexes)
-        checked = self._rules.window(array, window)
-        buffer.write(checked, bands, self._rules.pixels(array, len(bands), checked.shape))
+        try:
+            bands = self._rules.bands(indexes)
+            checked = self._rules.window(array, window)
+            pixels = self._rules.pixels(array, len(bands), checked.shape)
+        except GeoreaderError as error:
+            raise type(error)(f"{self._sink.given!r}: {error}") from error
+        buffer.write(checked, bands, pixels)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -82,10 +82,20 @@ class Work:
     block_bands: int  #: Bands of a block; a larger group is divided into several
     row_edges_px: tuple[int, ...]  #: Of the windows in which the source is read
     column_edges_px: tuple[int, ...]
-    read_ahead_bytes: int  #: Memory below which further windows are read ahead
-    in_flight_bytes: int  #: Memory below which further blocks are started
+    read_ahead_bytes: int = 0  #: Memory below which further windows are read ahead
+    in_flight_bytes: int = 0  #: Memory below which further blocks are started
     held_pixels_bytes: int = 0  #: Memory for pixels that wait for their neighbours; others are spooled
     held_tiles_bytes: int = 0  #: Memory for encoded tiles that wait; others are spooled
+
+    @property
+    def block_px(self) -> int:
+        """Number of pixels of a block, one band."""
+        return self.block_height_px * self.block_width_px
+
+    @property
+    def window_px(self) -> int:
+        """Number of pixels of the largest window, one band."""
+        return longest(self.row_edges_px) * longest(self.column_edges_px)
 
 
 class _Block(NamedTuple):
@@ -96,16 +106,8 @@ class _Block(NamedTuple):
     width_px: int
 
 
-class _Windows(NamedTuple):
-    """Edges of the windows in which a source is read."""
-
-    row_edges_px: tuple[int, ...]
-    column_edges_px: tuple[int, ...]
-
-    @property
-    def most_px(self) -> int:
-        """Number of pixels of the largest window, one band."""
-        return longest(self.row_edges_px) * longest(self.column_edges_px)
+#: Edges along rows, and along columns, of the windows in which a source is read.
+_Windows = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def order_of_work(*, is_in_memory: bool, reads_twice: bool, sink: SinkTraits) -> Order:
@@ -137,9 +139,8 @@ def plan_work(
     # Windows as large as a block come last: they split larger chunks.
     sizes = (max_memory_bytes // WINDOWS_IN_MEMORY, 0)
     for window_bytes, counts, block in product(sizes, planner.thread_counts(threads), planner.blocks()):
-        windows = windows_of(window_bytes, block)
-        work = planner.work(order, counts, block, windows)
-        needed_bytes = planner.needed_bytes(work, windows.most_px) + 2 * LEAST_HELD_BYTES
+        work = planner.work(order, counts, block, windows_of(window_bytes, block))
+        needed_bytes = planner.needed_bytes(work) + 2 * LEAST_HELD_BYTES
         if needed_bytes <= planned_bytes:
             return planner.with_held(work, planned_bytes - needed_bytes + 2 * LEAST_HELD_BYTES)
     if is_limit_firm:
@@ -178,6 +179,11 @@ class _Planner:
         """Bands of a block."""
         return min(self.most_bands, max(map(len, self.band_groups)))
 
+    @property
+    def block_pixel_bytes(self) -> int:
+        """Memory of one pixel of a block, all of its bands."""
+        return self.block_bands * self.spec.dtype.itemsize
+
     @cached_property
     def read_pixel_bytes(self) -> int:
         """Memory of one pixel of a window, all bands that are read together."""
@@ -195,10 +201,9 @@ class _Planner:
     def blocks(self) -> Iterator[_Block]:
         """Iterate over the possible sizes of blocks."""
         level = self.spec.levels[0]
-        pixel_bytes = self.block_bands * self.spec.dtype.itemsize
         for step in (2, 1):
             height_px, unit_px = step * _unit_px(level.tile_height_px), step * _unit_px(level.tile_width_px)
-            most_px = min(BLOCK_PX, BLOCK_BYTES // pixel_bytes) // height_px
+            most_px = min(BLOCK_PX, BLOCK_BYTES // self.block_pixel_bytes) // height_px
             units = max(1, min(most_px // unit_px, -(-level.width_px // unit_px)))
             while units:
                 yield _Block(step, height_px, units * unit_px)
@@ -209,7 +214,7 @@ class _Planner:
         level, chunks = self.spec.levels[0], self.source.chunks
         _, height_px, width_px = block
         if self.source.is_in_memory or chunks is None or not chunks.row_edges_px:
-            return _Windows(even_edges(level.height_px, height_px), even_edges(level.width_px, width_px))
+            return even_edges(level.height_px, height_px), even_edges(level.width_px, width_px)
         tile_height_px, tile_width_px = level.tile_height_px, level.tile_width_px
         most_px = max(height_px * width_px, most_bytes // self.read_pixel_bytes)
         if chunks.share_work:
@@ -222,35 +227,26 @@ class _Planner:
         rows = merge_edges(chunks.row_edges_px, height_px, tile_height_px)
         # A larger chunk is read in parts, and decoded once for each.
         rows = split_edges(rows, max(1, most_px // min(longest(columns), tile_width_px)), tile_height_px)
-        return _Windows(rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px))
+        return rows, split_edges(columns, max(1, most_px // longest(rows)), tile_width_px)
 
     def work(self, order: Order, counts: tuple[int, int], block: _Block, windows: _Windows) -> Work:
         """Return the work with these threads, blocks and windows."""
         threads, readers = counts
+        work = Work(order, threads, readers, *block, self.band_groups, self.block_bands, *windows)
         waiting = threads + 1 if threads > 1 else 0
-        block_bytes = block.height_px * block.width_px * self.block_bands * self.spec.dtype.itemsize
-        return Work(
-            order=order,
-            threads=threads,
-            readers=readers,
-            step=block.step,
-            block_height_px=block.height_px,
-            block_width_px=block.width_px,
-            band_groups=self.band_groups,
-            block_bands=self.block_bands,
-            row_edges_px=windows.row_edges_px,
-            column_edges_px=windows.column_edges_px,
-            read_ahead_bytes=readers * windows.most_px * self.read_pixel_bytes,
-            in_flight_bytes=(threads + waiting) * block_bytes,
+        return replace(
+            work,
+            read_ahead_bytes=readers * work.window_px * self.read_pixel_bytes,
+            in_flight_bytes=(threads + waiting) * work.block_px * self.block_pixel_bytes,
         )
 
-    def needed_bytes(self, work: Work, window_px: int) -> int:
+    def needed_bytes(self, work: Work) -> int:
         """Return the memory of windows and blocks that are read, waiting and at work."""
-        block_bytes = work.block_height_px * work.block_width_px * self.block_bands * self.spec.dtype.itemsize
-        blocks_bytes = work.in_flight_bytes + (BLOCK_COPIES - 1) * work.threads * block_bytes
+        copies_bytes = (BLOCK_COPIES - 1) * work.threads * work.block_px * self.block_pixel_bytes
+        blocks_bytes = work.in_flight_bytes + copies_bytes
         if self.source.is_in_memory:
             return blocks_bytes
-        windows_bytes = WINDOW_COPIES * window_px * self.read_pixel_bytes * (work.readers + 1)
+        windows_bytes = WINDOW_COPIES * work.window_px * self.read_pixel_bytes * (work.readers + 1)
         return blocks_bytes + windows_bytes + self.source.reader_bytes * max(1, work.readers)
 
     def with_held(self, work: Work, spare_bytes: int) -> Work:

@@ -60,7 +60,7 @@ def blank_spec(like: Any, grid: Grid) -> SourceSpec:
     finally:
         source.close()
     if grid.indexes is not None:
-        bands = _band_positions(grid.indexes, spec.count, "like")
+        bands = _band_positions(grid.indexes, spec.count, "'like': ")
         methods = tuple(spec.overview_resamplings[band] for band in bands) if spec.overview_resamplings else ()
         spec = replace(spec, count=len(bands), metadata=pick_bands(spec.metadata, bands), overview_resamplings=methods)
     whole = _shape(grid, spec)
@@ -141,27 +141,26 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     return numbers
 
 
-def _band_positions(indexes: Any, count: int, name: str) -> list[int]:
+def _band_positions(indexes: Any, count: int, subject: str = "") -> list[int]:
     """Return positions of bands, from 0, of a number from 1, or of several in any order."""
     there = f"there are 1 to {count}"
     try:
         listed = list(indexes) if isinstance(indexes, Iterable) else [indexes]
         bands = [operator.index(index) - 1 for index in listed]
     except TypeError as error:
-        raise IndexingError(f"{name!r}: indexes={indexes!r} are not numbers of bands; {there}") from error
+        raise IndexingError(f"{subject}indexes={indexes!r} are not numbers of bands; {there}") from error
     wrong = [band + 1 for band in bands if not 0 <= band < count]
     if wrong or not bands:
-        raise IndexingError(f"{name!r}: bands {wrong or 'none'} requested; {there}")
+        raise IndexingError(f"{subject}bands {wrong or 'none'} requested; {there}")
     if len(set(bands)) < len(bands):
-        raise IndexingError(f"{name!r}: indexes={indexes!r} name a band twice; {there}")
+        raise IndexingError(f"{subject}indexes={indexes!r} name a band twice; {there}")
     return bands
 
 
 @dataclass(frozen=True)
 class WindowRules:
-    """Checks the windows of one raster; each error names the file."""
+    """Checks the windows of one raster."""
 
-    name: str  #: The file, as the caller named it
     spec: SourceSpec  #: The raster, as the caller described it
     dtype: np.dtype[Any]  #: Of the file
     missing: int | float | None  #: Value for masked pixels; None: they are refused
@@ -169,7 +168,7 @@ class WindowRules:
 
     def bands(self, indexes: Any) -> list[int]:
         """Return `_band_positions`, or for None those of all bands."""
-        return list(range(self.spec.count)) if indexes is None else _band_positions(indexes, self.spec.count, self.name)
+        return list(range(self.spec.count)) if indexes is None else _band_positions(indexes, self.spec.count)
 
     def window(self, array: Any, window: Window | None) -> PixelWindow:
         """Return the window of an array; by default that of its transform, or the whole raster for a plain array."""
@@ -177,18 +176,15 @@ class WindowRules:
             window = self._window_of(array)
         if not isinstance(window, Window):
             raise IndexingError(
-                f"{self.name!r}: window={window!r} is not a rasterio.windows.Window; pass Window(column, row, width, "
+                f"window={window!r} is not a rasterio.windows.Window; pass Window(column, row, width, "
                 "height), and bands as indexes="
             )
-        try:
-            whole = whole_pixel_window(window)
-        except IndexingError as error:
-            raise IndexingError(f"{self.name!r}: {error}") from error
+        whole = whole_pixel_window(window)
         row_stop, column_stop = whole.row_off + whole.height, whole.col_off + whole.width
         is_inside = 0 <= whole.row_off <= row_stop <= self.spec.height_px
         if not (is_inside and 0 <= whole.col_off <= column_stop <= self.spec.width_px):
             raise IndexingError(
-                f"{self.name!r}: {whole} reaches beyond the raster of {self.spec.height_px} x {self.spec.width_px} "
+                f"{whole} reaches beyond the raster of {self.spec.height_px} x {self.spec.width_px} "
                 "pixels; cut array and window at its edge"
             )
         return PixelWindow(whole.row_off, row_stop, whole.col_off, column_stop)
@@ -200,27 +196,25 @@ class WindowRules:
         """
         values = self._numbers(array)
         if values.ndim not in (2, 3):
-            raise ShapeError(
-                f"{self.name!r}: an array of shape {values.shape}; write takes (row, column) or (band, row, column)"
-            )
+            raise ShapeError(f"an array of shape {values.shape}; write takes (row, column) or (band, row, column)")
         planes = values[np.newaxis] if values.ndim == 2 else values
         if planes.shape[1:] == size and len(planes) != count:
             raise ShapeError(self._other_bands(values.shape, len(planes), count))
         if planes.shape != (count, *size):
             raise ShapeError(
-                f"{self.name!r}: an array of shape {values.shape} does not fit {count} bands of a window of "
+                f"an array of shape {values.shape} does not fit {count} bands of a window of "
                 f"{size[0]} x {size[1]} pixels; cut one of them"
             )
         hidden = self._hidden(array, planes)
         if hidden is None:
             return self._stored(planes)
         if self.missing is None:
-            raise OptionError(f"{self.name!r}: a masked array, and the file has no nodata; pass nodata")
+            raise OptionError("a masked array, and the file has no nodata; pass nodata")
         visible = self._stored(np.where(hidden, planes.dtype.type(0), planes))
         return np.where(hidden, self.dtype.type(self.missing), visible)
 
     def _other_bands(self, shape: tuple[int, ...], found: int, count: int) -> str:
-        has = f"{self.name!r}: an array of shape {shape} has {found} band{'s' if found > 1 else ''}"
+        has = f"an array of shape {shape} has {found} band{'s' if found > 1 else ''}"
         if count != self.spec.count:
             return f"{has}, and indexes name {count}; pass as many indexes as bands"
         either = "write some of its bands with write(..., indexes=)" if found < count else "cut the array"
@@ -228,25 +222,22 @@ class WindowRules:
 
     def _numbers(self, array: Any) -> NDArray[Any]:
         if isinstance(array, Georeferenced) and not hasattr(array, "__array__"):
-            raise ShapeError(f"{self.name!r}: the array is a {type(array).__name__}; pass its pixels, .load()")
+            raise ShapeError(f"the array is a {type(array).__name__}; pass its pixels, .load()")
         try:
             values = np.asarray(array)
         except (TypeError, ValueError) as error:  # the former by xarray, of a Dataset
-            raise ShapeError(f"{self.name!r}: array is not an array: {error}") from error
+            raise ShapeError(f"array is not an array: {error}") from error
         if values.dtype.kind not in "biufc":
-            raise DtypeError(f"{self.name!r}: the array must be of numbers, got {values.dtype}; cast it first")
+            raise DtypeError(f"the array must be of numbers, got {values.dtype}; cast it first")
         return values
 
     def _stored(self, planes: NDArray[Any]) -> NDArray[Any]:
         is_classes = self.spec.dtype.kind == "b" and planes.dtype.kind != "b"
         if is_classes and not ((planes == 0) | (planes == 1)).all():
-            raise DtypeError(f"{self.name!r}: dtype bool has only 0 and 1, the array other values; pass array != 0")
+            raise DtypeError("dtype bool has only 0 and 1, the array other values; pass array != 0")
         if self.nan_to_nodata and self.missing is not None and planes.dtype.kind in "fc":
             planes = replace_nan(planes, self.missing)
-        try:
-            return convert_pixels(planes, self.dtype)
-        except DtypeError as error:
-            raise DtypeError(f"{self.name!r}: {error}") from error
+        return convert_pixels(planes, self.dtype)
 
     def _hidden(self, array: Any, planes: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Return which pixels are masked; None if none is."""
@@ -266,7 +257,5 @@ class WindowRules:
         window = Window(round(column), round(row), array.width, array.height)
         is_same = same_corners(window_transform(window, own), place, (array.height, array.width))
         if not is_same or not compare_crs(self.spec.crs, array.crs):
-            raise GeoreferenceError(
-                f"{self.name!r}: the array is on another grid than the file; resample it, or pass its window"
-            )
+            raise GeoreferenceError("the array is on another grid than the file; resample it, or pass its window")
         return window
