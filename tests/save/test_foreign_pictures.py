@@ -15,8 +15,8 @@ import pytest
 
 from foreign.cases import ENGINES
 from foreign.pictures import KINDS, PICTURES, Picture
-from foreign.processes import look_by_geotiff_js, look_by_imagemagick, need
-from foreign.readers import see_by_pillow
+from foreign.processes import need, view_by_geotiff_js, view_by_imagemagick
+from foreign.readers import view_by_pillow
 
 pytestmark = pytest.mark.slow
 
@@ -89,14 +89,14 @@ class Gallery:
     def _shown(self, reader: str, writer: str) -> dict[str, Seen]:
         paths = self.paths(writer)
         folder = self.folder / f"{writer} {reader}"
-        ask = {"ImageMagick": look_by_imagemagick, "geotiff.js": look_by_geotiff_js}.get(reader)
-        answers = [_see(path) for path in paths] if ask is None else ask(paths, folder)
+        read = {"ImageMagick": view_by_imagemagick, "geotiff.js": view_by_geotiff_js}.get(reader)
+        answers = [_see(path) for path in paths] if read is None else read(paths, folder)
         return {picture.name: answer for picture, answer in zip(PICTURES, answers, strict=True)}
 
 
 def _see(path: Path) -> Seen:
     try:
-        return see_by_pillow(path)
+        return view_by_pillow(path)
     except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
 

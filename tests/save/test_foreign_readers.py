@@ -17,7 +17,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from foreign.cases import CASES, ENGINES, JPEG_XL, TILE_SIDE_PX, WINDOW, Case
 from foreign.limits import limit_of
-from foreign.processes import ask_debians_gdal, ask_geotiff_js, ask_tiffinfo, need
+from foreign.processes import need, read_by_debians_gdal, read_by_geotiff_js, run_tiffinfo
 from foreign.readers import IN_PROCESS, Reading, read_by_rasterio
 
 pytestmark = pytest.mark.slow
@@ -43,14 +43,14 @@ class Library:
         return read_by_rasterio(self.path(case, engine))
 
     def _answers_of_geotiff_js(self, engine: str) -> dict[str, Reading | str]:
-        return self._answers(ask_geotiff_js, engine)
+        return self._answers(read_by_geotiff_js, engine)
 
     def _answers_of_debians_gdal(self, engine: str) -> dict[str, dict[str, Any]]:
-        return self._answers(ask_debians_gdal, engine)
+        return self._answers(read_by_debians_gdal, engine)
 
-    def _answers(self, ask: Any, engine: str) -> dict[str, Any]:
+    def _answers(self, read: Any, engine: str) -> dict[str, Any]:
         paths = [self.path(case, engine) for case in CASES]
-        answers = ask(paths, self._subfolder(f"{engine}-{ask.__name__}"))
+        answers = read(paths, self._subfolder(f"{engine}-{read.__name__}"))
         return {case.name: answer for case, answer in zip(CASES, answers, strict=True)}
 
     def _subfolder(self, name: str) -> Path:
@@ -152,7 +152,7 @@ def test_libtiff_finds_no_fault(case: Case, engine: str, library: Library) -> No
     # Tiles of no bytes are GDAL's own idea; and tiffinfo has no room for the colours of YCbCr that it decodes.
     is_decoded = "SPARSE_OK" not in case.options and not (case.codec == "jpeg" and case.bands > 1)
 
-    found = ask_tiffinfo(path, decode=is_decoded)
+    found = run_tiffinfo(path, decode=is_decoded)
 
     limit = limit_of("tiffinfo", case)
     if limit is None:

@@ -15,8 +15,8 @@ import tifffile
 from affine import Affine
 from rasterio.vrt import WarpedVRT
 
-from foreign.processes import look_by_imagemagick, need
-from foreign.readers import see_by_pillow
+from foreign.processes import need, view_by_imagemagick
+from foreign.readers import view_by_pillow
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader.errors import DtypeError, MetadataWarning, OptionError
 from georeader.preview import preview
@@ -137,7 +137,7 @@ def test_a_vrt_keeps_the_appearance_by_gdals_colour_table(bits: int, tmp_path: P
 
     ((photometric, _, _),) = declared(tmp_path / "out.tif")
     assert photometric == 3
-    np.testing.assert_array_equal(see_by_pillow(tmp_path / "out.tif"), see_by_pillow(tmp_path / "source.tif"))
+    np.testing.assert_array_equal(view_by_pillow(tmp_path / "out.tif"), view_by_pillow(tmp_path / "source.tif"))
 
 
 @every_depth
@@ -156,9 +156,9 @@ def test_pillow_shows_the_copy_as_it_shows_the_source(dtype: str, bits: int, eng
     path = source(tmp_path / "source.tif", dtype, bits)
     save_cog(path, tmp_path / "out.tif", engine=engine)
 
-    found = see_by_pillow(tmp_path / "out.tif")
+    found = view_by_pillow(tmp_path / "out.tif")
 
-    np.testing.assert_array_equal(found, see_by_pillow(path))
+    np.testing.assert_array_equal(found, view_by_pillow(path))
     if bits <= 8:
         expected = 255 - np.round(pixels(path)[0] * (255 / (2**bits - 1)))
         np.testing.assert_array_equal(found[..., 0], expected)
@@ -173,7 +173,7 @@ def test_imagemagick_shows_the_copies_as_it_shows_the_sources(engine: str, tmp_p
         copies.append(tmp_path / f"{bits}-copy.tif")
         save_cog(sources[-1], copies[-1], engine=engine)
 
-    shown = look_by_imagemagick([*sources, *copies], tmp_path / "shown")
+    shown = view_by_imagemagick([*sources, *copies], tmp_path / "shown")
 
     for before, after in zip(shown[: len(sources)], shown[len(sources) :], strict=True):
         assert not isinstance(before, str), before

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import fsspec
 import pytest
 
-from servers.asking import ask
 from servers.azurite import AzureServer
 from servers.fake_gcs import GcsServer
+from servers.http_requests import send_request
 from servers.moto_server import MotoServer
 from servers.nginx import SMALL_LIMIT_BYTES, WebServer
 from servers.s3 import SMALLEST_PART_BYTES, S3Server, client
@@ -130,10 +130,10 @@ def test_seaweed_checks_checksums(seaweed: S3Server) -> None:
 def test_seaweed_accepts_a_signed_url_until_it_expires(seaweed: S3Server) -> None:
     url = seaweed.signed_url("a", expires_in_seconds=1)
 
-    assert ask("PUT", url, b"content").status == 200
-    assert ask("PUT", url.replace("/a?", "/b?"), b"content").status == 403
+    assert send_request("PUT", url, b"content").status == 200
+    assert send_request("PUT", url.replace("/a?", "/b?"), b"content").status == 403
     time.sleep(2)
-    assert ask("PUT", url, b"late").status == 403
+    assert send_request("PUT", url, b"late").status == 403
     assert seaweed.get("a") == b"content"
 
 
@@ -176,13 +176,13 @@ def test_azurite_keeps_blobs(azurite: AzureServer) -> None:
 def test_azurite_accepts_a_signed_url_for_its_permissions(azurite: AzureServer) -> None:
     blob = {"x-ms-blob-type": "BlockBlob"}
 
-    assert ask("PUT", azurite.sas_url("a"), b"content").status == 400
-    assert ask("PUT", azurite.sas_url("a"), b"content", blob).status == 201
-    assert ask("PUT", azurite.sas_url("a"), b"other", blob | {"If-None-Match": "*"}).status == 409
-    assert ask("PUT", azurite.sas_url("a", permissions="r"), b"other", blob).status == 403
-    assert ask("PUT", azurite.sas_url("a", expires_in_seconds=-60), b"other", blob).status == 403
-    assert ask("GET", azurite.http_url("a")).status == 403
-    assert ask("GET", azurite.sas_url("a")).body == b"content"
+    assert send_request("PUT", azurite.sas_url("a"), b"content").status == 400
+    assert send_request("PUT", azurite.sas_url("a"), b"content", blob).status == 201
+    assert send_request("PUT", azurite.sas_url("a"), b"other", blob | {"If-None-Match": "*"}).status == 409
+    assert send_request("PUT", azurite.sas_url("a", permissions="r"), b"other", blob).status == 403
+    assert send_request("PUT", azurite.sas_url("a", expires_in_seconds=-60), b"other", blob).status == 403
+    assert send_request("GET", azurite.http_url("a")).status == 403
+    assert send_request("GET", azurite.sas_url("a")).body == b"content"
 
 
 def test_azurite_has_blocks_until_they_are_cleared(azurite: AzureServer) -> None:
@@ -227,11 +227,11 @@ def test_gcsfs_finds_fake_gcs_by_the_environment(fake_gcs: GcsServer, use_env: U
 
 
 def test_nginx_stores_files_and_serves_ranges(nginx: WebServer) -> None:
-    assert ask("PUT", nginx.url("folder/ä b.tif"), b"first").status == 201
-    assert ask("PUT", nginx.url("folder/ä b.tif"), b"content").status == 204
+    assert send_request("PUT", nginx.url("folder/ä b.tif"), b"first").status == 201
+    assert send_request("PUT", nginx.url("folder/ä b.tif"), b"content").status == 204
     assert nginx.keys() == ["folder/ä b.tif"]
 
-    answer = ask("GET", nginx.url("folder/ä b.tif"), headers={"Range": "bytes=1-2"})
+    answer = send_request("GET", nginx.url("folder/ä b.tif"), headers={"Range": "bytes=1-2"})
 
     assert (answer.status, answer.body) == (206, b"on")
 
@@ -240,16 +240,16 @@ def test_nginx_refuses_what_its_configuration_forbids(nginx: WebServer) -> None:
     nginx.put("careful/a", b"first")
     condition = {"If-None-Match": "*"}
 
-    assert ask("PUT", nginx.refusing_url("a"), b"content").status == 405
-    assert ask("PUT", nginx.locked_url("a"), b"content").status == 401
-    assert ask("PUT", nginx.locked_url("a"), b"content", nginx.headers(password="wrong")).status == 401
-    assert ask("PUT", nginx.locked_url("a"), b"content", nginx.headers()).status == 201
-    assert ask("PUT", nginx.small_url("a"), b"1" * SMALL_LIMIT_BYTES).status == 201
-    assert ask("PUT", nginx.small_url("a"), b"1" * (SMALL_LIMIT_BYTES + 1)).status == 413
-    assert ask("PUT", nginx.busy_url("a"), b"content").status == 503
-    assert ask("PUT", nginx.moved_url("a"), b"content").headers["Location"] == nginx.url("a")
-    assert ask("PUT", nginx.careful_url("a"), b"content", condition).status == 412
-    assert ask("PUT", nginx.careful_url("b"), b"content", condition).status == 201
+    assert send_request("PUT", nginx.refusing_url("a"), b"content").status == 405
+    assert send_request("PUT", nginx.locked_url("a"), b"content").status == 401
+    assert send_request("PUT", nginx.locked_url("a"), b"content", nginx.headers(password="wrong")).status == 401
+    assert send_request("PUT", nginx.locked_url("a"), b"content", nginx.headers()).status == 201
+    assert send_request("PUT", nginx.small_url("a"), b"1" * SMALL_LIMIT_BYTES).status == 201
+    assert send_request("PUT", nginx.small_url("a"), b"1" * (SMALL_LIMIT_BYTES + 1)).status == 413
+    assert send_request("PUT", nginx.busy_url("a"), b"content").status == 503
+    assert send_request("PUT", nginx.moved_url("a"), b"content").headers["Location"] == nginx.url("a")
+    assert send_request("PUT", nginx.careful_url("a"), b"content", condition).status == 412
+    assert send_request("PUT", nginx.careful_url("b"), b"content", condition).status == 201
 
 
 @pytest.fixture

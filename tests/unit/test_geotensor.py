@@ -181,13 +181,13 @@ def test_masks_have_the_grid_of_their_tensor(make_tensor: MakeTensor) -> None:
         assert (mask.dtype, mask.shape, mask.same_extent(gt)) == (np.dtype(bool), (3, 4, 5), True)
 
 
-@pytest.mark.parametrize("ask", ["invalidmask", "validmask"])
-def test_a_mask_that_is_not_bool_is_refused(ask: str, make_tensor: MakeTensor) -> None:
+@pytest.mark.parametrize("method", ["invalidmask", "validmask"])
+def test_a_mask_that_is_not_bool_is_refused(method: str, make_tensor: MakeTensor) -> None:
     """255 for valid is GDAL's convention, 1 for invalid that of others: the meaning must not be guessed."""
     gt = make_tensor((2, 4, 5), attrs={"mask": np.full((4, 5), 255, "uint8")})
 
     with pytest.raises(DtypeError, match=r"attrs\['mask'\] is uint8 \(4, 5\); pass a bool array"):
-        getattr(gt, ask)()
+        getattr(gt, method)()
 
 
 def test_masks_keep_band_names_and_lose_scales(make_tensor: MakeTensor) -> None:
@@ -197,9 +197,9 @@ def test_masks_keep_band_names_and_lose_scales(make_tensor: MakeTensor) -> None:
 
 
 @pytest.mark.parametrize("fill", [None, 7, np.nan])
-@pytest.mark.parametrize("ask", ["validmask", "invalidmask"])
-def test_a_validity_mask_fills_with_false_and_has_no_nodata(fill: Any, ask: str) -> None:
-    mask = getattr(tensor_of(np.zeros((2, 2)), fill), ask)()
+@pytest.mark.parametrize("method", ["validmask", "invalidmask"])
+def test_a_validity_mask_fills_with_false_and_has_no_nodata(fill: Any, method: str) -> None:
+    mask = getattr(tensor_of(np.zeros((2, 2)), fill), method)()
 
     assert (mask.fill_value_default, mask.nodata) == (False, None)
 

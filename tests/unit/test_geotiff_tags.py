@@ -57,8 +57,8 @@ def a_spec(transform: Affine = NORTH_UP, crs: Any = "EPSG:32630", nodata: Any = 
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[ExportSpec]:
     """Calls of GDAL, with an empty cache."""
     seen: list[ExportSpec] = []
-    ask = geotiff_tags._tags_by_gdal
-    monkeypatch.setattr(geotiff_tags, "_tags_by_gdal", lambda spec, *rest: seen.append(spec) or ask(spec, *rest))
+    original = geotiff_tags._tags_by_gdal
+    monkeypatch.setattr(geotiff_tags, "_tags_by_gdal", lambda spec, *rest: seen.append(spec) or original(spec, *rest))
     geotiff_tags._tags_of.cache_clear()
     return seen
 

@@ -193,7 +193,7 @@ def unused_port() -> int:
         return int(listening.getsockname()[1])
 
 
-# What a viewer would ask: the same as GDAL.
+# Requests of a viewer: the same as GDAL.
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def connect(proxy: FaultProxy, timeout: float = 5) -> http.client.HTTPConnection
     return http.client.HTTPConnection(urlsplit(proxy.url).netloc, timeout=timeout)
 
 
-def ask(
+def send_request(
     client: http.client.HTTPConnection, method: str, target: str, body: Any = None, **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
     client.request(method, target, body, headers)

@@ -6,7 +6,7 @@
         assert proxy.faults_injected == 1
 
 It runs in threads of this process, so that tests can hold a request (`Hang`) and look. GDAL holds the interpreter's
-lock while it waits for an answer, so it must not ask this proxy from this process (see range_server.py). Nor may this
+lock while it waits for an answer, so it must not use this proxy from this process (see range_server.py). Nor may this
 process fork without exec while connections are open: a copy of a socket keeps its connection from being reset.
 """
 

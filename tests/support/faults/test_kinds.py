@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from faults.clients import ANY, BIG, SMALL, ask, connect, raw, soon
+from faults.clients import ANY, BIG, SMALL, connect, raw, send_request, soon
 from faults.exchange import Gate
 from faults.kinds import (
     Hang,
@@ -43,13 +43,13 @@ class TestResets:
         proxy.add(Fault(ANY, ResetAfter(body_bytes)))
 
         with pytest.raises(ConnectionError):
-            ask(client, "PUT", "/a", BIG[:300_000])
+            send_request(client, "PUT", "/a", BIG[:300_000])
         client.close()
 
         (noted,) = proxy.requests
         assert noted.body_bytes == min(body_bytes, 300_000)
         assert (noted.status, noted.fault) == (None, f"reset-after-{body_bytes}")
-        assert ask(client, "GET", "/a")[0] == 404
+        assert send_request(client, "GET", "/a")[0] == 404
         assert proxy.faults_injected == 1
 
     def test_client_receives_a_reset(self, proxy: FaultProxy) -> None:
@@ -63,7 +63,7 @@ class TestResets:
         proxy.add(Fault(ANY, ResetAfter(0)))
 
         with pytest.raises(ConnectionResetError):
-            ask(client, "DELETE", "/a")
+            send_request(client, "DELETE", "/a")
 
         assert store.heads == []
 
@@ -71,7 +71,7 @@ class TestResets:
         proxy.add(Fault(ANY, ResetAfter(15)))
 
         with pytest.raises(ConnectionError):
-            ask(client, "PUT", "/a", iter([b"0123456789"] * 5))
+            send_request(client, "PUT", "/a", iter([b"0123456789"] * 5))
 
         assert proxy.requests[0].body_bytes == 15
         assert store.objects == {}
@@ -80,7 +80,7 @@ class TestResets:
         proxy.add(Fault(ANY, ResetBeforeAnswer()))
 
         with pytest.raises(ConnectionResetError):
-            ask(client, "PUT", "/a", SMALL)
+            send_request(client, "PUT", "/a", SMALL)
 
         assert store.objects == {"/a": SMALL}
         assert (proxy.requests[0].status, proxy.requests[0].upstream_status) == (None, 200)
@@ -115,7 +115,7 @@ class TestResets:
         proxy.add(Fault(ANY, ResetInAnswer(5)))
 
         with pytest.raises(ConnectionResetError):
-            ask(client, "PUT", "/a", SMALL)
+            send_request(client, "PUT", "/a", SMALL)
 
         assert store.objects == {"/a": SMALL}
 
@@ -126,7 +126,7 @@ class TestDelays:
         started = time.monotonic()
 
         with pytest.raises(ConnectionResetError):
-            ask(client, "PUT", "/a", BIG)
+            send_request(client, "PUT", "/a", BIG)
 
         assert 0.3 <= time.monotonic() - started < 3
         assert (store.heads, proxy.requests[0].body_bytes) == ([], len(BIG))
@@ -138,7 +138,7 @@ class TestDelays:
         with FaultProxy(store.url) as proxy:
             proxy.add(Fault(ANY, fault))
             with closing(connect(proxy, timeout=0.1)) as client, pytest.raises(TimeoutError):
-                ask(client, "PUT", "/a", BIG)
+                send_request(client, "PUT", "/a", BIG)
             with closing(connect(proxy)) as client:
                 client.request("GET", "/a")
                 started = time.monotonic()
@@ -160,11 +160,11 @@ class TestDelays:
         proxy.add(Fault(ANY, Slow(1_000_000), times=None))
         started = time.monotonic()
 
-        assert ask(client, "PUT", "/a", BIG[:400_000])[0] == 200
+        assert send_request(client, "PUT", "/a", BIG[:400_000])[0] == 200
 
         assert 0.4 <= time.monotonic() - started < 2
         assert store.objects == {"/a": BIG[:400_000]}
-        assert ask(client, "GET", "/a")[2] == BIG[:400_000]
+        assert send_request(client, "GET", "/a")[2] == BIG[:400_000]
 
     @pytest.mark.parametrize("body_bytes", [0, 1000, 10**9])
     def test_hang_before_the_answer(self, store: Store, proxy: FaultProxy, client: Any, body_bytes: int) -> None:
@@ -217,29 +217,29 @@ class TestWrongAnswers:
         store.objects["/a"] = SMALL
         proxy.add(Fault(Match("HEAD"), WrongSize(delta)))
 
-        assert ask(client, "HEAD", "/a")[1]["Content-Length"] == str(len(SMALL) + delta)
-        assert ask(client, "HEAD", "/a")[1]["Content-Length"] == str(len(SMALL))
+        assert send_request(client, "HEAD", "/a")[1]["Content-Length"] == str(len(SMALL) + delta)
+        assert send_request(client, "HEAD", "/a")[1]["Content-Length"] == str(len(SMALL))
 
     def test_wrong_size_of_a_body(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         store.objects["/a"] = SMALL
         proxy.add(Fault(ANY, WrongSize(-7)), Fault(ANY, WrongSize(7)))
 
-        assert ask(client, "GET", "/a")[2] == SMALL[:-7]
+        assert send_request(client, "GET", "/a")[2] == SMALL[:-7]
         client.close()
         with pytest.raises(http.client.IncompleteRead) as caught:
-            ask(client, "GET", "/a")
+            send_request(client, "GET", "/a")
         assert caught.value.partial == SMALL
 
     def test_wrong_etag(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, WrongETag()))
 
-        assert ask(client, "PUT", "/a", SMALL)[1]["ETag"] == '"00000000000000000000000000000000"'
-        assert ask(client, "GET", "/a")[1]["ETag"] == f'"{hashlib.md5(SMALL).hexdigest()}"'
+        assert send_request(client, "PUT", "/a", SMALL)[1]["ETag"] == '"00000000000000000000000000000000"'
+        assert send_request(client, "GET", "/a")[1]["ETag"] == f'"{hashlib.md5(SMALL).hexdigest()}"'
 
     def test_wrong_checksums(self, store: Store, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, WrongChecksum()))
 
-        headers = ask(client, "PUT", "/a", SMALL)[1]
+        headers = send_request(client, "PUT", "/a", SMALL)[1]
 
         assert headers["x-amz-checksum-crc32"] == "BAAAAA=="
         assert headers["x-amz-checksum-type"] == "FULL_OBJECT"
@@ -250,17 +250,17 @@ class TestWrongAnswers:
         store.objects["/a"] = b'{"size": "123", "x": 1}'
         proxy.add(Fault(ANY, WrongText(rb'"size": "\d+"', b'"size": "9"')))
 
-        assert ask(client, "GET", "/a" + query)[2] == b'{"size": "9", "x": 1}'
-        assert ask(client, "GET", "/a" + query)[2] == store.objects["/a"]
+        assert send_request(client, "GET", "/a" + query)[2] == b'{"size": "9", "x": 1}'
+        assert send_request(client, "GET", "/a" + query)[2] == store.objects["/a"]
 
     @pytest.mark.parametrize("lie", [WrongSize(-1), WrongETag(), WrongChecksum(), WrongText(b"x", b"y")], ids=str)
     def test_fault_without_effect_is_not_counted(self, store: Store, proxy: FaultProxy, client: Any, lie: Kind) -> None:
         proxy.add(Fault(ANY, lie))
 
-        assert ask(client, "DELETE", "/a")[0] == 204
+        assert send_request(client, "DELETE", "/a")[0] == 204
         assert (proxy.faults_injected, proxy.requests[0].fault) == (0, None)
         store.objects["/a"] = b"x"
-        ask(client, "GET", "/a")
+        send_request(client, "GET", "/a")
         assert (proxy.faults_injected, proxy.requests[1].fault) == (1, str(lie))
 
     @pytest.mark.parametrize("kept", [0, 700, 300_000, 10**9])
@@ -270,7 +270,7 @@ class TestWrongAnswers:
         proxy.add(Fault(ANY, Truncate(kept)))
 
         sent = iter([body[:1000], body[1000:]]) if chunks else body
-        assert ask(client, "PUT", "/a", sent)[0] == 200
+        assert send_request(client, "PUT", "/a", sent)[0] == 200
 
         assert store.objects["/a"] == body[:kept]
-        assert ask(client, "GET", "/a")[2] == body[:kept]
+        assert send_request(client, "GET", "/a")[2] == body[:kept]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from faults.answers import Answer, AnswerEarly, HttpDate, azure_error, gcs_error, redirect, s3_error
-from faults.clients import ANY, BIG, SMALL, ask, connect, open_files, raw, receive, soon, until_end
+from faults.clients import ANY, BIG, SMALL, connect, open_files, raw, receive, send_request, soon, until_end
 from faults.exchange import Gate
 from faults.kinds import (
     Hang,
@@ -39,8 +39,8 @@ class TestPassesOn:
     def test_large_bodies_in_both_directions_on_one_connection(
         self, store: Store, proxy: FaultProxy, client: Any
     ) -> None:
-        assert ask(client, "PUT", "/big?x=1", BIG)[0] == 200
-        status, headers, body = ask(client, "GET", "/big")
+        assert send_request(client, "PUT", "/big?x=1", BIG)[0] == 200
+        status, headers, body = send_request(client, "GET", "/big")
 
         assert status == 200
         assert hashlib.md5(body).digest() == hashlib.md5(BIG).digest()
@@ -57,22 +57,22 @@ class TestPassesOn:
         client.request("PUT", "/chunks", pieces, encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
         with client.getresponse() as answer:
             assert answer.read() == b""
-        status, headers, body = ask(client, "GET", "/chunks?chunked")
+        status, headers, body = send_request(client, "GET", "/chunks?chunked")
 
         assert (status, headers["Transfer-Encoding"]) == (200, "chunked")
         assert body == store.objects["/chunks"] == BIG
         assert proxy.requests[0].body_bytes == len(BIG)
-        assert ask(client, "HEAD", "/chunks")[0] == 200
+        assert send_request(client, "HEAD", "/chunks")[0] == 200
         assert store.connections == 1
 
     def test_answers_without_bodies(self, store: Store, client: Any) -> None:
         store.objects["/a"] = SMALL
 
-        status, headers, body = ask(client, "HEAD", "/a")
+        status, headers, body = send_request(client, "HEAD", "/a")
 
         assert (status, headers["Content-Length"], body) == (200, str(len(SMALL)), b"")
-        assert ask(client, "DELETE", "/a")[0] == 204
-        assert ask(client, "GET", "/a")[0] == 404
+        assert send_request(client, "DELETE", "/a")[0] == 204
+        assert send_request(client, "GET", "/a")[0] == 404
         assert store.connections == 1
 
     def test_bytes_are_passed_on_unchanged(self) -> None:
@@ -145,7 +145,7 @@ class TestPassesOn:
         def put(number: int) -> None:
             with closing(connect(proxy)) as client:
                 for turn in range(10):
-                    assert ask(client, "PUT", f"/{number}/{turn}", SMALL + bytes(number))[0] == 200
+                    assert send_request(client, "PUT", f"/{number}/{turn}", SMALL + bytes(number))[0] == 200
 
         threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
         for thread in threads:
@@ -161,7 +161,7 @@ class TestPassesOn:
         with FaultProxy(store.url) as proxy:
             clients = [connect(proxy) for _ in range(5)]
             for client in clients:
-                ask(client, "PUT", "/a", SMALL)
+                send_request(client, "PUT", "/a", SMALL)
         for client in clients:
             client.close()
 
@@ -171,7 +171,7 @@ class TestPassesOn:
 
     def test_unreachable_upstream(self) -> None:
         with FaultProxy(refused_url()) as proxy, closing(connect(proxy)) as client:
-            status, _, body = ask(client, "PUT", "/a", SMALL)
+            status, _, body = send_request(client, "PUT", "/a", SMALL)
 
         assert status == 502
         assert b"refused" in body
@@ -190,13 +190,13 @@ class TestRules:
     def test_skip_and_times_of_a_rule(self, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, Answer(500), skip=1, times=2), Fault(ANY, Answer(503), times=None))
 
-        assert [ask(client, "GET", "/a")[0] for _ in range(5)] == [503, 500, 500, 503, 503]
+        assert [send_request(client, "GET", "/a")[0] for _ in range(5)] == [503, 500, 500, 503, 503]
         assert proxy.faults_injected == 5
         assert [one.fault for one in proxy.requests][:2] == ["answer-503", "answer-500"]
 
         proxy.clear()
         assert (proxy.requests, proxy.faults_injected) == ([], 0)
-        assert ask(client, "GET", "/a")[0] == 404
+        assert send_request(client, "GET", "/a")[0] == 404
 
     @pytest.mark.parametrize(
         ("match", "fits"),
@@ -219,7 +219,7 @@ class TestRules:
         proxy.add(Fault(match, Answer(418)))
         headers = {"Content-Range": "bytes 0-2/*", "X-Y": "z"}
 
-        status, _, _ = ask(client, "PUT", "/a%20b?partNumber=2&x", b"abc", **headers)
+        status, _, _ = send_request(client, "PUT", "/a%20b?partNumber=2&x", b"abc", **headers)
 
         assert status == (418 if fits else 200)
 
@@ -260,28 +260,28 @@ class TestAnswers:
     ) -> None:
         proxy.add(Fault(Match("PUT"), answer))
 
-        status, headers, body = ask(client, "PUT", "/a", BIG)
+        status, headers, body = send_request(client, "PUT", "/a", BIG)
 
         assert (status, body) == (answer.status, answer.body)
         assert {name: headers[name] for name in answer.headers} == {k: str(v) for k, v in answer.headers.items()}
         assert store.heads == []
         assert (proxy.requests[0].status, proxy.requests[0].body_bytes) == (answer.status, len(BIG))
         connected = client.sock
-        assert ask(client, "GET", "/a")[0] == 404
+        assert send_request(client, "GET", "/a")[0] == 404
         assert client.sock is connected is not None
 
     def test_answer_to_head_has_no_body(self, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, s3_error(404, "NoSuchBucket")))
 
-        status, headers, body = ask(client, "HEAD", "/a")
+        status, headers, body = send_request(client, "HEAD", "/a")
 
         assert (status, body, int(headers["Content-Length"]) > 0) == (404, b"", True)
-        assert ask(client, "GET", "/a")[0] == 404
+        assert send_request(client, "GET", "/a")[0] == 404
 
     def test_date_of_an_answer_is_the_time_of_sending(self, proxy: FaultProxy, client: Any) -> None:
         proxy.add(Fault(ANY, Answer(503, headers={"Retry-After": HttpDate(10)})))
 
-        _, headers, _ = ask(client, "GET", "/a")
+        _, headers, _ = send_request(client, "GET", "/a")
 
         assert 10 <= parsedate_to_datetime(headers["Retry-After"]).timestamp() - time.time() + 0.1 <= 11.1
 
@@ -301,7 +301,7 @@ class TestAnswers:
         client.close()
 
         assert (store.heads, proxy.requests[0].status, proxy.requests[0].body_bytes) == ([], 403, 0)
-        assert ask(client, "GET", "/a")[0] == 404
+        assert send_request(client, "GET", "/a")[0] == 404
 
     def test_early_answer_to_a_client_that_waits(self, proxy: FaultProxy) -> None:
         proxy.add(Fault(ANY, AnswerEarly(403, body=b"no")))

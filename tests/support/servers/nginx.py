@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from servers.asking import ask
 from servers.folder import ServedFolder
+from servers.http_requests import send_request
 from servers.processes import Plan, need, running
 
 #: What the location that has a small limit takes at most.
@@ -133,7 +133,7 @@ def _program() -> str | None:
 def running_nginx() -> Iterator[WebServer]:
     """Run nginx with an empty folder."""
     need("nginx", what_is_missing())
-    plan = Plan("nginx", 1, _command, lambda ports: ask("GET", f"http://127.0.0.1:{ports[0]}/").status > 0)
+    plan = Plan("nginx", 1, _command, lambda ports: send_request("GET", f"http://127.0.0.1:{ports[0]}/").status > 0)
     with running(plan) as (ports, folder):
         yield WebServer(f"http://127.0.0.1:{ports[0]}", folder / "files")
 

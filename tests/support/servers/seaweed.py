@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from servers.asking import ask
+from servers.http_requests import send_request
 from servers.processes import Plan, need, running
 from servers.s3 import S3Server, client
 
@@ -80,7 +80,7 @@ def _takes_a_bucket(ports: list[int]) -> bool:
     """Whether a bucket can be made and written to: the gateway answers before there is a volume to write in."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    ask("GET", _endpoint(ports))
+    send_request("GET", _endpoint(ports))
     with client(_endpoint(ports), *_OWNER, _REGION) as owner, suppress(BotoCoreError, ClientError):
         if _BUCKET not in [bucket["Name"] for bucket in owner.list_buckets()["Buckets"]]:
             owner.create_bucket(Bucket=_BUCKET)

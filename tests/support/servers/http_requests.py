@@ -20,7 +20,7 @@ class Answer:
     headers: Message
 
 
-def ask(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+def send_request(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
     """Send one request; raises OSError where no server answers."""
     # Without a type of its own urllib would call a body a form's.
     typed = {"Content-Type": "application/octet-stream"} if body is not None else {}
