@@ -113,9 +113,8 @@ def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 class _Axis:
     """The steps of a kernel along the rows or columns of a block."""
 
-    start: int  #: First pixel of the block that it reads.
-    inset: int  #: Position of that pixel in the padded pixels.
-    stop: int  #: End of the pixels that it reads.
+    source: slice  #: Pixels of the block that it reads.
+    target: slice  #: Their position among the padded pixels.
     length: int  #: Length of the result.
     padded: int  #: Number of pixels that it reads, with those beyond the raster.
 
@@ -125,7 +124,8 @@ class _Axis:
         length = (side - before - after + 1) // 2
         start, inset = max(0, before - kernel.before_px), max(0, kernel.before_px - before)
         padded = 2 * length + len(kernel.weights) - 2
-        return cls(start, inset, min(side, start + padded - inset), length, padded)
+        stop = min(side, start + padded - inset)
+        return cls(slice(start, stop), slice(inset, inset + stop - start), length, padded)
 
 
 def _weighted_sums(
@@ -134,10 +134,7 @@ def _weighted_sums(
     """Sum weighted pixels around each 2x2 block, rows first; pixels beyond the raster count as 0."""
     rows, columns = axes
     padded = np.zeros((rows.padded, columns.padded), dtype)
-    inner = padded[rows.inset :, columns.inset :]
-    inner[: rows.stop - rows.start, : columns.stop - columns.start] = pixels[
-        rows.start : rows.stop, columns.start : columns.stop
-    ]
+    padded[rows.target, columns.target] = pixels[rows.source, columns.source]
     taps = range(len(kernel.weights))
     by_row = _weighted([padded[tap : tap + 2 * rows.length : 2] for tap in taps], kernel, dtype)
     halves = [np.ascontiguousarray(by_row[:, parity::2]) for parity in (0, 1)]
@@ -172,6 +169,6 @@ def _shares(
 def _edge_shares(axis: _Axis, kernel: Kernel, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return the sums of the weights of existing pixels: 1, and less or more at the raster's edges."""
     padded = np.zeros(axis.padded, np.longdouble)
-    padded[axis.inset : axis.inset + axis.stop - axis.start] = 1
+    padded[axis.target] = 1
     taps = [padded[tap : tap + 2 * axis.length : 2] for tap in range(len(kernel.weights))]
     return _weighted(taps, kernel, padded.dtype).astype(dtype)
