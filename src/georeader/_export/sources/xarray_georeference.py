@@ -10,6 +10,7 @@ the pixel corners of a stored transform: stackstac writes corners, beside its tr
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
@@ -87,8 +88,13 @@ def outline_of(array: Any) -> Any:
 
 
 def accessor_in_use(array: Any) -> Any:
-    """Return the accessor ``rio`` where xarray keeps it once it was used, so that none is created; else None."""
-    return getattr(array, "_cache", {}).get("rio")
+    """Return the accessor ``rio`` if the caller has used it, and may have set its dimensions or nodata; else None.
+
+    xarray has no public test for this, and ``array.rio`` would create one.
+    """
+    kind = import_module("rioxarray.raster_array").RasterArray
+    caches = (held for held in gc.get_referents(array) if isinstance(held, dict))
+    return next((held for cache in caches for held in cache.values() if isinstance(held, kind)), None)
 
 
 def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:

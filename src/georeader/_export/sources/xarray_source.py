@@ -115,8 +115,7 @@ def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | Non
 def _open_pixels(array: Any, axes: Axes, declared: Declared, open_spool: OpenSpool | None) -> Source:
     """Open the values where they are: ``data`` and ``values`` of an array that reads a file would load it."""
     name, variable = title_of(array), array.variable
-    # xarray has no public test for this; without its own, values are read in windows, wherever they are.
-    if getattr(variable, "_in_memory", False):
+    if array.chunks is None and _is_in_memory(variable):
         spec = describe(declared, dtype=array.dtype, has_mask=False)
         return source_of_pixels(name, spec, axes.arrange(array.values), None)
     if array.chunks is not None:
@@ -125,6 +124,12 @@ def _open_pixels(array: Any, axes: Axes, declared: Declared, open_spool: OpenSpo
         windows = Windows(lambda key: variable[key].values, _preferred_edges(array), _CONCURRENT_READS)
     spec = describe(declared, dtype=array.dtype, has_mask=windows.is_masked)
     return SlicedSource(name, spec, array, windows, axes)
+
+
+def _is_in_memory(variable: Any) -> bool:
+    """Return whether the values are in memory, without loading them: xarray's repr has values only where they are."""
+    lines = repr(variable).splitlines()
+    return len(lines) > 1 and lines[1].startswith("array(")
 
 
 def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
