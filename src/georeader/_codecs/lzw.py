@@ -8,7 +8,7 @@ such a table is encoded again as two tables, which replace it at the bit: tables
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import imagecodecs
 import numpy as np
@@ -24,7 +24,7 @@ CODES_PER_TABLE = _WIDTHS[-1][1]
 FIRST_UNSAFE_CODE = 4093
 
 #: Bits of the code 256 at the start.
-_CLEAR = (1, 0, 0, 0, 0, 0, 0, 0, 0)
+_CLEAR = np.array([1, 0, 0, 0, 0, 0, 0, 0, 0], np.uint8)
 _CLEAR_BITS = len(_CLEAR)
 
 
@@ -45,7 +45,7 @@ def encode(content: memoryview) -> bytes:
     """Compress bytes to one stream."""
     encoded = bytes(imagecodecs.lzw_encode(content))  # type: ignore[arg-type]  # its stub leaves out memoryview
     tables = unsafe_tables(encoded)
-    return np.packbits(_repaired(encoded, tables)).tobytes() if tables else encoded
+    return _packed(_repaired(encoded, tables)) if tables else encoded
 
 
 def unsafe_tables(encoded: bytes) -> list[int]:
@@ -62,29 +62,43 @@ def unsafe_tables(encoded: bytes) -> list[int]:
     return found
 
 
-def _repaired(encoded: bytes, tables: Sequence[int]) -> NDArray[np.uint8]:
-    """Encode some tables of a stream again, and keep the others; return the bits."""
-    bits = np.unpackbits(np.frombuffer(encoded, np.uint8), count=_length_bits(encoded))
-    parts, done = [], 0
-    for table in tables:
-        start, stop = _CLEAR_BITS + table * TABLE_BITS, _CLEAR_BITS + (table + 1) * TABLE_BITS
-        parts += [bits[done:start], _again(bits[start:stop])]
-        done = stop
-    return np.concatenate([*parts, bits[done:]])
+def _repaired(encoded: bytes, tables: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    """Iterate over the bits of a stream, table by table; some tables are encoded again."""
+    length, unsafe = _length_bits(encoded), set(tables)
+    yield _cut(encoded, 0, _CLEAR_BITS)
+    for table, start in enumerate(range(_CLEAR_BITS, length, TABLE_BITS)):
+        bits = _cut(encoded, start, min(start + TABLE_BITS, length))
+        yield _again(bits) if table in unsafe else bits
+
+
+def _cut(encoded: bytes, start: int, stop: int) -> NDArray[np.uint8]:
+    """Return some bits of a stream."""
+    bits = np.unpackbits(np.frombuffer(encoded, np.uint8)[start // 8 : -(-stop // 8)])
+    return bits[start % 8 : start % 8 + stop - start]
 
 
 def _again(table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Encode the content of a full table and its Clear code as two tables, each followed by a Clear code."""
-    stream = np.packbits(np.concatenate([np.array(_CLEAR, np.uint8), table]))
-    content = bytes(imagecodecs.lzw_decode(stream.tobytes()))
+    content = bytes(imagecodecs.lzw_decode(_packed([_CLEAR, table])))
     middle = len(content) // 2
     halves = []
     for half in (content[:middle], content[middle:]):
         encoded = bytes(imagecodecs.lzw_encode(half))
-        bits = _repaired(encoded, unsafe_tables(encoded))[_CLEAR_BITS:]
+        bits = np.concatenate([*_repaired(encoded, unsafe_tables(encoded))])[_CLEAR_BITS:]
         bits[-1] = 0  # 257, end of information, becomes 256, Clear
         halves.append(bits)
     return np.concatenate(halves)
+
+
+def _packed(parts: Iterable[NDArray[np.uint8]]) -> bytes:
+    """Pack runs of bits, which need not end at whole bytes, to a stream; one run is unpacked at a time."""
+    packed, rest = bytearray(), np.empty(0, np.uint8)
+    for part in parts:
+        bits = np.concatenate([rest, part])
+        whole = len(bits) // 8 * 8
+        packed += np.packbits(bits[:whole]).tobytes()
+        rest = bits[whole:]
+    return bytes(packed + np.packbits(rest).tobytes())
 
 
 def _length_bits(encoded: bytes) -> int:

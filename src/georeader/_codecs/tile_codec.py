@@ -6,7 +6,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import imagecodecs
 import numpy as np
@@ -27,14 +27,8 @@ TagEntry: TypeAlias = tuple[int, int, tuple[Any, ...]]
 LIBRARY_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
 
 
-class Scheme(Protocol):
-    """An encoding of the pixels of a tile as bytes. Several threads may use it at once."""
-
-    def encode(self, tile: NDArray[Any], /) -> bytes:
-        """Return the bytes of a tile (row, column, sample), which is not changed."""
-
-    def decode(self, data: bytes, shape: tuple[int, int, int], /) -> NDArray[Any]:
-        """Return the tile (row, column, sample) that a reader decodes from its bytes."""
+#: An encoding of a tile (row, column, sample), which is not changed, as bytes. Several threads may use it at once.
+Scheme: TypeAlias = StreamScheme | images.JpegScheme | images.WebpScheme | images.JxlScheme | images.LercScheme
 
 
 @dataclass(frozen=True)

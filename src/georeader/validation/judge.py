@@ -74,8 +74,8 @@ def judge(measurement: Measurement) -> tuple[Problem, ...]:
     """
     problems = [_problem_of_fault(fault, measurement) for fault in measurement.faults]
     if measurement.directories:
-        for rules in (_judge_header, _judge_tiling, _judge_order, judge_pyramid, judge_colours, _judge_tiles):
-            problems += rules(measurement)
+        for rule in _RULES:
+            problems += rule(measurement)
     return tuple(sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR))
 
 
@@ -144,17 +144,6 @@ def _judge_tiling(measurement: Measurement) -> Iterator[Problem]:
             yield warning("overviews-missing", f"it has {size} and no overviews; to show it takes all of its bytes")
 
 
-def _judge_order(measurement: Measurement) -> Iterator[Problem]:
-    """Iterate over problems of the order of directories, levels and tiles."""
-    yield from _judge_directories(measurement)
-    yield from _judge_levels(measurement.images)
-    for directory in measurement.directories:
-        if directory.role.kind is not RoleKind.OTHER:
-            yield from _judge_tile_order(directory, measurement)
-    if _says(measurement, "MASK_INTERLEAVED_WITH_IMAGERY", "YES"):
-        yield from _judge_mask_places(measurement)
-
-
 def _judge_directories(measurement: Measurement) -> Iterator[Problem]:
     images = measurement.images
     for before, after in pairwise(images):
@@ -190,8 +179,8 @@ def _judge_ifds_first(measurement: Measurement) -> Iterator[Problem]:
     )
 
 
-def _judge_levels(images: tuple[MeasuredDirectory, ...]) -> Iterator[Problem]:
-    for larger, smaller in pairwise(one for one in images if one.present.any()):
+def _judge_levels(measurement: Measurement) -> Iterator[Problem]:
+    for larger, smaller in pairwise(one for one in measurement.images if one.present.any()):
         offsets, following = _offsets(smaller), _offsets(larger)
         if following[0] < offsets[0]:
             yield error(
@@ -211,31 +200,32 @@ def _offsets(directory: MeasuredDirectory) -> NDArray[np.uint64]:
     return directory.tile_offsets_bytes[directory.present]
 
 
-def _judge_tile_order(directory: MeasuredDirectory, measurement: Measurement) -> Iterator[Problem]:
-    layout = directory.layout
-    if layout is None or not len(directory.tile_offsets_bytes):
-        return
+def _judge_tile_order(measurement: Measurement) -> Iterator[Problem]:
     says_so = _says(measurement, "BLOCK_ORDER", "ROW_MAJOR")
-    planes = np.arange(layout.tile_count).reshape(layout.planes, -1)
-    if _says(measurement, "INTERLEAVE", "TILE"):
-        groups = [planes.T.ravel()]
-    else:
+    reason = "the file says BLOCK_ORDER=ROW_MAJOR" if says_so else "neighbours take requests of their own"
+    for directory in measurement.directories:
+        if directory.role.kind is RoleKind.OTHER or directory.layout is None or not len(directory.tile_offsets_bytes):
+            continue
+        planes = np.arange(directory.layout.tile_count).reshape(directory.layout.planes, -1)
         groups = [planes.ravel()] if says_so else list(planes)
-    wrong: list[int] = []
-    for group in groups:
-        tiles = group[directory.present[group]]
-        offsets = directory.tile_offsets_bytes[tiles]
-        wrong += tiles[1:][offsets[1:] < offsets[:-1]].tolist()
-    if wrong:
-        title = directory.tile_title(wrong[0], int(directory.tile_offsets_bytes[wrong[0]]))
-        reason = "the file says BLOCK_ORDER=ROW_MAJOR" if says_so else "neighbours take requests of their own"
-        yield (error if says_so else warning)(
-            "tile-order",
-            f"{title}: it lies before the tile that it should follow; {reason}{_and_more(len(wrong) - 1)}",
-        )
+        if _says(measurement, "INTERLEAVE", "TILE"):
+            groups = [planes.T.ravel()]
+        wrong: list[int] = []
+        for group in groups:
+            tiles = group[directory.present[group]]
+            offsets = directory.tile_offsets_bytes[tiles]
+            wrong += tiles[1:][offsets[1:] < offsets[:-1]].tolist()
+        if wrong:
+            title = directory.tile_title(wrong[0], int(directory.tile_offsets_bytes[wrong[0]]))
+            yield (error if says_so else warning)(
+                "tile-order",
+                f"{title}: it lies before the tile that it should follow; {reason}{_and_more(len(wrong) - 1)}",
+            )
 
 
 def _judge_mask_places(measurement: Measurement) -> Iterator[Problem]:
+    if not _says(measurement, "MASK_INTERLEAVED_WITH_IMAGERY", "YES"):
+        return
     between = np.uint64(sum(frame_bytes(measurement)))
     for image in measurement.images:
         mask = measurement.mask_of(image.role.level or 0)
@@ -271,7 +261,6 @@ def _judge_tiles(measurement: Measurement) -> Iterator[Problem]:
                 f"{directory.tile_title(tile)}: offset {offsets[tile]} and {sizes[tile]} bytes; a tile that is not "
                 f"there has neither{more}",
             )
-    yield from _judge_overlaps(measurement)
 
 
 def _judge_overlaps(measurement: Measurement) -> Iterator[Problem]:
@@ -299,3 +288,9 @@ def _judge_overlaps(measurement: Measurement) -> Iterator[Problem]:
             f"a tag of IFD {directory.number} has its values at byte {extent.offset_bytes}, which overlap the header "
             f"or an IFD{more}",
         )
+
+
+_RULES = (
+    _judge_header, _judge_tiling, _judge_directories, _judge_levels, _judge_tile_order, _judge_mask_places,
+    judge_pyramid, judge_colours, _judge_tiles, _judge_overlaps,
+)  # fmt: skip
