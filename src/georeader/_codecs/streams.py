@@ -88,21 +88,17 @@ class ZstdEncoder:
         return compressor
 
 
+def _sized(decode: Callable[..., Any]) -> Callable[[bytes, int], bytes]:
+    return lambda data, size_bytes: bytes(decode(data, out=size_bytes))
+
+
 #: Codecs by GDAL's names, each with a level and the bytes of a sample.
 STREAMS: Mapping[str, Callable[[int, int], Stream]] = {
     "NONE": lambda _, __: Stream(np.ndarray.tobytes, lambda data, size_bytes: data[:size_bytes]),
-    # Each row is packed separately, so that no run crosses its end.
-    "PACKBITS": lambda _, __: Stream(
-        lambda rows: bytes(imagecodecs.packbits_encode(rows.view(np.uint8), axis=-1)),
-        lambda data, size_bytes: bytes(imagecodecs.packbits_decode(data, out=size_bytes)),
-    ),
-    "LZW": lambda _, __: Stream(
-        lambda rows: lzw.encode(_bytes_of(rows)),
-        lambda data, size_bytes: bytes(imagecodecs.lzw_decode(data, out=size_bytes)),
-    ),
+    "PACKBITS": lambda _, __: Stream(_packbits, _sized(imagecodecs.packbits_decode)),
+    "LZW": lambda _, __: Stream(lambda rows: lzw.encode(_bytes_of(rows)), _sized(imagecodecs.lzw_decode)),
     "DEFLATE": lambda level, _: Stream(
-        lambda rows: deflated(_bytes_of(rows), level),
-        lambda data, size_bytes: bytes(imagecodecs.deflate_decode(data, out=size_bytes)),
+        lambda rows: deflated(_bytes_of(rows), level), _sized(imagecodecs.deflate_decode)
     ),
     "ZSTD": lambda level, _: Stream(
         ZstdEncoder(level),
@@ -113,6 +109,11 @@ STREAMS: Mapping[str, Callable[[int, int], Stream]] = {
         lambda data, size_bytes: lzma.decompress(data, format=lzma.FORMAT_XZ)[:size_bytes],
     ),
 }
+
+
+def _packbits(rows: NDArray[Any]) -> bytes:
+    """Pack each row separately, so that no run crosses its end."""
+    return bytes(imagecodecs.packbits_encode(rows.view(np.uint8), axis=-1))
 
 
 def deflated(data: Any, level: int) -> bytes:

@@ -90,11 +90,6 @@ def largest_tile_bytes(codec: str, raw_bytes: int) -> int:
     return int(raw_bytes * CODECS[codec].worst_expansion) + _WORST_OVERHEAD_BYTES
 
 
-def packed_bytes(samples: int, bits: int) -> int:
-    """Return the bytes of a row of samples: each row ends at a whole byte (TIFF 6.0, section 3)."""
-    return -(-samples * bits // 8)
-
-
 def pack_bits(tile: NDArray[Any], bits: int) -> NDArray[np.uint8]:
     """Return a tile (row, column, band) with so many bits a sample, the most significant first, as (row, byte, 1).
 

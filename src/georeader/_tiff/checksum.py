@@ -44,11 +44,6 @@ def crc32_zeros(count: int) -> int:
     return _times(_x_to_bytes(count), 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
-def checksum_text(value: int) -> str:
-    """Return a CRC-32 as text, such as "crc32:00000000"."""
-    return f"crc32:{value:08x}"
-
-
 class ChecksummedFile:
     """Passes bytes on to a file and keeps the CRC-32 of every run of them; threads may write at once.
 

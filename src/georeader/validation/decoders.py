@@ -154,10 +154,6 @@ def check_lzw(data: bytes) -> None:
     imagecodecs takes any code that follows a Clear code for a byte; for another code it reads out of bounds and may
     crash the process. The widths of codes follow from their number since the last Clear code, so that all codes of a
     table of strings are checked at once. Time: linear in the size of the data.
-
-    HeaderError is raised for a stream that does not begin with a Clear code, one that is followed by other than a byte,
-    a table that never ends, and more Clear codes than encoders write; UnsupportedError for bits in reverse order, as
-    before TIFF 6.0.
     """
     if len(data) >= 2 and data[0] == 0 and data[1] & 1:
         raise UnsupportedError("LZW of before TIFF 6.0 cannot be decoded here")

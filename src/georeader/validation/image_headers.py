@@ -53,7 +53,11 @@ def jpeg_size(data: bytes) -> ImageSize:
             raise HeaderError("its markers make no whole JPEG stream")
         length = int.from_bytes(data[position : position + 2], "big")
         if marker in _FRAMES:
-            size = _frame(data[position : position + length], marker, size)
+            if min(length, len(data) - position) < 8 or size is not None:
+                raise HeaderError("its frame header is invalid")
+            bits, height, width, samples = struct.unpack_from(">BHHB", data, position + 2)
+            is_supported = marker in (0xC0, 0xC1, 0xC2) and bits in (8, 12)
+            size = ImageSize(width, height, samples, bits, is_supported)
         position += max(2, length)
         if marker == _SOS:
             scans += 1
@@ -70,13 +74,6 @@ def _marker(data: bytes, position: int) -> tuple[int, int]:
     if len(data) < position + 2 or data[position] != 0xFF:
         raise HeaderError(f"there is no marker at its byte {position}")
     return data[position + 1], position + 2
-
-
-def _frame(segment: bytes, marker: int, before: ImageSize | None) -> ImageSize:
-    if len(segment) < 8 or before is not None:
-        raise HeaderError("its frame header is invalid")
-    bits, height, width, samples = struct.unpack_from(">BHHB", segment, 2)
-    return ImageSize(width, height, samples, bits, marker in (0xC0, 0xC1, 0xC2) and bits in (8, 12))
 
 
 def webp_size(data: bytes) -> ImageSize:
@@ -107,8 +104,7 @@ _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 
 def jxl_size(data: bytes, most_samples: int = 4) -> ImageSize:
     """Read size and kind of samples of a JPEG XL image, bare or in its container.
 
-    HeaderError is raised for other bytes, and for an image with more than ``most_samples``: each takes memory, for any
-    number of pixels.
+    An image with more than ``most_samples`` is refused: each takes memory, for any number of pixels.
     """
     stream = data if data[:2] == b"\xff\x0a" else _jxl_codestream(data)
     if stream[:2] != b"\xff\x0a":

@@ -80,9 +80,8 @@ def judge(measurement: Measurement) -> tuple[Problem, ...]:
 
 
 def _problem_of_fault(fault: Fault, measurement: Measurement) -> Problem:
-    severity = Severity.WARNING if fault.kind in _MILD else Severity.ERROR
     message = f"{_location_of(fault, measurement)}{fault.detail}; {_MEANING[fault.kind]}{_and_more(fault.more)}"
-    return Problem(severity, fault.kind.value, message)
+    return (warning if fault.kind in _MILD else error)(fault.kind.value, message)
 
 
 def _location_of(fault: Fault, measurement: Measurement) -> str:

@@ -78,9 +78,7 @@ def lerc_size(data: bytes) -> ImageSize:
 def check_lerc(data: bytes) -> None:
     """Check that every block of every blob holds as many values as it has valid pixels.
 
-    The data are LERC blobs one after the other, whose sizes `lerc_size` has read. HeaderError is raised for malformed
-    ones, UnsupportedError for a version that LERC in TIFF does not have, and for blocks smaller than those of liblerc.
-    Time: linear in their size.
+    The data are LERC blobs one after the other, whose sizes `lerc_size` has read. Time: linear in their size.
     """
     position = 0
     is_valid: NDArray[np.bool_] | None = None

@@ -5,10 +5,11 @@ Memory of a table: about 22 bytes a tile, and as much again while it is sorted.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.pixel_layout import PixelLayout
+
+#: Faults of one kind in one directory that are kept.
+FAULTS_KEPT = 3
 
 
 @dataclass(frozen=True)
@@ -261,10 +265,7 @@ def touching(starts: NDArray[np.int64], ends: NDArray[np.int64], extents: Sequen
 
 
 def structure_of(measurement: Measurement, *, with_values: bool) -> list[Extent]:
-    """Return the extents of header, GDAL's metadata and directories, and of the values of tags, tile arrays included.
-
-    Values are left out where ``with_values`` is False.
-    """
+    """Return the extents of header, GDAL's metadata, directories and, on request, values of tags and tile arrays."""
     found = [Extent(0, measurement.header_bytes)]
     for one in measurement.directories:
         found += [one.extent, *(one.values + one.arrays if with_values else ())]
@@ -272,19 +273,10 @@ def structure_of(measurement: Measurement, *, with_values: bool) -> list[Extent]
 
 
 class FaultLog:
-    """Log of faults: of each kind and directory it keeps the first few, and counts the rest.
+    """Log of faults: of each kind and directory it keeps the first `FAULTS_KEPT`, and counts the rest."""
 
-    Example:
-        >>> log = FaultLog(kept=1)
-        >>> log.add(Fault(FaultKind.TILE_SIZE, "a", tile=3))
-        >>> log.add(Fault(FaultKind.TILE_SIZE, "b", tile=4))
-        >>> [(fault.tile, fault.more) for fault in log.faults()]
-        [(3, 1)]
-    """
-
-    def __init__(self, kept: int = 3) -> None:
-        self._kept = kept
-        self._found: dict[tuple[FaultKind, int | None], list[Fault]] = {}
+    def __init__(self) -> None:
+        self._found: defaultdict[tuple[FaultKind, int | None], list[Fault]] = defaultdict(list)
         self._counts: Counter[tuple[FaultKind, int | None]] = Counter()
 
     def add(self, *faults: Fault) -> None:
@@ -292,8 +284,8 @@ class FaultLog:
         for fault in faults:
             key = fault.kind, fault.directory
             self._counts[key] += 1
-            if self._counts[key] <= self._kept:
-                self._found.setdefault(key, []).append(fault)
+            if self._counts[key] <= FAULTS_KEPT:
+                self._found[key].append(fault)
 
     def faults(self) -> tuple[Fault, ...]:
         """Return the faults; the last of a kind has the number of further ones."""
@@ -328,11 +320,5 @@ class Problem:
         return f"{self.severity} {self.code}: {self.message}"
 
 
-def error(code: str, message: str) -> Problem:
-    """Return an error."""
-    return Problem(Severity.ERROR, code, message)
-
-
-def warning(code: str, message: str) -> Problem:
-    """Return a warning."""
-    return Problem(Severity.WARNING, code, message)
+error = partial(Problem, Severity.ERROR)
+warning = partial(Problem, Severity.WARNING)

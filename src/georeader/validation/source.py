@@ -104,9 +104,8 @@ def _open_remote(text: str, address: Address) -> ByteSource:
         return ByteSource(
             address.name, ranged.size_bytes, lambda offset, length: ranged.read_range(offset, offset + length)
         )
-    if address.store in ("gs", "az") and find_spec("obstore") is not None:
-        return _contained(raster_path(text, make_store(address)))
-    return _contained(raster_path(text, filesystem_of(address)[0]))
+    has_store = address.store in ("gs", "az") and find_spec("obstore") is not None
+    return _contained(raster_path(text, make_store(address) if has_store else filesystem_of(address)[0]))
 
 
 def _contained(path: RasterPath) -> ByteSource:

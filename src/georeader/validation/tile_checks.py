@@ -1,7 +1,6 @@
-"""Check of the tiles of a file, in file order: their leaders and trailers, and whether they decode.
+"""Check of the tiles of a file, in file order: whether they decode, and their leaders and trailers.
 
-References:
-    GDAL's COG driver page, "Tile data leader and trailer".
+GDAL's COG driver page documents those ("Tile data leader and trailer").
 """
 
 from __future__ import annotations

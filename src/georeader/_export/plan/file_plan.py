@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from georeader._codecs.predictors import predictor_candidates, smallest_predictor
 from georeader._codecs.registry import CODECS, NO_PREDICTOR, PREDICTORS
 from georeader._codecs.tile_codec import TileCodec, tile_codec
-from georeader._codecs.tiles import TileEncoder, cut_tile, largest_tile_bytes, packed_bytes
+from georeader._codecs.tiles import TileEncoder, cut_tile, largest_tile_bytes
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.encoding import Encoding
 from georeader._export.plan.grid import Level
@@ -99,7 +99,8 @@ class FilePlan:
         stored_bytes = spec.tile_bytes
         if spec.encoding.bits is not None:
             row_samples = level.tile_width_px * spec.count // level.planes
-            stored_bytes = level.tile_height_px * packed_bytes(row_samples, spec.encoding.bits)
+            # Each row ends at a whole byte (TIFF 6.0, section 3).
+            stored_bytes = level.tile_height_px * -(-row_samples * spec.encoding.bits // 8)
         return level.tile_count * (stored_bytes + FRAME_BYTES * spec.has_cog_layout)
 
     @property

@@ -19,7 +19,6 @@ from rasterio.errors import CRSError
 from georeader._core.reporting import to_jsonable
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.statistics import BandSummary
-from georeader._tiff.checksum import checksum_text
 from georeader.window_utils import describe_crs
 
 if TYPE_CHECKING:
@@ -252,7 +251,7 @@ def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds
         written.largest_errors,
         kind=spec.kind,
         levels=written.levels,
-        checksum=checksum_text(written.crc32),
+        checksum=f"crc32:{written.crc32:08x}",
         seconds=seconds,
         finished=datetime.now(UTC),
         statistics=written.statistics,
