@@ -272,14 +272,7 @@ def wkt2_of(crs: CRS | None) -> str | None:
 
 
 def _acquisition_time(tags: Mapping[str, str]) -> datetime | None:
-    """Return the acquisition time in a file's tags, in UTC; None if there is none that is valid.
-
-    Example:
-        >>> _acquisition_time({"TIFFTAG_DATETIME": "2024:05:01 10:30:31"})
-        datetime.datetime(2024, 5, 1, 10, 30, 31, tzinfo=datetime.timezone.utc)
-        >>> _acquisition_time({"AcquisitionDateTime": "2024-05-01T12:30:31+02:00"}).isoformat()
-        '2024-05-01T10:30:31+00:00'
-    """
+    """Return the acquisition time in a file's tags, in UTC; None if there is none that is valid."""
     found = {key.upper(): value for key, value in tags.items()}
     times = (_parse_time(str(found.get(name, "")).strip().rstrip("\0")) for name in TIME_TAGS)
     return next((time for time in times if time is not None), None)
