@@ -174,7 +174,7 @@ def test_missing_file_or_folder_is_an_error(tmp_path: Path) -> None:
         validate(tmp_path / "none.tif")
     with pytest.raises(ReadError, match="is a folder"):
         validate(tmp_path)
-    with pytest.raises(ReadError, match="is no file"):
+    with pytest.raises(ReadError, match="is not a regular file"):
         validate("/dev/zero")
     with pytest.raises(ReadError, match="virtual filesystems"):
         validate("/vsizip/a.zip/a.tif")

@@ -50,7 +50,7 @@ def jpeg_size(data: bytes) -> ImageSize:
         if marker == _EOI and size is not None and scans:
             return replace(size, scans=scans)
         if marker in (_EOI, _SOI) or scans > MAX_JPEG_SCANS or position + 2 > len(data):
-            raise HeaderError("its markers make no whole JPEG stream")
+            raise HeaderError("its markers are not those of a whole JPEG stream")
         length = int.from_bytes(data[position : position + 2], "big")
         if marker in _FRAMES:
             if min(length, len(data) - position) < 8 or size is not None:

@@ -47,8 +47,8 @@ _MEANING = {
     FaultKind.DIRECTORY_LOOP: "readers may never end",
     FaultKind.DIRECTORY_OVERLAP: "one of the two is not what it seems",
     FaultKind.DIRECTORY_LIMIT: "it is not a pyramid",
-    FaultKind.TAG_LIMIT: "readers take it for no directory",
-    FaultKind.TAG_ORDER: "TIFF 6.0 wants them sorted, and readers may miss it",
+    FaultKind.TAG_LIMIT: "readers do not accept it as a directory",
+    FaultKind.TAG_ORDER: "TIFF 6.0 requires them sorted, and readers may miss it",
     FaultKind.TAG_TYPE: "readers leave it out",
     FaultKind.TAG_OUT_OF_FILE: "the file is cut short, or the offset is wrong",
     FaultKind.TAG_MISSING: "its pixels cannot be found",
@@ -119,7 +119,7 @@ def _judge_header(measurement: Measurement) -> Iterator[Problem]:
         yield error(
             "main-directory-offset",
             f"the first IFD lies at byte {first}, where it should at {expected}, right after the header; readers "
-            "have to look for it",
+            "have to search for it",
         )
     if _says(measurement, "KNOWN_INCOMPATIBLE_EDITION", "YES"):
         yield error(

@@ -112,7 +112,7 @@ def _contained(path: RasterPath) -> ByteSource:
     """Open an object that `georeader._readers.opening` opens for GDAL."""
     container = path.container
     if container is None:
-        raise ReadError(f"{path.name} is nothing that can be read in ranges; pass fs, a filesystem of fsspec")
+        raise ReadError(f"{path.name} cannot be read in ranges; pass fs, a filesystem of fsspec")
     container.check()
 
     def fetch(offset_bytes: int, length_bytes: int) -> bytes:
@@ -137,7 +137,7 @@ def _open_local(path: str, name: str) -> BinaryIO:
             return open(path, "rb", buffering=0)  # noqa: PTH123  (the caller closes it)
     except (OSError, ValueError) as error:
         raise ReadError(f"{name}: it cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    raise ReadError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'no file'}; name a file")
+    raise ReadError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}; name a file")
 
 
 def _local_fetch(file: BinaryIO) -> Callable[[int, int], bytes]:
