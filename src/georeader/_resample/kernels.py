@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.windows import Mask
+from georeader._resample.aggregates import average
 from georeader._resample.block import Block, by_parts, filled, rounded
-from georeader._resample.local_methods import average
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from georeader._core.windows import Mask, PixelWindow, ReadWindow
+from georeader._resample.aggregates import CHOICES, COMPUTED, rms
 from georeader._resample.block import Block, Margins, filled, find_valid, halve_mask, kept_apart, strips
 from georeader._resample.kernels import KERNELS, convolve
-from georeader._resample.local_methods import CHOICES, COMPUTED, rms
 
 _NO_MARGINS = Margins()
 
