@@ -198,35 +198,29 @@ def _save_each(
     """Save each source, print its result, and return the worst exit code; a failing one does not affect the others."""
     from georeader.storage import redact_url
 
-    counts = {"saved": 0, "failed": 0, "not begun or interrupted": len(found.pairs)}
-    code = printing.DONE
-
-    def fail(error: GeoreaderError, **of: str) -> None:
-        nonlocal code
-        counts["failed"] += 1
-        code = max(code, printing.print_failure(error, of, as_json=as_json))
-
+    batch = printing.Batch("saved", as_json=as_json)
+    batch.counts["not begun or interrupted"] = len(found.pairs)
     try:
         for pattern, error in found.errors:
-            fail(error, source=redact_url(pattern))
+            batch.fail(error, source=redact_url(pattern))
         for source, path in found.pairs:
             names = {"source": redact_url(source), "path": redact_url(path)}
             try:
                 with open_destination(path) as target, printing.bar(names["path"], is_shown) as progress:
                     receipt = save(source, target, progress=progress, **arguments)
             except GeoreaderError as error:
-                counts["not begun or interrupted"] -= 1
-                fail(error, **names)
+                batch.counts["not begun or interrupted"] -= 1
+                batch.fail(error, **names)
                 continue
-            counts["not begun or interrupted"] -= 1
-            counts["saved"] += 1
+            batch.counts["not begun or interrupted"] -= 1
+            batch.counts["saved"] += 1
             if as_json:
                 printing.print_json({"source": names["source"]} | receipt.to_dict())
             elif path != printing.STANDARD_OUTPUT:
                 printing.print_on_terminal(receipt)
     finally:
-        printing.print_summary(counts)
-    return code
+        batch.print_summary()
+    return batch.code
 
 
 @contextmanager
@@ -250,25 +244,23 @@ def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) 
     from georeader.validation import validate as validate_file
 
     names, errors = expand_each(paths)
-    counts = {"valid": 0, "not valid": 0, "failed": len(errors)}
-    code = printing.DONE
+    batch = printing.Batch("valid", "not valid", as_json=as_json)
     for pattern, error in errors:
-        code = max(code, printing.print_failure(error, {"path": redact_url(pattern)}, as_json=as_json))
+        batch.fail(error, path=redact_url(pattern))
     for name in names:
         try:
             report = validate_file(name, strict=strict, decode=decode)
         except GeoreaderError as error:
-            code = max(code, printing.print_failure(error, {"path": redact_url(name)}, as_json=as_json))
-            counts["failed"] += 1
+            batch.fail(error, path=redact_url(name))
             continue
-        counts["valid" if report.is_valid else "not valid"] += 1
-        code = code if report.is_valid else max(code, printing.FAILED)
+        batch.counts["valid" if report.is_valid else "not valid"] += 1
+        batch.code = batch.code if report.is_valid else max(batch.code, printing.FAILED)
         if as_json:
             printing.print_json(report.to_dict())
         else:
             printing.print_result(str(report))
-    printing.print_summary(counts)
-    click.get_current_context().exit(code)
+    batch.print_summary()
+    click.get_current_context().exit(batch.code)
 
 
 @main.command(cls=ErrorLine)

@@ -105,12 +105,29 @@ def print_error(error: BaseException) -> None:
     click.echo(f"Error: {kind}{text}{hint}", err=True)
 
 
-def print_failure(error: BaseException, of: Mapping[str, Any], *, as_json: bool) -> int:
-    """Print the error of one file among several, and return its exit code."""
-    print_error(error)
-    if as_json:
-        print_json({**of, "error": {"kind": type(error).__name__, "message": _one_line(error)}})
-    return exit_code(error)
+class Batch:
+    """Outcomes of several files: how many of each kind, and the worst exit code."""
+
+    def __init__(self, *kinds: str, as_json: bool) -> None:
+        """Start with zeros, of "failed", too."""
+        self.counts = dict.fromkeys((*kinds, "failed"), 0)
+        self.code = DONE
+        self.as_json = as_json
+
+    def fail(self, error: BaseException, **of: str) -> None:
+        """Print the error of a file, with its names in JSON."""
+        self.counts["failed"] += 1
+        self.code = max(self.code, exit_code(error))
+        print_error(error)
+        if self.as_json:
+            print_json({**of, "error": {"kind": type(error).__name__, "message": _one_line(error)}})
+
+    def print_summary(self) -> None:
+        """Print a summary of several files on standard error, such as "49 saved, 1 failed"."""
+        first = next(iter(self.counts))
+        shown = [f"{count} {kind}" for kind, count in self.counts.items() if count or kind == first]
+        if sum(self.counts.values()) > 1:
+            click.echo(", ".join(shown), err=True)
 
 
 @contextmanager
@@ -163,14 +180,6 @@ def print_on_terminal(text: object) -> None:
     """Print a line on a terminal; nothing in a pipe, where the file is the result."""
     if is_terminal():
         click.echo(str(text))
-
-
-def print_summary(counts: Mapping[str, int]) -> None:
-    """Print a summary of several files on standard error, such as "49 saved, 1 failed"; counts of 0 only if first."""
-    if sum(counts.values()) < 2:
-        return
-    first = next(iter(counts))
-    click.echo(", ".join(f"{count} {what}" for what, count in counts.items() if count or what == first), err=True)
 
 
 @contextmanager
