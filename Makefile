@@ -10,7 +10,7 @@ UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 install = $(UV) $(1) 2>/dev/null || $(PIP) $(1)
 BENCH := benchmarks/.venv
 
-# Which interpreter the environment is made of, and where: another one, or another folder, makes it anew.
+# Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
 .PHONY: demo prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE

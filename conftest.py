@@ -13,20 +13,20 @@ import pytest
 collect_ignore = ["src/georeader/save_cog.py"]
 
 
-def pytest_collection(session: pytest.Session) -> None:  # noqa: ARG001  (a hook: pytest gives what it names)
-    """Collect tests without looking for garbage: all that is made stays."""
+def pytest_collection(session: pytest.Session) -> None:  # noqa: ARG001  (a hook: pytest passes arguments by name)
+    """Collect tests without garbage collection: all objects stay."""
     gc.disable()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001
-    """Leave the collected tests, about a million objects, out of every later look for garbage."""
+    """Exclude the collected tests, about a million objects, from later garbage collections."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.fixture(autouse=True)
 def _examples_write_into_an_empty_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
-    """Docstring examples write files by bare names: give each its own folder."""
+    """Docstring examples write files by bare names: run each in its own folder."""
     if not isinstance(request.node, pytest.Item) or "doctest" not in type(request.node).__name__.lower():
         yield
         return

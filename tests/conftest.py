@@ -1,4 +1,4 @@
-"""What the tests share: a small georeferenced world, the real rasters, and a watch on folders."""
+"""Fixtures of all tests: small rasters, real rasters, and listings of folders."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hypothesis import settings
 from rio_cogeo import cog_validate
 
 from effort import IS_THOROUGH, covering
-from faults.count import pytest_terminal_summary  # noqa: F401  (a hook: says how many faults there were)
+from faults.count import pytest_terminal_summary  # noqa: F401  (a hook: prints the number of faults)
 from georeader import GeoTensor
 from range_server import Server, running
-from servers.fixtures import *  # noqa: F403  (fixtures: each starts its server when a test asks for it)
+from servers.fixtures import *  # noqa: F403  (fixtures: each starts its server at the first use)
 
 # Random examples find new cases on a developer's machine; the result of CI must not depend on them. A deadline would
 # measure the load of the machine.
@@ -30,7 +30,7 @@ settings.load_profile("local")
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
-#: Fixtures that start a server in a process of its own; a test that asks for one is marked ``server``.
+#: Fixtures that start a server in a process of its own; a test that uses one is marked ``server``.
 SERVERS = frozenset({"azurite", "fake_gcs", "moto", "nginx", "seaweed", "sftp"})
 
 
