@@ -113,3 +113,12 @@ def test_invalid_raster_is_an_error(tmp_path: Path) -> None:
 def test_no_tile_is_read(make_tensor: Make, tmp_path: Path) -> None:
     save_cog(make_tensor((1, 600, 600), "uint8"), tmp_path / "a.tif")
     assert info(tmp_path / "a.tif").measurement.tiles_decoded is None
+
+
+def test_overviews_in_a_file_of_their_own_are_stated(make_tensor: Make, tmp_path: Path) -> None:
+    save_cog(make_tensor((1, 64, 64), "uint8"), tmp_path / "a.tif")
+    assert not info(tmp_path / "a.tif").measurement.has_external_overviews
+
+    (tmp_path / "a.tif.ovr").touch()
+
+    assert info(tmp_path / "a.tif").to_dict()["layout"]["has_external_overviews"]
