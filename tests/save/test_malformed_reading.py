@@ -228,3 +228,16 @@ def test_a_raster_that_does_not_fit_into_memory_is_a_read_error(size: str, reade
 
     with pytest.raises(ReadError, match=r"huge\.vrt: .*window"):
         WHOLE[reader](path)
+
+
+@pytest.mark.parametrize("bands", [3, 4])
+def test_the_metadata_of_a_webp_file_without_its_tile_arrays_is_read(bands: int, tmp_path: Path) -> None:
+    """GDAL looks for the first tile, and rasterio raises what that reports in a later call."""
+    pixels = np.random.default_rng(0).integers(0, 255, (bands, 1000, 1000), dtype="uint8")
+    tensor = GeoTensor(pixels, Affine(10, 0, 0, 0, -10, 0), "EPSG:32630", fill_value_default=None)
+    save_cog(tensor, tmp_path / "a.tif", profile_arg={"compress": "webp", "BLOCKSIZE": 64})
+    content = (tmp_path / "a.tif").read_bytes()
+
+    for size_bytes in range(600, 3000, 300):
+        (tmp_path / f"{size_bytes}.tif").write_bytes(content[:size_bytes])
+        assert RasterioReader(tmp_path / f"{size_bytes}.tif").shape == (bands, 1000, 1000)

@@ -133,8 +133,12 @@ def read_file_info(dataset: Any) -> FileInfo:
         )
     dtypes = read_dtypes(dataset)
     nothing = (None,) * dataset.count
-    photometric, nbits = _white_is_zero_of(dataset)
     points, points_crs = dataset.gcps
+    colorinterp, colormap = tuple(interp.name for interp in dataset.colorinterp), _colormap_of(dataset)
+    scales, offsets = tuple(dataset.scales), tuple(dataset.offsets)
+    descriptions, units = (_read_text(dataset, name, nothing) for name in ("descriptions", "units"))
+    # Last: GDAL looks for the first tile of a WebP file, and rasterio raises what that reports in the next call.
+    photometric, nbits = _white_is_zero_of(dataset)
     return FileInfo(
         height_px=dataset.height,
         width_px=dataset.width,
@@ -143,12 +147,12 @@ def read_file_info(dataset: Any) -> FileInfo:
         crs=dataset.crs,
         transform=dataset.transform,
         nodatavals=_nodatavals_of(dataset, dtypes),
-        descriptions=tuple(name or None for name in _read_text(dataset, "descriptions", nothing)),
-        scales=tuple(dataset.scales),
-        offsets=tuple(dataset.offsets),
-        units=tuple(unit or None for unit in _read_text(dataset, "units", nothing)),
-        colorinterp=tuple(interp.name for interp in dataset.colorinterp),
-        colormap=_colormap_of(dataset),
+        descriptions=tuple(name or None for name in descriptions),
+        scales=scales,
+        offsets=offsets,
+        units=tuple(unit or None for unit in units),
+        colorinterp=colorinterp,
+        colormap=colormap,
         photometric=photometric,
         nbits=nbits,
         tags=_tags_of(dataset),
