@@ -101,7 +101,7 @@ def test_quality_is_an_option(make_tensor: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "expected"),
     [
         (["--compress", "zstd", "--profile", "compress=lzma"], "--compress and --profile compress set the same option"),
         (["--compress", "zstd", "--profile", "COMPRESS=zstd"], "--compress and --profile COMPRESS set"),
@@ -119,17 +119,17 @@ def test_quality_is_an_option(make_tensor: Any, tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["cog", "tile"])
 def test_conflicting_options_are_refused(
-    command: str, typed: list[str], says: str, source: Path, tmp_path: Path
+    command: str, typed: list[str], expected: str, source: Path, tmp_path: Path
 ) -> None:
     done = run(command, source, tmp_path / "out.tif", *typed)
 
     assert done.exit_code == 2, done.output
-    assert says in done.stderr
+    assert expected in done.stderr
     assert not (tmp_path / "out.tif").exists()
 
 
 @pytest.mark.parametrize(
-    ("typed", "says"),
+    ("typed", "expected"),
     [
         (["--nodata", "300000"], "Error: --nodata 300000 cannot be held by uint16"),
         (["--profile", "dtype=int8", "--nodata", "200"], "Error: --nodata 200 cannot be held by int8"),
@@ -157,12 +157,12 @@ def test_conflicting_options_are_refused(
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_misuse_exits_with_2_and_names_the_typed_option(
-    typed: list[str], says: str, source: Path, tmp_path: Path
+    typed: list[str], expected: str, source: Path, tmp_path: Path
 ) -> None:
     done = run("cog", source, tmp_path / "out.tif", *typed)
 
     assert done.exit_code == 2, done.output
-    assert says in done.stderr
+    assert expected in done.stderr
     assert "profile_arg" not in done.stderr
     assert not (tmp_path / "out.tif").exists()
 
@@ -303,7 +303,7 @@ def test_warnings_are_printed_as_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "expected"),
     [
         (["cog", "missing.tif", "out.tif"], 1, "missing.tif"),
         (["cog", "{source}", "in.tif/out.tif"], 1, "its folder cannot be made"),
@@ -322,14 +322,14 @@ def test_warnings_are_printed_as_lines(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_failure_exits_with_1_and_misuse_with_2(
-    arguments: list[str], code: int, says: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], code: int, expected: str, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
     done = run(*(argument.format(source=source) for argument in arguments))
 
     assert done.exit_code == code, done.output
-    assert says in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if "Error" in line] == done.stderr.splitlines()[-1:]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tif"]
@@ -529,7 +529,7 @@ def test_interrupted_batch_prints_a_summary(source: Path, tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "says"),
+    ("typed", "code", "expected"),
     [
         (["--compress", "zstd"], 0, ""),
         (["--compress", "zstd", "--profile", "compress=lzma"], 2, "--compress and --profile compress set the same"),
@@ -537,14 +537,14 @@ def test_interrupted_batch_prints_a_summary(source: Path, tmp_path: Path, monkey
     ],
     ids=["zstd", "contradiction", "nodata"],
 )
-def test_options_are_the_same_in_rio(typed: list[str], code: int, says: str, source: Path, tmp_path: Path) -> None:
+def test_options_are_the_same_in_rio(typed: list[str], code: int, expected: str, source: Path, tmp_path: Path) -> None:
     rio = str(Path(sys.executable).with_name("rio"))
     command = [rio, "georeader", "cog", str(source), str(tmp_path / "out.tif"), *typed]
 
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == code, done.stderr
-    assert says in done.stderr
+    assert expected in done.stderr
     assert (tmp_path / "out.tif").exists() == (code == 0)
 
 

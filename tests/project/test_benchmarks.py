@@ -131,7 +131,7 @@ class TestLazyScenes:
 
         assert len({plane.tobytes() for plane in pixels}) == 9
 
-    def test_a_window_comes_with_its_place(self) -> None:
+    def test_window_of_a_lazy_scene_has_its_georeference(self) -> None:
         part = LazyScene(self.SHAPE, PLACE).read_from_window(Window(20, 10, 30, 5))
 
         assert part.values.shape == (6, 5, 30)

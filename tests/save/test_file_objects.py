@@ -229,11 +229,11 @@ def test_socket_is_written() -> None:
     assert received == [expected("cog", False)]
 
 
-@pytest.mark.parametrize(("gives", "says"),
+@pytest.mark.parametrize(("gives", "message"),
                          [(lambda _: 0, "takes no more bytes"), (str, "must return a number of bytes")],
                          ids=["zero", "text"])  # fmt: skip
-def test_an_invalid_return_value_of_write_is_an_error(gives: Any, says: str) -> None:
-    with pytest.raises(WriteError, match=f"<OnlyWrite>.*{says}"):
+def test_an_invalid_return_value_of_write_is_an_error(gives: Any, message: str) -> None:
+    with pytest.raises(WriteError, match=f"<OnlyWrite>.*{message}"):
         save_cog(small(), OnlyWrite(gives=gives))
 
 

@@ -327,7 +327,7 @@ class TestArithmetic:
 
 
 class TestMaskedArrays:
-    def test_of_one_mask_for_all_bands_give_the_tensor_its_mask(self) -> None:
+    def test_with_one_mask_for_all_bands_set_the_mask(self) -> None:
         hidden = np.broadcast_to(~MASK, PIXELS.shape)
 
         made = GeoTensor(np.ma.masked_array(PIXELS, hidden), *PLACE, 0)

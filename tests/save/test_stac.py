@@ -529,7 +529,7 @@ class TestSeveralFiles:
         assert item.assets["B08"].href == bands["B08"].path
 
     @pytest.mark.parametrize(
-        ("arguments", "says"),
+        ("arguments", "message"),
         [
             ({}, "an item of 3 files has no default id; pass id="),
             ({"id": "a", "href": "https://host/a.tif"}, "is one link for 3 files; pass a mapping"),
@@ -537,20 +537,20 @@ class TestSeveralFiles:
         ],
     )
     def test_missing_arguments_for_several_files_are_errors(
-        self, arguments: dict[str, Any], says: str, bands: dict[str, Receipt]
+        self, arguments: dict[str, Any], message: str, bands: dict[str, Receipt]
     ) -> None:
-        with pytest.raises(OptionError, match=says):
+        with pytest.raises(OptionError, match=message):
             item_of(bands, **arguments)
 
-    @pytest.mark.parametrize(("receipts", "says"), [
+    @pytest.mark.parametrize(("receipts", "message"), [
         ([], "receipts must be what save_cog returns, got none"),
         ({}, "receipts must be what save_cog returns, got none"),
         (["a.tif"], "receipts must be what save_cog returns, got str"),
         ({"a": None}, "receipts must be what save_cog returns, got NoneType"),
         (7, "receipts must be what save_cog returns, got int"),
     ])  # fmt: skip
-    def test_objects_other_than_receipts_are_refused(self, receipts: Any, says: str) -> None:
-        with pytest.raises(OptionError, match=says):
+    def test_objects_other_than_receipts_are_refused(self, receipts: Any, message: str) -> None:
+        with pytest.raises(OptionError, match=message):
             item_of(receipts, id="a")
 
     def test_a_list_with_one_name_twice_is_refused(self, bands: dict[str, Receipt]) -> None:

@@ -259,7 +259,7 @@ def test_path_with_its_own_filesystem_is_saved_by_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "says"),
+    ("path", "kind", "message"),
     [
         (Path("s3://bucket/out.tif"), NotSupportedError, "pass URLs as str"),
         (Path("https://host/out.tif"), NotSupportedError, "pass URLs as str"),
@@ -278,8 +278,8 @@ def test_path_with_its_own_filesystem_is_saved_by_it(tmp_path: Path) -> None:
     ],
     ids=repr,
 )
-def test_invalid_destination_is_an_error_with_advice(path: Any, kind: type[GeoreaderError], says: str) -> None:
-    with pytest.raises(kind, match=says) as caught:
+def test_invalid_destination_is_an_error_with_advice(path: Any, kind: type[GeoreaderError], message: str) -> None:
+    with pytest.raises(kind, match=message) as caught:
         save_cog(small(), path)
 
     assert "\n" not in str(caught.value)
@@ -330,7 +330,7 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "package", "says"),
+    ("path", "package", "message"),
     [
         ("s3://bucket/out.tif", "botocore", r"pip install botocore \(it comes with georeader-cog's extra 'cloud'\)"),
         ("gs://bucket/out.tif", "gcsfs", r"pip install 'georeader-cog\[cloud\]'"),
@@ -343,12 +343,12 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
 )
 @pytest.mark.usefixtures("silent")
 def test_a_missing_package_is_named(
-    path: str, package: str, says: str, installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    path: str, package: str, message: str, installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed()
     hide(monkeypatch, package, *(["fsspec.implementations.sftp"] if package == "paramiko" else []))
 
-    with pytest.raises(MissingExtraError, match=says) as caught:
+    with pytest.raises(MissingExtraError, match=message) as caught:
         save_cog(small(), path)
 
     assert path in str(caught.value)

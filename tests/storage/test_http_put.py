@@ -310,7 +310,7 @@ def test_every_2xx_status_is_a_success(status: int, recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "says"),
+    ("status", "kind", "message"),
     [
         (300, DestinationError, "the server sends elsewhere"),
         (301, DestinationError, "the server sends elsewhere"),
@@ -332,12 +332,12 @@ def test_every_2xx_status_is_a_success(status: int, recorder: Recorder) -> None:
     ],
 )
 def test_every_other_status_is_an_error_with_status_and_reason(
-    status: int, kind: type[GeoreaderError], says: str, recorder: Recorder
+    status: int, kind: type[GeoreaderError], message: str, recorder: Recorder
 ) -> None:
     recorder.say(status)
     url = f"{recorder.url}/out.tif"
 
-    with pytest.raises(kind, match=says) as caught:
+    with pytest.raises(kind, match=message) as caught:
         save_cog(small(), url)
 
     assert re.search(rf"HTTP {status} [A-Z][A-Za-z' ]+", str(caught.value))
@@ -500,13 +500,13 @@ def test_a_filesystem_of_fsspec_sends_nothing_to_another_host(
 
 
 @pytest.mark.parametrize(
-    ("status", "says"), [(405, ADVICE), (403, "denied"), (404, "no such|folder"), (413, "size"), (500, "500")]
+    ("status", "message"), [(405, ADVICE), (403, "denied"), (404, "no such|folder"), (413, "size"), (500, "500")]
 )
-def test_error_statuses_are_errors_with_a_filesystem_of_fsspec(status: int, says: str, recorder: Recorder) -> None:
+def test_error_statuses_are_errors_with_a_filesystem_of_fsspec(status: int, message: str, recorder: Recorder) -> None:
     recorder.say(status)
     fs = fsspec.filesystem("http", skip_instance_cache=True)
 
-    with pytest.raises(GeoreaderError, match=says):
+    with pytest.raises(GeoreaderError, match=message):
         save_cog(small(), f"{recorder.url}/out.tif", fs=fs)
 
 

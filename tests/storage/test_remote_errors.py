@@ -155,18 +155,18 @@ NOTHING = {"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/
 
 
 @pytest.mark.parametrize(
-    ("env", "says"),
+    ("env", "message"),
     [({}, ""), ({"AWS_PROFILE": "nobody"}, "nobody"), ({"AWS_ACCESS_KEY_ID": "AKID"}, "secret")],
     ids=["nothing", "no such profile", "half"],
 )
 def test_missing_credentials_of_s3_are_reported(
-    seaweed: S3Server, use_env: UseEnv, env: dict[str, str], says: str
+    seaweed: S3Server, use_env: UseEnv, env: dict[str, str], message: str
 ) -> None:
     use_env(NOTHING | env | {"AWS_ENDPOINT_URL": seaweed.endpoint})
 
     error = refusal(seaweed.url(unique()), "none")
 
-    assert says in str(error).lower()
+    assert message in str(error).lower()
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://", "ftp://host", "http://host:port"])
@@ -250,7 +250,7 @@ def test_unreachable_azure_is_reported(azurite: AzureServer, azure_options: Any,
 
 
 @pytest.mark.parametrize(
-    ("env", "says"),
+    ("env", "message"),
     [
         ({}, ""),
         ({"AZURE_STORAGE_CONNECTION_STRING": "nonsense"}, ""),
@@ -258,13 +258,13 @@ def test_unreachable_azure_is_reported(azurite: AzureServer, azure_options: Any,
     ],
     ids=["nothing", "nonsense", "no key"],
 )
-def test_unusable_credentials_of_azure_are_reported(use_env: UseEnv, env: dict[str, str], says: str) -> None:
+def test_unusable_credentials_of_azure_are_reported(use_env: UseEnv, env: dict[str, str], message: str) -> None:
     use_env(env)
 
     with pytest.raises(DestinationError) as caught:
         save_cog(small(), "az://container/out.tif")
 
-    check(caught.value, "az://container/out.tif", says)
+    check(caught.value, "az://container/out.tif", message)
     assert "base64!" not in str(caught.value)
 
 

@@ -248,7 +248,7 @@ def failures(failure: Failure, *secrets: str) -> RemoteErrors:
 
 
 @pytest.mark.parametrize(
-    ("failure", "kind", "says"),
+    ("failure", "kind", "message"),
     [
         (Failure("403 no", "denied"), DestinationError, ADVICE["denied"]),
         (Failure("412", "exists"), ExistsError, "overwrite=False"),
@@ -256,12 +256,14 @@ def failures(failure: Failure, *secrets: str) -> RemoteErrors:
     ],
     ids=["advice", "exists", "unknown"],
 )
-def test_failure_is_raised_as_an_error_of_the_project(failure: Failure, kind: type[GeoreaderError], says: str) -> None:
+def test_failure_is_raised_as_an_error_of_the_project(
+    failure: Failure, kind: type[GeoreaderError], message: str
+) -> None:
     with pytest.raises(kind) as caught:
         failures(failure).call(lambda: int("x"))
 
     assert type(caught.value) is kind
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "s3://bucket/a.tif" in str(caught.value)
     assert isinstance(caught.value.__cause__, ValueError)
 

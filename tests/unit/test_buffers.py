@@ -125,7 +125,7 @@ def test_released_space_is_reused_for_the_same_length() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "size_bytes"),
+    ("text", "size_bytes"),
     [
         (1, 1),
         (np.int64(4096), 4096),
@@ -139,13 +139,13 @@ def test_released_space_is_reused_for_the_same_length() -> None:
     ],
     ids=repr,
 )
-def test_memory_size_is_parsed(said: Any, size_bytes: int) -> None:
-    assert memory_bytes(said) == size_bytes
+def test_memory_size_is_parsed(text: Any, size_bytes: int) -> None:
+    assert memory_bytes(text) == size_bytes
 
 
 @pytest.mark.parametrize(
-    "said", [0, -1, "0", "0.2", "-5MB", "lots", "", "5 PB", "1e9", 2.5, None, True, [512], "5 MB x"], ids=repr
+    "text", [0, -1, "0", "0.2", "-5MB", "lots", "", "5 PB", "1e9", 2.5, None, True, [512], "5 MB x"], ids=repr
 )
-def test_memory_size_is_refused_if_invalid(said: Any) -> None:
+def test_memory_size_is_refused_if_invalid(text: Any) -> None:
     with pytest.raises(OptionError, match="max_memory"):
-        memory_bytes(said)
+        memory_bytes(text)

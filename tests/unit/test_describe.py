@@ -65,10 +65,10 @@ class TestDescribeGrid:
     def test_names_the_axes(self, shape: tuple[int, ...], heading: str) -> None:
         assert heading in describe_grid(GeoTensor(np.zeros(shape), TRANSFORM, None))
 
-    @pytest.mark.parametrize(("fill", "said"), [(None, "none"), (0, "0"), (np.nan, "nan"), (-9999.0, "-9999.0")])
-    def test_shows_nodata(self, fill: float | None, said: str) -> None:
+    @pytest.mark.parametrize(("fill", "text"), [(None, "none"), (0, "0"), (np.nan, "nan"), (-9999.0, "-9999.0")])
+    def test_shows_nodata(self, fill: float | None, text: str) -> None:
         tensor = GeoTensor(np.zeros((3, 4)), TRANSFORM, None, fill_value_default=fill)
-        assert f"  no data  {said}" in describe_grid(tensor).splitlines()
+        assert f"  no data  {text}" in describe_grid(tensor).splitlines()
 
     def test_adds_further_facts_without_those_that_are_none(self) -> None:
         lines = describe_grid(GeoTensor(np.zeros((3, 4)), TRANSFORM, None), path="a.tif", bands=None).splitlines()

@@ -103,7 +103,7 @@ def test_fill_value_is_explicit_if_passed(fill: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "explicit"),
     [
         ("uint8", "int16", True),
         ("uint8", "float32", False),
@@ -113,10 +113,10 @@ def test_fill_value_is_explicit_if_passed(fill: Any) -> None:
         ("float32", "uint8", True),
     ],
 )
-def test_fill_value_of_integers_is_not_explicit_for_floats(before: str, after: str, said: bool) -> None:
+def test_fill_value_of_integers_is_not_explicit_for_floats(before: str, after: str, explicit: bool) -> None:
     gt = tensor_of(np.zeros((2, 2), before), fill=0)
 
-    assert gt.astype(after).fill_value_is_explicit is said
+    assert gt.astype(after).fill_value_is_explicit is explicit
 
 
 def test_fill_value_is_not_explicit_after_true_division_of_integers() -> None:

@@ -1014,7 +1014,7 @@ class TestRealRasters:
         with rasterio.open(path) as dataset:
             assert RasterioReader(path).load().attrs["colormap"] == dataset.colormap(1)
 
-    def test_rgb_alpha_knows_its_alpha_band(self, shared_data: Path) -> None:
+    def test_rgb_alpha_has_its_alpha_band(self, shared_data: Path) -> None:
         reader = RasterioReader(shared_data / "rgb_alpha_uint8.tif")
         assert reader.isel({"band": [3, 0]}).load().attrs["colorinterp"] == ["alpha", "red"]
 

@@ -124,7 +124,7 @@ def test_extra_samples_that_contradict_tiff_are_reported(
         ({"samples": 1, "photometric": None, "interpretations": ((0, "red"),)}, set()),
     ],
 )
-def test_colours_are_judged_by_tags_alone(layout: dict[str, Any], expected: set[str]) -> None:
+def test_colours_are_checked_by_tags_only(layout: dict[str, Any], expected: set[str]) -> None:
     assert codes_of(image(0, (300, 300), **layout)) == expected
 
 
