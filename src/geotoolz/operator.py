@@ -40,8 +40,8 @@ class Operator:
     """Callable from GeoTensor to GeoTensor; a terminal one returns something else, and ends a sequence.
 
     To write one, derive from this class, keep each argument of the constructor under its own name (a frozen dataclass
-    does), and define ``apply(gt)``; or ``__call__``, to get lazy readers as they are. Two operators are equal when
-    they are of one class and have one configuration.
+    does), and define ``apply(gt)``; or ``__call__``, to receive lazy readers. Operators of one class and equal
+    configurations are equal.
 
     Attributes:
         is_terminal: Whether it returns something other than a GeoTensor, so that no operator can follow.
@@ -68,9 +68,6 @@ class Operator:
 
         Args:
             raster: A GeoTensor, or a lazy reader (anything whose ``load()`` returns a GeoTensor). Never changed.
-
-        Raises:
-            GeoreaderError: One of its kinds (`georeader.errors`, `geotoolz.errors`).
         """
         return self.apply(load_raster(raster, type(self).__name__))
 
@@ -79,14 +76,7 @@ class Operator:
         raise NotImplementedError(f"{type(self).__name__} defines neither apply(gt) nor __call__(gt)")
 
     def outputs(self, row: Mapping[str, Any]) -> tuple[Output, ...]:
-        """Return the files that are written for a row of a catalog; none by default.
-
-        Args:
-            row: Field to value.
-
-        Raises:
-            RowError: The row lacks something.
-        """
+        """Return the files that are written for a row of a catalog, a dict of field to value; none by default."""
         del row
         return ()
 
@@ -192,17 +182,13 @@ class Sequential(Operator):
         object.__setattr__(self, "is_terminal", bool(operators) and operators[-1].is_terminal)
 
     def __call__(self, raster: Any) -> Any:
-        """Apply all operators.
+        """Apply all operators, and return the result of the last one.
 
         Args:
-            raster: A GeoTensor or a lazy reader; the first operator gets it as it is.
-
-        Returns:
-            The result of the last operator.
+            raster: A GeoTensor or a lazy reader, which is passed to the first operator unchanged.
 
         Raises:
             OptionError: An operator that is not terminal returned something other than a GeoTensor.
-            GeoreaderError: What an operator raises.
         """
         result = raster if self.operators else load_raster(raster, "Sequential")
         for position, operator in enumerate(self.operators):
