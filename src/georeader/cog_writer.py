@@ -154,7 +154,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     @property
     def shape(self) -> tuple[int, int, int]:
         """(band, row, column), in pixels."""
-        return self._source.count, self._source.height_px, self._source.width_px
+        return self._source.shape
 
     def __repr__(self) -> str:
         """Return one line: the destination, the raster and the state."""

@@ -52,8 +52,7 @@ def _alpha_left_out(tensor: GeoTensor, planes: NDArray[Any]) -> NDArray[np.bool_
     interps = tensor.attrs.get("colorinterp")
     if tensor.ndim != 3 or not isinstance(interps, (list, tuple)) or len(interps) != tensor.count:
         return None
-    names = [str(getattr(interp, "name", interp)) for interp in interps]
-    alpha = names.index("alpha") if "alpha" in names else None
+    alpha = band_attrs.alpha_band(interps)
     if alpha is None or planes.size == 0 or alpha in planes:
         return None
     return np.asarray(tensor.values[alpha] != 0)

@@ -23,12 +23,12 @@ RESAMPLING_TAG = "OVERVIEW_RESAMPLING"
 RECORDING_TAGS = (RESAMPLING_TAG, "OVR_RESAMPLING_ALG")
 
 #: Keys with one entry per band, and the entry of a band without one, in a stack in which others have one.
-_DEFAULTS: dict[str, Any] = {
+BAND_DEFAULTS: dict[str, Any] = {
     "descriptions": None, "scales": 1.0, "offsets": 0.0, "units": None, "colorinterp": "undefined", "band_tags": {},
     "band_namespaces": {}, "attribute_tables": None,
 }  # fmt: skip
 
-PER_BAND_KEYS = tuple(_DEFAULTS)
+PER_BAND_KEYS = tuple(BAND_DEFAULTS)
 
 #: Keys that describe stored numbers; they are dropped where arithmetic makes other numbers.
 ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "attribute_tables")
@@ -83,6 +83,12 @@ def _colour_entry(value: Any, colour: Any) -> tuple[int, tuple[int, int, int, in
         raise ValueError(f"{number} is negative")
     red, green, blue, alpha = bytes((*(int(channel) for channel in colour), 255)[:4])  # a ValueError beyond 0 to 255
     return number, (red, green, blue, alpha)
+
+
+def alpha_band(colorinterp: Sequence[Any]) -> int | None:
+    """Return the position of the first alpha band among colour interpretations, or their names; None if none is."""
+    names = [getattr(interp, "name", interp) for interp in colorinterp]
+    return names.index("alpha") if "alpha" in names else None
 
 
 def _per_band(attrs: Mapping[str, Any], key: str, count: int) -> Sequence[Any] | None:
@@ -149,7 +155,7 @@ def without_other_names(attrs: Mapping[str, Any], parts: Sequence[tuple[Mapping[
             continue
         bands = max(map(len, stated))
         columns = zip(*(list(values) * (bands if len(values) == 1 else 1) for values in stated), strict=False)
-        names = [column[0] if all(one == column[0] for one in column) else _DEFAULTS[key] for column in columns]
+        names = [column[0] if all(one == column[0] for one in column) else BAND_DEFAULTS[key] for column in columns]
         kept[key] = [dict(name) if isinstance(name, Mapping) else name for name in names]
     return kept
 
@@ -198,4 +204,4 @@ def _values_or_default(attrs: Mapping[str, Any], key: str, count: int) -> Any:
         return attrs.get(key)
     values = _per_band(attrs, key, count)
     # Copied, since the caller may add to the tags.
-    return list(values) if values is not None else [copy(_DEFAULTS[key]) for _ in range(count)]
+    return list(values) if values is not None else [copy(BAND_DEFAULTS[key]) for _ in range(count)]

@@ -13,6 +13,7 @@ import mmap
 import os
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.rpc import RPC
 
-from georeader._core.band_attrs import RESAMPLING_TAG
+from georeader._core.band_attrs import BAND_DEFAULTS, RESAMPLING_TAG
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._core.reporting import warn_at_caller
 from georeader._resample.methods import recorded_resamplings
@@ -91,36 +92,22 @@ class FileInfo:
 
     def attrs(self, indexes: Sequence[int]) -> dict[str, Any]:
         """Return metadata of bands, counted from 1, under the keys of `GeoTensor.attrs`; empty entries are left out."""
-        per_band: dict[str, tuple[Sequence[Any], Any]] = {
-            "descriptions": (self.descriptions, None),
-            "scales": (self.scales, 1.0),
-            "offsets": (self.offsets, 0.0),
-            "units": (self.units, None),
-            "colorinterp": (self.colorinterp, "undefined"),
-            "band_tags": (tuple(dict(tags) for tags in self.band_tags), {}),
-            "band_namespaces": (tuple(_copied(of_band) for of_band in self.band_namespaces), {}),
-            "attribute_tables": (self.attribute_tables, None),
-        }
         attrs: dict[str, Any] = {}
-        for key, (values, default) in per_band.items():
-            chosen = [values[index - 1] for index in indexes]
+        for key, default in BAND_DEFAULTS.items():
+            chosen = [getattr(self, key)[index - 1] for index in indexes]
             if any(value != default for value in chosen):
-                attrs[key] = chosen
+                attrs[key] = deepcopy(chosen)
         has_first = list(indexes)[:1] == [1]
         as_a_whole = {
             "colormap": dict(self.colormap) if self.colormap is not None and list(indexes) == [1] else None,
             "photometric": self.photometric if has_first else None,
             "nbits": self.nbits if has_first else None,
             "tags": dict(self.tags) or None,
-            "namespaces": _copied(self.namespaces) or None,
+            "namespaces": deepcopy(self.namespaces) or None,
             "gcps": self.gcps,
             "rpcs": self.rpcs,
         }
         return attrs | {key: value for key, value in as_a_whole.items() if value is not None}
-
-
-def _copied(namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    return {domain: dict(tags) for domain, tags in namespaces.items()}
 
 
 def read_file_info(dataset: Any) -> FileInfo:

@@ -25,6 +25,7 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import pad
+from georeader._core.band_attrs import alpha_band
 from georeader._core.windows import MaskedPixels
 from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
@@ -229,8 +230,8 @@ def named_errors(path: RasterPath | str) -> Iterator[None]:
 
 def alpha_left_out(colorinterp: Sequence[str], indexes: Sequence[int]) -> int | None:
     """Return the alpha band that a selection of bands of a file leaves out, all from 1; None if there is none."""
-    alpha = colorinterp.index("alpha") + 1 if "alpha" in colorinterp else None
-    return None if alpha in indexes else alpha
+    alpha = alpha_band(colorinterp)
+    return None if alpha is None or alpha + 1 in indexes else alpha + 1
 
 
 def read_mask(dataset: Any, index: int, alpha_index: int | None, window: Any) -> NDArray[np.bool_]:

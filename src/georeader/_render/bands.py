@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from georeader._core.band_attrs import Colormap, check_count, check_list, parse_colormap
+from georeader._core.band_attrs import Colormap, alpha_band, check_count, check_list, parse_colormap
 from georeader._resample.methods import recorded_resamplings
 from georeader.errors import OptionError
 
@@ -80,7 +80,7 @@ def choose_bands(bands: RasterBands, selected: BandSelector | None = None) -> Sh
     """
     count = bands.count
     interps = bands.colorinterp or ("undefined",) * count
-    alpha = interps.index("alpha") if "alpha" in interps and count > 1 else None
+    alpha = alpha_band(interps) if count > 1 else None
     others = [band for band in range(count) if band != alpha]
     if selected is not None:
         colours = _select(selected, count, bands.descriptions)

@@ -276,7 +276,7 @@ class _Run:
 
     def _finish(self, assembler: CogAssembler) -> Written:
         statistics = tuple(band.summary for band in self._joined()) if self.plan.spec.statistics else None
-        return assembler.finish(tuple(self.errors.tolist()) if self.plan.verify else None, statistics)
+        return assembler.finish(tuple(self.errors.tolist()) if self.plan.encoders[0].verify else None, statistics)
 
     def _joined(self) -> list[BandStatistics]:
         """Return the statistics of each band."""

@@ -10,6 +10,7 @@ set).
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
         """Check the limit of memory; nothing is read yet."""
-        raster_bytes = spec.pixel_bytes * spec.height_px * spec.width_px
+        raster_bytes = math.prod(spec.shape) * spec.dtype.itemsize
         needed_bytes = source.traits.reader_bytes + _COPIES * raster_bytes
         if request.max_memory_is_explicit and needed_bytes > request.max_memory_bytes:
             raise OptionError(

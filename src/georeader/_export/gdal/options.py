@@ -9,14 +9,12 @@ from rasterio.env import GDALVersion
 
 from georeader._codecs.registry import CODECS, PREDICTORS
 from georeader._export.plan.metadata import RGB
+from georeader._export.plan.options import WARP_OPTIONS
 from georeader._export.plan.spec import ExportSpec
 from georeader.errors import OptionError
 
 #: Options of `options.OPTIONS` that GDAL's COG driver has and its GTiff driver lacks.
-_COG_ONLY = (
-    "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT",
-    "ADD_ALPHA", "WARP_RESAMPLING", "OVERVIEW_COMPRESS", "OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "STATISTICS",
-)  # fmt: skip
+_COG_ONLY = (*WARP_OPTIONS, "OVERVIEW_COMPRESS", "OVERVIEW_QUALITY", "OVERVIEW_PREDICTOR", "STATISTICS")
 
 #: Side of the smallest tile that GDAL's COG driver takes without a warning, in pixels.
 _COG_SMALLEST_TILE_PX = 128

@@ -84,7 +84,7 @@ class Encoding:
 
 def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any], count: int) -> Encoding:
     """Return the encoding that the caller's options and the defaults describe, checked as a whole."""
-    base, own = _with_sides(defaults), _with_sides(options)
+    base, own = defaults.fields, options.fields
     codec = own.get("codec", base.get("codec", "LZW"))
     _check_codec_options(codec, options)
     if codec != base.get("codec"):
@@ -117,21 +117,6 @@ def with_bits(encoding: Encoding, bits: int, *, dtype: np.dtype[Any], nodata: in
     if not (fits and is_free and all(CODECS[codec].packs_bits for codec in codecs)) or encoding.warps:
         return encoding
     return replace(encoding, bits=bits, predictor="NO")
-
-
-def _with_sides(profile: Profile) -> dict[str, Any]:
-    """Return the fields with BLOCKSIZE as width and height."""
-    fields = dict(profile.fields)
-    side = fields.pop("tile_side_px", None)
-    if side is None:
-        return fields
-    for name in ("tile_width_px", "tile_height_px"):
-        if fields.setdefault(name, side) != side:
-            raise OptionError(
-                f"profile_arg says both {profile.spelling['tile_side_px']}={side} and "
-                f"{profile.spelling[name]}={fields[name]}; keep one"
-            )
-    return fields
 
 
 def _check_codec_options(codec: str, options: Profile) -> None:

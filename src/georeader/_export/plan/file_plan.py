@@ -63,11 +63,6 @@ class FilePlan:
         return self.spec.levels
 
     @property
-    def verify(self) -> bool:
-        """Whether tiles are decoded again and compared."""
-        return self.encoders[0].verify
-
-    @property
     def masks_follow_tiles(self) -> bool:
         """Whether each tile is followed by that of its mask, rather than all tiles of a level by all masks."""
         return self.spec.mask is not None and self.spec.planes == 1

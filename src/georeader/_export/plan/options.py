@@ -133,6 +133,7 @@ _THREADS = OptionType(
     lambda given: "ALL_CPUS" if _word(given) == "ALL_CPUS" else _number(given, int, 1, 1024),
     "ALL_CPUS or an integer from 1 to 1024",
 )
+TILE_SIDES = ("tile_width_px", "tile_height_px")
 TILE_SIDE_PX = OptionType(_tile_side, "a multiple of 16 up to 16384, such as 256 or 512 (TIFF 6.0, section 15)")
 
 #: The colour models that a file can have; rasterio's enum calls the first two "black" and "white". CMYK and CIELab are
@@ -150,6 +151,12 @@ _RESAMPLING = _one_or_each(_METHOD)
 _CODEC = _choice(tuple(CODECS))
 _PERCENT = _integer(1, 100)
 _LEVEL = _integer(0, 22)
+
+#: Options of a raster that GDAL warps onto another grid.
+WARP_OPTIONS = (
+    "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT", "ADD_ALPHA",
+    "WARP_RESAMPLING",
+)  # fmt: skip
 
 #: Keys of a rasterio profile that describe the raster. They are allowed in profile_arg.
 RASTER_KEYS = ("NODATA", "DTYPE", "CRS", "TRANSFORM", "COUNT", "HEIGHT", "WIDTH", "DRIVER")
@@ -195,7 +202,7 @@ OPTIONS: Mapping[str, Option] = {
     "PREDICTOR": Option("predictor", _PREDICTOR),
     "BLOCKXSIZE": Option("tile_width_px", TILE_SIDE_PX),
     "BLOCKYSIZE": Option("tile_height_px", TILE_SIDE_PX),
-    "BLOCKSIZE": Option("tile_side_px", TILE_SIDE_PX),
+    "BLOCKSIZE": Option("tile_width_px", TILE_SIDE_PX),  # and the height
     "BIGTIFF": Option("bigtiff", _choice(("YES", "NO", "IF_NEEDED", "IF_SAFER"))),
     "INTERLEAVE": Option("interleave", _choice(("PIXEL", "BAND"))),
     "PHOTOMETRIC": Option("photometric", PHOTOMETRIC),
@@ -262,7 +269,8 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
         if option.field == "driver":
             _set_once(driver_options, spelling, upper, key, _gdal_text(value), name)
         else:
-            _set_once(fields, spelling, option.field, key, value, name)
+            for slot in TILE_SIDES if upper == "BLOCKSIZE" else (option.field,):
+                _set_once(fields, spelling, slot, key, value, name)
     left_out = tuple((key, profile_arg[key]) for key in ignored)
     return Profile(fields, dict(sorted(driver_options.items())), raster, spelling, left_out)
 
@@ -282,7 +290,7 @@ def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:
 
 def _set_once(target: dict[str, Any], spelling: dict[str, str], slot: str, key: Any, value: Any, name: str) -> None:
     if slot in target and not _same(target[slot], value):
-        raise OptionError(f"{name} says both {spelling[slot]!r} and {key!r}, with different values; keep one")
+        raise OptionError(f"{name} says both {spelling[slot]}={target[slot]!r} and {key}={value!r}; keep one")
     target[slot] = value
     spelling[slot] = key
 

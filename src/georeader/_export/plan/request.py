@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from georeader._core.reporting import check_progress
 from georeader._core.sentinels import UNSET, Unset
 from georeader._export.plan.metadata import check_tags, parse_descriptions
-from georeader._export.plan.options import TILE_SIDE_PX, Profile, parse_profile
+from georeader._export.plan.options import TILE_SIDE_PX, TILE_SIDES, Profile, parse_profile
 from georeader.errors import OptionError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _with_blocksize(options: Profile, blocksize: Any) -> Profile:
     if isinstance(blocksize, Unset):
         return options
     side_px = TILE_SIDE_PX.parse("blocksize", blocksize)
-    for name in ("tile_side_px", "tile_width_px", "tile_height_px"):
+    for name in TILE_SIDES:
         if options.fields.get(name, side_px) != side_px:
             raise OptionError(
                 f"blocksize={blocksize} and profile_arg[{options.spelling[name]!r}]={options.fields[name]} contradict; "
@@ -106,8 +106,8 @@ def _with_blocksize(options: Profile, blocksize: Any) -> Profile:
             )
     return replace(
         options,
-        fields={**options.fields, "tile_side_px": side_px},
-        spelling={"tile_side_px": "BLOCKSIZE", **options.spelling},
+        fields={**options.fields, **dict.fromkeys(TILE_SIDES, side_px)},
+        spelling={**dict.fromkeys(TILE_SIDES, "BLOCKSIZE"), **options.spelling},
     )
 
 
@@ -117,14 +117,10 @@ def memory_bytes(size: Any) -> int:
     if found is not None:
         number, letter, binary = found.groups()
         parsed = int(float(number) * (1024 if binary else 1000) ** _POWERS[letter.lower()])
+    elif hasattr(size, "__index__") and not isinstance(size, bool):
+        parsed = operator.index(size)
     else:
-        message = f"max_memory={size!r} is not a size; pass bytes, or text such as '512MiB' or '2GB'"
-        if isinstance(size, (bool, str)):
-            raise OptionError(message)
-        try:
-            parsed = operator.index(size)
-        except TypeError as error:
-            raise OptionError(message) from error
+        raise OptionError(f"max_memory={size!r} is not a size; pass bytes, or text such as '512MiB' or '2GB'")
     if parsed <= 0:
         raise OptionError(f"max_memory must be greater than 0, got {size!r}; pass bytes, or text such as '512MiB'")
     return parsed

@@ -16,7 +16,7 @@ from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
 from georeader._export.plan.metadata import Metadata, pick_bands, resolve_metadata
-from georeader._export.plan.options import DRIVERS, SHAPE_KEYS, Profile
+from georeader._export.plan.options import DRIVERS, SHAPE_KEYS, WARP_OPTIONS, Profile
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, SourceSpec
 from georeader._resample.methods import GDAL_METHODS, usable_resamplings
@@ -41,10 +41,7 @@ from georeader.window_utils import (
 _LOG = logging.getLogger("georeader")
 
 #: Creation options that only GDAL's engine writes: they warp the raster, or pack pixels in fewer bits.
-_GDAL_ONLY = (
-    "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT", "ADD_ALPHA",
-    "WARP_RESAMPLING", "NBITS",
-)  # fmt: skip
+_GDAL_ONLY = (*WARP_OPTIONS, "NBITS")
 
 
 def default_resampling(is_classes: bool) -> str:
@@ -124,7 +121,7 @@ def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype
 
 def _check_encoding(encoding: Encoding, source: SourceSpec, nodata: int | float | None) -> None:
     """Check that size, CRS and nodata of the raster allow what the options ask for."""
-    deepest = (max(source.height_px, source.width_px) - 1).bit_length()
+    deepest = (max(source.shape[1:]) - 1).bit_length()
     if encoding.overview_count is not None and encoding.overview_count > deepest:
         raise OptionError(
             f"profile_arg['OVERVIEW_COUNT']={encoding.overview_count}: a raster of {source.height_px} x "
@@ -143,11 +140,10 @@ def _check_encoding(encoding: Encoding, source: SourceSpec, nodata: int | float 
 
 def _warn_of_place(source: SourceSpec) -> None:
     """Warn of georeferencing that is valid, but probably a mistake, such as a missing CRS."""
-    shape = (source.count, source.height_px, source.width_px)
     if source.width_px <= 16 and min(source.count, source.height_px) >= 2 * source.width_px + 16:
         warn_at_caller(
-            f"the shape {shape} is (band, row, column): {source.count} bands of {source.height_px} x {source.width_px} "
-            "pixels. If the last axis is that of bands, pass numpy.moveaxis(array, -1, 0)",
+            f"the shape {source.shape} is (band, row, column): {source.count} bands of {source.height_px} x "
+            f"{source.width_px} pixels. If the last axis is that of bands, pass numpy.moveaxis(array, -1, 0)",
             LayoutWarning,
         )
     if source.crs is None and source.metadata.gcps is None and source.metadata.rpcs is None:

@@ -10,6 +10,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
+from georeader._core.band_attrs import alpha_band
 from georeader._core.reporting import warn_at_caller
 from georeader._export.plan import grid
 from georeader._export.plan.encoding import Encoding
@@ -25,8 +26,8 @@ MOST_CONTROL_POINTS = 65535 // 6
 
 
 @dataclass(frozen=True)
-class SourceSpec:
-    """The description of a source, known before any pixel is read."""
+class RasterSpec:
+    """The description of a raster, known before any pixel is read."""
 
     count: int
     height_px: int
@@ -34,30 +35,39 @@ class SourceSpec:
     dtype: np.dtype[Any]
     crs: CRS | None
     transform: Affine  #: Pixel (column, row) to CRS (x, y)
+    metadata: Metadata
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(band, row, column)."""
+        return self.count, self.height_px, self.width_px
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Size of one pixel, all bands."""
+        return self.count * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class SourceSpec(RasterSpec):
+    """The description of a source."""
+
     fill_value: Any  #: The source's value for "no data", or None
     fill_value_is_explicit: bool  #: False while ``fill_value`` is 0 only because none was given
-    metadata: Metadata
     has_mask: bool = False  #: A validity mask goes with its pixels
     overview_resamplings: tuple[str, ...] = ()  #: Method of each band's overviews that the source records, or empty
 
 
 @dataclass(frozen=True)
-class ExportSpec:
-    """The description of a file to be written, known before any pixel is read.
+class ExportSpec(RasterSpec):
+    """The description of a file to be written.
 
     Its validity mask comes from the "dataset" (the source has one), its "alpha" band (which is then not a band of the
     file) or its "nodata" (which a lossy codec would blur); None: the file has no mask.
     """
 
     kind: str  #: "cog", or "tiled" for a tiled GeoTIFF without overviews
-    count: int
-    height_px: int
-    width_px: int
-    dtype: np.dtype[Any]
-    crs: CRS | None
-    transform: Affine  #: Pixel (column, row) to CRS (x, y)
     nodata: int | float | None  #: Number that ``dtype`` holds, or None
-    metadata: Metadata
     encoding: Encoding
     resamplings: tuple[str, ...]  #: Of the overviews, one of `METHODS` per band
     is_classes: bool  #: The values are classes, which must not be averaged
@@ -94,12 +104,7 @@ class ExportSpec:
     def levels(self) -> tuple[grid.Level, ...]:
         """Levels from the full resolution to the smallest overview, without their masks."""
         tile_shape = (self.encoding.tile_height_px, self.encoding.tile_width_px)
-        return grid.pyramid_levels((self.height_px, self.width_px), tile_shape, self.planes, self.overview_factors)
-
-    @property
-    def pixel_bytes(self) -> int:
-        """Size of one pixel, all bands."""
-        return self.count * self.dtype.itemsize
+        return grid.pyramid_levels(self.shape[1:], tile_shape, self.planes, self.overview_factors)
 
     @property
     def tile_bytes(self) -> int:
@@ -135,8 +140,7 @@ class ExportSpec:
     @property
     def alpha_band(self) -> int | None:
         """Position of the alpha band, or None."""
-        names = self.metadata.colorinterp
-        return names.index("alpha") if "alpha" in names else None
+        return alpha_band(self.metadata.colorinterp)
 
     @property
     def statistics(self) -> bool:

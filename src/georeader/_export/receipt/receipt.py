@@ -234,7 +234,7 @@ def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds
     metadata, count = spec.metadata, spec.count
     imagery = dict(dict(metadata.namespaces).get("IMAGERY", ()))
     fields: dict[str, Any] = {
-        "shape": (count, spec.height_px, spec.width_px),
+        "shape": spec.shape,
         "transform": spec.transform,
         "crs_wkt": wkt2_of(spec.crs),
         "nodata": spec.nodata,

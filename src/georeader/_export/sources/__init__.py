@@ -13,7 +13,7 @@ from rasterio.vrt import WarpedVRT
 
 from georeader._core.reporting import import_extra
 from georeader._core.sentinels import UNSET
-from georeader._export.sources.geodata import check_place, open_array, open_windowed, returns_windows
+from georeader._export.sources.geodata import check_place, open_array, open_windowed
 from georeader._export.sources.protocol import Source
 from georeader._export.spool import OpenSpool
 from georeader.errors import GeoreferenceError
@@ -63,7 +63,7 @@ def _open_geodata(data: Any, open_spool: OpenSpool | None) -> Source:
         from georeader._export.sources.sliced import open_sliced
 
         return open_sliced(data, held, open_spool)
-    if returns_windows(data):
+    if callable(inspect.getattr_static(data, "read_from_window", None)):
         return open_windowed(data)
     # The class first: the values of a lazy reader are read when the attribute is accessed.
     if not hasattr(type(data), "values") and not hasattr(data, "load") and not hasattr(data, "values"):

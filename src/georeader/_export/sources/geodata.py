@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import mmap
 import operator
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import check_bool, split_mask
 from georeader._core.windows import Mask, MaskedPixels, PixelWindow
-from georeader._export.plan.metadata import metadata_from_attrs
+from georeader._export.plan.metadata import Metadata, metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec, choose_georeference
 from georeader._export.plan.traits import SourceTraits, free_windows
 from georeader._resample.methods import recorded_resamplings
@@ -26,12 +25,6 @@ from georeader.abstract_reader import declared_nodata
 from georeader.errors import DtypeError, GeoreferenceError, OptionError, ShapeError
 from georeader.geotensor import GeoTensor
 from georeader.window_utils import normalise_crs, normalise_transform
-
-#: Attributes of a source that are looked up by name where its ``attrs`` do not have them.
-_METADATA_ATTRIBUTES = (
-    "descriptions", "scales", "offsets", "units", "colorinterp", "colormap", "photometric", "nbits", "tags",
-    "band_tags", "gcps", "rpcs", "namespaces", "band_namespaces", "attribute_tables", "acquired",
-)  # fmt: skip
 
 #: Modes of numpy.memmap whose pages are those of the file: dropping them loses nothing.
 _SHARED_MODES = ("r", "r+", "w+")
@@ -51,7 +44,6 @@ class Declared:
 
 def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
     """Read the spec of a raster from an object's attributes: shape, transform, crs, and metadata if there are any."""
-    check_place(data)
     count, height_px, width_px = shape_of(data.shape)
     attrs = attrs_of(data)
     metadata, crs, transform = choose_georeference(
@@ -109,9 +101,8 @@ def attrs_of(data: Any) -> dict[str, Any]:
     """Return the metadata of an object: its attrs, then attributes of the same names."""
     own = getattr(data, "attrs", None)
     found = dict(own) if isinstance(own, Mapping) else {}
-    for name in _METADATA_ATTRIBUTES:
-        if name in found or isinstance(data, GeoTensor):
-            continue
+    names = () if isinstance(data, GeoTensor) else (entry.name for entry in fields(Metadata) if entry.name not in found)
+    for name in names:
         value = getattr(data, name, None)
         if name == "tags" and callable(value):
             value = value()
@@ -125,7 +116,7 @@ def check_pixels(
 ) -> MaskedPixels:
     """Check the pixels of a window, or of the whole raster, against the spec that their object declares."""
     name = type(data).__name__
-    size = (spec.height_px, spec.width_px) if size is None else size
+    size = spec.shape[1:] if size is None else size
     if pixels.dtype.newbyteorder("=") != spec.dtype.newbyteorder("="):
         raise DtypeError(f"{name} declares {spec.dtype}, but its pixels are {pixels.dtype}")
     if pixels.ndim == 2:
@@ -285,13 +276,6 @@ def _declares_mask(data: Any) -> bool:
     in_memory = getattr(data, "__dict__", {}).get("values")
     is_masked = isinstance(in_memory, np.ma.MaskedArray) and split_mask(in_memory)[1] is not None
     return attrs_of(data).get("mask") is not None or bool(getattr(data, "has_mask", False)) or is_masked
-
-
-def returns_windows(data: Any) -> bool:
-    """Return whether an object has a method ``read_from_window``, without accessing its pixels."""
-    return callable(inspect.getattr_static(type(data), "read_from_window", None)) or callable(
-        getattr(data, "__dict__", {}).get("read_from_window")
-    )
 
 
 def _mapping_of(values: Any) -> tuple[mmap.mmap | None, str | None]:

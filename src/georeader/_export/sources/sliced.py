@@ -24,7 +24,7 @@ from georeader._core.windows import Mask, MaskedPixels, PixelWindow
 from georeader._export.plan.grid import even_edges, longest
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, SourceTraits
-from georeader._export.sources.geodata import attrs_of, check_pixels, check_place, describe, shape_of
+from georeader._export.sources.geodata import attrs_of, check_pixels, describe, shape_of
 from georeader._export.sources.handles import CACHE_BYTES, GdalEnvironment
 from georeader._export.sources.read_once import Box, CutChunks, Place, shape_of_box, shared, within
 from georeader._export.spool import OpenSpool
@@ -292,7 +292,6 @@ class SlicedSource:
 
 def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> SlicedSource:
     """Open an object whose (row, column) or (band, row, column) ``values`` are read by slicing."""
-    check_place(data)
     ndim = len(values.shape)
     windows = windows_of(values, ndim - 2, open_spool)
     if shape_of(values.shape) != shape_of(data.shape):

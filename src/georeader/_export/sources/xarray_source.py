@@ -260,8 +260,7 @@ def _check_shapes(bands: Sequence[_Band]) -> None:
             f"variables must have rows and columns alone: select the rest first, as in dataset.isel(...), or save "
             f"dataset[{name!r}]"
         )
-    shapes = {(band.spec.height_px, band.spec.width_px) for band in bands}
-    if len(shapes) > 1:
+    if len({band.spec.shape[1:] for band in bands}) > 1:
         declared = ", ".join(f"{band.name!r} {band.spec.height_px} x {band.spec.width_px}" for band in bands)
         raise ShapeError(
             f"the variables of the Dataset have several shapes ({declared}); choose those of one, as in "

@@ -107,7 +107,7 @@ def _shape(grid: Grid, like: SourceSpec | None) -> tuple[int, int, int]:
     usual = 1 if like is None else like.count
     count = usual if grid.count is None else _count(grid.count)
     if grid.shape is None and like is not None:
-        return count, like.height_px, like.width_px
+        return count, *like.shape[1:]
     message = f"invalid shape={grid.shape!r}; pass (row, column) or (band, row, column), each at least 1"
     try:
         sides = tuple(operator.index(side) for side in grid.shape)

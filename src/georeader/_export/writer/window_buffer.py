@@ -60,11 +60,10 @@ class WindowBuffer:
         self._bands_per_block = max(1, BLOCK_PIXEL_BYTES // self.spec.dtype.itemsize)
         least_px = BLOCK_SIDE_PX if self.spec.count <= self._bands_per_block else MANY_BANDS_BLOCK_SIDE_PX
         height_px, width_px = (-(-least_px // side_px) * side_px for side_px in self.tile_shape)
-        self._grid = BlockGrid(self.spec.height_px, self.spec.width_px, height_px, width_px)
+        self._grid = BlockGrid(*self.spec.shape[1:], height_px, width_px)
         self._store = PixelBuffer(self.limit_bytes, self.open_spool)
         self._lock = threading.Lock()
-        shape = (self.spec.count, self.spec.height_px, self.spec.width_px)
-        self.traits = SourceTraits(chunks=regular_chunks(shape, (self._bands_per_block, height_px, width_px)))
+        self.traits = SourceTraits(chunks=regular_chunks(self.spec.shape, (self._bands_per_block, height_px, width_px)))
 
     def write(self, window: PixelWindow, bands: Sequence[int], pixels: NDArray[Any]) -> None:
         """Copy (band, row, column) pixels of the spec's dtype to a window; its bands are in any order."""
