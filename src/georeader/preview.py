@@ -150,7 +150,7 @@ def _open_level(raster: Any, max_side_px: int, open_spool: OpenSpool) -> tuple[S
         return open_source(overview), shape, raster.transform
     source = open_source(raster, open_spool=open_spool)
     spec = source.spec
-    shape = spec.height_px, spec.width_px
+    shape = spec.shape[1:]
     if isinstance(source, RasterSource):  # a dataset that the caller opened
         with source.handles.borrow() as dataset:
             factors = dataset.overviews(source.indexes[0])
@@ -165,9 +165,10 @@ class _OverviewOfDataset(SourceWrapper):
     source: RasterSource
 
     def __init__(self, source: RasterSource, factor: int) -> None:
+        super().__init__(source)
         whole = source.spec
-        spec = replace(whole, height_px=-(-whole.height_px // factor), width_px=-(-whole.width_px // factor))
-        super().__init__(source, spec, replace(source.traits, chunks=None))  # an overview's chunks are not known
+        self.spec = replace(whole, height_px=-(-whole.height_px // factor), width_px=-(-whole.width_px // factor))
+        self.traits = replace(source.traits, chunks=None)  # an overview's chunks are not known
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:
         """Read a window of the overview."""

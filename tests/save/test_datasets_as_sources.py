@@ -133,7 +133,8 @@ class Slow(SourceWrapper):
     """A source whose reads last until an event is set."""
 
     def __init__(self, source: Any, *, is_borrowed: bool) -> None:
-        super().__init__(source, traits=replace(source.traits, is_borrowed=is_borrowed))
+        super().__init__(source)
+        self.traits = replace(source.traits, is_borrowed=is_borrowed)
         self.begun, self.goes_on, self.is_closed = threading.Event(), threading.Event(), False
 
     def read(self, region: PixelWindow, bands: range) -> tuple[NDArray[Any], Mask]:

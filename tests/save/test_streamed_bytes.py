@@ -31,7 +31,8 @@ class Stored(SourceWrapper):
     """A raster in memory that declares chunks, and records reads."""
 
     def __init__(self, raster: GeoTensor, chunks: Chunks | None) -> None:
-        super().__init__(open_source(raster), traits=SourceTraits(chunks=chunks, concurrent_reads=3))
+        super().__init__(open_source(raster))
+        self.traits = SourceTraits(chunks=chunks, concurrent_reads=3)
         self._lock = threading.Lock()
         self.counts = np.zeros((self.spec.count, self.spec.height_px, self.spec.width_px), int)
 

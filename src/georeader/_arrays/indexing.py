@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 from rasterio.windows import Window
 
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
     from georeader.geotensor import GeoTensor
 
 
-def slice_transform(transform: Affine, rows: slice, columns: slice, shape: tuple[int, int]) -> Affine:
-    """Return the transform of ``array[rows, columns]`` for any slices of an array of a (rows, columns) shape.
-
-    A step of n makes pixels n times as large, each with the origin of the picked one; a step of -1 mirrors the axis.
-    """
-    row, _, row_step = rows.indices(shape[0])
-    column, _, column_step = columns.indices(shape[1])
-    return regrid(transform, column + (column_step < 0), row + (row_step < 0), column_step, row_step)
-
-
 def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
     """Return a selection by axis name; see `GeoTensor.isel`."""
     for name in sel:
@@ -40,7 +29,7 @@ def isel(tensor: GeoTensor, sel: Mapping[str, Any]) -> GeoTensor:
     rows, columns = (_spatial_slice(name, sel.get(name, slice(None))) for name in ("y", "x"))
     leading = tuple(_plane_index(name, sel.get(name, slice(None))) for name in tensor.dims[:-2])
     values = tensor.values[(*leading, rows, columns)]
-    transform = slice_transform(tensor.transform, rows, columns, tensor.shape[-2:])
+    transform = regrid(tensor.transform, *pixel_attrs.place_of_slices(rows, columns, tensor.shape))
     planes = _planes(tensor)[leading]
     kept = pixel_attrs.hide_more(_attrs_of(tensor, planes), _alpha_left_out(tensor, planes), tensor.shape)
     attrs = pixel_attrs.select_pixels(kept, rows, columns, tensor.shape)

@@ -73,11 +73,19 @@ def regrid_georeference(
     return moved
 
 
-def select_pixels(attrs: Mapping[str, Any], rows: slice, columns: slice, shape: tuple[int, ...]) -> Attrs:
-    """Return the metadata of ``array[..., rows, columns]``, for any slices; ``shape`` is that of the array."""
+def place_of_slices(rows: slice, columns: slice, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return (column, row, column_step, row_step) of ``array[..., rows, columns]``, as `regrid` takes them.
+
+    A step of n makes pixels n times as large, each with the origin of the picked one; a step of -1 mirrors the axis.
+    """
     row, _, row_step = rows.indices(shape[-2])
     column, _, column_step = columns.indices(shape[-1])
-    moved = regrid_georeference(attrs, column + (column_step < 0), row + (row_step < 0), column_step, row_step)
+    return column + (column_step < 0), row + (row_step < 0), column_step, row_step
+
+
+def select_pixels(attrs: Mapping[str, Any], rows: slice, columns: slice, shape: tuple[int, ...]) -> Attrs:
+    """Return the metadata of ``array[..., rows, columns]``, for any slices; ``shape`` is that of the array."""
+    moved = regrid_georeference(attrs, *place_of_slices(rows, columns, shape))
     mask = mask_of(attrs, shape)
     return moved if mask is None else with_mask(moved, mask[rows, columns])
 
@@ -97,10 +105,6 @@ def pad(inside: NDArray[Any], window: Window, shape: tuple[int, int], fill: Any)
     """Pad the (..., row, column) part of a window that lies inside a raster to the size of the window.
 
     If the whole window lies inside, the part itself is returned. ``shape`` is (rows, columns) of the raster.
-
-    Example:
-        >>> pad(np.array([[7]]), Window(-1, -1, 2, 2), (1, 1), fill=0).tolist()
-        [[0, 0], [0, 7]]
     """
     size = int(window.height), int(window.width)
     if inside.shape[-2:] == size:

@@ -69,7 +69,7 @@ class OutputPixels:
         if self.spec.encoding.nan_to_nodata:
             return replace_nan(pixels, nodata), mask
         for band, plane in zip(bands, pixels, strict=True):
-            if band + 1 not in self.nan_bands and _has_nan(plane, mask):
+            if band + 1 not in self.nan_bands and np.isnan(plane if mask is None else plane[mask]).any():
                 self.nan_bands.add(band + 1)
         return pixels, mask
 
@@ -90,8 +90,3 @@ class OutputPixels:
         elif spec.mask == "nodata":
             valid = valid & (everything != spec.nodata_as_mask).any(axis=0)
         return pixels, valid
-
-
-def _has_nan(plane: NDArray[Any], mask: Mask) -> bool:
-    hits = np.isnan(plane)
-    return bool(hits.any() if mask is None else (hits & mask).any())

@@ -149,7 +149,6 @@ class StatisticsFold:
     """
 
     def __init__(self) -> None:
-        """Begin with no tiles."""
         self._rows: dict[int, tuple[int, _Bands]] = {}
         self._waiting: dict[tuple[int, int], _Bands] = {}
 

@@ -143,7 +143,10 @@ def read_file_info(dataset: Any) -> FileInfo:
         photometric=photometric,
         nbits=nbits,
         tags=_tags_of(dataset),
-        band_tags=tuple(_band_tags_of(dataset, band) for band in dataset.indexes),
+        band_tags=tuple(
+            {key: value for key, value in tags.items() if not key.upper().startswith("STATISTICS_")}
+            for tags in (_read_text(dataset, "tags", {}, band) for band in dataset.indexes)
+        ),
         gcps=GroundControlPoints(tuple(points), points_crs) if points else None,
         rpcs=_rational_polynomials_of(dataset),
         has_mask=_has_mask(dataset),
@@ -213,11 +216,6 @@ def read_resamplings(dataset: Any, tags: Mapping[str, Any], indexes: Sequence[in
             noted.append(str(of_overview or dataset.tags(band).get("RESAMPLING") or ""))
         found = recorded_resamplings({RESAMPLING_TAG: ",".join(noted)}, dataset.count)
     return tuple(found[index - 1] for index in indexes) if found else ()
-
-
-def _band_tags_of(dataset: Any, band: int) -> dict[str, str]:
-    tags = _read_text(dataset, "tags", {}, band)
-    return {key: value for key, value in tags.items() if not key.upper().startswith("STATISTICS_")}
 
 
 def _rational_polynomials_of(dataset: Any) -> RPC | None:

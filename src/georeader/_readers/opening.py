@@ -113,15 +113,11 @@ def _by_url(address: Address) -> _Opened:
         return requoted(address.url), {}, None
     if address.store or address.scheme.partition("+")[0] in SCHEMES:
         return address.url, {}, None
-    if address.scheme and not _is_known_to_fsspec(address.scheme):
-        return address.url, {}, None  # rasterio raises the error
-    return _by_filesystem(*filesystem_of(address), address.name)
-
-
-def _is_known_to_fsspec(scheme: str) -> bool:
     from fsspec.registry import known_implementations, registry
 
-    return scheme in known_implementations or scheme in registry
+    if address.scheme and address.scheme not in {*known_implementations, *registry}:
+        return address.url, {}, None  # rasterio raises the error
+    return _by_filesystem(*filesystem_of(address), address.name)
 
 
 def _by_fs(text: str, address: Address | None, fs: Any, name: str) -> _Opened:
@@ -198,7 +194,6 @@ class _OneFile(FileContainer):  # type: ignore[misc]
     """
 
     def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> None:
-        """Keep the path of a raster in its filesystem, and what opens one; nothing is opened."""
         self._folder, slash, self._base = path.rpartition("/")
         self._folder += slash
         self.path = f"/georeader/{self._base}"

@@ -34,7 +34,6 @@ class OffsetAllocator:
     """
 
     def __init__(self, tile_counts: Mapping[tuple[int, bool], int], *, is_framed: bool = True) -> None:
-        """Prepare for the tiles of each level, and (True) of its masks; nothing is placed yet."""
         self._leader_bytes, self._frame_bytes = LEADER_BYTES * is_framed, FRAME_BYTES * is_framed
         self.header_bytes = 0
         self.overviews_bytes = 0
@@ -78,12 +77,13 @@ class OffsetAllocator:
 
     def arrays(self, directories: Iterable[Directory]) -> list[TileArrays]:
         """Return the tile arrays of each directory, with offsets from the file's first byte."""
-        return [self._array(directory.level, directory.is_mask) for directory in directories]
-
-    def _array(self, level: int, is_mask: bool) -> TileArrays:
-        offsets_bytes, sizes_bytes = self._offsets_bytes[level, is_mask], self._sizes_bytes[level, is_mask]
-        start_bytes = self.header_bytes + (0 if level else self.overviews_bytes)
-        return TileArrays(np.where(sizes_bytes > 0, offsets_bytes + start_bytes, 0), sizes_bytes)
+        arrays = []
+        for directory in directories:
+            key = directory.level, directory.is_mask
+            start_bytes = self.header_bytes + (0 if directory.level else self.overviews_bytes)
+            offsets_bytes = np.where(self._sizes_bytes[key] > 0, self._offsets_bytes[key] + start_bytes, 0)
+            arrays.append(TileArrays(offsets_bytes, self._sizes_bytes[key]))
+        return arrays
 
 
 class CogAssembler:
@@ -93,7 +93,6 @@ class CogAssembler:
     """
 
     def __init__(self, plan: FilePlan, file: Sink, workers: Workers) -> None:
-        """Prepare an empty file; nothing is written yet."""
         self.plan = plan
         self._file = file
         self._overviews = ChecksummedFile(file.write_overviews)
@@ -169,7 +168,8 @@ class CogAssembler:
         return position
 
     def _place(self, level: int, plane: int, sizes_bytes: NDArray[np.uint32]) -> int:
-        start_bytes = self._offsets.place(level, self.plan.mask_turn(plane), sizes_bytes)
+        is_mask = None if self.plan.masks_follow_tiles else plane == self.plan.spec.planes
+        start_bytes = self._offsets.place(level, is_mask, sizes_bytes)
         cog_layout.check_size(self.plan.spec.encoding.bigtiff, self._offsets.size_bytes)
         return start_bytes
 

@@ -54,7 +54,6 @@ class PixelBuffer:
     """Blocks by their keys; the least recently used are spooled. One block is always held in memory."""
 
     def __init__(self, limit_bytes: int, open_spool: OpenSpool) -> None:
-        """Begin without blocks; the spool is opened when it is first needed."""
         self.held_bytes = 0
         self._limit_bytes = limit_bytes
         self._places = SpoolPlaces(open_spool)
@@ -128,7 +127,6 @@ class TileBuffer:
         open_spool: OpenSpool,
         is_framed: bool = True,
     ) -> None:
-        """Begin without tiles; the spool is opened when it is first needed."""
         self._frame_bytes = FRAME_BYTES * is_framed
         self._limit_bytes = limit_bytes
         self._held_bytes = 0

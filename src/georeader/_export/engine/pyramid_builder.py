@@ -161,7 +161,6 @@ class PyramidBuilder:
     """Builds the pyramid of some bands, which are read together."""
 
     def __init__(self, plan: FilePlan, work: Work, bands: range, store: PixelBuffer, *, encodes_base: bool) -> None:
-        """Prepare the levels; there are no pixels yet."""
         firsts = range(bands.start, bands.stop, work.block_bands)
         self.band_groups = tuple(range(first, min(first + work.block_bands, bands.stop)) for first in firsts)
         self._levels = {

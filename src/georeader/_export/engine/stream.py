@@ -65,7 +65,6 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
     """
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
-        """Plan the order of work; nothing is read yet."""
         self.work = plan_work(
             spec,
             replace(source.traits, pixel_bytes=source.spec.dtype.itemsize),

@@ -122,10 +122,6 @@ class FilePlan:
         has_mask_plane = self.spec.mask is not None and level.planes > 1
         return (level.planes + has_mask_plane) * level.plane_tiles
 
-    def mask_turn(self, plane: int) -> bool | None:
-        """Return whether the tiles of a plane are masks; None: tiles and masks in turn."""
-        return None if self.masks_follow_tiles else plane == self.spec.planes
-
     def directories(self, described: Sequence[Tag]) -> tuple[Directory, ...]:
         """Return the directories of the file, of which `geotiff_tags.descriptive_tags` describes the first."""
         images = [

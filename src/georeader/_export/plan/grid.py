@@ -96,14 +96,6 @@ class Level:
         return self.planes * self.plane_tiles
 
 
-def pyramid_levels(
-    shape: tuple[int, int], tile_shape: tuple[int, int], planes: int, factors: tuple[int, ...]
-) -> tuple[Level, ...]:
-    """Return the levels of a file, from the full resolution to the smallest overview; sizes are (rows, columns)."""
-    shapes = (overview_shape(*shape, factor) for factor in (1, *factors))
-    return tuple(Level(number, *own, *tile_shape, planes) for number, own in enumerate(shapes))
-
-
 def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, ...]:
     """Return the decimation factors 2, 4, 8, ... down to the first level that fits in one tile.
 

@@ -289,14 +289,11 @@ def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:
 
 
 def _set_once(target: dict[str, Any], spelling: dict[str, str], slot: str, key: Any, value: Any, name: str) -> None:
-    if slot in target and not _same(target[slot], value):
-        raise OptionError(f"{name} says both {spelling[slot]}={target[slot]!r} and {key}={value!r}; keep one")
+    before = target.get(slot, value)
+    if before is not value and (type(before) is not type(value) or before != value):
+        raise OptionError(f"{name} says both {spelling[slot]}={before!r} and {key}={value!r}; keep one")
     target[slot] = value
     spelling[slot] = key
-
-
-def _same(a: Any, b: Any) -> bool:
-    return a is b or (type(a) is type(b) and bool(a == b))
 
 
 def _gdal_text(value: Any) -> str:
@@ -323,7 +320,10 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
     spelling = {key.upper(): key for key in profile if isinstance(key, str)}
     if len(spelling.keys() & set(RASTER_KEYS)) < 2:
         return ()  # not of a dataset: unsupported values are refused
-    words = {upper: _word_of_dataset(profile[key]) for upper, key in spelling.items()}
+    values = {upper: profile[key] for upper, key in spelling.items()}
+    words = {
+        upper: str(value.value if isinstance(value, Enum) else value).strip().upper() for upper, value in values.items()
+    }
     is_foreign = words.get("DRIVER", "GTIFF") not in DRIVERS and _is_format(words["DRIVER"])
     ignored = {name for name, values in _FOREIGN_VALUES.items() if words.get(name) in values}
     if is_foreign:
@@ -338,7 +338,3 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
 def _is_format(driver: str) -> bool:
     with rasterio.Env() as environment:
         return driver in {name.upper() for name in environment.drivers()}
-
-
-def _word_of_dataset(value: Any) -> str:
-    return str(value.value if isinstance(value, Enum) else value).strip().upper()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -239,7 +240,12 @@ def _resolve_nodata(request: SaveRequest, source: SourceSpec, dtype: np.dtype[An
     """Return the nodata of the file: the caller's, else that of the default profile, else the source's fill value."""
 
     def held(value: Any, where: str) -> int | float | None:
-        return _held_by_pixels(check_nodata(value, dtype, where), source.dtype, dtype)
+        nodata = check_nodata(value, dtype, where)
+        if source.dtype.kind == "f" and dtype.kind in "fc":
+            # Widened pixels keep their precision: float32 for -9999.99 is -9999.990234375 in float64, too.
+            with suppress(NodataError):  # no pixel has it, but the file can declare it
+                return check_nodata(nodata, storage_dtype(source.dtype), "nodata")
+        return nodata
 
     option = request.options.raster.get("NODATA", UNSET)
     if request.nodata is not None:
@@ -260,16 +266,6 @@ def _resolve_nodata(request: SaveRequest, source: SourceSpec, dtype: np.dtype[An
             FillValueWarning,
         )
     return resolved
-
-
-def _held_by_pixels(nodata: int | float | None, pixels: np.dtype[Any], dtype: np.dtype[Any]) -> int | float | None:
-    """Return nodata as pixels hold it that are widened: float32 for -9999.99 is -9999.990234375 in float64 too."""
-    if pixels.kind != "f" or dtype.kind not in "fc":
-        return nodata
-    try:
-        return check_nodata(nodata, storage_dtype(pixels), "nodata")
-    except NodataError:
-        return nodata  # no pixel has it, but the file can declare it
 
 
 def _with_mask(spec: ExportSpec) -> ExportSpec:

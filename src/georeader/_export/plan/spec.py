@@ -104,7 +104,8 @@ class ExportSpec(RasterSpec):
     def levels(self) -> tuple[grid.Level, ...]:
         """Levels from the full resolution to the smallest overview, without their masks."""
         tile_shape = (self.encoding.tile_height_px, self.encoding.tile_width_px)
-        return grid.pyramid_levels(self.shape[1:], tile_shape, self.planes, self.overview_factors)
+        shapes = (grid.overview_shape(*self.shape[1:], factor) for factor in (1, *self.overview_factors))
+        return tuple(grid.Level(number, *own, *tile_shape, self.planes) for number, own in enumerate(shapes))
 
     @property
     def tile_bytes(self) -> int:

@@ -225,8 +225,14 @@ class Receipt:
         )
 
     def _repr_html_(self) -> str:
-        """Return a table, for notebooks."""
-        return _as_html(self)
+        """Return facts of the file, a table of its levels and one of its bands, for notebooks; texts are escaped."""
+        numbers = () if self.statistics is None else ("minimum", "maximum", "mean", "standard deviation", "valid [%]")
+        tables = (
+            _table((), _facts(self)),
+            _table(("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]"), _levels(self)),
+            _table(("band", "description", "unit", *numbers), _bands(self)),
+        )
+        return f"<div><p><b>{escape(self.path)}</b></p>{''.join(tables)}</div>"
 
 
 def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds: float) -> Receipt:
@@ -287,17 +293,6 @@ def _parse_time(text: str) -> datetime | None:
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):  # not a time, or beyond the years of datetime
         return None
-
-
-def _as_html(receipt: Receipt) -> str:
-    """Return facts of the file, a table of its levels and one of its bands; every text is escaped."""
-    numbers = () if receipt.statistics is None else ("minimum", "maximum", "mean", "standard deviation", "valid [%]")
-    tables = (
-        _table((), _facts(receipt)),
-        _table(("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]"), _levels(receipt)),
-        _table(("band", "description", "unit", *numbers), _bands(receipt)),
-    )
-    return f"<div><p><b>{escape(receipt.path)}</b></p>{''.join(tables)}</div>"
 
 
 def _facts(receipt: Receipt) -> Iterable[Sequence[Any]]:

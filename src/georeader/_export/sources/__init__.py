@@ -55,7 +55,9 @@ def open_source(
 def _open_geodata(data: Any, open_spool: OpenSpool | None) -> Source:
     """Open an object of the GeoData protocol."""
     check_place(data)
-    held = data if isinstance(data, GeoTensor) else _held_values(data)
+    held = data if isinstance(data, GeoTensor) else inspect.getattr_static(data, "values", None)
+    if hasattr(type(held), "__get__"):  # a property, or another descriptor, which might read the pixels
+        held = None
     if isinstance(held, np.ndarray):
         return open_array(data, held)
     # Something that is cut by slices like an array: of dask, zarr or h5py.
@@ -71,9 +73,3 @@ def _open_geodata(data: Any, open_spool: OpenSpool | None) -> Source:
             f"data_save is a {type(data).__name__} without pixels: it has neither 'values' nor 'load()'"
         )
     return open_array(data)
-
-
-def _held_values(data: Any) -> Any:
-    """Return the pixels that an object holds as a plain attribute; None if accessing them might read them."""
-    held = inspect.getattr_static(data, "values", None)
-    return None if held is None or hasattr(type(held), "__get__") else held

@@ -28,7 +28,7 @@ class GdalEnvironment:
     """GDAL's options of the thread that made this, for other threads; they come before the options passed.
 
     GDAL keeps decoded blocks, up to a twentieth of the machine's memory, for as long as a file is open. From the first
-    `bound_cache` to `release` its cache is held down to the sum that running saves need, unless GDAL_CACHEMAX is
+    `bound_cache` to that of 0 bytes its cache is held down to the sum that running saves need, unless GDAL_CACHEMAX is
     set.
     """
 
@@ -47,13 +47,9 @@ class GdalEnvironment:
             yield
 
     def bound_cache(self, cache_bytes: int) -> None:
-        """Set this source's part of GDAL's block cache, for all files that it has open."""
+        """Set this source's part of GDAL's block cache, for all its open files; the last to set 0 restores its size."""
         if not self._cache_is_set:
             _BLOCK_CACHE.bound(self, cache_bytes)
-
-    def release(self) -> None:
-        """Release this source's part of GDAL's block cache; the last one restores the cache's size."""
-        _BLOCK_CACHE.bound(self, 0)
 
 
 class _BlockCache:
@@ -124,7 +120,7 @@ class OwnHandles:
         """Close all handles; none is borrowed."""
         while self._free:
             self._close(self._free.pop())
-        self._environment.release()
+        self._environment.bound_cache(0)
 
     def _close(self, handle: _Open) -> None:
         handle.close()
@@ -174,7 +170,7 @@ class CallersHandle:
 
     def close(self) -> None:
         """Leave the dataset open, as the caller had it."""
-        self._environment.release()
+        self._environment.bound_cache(0)
 
 
 #: Providers of open datasets for reads.

@@ -38,15 +38,7 @@ _AHEAD_PX = 2**22
 
 @dataclass(frozen=True)
 class Packing:
-    """The encoding of physical values in a file.
-
-    Example:
-        >>> packing = Packing(np.dtype("int16"), scales=(0.5,), offsets=(10.0,), fill=-1, is_of_file=True)
-        >>> packing.pack(np.array([[[10.0, 11.0, np.nan]]]), range(1))
-        array([[[ 0,  2, -1]]], dtype=int16)
-        >>> float(packing.lost_value(np.array([[[10.0, 11.3, np.nan]]]), range(1)))
-        11.3
-    """
+    """The encoding of physical values in a file."""
 
     dtype: np.dtype[Any]  #: of what is stored
     scales: tuple[float, ...] = ()  #: one per band; stored = (value - offset) / scale. Empty: not scaled
@@ -122,7 +114,8 @@ class PackedSource(SourceWrapper):
     """A source whose values are packed when they are read; if it ``checks``, values that the packing loses raise."""
 
     def __init__(self, source: Source, packing: Packing, spec: SourceSpec, *, checks: bool = False) -> None:
-        super().__init__(source, replace(spec, dtype=packing.dtype))
+        super().__init__(source)
+        self.spec = replace(spec, dtype=packing.dtype)
         self.packing = packing
         self._checks = checks
 

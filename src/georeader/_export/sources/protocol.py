@@ -36,13 +36,11 @@ class Source(Protocol):
 
 
 class SourceWrapper:
-    """A source that reads through another one, with its name, and its spec and traits unless they are replaced."""
+    """A source that reads through another one, by default with its name, spec and traits."""
 
-    def __init__(self, source: Source, spec: SourceSpec | None = None, traits: SourceTraits | None = None) -> None:
+    def __init__(self, source: Source) -> None:
         self.source = source
-        self.name = source.name
-        self.spec = source.spec if spec is None else spec
-        self.traits = source.traits if traits is None else traits
+        self.name, self.spec, self.traits = source.name, source.spec, source.traits
 
     def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window."""

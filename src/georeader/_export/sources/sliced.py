@@ -132,7 +132,6 @@ class DaskWindows:
     share_work = True
 
     def __init__(self, array: Any, row_axis: int, open_spool: OpenSpool | None = None) -> None:
-        """Keep a dask array, as `windows_of`; its tasks are optimised when the first window is read."""
         if any(size != size for axis in array.chunks for size in axis):
             raise ShapeError(
                 f"the dask array of shape {array.shape} has chunks of unknown size; call its "
@@ -287,7 +286,7 @@ class SlicedSource:
     def close(self) -> None:
         """Release what was kept; the array is its owner's."""
         self.windows.close()
-        self._environment.release()
+        self._environment.bound_cache(0)
 
 
 def open_sliced(data: Any, values: Any, open_spool: OpenSpool | None = None) -> SlicedSource:

@@ -58,14 +58,12 @@ class Axis(NamedTuple):
 class Registration(NamedTuple):
     """The point of a stored grid's pixels that coordinates refer to.
 
-    Attributes:
-        point: "centre" or "corner" (that of the smallest row and column); "either": centres of pixels averaged from an
-            even number of the grid's, or corners of every second, fourth... pixel of it.
-        stride: Pixels of the grid from one coordinate to the next.
+    It is the "centre" or the "corner" (of the smallest row and column), or "either": centres of pixels averaged from an
+    even number of the grid's, or corners of every second, fourth... pixel of it.
     """
 
     point: str
-    stride: int
+    stride: int  #: pixels of the grid from one coordinate to the next
 
 
 def outline_of(array: Any) -> Any:
@@ -135,7 +133,10 @@ def georeference_of(array: Any, rows: Hashable, columns: Hashable) -> Georeferen
         stored = Affine.identity()
     if stored is not None and (stored.b or stored.d):
         return Georeference(crs, _turned(array, stored, rows, columns), gcps, rpcs)
-    places = [values_of(array, dim) if _has_coordinates(array, dim) else None for dim in (rows, columns)]
+    places = [
+        values_of(array, dim) if dim in array.coords and array.coords[dim].dims == (dim,) else None
+        for dim in (rows, columns)
+    ]
     grids, corners = _corner_grids(array, places, stored, is_written="GeoTransform" in mapping)
     down, across = map(_axis, places, (str(rows), str(columns)), grids, corners)
     return Georeference(crs, Affine(across.step, 0.0, across.start, 0.0, down.step, down.start), gcps, rpcs)
@@ -284,10 +285,6 @@ def registration_of(places: NDArray[Any], grid: Axis) -> Registration | None:
         return Registration("centre", stride)
     is_middle = stride % 2 == 0 and (first // 2) % stride == stride // 2
     return Registration("either" if is_middle else "corner", stride)
-
-
-def _has_coordinates(array: Any, dim: Hashable) -> bool:
-    return dim in array.coords and array.coords[dim].dims == (dim,)
 
 
 def _axis(places: NDArray[Any] | None, name: str, stored: Axis | None, is_corner: bool) -> Axis:

@@ -115,7 +115,8 @@ def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | Non
 def _open_pixels(array: Any, axes: Axes, declared: Declared, open_spool: OpenSpool | None) -> Source:
     """Open the values where they are: ``data`` and ``values`` of an array that reads a file would load it."""
     name, variable = title_of(array), array.variable
-    if array.chunks is None and _is_in_memory(variable):
+    # xarray's repr has values only where they are in memory, and loads none.
+    if array.chunks is None and repr(variable).partition("\n")[2].startswith("array("):
         spec = describe(declared, dtype=array.dtype, has_mask=False)
         return source_of_pixels(name, spec, axes.arrange(array.values), None)
     if array.chunks is not None:
@@ -124,12 +125,6 @@ def _open_pixels(array: Any, axes: Axes, declared: Declared, open_spool: OpenSpo
         windows = Windows(lambda key: variable[key].values, _preferred_edges(array), _CONCURRENT_READS)
     spec = describe(declared, dtype=array.dtype, has_mask=windows.is_masked)
     return SlicedSource(name, spec, array, windows, axes)
-
-
-def _is_in_memory(variable: Any) -> bool:
-    """Return whether the values are in memory, without loading them: xarray's repr has values only where they are."""
-    lines = repr(variable).splitlines()
-    return len(lines) > 1 and lines[1].startswith("array(")
 
 
 def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
@@ -435,7 +430,6 @@ class _OneNodata(SourceWrapper):
     """A source whose bands get one value for their missing pixels."""
 
     def __init__(self, source: Source, names: Sequence[Hashable], own: Sequence[Any], nodata: Any) -> None:
-        """Wrap a source whose bands belong to variables of these names, and have their own nodata or None."""
         super().__init__(source)
         self._names, self._own, self._nodata = names, own, nodata
 

@@ -133,11 +133,8 @@ def _count(count: Any) -> int:
 
 
 def _dtype(dtype: Any) -> np.dtype[Any]:
-    try:
-        numbers: np.dtype[Any] = np.dtype(dtype)
-    except (TypeError, ValueError) as error:
-        raise DtypeError(f"dtype={dtype!r} is not a numpy dtype") from error
-    storage_dtype(numbers)
+    storage_dtype(dtype)  # a DtypeError, unless a GeoTIFF can hold it
+    numbers: np.dtype[Any] = np.dtype(dtype)
     return numbers
 
 

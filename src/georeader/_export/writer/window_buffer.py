@@ -56,7 +56,6 @@ class WindowBuffer:
     traits: SourceTraits = field(init=False)
 
     def __post_init__(self) -> None:
-        """Divide the raster into blocks; nothing is written yet."""
         self._bands_per_block = max(1, BLOCK_PIXEL_BYTES // self.spec.dtype.itemsize)
         least_px = BLOCK_SIDE_PX if self.spec.count <= self._bands_per_block else MANY_BANDS_BLOCK_SIDE_PX
         height_px, width_px = (-(-least_px // side_px) * side_px for side_px in self.tile_shape)
