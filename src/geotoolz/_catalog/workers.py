@@ -1,4 +1,8 @@
-"""Threads and processes that work on the rows of a catalog; each row is yielded as it is done."""
+"""Threads and processes that work on the rows of a catalog; each row is yielded as it is done.
+
+Processes are `ProcessPoolExecutor`s of one process each: of a larger pool it is not known which row a process that died
+was working on.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +10,28 @@ import multiprocessing
 import multiprocessing.spawn
 import os
 import pickle
-import queue
 import signal
 import sys
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import islice
 from multiprocessing import connection, resource_tracker
 from pathlib import PurePath
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from georeader.errors import OptionError
 from georeader.toolkit import Workers
 from geotoolz._catalog.row_work import Job, Outcome, RowPlan, process_row
 from geotoolz._saving import Run
 from geotoolz.errors import WorkerError
-
-if TYPE_CHECKING:
-    from multiprocessing.context import SpawnProcess
 
 #: A row with its outcome.
 Done = tuple[RowPlan, Outcome]
@@ -117,9 +119,9 @@ def run_in_processes(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_w
             process.start()
         finished = _send_rows(remaining, processes)
         while finished or any(process.rows for process in processes):
-            waiting = {process.outcomes: process for process in processes if process.rows}
-            ready = connection.wait(waiting, 0 if finished else _POLL_SECONDS) if waiting else ()
-            finished += [done for one in ready for done in waiting[one].receive()]  # type: ignore[index]
+            futures = [row.future for process in processes for row in process.rows]
+            wait(futures, 0 if finished else _POLL_SECONDS, FIRST_COMPLETED)
+            finished += [done for process in processes for done in process.take_finished()]
             if ends_with_error and any(outcome.error is not None for _, outcome in finished):
                 remaining = iter(())
                 for process in processes:
@@ -128,9 +130,16 @@ def run_in_processes(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_w
             yield from finished
             finished = unsendable
     except BaseException:
-        _end(processes, PATIENCE_SECONDS)
+        for process in processes:
+            process.stop()
+        wait([row.future for process in processes for row in process.rows], PATIENCE_SECONDS)
+        for process in processes:
+            process.kill()
         raise
-    _end(processes, None)
+    finally:
+        with Workers(len(processes), name="geotoolz-end") as pool:  # each waits for its process
+            for process in processes:
+                pool.submit(process.close)
 
 
 def _send_rows(remaining: Iterator[RowPlan], processes: list[_Process]) -> list[Done]:
@@ -150,112 +159,130 @@ def _send_rows(remaining: Iterator[RowPlan], processes: list[_Process]) -> list[
     return failed
 
 
-def _end(processes: list[_Process], patience_seconds: float | None) -> None:
-    """End processes, and wait for them: with a limit, after which they are killed, or without."""
-    deadline = None if patience_seconds is None else monotonic() + patience_seconds
-    for process in processes:
-        process.stop()
-    for process in processes:
-        process.join(deadline)
+class _SentRow(NamedTuple):
+    plan: RowPlan
+    content: bytes  #: The plan, pickled
+    future: Future[bytes]
 
 
 class _Process:
     """Spawned Python interpreter that works through the rows sent to it; after one that died, another is started.
 
-    One pipe takes pickled rows there, another takes pickled outcomes back, in the same order. So the row that was
-    worked on when the process died is the first that has no outcome. The end of the first pipe ends a running save.
+    Rows are worked on in their order, so the row that was worked on when the process died is the first that has no
+    outcome. The end of a pipe ends a running save, and a message in it the beginning of rows.
     """
 
-    outcomes: connection.Connection[Any, Any]
-
     def __init__(self, job: Job, threads_per_save: int | None, ends_with_error: bool) -> None:
-        self.rows: deque[tuple[RowPlan, bytes]] = deque()
+        self.rows: deque[_SentRow] = deque()
         self._arguments = (job, threads_per_save, ends_with_error)
-        self._process: SpawnProcess | None = None
-        self._has_begun = False  # it sent its first message, after its imports
+        self._executor: ProcessPoolExecutor | None = None
+        self._pipe: connection.Connection[Any, Any] | None = None
+        self._pid: Future[int] = Future()
+        self._process: Any = None
         self._row_began = 0.0
         self._last_row_seconds = _SHORT_ROW_SECONDS
 
     def start(self) -> None:
         """Start the process, without waiting for it."""
         context = multiprocessing.get_context("spawn")
-        its_rows, self._inbox = context.Pipe(duplex=False)
-        self.outcomes, its_outcomes = context.Pipe(duplex=False)
-        process = context.Process(target=_serve, args=(its_rows, its_outcomes, *self._arguments), name="geotoolz")
+        its_end, self._pipe = context.Pipe(duplex=False)
         try:
-            with its_rows, its_outcomes, _interrupts_blocked():
-                process.start()
+            with its_end, _interrupts_blocked():
+                self._executor = ProcessPoolExecutor(
+                    1, context, initializer=_begin, initargs=(its_end, *self._arguments)
+                )
+                self._pid = self._executor.submit(os.getpid)
         except (OSError, RuntimeError) as error:
+            self._executor = None  # without a thread it cannot be shut down
+            self._tell(None)  # so that a process without an executor ends
+            self.stop()
             raise WorkerError(
                 f"a process to work on rows cannot be started: {error}; allow this user or container more processes, "
                 'or pass executor="thread"'
             ) from error
-        self._process, self._has_begun = process, False
+
+    def _await_start(self) -> None:
+        while self._process is None:
+            try:
+                pid = self._pid.result(_POLL_SECONDS)
+            except FutureTimeoutError:
+                continue
+            except BrokenProcessPool as error:
+                raise WorkerError(
+                    "a process to work on rows cannot be started; standard error says why. "
+                    'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
+                ) from error
+            self._process = next((child for child in multiprocessing.active_children() if child.pid == pid), None)
+            return
 
     def is_ready_for_row(self) -> bool:
         return len(self.rows) < (2 if self._last_row_seconds < _SHORT_ROW_SECONDS else 1)
 
     def send(self, plan: RowPlan, content: bytes) -> None:
-        if self._process is None:
+        if self._executor is None:
             self.start()
+        self._await_start()
         if not self.rows:
             self._row_began = monotonic()
-        self.rows.append((plan, content))
-        with suppress(OSError):  # the process died; `receive` sees it
-            self._inbox.send_bytes(content)
-
-    def begin_no_more_rows(self) -> None:
-        with suppress(OSError):
-            self._inbox.send_bytes(b"")
-
-    def receive(self) -> list[Done]:
-        """Return the first row with its outcome, which is an error if the process died; [] if it was not begun."""
         try:
-            content = self.outcomes.recv_bytes()
-        except (EOFError, OSError):
-            return [self._died()]
-        if not self._has_begun:
-            self._has_begun = True
-            return []
-        plan, _ = self.rows.popleft()
-        began, self._row_began = self._row_began, monotonic()
-        self._last_row_seconds = self._row_began - began
-        return [(plan, pickle.loads(content))] if content else []  # noqa: S301  (from a process of one's own)
+            future = self._executor.submit(_work, content)  # type: ignore[union-attr]
+        except BrokenProcessPool as error:  # it died between two rows
+            future = Future()
+            future.set_exception(error)
+        self.rows.append(_SentRow(plan, content, future))
 
-    def _died(self) -> Done:
-        seconds, process = monotonic() - self._row_began, self._process
-        self.stop()
-        self.join(None)
-        if not self._has_begun or process is None:
-            raise WorkerError(
-                "a process to work on rows cannot be started; standard error says why. "
-                'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
-            )
-        plan, _ = self.rows.popleft()
+    def take_finished(self) -> list[Done]:
+        """Return the rows that are done with their outcomes: an error for the row whose process died."""
+        finished = []
+        while self.rows and self.rows[0].future.done():
+            plan, _, future = self.rows.popleft()
+            began, self._row_began = self._row_began, monotonic()
+            self._last_row_seconds = self._row_began - began
+            try:
+                outcome: Outcome | None = pickle.loads(future.result())  # noqa: S301  (from a process of one's own)
+            except BrokenProcessPool:
+                outcome = self._died(plan)
+            finished += [] if outcome is None else [(plan, outcome)]
+        return finished
+
+    def _died(self, plan: RowPlan) -> Outcome:
+        process = self._process
+        self.close()
         queued, self.rows = self.rows, deque()
         for row in queued:
-            self.send(*row)
+            self.send(row.plan, row.content)
         error = WorkerError(
-            f"the process that worked on row {plan.index} ended (exit code {process.exitcode}) without an answer: it "
-            "was killed, perhaps for want of memory, or crashed"
+            f"the process that worked on row {plan.index} ended (exit code {process and process.exitcode}) without an "
+            "answer: it was killed, perhaps for want of memory, or crashed"
         )
-        return plan, Outcome(None, error, seconds)
+        return Outcome(None, error, self._last_row_seconds)
+
+    def begin_no_more_rows(self) -> None:
+        self._tell(_NO_MORE_ROWS)
+
+    def _tell(self, message: str | None) -> None:
+        if self._pipe is not None:
+            with suppress(OSError):  # the process died, or was not started
+                self._pipe.send(message)
 
     def stop(self) -> None:
-        """End a running save, and the process after it."""
-        if self._process is not None:
-            self._inbox.close()
+        """End a running save."""
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
 
-    def join(self, deadline: float | None) -> None:
-        """Wait for the end of the process; after the deadline it is killed."""
-        if self._process is None:
-            return
-        self._process.join(None if deadline is None else max(0.0, deadline - monotonic()))
-        if self._process.exitcode is None:
+    def kill(self) -> None:
+        """End the process by force."""
+        self.stop()
+        if self._process is not None:
             self._process.kill()
-            self._process.join()
-        self.outcomes.close()
-        self._process = None
+
+    def close(self) -> None:
+        """Shut the process down, and wait for its end."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+        self.stop()
+        self._executor = self._process = None
 
 
 @contextmanager
@@ -285,57 +312,62 @@ def check_interpreter() -> None:
         )
 
 
-def _serve(
-    inbox: connection.Connection[Any, Any],
-    outbox: connection.Connection[Any, Any],
-    job: Job,
-    threads_per_save: int | None,
-    ends_with_error: bool,
+# Within a process.
+
+#: Message to a process.
+_NO_MORE_ROWS = "no more rows"
+
+#: Work on each row, and how the run that it is part of goes; set when the process starts.
+_job: Job
+_threads_per_save: int | None
+_ends_with_error: bool
+_is_stopped, _begins_no_rows = threading.Event(), threading.Event()
+
+#: Held while a row is worked on.
+_at_work = threading.Lock()
+
+
+def _begin(
+    pipe: connection.Connection[Any, Any], job: Job, threads_per_save: int | None, ends_with_error: bool
 ) -> None:
-    """Work on the rows that arrive, in a process of their own, until the pipe ends."""
+    """Prepare a process for its rows."""
+    global _job, _threads_per_save, _ends_with_error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles it, and ends this one
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    rows, is_stopped, has_error = queue.SimpleQueue[bytes | None](), threading.Event(), threading.Event()
-    threading.Thread(
-        target=_receive_rows, args=(inbox, rows, is_stopped, has_error), name="geotoolz-receive", daemon=True
-    ).start()
-    with suppress(KeyboardInterrupt, BrokenPipeError):  # the run was interrupted, or the parent died
-        outbox.send_bytes(b"")
-        while (content := rows.get()) is not None and not is_stopped.is_set():
-            if has_error.is_set():
-                outbox.send_bytes(b"")
-                continue
-            try:
-                outcome = process_row(pickle.loads(content), job, Run(is_stopped.is_set, threads_per_save))  # noqa: S301
-            except (Exception, SystemExit) as error:  # noqa: BLE001  (as any error of a row)
-                outcome = Outcome(None, WorkerError(f"a process could not work on its row: {error!r}"), 0.0)
-            if ends_with_error and outcome.error is not None:
-                has_error.set()
-            outbox.send_bytes(_pickled(outcome))
+    _job, _threads_per_save, _ends_with_error = job, threads_per_save, ends_with_error
+    threading.Thread(target=_watch, args=(pipe,), name="geotoolz-watch", daemon=True).start()
 
 
-def _receive_rows(
-    inbox: connection.Connection[Any, Any],
-    rows: queue.SimpleQueue[bytes | None],
-    is_stopped: threading.Event,
-    has_error: threading.Event,
-) -> None:
-    """Queue rows; when the pipe ends, end a running save, and the whole process some time after its parent died."""
-    with suppress(EOFError, OSError):
-        while True:
-            content = inbox.recv_bytes()
-            if content:
-                rows.put(content)
-            else:
-                has_error.set()
-    is_stopped.set()
-    rows.put(None)
+def _watch(pipe: connection.Connection[Any, Any]) -> None:
+    """End a running save when the run is interrupted, and the process when its parent dies or did not need it."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        threading.main_thread().join(ORPHAN_SECONDS)
-    os._exit(1)
+    sentinels = [] if parent is None else [parent.sentinel]
+    is_needed = True
+    with suppress(EOFError, OSError):
+        while is_needed and pipe in connection.wait([pipe, *sentinels]):
+            is_needed = pipe.recv() == _NO_MORE_ROWS
+            _begins_no_rows.set()
+    _is_stopped.set()
+    if is_needed:
+        connection.wait(sentinels)
+        _at_work.acquire(timeout=ORPHAN_SECONDS)
+    os._exit(1)  # the pool's own loop waits for ever
+
+
+def _work(content: bytes) -> bytes:
+    """Process a row: from a pickled `RowPlan` to a pickled `Outcome`, or None if no row is to be begun."""
+    with _at_work:
+        if _begins_no_rows.is_set():
+            return pickle.dumps(None)
+        try:
+            plan = pickle.loads(content)  # noqa: S301  (from the parent process)
+            outcome = process_row(plan, _job, Run(_is_stopped.is_set, _threads_per_save))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (the pool would raise SystemExit in the parent)
+            outcome = Outcome(None, WorkerError(f"a process could not work on its row: {error!r}"), 0.0)
+        if _ends_with_error and outcome.error is not None:
+            _begins_no_rows.set()
+        return _pickled(outcome)
 
 
 def _pickled(outcome: Outcome) -> bytes:
