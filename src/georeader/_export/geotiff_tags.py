@@ -1,8 +1,7 @@
 """The tags that describe a raster, its bands and its georeference, as GDAL writes them.
 
-GDAL defines GeoTIFF keys, its XML, colour tables and alpha flags. So GDAL writes them all into a GeoTIFF of one pixel
-in memory, and its tags are copied into the file that this project lays out. That takes about a millisecond. The tags
-are cached, and the six numbers of a transform are replaced in them: those of many chips differ in nothing else.
+GDAL writes them into a GeoTIFF of one pixel in memory, from which they are copied. That takes about a millisecond, so
+they are cached, and the six numbers of a transform are replaced in them: those of many chips differ in nothing else.
 
 References:
     OGC 19-008r4 (GeoTIFF 1.1): section 7; section 7.4 and annex B.6 (ModelPixelScaleTag and ModelTiepointTag where rows

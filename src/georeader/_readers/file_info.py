@@ -1,9 +1,8 @@
 """Metadata of a raster file as one frozen value, read from an open rasterio dataset.
 
 What rasterio has no call for is read from GDAL's description of a dataset as a virtual raster (VRT): attribute tables,
-and the nodata of 64-bit integers, which rasterio rounds to a double. Category names become an attribute table, since a
-GeoTIFF cannot hold them: GDAL from 3.12 on reads and writes attribute tables inside a GeoTIFF, earlier releases in
-``.aux.xml``.
+and the nodata of 64-bit integers, which rasterio rounds to a double. Category names become an
+attribute table, since a GeoTIFF cannot hold them.
 """
 
 from __future__ import annotations

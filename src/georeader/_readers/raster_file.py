@@ -81,7 +81,7 @@ class _Kept:
     """Open datasets that are not being read, by the arguments that they were opened with."""
 
     def __init__(self) -> None:
-        self._datasets: dict[Any, Any] = {}
+        self.datasets: dict[Any, Any] = {}
         self._owner: tuple[int, int] | None = _this_thread()
 
     @property
@@ -89,25 +89,21 @@ class _Kept:
         """Whether this thread is in the block: a forked process shares its position in a file with the other one."""
         return self._owner == _this_thread()
 
-    def take(self, key: Any) -> Any:
-        """Return a dataset, which the caller then owns, or None."""
-        return self._datasets.pop(key, None)
-
     def put(self, key: Any, dataset: Any) -> None:
         """Add a dataset; another one of the same key is closed, and the oldest of too many."""
         self._close(key)
-        self._datasets[key] = dataset
-        if len(self._datasets) > FILES_KEPT:
-            self._close(next(iter(self._datasets)))
+        self.datasets[key] = dataset
+        if len(self.datasets) > FILES_KEPT:
+            self._close(next(iter(self.datasets)))
 
     def close(self) -> None:
         """Close all; a task that continues after the block keeps nothing open."""
         self._owner = None
-        for key in tuple(self._datasets):
+        for key in tuple(self.datasets):
             self._close(key)
 
     def _close(self, key: Any) -> None:
-        dataset = self._datasets.pop(key, None)
+        dataset = self.datasets.pop(key, None)
         if dataset is not None:
             dataset.close()
 
@@ -173,7 +169,7 @@ def _opened(path: RasterPath, settings: Mapping[str, Any], overview_level: int |
         return
     state = _state_of(path.path)
     key = (path.path, repr(settings), overview_level, state)
-    dataset = kept.take(key) or path.open(**level)
+    dataset = kept.datasets.pop(key, None) or path.open(**level)
     try:
         yield dataset
     except BaseException:

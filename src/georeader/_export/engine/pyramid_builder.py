@@ -1,9 +1,8 @@
 """Pyramid builder: turns pixels of the full resolution, as they come, into tasks on the blocks of all levels.
 
-Each level to which pixels are passed is divided into blocks. A block can be processed once its pixels are complete, and
-those of its neighbours if the resampling method needs a margin: its tiles are encoded, statistics computed, pixels
-reduced. Its result has pixels of the level after next, which complete other blocks, and so on to the smallest overview.
-The pixels that wait are those of a few rows of blocks per level; beyond a limit of memory they are spooled.
+A block can be processed once its pixels are complete, and those of its neighbours if the resampling method needs a
+margin. Its result has pixels of the level after next, which complete other blocks, and so on to the smallest overview.
+Pixels of a few rows of blocks per level wait; beyond a limit of memory they are spooled.
 """
 
 from __future__ import annotations
@@ -81,10 +80,7 @@ class BlockResult:
 
 
 def process_block(block: BlockPlan, read: ReadWindow, window: PixelWindow) -> BlockResult:
-    """Encode the tiles of a block and of the next level, and reduce its pixels to those of the level after.
-
-    Pixels of the block's level are read within `BlockPlan.needed`.
-    """
+    """Encode the tiles of a block and of the next level, and reduce its pixels to those of the level after."""
     statistics: tuple[TileStatistics, ...] = ()
     tiles: list[tuple[TileKey, EncodedTiles]] = []
     passed = None
@@ -185,10 +181,7 @@ class PyramidBuilder:
         return self._levels[group, 0].block_plan, self._levels[group, 0].grid
 
     def accept(self, level: int, bands: range, given: WindowPixels) -> Iterator[Task[BlockResult]]:
-        """Store pixels of all bands that are read together, or of one group, and iterate over tasks that they complete.
-
-        No pixel is passed twice.
-        """
+        """Store pixels, each once, of all bands or of one group, and iterate over tasks that they complete."""
         for group in self.band_groups:
             if group.start in bands:
                 chosen = given.pixels[group.start - bands.start : group.stop - bands.start]

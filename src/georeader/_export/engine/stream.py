@@ -1,11 +1,7 @@
 """The streaming engine: one pass over the pixels, each tile encoded once.
 
-The order of the levels (`order_of_work`) depends on source and sink. Of pixels in memory, the pyramid is made first,
-block by block, and its encoded tiles are kept until all sizes are known. Then they are written, smallest overview
-first, and the full resolution is encoded and written behind them. Of a source that streams, all levels are made at
-once, and the encoded full resolution waits in a spool until the overviews are written. If the file is sent in parts,
-the full resolution is sent at once. The bytes are the same. The header is written last: until then the file is not a
-TIFF.
+The order of the levels (`order_of_work`) depends on source and sink, the bytes do not. The header is written last:
+until then the file is not a TIFF.
 """
 
 from __future__ import annotations
@@ -92,7 +88,8 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
         try:
             with Workers(threads) as workers:
                 cog_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
-                written = _Run(self, plan, self._sink, workers, advance).write()
+                run = _Run(self, plan, self._sink, workers, advance)
+                written = run.pyramid_first() if self.work.order is Order.PYRAMID_FIRST else run.stream()
         except TileError as error:
             raise TileError(f"{self._sink.given!r}: {error}") from error
         self.pixels.warn_of_nan()
@@ -168,10 +165,6 @@ class _Run:
         self.statistics: defaultdict[int, StatisticsFold] = defaultdict(StatisticsFold)
         self.described: tuple[Tag, ...] | None = None
         self.errors = np.zeros(plan.spec.count)
-
-    def write(self) -> Written:
-        """Write the file in the planned order."""
-        return self.pyramid_first() if self.work.order is Order.PYRAMID_FIRST else self.stream()
 
     def pyramid_first(self) -> Written:
         """Write the overviews first, then the full resolution straight to its place."""

@@ -1,11 +1,8 @@
 """The export through GDAL's own drivers, by rasterio: write, build overviews, copy into COG order.
 
 Pixels are written to a GeoTIFF in memory, overviews are built on it, and GDAL's COG driver copies both into the file,
-overviews and header first (GDAL's COG driver page; OGC 21-026). The COG driver writes neither oblong tiles nor, before
-GDAL 3.11, band interleave: these are written by the GTiff driver with COPY_SRC_OVERVIEWS, on which the COG driver is
-built. Memory, beyond the array: GDAL's copy of it, a third of it for overviews, temporary files of GDAL (a warped
-raster, overviews of a mask, both compressed), and GDAL's block cache (GDAL_CACHEMAX, 5% of the machine's memory unless
-set).
+overviews and header first (GDAL's COG driver page; OGC 21-026). Memory, beyond the array: GDAL's copy of it, a third of
+it for overviews, GDAL's temporary files (compressed) and its block cache (GDAL_CACHEMAX).
 """
 
 from __future__ import annotations
@@ -53,7 +50,6 @@ IMPORTED_BY_PID = os.getpid()
 #: The engine holds about this many times the raster.
 _COPIES = 4
 
-
 #: rasterio's methods by GDAL's names.
 _RESAMPLING_BY_NAME = {method.name.upper().replace("_", ""): method for method in Resampling}
 
@@ -62,7 +58,6 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
     """Writes a source by GDAL's drivers. The whole raster is in memory while the block lasts."""
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
-        """Check the limit of memory; nothing is read yet."""
         raster_bytes = math.prod(spec.shape) * spec.dtype.itemsize
         needed_bytes = source.traits.reader_bytes + _COPIES * raster_bytes
         if request.max_memory_is_explicit and needed_bytes > request.max_memory_bytes:
@@ -165,11 +160,7 @@ def _check_nbits(pixels: NDArray[Any], spec: ExportSpec) -> None:
 
 @contextmanager
 def _staging(pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> Iterator[Any]:
-    """Open a rasterio dataset in memory that holds pixels and metadata.
-
-    A GeoTIFF, not GDAL's MEM format: a named file can have sidecars, for nodata that rasterio does not take and for
-    overviews that GDAL did not build.
-    """
+    """Open a rasterio dataset in memory that holds pixels and metadata: a GeoTIFF, which can have sidecars."""
     with MemoryFile(filename="staging.tif") as file, ExitStack() as sidecars:
         with file.open(**_staging_profile(spec, pixels)) as dataset:
             describe(dataset, spec)
@@ -222,10 +213,7 @@ def add_overviews(dataset: Any, factors: tuple[int, ...], resampling: str) -> No
 
 
 def _record_resampling(dataset: Any, resampling: str) -> None:
-    """Write the method as rasterio does (namespace ``rio_overview``) and as the tag OVERVIEW_RESAMPLING.
-
-    Copies into COG order drop the namespace; the tag stays.
-    """
+    """Write the method as rasterio does (namespace ``rio_overview``), and as a tag, which stays in copies."""
     dataset.update_tags(ns="rio_overview", resampling=_RESAMPLING_BY_NAME[resampling].name)
     dataset.update_tags(**{RESAMPLING_TAG: resampling})
 
@@ -243,10 +231,7 @@ def _averages_are_ours(spec: ExportSpec, mask: Mask) -> bool:
 
 
 def _averages(pixels: NDArray[Any], spec: ExportSpec, mask: Mask) -> Iterator[tuple[NDArray[Any], Mask]]:
-    """Compute the overviews of a raster and their masks, from large to small, without NaN, nodata and masked pixels.
-
-    A valid average that equals nodata is replaced by the next number, as in GDAL.
-    """
+    """Compute the overviews of a raster and their masks, from large to small, of valid pixels alone."""
     level = pixels
     for _ in spec.overview_factors:
         level = np.stack([halve(band, "AVERAGE", nodata=spec.nodata, is_valid=mask) for band in level])

@@ -138,10 +138,7 @@ class FilePlan:
 
 
 def choose_predictor(spec: ExportSpec, peek: Peek) -> ExportSpec:
-    """Return the spec with its predictor chosen, where it is still "AUTO": the smallest result for a few tiles.
-
-    The same tiles are tried on every run, so the same input gives the same file.
-    """
+    """Return the spec with a predictor in place of "AUTO": the one that makes the same few tiles the smallest."""
     encoding = spec.encoding
     if encoding.predictor != "AUTO":
         return spec

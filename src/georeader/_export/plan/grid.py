@@ -17,13 +17,7 @@ BlockIndex = tuple[int, int]
 
 @dataclass(frozen=True)
 class BlockGrid:
-    """Blocks that cover a level, side by side from its first pixel; the last of a row or column may be smaller.
-
-    Example:
-        >>> grid = BlockGrid(700, 500, 512, 256)
-        >>> grid.window((1, 0)), list(grid.touched(PixelWindow(0, 512, 200, 300)))
-        (PixelWindow(row_start=512, row_stop=700, column_start=0, column_stop=256), [(0, 0), (0, 1)])
-    """
+    """Blocks that cover a level, side by side from its first pixel; the last of a row or column may be smaller."""
 
     height_px: int
     width_px: int
@@ -97,10 +91,7 @@ class Level:
 
 
 def overview_factors(height_px: int, width_px: int, tile_height_px: int, tile_width_px: int) -> tuple[int, ...]:
-    """Return the decimation factors 2, 4, 8, ... down to the first level that fits in one tile.
-
-    Both sides count, so a strip of 16 x 5000 pixels gets a pyramid too. A raster that fits in one tile has none.
-    """
+    """Return the decimation factors 2, 4, 8, ... down to the first level of which both sides fit in one tile."""
     factors = []
     factor = 1
     while math.ceil(height_px / factor) > tile_height_px or math.ceil(width_px / factor) > tile_width_px:
@@ -115,10 +106,7 @@ def overview_shape(height_px: int, width_px: int, factor: int) -> tuple[int, int
 
 
 def merge_edges(edges_px: tuple[int, ...], most_px: int, align_px: int) -> tuple[int, ...]:
-    """Return edges with neighbouring parts joined up to a length; a longer part stays as it is.
-
-    Joined parts end at a multiple of ``align_px`` where one of the parts does.
-    """
+    """Return edges with parts joined up to a length, at multiples of ``align_px`` where possible; longer ones stay."""
     merged = [0]
     while merged[-1] != edges_px[-1]:
         first = bisect_right(edges_px, merged[-1])

@@ -1,9 +1,5 @@
 """Metadata of a file and its bands: the source's, overridden by the caller's, as far as a GeoTIFF can hold them. Pure.
 
-Readers that are not built on GDAL find colours by the tags PhotometricInterpretation and ExtraSamples alone. GDAL
-derives both, and the colour interpretation that it reads back, from the creation option PHOTOMETRIC and the bands'
-colour interpretations.
-
 References:
     TIFF 6.0, sections 4 to 6 (grey, palette, RGB), 18 (ExtraSamples) and 21 (YCbCr); GDAL's GTiff driver page, option
     PHOTOMETRIC.
@@ -99,7 +95,7 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
         "offsets": _number,
         "units": _name,
         "colorinterp": _interp,
-        "band_tags": partial(_band_tags, lost=lost),
+        "band_tags": partial(_source_tags, lost=lost, is_band=True),
         "band_namespaces": partial(_namespaces, lost=lost),
         "attribute_tables": _attribute_table,
         "gcps": _control_points,
@@ -308,6 +304,8 @@ def _tiff_tag_problem(key: str, value: str) -> str | None:
 
 def _source_tags(tags: Any, where: str, lost: list[str], *, is_band: bool = False) -> Tags:
     """Return the tags that a GeoTIFF keeps; the names of the others are added to ``lost``."""
+    if tags is None:
+        return ()
     if not isinstance(tags, Mapping):
         raise MetadataError(f"{where} is a {type(tags).__name__}; it should be a mapping of text to text")
     kept: dict[str, str] = {}
@@ -325,10 +323,6 @@ def _source_tags(tags: Any, where: str, lost: list[str], *, is_band: bool = Fals
 def _is_derived(key: str, *, is_band: bool) -> bool:
     """Return whether GDAL derives a tag from the file itself, so that it must not be copied."""
     return key.upper().startswith(STATISTICS_PREFIX) if is_band else key.upper() in RECORDING_TAGS
-
-
-def _band_tags(tags: Any, where: str, lost: list[str]) -> Tags:
-    return () if tags is None else _source_tags(tags, where, lost, is_band=True)
 
 
 def _namespaces(namespaces: Any, where: str, lost: list[str]) -> Namespaces:

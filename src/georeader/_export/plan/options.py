@@ -1,11 +1,7 @@
 """Parser of profile_arg: options in GDAL's and rasterio's spellings, read once into a `Profile`. Pure.
 
-GDAL's COG and GTiff drivers and rasterio's profiles spell the same option in different ways (BLOCKSIZE and blockxsize,
-LEVEL and ZLEVEL, YES and 2). All spellings are accepted, in any case. Unknown options are refused, and so are those
-that one of the drivers would ignore without a message.
-
-A profile that was taken from a dataset, as ``rasterio.open(path).profile``, describes the dataset's own file. Its codec
-and its tiles are options of a new file; strips, the driver of another format, and what only that format has, are not.
+All spellings of an option (BLOCKSIZE and blockxsize, LEVEL and ZLEVEL, YES and 2) are accepted, in any case. Unknown
+options are refused, and so are those that one of the drivers would ignore without a message.
 """
 
 from __future__ import annotations
@@ -310,12 +306,6 @@ def layout_of_dataset(profile: Mapping[Any, Any]) -> tuple[Any, ...]:
 
     They are block sizes in strips or in a file of another format; the driver of that format; and codecs, interleaves
     and colour models that no file of this project has.
-
-    Example:
-        >>> layout_of_dataset({"driver": "PNG", "dtype": "uint8", "tiled": False, "blockysize": 1, "compress": "lzw"})
-        ('driver', 'tiled', 'blockysize')
-        >>> layout_of_dataset({"tiled": False}), layout_of_dataset({"driver": "PNG"})
-        ((), ())
     """
     spelling = {key.upper(): key for key in profile if isinstance(key, str)}
     if len(spelling.keys() & set(RASTER_KEYS)) < 2:

@@ -128,10 +128,7 @@ def plan_work(
     max_memory_bytes: int,
     is_limit_firm: bool = True,
 ) -> Work:
-    """Plan order, threads, blocks, windows and memory.
-
-    Where a single tile needs more than the limit of memory, a firm limit is an OptionError, and another is exceeded.
-    """
+    """Plan order, threads, blocks, windows and memory; one tile may need more than a limit that is not firm."""
     planner = _Planner(spec, source)
     order = order_of_work(is_in_memory=source.is_in_memory, reads_twice=spec.reads_twice, sink=sink)
     planned_bytes = _planned_bytes(max_memory_bytes)

@@ -25,10 +25,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True)
 class SaveRequest:
-    """What a caller asks of a file: the arguments of `georeader.save_cog`, parsed.
-
-    Whether nodata, descriptions and options fit the raster is checked by `resolve.resolve_spec`.
-    """
+    """The parsed arguments of `georeader.save_cog`; `resolve.resolve_spec` checks whether they fit the raster."""
 
     kind: str  #: "cog", or "tiled" for a tiled GeoTIFF without overviews
     destination: Destination

@@ -196,10 +196,7 @@ def _check_raster_keys(options: Profile, source: SourceSpec) -> None:
 
 
 def _check_numbers(options: Profile, source: SourceSpec) -> None:
-    """Check that dtype and nodata of a dataset are those of the data.
-
-    In any other profile they are options: to cast the data, and to set its nodata.
-    """
+    """Check that dtype and nodata of a dataset are those of the data; in any other profile they are options."""
     given, dtype = options.raster, storage_dtype(source.dtype)
     if "DTYPE" in given and _stored(given["DTYPE"]) != dtype:
         raise OptionError(

@@ -76,10 +76,7 @@ class ExportSpec(RasterSpec):
 
     @property
     def has_cog_layout(self) -> bool:
-        """Whether the file has GDAL's layout of a COG: a ghost area, and a leader and a trailer around each tile.
-
-        GDAL opens such a file for update only with the open option that breaks the layout.
-        """
+        """Whether the file has GDAL's layout of a COG: a ghost area, and a leader and a trailer around each tile."""
         return self.kind == "cog"
 
     @property

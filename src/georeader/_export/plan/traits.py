@@ -86,9 +86,7 @@ class PartPlan:
 def regular_chunks(
     shape: tuple[int, int, int], chunk_shape: Sequence[int], offset: tuple[int, int, int] = (0, 0, 0)
 ) -> Chunks:
-    """Return the chunks of a (band, row, column) raster that is cut evenly.
-
-    The raster begins at ``offset`` from the beginning of a chunk: that of a window in its file.
+    """Return the chunks of a raster that is cut evenly, and begins at ``offset`` from the beginning of a chunk.
 
     Example:
         >>> regular_chunks((1, 700, 512), (1, 256, 512), (0, 100, 0)).row_edges_px
@@ -105,10 +103,7 @@ def free_windows(count: int) -> Chunks:
 
 
 def plan_parts(most_head_bytes: int, most_tail_bytes: int, *, min_part_bytes: int, max_parts: int | None) -> PartPlan:
-    """Compute the size of parts, and how many low numbers are kept for the head, which is sent last.
-
-    The head is header and overviews, the tail the full resolution.
-    """
+    """Compute the size of parts, and how many low numbers are kept for header and overviews, which are sent last."""
     part_bytes = max(PART_BYTES, min_part_bytes)
     if max_parts is not None:
         least_bytes = -(-(most_head_bytes + most_tail_bytes) // (max_parts - 2 * _ODD_PARTS))

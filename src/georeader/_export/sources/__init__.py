@@ -26,10 +26,9 @@ def open_source(
 ) -> Source:
     """Open an object as a source; pixels are read only of one without a dtype, or of a packed DataArray.
 
-    It is a GeoTensor, a path, a RasterioReader, an open rasterio dataset or WarpedVRT, an xarray.DataArray or Dataset,
-    or any object of the GeoData protocol. ``missing`` is the value of missing pixels in the file, where the caller
-    passes one: for sources that have NaN in place of it. Unless ``may_read``, a packed DataArray is read only if it is
-    in memory. Computed pixels that have no room in memory wait in a spool, if there is one; its owner closes it.
+    ``missing`` is the value of missing pixels in the file, where the caller passes one: for sources that have NaN in
+    place of it. Unless ``may_read``, a packed DataArray is read only if it is in memory. Computed pixels that have no
+    room in memory wait in a spool, if there is one; its owner closes it.
     """
     if isinstance(data, (str, bytes, os.PathLike)):
         data = RasterioReader(os.fsdecode(data) if isinstance(data, bytes) else data)

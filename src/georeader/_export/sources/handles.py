@@ -81,11 +81,7 @@ _BLOCK_CACHE = _BlockCache()
 
 
 class OwnHandles:
-    """Handles of a file, each opened when it is first needed and kept open until `close`.
-
-    A format that is decoded from its beginning is decoded once for each handle, however many windows are read.
-    GDAL's options of the thread that made this apply on every thread that reads.
-    """
+    """Handles of a file, opened when needed, kept until `close`, with GDAL's options of the thread that made this."""
 
     def __init__(self, path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> None:
         self._path = path
@@ -150,11 +146,7 @@ class _Open:
 
 
 class CallersHandle:
-    """The dataset that the caller opened: one read at a time in the whole process, and never closed here.
-
-    It is not opened again: its name does not determine the options that it was opened by, and the file may have been
-    replaced since.
-    """
+    """The dataset that the caller opened: one read at a time in the process, never closed or opened again here."""
 
     def __init__(self, dataset: Any) -> None:
         self._dataset = dataset

@@ -1,9 +1,8 @@
 """Packing of values that were decoded for computing: they are stored by their encoding again.
 
-A DataArray that was opened with ``mask_and_scale`` has physical values and NaN; its ``encoding`` states how they were
-stored: value = stored * scale_factor + add_offset, missing where stored == _FillValue, all of a dtype (CF Conventions
-1.11, sections 2.5.1 and 8.1). It stays with an array whose values are changed in place or resampled. Where it cannot
-hold them without loss, they are stored as they are.
+A DataArray's ``encoding`` states how its values were stored: value = stored * scale_factor + add_offset, missing where
+stored == _FillValue (CF Conventions 1.11, sections 2.5.1 and 8.1). It stays with an array whose values are changed in
+place or resampled. Where it cannot hold them without loss, they are stored as they are.
 """
 
 from __future__ import annotations

@@ -102,10 +102,9 @@ class Scheduler(NamedTuple):
 
 
 def find_scheduler() -> Scheduler:
-    """Return the scheduler that the caller chose, a distributed client included; else one for the threads that read.
+    """Return the scheduler that the caller chose, a distributed client included; else the threads that read compute.
 
-    Without a choice each window is computed in the thread that reads it. That keeps what is in memory to the windows
-    being read, and GDAL's options of the caller hold for the tasks.
+    That keeps what is in memory to the windows being read, and GDAL's options of the caller hold for the tasks.
     """
     config = import_module("dask").config
     chosen = import_module("dask.base").get_scheduler()
@@ -120,8 +119,7 @@ def find_scheduler() -> Scheduler:
 class DaskWindows:
     """Computes windows of a dask array, each chunk once; several threads may read at once.
 
-    The chunks of a window are computed by one call of `dask.compute`, so that tasks that several of them share run once
-    for the window. Chunks of different windows are computed apart.
+    Tasks that several chunks of a window share run once for the window: one call of `dask.compute` computes them.
 
     Memory: the chunks that a window touches and the window, for each thread that reads; chunks that windows cut, up to
     the larger of one chunk and `LEAST_KEPT_BYTES`, others wait in a spool; and some 2 KiB for each of up to

@@ -1,10 +1,8 @@
 """Metadata of an xarray.DataArray by rioxarray's conventions: nodata, band names, units, scales and tags.
 
-Differences from rioxarray's own ``to_raster``: units become those of the bands, where GDAL looks for them, and
-not a tag; labels along the bands (texts, times, wavelengths) become their names; attributes of single bands follow a
-selection of bands by rioxarray's band numbers; statistics of the pixels, which are others by now, are left
-out.
-Labels that are times have the shortest form of ISO 8601 that is exact, hours with minutes.
+Differences from rioxarray's own ``to_raster``: units become those of the bands; labels along the bands (texts, times,
+wavelengths) become their names; attributes of single bands follow a selection of bands by rioxarray's band numbers;
+statistics of the pixels are left out. Times have the shortest form of ISO 8601 that is exact, hours with minutes.
 """
 
 from __future__ import annotations
@@ -150,12 +148,7 @@ def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
 def per_band(declared: Any, count: int, numbers: Sequence[int] | None) -> list[Any] | None:
     """Return one entry per band; None if there is no entry, or their number does not fit the bands.
 
-    There may be one entry for all bands, one for each, or one for each band before a selection, where these bands had
-    the numbers from 1.
-
-    Example:
-        >>> per_band("m", 2, None), per_band(["red", "green", "blue"], 2, [3, 1])
-        (['m', 'm'], ['blue', 'red'])
+    Declared is one entry for all bands, one for each, or one for each band before these were selected by ``numbers``.
     """
     if not isinstance(declared, (list, tuple, np.ndarray)) or getattr(declared, "ndim", 1) == 0:
         return None if declared is None else [declared] * count
@@ -224,12 +217,7 @@ def _text(value: Any) -> str:
 def label_text(value: Any) -> str | None:
     """Return a label along an axis as a text; None if it is missing (NaT, NaN, None).
 
-    Labels are texts, numbers, datetime64, timedelta64, or objects such as those of cftime, `datetime` or tuples
-    (xarray's MultiIndex).
-
-    Example:
-        >>> label_text(np.datetime64("2024-01-01T10:30:00", "ns")), label_text(np.timedelta64(36, "h"))
-        ('2024-01-01T10:30', 'P1DT12H')
+    Labels are texts, numbers, numpy's times, objects of cftime or `datetime`, or tuples (xarray's MultiIndex).
     """
     if isinstance(value, tuple):
         return " ".join(filter(None, map(label_text, value))) or None

@@ -64,12 +64,9 @@ def open_data_array(
 ) -> Source:
     """Open an xarray.DataArray, of numpy, of dask or lazy, as a source, by rioxarray's conventions.
 
-    Rows and columns are named or have CF attributes, bands are a third dimension, in any order. CRS and transform come
-    from the grid mapping coordinate and from the coordinates. Values that were decoded (``encoding``) are stored again
-    as they were in their file. Nothing is loaded but windows, and none of them stays in the DataArray.
-
-    ``missing`` is the value of NaN in a file of integers, where the caller passes one (None: nothing); without
-    ``may_read`` no pixel is read that is not in memory, and an encoding is taken as it is.
+    Nothing is loaded but windows, and none of them stays in the DataArray. ``missing`` is the value of NaN in a file of
+    integers, where the caller passes one (None: nothing); without ``may_read`` no pixel is read that is not in memory,
+    and an encoding is taken as it is.
     """
     return pack(_open_values(with_set_nodata(array), missing, open_spool), missing, may_read=may_read)
 
