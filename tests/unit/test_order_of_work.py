@@ -49,7 +49,7 @@ def work(
     return plan_work(spec, source, threads=threads, max_memory_bytes=int(limit_mib * MIB), is_limit_firm=is_firm)
 
 
-PARTS = SinkTraits(random_access=False, out_of_order_parts=True, min_part_bytes=5 * MIB, max_parts=10_000)
+PARTS = SinkTraits(out_of_order_parts=True, min_part_bytes=5 * MIB, max_parts=10_000)
 
 
 class TestOrder:

@@ -35,12 +35,7 @@ def save(data: Any, request: SaveRequest) -> Receipt:
 
 
 def write_source(
-    source: Source,
-    sink: Sink,
-    request: SaveRequest,
-    spec: ExportSpec | None = None,
-    *,
-    begun: float | None = None,
+    source: Source, sink: Sink, request: SaveRequest, spec: ExportSpec | None = None, *, begun: float | None = None
 ) -> Receipt:
     """Write a source to a sink that is open, commit the sink and close the source. After an error the caller aborts.
 

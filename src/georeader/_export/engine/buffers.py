@@ -119,13 +119,7 @@ class TileBuffer:
     """
 
     def __init__(
-        self,
-        tile_counts: Sequence[int],
-        parts: int,
-        *,
-        limit_bytes: int,
-        open_spool: OpenSpool,
-        is_framed: bool = True,
+        self, tile_counts: Sequence[int], parts: int, *, limit_bytes: int, open_spool: OpenSpool, is_framed: bool = True
     ) -> None:
         self._frame_bytes = FRAME_BYTES * is_framed
         self._limit_bytes = limit_bytes

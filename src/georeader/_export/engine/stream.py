@@ -25,12 +25,7 @@ from georeader._core.threads import InFlight, Task, Workers, thread_count, usabl
 from georeader._core.windows import PixelWindow
 from georeader._export.engine.assembler import CogAssembler
 from georeader._export.engine.buffers import PixelBuffer, TileBuffer, WindowPixels
-from georeader._export.engine.pyramid_builder import (
-    BlockResult,
-    PyramidBuilder,
-    encode_one,
-    process_block,
-)
+from georeader._export.engine.pyramid_builder import BlockResult, PyramidBuilder, encode_one, process_block
 from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.output_pixels import OutputPixels
 from georeader._export.plan.file_plan import FilePlan
@@ -156,7 +151,7 @@ class _Run:
         self.pixel_buffer = PixelBuffer(self.work.held_pixels_bytes, sink.open_spool)
         self.tile_buffer = TileBuffer(
             [plan.positions(level) for level in plan.levels],
-            plan.parts,
+            1 + plan.masks_follow_tiles,
             limit_bytes=self.work.held_tiles_bytes,
             open_spool=sink.open_spool,
             is_framed=plan.spec.has_cog_layout,
@@ -210,7 +205,7 @@ class _Run:
         """Read the tags from GDAL while threads are busy, and before much is read: it may refuse the CRS."""
         self.described = descriptive_tags(self.plan.spec)
 
-    def _stream(self, bands: range, assembler: CogAssembler | None = None) -> None:
+    def _stream(self, bands: range, assembler: CogAssembler | None) -> None:
         """Read all windows of some bands into the pyramid builder; an assembler writes the full resolution at once."""
         builder = PyramidBuilder(self.plan, self.work, bands, self.pixel_buffer, encodes_base=True)
         for window in self.engine.windows(bands):

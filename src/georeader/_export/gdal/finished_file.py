@@ -87,8 +87,7 @@ def _changes(spec: ExportSpec, dataset: Any) -> dict[str, Any]:
 def read_levels(file: TiffBytes, factors: Sequence[int], *, is_sparse: bool = False) -> tuple[LevelReceipt, ...]:
     """Check each tile, and return the levels from large to small; an image and its mask, of one size, are one level.
 
-    GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing. Tiles take no bytes in
-    a sparse file alone.
+    GDAL reports neither an encoder that failed in a thread nor a disk that is full at closing.
     """
     levels: dict[tuple[int, int], list[NDArray[Any]]] = {}
     try:

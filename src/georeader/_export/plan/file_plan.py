@@ -68,11 +68,6 @@ class FilePlan:
         return self.spec.mask is not None and self.spec.planes == 1
 
     @property
-    def parts(self) -> int:
-        """Tiles at one position: 2 where each tile is followed by that of its mask."""
-        return 2 if self.masks_follow_tiles else 1
-
-    @property
     def place_count(self) -> int:
         """Number of tile positions in the whole file."""
         return sum(map(self.positions, self.levels))
@@ -107,7 +102,7 @@ class FilePlan:
     def most_head_bytes(self) -> int:
         """Approximate upper bound of the bytes of header and overviews."""
         codec = _overview_encoding(self.spec.encoding).codec
-        header_bytes = 2**20 + 24 * self.place_count * self.parts
+        header_bytes = 2**20 + 24 * self.place_count * (1 + self.masks_follow_tiles)
         return header_bytes + sum(self._most_bytes(level, codec) for level in self.levels[1:])
 
     def _most_bytes(self, level: Level, codec: str) -> int:

@@ -53,14 +53,11 @@ class SourceTraits:
 
 @dataclass(frozen=True)
 class SinkTraits:
-    """What the order of work depends on in a sink.
+    """What the order of work depends on in a sink."""
 
-    Parts out of order: the last parts of the file may be sent first, so that the full resolution may be written before
-    the overviews. Each section is then written one piece after the other.
-    """
-
-    random_access: bool = True  #: Each section may be written at any offset, in any order
     parallel_writes: bool = True  #: Several threads may write at once
+    #: The full resolution may be written before the overviews, each section one piece after the other. Else sections
+    #: may be written at any offset, in any order.
     out_of_order_parts: bool = False
     min_part_bytes: int = 1  #: Of every part but the last
     max_parts: int | None = None  #: None: any number

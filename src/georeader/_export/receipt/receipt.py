@@ -227,9 +227,10 @@ class Receipt:
     def _repr_html_(self) -> str:
         """Return facts of the file, a table of its levels and one of its bands, for notebooks; texts are escaped."""
         numbers = () if self.statistics is None else ("minimum", "maximum", "mean", "standard deviation", "valid [%]")
+        levels = ((factor, *(f"{number:,}" for number in sizes)) for factor, *sizes in map(astuple, self.levels))
         tables = (
             _table((), _facts(self)),
-            _table(("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]"), _levels(self)),
+            _table(("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]"), levels),
             _table(("band", "description", "unit", *numbers), _bands(self)),
         )
         return f"<div><p><b>{escape(self.path)}</b></p>{''.join(tables)}</div>"
@@ -306,11 +307,6 @@ def _facts(receipt: Receipt) -> Iterable[Sequence[Any]]:
     yield "written", f"in {receipt.seconds:.2f} s by {receipt.engine}, {receipt.finished:%Y-%m-%d %H:%M:%S} UTC"
     if receipt.largest_errors is not None:
         yield "verified", f"largest error {max(receipt.largest_errors):g}"
-
-
-def _levels(receipt: Receipt) -> Iterable[Sequence[Any]]:
-    for factor, *numbers in map(astuple, receipt.levels):
-        yield factor, *(f"{number:,}" for number in numbers)
 
 
 def _bands(receipt: Receipt) -> Iterable[Sequence[Any]]:

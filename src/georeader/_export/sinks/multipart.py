@@ -163,7 +163,6 @@ class PartedSink(Sink):
         """Check whether the store can be written to; nothing is written yet."""
         super().__init__(store.name, Scratch(store.name, dir_tmpfiles))
         self.traits = SinkTraits(
-            random_access=False,
             parallel_writes=False,
             out_of_order_parts=True,
             min_part_bytes=store.min_part_bytes,

@@ -221,16 +221,14 @@ def open_array(data: Any, held: Any = None) -> ArraySource | MappedSource:
     or nothing beyond the array that the object holds already.
     """
     name, dtype = type(data).__name__, getattr(data, "dtype", None)
-    if dtype is None:
-        pixels, mask = _take(data)
-        spec = describe(data, dtype=pixels.dtype, has_mask=mask is not None)
-        loaded = check_pixels(data, spec, pixels, mask)
-        source = ArraySource(name, spec, lambda: loaded)
-    else:
-        spec = describe(data, dtype=dtype, has_mask=_declares_mask(data))
-        source = ArraySource(name, spec, lambda: check_pixels(data, spec, *_take(data)))
     is_mapped = _mapping_of(held)[0] is not None
-    return source_of_pixels(name, spec, *source.load()) if is_mapped else source
+    if dtype is not None and not is_mapped:
+        spec = describe(data, dtype=dtype, has_mask=_declares_mask(data))
+        return ArraySource(name, spec, lambda: check_pixels(data, spec, *_take(data)))
+    pixels, mask = _take(data)
+    has_mask = mask is not None if dtype is None else _declares_mask(data)
+    spec = describe(data, dtype=pixels.dtype if dtype is None else dtype, has_mask=has_mask)
+    return source_of_pixels(name, spec, *check_pixels(data, spec, pixels, mask))
 
 
 def open_windowed(data: Any) -> WindowedSource:

@@ -233,12 +233,12 @@ class CutChunks:
             for place in waiting:
                 self._take(place, wanted[place])
             # Before they are computed, so that both are never in memory.
-            self._make_room(sum(map(self._size_bytes, missing)))
+            sizes_px = {place: prod(self._chunk_shape(place)) for place in missing}
+            self._make_room(sum(sizes_px.values()) * self._pixel_bytes)
             promised = {}
-            for place in missing:
-                chunk_px = prod(self._chunk_shape(place))
+            for place, chunk_px in sizes_px.items():
                 if size_px(wanted[place]) < chunk_px:
-                    promised[place] = self._held[place] = _Held(self._size_bytes(place), chunk_px)
+                    promised[place] = self._held[place] = _Held(chunk_px * self._pixel_bytes, chunk_px)
                     self._take(place, wanted[place])
         found = self._compute(missing, promised, compute)
         found |= {place: held.chunk.result() for place, held in waiting.items()}
@@ -277,9 +277,6 @@ class CutChunks:
             self._held.move_to_end(place)
         else:
             del self._held[place]
-
-    def _size_bytes(self, place: Place) -> int:
-        return prod(self._chunk_shape(place)) * self._pixel_bytes
 
     def _make_room(self, new_bytes: int) -> None:
         """Spool chunks until others have room, or none is left that is computed."""
