@@ -176,8 +176,7 @@ def describe_place(tensor: GeoTensor) -> str:
 def _wrap(result: Any, template: GeoTensor, keeps_bands: bool, sources: list[GeoTensor]) -> Any:
     """Return the result with the template's georeference, and its metadata of bands if they are the same bands.
 
-    Its pixels are valid where those of all ``sources`` are. Arrays of other types, such as masked arrays, are returned
-    unchanged.
+    Its pixels are valid where those of all ``sources`` are. Other types, such as masked arrays, are returned unchanged.
     """
     if type(result) is not np.ndarray or result.ndim not in (2, 3, 4):
         return result

@@ -1,7 +1,4 @@
-"""Georeferencing, bands and tags of a file, passed to GDAL through rasterio.
-
-A dataset is created with `creation_profile`, then `describe` writes the rest, both in the `ENVIRONMENT`.
-"""
+"""Georeferencing, bands and tags of a file, passed to GDAL through rasterio, in the `ENVIRONMENT`."""
 
 from __future__ import annotations
 
@@ -40,8 +37,7 @@ _UNCLAIMED = frozenset({"gray", "undefined"})
 def creation_profile(spec: ExportSpec) -> dict[str, Any]:
     """Return rasterio's creation profile of a GeoTIFF with the georeference, the bands and the dtype of ``spec``.
 
-    The caller adds height, width and layout. The georeference is included, since rasterio warns of datasets that are
-    created without one.
+    The caller adds height, width and layout.
     """
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -69,10 +65,7 @@ def creation_profile(spec: ExportSpec) -> dict[str, Any]:
 
 
 def describe(dataset: Any, spec: ExportSpec) -> None:
-    """Write the metadata of ``spec`` to a dataset that was just created.
-
-    GDAL takes colours only before the first pixel is written.
-    """
+    """Write the metadata of ``spec`` to a dataset without pixels: GDAL takes colours only before the first one."""
     metadata = spec.metadata
     if metadata.colormap is not None:
         dataset.write_colormap(1, dict(metadata.colormap))

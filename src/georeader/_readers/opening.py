@@ -187,10 +187,9 @@ def _contained(path: str, open_it: Callable[[str], RangedObject], failures: Remo
 
 
 class _OneFile(FileContainer):  # type: ignore[misc]
-    """A folder with one raster, and the sidecars that describe its pixels and its georeferencing.
+    """A folder with one raster and its sidecars (``.aux.xml``, ``.msk``, a world file), opened when GDAL requests them.
 
-    Sidecars are ``.aux.xml``, ``.msk`` and a world file. They are opened when GDAL looks for them. Any error counts as
-    a missing sidecar: stores answer 403 for missing objects, too.
+    Any error counts as a missing sidecar: stores answer 403 for missing objects, too.
     """
 
     def __init__(self, path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> None:

@@ -29,8 +29,7 @@ WRITE_BYTES = 4 * 2**20
 class OffsetAllocator:
     """Assigns offsets to tiles within two sections, the overviews and the full resolution, as they come.
 
-    Where a section begins in the file may not be known while its tiles are placed: the header lies before both, and the
-    overviews before the full resolution. `arrays` adds the beginnings once both are known.
+    Where a section begins in the file may not be known while its tiles are placed: `arrays` adds the beginnings.
     """
 
     def __init__(self, tile_counts: Mapping[tuple[int, bool], int], *, is_framed: bool = True) -> None:
@@ -51,7 +50,7 @@ class OffsetAllocator:
         """Place tiles behind those of their section, and return the offset of their first byte within it.
 
         Sizes are (tile, part), without frames, 0 for sparse tiles. The second part of a tile is its mask, where tiles
-        and their masks come in turn (``is_mask`` is None). They follow those placed before in the order of their plane.
+        and their masks come in turn (``is_mask`` is None).
         """
         start_bytes = self.overviews_bytes if level else self.full_resolution_bytes
         # Sparse tiles have no frames.

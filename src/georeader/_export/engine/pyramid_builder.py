@@ -103,10 +103,7 @@ def process_block(block: BlockPlan, read: ReadWindow, window: PixelWindow) -> Bl
 
 
 def _encode(level: Level, block: BlockPlan, pixels: WindowPixels) -> Iterator[tuple[TileKey, EncodedTiles]]:
-    """Encode the tiles of a window that begins where a tile begins.
-
-    A tile is followed by its mask, or where tiles hold one band each, the masks are a plane of their own.
-    """
+    """Encode the tiles of a window that begins where a tile begins; of planar tiles, masks are a plane of their own."""
     encoder, has_planes = block.plan.encoders[level.number], level.planes > 1
     planes = [(band, slice(at, at + 1)) for at, band in enumerate(block.bands)] if has_planes else [(0, slice(None))]
     for place in level.tiles.touched(pixels.window):

@@ -137,10 +137,7 @@ def _warn_of_metadata(spec: ExportSpec) -> None:
 
 
 def _gdal_threads(num_threads: str | int) -> str:
-    """Return GDAL's number of threads: one where its pool would wait forever.
-
-    GDAL's pool does not survive a fork, and its driver waits for threads that the system refused to start.
-    """
+    """Return GDAL's number of threads: one where its pool would wait forever, for threads lost in a fork or refused."""
     wanted = thread_count(num_threads, usable_cpus(), sys.maxsize)
     is_forked = os.getpid() != IMPORTED_BY_PID
     return "1" if is_forked or startable_threads(wanted) < wanted else str(num_threads)

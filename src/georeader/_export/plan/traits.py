@@ -25,30 +25,25 @@ class Chunks:
     """The edges of a source's chunks: what it stores, decodes or computes as one piece (tiles, strips, dask's chunks).
 
     Each sequence begins with 0 and ends with the raster's size along its axis. Those along rows and columns are empty
-    where any window costs what its own pixels cost. Neighbouring chunks that share some of the work that computes them
-    (``share_work``) repeat less of it in larger windows.
+    where any window costs what its own pixels cost.
     """
 
     band_edges: tuple[int, ...]
     row_edges_px: tuple[int, ...]
     column_edges_px: tuple[int, ...]
-    share_work: bool = False
+    share_work: bool = False  #: Neighbouring chunks share work, which larger windows repeat less often
 
 
 @dataclass(frozen=True)
 class SourceTraits:
-    """Cost of reading a source, and limits on concurrent reads.
-
-    Reads of a borrowed source go through a dataset that the caller opened and may close as soon as a save has ended. No
-    read may then be running, even after an exception.
-    """
+    """Cost of reading a source, and limits on concurrent reads."""
 
     is_in_memory: bool = False  #: Reading pixels costs nothing, and may be done twice
     chunks: Chunks | None = None  #: None: any window costs what its own pixels cost
     concurrent_reads: int = 1  #: Threads that may read at once
     reader_bytes: int = 0  #: Memory for each of them besides the window: decoded blocks, caches of an open file
     pixel_bytes: int = 1  #: Size of one pixel of one band
-    is_borrowed: bool = False
+    is_borrowed: bool = False  #: The caller may close it once a save has ended: then no read may be running
 
 
 @dataclass(frozen=True)

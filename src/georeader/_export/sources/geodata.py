@@ -39,7 +39,6 @@ class Declared:
     crs: CRS | None
     attrs: Mapping[str, Any]
     fill_value_default: Any
-    fill_value_is_explicit: bool = True
 
 
 def describe(data: Any, *, dtype: Any, has_mask: bool) -> SourceSpec:
@@ -217,8 +216,7 @@ class WindowedSource:
 def open_array(data: Any, held: Any = None) -> ArraySource | MappedSource:
     """Open an object with ``values`` or ``load()`` as a source; ``held`` are its pixels where it has them already.
 
-    If the object declares its dtype, its pixels are loaded when the first of them are read. Memory: the whole raster,
-    or nothing beyond the array that the object holds already.
+    If the object declares its dtype, its pixels are loaded when the first of them are read.
     """
     name, dtype = type(data).__name__, getattr(data, "dtype", None)
     is_mapped = _mapping_of(held)[0] is not None

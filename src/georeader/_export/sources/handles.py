@@ -173,10 +173,9 @@ _LOCKS_LOCK = threading.Lock()
 
 
 def lock_of(dataset: Any) -> AbstractContextManager[Any]:
-    """Return the lock of a dataset that the caller opened.
+    """Return the lock of a dataset that the caller opened, and may save from several threads.
 
-    Neither GDAL's datasets nor rasterio's are safe to use from several threads at once, and the caller may save one
-    from several threads. A WarpedVRT reads through its source dataset, and has the lock of that.
+    A WarpedVRT reads through its source dataset, and has the lock of that.
     """
     while isinstance(dataset, WarpedVRT):
         dataset = dataset.src_dataset

@@ -179,8 +179,7 @@ class ReadCost(NamedTuple):
 def read_cost(dataset: Any, indexes: tuple[int, ...]) -> ReadCost:
     """Compute the threads and the memory for reading bands, counted from 1, of an open file.
 
-    A decoded block lies in GDAL's cache, a copy of each band by itself; where a block holds several bands there is
-    also the block as it was decoded; and there is what it is decoded from.
+    GDAL holds a decoded block in its cache band by band, as it was decoded if it has several bands, and encoded.
     """
     if _is_computed(dataset):
         inner_bytes = 0

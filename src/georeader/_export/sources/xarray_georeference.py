@@ -69,8 +69,7 @@ class Registration(NamedTuple):
 def outline_of(array: Any) -> Any:
     """Return a DataArray with the labels, attributes and encoding of another one, without its pixels.
 
-    rioxarray reads it instead of the caller's array, where its accessor would stay, with answers that later
-    changes of the attributes do not reach, and a reference that keeps the pixels until the next garbage collection.
+    In the caller's array rioxarray's accessor would stay, with outdated answers and a reference to the pixels.
     """
     large = [name for name, coordinate in array.coords.items() if coordinate.ndim > 1]
     pixels = np.broadcast_to(np.zeros((), array.dtype), array.shape)
@@ -98,9 +97,8 @@ def accessor_in_use(array: Any) -> Any:
 def spatial_dims(array: Any) -> tuple[Hashable, Hashable]:
     """Return the names of the dimensions along rows and columns.
 
-    Those that were set by ``.rio.set_spatial_dims``, or that rioxarray finds: y and x, latitude and longitude, or by
-    CF's ``axis`` and ``standard_name``; else those of zarr's ``spatial:dimensions``; else lat and lon; else any of
-    these in capitals.
+    Those that were set by ``.rio.set_spatial_dims``, or that rioxarray finds; else those of zarr's
+    ``spatial:dimensions``; else those of `_DIM_NAMES`, in any case.
     """
     if len(array.dims) < 2:
         raise ShapeError(f"data_save has the dimensions {tuple(array.dims)}; a raster has rows and columns")
@@ -235,10 +233,8 @@ def _corner_grids(
 ) -> tuple[Sequence[Axis | None], Sequence[bool]]:
     """Return the stored grid that the coordinates belong to, and whether they are corners of its pixels, by axis.
 
-    stackstac's own grid comes first. Where a transform was written since, by rioxarray from those coordinates or of a
-    raster that was resampled, it counts only for coordinates that have its pixel size and lie on its corners.
-    ``places`` are the coordinates along rows and along columns; ``is_written``: the transform is that of the grid
-    mapping.
+    stackstac's own grid comes first. Where a transform was written to the grid mapping since (``is_written``), it
+    counts only for coordinates that have its pixel size and lie on its corners. ``places`` are the coordinates.
     """
 
     def registered(transform: Affine) -> tuple[Sequence[Axis], Sequence[Registration | None]]:
@@ -290,8 +286,7 @@ def registration_of(places: NDArray[Any], grid: Axis) -> Registration | None:
 def _axis(places: NDArray[Any] | None, name: str, stored: Axis | None, is_corner: bool) -> Axis:
     """Return where pixels with these coordinates, or None, lie along a dimension.
 
-    ``stored`` is where the pixels of a raster lie that these may be a part of. Where they are, its numbers are taken,
-    which have not been rounded on their way through coordinates. These may be corners of its pixels, not centres.
+    Where they are a part of a ``stored`` raster, its numbers are taken, which have not been rounded to coordinates.
     """
     if places is None:
         if stored is not None:

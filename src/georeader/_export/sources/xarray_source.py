@@ -164,10 +164,9 @@ class _Band:
 def open_dataset(
     dataset: Any, missing: Any = UNSET, *, may_read: bool = True, open_spool: OpenSpool | None = None
 ) -> Source:
-    """Open an xarray.Dataset, as `open_data_array`; its variables along rows and columns are bands.
+    """Open an xarray.Dataset, as `open_data_array`; its variables along rows and columns are bands, with their names.
 
-    Their names become descriptions; scales, offsets and units stay those of each; their other attributes become tags of
-    the band, those of the Dataset tags of the file. A single variable may have bands of its own, as a DataArray has.
+    Attributes of variables become tags of bands. A single variable may have bands of its own, as a DataArray has.
     """
     bands = [_Band(name, array, _open_values(array, missing, open_spool)) for name, array in _rasters(dataset).items()]
     _check_shapes(bands)
