@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
-from georeader._core.reporting import report_progress
+from numpy.typing import NDArray
+
+from georeader._core.reporting import Advance, report_progress
+from georeader._core.windows import PixelWindow
 from georeader._export.engine.stream import StreamEngine
-from georeader._export.plan.file_plan import choose_predictor, plan_file
+from georeader._export.plan.file_plan import FilePlan, choose_predictor, plan_file
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.resolve import choose_engine, resolve_spec
 from georeader._export.plan.spec import ExportSpec
-from georeader._export.receipt.receipt import Receipt, receipt_from_write
+from georeader._export.receipt.receipt import Receipt, Written, receipt_from_write
 from georeader._export.sinks.base import Sink
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import RefCountedSource, Source
 
-if TYPE_CHECKING:
-    from georeader._export.gdal.engine import GdalEngine
-
 _LOG = logging.getLogger("georeader")
+
+
+class Engine(Protocol):
+    """Writes one source to one sink; it reads while its block lasts."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> bool | None: ...
+
+    def peek(self, window: PixelWindow, bands: slice) -> NDArray[Any]:
+        """Return the pixels of a window at full resolution, before `write`."""
+        ...
+
+    def write(self, plan: FilePlan, advance: Advance) -> Written:
+        """Write the file; the caller commits the sink."""
+        ...
 
 
 def save(data: Any, request: SaveRequest) -> Receipt:
@@ -64,9 +83,7 @@ def write_source(
     return receipt
 
 
-def make_engine(
-    name: str, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest
-) -> StreamEngine | GdalEngine:
+def make_engine(name: str, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> Engine:
     """Return the engine of a name; nothing is read yet."""
     if name == "stream":
         return StreamEngine(source, spec, sink, request)
