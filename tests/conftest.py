@@ -19,6 +19,7 @@ from rio_cogeo import cog_validate
 from effort import IS_THOROUGH, covering
 from faults.count import pytest_terminal_summary  # noqa: F401  (a hook: prints the number of faults)
 from georeader import GeoTensor
+from georeader._core.threads import usable_cpus
 from range_server import Server, running
 from servers.fixtures import *  # noqa: F403  (fixtures: each starts its server at the first use)
 
@@ -32,6 +33,11 @@ if os.environ.get("CI"):
 
 #: Fixtures that start a server in a process of its own; a test that uses one is marked ``server``.
 SERVERS = frozenset({"azurite", "fake_gcs", "moto", "nginx", "seaweed", "sftp"})
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are CPUs: many tests wait for servers and for processes of their own."""
+    return usable_cpus() + 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -67,6 +67,7 @@ class TestS3ByS3fs(SinkContract):
         return place_on(seaweed, seaweed.url, fs=fs)
 
 
+@pytest.mark.thorough  # the same client, made in another way
 class TestS3ByAGivenStore(SinkContract):
     @pytest.fixture
     def place(self, seaweed: S3Server, use_env: UseEnv) -> Place:
@@ -86,6 +87,7 @@ class TestAzure(SinkContract):
         return place_on(azurite, azurite.url)
 
 
+@pytest.mark.thorough  # the same client, made in another way
 class TestAzureByConnectionString(SinkContract):
     @pytest.fixture
     def place(self, azurite: AzureServer, use_env: UseEnv) -> Place:
@@ -101,6 +103,7 @@ class TestAzureByAdlfs(SinkContract):
         return place_on(azurite, azurite.url, fs=fs)
 
 
+@pytest.mark.thorough  # the same client, made in another way
 class TestAzureByAGivenStore(SinkContract):
     @pytest.fixture
     def place(self, azurite: AzureServer, use_env: UseEnv) -> Place:

@@ -28,6 +28,7 @@ from benchmarks.report import section_text, targets_text, times_ours
 from benchmarks.sections import QUICK, SECTIONS, Effort, chosen
 from benchmarks.settings import Place, Settings
 from benchmarks.targets import round_ratios, verdicts
+from effort import IS_THOROUGH
 from places import ROOT
 
 pytestmark = pytest.mark.slow
@@ -440,7 +441,8 @@ class TestCommand:
         assert message in done.stderr
 
     def test_a_quick_run_leaves_tables_and_json(self, tmp_path: Path) -> None:
-        names = "uint16-lzw,rgb-deflate,chips-lzw,scaling-lzw,memory-uint16,scene-lzw,convert-lzw,push-lzw,rows-1"
+        names = "uint16-lzw,chips-lzw,memory-uint16,scene-lzw"
+        names += ",rgb-deflate,scaling-lzw,convert-lzw,push-lzw,rows-1" if IS_THOROUGH else ""
         done = benchmarks("--quick", "--only", names, "--peers", "ours,gdal,codec,loop", "--output", tmp_path,
                           "--size", 350)  # fmt: skip
 

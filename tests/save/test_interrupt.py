@@ -71,7 +71,16 @@ ENDLESS = textwrap.dedent("""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to one process alone")
-@pytest.mark.parametrize("how", ["streams", "hangs", "tiled", "slow codec", "in memory", "pieces"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "streams",
+        "hangs",
+        "slow codec",
+        "pieces",
+        *(pytest.param(how, marks=pytest.mark.thorough) for how in ("tiled", "in memory")),
+    ],
+)
 def test_interrupt_ends_the_save_within_a_second_and_leaves_nothing(how: str, tmp_path: Path) -> None:
     path = tmp_path / "out.tif"
     path.write_bytes(b"the earlier file")

@@ -16,7 +16,7 @@ import pytest
 
 from effort import often
 
-KILLS = often(120, usually=24)
+KILLS = often(120, usually=16)
 
 #: So many more where the machine is so busy that no save has come to its end; each is given a fifth more time.
 MORE = 20

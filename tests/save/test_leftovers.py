@@ -237,7 +237,9 @@ def killed(folder: Path, what: str, is_named: str, after_seconds: Iterator[float
 
 
 @pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="this system has no unnamed files")
-@pytest.mark.parametrize("what", ["plain", "mask", "warp"])
+@pytest.mark.parametrize(
+    "what", ["mask", *(pytest.param(what, marks=pytest.mark.thorough) for what in ("plain", "warp"))]
+)
 def test_a_kill_of_the_gdal_engine_leaves_nothing(what: str, tmp_path: Path) -> None:
     for name in ("out", "temporary"):
         (tmp_path / name).mkdir()

@@ -136,6 +136,7 @@ class Counting(MemoryFileSystem):
         return bytes(found)
 
 
+@pytest.mark.covering(columns=lambda profile_arg, max_memory, name: ((str(profile_arg), max_memory), name))
 @pytest.mark.parametrize("profile_arg", [{"predictor": 1}, {}, {"INTERLEAVE": "BAND"}], ids=str)
 @pytest.mark.parametrize("max_memory", ["64MiB", "512MiB"])
 @pytest.mark.parametrize("name", ["rows.png", "rows.jpg"])

@@ -43,7 +43,7 @@ LONGEST_SECONDS = 3.0
 ARRIVAL_SECONDS = 15.0
 
 #: At random moments, of each kind of store.
-KILLS = often(25, usually=4)
+KILLS = often(25, usually=3)
 
 KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 
