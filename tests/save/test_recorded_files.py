@@ -2,7 +2,7 @@
 
 A refactoring must not change a byte. Each file of the table (`FILES`) has one recorded hash; each row (`ROWS`) is one
 way to make a file: from an array or a path, to a folder or to a stream, with much memory or with little. All ways must
-lead to the same bytes. Only public names are used, so that private modules may move.
+lead to the same bytes. Only public names are used, so that private modules may move; but for the LZW encoder in use.
 
 Bytes depend on the versions of the codec libraries and of GDAL. Hashes are recorded for the pinned versions of each
 Python that CI runs; with others the tests are skipped. To record the hashes of the environment that runs, and to read
@@ -45,6 +45,7 @@ from rasterio.rpc import RPC
 from rasterio.windows import Window
 
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._codecs.lzw import lzw_encode
 
 RECORD = Path(__file__).with_name("recorded_files.json")
 HOW_TO_RECORD = "python tests/save/test_recorded_files.py"
@@ -606,7 +607,12 @@ def read_record() -> dict[str, Any]:
 
 
 def recorded(file: File) -> str | None:
-    """Return the hash of a file in this environment, or None."""
+    """Return the hash of a file in this environment, or None.
+
+    LZW is recorded with the compiled encoder: imagecodecs, which encodes where it was not compiled, writes other bytes.
+    """
+    if lzw_encode is None and file.profile.get("compress", "lzw") == "lzw":
+        return None
     found = read_record()["files"].get(file.name, {})
     return found if isinstance(found, str) else found.get(file.environment)
 

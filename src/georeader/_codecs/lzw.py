@@ -1,5 +1,6 @@
 """LZW streams that every reader decodes, web viewers among them.
 
+The encoder is a C extension, which writes the same bytes as libtiff. Where it was not compiled, imagecodecs encodes.
 imagecodecs lets its table of strings grow to code 4094 before it clears it, and may use the last two codes; libtiff
 clears it two codes earlier. geotiff.js, with which most web viewers read a GeoTIFF, has no room for codes 4093 and 4094
 and never returns from them. They are rare, but occur in constant areas behind noise, such as nodata. The content of
@@ -13,6 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+
+try:
+    from georeader._codecs._lzw import lzw_encode
+except ImportError:  # installed without a C compiler
+    lzw_encode = None  # type: ignore[assignment]
+
+_IS_NATIVE = lzw_encode is not None
 
 #: Widths of codes in bits, and the last code since a Clear code that has each (TIFF 6.0, section 13).
 _WIDTHS = ((9, 254), (10, 766), (11, 1790), (12, 3838))
@@ -41,8 +49,18 @@ def _bits(codes: int) -> int:
 TABLE_BITS = _bits(CODES_PER_TABLE) + 12
 
 
+def encoder_name() -> str:
+    """Return which encoder is in use."""
+    return "native" if _IS_NATIVE else f"imagecodecs {imagecodecs.__version__}"
+
+
 def encode(content: memoryview) -> bytes:
     """Compress bytes to one stream."""
+    return lzw_encode(content) if _IS_NATIVE else encode_by_imagecodecs(content)
+
+
+def encode_by_imagecodecs(content: memoryview | bytes) -> bytes:
+    """Compress bytes to one stream, without the codes that some readers do not decode."""
     encoded = bytes(imagecodecs.lzw_encode(content))  # type: ignore[arg-type]  # its stub leaves out memoryview
     tables = unsafe_tables(encoded)
     return _packed(_repaired(encoded, tables)) if tables else encoded

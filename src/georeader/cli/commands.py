@@ -31,10 +31,19 @@ def _with_hyphens(name: str) -> str:
     return name.replace("_", "-")
 
 
+def _print_version(context: click.Context, _: click.Parameter, is_given: bool) -> None:
+    if is_given and not context.resilient_parsing:
+        from georeader._codecs.lzw import encoder_name
+
+        click.echo(f"georeader {__version__}, LZW encoder: {encoder_name()}")
+        context.exit()
+
+
 @click.group(
     name="georeader", context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _with_hyphens}
 )
-@click.version_option(__version__, package_name="georeader-cog")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+              help="Show the version and the LZW encoder in use, and exit.")  # fmt: skip
 def main() -> None:
     """Write, validate, describe and preview Cloud Optimized GeoTIFFs.
 

@@ -1,0 +1,3 @@
+from _typeshed import ReadableBuffer
+
+def lzw_encode(content: ReadableBuffer, /) -> bytes: ...
