@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 install = $(UV) $(1) 2>/dev/null || $(PIP) $(1)
 BENCH := benchmarks/.venv
+# A change of these compiles the LZW encoder again.
+BUILD := setup.py src/georeader/_codecs/_lzw.c
 
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
@@ -38,6 +40,7 @@ lint: $(VENV)/.test  ## What CI checks before it tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 
+# Another Python has another GDAL in its rasterio: make bench PYTHON=python3.13 BENCH=benchmarks/.venv-3.13
 bench: $(BENCH)/.bench  ## Measure speed, size and memory beside the peers: make bench ARGS="--only uint16-lzw"
 	$(BENCH)/bin/python -m benchmarks $(ARGS)
 
@@ -59,9 +62,9 @@ pins:  ## Renew what requirements/ pins (needs uv)
 		--no-header --no-annotate --upgrade --output-file requirements/bench-spaceml.txt
 
 clean:  ## Remove what the commands above made
-	rm -rf $(NODE_MODULES) $(NGINX) $(VENV) $(VENV).identity $(BENCH) benchmarks/.venv-spaceml demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(NODE_MODULES) $(NGINX) $(VENV) $(VENV).identity $(BENCH) $(BENCH).identity benchmarks/.venv-spaceml-* build dist src/*.egg-info src/georeader/_codecs/_lzw*.so demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV).identity: FORCE
+$(VENV).identity $(BENCH).identity: FORCE
 	@echo '$(IDENTITY)' | cmp --silent - $@ || echo '$(IDENTITY)' > $@
 
 $(VENV)/.made: $(VENV).identity
@@ -72,24 +75,24 @@ $(VENV)/.made: $(VENV).identity
 	@$(PIP) uv || true
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.made pyproject.toml requirements/pinned.txt
+$(VENV)/.demo: $(VENV)/.made pyproject.toml requirements/pinned.txt $(BUILD)
 	@echo "installing georeader-cog[demo] into $(VENV) ..."
 	@$(call install,--constraint requirements/pinned.txt --editable '.[demo]')
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt requirements/no-deps.txt
+$(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt requirements/no-deps.txt $(BUILD)
 	@echo "installing georeader-cog[test] into $(VENV) ..."
 	@$(call install,--constraint requirements/pinned.txt --editable '.[test]')
 	@$(call install,--no-deps --requirement requirements/no-deps.txt)
 	@touch $@ $(VENV)/.demo
 
 # The benchmarks have an environment of their own: what tests run in stays as small as a user's.
-$(BENCH)/.made: $(VENV).identity
+$(BENCH)/.made: $(BENCH).identity
 	@$(PYTHON) -m venv --clear $(BENCH) || \
 		{ echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@touch $@
 
-$(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt
+$(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt $(BUILD)
 	@echo "installing georeader-cog[bench] into $(BENCH) ..."
 	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check --constraint requirements/bench.txt \
 		--editable '.[bench]'

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.list:
         for section in wanted:
-            print(f"{section.name:20} {section.kind:8} {section.input:8} {section.form:6} {section.settings.title()}")
+            print(f"{section.name:25} {section.kind:8} {section.input:11} {section.form:6} {section.settings.title()}")
         return 0
     wanted = [dataclasses.replace(each, peers=tuple(peer for peer in each.peers if peer in peers)) for each in wanted]
     options.output.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def measure(wanted: list[Section], how: Effort, folder: Path, options: argparse.
     logs.mkdir(exist_ok=True)
     with Crew(pythons, folder, logs.resolve(), options.timeout) as crew:
         facts["versions"] = versions(crew, names, missing)
-        run = Run(crew, folder, how, missing)
+        run = Run(crew, folder, how, missing, facts["versions"])
         for number, section in enumerate(wanted, start=1):
             results[section.name] = run.section(section)
             print(report.section_text(section.name, results[section.name]))

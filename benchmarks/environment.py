@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.codec_alone import usable_cores
 from benchmarks.crew import ROOT
 
-#: georeader-spaceml and this project share an import name: it lives in an environment of its own.
-SPACEML_VENV = ROOT / "benchmarks" / ".venv-spaceml"
+#: georeader-spaceml and this project share an import name: it lives in an environment of its own, one for each Python.
+SPACEML_VENV = ROOT / "benchmarks" / ".venv-spaceml-{}.{}".format(*sys.version_info)
 SPACEML_REQUIREMENTS = ROOT / "requirements" / "bench-spaceml.txt"
 
 

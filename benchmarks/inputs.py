@@ -21,6 +21,9 @@ STRIP_ROWS = 512
 #: Pixels along a side of a field, the patches of which a landscape consists.
 FIELD_PX = 24
 
+#: Standard deviation of the differences between bands that are alike; the spread of one band is about 500.
+ALIKE_SPREAD = 3.0
+
 
 @dataclass(frozen=True)
 class Input:
@@ -121,6 +124,17 @@ def chips(count: int, side_px: int = 512) -> NDArray[np.uint16]:
     return np.stack([scene(side_px, bands=4, seed=100 + chip) for chip in range(count)])
 
 
+def chips_alike(count: int, side_px: int = 512) -> NDArray[np.uint16]:
+    """Make cuttings whose bands are alike: one band, plus an offset and small differences for each of the four."""
+    return np.stack([_alike_bands(scene(side_px, seed=100 + chip)[0], seed=100 + chip) for chip in range(count)])
+
+
+def _alike_bands(band: NDArray[np.uint16], seed: int) -> NDArray[np.uint16]:
+    rng = np.random.default_rng([seed, 2000])
+    differences = rng.normal(0, ALIKE_SPREAD, (4, *band.shape)) + 60 * np.arange(4)[:, None, None]
+    return np.where(band == 0, 0, np.clip(band + np.rint(differences), 1, 10000)).astype("uint16")
+
+
 def landscape(side_px: int, seed: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Return rows and their ground, 0 to 1: fields of one shade each on soft hills.
 
@@ -154,6 +168,10 @@ INPUTS = {
         Input("float32", "an index with NaN", index, float("nan"), share=0.5, predictor=3),
         Input("classes", "a land cover map", classes, 255, resampling="nearest", predictor=1),
         Input("rgb", "a picture in red, green and blue", picture, None, share=0.5),
+        Input("bands8", "a scene in 8 bands", lambda side_px: scene(side_px, bands=8, seed=6), 0, share=0.3497),
         Input("bands13", "a scene in 13 bands", lambda side_px: scene(side_px, bands=13, seed=5), 0, share=0.2733),
     ]
 }
+
+#: Number of chips to (chip, band, row, column).
+CHIPS: dict[str, Callable[[int], NDArray[np.uint16]]] = {"chips": chips, "chips-alike": chips_alike}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.forms import Given, save_tiled
-from benchmarks.inputs import INPUTS, Input, chips
+from benchmarks.inputs import CHIPS, INPUTS, Input
 from benchmarks.lazy import LAZY_INPUTS, LazyInput, LazyScene
 from benchmarks.sections import Effort, Section
 from benchmarks.settings import Place
@@ -68,7 +68,7 @@ class Store:
     def material(self, section: Section) -> Material:
         """Make what a section needs."""
         if section.kind == "chips":
-            path = self._saved("chips", self.effort.chips)
+            path = self._saved(section.input, self.effort.chips)
             return Material([Given("array", str(path))], list(np.load(path, mmap_mode="r")), Place(nodata=0))
         if section.input in LAZY_INPUTS:
             return self._of_scene(section, LAZY_INPUTS[section.input])
@@ -102,7 +102,7 @@ class Store:
         name = raster if isinstance(raster, str) else raster.name
         path = self.folder / f"{name}-{size}.npy"
         if not path.exists():
-            np.save(path, chips(size) if isinstance(raster, str) else raster.make(size))
+            np.save(path, CHIPS[raster](size) if isinstance(raster, str) else raster.make(size))
         return path
 
     def _saved_file(self, section: Section, scene: LazyScene, place: Place) -> Path:

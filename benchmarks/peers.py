@@ -163,6 +163,7 @@ class GdalTranslate(_Writer):
 
     name = "gdal-translate"
     label = "gdal_translate -of COG"
+    distributions: tuple[str, ...] = ()
     programs = ("gdal_translate",)
 
     def write(self, prepared: str, place: Place, settings: Settings, path: str) -> None:
@@ -251,7 +252,7 @@ class OdcDask(Odc):
 
     name = "odc-dask"
     label = "odc-geo save_cog_with_dask"
-    distributions: tuple[str, ...] = ("odc-geo", "dask", "tifffile", "imagecodecs")
+    distributions: tuple[str, ...] = ("odc-geo", "dask", "tifffile", "imagecodecs", "rasterio")
     needs: tuple[str, ...] = ("odc.geo", "dask", "tifffile", "imagecodecs")
 
     def prepare(self, raster: Any, place: Place, settings: Settings) -> Any:
@@ -314,6 +315,41 @@ class Spaceml(_Georeader):
         save_cog(prepared, path, profile=cog_options(settings) | pixel_interleave(prepared))
 
 
+class Xrspatial(_Writer):
+    """xarray-spatial's `to_geotiff(cog=True)`: LZW and predictors by numba, no GDAL."""
+
+    name = "xrspatial"
+    label = "xarray-spatial to_geotiff"
+    distributions: tuple[str, ...] = ("xarray-spatial", "numba", "deflate", "zstandard")
+    needs: tuple[str, ...] = ("xrspatial", "odc.geo")
+    codecs = ("none", "packbits", "lzw", "deflate", "zstd")
+
+    def available(self) -> str | None:
+        if find_spec("xrspatial") is None:
+            return "not installed: xarray-spatial, whose to_geotiff needs Python 3.12"
+        return super().available()
+
+    def prepare(self, raster: NDArray[Any], place: Place, settings: Settings) -> Any:
+        if settings.codec not in self.codecs:
+            raise NotImplementedError(f"no {settings.codec} here: it has {', '.join(self.codecs)}")
+        return odc_array(raster, place)
+
+    def write(self, prepared: Any, place: Place, settings: Settings, path: str) -> None:
+        from xrspatial.geotiff import to_geotiff
+
+        options = {
+            "compression_level": settings.level,
+            "predictor": settings.predictor,
+            "overview_resampling": {"average": "mean"}.get(settings.resampling or "", settings.resampling),
+        }
+        if settings.tile_px is not None:
+            count = overview_count(prepared.shape[-2:], settings.tile_px)
+            options |= {"tile_size": settings.tile_px, "overview_levels": [2**n for n in range(1, count + 1)]}
+        options = {name: value for name, value in options.items() if value is not None}
+        # It does not read the CRS of the DataArray's coordinate spatial_ref.
+        to_geotiff(prepared, path, crs=place.crs, compression=settings.codec, cog=True, **options)
+
+
 class Loop(_Writer):
     """The loop that many write by hand: a tiled GeoTIFF, window by window, overviews, and a copy of it as COG.
 
@@ -347,7 +383,7 @@ class Loop(_Writer):
 
 _ALL: list[Peer] = [
     Ours(), Gdal(), GdalOneThread(), GdalAllThreads(), GdalWrite(), GdalTranslate(), RioCogeo(), Odc(), OdcDask(),
-    Rioxarray(), Spaceml(), Loop(), CodecAlone(), CodecAndPredictor(),
+    Rioxarray(), Spaceml(), Xrspatial(), Loop(), CodecAlone(), CodecAndPredictor(),
 ]  # fmt: skip
 
 PEERS: dict[str, Peer] = {peer.name: peer for peer in _ALL}

@@ -27,6 +27,9 @@ def save_plot(path: Path, results: Results, subtitle: str) -> bool:
     from matplotlib.figure import Figure
 
     panels = {name: times_ours(section) for name, section in results.items() if section["kind"] in ("raster", "chips")}
+    gdal_versions = {
+        peer: entry["gdal"] for section in results.values() for peer, entry in section["peers"].items() if entry["gdal"]
+    }
     panels = {name: ratios for name, ratios in panels.items() if len(ratios) > 1}
     if not panels:
         return False
@@ -36,15 +39,16 @@ def save_plot(path: Path, results: Results, subtitle: str) -> bool:
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel, (name, ratios) in zip(axes, panels.items(), strict=False):
-        _draw(panel, name, ratios)
+        _draw(panel, name, ratios, gdal_versions)
     for panel in axes[len(panels) :]:
         panel.set_visible(False)
-    figure.suptitle(f"Time to write a COG, as a multiple of georeader-cog's (median, min, max of rounds)\n{subtitle}")
+    title = "Time to write a COG, as a multiple of georeader-cog's (median, min, max of rounds); (GDAL)"
+    figure.suptitle(f"{title}\n{subtitle}")
     figure.savefig(path, dpi=110)
     return True
 
 
-def _draw(panel: Any, name: str, ratios: dict[str, dict[str, float]]) -> None:
+def _draw(panel: Any, name: str, ratios: dict[str, dict[str, float]], gdal_versions: dict[str, str]) -> None:
     peers = list(ratios)[::-1]
     medians = [ratios[peer]["median"] for peer in peers]
     spread = [
@@ -52,7 +56,9 @@ def _draw(panel: Any, name: str, ratios: dict[str, dict[str, float]]) -> None:
         [ratios[peer]["max"] - ratios[peer]["median"] for peer in peers],
     ]
     colours = [_COLOURS.get(peer, _GDAL_COLOUR if peer.startswith("gdal") else _OTHER_COLOUR) for peer in peers]
-    labels = [PEERS[peer].label for peer in peers]
+    labels = [
+        f"{PEERS[peer].label} ({gdal_versions[peer]})" if peer in gdal_versions else PEERS[peer].label for peer in peers
+    ]
     panel.barh(labels, medians, xerr=spread, color=colours, ecolor="#444444", error_kw={"elinewidth": 0.8})
     for row, peer in enumerate(peers):
         panel.text(ratios[peer]["max"], row, f" {ratios[peer]['median']:.2f}", va="center", fontsize=7)

@@ -15,18 +15,19 @@ from benchmarks.targets import Results, Verdict, per_pixel_growth, round_ratios
 Row = tuple[str, ...]
 
 _HEADS: dict[str, Row] = {
-    "raster": ("", "median s", "min", "max", "CPU s", "x ours", "MB", "size - GDAL's", "remarks"),
-    "chips": ("", "files/s", "min", "max", "CPU s", "x ours", "MB", "size - GDAL's", "remarks"),
-    "scaling": ("", "large s", "small s", "growth", "min", "max", "remarks"),
-    "memory": ("", "MB beyond the input", "share of the input", "seconds", "MB", "remarks"),
-    "stream": ("", "lazy s", "in memory s", "times a pixel's time", "min", "max", "MB", "remarks"),
+    "raster": ("", "median s", "min", "max", "CPU s", "x ours", "MB", "size - GDAL's", "GDAL", "remarks"),
+    "chips": ("", "files/s", "min", "max", "CPU s", "x ours", "MB", "size - GDAL's", "GDAL", "remarks"),
+    "scaling": ("", "large s", "small s", "growth", "min", "max", "GDAL", "remarks"),
+    "memory": ("", "MB beyond the input", "share of the input", "seconds", "MB", "GDAL", "remarks"),
+    "stream": ("", "lazy s", "in memory s", "times a pixel's time", "min", "max", "MB", "GDAL", "remarks"),
 }
 
 
 def section_text(name: str, section: dict[str, Any]) -> str:
     """Lay out the table of one section.
 
-    ``x ours`` is the median of the ratios of each round: how many times as long as this project the peer took.
+    ``x ours`` is the median of the ratios of each round: how many times as long as this project the peer took. ``GDAL``
+    is the version in the peer's process.
     """
     if "skipped" in section:
         return f"\n{name}: skipped: {section['skipped']}"
@@ -41,12 +42,13 @@ def section_text(name: str, section: dict[str, Any]) -> str:
              "stream": _stream_cells}  # fmt: skip
     rows = []
     for peer, entry in section["peers"].items():
-        label = PEERS[peer].label
-        if entry["problem"]:
-            blanks = [""] * (len(_HEADS[section["kind"]]) - 2)
-            rows.append((label, *blanks, entry["problem"]))
-        else:
-            rows.append((label, *cells[section["kind"]](section, peer), _remarks(section, entry)))
+        blanks = ("",) * (len(_HEADS[section["kind"]]) - 3)
+        figures, remarks = (
+            (blanks, entry["problem"])
+            if entry["problem"]
+            else (cells[section["kind"]](section, peer), _remarks(section, entry))
+        )
+        rows.append((PEERS[peer].label, *figures, entry["gdal"] or "", remarks))
     return table(title, _HEADS[section["kind"]], rows)
 
 

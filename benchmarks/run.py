@@ -26,6 +26,7 @@ class Entry:
     """What one peer did in one section.
 
     Attributes:
+        gdal: Version of the GDAL in its process, or None.
         seconds: Of each round.
         cpu_seconds: Of each round, of all its threads.
         small_seconds: Of each round, for the raster of a sixteenth of the pixels ("scaling"), or for that in memory
@@ -36,6 +37,7 @@ class Entry:
         problem: Why there is no result.
     """
 
+    gdal: str | None = None
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
     small_seconds: list[float] = field(default_factory=list)
@@ -53,14 +55,18 @@ class Run:
         folder: Where inputs and outputs lie while they are needed.
         effort: How large and how often.
         missing: Peer to the reason why it takes no part.
+        versions: Peer to its versions.
     """
 
-    def __init__(self, crew: Crew, folder: Path, effort: Effort, missing: dict[str, str]) -> None:
+    def __init__(
+        self, crew: Crew, folder: Path, effort: Effort, missing: dict[str, str], versions: dict[str, dict[str, str]]
+    ) -> None:
         self.crew = crew
         self.folder = folder
         self.effort = effort
         self.store = Store(folder, effort)
         self.missing = missing
+        self.versions = versions
 
     def section(self, section: Section) -> dict[str, Any]:
         """Measure one section.
@@ -73,7 +79,10 @@ class Run:
         if reason is not None:
             return _described(section) | {"skipped": reason, "peers": {}}
         material = self.store.material(section)
-        entries = {name: Entry(problem=self.missing.get(name)) for name in section.peers}
+        entries = {
+            name: Entry(gdal=self.versions.get(name, {}).get("GDAL"), problem=self.missing.get(name))
+            for name in section.peers
+        }
         job = _Job(self, section, material, entries)
         if section.kind == "memory":
             job.each_in_a_fresh_process()

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from typing import Literal
 
 from benchmarks.forms import Form
-from benchmarks.inputs import INPUTS
+from benchmarks.inputs import CHIPS, INPUTS
 from benchmarks.lazy import LAZY_INPUTS
 from benchmarks.settings import Settings
 
@@ -16,9 +16,14 @@ Kind = Literal["raster", "chips", "scaling", "memory", "stream"]
 #: Those that the targets of most sections are about.
 LEADERS = ("ours", "gdal", "gdal-all", "gdal-write", "codec")
 
-WRITERS = ("ours", "gdal", "gdal-1", "gdal-write", "rio-cogeo", "odc", "odc-dask", "rioxarray", "spaceml")
+WRITERS = (
+    "ours", "gdal", "gdal-1", "gdal-write", "rio-cogeo", "odc", "odc-dask", "rioxarray", "spaceml", "xrspatial",
+)  # fmt: skip
 WALLS = ("codec", "codec+predictor")
 OURS_AND_GDAL = ("ours", "gdal", "gdal-write")
+
+#: Peers whose number of threads cannot be set to another one.
+_THREADS_ARE_FIXED = ("gdal-1", "xrspatial")
 
 
 @dataclass(frozen=True)
@@ -117,10 +122,13 @@ def _other_codec(input_name: str, codec: str) -> Section:
     return Section(f"{input_name}-{codec}", "raster", input_name, settings, OURS_AND_GDAL)
 
 
-def _chips(name: str, codec: str, peers: tuple[str, ...], writers: int = 1) -> Section:
+def _chips(input_name: str, codec: str, peers: tuple[str, ...], writers: int = 1) -> Section:
     settings = _matched("uint16", *_CODECS[codec])
-    settings = settings if writers == 1 else settings.with_threads(1)
-    return Section(f"chips-{name}", "chips", "chips", settings, peers, writers)
+    if writers == 1:
+        return Section(f"{input_name}-{codec}", "chips", input_name, settings, peers)
+    peers = tuple(peer for peer in peers if peer not in _THREADS_ARE_FIXED)
+    name = f"{input_name}-{codec}-{writers}-writers"
+    return Section(name, "chips", input_name, settings.with_threads(1), peers, writers)
 
 
 def _dask(codec: str) -> Section:
@@ -163,13 +171,14 @@ SECTIONS: dict[str, Section] = {
         *_rasters("rgb", ["lzw", "deflate", "zstd9"]),
         _lossy("jpeg"),
         _lossy("webp"),
+        *_rasters("bands8", ["lzw"]),
         *_rasters("bands13", ["lzw", "deflate", "zstd9"]),
         *(_other_codec("smooth", codec) for codec in ("none", "packbits", "lerc")),
         *(_other_codec("float32", codec) for codec in ("lerc",)),
         *(_other_codec("classes", codec) for codec in ("lzma",)),
-        _chips("lzw", "lzw", WRITERS),
-        _chips("zstd9", "zstd9", OURS_AND_GDAL),
-        _chips("lzw-2-writers", "lzw", tuple(peer for peer in WRITERS if peer != "gdal-1"), writers=2),
+        *(_chips(name, "lzw", WRITERS) for name in CHIPS),
+        *(_chips(name, "zstd9", OURS_AND_GDAL) for name in CHIPS),
+        *(_chips(name, "lzw", WRITERS, writers=2) for name in CHIPS),
         Section("scaling-lzw", "scaling", "uint16", _matched("uint16", "lzw"), OURS_AND_GDAL[:2]),
         Section("scaling-zstd3", "scaling", "uint16", _matched("uint16", "zstd", 3), OURS_AND_GDAL[:2]),
         Section("memory-uint16", "memory", "uint16", _matched("uint16", "zstd", 9), WRITERS),

@@ -45,6 +45,8 @@ class Bench:
         for program in self.peer.programs:
             printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
             versions[program] = printed.strip()
+            if printed.startswith("GDAL "):
+                versions["GDAL"] = printed.split()[1].rstrip(",")
         if "rasterio" in self.peer.distributions:
             import rasterio
 
