@@ -42,8 +42,8 @@ def save_plot(path: Path, results: Results, subtitle: str) -> bool:
         _draw(panel, name, ratios, gdal_versions)
     for panel in axes[len(panels) :]:
         panel.set_visible(False)
-    title = "Time to write a COG, as a multiple of georeader-cog's (median, min, max of rounds); (GDAL)"
-    figure.suptitle(f"{title}\n{subtitle}")
+    title = "Time to write a COG, as a multiple of georeader-cog's (median, min, max of rounds)"
+    figure.suptitle(f"{title}\n{subtitle}; in brackets: GDAL")
     figure.savefig(path, dpi=110)
     return True
 
