@@ -29,7 +29,7 @@ from rasterio.windows import Window
 from rasterio.windows import transform as rasterio_window_transform
 
 from georeader import RasterioReader, save_cog
-from georeader.errors import IndexingError, NodataError, ReadError
+from georeader.errors import DtypeError, IndexingError, NodataError, ReadError
 
 CRS = "EPSG:32630"
 SIN_30, COS_30 = 0.5, math.sqrt(0.75)
@@ -1026,3 +1026,31 @@ class TestRealRasters:
         with rasterio.open(tmp_path / "part.tif") as written, rasterio.open(shared_data / reader.path) as whole:
             assert np.array_equal(written.read(), whole.read(window=window))
             assert written.transform == rasterio_window_transform(window, whole.transform)
+
+
+@pytest.fixture
+def mixed_bands(tmp_path: Path) -> Path:
+    """Return a VRT with a band of int64, 2**53 + 1 among its pixels, and one of float32."""
+    for name, values in {"int64": [[2**53 + 1, 4]], "float32": [[0.5, 2]]}.items():
+        with rasterio.open(tmp_path / f"{name}.tif", "w", driver="GTiff", width=2, height=1, count=1, dtype=name) as to:
+            to.write(np.array([values], name))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{gdals}" band="{band}"><SimpleSource><SourceFilename relativeToVRT="1">{name}.tif'
+        "</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        for band, (name, gdals) in enumerate({"int64": "Int64", "float32": "Float32"}.items(), start=1)
+    )
+    path = tmp_path / "mixed.vrt"
+    path.write_text(f'<VRTDataset rasterXSize="2" rasterYSize="1">{bands}</VRTDataset>')
+    return path
+
+
+def test_integers_beside_floating_point_bands_are_not_rounded(mixed_bands: Path) -> None:
+    with pytest.raises(DtypeError, match=r"mixed\.vrt, band 1: .*9007199254740993.*float64"):
+        RasterioReader(mixed_bands).load()
+
+
+def test_bands_of_several_dtypes_are_read_one_at_a_time_and_together_where_they_fit(mixed_bands: Path) -> None:
+    reader = RasterioReader(mixed_bands)
+
+    assert reader.isel({"band": slice(0, 1)}).load().values.tolist() == [[[2**53 + 1, 4]]]
+    assert reader.isel({"x": slice(1, 2)}).load().values.tolist() == [[[4.0]], [[2.0]]]

@@ -26,13 +26,14 @@ from rasterio.windows import Window
 
 from georeader._arrays.pixel_attrs import pad
 from georeader._core.band_attrs import alpha_band
+from georeader._core.dtypes import convert_pixels
 from georeader._core.windows import MaskedPixels
 from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
 from georeader._storage.obstores import is_obstore, key_in
 from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_url
 from georeader._storage.urls import parse_address
-from georeader.errors import ReadError
+from georeader.errors import DtypeError, ReadError
 from georeader.window_utils import overlap
 
 #: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
@@ -296,6 +297,13 @@ class RasterFile:
         """The path without the secrets that a URL may hold, for messages."""
         return redact_url(self.path)
 
+    def _converted(self, pixels: NDArray[Any], index: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the pixels of a band in the dtype of all, which may not hold large integers."""
+        try:
+            return convert_pixels(pixels, dtype)
+        except DtypeError as error:
+            raise DtypeError(f"{self.name}, band {index}: {error}; read bands of one dtype at a time") from error
+
     def read(
         self, window: Window, indexes: Sequence[int], *, fill: Any, has_mask: bool, alpha_index: int | None = None
     ) -> MaskedPixels:
@@ -321,7 +329,8 @@ class RasterFile:
                 mask = read_mask(dataset, indexes[0], alpha_index, inside) if has_mask else None
                 if len({info.dtypes[index - 1] for index in indexes}) == 1:
                     return dataset.read(list(indexes), window=inside), mask
-                return np.stack([dataset.read(index, window=inside) for index in indexes]), mask
+                bands = [self._converted(dataset.read(index, window=inside), index, dtype) for index in indexes]
+                return np.stack(bands), mask
 
         return read_padded(
             window,
