@@ -109,7 +109,7 @@ def interpreters(names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def versions(crew: Crew, names: list[str], missing: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Ask each peer for its versions; note in ``missing`` why it takes no part."""
+    """Return the versions of each peer; add to ``missing`` why one cannot run."""
     found = {}
     for name in names:
         if name in missing:
@@ -128,7 +128,7 @@ def versions(crew: Crew, names: list[str], missing: dict[str, str]) -> dict[str,
 
 
 def print_machine(computer: dict[str, Any]) -> None:
-    """Say where this runs, and warn of what would spoil it."""
+    """Print the machine, and warn of a load that would spoil the figures."""
     load = computer["load_at_start"]
     print(f"{computer['cpu']}, {computer['usable_cores']} usable cores, {computer['system']}, {computer['project']}")
     print(f"outputs on {computer['file_system_of_outputs']}, load {load and [round(value, 2) for value in load]}")

@@ -99,7 +99,7 @@ def measure(codec: str, ways: Sequence[str], chips: Path, rounds: int, threads: 
 
 
 def compare(folders: Sequence[Path], count: int) -> None:
-    """Ask that all ways wrote the same pixels, nodata, names, tiles and overviews.
+    """Check that all ways wrote the same pixels, nodata, names, tiles and overviews.
 
     Raises:
         RuntimeError: They did not.

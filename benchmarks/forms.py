@@ -27,12 +27,12 @@ PIECE_PX = 1000
 
 @dataclass(frozen=True)
 class Given:
-    """A raster, in words that fit into JSON: what a worker opens.
+    """A raster, described in JSON, as a worker opens it.
 
     Attributes:
-        form: What its peer gets.
+        form: In which the peer receives it.
         path: The pixels in numpy's format; for "file", the GeoTIFF.
-        shape: (band, row, column) of a lazy scene, where there is no path.
+        shape: (band, row, column) of a lazy scene, which has no path.
     """
 
     form: Form

@@ -55,7 +55,7 @@ class Store:
         self.effort = effort
 
     def lacks_room(self, section: Section) -> str | None:
-        """Say how much disk is missing for a section of a scene that is larger than memory; None: there is enough."""
+        """Return how much disk is missing for a section of a scene that is larger than memory, or None."""
         if section.input not in LAZY_INPUTS:
             return None
         shape = self._scene_shape(LAZY_INPUTS[section.input])

@@ -43,7 +43,7 @@ def gtiff_options(settings: Settings) -> dict[str, Any]:
 
 
 def raster_profile(array: Any, place: Place) -> dict[str, Any]:
-    """Say what the raster is in rasterio's words.
+    """Return the profile of the raster as rasterio names it.
 
     Args:
         array: (band, row, column), or anything else with such a shape and a dtype.
@@ -65,14 +65,14 @@ def overview_count(shape: tuple[int, ...], tile_px: int) -> int:
 
 
 def pixel_interleave(array: Any) -> dict[str, str]:
-    """Ask for bands pixel by pixel where the installed GDAL leaves a choice (its COG driver since 3.11)."""
+    """Return the option for interleaved pixels where GDAL leaves a choice (its COG driver since 3.11)."""
     from rasterio.env import GDALVersion
 
     return {"INTERLEAVE": "PIXEL"} if len(array.shape) == 3 and GDALVersion.runtime().at_least("3.11") else {}
 
 
 def colour(dataset: Any) -> None:
-    """Say of three bands of bytes that they are red, green and blue."""
+    """Set the colours of three bands of bytes to red, green and blue."""
     from rasterio.enums import ColorInterp
 
     if dataset.count == 3 and dataset.dtypes[0] == "uint8":

@@ -34,7 +34,7 @@ class Entry:
         peak_bytes: Beyond what the process held before ("memory").
         bytes: Size of the file, or of all files of a round.
         facts: What the file is like.
-        problem: Why there is no result.
+        problem: Reason for a missing result.
     """
 
     gdal: str | None = None

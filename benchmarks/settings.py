@@ -51,7 +51,7 @@ class Settings:
         return dataclasses.replace(self, threads=threads)
 
     def title(self) -> str:
-        """Say it in one line.
+        """Return the settings in one line.
 
         Example:
             >>> Settings("zstd", level=9, predictor=2, tile_px=256).title()

@@ -3,7 +3,7 @@
 Every peer runs like this, so that none profits from what another left in memory, and so that georeader-spaceml, whose
 import name is this project's, can run at all. Started as ``python -m benchmarks.worker PEER``. The jobs:
 
-- ``hello``: is the peer there, and in which versions?
+- ``hello``: the versions of the peer, or why it is missing.
 - ``load``: open these rasters, in the form that a section gives them; or read chips, one for each entry of a file's
   first axis.
 - ``write``: write rasters by their numbers to paths, and return the measurements.
@@ -37,7 +37,7 @@ class Bench:
         self.prepared: dict[tuple[int, Settings], Any] = {}
 
     def hello(self) -> dict[str, Any]:
-        """Say whether the peer is there, and in which versions."""
+        """Return the versions of the peer, or why it is missing."""
         reason = self.peer.available()
         if reason is not None:
             return {"missing": reason}

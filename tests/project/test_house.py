@@ -72,7 +72,12 @@ PHRASES = {
     r"(?<!there )\b(is|are) no (?!longer\b|more\b|data\b|larger\b|smaller\b|later\b)[a-z]": "is not, must be",
 }
 
-SENTENCES = [*sorted(ROOT.glob("src/**/*.py")), ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+SENTENCES = [
+    *(path for folder in ("src", "examples") for path in sorted(ROOT.glob(f"{folder}/**/*.py"))),
+    *sorted(ROOT.glob("benchmarks/*.py")),
+    ROOT / "README.md",
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 
 
 def test_source_and_documentation_use_plain_phrases() -> None:
