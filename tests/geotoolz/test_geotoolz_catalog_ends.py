@@ -35,7 +35,6 @@ SLOW = textwrap.dedent("""
     from geotoolz import Operator, Sequential
     from geotoolz.catalog_ops import CatalogPipeline, WriteCOG
     from georeader import GeoTensor
-    import georeader._export.receipt.receipt  # before Ctrl-C: within an import of dataclasses it ends CPython
 
     def make(side_px):
         values = np.random.default_rng(0).integers(0, 9999, (1, 256, 256), dtype="uint16")

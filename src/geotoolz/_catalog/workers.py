@@ -21,6 +21,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from multiprocessing import connection, resource_tracker
 from pathlib import PurePath
@@ -112,6 +113,9 @@ def run_in_processes(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_w
     Raises:
         WorkerError: A process cannot be started.
     """
+    # Receipts are unpickled here. If Ctrl-C came while the module of their dataclasses is imported, CPython would end
+    # the process by the signal, even if the exception is caught.
+    import_module("georeader.stac")
     remaining = iter(plans)
     processes = [_Process(job, 1 if workers > 1 else None, ends_with_error) for _ in range(workers)]
     try:
