@@ -23,7 +23,7 @@ demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and s
 prepare: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Install what the tests need: make --jobs prepare
 
 test: prepare  ## Run every test
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --durations 20
 
 test-quick: $(VENV)/.test  ## Run in less than a minute what needs no server
 	$(BIN)/python -m pytest --numprocesses auto -m "not server and not slow and not fault and not fuzz" tests/unit tests/contracts tests/cli

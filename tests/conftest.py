@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,6 +35,11 @@ if os.environ.get("CI"):
 
 #: Fixtures that start a server in a process of its own; a test that uses one is marked ``server``.
 SERVERS = frozenset({"azurite", "fake_gcs", "moto", "nginx", "seaweed", "sftp"})
+
+
+# A shell has jobs in the background ignore interrupts, and so would the processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -161,10 +168,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def server(served: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(served: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A new folder for each test on an HTTP server that records requests, since GDAL caches URLs."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     folder = Path(tempfile.mkdtemp(dir=served.folder))
-    return Server(f"{served.base}/{folder.name}", folder)
+    yield Server(f"{served.base}/{folder.name}", folder)
+    shutil.rmtree(folder)

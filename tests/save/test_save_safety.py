@@ -109,7 +109,7 @@ FULL_DISK = textwrap.dedent("""
 """)
 
 
-@pytest.mark.parametrize("function", ["save_cog", "save_tiled_geotiff"])
+@pytest.mark.parametrize("function", ["save_cog", pytest.param("save_tiled_geotiff", marks=pytest.mark.thorough)])
 def test_full_disk_at_any_write_is_an_error(
     function: str, make_tensor: Any, tmp_path: Path, contents: Contents
 ) -> None:

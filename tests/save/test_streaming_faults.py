@@ -186,7 +186,7 @@ FULL_SPOOL = textwrap.dedent("""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this system has no limits on files")
-@pytest.mark.parametrize("how", ["stream", "pieces"])
+@pytest.mark.parametrize("how", ["stream", pytest.param("pieces", marks=pytest.mark.thorough)])
 def test_a_full_disk_in_the_middle_leaves_the_earlier_file(
     how: str, tmp_path: Path, outcome: Path, contents: Contents
 ) -> None:

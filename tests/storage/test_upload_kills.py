@@ -226,7 +226,11 @@ def lifetime(fork_server: ForkServer, front: Front, folder: Path, shape: tuple[i
 
 @pytest.mark.parametrize(
     ("destination", "shape", "kills", "seed"),
-    [("s3", PARTED, KILLS, 1), ("s3", PARTED, KILLS, 2), ("http", PARTED, KILLS, 3)],
+    [
+        ("s3", PARTED, KILLS, 1),
+        pytest.param("s3", PARTED, KILLS, 2, marks=pytest.mark.thorough),
+        ("http", PARTED, KILLS, 3),
+    ],
     ids=["s3-1", "s3-2", "http"],
 )
 def test_kills_at_random_moments_leave_whole_objects(
