@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from georeader._core.windows import Mask
 
 #: Pixels of a strip: large enough that numpy's calls cost little, small enough for the CPU's cache.
-STRIP_PX = 1 << 17
+STRIP_PX = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,10 @@ def pair_sums(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 def valid_counts(is_valid: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Count the valid pixels of each 2x2 block of a (row, column) mask with even sides."""
-    return pair_sums(is_valid.view(np.uint8), np.dtype(np.uint8))
+    counts = is_valid.view(np.uint8)
+    rows = np.add(counts[0::2], counts[1::2], order="C")
+    # Two neighbours as one number, whose upper byte becomes their sum: contiguous operations take half the time.
+    return ((rows.view(np.uint16) * np.uint16(0x0101)) >> 8).astype(np.uint8)
 
 
 def corners(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -109,12 +112,10 @@ def halve_mask(is_valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     >>> halve_mask(np.array([[True, False, False], [False, False, False]]))
     array([[ True, False]])
     """
-    rows, columns = is_valid.shape
-    result = is_valid[0::2, 0::2].copy()
-    result[:, : columns // 2] |= is_valid[0::2, 1::2]
-    result[: rows // 2] |= is_valid[1::2, 0::2]
-    result[: rows // 2, : columns // 2] |= is_valid[1::2, 1::2]
-    return result
+    pairs = _even_sided(is_valid)
+    rows = np.bitwise_or(pairs[0::2], pairs[1::2], order="C")
+    # Two neighbours as one number: one contiguous comparison is several times as fast as an operation on columns.
+    return np.asarray(rows.view(np.uint16) != 0)
 
 
 def filled(values: NDArray[Any], is_kept: NDArray[np.bool_], fill: Any) -> NDArray[Any]:

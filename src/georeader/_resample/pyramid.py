@@ -47,7 +47,7 @@ def halve(
 
     At an odd edge a block has the pixels that are there, and kernels scale their weights. Sides are rounded up. With
     ``margins`` a raster is reduced block by block with the same result as in one go. ``values`` may be any view in
-    native byte order. Memory: the result and a few times a strip of some 130,000 pixels.
+    native byte order. Memory: the result and a few times a strip of some 260,000 pixels.
 
     >>> halve(np.array([[1, 2, 9], [4, 0, 0]], "uint8"), "AVERAGE", nodata=0)
     array([[2, 9]], dtype=uint8)

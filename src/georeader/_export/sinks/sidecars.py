@@ -91,7 +91,8 @@ def sidecars_among(names: Iterable[str], raster: str) -> Sidecars:
     stem, extension = _split(raster)
     others = set()
     own, shared, asked = [], [], []
-    for name in sorted(set(names) - {raster}):
+    beside = {name for name in names if name.startswith(stem) or name in _OF_FOLDER} - {raster}
+    for name in sorted(beside):
         if name.startswith(raster) and name[len(raster) :].lower() in _WHOLE_SUFFIXES:
             own.append(name)
         elif name.startswith(stem) and name[len(stem) :].lower() in (*_STEM_SUFFIXES, *_world_suffixes(extension)):
