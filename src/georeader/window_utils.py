@@ -11,9 +11,13 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import rasterio
 from affine import Affine
+from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.windows import Window
 
 from georeader._core.reporting import import_extra
@@ -279,6 +283,48 @@ def same_corners(a: Affine, b: Affine, shape: tuple[int, ...], precision: float 
         for corner, other_corner in zip(window_corners(whole, a), window_corners(whole, b), strict=True)
         for one, other in zip(corner, other_corner, strict=True)
     )
+
+
+def transform_points(crs: Any, dst_crs: Any, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Transform points of one CRS to another, by PROJ.
+
+    Args:
+        crs: CRS of the points, as `normalise_crs` takes it.
+        dst_crs: CRS of the result.
+        x: First coordinates (point,): eastings, or longitudes.
+        y: Second coordinates (point,): northings, or latitudes.
+
+    Returns:
+        x and y in ``dst_crs``; NaN for points that it cannot show, such as those beyond the horizon of a satellite.
+
+    Example:
+        >>> import numpy as np
+        >>> x, y = transform_points("EPSG:3857", "+proj=geos +h=35785831", np.array([0, 2e7]), np.array([0.0, 0]))
+        >>> x.round(3).tolist(), y.round(3).tolist()
+        ([0.0, nan], [0.0, nan])
+    """
+    with rasterio.Env():
+        found = _transformed(normalise_crs(crs), normalise_crs(dst_crs), np.asarray(x, float), np.asarray(y, float))
+    is_known = np.isfinite(found).all(axis=0)
+    return np.where(is_known, found[0], np.nan), np.where(is_known, found[1], np.nan)
+
+
+def _transformed(crs: CRS | None, dst_crs: CRS | None, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    """Return (x and y, point) in another CRS.
+
+    PROJ marks points that cannot be transformed, but rasterio raises an error of the first few of them that a process
+    has met: then each half is tried.
+    """
+    from rasterio.warp import transform
+
+    try:
+        return np.array(transform(crs, dst_crs, x, y)[:2])
+    except (RasterioError, CPLE_BaseError):
+        middle = len(x) // 2
+        if middle == 0:
+            return np.full((2, len(x)), np.nan)
+        parts = slice(None, middle), slice(middle, None)
+        return np.concatenate([_transformed(crs, dst_crs, x[part], y[part]) for part in parts], axis=1)
 
 
 def ring_to_polygon(ring: Sequence[tuple[float, float]], crs: Any, dst_crs: Any) -> Any:

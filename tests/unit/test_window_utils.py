@@ -238,3 +238,23 @@ def test_a_ring_is_reprojected_corner_by_corner() -> None:
 
     assert polygon.bounds[2] == pytest.approx(111319.49, abs=0.01)
     assert len(polygon.exterior.coords) == 5
+
+
+@pytest.mark.parametrize("hidden", [1, 30, 120])
+def test_points_beyond_the_horizon_are_nan_and_the_others_are_not(hidden: int) -> None:
+    """rasterio raises an error of the first points that a CRS cannot show: each CRS here is one that is new to it."""
+    satellite = f"+proj=geos +h=35785831 +lon_0={hidden / 100}"
+    longitudes = np.concatenate([np.linspace(-60, 60, 121 - hidden), np.full(hidden, 170.0)])
+
+    for _ in range(2):
+        x, y = window_utils.transform_points("EPSG:4326", satellite, longitudes, np.zeros(121))
+
+        assert np.isfinite(x).tolist() == [True] * (121 - hidden) + [False] * hidden
+        assert np.isnan(y[-hidden:]).all()
+        assert np.allclose(y[:-hidden], 0)
+
+
+def test_no_points_are_transformed_to_none() -> None:
+    x, y = window_utils.transform_points("EPSG:4326", "EPSG:3857", np.array([]), np.array([]))
+
+    assert (x.size, y.size) == (0, 0)

@@ -20,16 +20,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rasterio.warp
 from affine import Affine
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError
 
 from georeader._core.reporting import import_extra, warn_at_caller
 from georeader._storage.redaction import MASK
 from georeader.errors import MetadataWarning, OptionError
-from georeader.window_utils import pixel_to_crs
+from georeader.window_utils import pixel_to_crs, transform_points
 
 if TYPE_CHECKING:
     import pystac
@@ -329,10 +327,7 @@ def _widest(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 def _in_wgs84(ring: list[tuple[float, float]], crs: CRS) -> list[tuple[float, float]] | None:
     """Return points as (longitude, latitude); None if one of them cannot be transformed."""
-    try:
-        longitudes, latitudes = rasterio.warp.transform(crs, "EPSG:4326", *zip(*ring, strict=True))
-    except (RasterioError, CPLE_BaseError):
-        return None
+    longitudes, latitudes = transform_points(crs, "EPSG:4326", *np.transpose(ring))
     if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
         return None
     # Grids whose pixels are centred on the poles reach half a pixel beyond them.
