@@ -200,5 +200,5 @@ def test_array_with_a_closed_client_is_a_read_error(tmp_path: Path) -> None:
     with cluster, distributed.Client(cluster):
         values = da.from_array(PIXELS, chunks=(2, 200, 256), name=False).persist()  # a name no other cluster has
 
-    with pytest.raises(ReadError, match="rows 0 to"):
+    with pytest.raises(ReadError, match=r"rows \d+ to"):
         save_cog(behind_an_object(values), tmp_path / "out.tif")

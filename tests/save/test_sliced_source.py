@@ -196,7 +196,7 @@ def test_configured_scheduler_is_used(tmp_path: Path) -> None:
 )
 def test_windows_are_computed_by_the_reading_thread_by_default(options: Any, expected: Any) -> None:
     with dask.config.set(options):
-        scheduler = sliced.find_scheduler()
+        scheduler = sliced.find_scheduler(da.zeros(1))
 
     assert scheduler.get == expected
     assert scheduler.concurrent == options.get("num_workers", 2 if options else dask.system.CPU_COUNT)

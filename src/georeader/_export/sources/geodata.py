@@ -110,18 +110,31 @@ def attrs_of(data: Any) -> dict[str, Any]:
     return found
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What messages say of an object: its type, and the shape that it declares."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, data: Any) -> Subject:
+        """Describe an object."""
+        return cls(type(data).__name__, tuple(data.shape))
+
+
 def check_pixels(
-    data: Any, spec: SourceSpec, pixels: NDArray[Any], mask: Mask, size: tuple[int, int] | None = None
+    subject: Subject, spec: SourceSpec, pixels: NDArray[Any], mask: Mask, size: tuple[int, int] | None = None
 ) -> MaskedPixels:
     """Check the pixels of a window, or of the whole raster, against the spec that their object declares."""
-    name = type(data).__name__
+    name = subject.name
     size = spec.shape[1:] if size is None else size
     if pixels.dtype.newbyteorder("=") != spec.dtype.newbyteorder("="):
         raise DtypeError(f"{name} declares {spec.dtype}, but its pixels are {pixels.dtype}")
     if pixels.ndim == 2:
         pixels = pixels[np.newaxis]
     if pixels.shape != (spec.count, *size):
-        raise ShapeError(f"{name} declares {tuple(data.shape)}, but its pixels are {pixels.shape}")
+        raise ShapeError(f"{name} declares {subject.shape}, but its pixels are {pixels.shape}")
     if mask is not None:
         check_mask(mask, size)
         if not spec.has_mask:
@@ -206,7 +219,7 @@ class WindowedSource:
         """Read a window of all bands, and return some of them."""
         height_px, width_px = region.shape
         part = self.data.read_from_window(Window(region.column_start, region.row_start, width_px, height_px))
-        pixels, mask = check_pixels(self.data, self.spec, *_take(part), size=region.shape)
+        pixels, mask = check_pixels(Subject.of(self.data), self.spec, *_take(part), size=region.shape)
         return pixels[bands.start : bands.stop], mask
 
     def close(self) -> None:
@@ -222,11 +235,11 @@ def open_array(data: Any, held: Any = None) -> ArraySource | MappedSource:
     is_mapped = _mapping_of(held)[0] is not None
     if dtype is not None and not is_mapped:
         spec = describe(data, dtype=dtype, has_mask=_declares_mask(data))
-        return ArraySource(name, spec, lambda: check_pixels(data, spec, *_take(data)))
+        return ArraySource(name, spec, lambda: check_pixels(Subject.of(data), spec, *_take(data)))
     pixels, mask = _take(data)
     has_mask = mask is not None if dtype is None else _declares_mask(data)
     spec = describe(data, dtype=pixels.dtype if dtype is None else dtype, has_mask=has_mask)
-    return source_of_pixels(name, spec, *check_pixels(data, spec, pixels, mask))
+    return source_of_pixels(name, spec, *check_pixels(Subject.of(data), spec, pixels, mask))
 
 
 def open_windowed(data: Any) -> WindowedSource:

@@ -7,6 +7,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, copy_context
+from copy import copy
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -41,10 +45,17 @@ class GdalEnvironment:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Set the options in this thread."""
-        with rasterio.Env(**self._options):
+        environment = copy(self._made)
+        environment.options = dict(self._made.options)  # rasterio adds credentials to them
+        with environment:
             if self._inherited:
                 setenv(**self._inherited)
             yield
+
+    @cached_property
+    def _made(self) -> Any:
+        """An environment of rasterio that is never entered: with credentials in os.environ, one takes 10 ms to make."""
+        return rasterio.Env(**self._options)
 
     def bound_cache(self, cache_bytes: int) -> None:
         """Set this source's part of GDAL's block cache, for all its open files; the last to set 0 restores its size."""
@@ -85,11 +96,18 @@ class OwnHandles:
 
     def __init__(self, path: RasterPath, options: Mapping[str, Any], overview_level: int | None = None) -> None:
         self._path = path
+        self._arguments = options, overview_level
         self._environment = GdalEnvironment({**path.options, **options})
         self._level = {} if overview_level is None else {"overview_level": overview_level}
         self._free: list[_Open] = []
         self._open_count = 0
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        # The current folder of another process may be another one.
+        is_local = Path(self._path.path).exists()
+        path = replace(self._path, path=str(Path(self._path.path).absolute())) if is_local else self._path
+        return OwnHandles, (path, *self._arguments)
 
     @contextmanager
     def borrow(self, cache_bytes: int = 0) -> Iterator[Any]:

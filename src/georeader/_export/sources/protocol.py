@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 from georeader._core.windows import MaskedPixels, PixelWindow
 from georeader._export.plan.spec import SourceSpec
@@ -64,6 +64,9 @@ class RefCountedSource(SourceWrapper):
         self._reading = 0
         self._is_closed = False
 
+    def __reduce__(self) -> Any:
+        return _unwrapped, (self.source,)  # in another process the readers are others
+
     def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
         """Read a window of a source that is not closed."""
         with self._changed:
@@ -89,3 +92,7 @@ class RefCountedSource(SourceWrapper):
                 self._changed.wait_for(lambda: not self._reading)
         if is_first and is_unused:
             self.source.close()
+
+
+def _unwrapped(source: Source) -> Source:
+    return source

@@ -90,6 +90,9 @@ class AheadSource(SourceWrapper):
         self._held: list[_Ahead] = []
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> Any:
+        return SourceWrapper, (self.source,)  # what is held stays here
+
     def read_ahead(self, box: Box) -> MaskedPixels:
         """Read and hold a (band, row, column) box apart from others, which has all bands where there is a mask."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -20,10 +20,10 @@ from georeader._export.plan.grid import even_edges
 from georeader._export.plan.metadata import Metadata, metadata_from_attrs
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.plan.traits import Chunks, SourceTraits
-from georeader._export.sources.geodata import Declared, describe, source_of_pixels
+from georeader._export.sources.geodata import Declared, Subject, describe, source_of_pixels
 from georeader._export.sources.packing import Opened, Packing, pack, packing_of
 from georeader._export.sources.protocol import Source, SourceWrapper
-from georeader._export.sources.sliced import Axes, SlicedSource, Windows, windows_of
+from georeader._export.sources.sliced import Axes, Cut, SlicedSource, Windows, cuts_of, windows_of
 from georeader._export.sources.xarray_georeference import georeference_of, grid_mapping_name, spatial_dims
 from georeader._export.sources.xarray_metadata import (
     FACTOR_NAMES,
@@ -121,7 +121,7 @@ def _open_pixels(array: Any, axes: Axes, declared: Declared, open_spool: OpenSpo
     else:  # each window is a new variable, so that the lazy one stays lazy
         windows = Windows(lambda key: variable[key].values, _preferred_edges(array), _CONCURRENT_READS)
     spec = describe(declared, dtype=array.dtype, has_mask=windows.is_masked)
-    return SlicedSource(name, spec, array, windows, axes)
+    return SlicedSource(name, spec, Subject.of(array), windows, axes)
 
 
 def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
@@ -370,7 +370,7 @@ class _Bands:
     name = "Dataset"
 
     def __init__(self, sources: Sequence[Source], spec: SourceSpec) -> None:
-        self._sources, self.spec = sources, spec
+        self.sources, self.spec = sources, spec
         traits = [source.traits for source in sources]
         # Those of the first source that has some, and an edge between any two sources.
         chunks = next((each.chunks for each in traits if each.chunks is not None), None)
@@ -384,26 +384,39 @@ class _Bands:
             reader_bytes=sum(each.reader_bytes for each in traits),
         )
 
-    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
-        """Read a window of some bands; the mask, where there is one, is that of all sources together."""
-        pixels = np.empty((len(bands), *region.shape), self.spec.dtype)
-        masks, first = [], 0
-        for source in self._sources:
+    def _shares(self, bands: range) -> Iterator[tuple[Source, range, int]]:
+        """Iterate over the sources that are read for some bands, with their own bands and the position of the first."""
+        first = 0
+        for source in self.sources:
             count = source.spec.count
             own = range(max(bands.start, first) - first, min(bands.stop, first + count) - first)
             if own or source.spec.has_mask:
-                found, mask = source.read(region, own or range(count))
-                masks.append(mask)
-                if own:
-                    start = first + own.start - bands.start
-                    pixels[start : start + len(own)] = found
+                yield source, own, first + own.start - bands.start
             first += count
+
+    def cuts(self, region: PixelWindow, bands: range) -> list[Cut]:
+        """Return the boxes of the arrays that `read` needs."""
+        return [
+            cut
+            for source, own, _ in self._shares(bands)
+            for cut in cuts_of(source, region, own or range(source.spec.count))
+        ]
+
+    def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
+        """Read a window of some bands; the mask, where there is one, is that of all sources together."""
+        pixels = np.empty((len(bands), *region.shape), self.spec.dtype)
+        masks = []
+        for source, own, start in self._shares(bands):
+            found, mask = source.read(region, own or range(source.spec.count))
+            masks.append(mask)
+            if own:
+                pixels[start : start + len(own)] = found
         valid = [mask for mask in masks if mask is not None]
         return pixels, reduce(np.logical_and, valid) if valid else None
 
     def close(self) -> None:
         """Release the sources."""
-        for source in self._sources:
+        for source in self.sources:
             source.close()
 
 
@@ -419,7 +432,7 @@ def _computed_together(bands: Sequence[_Band], spec: SourceSpec, open_spool: Ope
     stacked = type(plain[0]).concat([one.transpose(rows, columns) for one in plain], dim=_VARIABLE_DIM)
     windows = windows_of(stacked.data, 1, open_spool)
     whole = replace(spec, has_mask=windows.is_masked)
-    return SlicedSource("Dataset", whole, stacked, windows, Axes(count=3, band=0, row=1, column=2))
+    return SlicedSource("Dataset", whole, Subject.of(stacked), windows, Axes(count=3, band=0, row=1, column=2))
 
 
 class _OneNodata(SourceWrapper):
