@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
@@ -21,6 +21,9 @@ from georeader._core.sentinels import UNSET, Unset
 from georeader._core.windows import Mask
 from georeader.abstract_reader import Georeferenced, declared_nodata, same_nodata
 from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionError, ShapeError
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
 
@@ -338,6 +341,31 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def mT(self) -> Any:  # noqa: N802 - numpy's name
         """Rows and columns swapped, as a plain numpy array."""
         return self.values.mT
+
+    def to_xarray(self) -> DataArray:
+        """Return this raster as an `xarray.DataArray`, which shares the pixels, by rioxarray's conventions.
+
+        Dimensions, coordinates, attributes and encoding are those of ``rioxarray.open_rasterio`` for a file of this
+        raster. A mask is the coordinate "mask". Saved again, it becomes the same file: docs/xarray.md.
+
+        Raises:
+            MissingExtraError: xarray or rioxarray is not installed (extra ``xarray``).
+            GeoreferenceError: pyproj does not know the CRS.
+            MetadataError: Metadata of bands have not one entry per band.
+
+        Example:
+            >>> gt = GeoTensor(np.ones((2, 60, 50), "int16"), (10, 0, 500000, 0, -10, 4000000), "EPSG:32630", nodata=-1)
+            >>> array = gt.like(gt, attrs={"descriptions": ["red", "nir"], "scales": [0.1, 0.1]}).to_xarray()
+            >>> array.dims, float(array.x[0]), array.attrs["long_name"], array.rio.crs.to_epsg()
+            (('band', 'y', 'x'), 500005.0, ('red', 'nir'), 32630)
+        """
+        from georeader._arrays.to_xarray import RasterParts, to_data_array
+
+        mask = pixel_attrs.validity_of(self.attrs, self.shape)
+        parts = RasterParts(
+            self.values, self.dims, self.transform, self.crs, self.nodata, self.attrs, mask, {}, grid=self.transform
+        )
+        return to_data_array(parts)
 
     # Constructors.
 

@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
@@ -23,6 +23,9 @@ from georeader.abstract_reader import Georeferenced
 from georeader.errors import IndexingError, ReadError
 from georeader.geotensor import GeoTensor
 from georeader.window_utils import overlap, whole_pixel_window, window_transform
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 
 class RasterioReader(Georeferenced):
@@ -257,6 +260,67 @@ class RasterioReader(Georeferenced):
             attrs["mask"] = mask
         transform = window_transform(window, self._file.info.transform)
         return GeoTensor(pixels, transform, self.crs, fill, attrs=attrs)
+
+    def to_xarray(self, chunks: Any = None) -> DataArray:
+        """Return what is in focus as a lazy `xarray.DataArray`, by rioxarray's conventions; no pixel is read yet.
+
+        Dimensions, coordinates, attributes and encoding are those of ``rioxarray.open_rasterio``; bands in focus are
+        numbered from 1. A mask is the coordinate "mask". Each selection reads the window that it needs. The file is not
+        kept open, and the array can be pickled: docs/xarray.md.
+
+        Args:
+            chunks: None: xarray reads what is accessed. "auto" or True: an array of dask in chunks of whole tiles; a
+                number of pixels, or a mapping such as ``{"y": 1024, "x": 1024}``, sets the chunks. A chunk is read as
+                one window.
+
+        Raises:
+            MissingExtraError: xarray, rioxarray or (``chunks``) dask is not installed.
+            OptionError: ``chunks`` are not sizes of chunks, or are along another axis.
+            GeoreferenceError: pyproj does not know the CRS.
+        """
+        from georeader._arrays.to_xarray import RasterParts, import_xarray, to_data_array
+        from georeader._readers.chunked_xarray import chunked, import_dask
+
+        import_xarray()
+        if chunks is not None:
+            import_dask()
+        from georeader._arrays.lazy_xarray import LazyWindows, lazy
+
+        own, is_cached = self.copy(), chunks is None
+        fill = self.fill_value_default
+        pixels = lazy(LazyWindows(own.read, self.shape, self.dtype), is_cached=is_cached)
+        mask = lazy(LazyWindows(own._read_mask, self.shape[1:], np.dtype(bool)), is_cached=is_cached)
+        with self._file.dataset() as dataset:
+            rows, columns = dataset.block_shapes[self.indexes[0] - 1]
+            bands = 1 if dataset.interleaving is not None and dataset.interleaving.name == "band" else self.count
+        encoding: dict[str, Any] = {"source": self.name, "rasterio_dtype": str(self.dtype)}
+        if chunks is None:
+            encoding["preferred_chunks"] = {"y": rows, "x": columns, "band": 1}
+        parts = RasterParts(
+            pixels=pixels,
+            dims=self.dims,
+            transform=self.transform,
+            crs=self.crs,
+            nodata=fill,
+            attrs=self.attrs,
+            mask=mask if self.has_mask else None,
+            encoding=encoding,
+            grid=self._file.info.transform,
+            offset_px=(int(self.window_focus.col_off), int(self.window_focus.row_off)),
+        )
+        array = to_data_array(parts)
+        if chunks is None:
+            return array
+        state = self.fs, self.overview_level, self.indexes, self.window_focus.flatten(), fill, self.rio_env_options
+        return chunked(array, chunks, (bands, rows, columns), self.path, state)
+
+    def _read_mask(self, window: Window) -> NDArray[Any]:
+        """Read the (row, column) mask of a window relative to the one in focus."""
+        part = self.read_from_window(window)
+        _, mask = self._file.read(
+            part.window_focus, self.indexes[:1], fill=None, has_mask=True, alpha_index=self.alpha_index
+        )
+        return np.asarray(mask)
 
     @property
     def values(self) -> NDArray[Any]:

@@ -15,29 +15,18 @@ from typing import Any
 import numpy as np
 from rasterio.errors import RasterioIOError
 
+from georeader._core.data_array_attrs import NO_TAG_PREFIXES, NO_TAGS, NODATA_ATTRS, carried
 from georeader._core.reporting import warn_at_caller
-from georeader._export.plan.metadata import STATISTICS_PREFIX
 from georeader._export.sources.xarray_georeference import accessor_in_use, spatial_dims, values_of
 from georeader._readers.file_info import warn_of_nodata
 from georeader.abstract_reader import same_nodata
 from georeader.errors import MetadataWarning
 
-#: Where a DataArray's attributes declare the value of missing pixels, in order of precedence.
-NODATA_ATTRS = ("_FillValue", "missing_value", "fill_value", "nodata")
-
 #: Names of the factors of all bands, and that of one for all: scales and offsets.
 FACTOR_NAMES = {"scales": ("scales", "scale_factor"), "offsets": ("offsets", "add_offset")}
 
-#: Attributes that have a place of their own in a GeoTIFF, or in none.
-_NO_TAGS = {
-    *NODATA_ATTRS, "nodatavals", "is_tiled", "res", "crs", "transform", "grid_mapping", "coordinates", "long_name",
-    "units", "scales", "offsets", "scale_factor", "add_offset", "band_tags", "zarr_conventions",
-}  # fmt: skip
-
 #: Attributes of stackstac that describe its grid, where "spec" is an object.
 _STACKSTAC_ATTRS = ("spec", "resolution", "resolution_xy")
-
-_NO_TAG_PREFIXES = (STATISTICS_PREFIX, "proj:", "spatial:")
 
 #: A name that dask made: of a function, and a hash of its arguments (`dask.base.tokenize`) or a UUID. It differs from
 #: one array to the next and from run to run.
@@ -136,7 +125,9 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
         "band_tags": each["band_tags"] if isinstance(declared["band_tags"], (list, tuple)) else None,
         "tags": tags_of(attrs, also=("long_name",) if is_shared and labels else ()),
     }
-    return {key: value for key, value in found.items() if value is not None}
+    kept = carried(array.encoding, array.dtype, count, numbers)
+    found["tags"] = kept.pop("tags", {}) | found["tags"]
+    return kept | {key: value for key, value in found.items() if value is not None}
 
 
 def without_encoding(found: Mapping[str, Any], array: Any) -> dict[str, Any]:
@@ -199,13 +190,13 @@ def _numbers(values: Sequence[Any] | None, *, neutral: float) -> list[float] | N
 
 
 def tags_of(attrs: Mapping[Any, Any], also: Sequence[str] = ()) -> dict[str, str]:
-    """Return the attributes that become tags of the file, and those of `_NO_TAGS` that are named."""
+    """Return the attributes that become tags of the file, and those of `NO_TAGS` that are named."""
     grid = _STACKSTAC_ATTRS if hasattr(attrs.get("spec"), "transform") else ()
     tags = {str(key): _text(value) for key, value in attrs.items() if value is not None and key not in grid}
     return {
         key: value
         for key, value in tags.items()
-        if value and (key in also or key not in _NO_TAGS) and not key.startswith(_NO_TAG_PREFIXES)
+        if value and (key in also or key not in NO_TAGS) and not key.startswith(NO_TAG_PREFIXES)
     }
 
 

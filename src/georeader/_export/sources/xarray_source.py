@@ -7,12 +7,15 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
+from importlib import import_module
 from itertools import accumulate, pairwise, starmap
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from georeader._core.data_array_attrs import MASK_ATTRS, MASK_COORDINATE, NODATA_ATTRS
 from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
 from georeader._core.windows import MaskedPixels, PixelWindow
@@ -27,7 +30,6 @@ from georeader._export.sources.sliced import Axes, Cut, SlicedSource, Windows, c
 from georeader._export.sources.xarray_georeference import georeference_of, grid_mapping_name, spatial_dims
 from georeader._export.sources.xarray_metadata import (
     FACTOR_NAMES,
-    NODATA_ATTRS,
     band_numbers,
     metadata_of,
     nodata_of,
@@ -54,6 +56,11 @@ _GRID_MAPPING_ATTRS = ("grid_mapping_name", "crs_wkt", "spatial_ref", "GeoTransf
 
 #: Names of rioxarray for variables that are bands of a file: numbers, not names.
 _NUMBERED = re.compile(r"band_\d+")
+
+#: Metadata that a single variable has from `to_xarray`.
+_ONLY_OF_ONE = (
+    "colorinterp", "colormap", "photometric", "nbits", "namespaces", "band_namespaces", "attribute_tables", "acquired",
+)  # fmt: skip
 
 #: The dimension along variables that are laid one on the other.
 _VARIABLE_DIM = "georeader_variable"
@@ -88,7 +95,8 @@ def _open_values(array: Any, missing: Any, open_spool: OpenSpool | None) -> Open
         axes.shape(array.shape), place.transform, place.crs, without_encoding(attrs, array), nodata_of(array)
     )
     fill = bare.fill_value_default if packing is None or packing.fill is None else packing.fill
-    source = _open_pixels(array, axes, replace(bare, attrs=attrs, fill_value_default=fill), open_spool)
+    declared = replace(bare, attrs=attrs, fill_value_default=fill)
+    source = _open_pixels(array, axes, declared, _mask_of(array, rows, columns), open_spool)
     bare_spec = describe(bare, dtype=array.dtype, has_mask=source.spec.has_mask)
     return Opened(source, packing, bare_spec, (range(count),))
 
@@ -109,19 +117,49 @@ def _axes(array: Any, rows: Hashable, columns: Hashable) -> tuple[Hashable | Non
     return band, Axes(count=len(array.dims), band=band_axis, row=position[rows], column=position[columns])
 
 
-def _open_pixels(array: Any, axes: Axes, declared: Declared, open_spool: OpenSpool | None) -> Source:
+def _mask_of(array: Any, rows: Hashable, columns: Hashable) -> Any:
+    """Return the (row, column) variable of the mask that `to_xarray` made a coordinate, or None."""
+    found = array.coords.get(MASK_COORDINATE)
+    if found is None or set(found.dims) != {rows, columns} or found.dtype != bool:
+        return None
+    is_mask = all(found.attrs.get(name) == value for name, value in MASK_ATTRS.items())
+    return found.variable.transpose(rows, columns) if is_mask else None
+
+
+def _open_pixels(array: Any, axes: Axes, declared: Declared, mask: Any, open_spool: OpenSpool | None) -> Source:
     """Open the values where they are: ``data`` and ``values`` of an array that reads a file would load it."""
     name, variable = title_of(array), array.variable
-    # xarray's repr has values only where they are in memory, and loads none.
-    if array.chunks is None and repr(variable).partition("\n")[2].startswith("array("):
-        spec = describe(declared, dtype=array.dtype, has_mask=False)
-        return source_of_pixels(name, spec, axes.arrange(array.values), None)
+    if _is_in_memory(array):
+        spec = describe(declared, dtype=array.dtype, has_mask=mask is not None)
+        return source_of_pixels(name, spec, axes.arrange(array.values), None if mask is None else mask[...].values)
     if array.chunks is not None:
-        windows = windows_of(array.data, axes.row, open_spool)
+        data = array.data if mask is None else _masked_chunks(array, axes, mask)
+        windows = windows_of(data, axes.row, open_spool)
     else:  # each window is a new variable, so that the lazy one stays lazy
-        windows = Windows(lambda key: variable[key].values, _preferred_edges(array), _CONCURRENT_READS)
+
+        def cut(key: Any) -> NDArray[Any]:
+            pixels: NDArray[Any] = variable[key].values
+            if mask is None:
+                return pixels
+            hidden = ~mask[key[axes.row], key[axes.column]].values
+            return np.ma.MaskedArray(pixels, np.broadcast_to(axes.spread(hidden), pixels.shape))
+
+        windows = Windows(cut, _preferred_edges(array), _CONCURRENT_READS, is_masked=mask is not None)
     spec = describe(declared, dtype=array.dtype, has_mask=windows.is_masked)
     return SlicedSource(name, spec, Subject.of(array), windows, axes)
+
+
+def _is_in_memory(array: Any) -> bool:
+    """Return whether values are in memory: xarray's repr has values only of those, and loads none."""
+    return array.chunks is None and repr(array.variable).partition("\n")[2].startswith("array(")
+
+
+def _masked_chunks(array: Any, axes: Axes, mask: Any) -> Any:
+    """Return the dask array of a DataArray with its mask, in the same chunks."""
+    chunks = {array.dims[axis]: array.chunks[axis] for axis in (axes.row, axes.column)}
+    dask_array = import_module("dask.array")
+    hidden = ~mask.chunk(chunks).data
+    return dask_array.ma.masked_array(array.data, dask_array.broadcast_to(axes.spread(hidden), array.shape))
 
 
 def _preferred_edges(array: Any) -> list[tuple[int, ...]] | None:
@@ -338,6 +376,8 @@ def _metadata(bands: Sequence[_Band], dataset: Any) -> Metadata:
         "band_tags": band_tags or None,
     }
     found = metadata_from_attrs(attrs, sum(band.spec.count for band in bands))
+    if len(bands) == 1:
+        found = replace(found, **{name: getattr(first, name) for name in _ONLY_OF_ONE})
     return replace(found, gcps=first.gcps, rpcs=first.rpcs)
 
 
@@ -424,6 +464,8 @@ def _computed_together(bands: Sequence[_Band], spec: SourceSpec, open_spool: Ope
     """Return variables as one dask array, so that tasks they share run once; None if not all are dask's."""
     arrays = [band.array for band in bands]
     if len(bands) == 1 or any(array.chunks is None for array in arrays) or len({array.dtype for array in arrays}) > 1:
+        return None
+    if spec.has_mask:
         return None
     rows, columns = spatial_dims(arrays[0])
     if any(spatial_dims(array) != (rows, columns) for array in arrays):
