@@ -10,6 +10,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from georeader._installation import check_import_name
+
 if TYPE_CHECKING:
     from georeader._readers.raster_file import files_kept_open
     from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
     from georeader.window_utils import compare_crs, rasterio_crs, res
+
+check_import_name()
 
 __version__ = "0.1.0"
 

@@ -6,6 +6,10 @@ rasterio goes on working.
 
 from __future__ import annotations
 
+from georeader._installation import check_import_name
+
+check_import_name()  # here, too: the other package may have replaced georeader/__init__.py
+
 
 class GeoreaderError(Exception):
     """Base of every error that georeader raises on purpose."""
