@@ -164,6 +164,11 @@ class FakeGeoData(Georeferenced):
         """Check the transform."""
         self.transform = normalise_transform(self.transform)
 
+    def __repr__(self) -> str:
+        """Return one line: the CRS, the transform and the shape."""
+        numbers = ", ".join(f"{number:.10g}" for number in self.transform[:6])
+        return f"FakeGeoData({window_utils.describe_crs(self.crs)}, ({numbers}), {self.shape})"
+
 
 def same_extent(a: GeoDataBase, b: GeoDataBase, precision: float = 1e-3) -> bool:
     """Return whether two objects lie on the same grid, as `Georeferenced.same_extent` does."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from georeader._arrays import indexing, numpy_functions, pixel_attrs
 from georeader._arrays.numpy_functions import Operators
 from georeader._arrays.pixel_attrs import describe_grid, split_mask, to_ndarray
 from georeader._core import band_attrs
+from georeader._core.reporting import preformatted
 from georeader._core.sentinels import UNSET, Unset
 from georeader._core.windows import Mask
 from georeader.abstract_reader import Georeferenced, declared_nodata, same_nodata
@@ -24,6 +24,9 @@ from georeader.errors import DtypeError, IndexingError, LostPlaceError, OptionEr
 
 if TYPE_CHECKING:
     from xarray import DataArray
+
+#: Defaults of numpy's for threshold and edgeitems, and those of a GeoTensor.
+_NUMPY_PRINTS, _PRINTED = (1000, 3), (64, 2)
 
 _DIMS = {2: ("y", "x"), 3: ("band", "y", "x"), 4: ("time", "band", "y", "x")}
 
@@ -416,13 +419,18 @@ class GeoTensor(Operators, np.ndarray[Any, Any], Georeferenced):  # type: ignore
     def __repr__(self) -> str:
         has_grid = numpy_functions.has_georeference(self)
         grid = describe_grid(self) if has_grid else "GeoTensor without georeference"
-        return f"{grid}\n{self.values!r}"
+        options = np.get_printoptions()
+        shown = options["threshold"], options["edgeitems"]
+        if shown == _NUMPY_PRINTS:  # up to 1000 numbers, on as many lines; options that the caller set stay
+            shown = _PRINTED[0], _PRINTED[1] if self.ndim < 3 else 1
+        with np.printoptions(threshold=shown[0], edgeitems=shown[1]):
+            return f"{grid}\n{self.values!r}"
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
         if not numpy_functions.has_georeference(self):
-            return f"<div><pre>{html.escape(repr(self))}</pre></div>"
+            return f"<div>{preformatted(repr(self))}</div>"
         from georeader._render.picture import html_of
 
         return html_of(repr(self), self._draw)

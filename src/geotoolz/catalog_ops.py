@@ -28,6 +28,9 @@ __all__ = ["CatalogPipeline", "RowResult", "WriteCOG"]
 
 _LOGGER = logging.getLogger("geotoolz")
 
+#: Letters of an error in the repr of a result; `str` has all of them.
+MOST_LETTERS = 120
+
 _Outcomes = Generator[tuple[RowPlan, Outcome], None, None]
 
 RAISE, LOG_AND_CONTINUE = "raise", "log_and_continue"
@@ -252,10 +255,12 @@ class RowResult:
         return f"row {self.index}: {what} in {self.seconds:.2f} s"
 
     def __repr__(self) -> str:
-        """Return the fields that hold no secret."""
+        """Return the fields that hold no secret, with the beginning of a long message."""
+        error = repr(self.error)
+        error = error if len(error) <= MOST_LETTERS else f"{error[: MOST_LETTERS - 3]}..."
         path = None if self.path is None else redact_url(self.path)
         return (
-            f"RowResult(index={self.index}, path={path!r}, error={self.error!r}, seconds={self.seconds:.3f}, "
+            f"RowResult(index={self.index}, path={path!r}, error={error}, seconds={self.seconds:.3f}, "
             f"is_skipped={self.is_skipped})"
         )
 

@@ -6,6 +6,7 @@ import enum
 import inspect
 import math
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,9 @@ from affine import Affine
 from georeader import GeoTensor
 from georeader.errors import OptionError
 from geotoolz._rasters import load_raster
+
+#: A longer repr has a line for each argument, or for each operator of a sequence.
+LINE_LETTERS = 100
 
 #: Arguments of the transport, which may hold secrets: a configuration leaves them out.
 CREDENTIAL_ARGS = ("fs", "http_headers", "progress")
@@ -116,7 +120,8 @@ class Operator:
             code = to_code(to_jsonable(value, name))
             if default is inspect.Parameter.empty or code != to_code(to_jsonable(default, name)):
                 shown.append(f"{name}={code}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+        line = f"{type(self).__name__}({', '.join(shown)})"
+        return line if len(line) <= LINE_LETTERS else _in_lines(f"{type(self).__name__}(", shown, ")")
 
     def _key(self) -> tuple[str, tuple[Any, ...]]:
         """Return what is compared: the configuration as text, in which NaN equals NaN, and the credentials."""
@@ -214,7 +219,9 @@ class Sequential(Operator):
         }
 
     def __repr__(self) -> str:
-        return f"Sequential([{', '.join(map(repr, self.operators))}])"
+        operators = [repr(operator) for operator in self.operators]
+        line = f"Sequential([{', '.join(operators)}])"
+        return line if len(line) <= LINE_LETTERS else _in_lines("Sequential([", operators, "])")
 
     def _key(self) -> tuple[str, tuple[Any, ...]]:
         return repr(self), tuple(self.operators)
@@ -224,6 +231,10 @@ class Sequential(Operator):
 
     def __iter__(self) -> Iterator[Operator]:
         return iter(self.operators)
+
+
+def _in_lines(opening: str, parts: Sequence[str], closing: str) -> str:
+    return "\n".join([opening, *(textwrap.indent(f"{part},", "    ") for part in parts), closing])
 
 
 def to_jsonable(value: Any, name: str) -> Any:

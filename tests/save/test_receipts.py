@@ -295,6 +295,7 @@ def test_repr_is_one_line(receipt: Receipt) -> None:
 def test_html_is_a_table_with_escaped_names(receipt: Receipt) -> None:
     html = receipt._repr_html_()
 
+    assert html.startswith('<div style="font-family: monospace">')
     assert html.count("<table>") == html.count("</table>") == 3
     assert "a&lt;i&gt;.tif" in html
     assert "&lt;b&gt;red&lt;/b&gt;" in html

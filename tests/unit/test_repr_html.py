@@ -19,6 +19,7 @@ from rasterio.windows import Window
 
 from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader._render import picture
+from georeader.validation import info, validate
 from pictures import read_png, read_rgba
 from range_server import Server
 
@@ -96,6 +97,23 @@ def test_html_in_names_is_escaped(tmp_path: Path) -> None:
 
     assert text_of(reader) == repr(reader)
     assert "<script>" not in reader._repr_html_()
+
+
+@pytest.mark.parametrize("look", [validate, info, RasterioReader])
+def test_html_of_a_file_is_its_text_monospaced(look: Any, tmp_path: Path) -> None:
+    path = tmp_path / "<b>&amp;.tif"
+    save_cog(tensor(np.zeros((1, 5, 5)), descriptions=["<i>"]), path)
+
+    shown = look(path)
+
+    assert text_of(shown) == (repr(shown) if look is RasterioReader else str(shown))
+    assert '<pre style="font-family: monospace' in shown._repr_html_()
+
+
+def test_html_of_an_invalid_file_has_the_problems(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"no raster")
+
+    assert "error    not-a-tiff: " in text_of(validate(tmp_path / "a.tif"))
 
 
 def test_small_picture_is_enlarged_without_smoothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import math
 import sys
@@ -131,6 +132,16 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
         raise MissingExtraError(
             f"{purpose} needs {package}: pip install {package} (it comes with georeader-cog's extra {extra!r})"
         ) from error
+
+
+def preformatted(text: str) -> str:
+    """Return text as HTML: escaped, with its lines and columns, in a monospaced font.
+
+    Example:
+        >>> preformatted("a < b")
+        '<pre style="font-family: monospace; white-space: pre">a &lt; b</pre>'
+    """
+    return f'<pre style="font-family: monospace; white-space: pre">{html.escape(text)}</pre>'
 
 
 def to_jsonable(value: Any) -> Any:

@@ -65,6 +65,10 @@ class Workers(AbstractContextManager["Workers"]):
         self._queue: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
+    def __repr__(self) -> str:
+        """Return one line: the number of threads."""
+        return f"Workers({self.threads})"
+
     def __enter__(self) -> Workers:
         for number in range(self.threads):
             # Daemons: the interpreter does not wait for them at exit, even if a read hangs.

@@ -15,6 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from georeader._core.dtypes import check_nodata, convert_pixels, storage_dtype
+from georeader._core.reporting import preformatted
 from georeader._core.windows import Mask, PixelWindow, ReadWindow
 from georeader._render.bands import BandSelector, RasterBands, ShownBands, choose_bands
 from georeader._render.colours import Colouring, colour
@@ -209,7 +210,7 @@ def html_of(text: str, draw: Callable[[], Picture]) -> str:
     A raster without a picture (four dimensions, no pixels, a file that is missing or that would have to be read as a
     whole) is shown as text with the reason. Nothing is raised, and warnings are not repeated.
     """
-    content = f"<pre>{html.escape(text)}</pre>"
+    content = preformatted(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # issued already when the raster was opened

@@ -19,6 +19,9 @@ from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.pixel_layout import PixelLayout
 
+#: Letters of a problem in its repr; `str` has all of them.
+MOST_LETTERS = 120
+
 #: Faults of one kind in one directory that are kept.
 FAULTS_KEPT = 3
 
@@ -46,6 +49,10 @@ class Ghost:
     def says(self, name: str, value: str) -> bool:
         """Return whether an item has a value."""
         return self.items.get(name) == value
+
+    def __repr__(self) -> str:
+        """Return one line: the number of items, and where they are."""
+        return f"Ghost({len(self.items)} items at byte {self.extent.offset_bytes})"
 
 
 class RoleKind(StrEnum):
@@ -105,6 +112,11 @@ class MeasuredDirectory:
             return f"the mask of level {self.role.level}"
         return f"IFD {self.number}"
 
+    def __repr__(self) -> str:
+        """Return one line: the role, the size and the tiles."""
+        layout = "unreadable" if self.layout is None else f"{self.layout.width_px} x {self.layout.height_px} pixels"
+        return f"MeasuredDirectory({self.number}: {self.title}, {layout}, {len(self.tile_offsets_bytes)} tiles)"
+
     def tile_title(self, tile: int, offset_bytes: int | None = None) -> str:
         """Return the name of a tile in messages, such as "level 1, tile row 0 column 2, byte 1234"."""
         title = f"{self.title}, tile {tile}"
@@ -139,6 +151,14 @@ class ViewerCost:
     thumbnail_width_px: int
     thumbnail_height_px: int
 
+    def __repr__(self) -> str:
+        """Return one line: what opening takes, and what the thumbnail takes."""
+        return (
+            f"ViewerCost(opens by {self.open_requests} requests, {self.open_bytes} bytes; thumbnail of "
+            f"{self.thumbnail_width_px} x {self.thumbnail_height_px} by {self.thumbnail_requests}, "
+            f"{self.thumbnail_bytes} bytes)"
+        )
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -169,6 +189,12 @@ class Measurement:
     has_external_overviews: bool = False
     has_checked_frames: bool = False
     tiles_decoded: int | None = None
+
+    def __repr__(self) -> str:
+        """Return one line: the kind of file, its size and its images."""
+        decoded = "" if self.tiles_decoded is None else f", {self.tiles_decoded} tiles decoded"
+        kind = "no TIFF" if self.version is None else f"{self.version}, {self.byte_order}"
+        return f"Measurement({kind}, {self.size_bytes:,} bytes, {len(self.images)} images{decoded})"
 
     @property
     def images(self) -> tuple[MeasuredDirectory, ...]:
@@ -318,6 +344,11 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.severity} {self.code}: {self.message}"
+
+    def __repr__(self) -> str:
+        """Return one line, with the beginning of a long message."""
+        text = str(self)
+        return f"Problem({text if len(text) <= MOST_LETTERS else f'{text[: MOST_LETTERS - 3]}...'})"
 
 
 error = partial(Problem, Severity.ERROR)

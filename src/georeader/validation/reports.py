@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from georeader._core.reporting import to_jsonable
+from georeader._core.reporting import preformatted, to_jsonable
 from georeader.validation.measurement import MeasuredDirectory, Measurement, Problem, RoleKind, Severity
 
 #: Number of bands that are listed.
@@ -71,6 +71,10 @@ class Report:
         lines += [f"  {problem.severity.value:<9}{problem.code}: {problem.message}" for problem in self.problems]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return the text of `str` for notebooks, escaped and monospaced."""
+        return f"<div>{preformatted(str(self))}</div>"
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values of JSON."""
         return {
@@ -123,6 +127,11 @@ class RasterFacts:
     tags: int  #: Number of tags of the file.
     has_mask: bool  #: It has a mask that is neither nodata nor alpha.
 
+    def __repr__(self) -> str:
+        """Return one line: the pixels and the CRS."""
+        facts = _place_facts(self)
+        return f"RasterFacts({facts['pixels']}, {facts['crs']})"
+
     @property
     def has_alpha(self) -> bool:
         """Whether a band is the alpha of the others."""
@@ -153,6 +162,10 @@ class Info:
         facts = {**_place_facts(self.place), "layout": _layout_text(self.measurement)}
         lines = [self.path, *(f"  {name:<9}{value}" for name, value in facts.items())]
         return "\n".join([*lines, *_level_table(self.measurement)])
+
+    def _repr_html_(self) -> str:
+        """Return the table of `str` for notebooks, escaped and monospaced."""
+        return f"<div>{preformatted(str(self))}</div>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values of JSON: numbers that are not finite are text, such as "nan" and "inf"."""

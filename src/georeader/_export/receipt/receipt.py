@@ -233,7 +233,7 @@ class Receipt:
             _table(("decimation", "width [px]", "height [px]", "tiles", "sparse", "encoded [bytes]"), levels),
             _table(("band", "description", "unit", *numbers), _bands(self)),
         )
-        return f"<div><p><b>{escape(self.path)}</b></p>{''.join(tables)}</div>"
+        return f'<div style="font-family: monospace"><p><b>{escape(self.path)}</b></p>{"".join(tables)}</div>'
 
 
 def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds: float) -> Receipt:
