@@ -5,11 +5,11 @@ from __future__ import annotations
 import operator
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from affine import Affine
@@ -23,7 +23,9 @@ from georeader._export.sources.protocol import Source, SourceWrapper
 from georeader._export.sources.raster_file import RasterSource
 from georeader._export.spool import OpenSpool
 from georeader._render.bands import BandSelector, RasterBands
+from georeader._render.colormaps import find_ramp
 from georeader._render.colours import check_percentiles
+from georeader._render.legend import check_class_names
 from georeader._render.picture import PictureRequest, check_shape, encode_png, plan_picture, render
 from georeader._render.sizes import Picture, best_level, picture_shape
 from georeader.errors import GeoreaderError, MetadataWarning, OptionError, ReadError
@@ -36,14 +38,54 @@ MAX_SIDE_DEFAULT_PX = 1024
 MAX_SIDE_LIMIT_PX = 2**15
 
 
-def preview(
+class Png(bytes):
+    """The bytes of a PNG, which a notebook shows as a picture.
+
+    ``repr`` and ``str`` are one line: the size in pixels and in bytes. Parts of it are ``bytes``.
+
+    Example:
+        >>> import numpy as np
+        >>> from georeader import GeoTensor
+        >>> preview(GeoTensor(np.zeros((200, 300), "uint8"), (30, 0, 0, 0, -30, 0), 3857))
+        Png(300 x 200, 0.2 kB)
+    """
+
+    def __new__(cls, content: bytes) -> Self:
+        """Take the content of a file."""
+        return super().__new__(cls, content)
+
+    @property
+    def width_px(self) -> int:
+        """Columns of the picture."""
+        return int.from_bytes(self[16:20])
+
+    @property
+    def height_px(self) -> int:
+        """Rows of the picture."""
+        return int.from_bytes(self[20:24])
+
+    def __repr__(self) -> str:
+        """Return one line: the size in pixels and in bytes."""
+        return f"Png({self.width_px} x {self.height_px}, {len(self) / 1000:.{int(len(self) < 10_000)}f} kB)"
+
+    __str__ = __repr__
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture, for notebooks."""
+        return bytes(self)
+
+
+def preview(  # noqa: PLR0913
     data: Any,
     *,
     max_side_px: int = MAX_SIDE_DEFAULT_PX,
     bands: BandSelector | None = None,
     percentiles: tuple[float, float] | None = None,
+    colormap: str | None = None,
+    legend: bool = False,
+    class_names: Mapping[int, str] | None = None,
     fs: Any = None,
-) -> bytes:
+) -> Png:
     """Return a picture of a raster as a PNG.
 
     The smallest overview that has enough pixels is read; without one, the whole raster is read block by block. Pixels
@@ -56,6 +98,10 @@ def preview(
     Pixels are transparent if they are masked, nodata, NaN or infinite in all shown bands, or not in the colour table.
     An alpha band of uint8 is the alpha of the picture; one of another dtype is opaque where it is not 0.
 
+    With ``colormap``, one band is coloured after its stretch, from the first colour to the last; classes are stretched
+    over all of their values. A qualitative one (tab10, Set1) colours integers one by one: 0 has the first colour, 1 the
+    second. It takes the place of a colour table.
+
     North is up as far as mirroring and quarter turns reach. If the sides of a pixel differ by more than 1 % in units of
     the CRS, the coarser axis is enlarged.
 
@@ -66,18 +112,26 @@ def preview(
             in any case. By default the bands whose colour interpretation is red, green and blue; else those with such
             descriptions, or with B04, B03 and B02; else all three, if there are three; else the first.
         percentiles: (lower, upper), from 0 to 100; by default (2, 98). If passed, uint8 colours are stretched, too.
+        colormap: Name of a colormap of matplotlib, such as "viridis"; with "_r" at its end it is reversed. Also one of
+            the other collections of the cmap package, as "collection:name". Extra ``pictures``.
+        legend: Add a legend at the right of the picture of one band, beyond ``max_side_px``: a colour bar with numbers,
+            or the classes that occur. Extra ``pictures``.
+        class_names: Names of classes by pixel value for the legend. They come before those of the raster's attribute
+            table or categories, and pixels are then classes: picked, not averaged.
         fs: A filesystem of fsspec or a store of obstore to open the path in, as in `RasterioReader`.
 
     Returns:
-        The bytes of a PNG of 8 bits: grey or red, green and blue, with alpha if a pixel is transparent.
+        The bytes of a PNG of 8 bits: grey or red, green and blue, with alpha if a pixel is transparent. A notebook
+        shows them as a picture.
 
     Raises:
-        OptionError: An argument is invalid, or a band does not exist.
+        OptionError: An argument is invalid, a band or a colormap does not exist, or a colormap or a legend is requested
+            for three bands.
         ShapeError: The raster is empty, or has more than three dimensions.
         GeoreferenceError: ``data`` is not a raster.
         DtypeError: A GeoTIFF cannot hold its dtype.
         ReadError: ``data`` cannot be opened or read.
-        MissingExtraError: The installed imagecodecs was built without PNG.
+        MissingExtraError: The installed imagecodecs was built without PNG, or the extra ``pictures`` is needed.
 
     Memory: about 100 MiB, and about 20 bytes for each pixel of the level that is read. That has less than
     (2 * ``max_side_px``)**2 pixels if each overview halves the raster and pixels are squares.
@@ -89,19 +143,24 @@ def preview(
         >>> height_m = np.add.outer(np.arange(600.0), np.arange(900.0))
         >>> _ = save_cog(GeoTensor(height_m, Affine(30, 0, 0, 0, -30, 0), 3857, np.nan), "height.tif")
         >>> png = preview("height.tif", max_side_px=300)
-        >>> png[1:4], int.from_bytes(png[16:20]), int.from_bytes(png[20:24])
+        >>> png[1:4], png.width_px, png.height_px
         (b'PNG', 300, 200)
     """
     request = PictureRequest(
         max_side_px=_side_px(max_side_px),
         bands=bands,
         percentiles=None if percentiles is None else check_percentiles(percentiles),
+        ramp=None if colormap is None else find_ramp(colormap),
+        has_legend=legend,
+        class_names=check_class_names(class_names or {}),
     )
+    if class_names and not legend:
+        raise OptionError("class_names goes with legend=True, which shows them")
     if isinstance(data, (str, bytes, os.PathLike)):
-        return encode_png(_draw(RasterioReader(os.fsdecode(data), fs=fs), request))
+        return Png(encode_png(_draw(RasterioReader(os.fsdecode(data), fs=fs), request)))
     if fs is not None:
         raise OptionError(f"fs goes with a path, and data is a {type(data).__name__}; leave it out")
-    return encode_png(_draw(data, request))
+    return Png(encode_png(_draw(data, request)))
 
 
 def _side_px(value: Any) -> int:
@@ -134,6 +193,7 @@ def _draw(raster: Any, request: PictureRequest) -> Picture:
                 colormap=metadata.colormap,
                 is_inverted=metadata.photometric == "MINISWHITE",
                 resamplings=spec.overview_resamplings,
+                attribute_tables=metadata.attribute_tables,
             )
             plan = plan_picture(described, rows_columns, transform, spec.crs, request)
             chunks = source.traits.chunks

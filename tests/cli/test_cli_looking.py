@@ -123,6 +123,19 @@ def test_preview_equals_the_python_call(good: Path, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "out.png").read_bytes() == preview(good, max_side_px=100, percentiles=(0, 100))
 
 
+def test_colormap_is_that_of_python(good: Path, tmp_path: Path) -> None:
+    assert run("preview", good, "-o", tmp_path / "out.png", "--colormap", "viridis").exit_code == 0
+
+    assert (tmp_path / "out.png").read_bytes() == preview(good, colormap="viridis") != preview(good)
+
+
+def test_legend_is_that_of_python(good: Path, tmp_path: Path) -> None:
+    done = run("preview", good, "-o", tmp_path / "out.png", "--legend", "--class-names", "1=water")
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out.png").read_bytes() == preview(good, legend=True, class_names={1: "water"})
+
+
 def test_preview_refuses_a_destination_whose_sidecar_is_the_source(good: Path, tmp_path: Path) -> None:
     good.rename(tmp_path / "out.png.ovr")
 
@@ -153,7 +166,15 @@ def test_bands_are_numbers_or_names(bands: tuple[str, ...], make_tensor: Any, tm
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--max-side-px", "0"], 2), (["--bands", "9"], 2), (["--percentiles", "98", "2"], 2), (["--bands", "wibble"], 2)],
+    [
+        (["--max-side-px", "0"], 2),
+        (["--bands", "9"], 2),
+        (["--percentiles", "98", "2"], 2),
+        (["--bands", "wibble"], 2),
+        (["--colormap", "viridos"], 2),
+        (["--legend", "--class-names", "water=1"], 2),
+        (["--class-names", "1=water"], 2),
+    ],
 )
 def test_invalid_arguments_exit_with_2_and_write_nothing(arguments: list[str], code: int, good: Path) -> None:
     done = run("preview", good, "-o", good.parent / "out.png", *arguments)

@@ -121,7 +121,9 @@ def imported() -> Callable[[str], set[str]]:
     return modules
 
 
-@pytest.mark.parametrize("module", ["shapely", "fsspec", "imagecodecs", "xarray", "dask", "matplotlib", "tifffile"])
+@pytest.mark.parametrize(
+    "module", ["shapely", "fsspec", "imagecodecs", "xarray", "dask", "matplotlib", "tifffile", "cmap", "PIL"]
+)
 def test_optional_and_later_needed_packages_are_not_imported(module: str, imported: Callable[[str], set[str]]) -> None:
     found = imported("import georeader.save")
 

@@ -70,7 +70,7 @@ COMPATIBLE = {"georeader.save": ("_add_overviews", "_save_cog")}
 PROTOCOLS = frozenset({
     "__array_function__", "__array_ufunc__", "__bool__", "__call__", "__contains__", "__copy__", "__deepcopy__",
     "__enter__", "__exit__", "__fspath__", "__getitem__", "__iter__", "__len__", "__or__", "__reduce__", "__repr__",
-    "__setitem__", "__str__", "_repr_html_",
+    "__setitem__", "__str__", "_repr_html_", "_repr_png_",
 })  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from georeader import GeoTensor, RasterioReader, save_cog
-from georeader.errors import DtypeError, GeoreferenceError, OptionError, ReadError, ShapeError
-from georeader.preview import preview
+from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
+from georeader._render.legend import LINE_PX, MARGIN_PX, MOST_CLASSES, SQUARE_PX
+from georeader.errors import DtypeError, GeoreferenceError, MissingExtraError, OptionError, ReadError, ShapeError
+from georeader.preview import Png, preview
 from pictures import read_png, read_rgba
 
 TRANSFORM = Affine(10, 0, 500000, 0, -10, 4000000)
@@ -330,3 +334,279 @@ def test_data_are_not_changed(rng: np.random.Generator) -> None:
 
     np.testing.assert_array_equal(data.values, before)
     assert data.attrs == attrs
+
+
+# Colormaps.
+
+
+def colours(data: Any, **options: Any) -> list[list[tuple[int, ...] | None]]:
+    """Return the colours of a raster's picture, None where it is transparent."""
+    picture = read_rgba(preview(data, **options))
+    return [[tuple(map(int, pixel[:3])) if pixel[3] else None for pixel in row] for row in picture]
+
+
+BLUES, VIRIDIS = [(247, 251, 255), (8, 48, 107)], [(68, 1, 84), (253, 231, 37)]
+TAB10 = [(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)]
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("viridis", VIRIDIS),
+        ("VIRIDIS", VIRIDIS),
+        ("viridis_r", VIRIDIS[::-1]),
+        ("bids:viridis", VIRIDIS),
+        ("Blues", BLUES),
+        ("gray", [(0, 0, 0), (255, 255, 255)]),
+    ],
+)
+def test_colormap_colours_the_stretched_band(name: str, ends: list[tuple[int, ...]]) -> None:
+    low, _, high, missing = colours(tensor([[1.0, 2.0, 3.0, np.nan]]), colormap=name, percentiles=(0, 100))[0]
+
+    assert [low, high, missing] == [*ends, None]
+
+
+@pytest.mark.parametrize(
+    "name", ["rainbow", "ocean", "RdBu", "copper", "cividis", "turbo", "jet", "tab20c", "twilight"]
+)
+def test_colormaps_of_matplotlib_are_found_without_a_message(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    preview(tensor([[1.0, 2.0]]), colormap=name)
+
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "bool"])
+def test_qualitative_colormap_colours_integers_one_by_one(dtype: str) -> None:
+    assert colours(tensor(np.array([[0, 1]], dtype)), colormap="tab10") == [TAB10[:2]]
+
+
+def test_colours_of_classes_do_not_depend_on_the_classes_that_occur() -> None:
+    assert colours(tensor(np.array([[3, 13]], "uint8")), colormap="tab10") == [[TAB10[3], TAB10[3]]]
+    assert colours(tensor(np.array([[-9, 1]], "int8")), colormap="tab10") == [[TAB10[1], TAB10[1]]]
+
+
+def test_smaller_picture_of_qualitative_colours_has_no_other_colours(rng: np.random.Generator) -> None:
+    classes = tensor(rng.integers(0, 4, (300, 300)).astype("uint8"))
+
+    shown = {colour for row in colours(classes, colormap="tab10", max_side_px=70) for colour in row}
+
+    assert shown == set(TAB10)
+
+
+def test_colormap_takes_the_place_of_a_colour_table_only_if_it_is_passed() -> None:
+    data = tensor(np.array([[0, 7]], "uint8"), colormap={0: (1, 2, 3, 255), 7: (4, 5, 6, 255)})
+
+    assert colours(data) == [[(1, 2, 3), (4, 5, 6)]]
+    assert colours(data, colormap="viridis") == [VIRIDIS]
+
+
+def test_colormap_takes_the_place_of_miniswhite() -> None:
+    data = tensor(np.array([[0, 7]], "uint8"), photometric="MINISWHITE")
+
+    assert colours(data, colormap="viridis") == [VIRIDIS]
+
+
+def test_alpha_band_stays_the_alpha_of_a_coloured_band() -> None:
+    data = tensor(np.array([[[1, 2]], [[255, 77]]], "uint8"), colorinterp=["gray", "alpha"])
+
+    picture = read_rgba(preview(data, colormap="viridis"))
+
+    assert picture.tolist() == [[[*VIRIDIS[0], 255], [*VIRIDIS[1], 77]]]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("viridos", "invalid colormap='viridos'; did you mean 'viridis'"),
+        ("spectrall_r", "did you mean 'Spectral'"),
+        ("", "invalid colormap=''; matplotlib's names are known, such as 'viridis'"),
+        (7, "colormap=7 is not a name"),
+        (["red", "blue"], "is not a name"),
+    ],
+)
+def test_unknown_colormap_is_refused_with_names_like_it(name: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        preview(tensor([[1.0, 2.0]]), colormap=name)
+
+
+def test_colormap_of_three_bands_is_refused() -> None:
+    data = tensor(np.zeros((3, 2, 2), "uint8"))
+
+    with pytest.raises(OptionError, match="colormap='viridis' colours one band, and the picture has bands 1, 2, 3; "):
+        preview(data, colormap="viridis")
+    assert colours(data, colormap="viridis", bands=2)
+
+
+# Legends.
+
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+TABLE = (
+    '<GDALRasterAttributeTable tableType="thematic">'
+    '<FieldDefn index="0"><Name>Value</Name><Type>0</Type><Usage>5</Usage></FieldDefn>'
+    '<FieldDefn index="1"><Name>What</Name><Type>2</Type><Usage>2</Usage></FieldDefn>'
+    '<Row index="0"><F>1</F><F>water</F></Row><Row index="1"><F>2</F><F>bare soil</F></Row></GDALRasterAttributeTable>'
+)
+
+
+def legend_of(data: Any, **options: Any) -> np.ndarray[Any, Any]:
+    """Return the (row, column, 3) of an opaque legend, after a check that the picture beside it is unchanged."""
+    alone, both = read_rgba(preview(data, **options)), read_rgba(preview(data, legend=True, **options))
+    rows, columns = alone.shape[:2]
+    assert (both[:rows, :columns] == alone).all()
+    assert (both[:, columns:, 3] == 255).all()
+    return both[:, columns:, :3]
+
+
+def squares_of(legend: np.ndarray[Any, Any]) -> list[tuple[int, ...]]:
+    """Return the colours of a legend's squares, from top to bottom."""
+    middles = legend[MARGIN_PX + LINE_PX // 2 :: LINE_PX, MARGIN_PX + SQUARE_PX // 2]
+    return [colour for pixel in middles.tolist() if (colour := tuple(pixel)) != WHITE]
+
+
+def test_colour_bar_runs_from_the_last_to_the_first_colour() -> None:
+    legend = legend_of(tensor(np.linspace(0, 1, 200 * 100).reshape(200, 100)), colormap="viridis")
+
+    bar = [tuple(pixel) for pixel in legend[:, MARGIN_PX + SQUARE_PX // 2].tolist()]
+    ends = [colour for colour in bar if colour != WHITE]
+    assert [ends[-1], ends[0]] == VIRIDIS
+    assert len(ends) > 150
+
+
+@pytest.mark.parametrize(("options", "top"), [({}, 255), ({"photometric": "MINISWHITE"}, 0)])
+def test_colour_bar_of_greys_runs_as_the_picture_does(options: dict[str, Any], top: int) -> None:
+    legend = legend_of(tensor(np.arange(90 * 90, dtype="uint16").reshape(90, 90), **options))
+
+    assert legend[MARGIN_PX + LINE_PX // 2, MARGIN_PX + 1].tolist() == [top] * 3
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "expected"),
+    [
+        (tensor(np.array([[0, 3]], "uint8")), {"colormap": "tab10"}, [TAB10[0], TAB10[3]]),
+        (tensor(np.array([[0, 3]], "uint8"), nodata=0), {"colormap": "tab10"}, [TAB10[3]]),
+        (tensor(np.array([[0, 7, 8]], "uint8"), colormap={0: (1, 2, 3), 7: (4, 5, 6)}), {}, [(1, 2, 3), (4, 5, 6)]),
+        (tensor([[True, False]]), {}, [BLACK]),
+        (tensor([[7.0, 7.0]]), {"colormap": "viridis"}, [(33, 145, 140)]),
+        (tensor(np.array([[1, 9]], "uint8"), attribute_tables=[TABLE]), {"colormap": "viridis"}, VIRIDIS),
+        (tensor([[np.nan]]), {}, []),
+    ],
+    ids=["qualitative", "nodata", "table", "bool", "one value", "named", "no data"],
+)
+def test_legend_has_the_colours_of_the_classes_that_occur(
+    data: GeoTensor, options: dict[str, Any], expected: list[tuple[int, ...]]
+) -> None:
+    assert squares_of(legend_of(data, **options)) == expected
+
+
+def test_names_of_classes_are_those_of_the_argument_else_of_the_attribute_table(tmp_path: Path) -> None:
+    plain = tensor(np.array([[1, 2]], "uint8"))
+    save_cog(tensor(np.array([[1, 2]], "uint8"), attribute_tables=[TABLE]), tmp_path / "in.tif")
+
+    named = preview(plain, legend=True, class_names={1: "water", 2: "bare soil"})
+
+    assert preview(tmp_path / "in.tif", legend=True) == named
+    assert preview(tmp_path / "in.tif", legend=True, class_names={2: "sand"}) == preview(
+        plain, legend=True, class_names={1: "water", 2: "sand"}
+    )
+    assert preview(tmp_path / "in.tif", legend=True, class_names={2: "sand"}) != named
+
+
+def test_category_names_of_any_source_are_those_of_classes(tmp_path: Path) -> None:
+    classes = np.array([[0, 1, 2]], "uint8")
+    save_tiled_geotiff(tensor(classes), tmp_path / "in.tif")
+    names = "".join(f"<Category>{name}</Category>" for name in ("none", "forest", "lake &amp; sea"))
+    band = f'<PAMRasterBand band="1"><CategoryNames>{names}</CategoryNames></PAMRasterBand>'
+    (tmp_path / "in.tif.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    save_cog(tmp_path / "in.tif", tmp_path / "out.tif")
+
+    expected = preview(tensor(classes), legend=True, class_names={0: "none", 1: "forest", 2: "lake & sea"})
+
+    assert preview(tmp_path / "in.tif", legend=True) == expected
+    assert preview(tmp_path / "out.tif", legend=True) == expected
+    with rasterio.open(tmp_path / "in.tif") as dataset:
+        assert preview(dataset, legend=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "package"),
+    [("cmap", {"colormap": "viridis"}, "cmap"), ("PIL", {"legend": True}, "pillow")],
+)
+def test_missing_package_is_named_with_its_extra(
+    module: str, options: dict[str, Any], package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(MissingExtraError, match=f"needs {package}: pip install {package} .*extra 'pictures'"):
+        preview(tensor([[1.0, 2.0]]), **options)
+
+
+def test_names_are_drawn_with_the_letters_of_ascii_in_one_line() -> None:
+    data = tensor(np.array([[1]], "uint8"))
+
+    assert preview(data, legend=True, class_names={1: "Wälder \n ß"}) == preview(
+        data, legend=True, class_names={1: "Walder ss"}
+    )
+    assert preview(data, legend=True, class_names={1: "x" * 99}).width_px < 400
+
+
+def test_pixels_with_names_are_picked(rng: np.random.Generator) -> None:
+    data = tensor(rng.choice(np.array([1, 9], "uint8"), (300, 300)))
+
+    png = preview(data, legend=True, class_names={1: "a"}, colormap="viridis", max_side_px=70)
+
+    assert {tuple(pixel) for pixel in read_rgba(png)[:70, :70, :3].reshape(-1, 3).tolist()} == {*VIRIDIS}
+
+
+def test_legend_of_very_many_classes_lists_the_first_ones() -> None:
+    legend = legend_of(tensor(np.arange(256, dtype="uint8").reshape(16, 16)), colormap="tab10")
+
+    assert squares_of(legend) == [TAB10[0], *squares_of(legend)[1:]]
+    assert len(squares_of(legend)) == MOST_CLASSES
+
+
+@pytest.mark.parametrize(
+    ("bands", "options", "message"),
+    [
+        (3, {"legend": True}, "legend=True explains one band, and the picture has bands 1, 2, 3; pass one as bands="),
+        (1, {"class_names": {1: "a"}}, "class_names goes with legend=True"),
+        (1, {"legend": True, "class_names": {"1": "a"}}, "'1' is not an integer"),
+        (1, {"legend": True, "class_names": {1: 2}}, "the name of 1 is 2; pass text"),
+        (1, {"legend": True, "class_names": ["a"]}, "pass a mapping of values to names"),
+    ],
+)
+def test_legend_that_cannot_be_drawn_is_refused(bands: int, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        preview(tensor(np.zeros((bands, 2, 2), "uint8")), **options)
+
+
+# In a notebook and in a terminal.
+
+
+def test_picture_is_shown_by_notebooks() -> None:
+    png = preview(tensor(np.arange(12).reshape(3, 4)))
+
+    assert type(png._repr_png_()) is bytes
+    assert png._repr_png_() == png
+    assert read_png(png._repr_png_()).shape == (3, 4, 1)
+
+
+@pytest.mark.parametrize(("side_px", "size"), [(8, r"0\.\d kB"), (100, r"\d\d kB")])
+def test_text_of_a_picture_is_its_size(side_px: int, size: str, rng: np.random.Generator) -> None:
+    png = preview(tensor(rng.random((side_px, 2 * side_px))))
+
+    assert re.fullmatch(rf"Png\({2 * side_px} x {side_px}, {size}\)", repr(png))
+    assert str(png) == repr(png)
+    assert (png.width_px, png.height_px) == (2 * side_px, side_px)
+
+
+def test_picture_is_bytes_after_pickling_and_in_files(tmp_path: Path) -> None:
+    png = preview(tensor(np.arange(12).reshape(3, 4)))
+    (tmp_path / "out.png").write_bytes(png)
+
+    again = pickle.loads(pickle.dumps(png))
+
+    assert type(again) is Png
+    assert (tmp_path / "out.png").read_bytes() == again == png

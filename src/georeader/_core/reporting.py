@@ -123,12 +123,12 @@ def directly_linked(error: BaseException) -> list[BaseException]:
     return [one for one in linked if isinstance(one, BaseException)]
 
 
-def import_extra(module: str, *, extra: str, purpose: str) -> Any:
-    """Import ``module``, or raise a MissingExtraError that names the extra with it."""
+def import_extra(module: str, *, extra: str, purpose: str, package: str | None = None) -> Any:
+    """Import ``module``, or raise a MissingExtraError that names the extra with its package, by default of its name."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0]
+        package = package or module.partition(".")[0]
         raise MissingExtraError(
             f"{purpose} needs {package}: pip install {package} (it comes with georeader-cog's extra {extra!r})"
         ) from error

@@ -41,6 +41,7 @@ class RasterBands:
     colormap: Colormap | None = None  #: Of a one-band raster.
     is_inverted: bool = False  #: The first band's smallest value is white (MINISWHITE).
     resamplings: tuple[str, ...] = ()  #: Recorded methods of the overviews.
+    attribute_tables: tuple[str | None, ...] = ()  #: GDAL's XML of tables, which may name classes.
 
     @classmethod
     def from_attrs(cls, attrs: Mapping[str, Any], count: int, dtype: np.dtype[Any], nodata: Any) -> RasterBands:

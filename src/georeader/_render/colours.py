@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from georeader._core.band_attrs import Colormap
 from georeader._core.windows import Mask
+from georeader._render.colormaps import Ramp
 from georeader._resample.block import find_valid
 from georeader.errors import OptionError
 
@@ -31,6 +32,7 @@ class Colouring:
     inverted: int | None = None  #: Position of the band whose smallest value is white (MINISWHITE).
     has_alpha: bool = False  #: The last band is the alpha of the others.
     percentiles: tuple[float, float] | None = None  #: Of the stretch; None: the default.
+    ramp: Ramp | None = None  #: Of a picture of one band, in place of greys and of the colour table.
 
 
 def colour(pixels: NDArray[Any], mask: Mask, rules: Colouring) -> NDArray[np.uint8]:
@@ -43,9 +45,12 @@ def colour(pixels: NDArray[Any], mask: Mask, rules: Colouring) -> NDArray[np.uin
     bands, alpha = (pixels[:-1], pixels[-1]) if rules.has_alpha else (pixels, None)
     if alpha is not None and alpha.dtype != np.uint8:
         alpha = np.where(alpha != 0, np.uint8(255), np.uint8(0))  # the opaque value of other dtypes has no standard
-    visible = mask if alpha is None else (alpha > 0 if mask is None else mask & (alpha > 0))
-    valid = [_valid(band, visible, rules.nodata) for band in bands]
-    if rules.colormap is not None:
+    valid = [_valid(band, _visible(mask, alpha), rules.nodata) for band in bands]
+    if rules.ramp is not None:
+        picture = _on_ramp(bands[0], valid[0], rules, rules.ramp)
+        if alpha is not None:
+            picture[..., -1] = picture[..., -1].astype(np.uint16) * alpha // 255
+    elif rules.colormap is not None:
         picture = _look_up(bands[0], rules.colormap)
     else:
         picture = np.empty((*pixels.shape[1:], len(bands) + 1), np.uint8)
@@ -58,10 +63,16 @@ def colour(pixels: NDArray[Any], mask: Mask, rules: Colouring) -> NDArray[np.uin
     return picture
 
 
+def _visible(mask: Mask, alpha: NDArray[Any] | None) -> Mask:
+    if alpha is None:
+        return mask
+    return alpha > 0 if mask is None else mask & (alpha > 0)
+
+
 def _valid(band: NDArray[Any], mask: Mask, nodata: Any) -> NDArray[np.bool_]:
     found = find_valid(band, None if nodata is None else band.dtype.type(nodata), mask)
     valid = np.ones(band.shape, bool) if found is None else found
-    return valid & np.isfinite(_magnitude(band)) if band.dtype.kind in "fc" else valid
+    return valid & np.isfinite(magnitude(band)) if band.dtype.kind in "fc" else valid
 
 
 def _levels(band: NDArray[Any], is_valid: NDArray[np.bool_], rules: Colouring) -> NDArray[Any]:
@@ -69,7 +80,13 @@ def _levels(band: NDArray[Any], is_valid: NDArray[np.bool_], rules: Colouring) -
         return np.where(band != 0, np.uint8(255), np.uint8(0))
     if rules.are_colours and rules.percentiles is None:
         return band
-    return stretch(_magnitude(band), is_valid, rules.percentiles or PERCENTILES_DEFAULT)
+    return stretch(magnitude(band), is_valid, rules.percentiles or PERCENTILES_DEFAULT)
+
+
+def _on_ramp(band: NDArray[Any], is_valid: NDArray[np.bool_], rules: Colouring, ramp: Ramp) -> NDArray[np.uint8]:
+    if ramp.is_qualitative and band.dtype.kind in "biu":
+        return ramp.of_classes(band)
+    return ramp.of_levels(_levels(band, is_valid, rules))
 
 
 def _look_up(band: NDArray[Any], colormap: Colormap) -> NDArray[np.uint8]:
@@ -97,12 +114,28 @@ def check_percentiles(percentiles: Any) -> tuple[float, float]:
     return low, high
 
 
-def _magnitude(values: NDArray[Any]) -> NDArray[Any]:
+def magnitude(values: NDArray[Any]) -> NDArray[Any]:
     """Return the absolute values of complex numbers, infinite where they exceed the dtype; others unchanged."""
     if values.dtype.kind != "c":
         return values
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return np.asarray(np.abs(values))
+
+
+def limits(counted: NDArray[Any], percentiles: tuple[float, float]) -> tuple[Any, Any] | None:
+    """Return the values that become 0 and 255, as `stretch` explains; None without any values."""
+    if not counted.size:
+        return None
+    ranks = [round(percentile / 100 * (counted.size - 1)) for percentile in percentiles]
+    low, high = np.partition(counted, ranks)[ranks]
+    return (counted.min(), counted.max()) if low == high else (low, high)
+
+
+def limits_of_picture(pixels: NDArray[Any], mask: Mask, rules: Colouring) -> tuple[Any, Any] | None:
+    """Return the values of the first and last colour of a picture of one band that `colour` returns."""
+    alpha = pixels[-1] if rules.has_alpha else None
+    is_valid = _valid(pixels[0], _visible(mask, alpha), rules.nodata)
+    return limits(magnitude(pixels[0])[is_valid], rules.percentiles or PERCENTILES_DEFAULT)
 
 
 def stretch(
@@ -115,20 +148,17 @@ def stretch(
     are equal, the range of all valid pixels is taken; if that is a single value, pixels become `GREY_OF_ONE_VALUE`.
     Memory: about eight bytes a pixel, three times.
     """
-    counted = values[is_valid]
-    if not counted.size:
+    found = limits(values[is_valid], percentiles)
+    if found is None:
         return np.zeros(values.shape, np.uint8)
-    ranks = [round(percentile / 100 * (counted.size - 1)) for percentile in percentiles]
-    low, high = np.partition(counted, ranks)[ranks]
-    if low == high:
-        low, high = counted.min(), counted.max()
+    low, high = found
     if low == high:
         return np.where(is_valid, np.uint8(GREY_OF_ONE_VALUE), np.uint8(0))
     clipped = np.clip(np.where(is_valid, values, low), low, high)
-    return np.rint(_share(clipped, low, high) * 255).astype(np.uint8)
+    return np.rint(share(clipped, low, high) * 255).astype(np.uint8)
 
 
-def _share(values: NDArray[Any], low: Any, high: Any) -> NDArray[np.float64]:
+def share(values: NDArray[Any], low: Any, high: Any) -> NDArray[np.float64]:
     """Return the position of values between two others, from 0 at the first to 1 at the second."""
     if values.dtype.kind in "iu":
         # Differences of 64-bit integers may need all 64 bits: modulo 2**64 they are right.

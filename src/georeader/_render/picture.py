@@ -7,7 +7,7 @@ import html
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,12 @@ from georeader._core.dtypes import check_nodata, convert_pixels, storage_dtype
 from georeader._core.reporting import preformatted
 from georeader._core.windows import Mask, PixelWindow, ReadWindow
 from georeader._render.bands import BandSelector, RasterBands, ShownBands, choose_bands
-from georeader._render.colours import Colouring, colour
+from georeader._render.colormaps import Ramp
+from georeader._render.colours import Colouring, colour, limits_of_picture, magnitude
+from georeader._render.legend import ClassNames, Key, key_of_classes, names_in_table, with_legend
 from georeader._render.sizes import Picture, Shape, halvings, north_up, picture_shape, resize
 from georeader._resample.pyramid import Reduction, reduce_block
-from georeader.errors import GeoreaderError, MissingExtraError, NodataError, ShapeError, WriteError
+from georeader.errors import GeoreaderError, MissingExtraError, NodataError, OptionError, ShapeError, WriteError
 from georeader.window_utils import counts_pixels
 
 #: Pixels that are read at a time, in bytes, unless a pixel of the picture is made of more.
@@ -29,6 +31,9 @@ READ_BYTES = 32 * 2**20
 
 #: Methods that pick values: rasters whose overviews were made by them hold classes.
 _PICKING = ("NEAREST", "MODE")
+
+#: Percentiles of classes on a ramp: none of them is an outlier.
+_ALL = (0.0, 100.0)
 
 #: Level of zlib; higher ones take longer and save little.
 _PNG_LEVEL = 6
@@ -44,6 +49,9 @@ class PictureRequest:
     max_side_px: int
     bands: BandSelector | None = None  #: None: chosen by `choose_bands`.
     percentiles: tuple[float, float] | None = None  #: If not None, the stretch applies to 8-bit colours too.
+    ramp: Ramp | None = None  #: Colours of one band; None: grey, or its colour table.
+    has_legend: bool = False  #: At the right of a picture of one band.
+    class_names: ClassNames = field(default_factory=dict)  #: For the legend, before those of the raster.
 
 
 #: The picture that a notebook shows.
@@ -67,6 +75,8 @@ class PicturePlan:
     raster_shape: Shape  #: At full resolution.
     shape: Shape  #: Of the picture, as the raster's rows run.
     transform: Affine | None  #: Of the raster; None: the picture is shown as its rows run.
+    are_classes: bool  #: Pixels are classes, which a legend lists.
+    legend: ClassNames | None = None  #: Names for the legend; None: no legend.
 
     def read_bytes(self, level: Shape) -> int:
         """Return the size of the pixels that are read of a level, decoded."""
@@ -94,9 +104,12 @@ def plan_picture(
     rows_columns = shape[-2], shape[-1]
     dtype = storage_dtype(bands.dtype)
     shown = choose_bands(bands, request.bands)
-    colouring = _colouring(bands, dtype, shown, request)
+    _check_one_band(shown, request)
+    names = _class_names(bands, shown, request)
+    are_classes = bool(names) or _are_classes(bands, dtype, request)
+    colouring = _colouring(bands, dtype, shown, request, are_classes=are_classes)
     recorded = bands.resamplings[shown.colours[0]] if bands.resamplings else None
-    default = "NEAREST" if colouring.is_mask or colouring.colormap is not None else "AVERAGE"
+    default = "NEAREST" if are_classes else "AVERAGE"
     return PicturePlan(
         bands=shown.colours if shown.alpha is None else (*shown.colours, shown.alpha),
         dtype=dtype,
@@ -105,23 +118,52 @@ def plan_picture(
         raster_shape=rows_columns,
         shape=picture_shape(rows_columns, transform, request.max_side_px),
         transform=None if counts_pixels(crs, transform) else transform,
+        are_classes=are_classes,
+        legend=names,
     )
 
 
-def _colouring(bands: RasterBands, dtype: np.dtype[Any], shown: ShownBands, request: PictureRequest) -> Colouring:
+def _check_one_band(shown: ShownBands, request: PictureRequest) -> None:
+    if len(shown.colours) == 1 or (request.ramp is None and not request.has_legend):
+        return
+    numbers = ", ".join(str(band + 1) for band in shown.colours)
+    option = "legend=True explains" if request.ramp is None else f"colormap={request.ramp.name!r} colours"
+    raise OptionError(f"{option} one band, and the picture has bands {numbers}; pass one as bands=")
+
+
+def _class_names(bands: RasterBands, shown: ShownBands, request: PictureRequest) -> ClassNames | None:
+    """Return the names of classes for the legend: the requested ones, then those of the raster; None: no legend."""
+    if not request.has_legend:
+        return None
+    table = bands.attribute_tables[shown.colours[0]] if bands.attribute_tables else None
+    return {**names_in_table(table), **request.class_names}
+
+
+def _are_classes(bands: RasterBands, dtype: np.dtype[Any], request: PictureRequest) -> bool:
+    """Return whether pixels are classes, of which no mean is computed."""
+    has_table = bands.colormap is not None and bands.count == 1
+    is_qualitative = request.ramp is not None and request.ramp.is_qualitative and dtype.kind in "iu"
+    return bands.dtype.kind == "b" or has_table or is_qualitative
+
+
+def _colouring(
+    bands: RasterBands, dtype: np.dtype[Any], shown: ShownBands, request: PictureRequest, *, are_classes: bool
+) -> Colouring:
     try:
         nodata = check_nodata(bands.nodata, dtype, "fill_value_default")
     except NodataError:
         nodata = None  # no pixel has it
-    is_inverted = bands.is_inverted and bands.colormap is None  # a colour table has the colours as they are shown
+    # Colour tables and colormaps have the colours as they are shown.
+    is_inverted = bands.is_inverted and bands.colormap is None and request.ramp is None
     return Colouring(
         nodata=nodata,
-        colormap=bands.colormap if bands.count == 1 else None,
+        colormap=bands.colormap if bands.count == 1 and request.ramp is None else None,
         is_mask=bands.dtype.kind == "b",
         are_colours=shown.are_colours,
         inverted=shown.colours.index(0) if is_inverted and 0 in shown.colours else None,
         has_alpha=shown.alpha is not None,
-        percentiles=request.percentiles,
+        percentiles=request.percentiles or (_ALL if are_classes else None),
+        ramp=request.ramp,
     )
 
 
@@ -134,8 +176,23 @@ def render(plan: PicturePlan, read: ReadWindow, level: Shape, *, reads_rows: boo
     """
     shapes = halvings(level, plan.raster_shape, plan.shape)
     pixels, mask = _reduce(plan, read, shapes, reads_rows=reads_rows)
-    picture = resize(colour(pixels, mask, plan.colouring), plan.shape, picks=plan.method in _PICKING)
-    return picture if plan.transform is None else north_up(picture, plan.transform)
+    coloured = colour(pixels, mask, plan.colouring)
+    picture = resize(coloured, plan.shape, picks=plan.method in _PICKING)
+    picture = picture if plan.transform is None else north_up(picture, plan.transform)
+    return picture if plan.legend is None else with_legend(picture, _key(plan, plan.legend, pixels, mask, coloured))
+
+
+def _key(plan: PicturePlan, names: ClassNames, pixels: NDArray[Any], mask: Mask, coloured: Picture) -> Key:
+    """Return what the legend of a picture of one band shows."""
+    limits, rules = limits_of_picture(pixels, mask, plan.colouring), plan.colouring
+    if plan.are_classes or limits is None or limits[0] == limits[1]:
+        default = {0: "False", 1: "True"} if rules.is_mask else {}
+        return key_of_classes(magnitude(pixels[0]), coloured, {**default, **names})
+    if rules.ramp is not None:
+        ramp = rules.ramp.colours[:, :3]
+    else:
+        ramp = np.repeat(np.arange(256, dtype=np.uint8)[:: 1 if rules.inverted is None else -1, None], 3, axis=1)
+    return Key(limits=(limits[0].item(), limits[1].item()), ramp=ramp)
 
 
 def render_pixels(plan: PicturePlan, bands: Sequence[NDArray[Any]], mask: Mask) -> Picture:

@@ -64,6 +64,20 @@ def pair(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
+def value_and_name(text: str) -> tuple[int, str]:
+    """Return value and name of VALUE=NAME.
+
+    Example:
+        >>> value_and_name("1=water")
+        (1, 'water')
+    """
+    value, name = pair(text)
+    try:
+        return int(value), name
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not VALUE=NAME with an integer") from error
+
+
 def number_or_none(text: str) -> int | float | str:
     """Convert a text to a number; "none" stays text. Integers are int, so that 64-bit nodata is exact.
 
@@ -292,8 +306,11 @@ def info(path: str, as_json: bool) -> None:
 @click.option("--max-side-px", type=int, default=1024, show_default=True)
 @click.option("--bands", multiple=True, metavar="BAND", help="From 1, or by name; one for grey, three for colours.")
 @click.option("--percentiles", type=float, nargs=2, help="What is black, and what is white; 2 98 by default.")
+@click.option("--colormap", metavar="NAME", help="Of matplotlib, such as viridis or viridis_r; for one band.")
+@click.option("--legend", is_flag=True, help="Add a colour bar, or the classes and their names.")
+@click.option("--class-names", type=value_and_name, metavar="VALUE=NAME", multiple=True, help="For --legend.")
 def preview(
-    path: str, output: str, max_side_px: int, bands: tuple[str, ...], percentiles: tuple[float, float] | None
+    path: str, output: str, bands: tuple[str, ...], class_names: tuple[tuple[int, str], ...], **options: Any
 ) -> None:
     """Draw PATH as a PNG, from the smallest overview that fits."""
     from georeader._export.sinks.opening import open_sink
@@ -306,7 +323,7 @@ def preview(
     check_picture(path, output)
     check_source_stays(path, Destination(output))
     wanted = [int(band) if band.isdecimal() else band for band in bands]
-    picture = draw(path, max_side_px=max_side_px, bands=wanted or None, percentiles=percentiles)
+    picture = draw(path, bands=wanted or None, class_names=dict(class_names), **options)
     with open_destination(output) as target, open_sink(Destination(target)) as sink:
         sink.write_header(picture)
         sink.commit()
