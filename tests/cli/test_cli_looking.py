@@ -103,6 +103,13 @@ def test_info_prints_the_table_of_python(good: Path) -> None:
     assert run("info", good, "--json").stdout == f"{json.dumps(info(good).to_dict())}\n"
 
 
+def test_info_draws_histograms(good: Path) -> None:
+    found = info(good, histogram=True)
+
+    assert run("info", good, "--histogram").stdout == f"{found}\n"
+    assert json.loads(run("info", good, "--histogram", "--json").stdout) == json.loads(json.dumps(found.to_dict()))
+
+
 def test_info_of_an_invalid_raster_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.tif").write_bytes(b"no raster")
 

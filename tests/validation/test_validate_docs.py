@@ -20,6 +20,7 @@ READS = {
     "source.py",
     "measure.py",
     "tile_checks.py",
+    "histogram_reader.py",
     "__init__.py",
 }
 

@@ -13,9 +13,9 @@ import pytest
 import rasterio
 from affine import Affine
 
-from georeader import GeoTensor, save_cog
+from georeader import GeoTensor, save_cog, save_tiled_geotiff
 from georeader.errors import ReadError
-from georeader.validation import info
+from georeader.validation import histogram_reader, info
 
 Make = Callable[..., GeoTensor]
 
@@ -122,3 +122,105 @@ def test_overviews_in_a_file_of_their_own_are_stated(make_tensor: Make, tmp_path
     (tmp_path / "a.tif.ovr").touch()
 
     assert info(tmp_path / "a.tif").to_dict()["layout"]["has_external_overviews"]
+
+
+# Histograms.
+
+TRANSFORM = Affine(10, 0, 5e5, 0, -10, 4e6)
+
+
+def saved(path: Path, values: Any, nodata: Any = None, **attrs: Any) -> Path:
+    save_cog(GeoTensor(np.asarray(values), TRANSFORM, "EPSG:32630", nodata, attrs=attrs), path)
+    return path
+
+
+def bins_of(path: Path) -> list[tuple[Any, Any, int]]:
+    (found,) = info(path, histogram=True).histograms
+    return list(found.bins)
+
+
+def test_histogram_follows_the_table(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", np.array([[[1, 1, 2, 4, 0]]], "uint8"), 0, descriptions=["class"])
+
+    assert str(info(path, histogram=True)).splitlines() == [
+        *str(info(path)).splitlines(),
+        "  band 1 class: 4 pixels of 5 x 1, 1 missing",
+        "    1  ########################################  50.0 %",
+        "    2  ####################                      25.0 %",
+        "    3                                             0.0 %",
+        "    4  ####################                      25.0 %",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "nodata", "first", "last"),
+    [
+        (np.arange(320, dtype="uint16"), None, (0, 19, 20), (300, 319, 20)),
+        (np.arange(-50, 50, dtype="int8"), None, (-50, -44, 7), (48, 49, 2)),
+        (
+            np.array([-(2**63), 2**63 - 1]),
+            None,
+            (-(2**63), -(2**63) + 2**60 - 1, 1),
+            (15 * 2**60 - 2**63, 2**63 - 1, 1),
+        ),
+        (np.array([0, 2**64 - 1], "uint64"), None, (0, 2**60 - 1, 1), (15 * 2**60, 2**64 - 1, 1)),
+        (np.array([0.0, 8.0]), None, (0.0, 0.5, 1), (7.5, 8.0, 1)),
+        (np.array([0.0, 8.0, np.inf, -np.inf, -9.0, -9.0]), -9.0, (0.0, 0.5, 1), (7.5, 8.0, 1)),
+        (np.array([-1.7e308, 1.7e308]), None, (-1.7e308, -1.4875e308, 1), (1.4875e308, 1.7e308, 1)),
+        (np.array([3 + 4j, 0]), None, (0.0, 0.3125, 1), (4.6875, 5.0, 1)),
+        (np.array([2.5, 2.5]), None, (2.5, 2.5, 2), (2.5, 2.5, 2)),
+    ],
+    ids=["uint16", "int8", "int64", "uint64", "float", "missing", "largest", "complex", "one value"],
+)
+def test_bins_have_all_values(values: Any, nodata: Any, first: Any, last: Any, tmp_path: Path) -> None:
+    bins = bins_of(saved(tmp_path / "a.tif", values.reshape(-1, 2), nodata))
+
+    assert (bins[0], bins[-1]) == (pytest.approx(first), pytest.approx(last))
+    assert len(bins) <= 16
+
+
+def test_histogram_without_values_has_no_bins(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", np.full((1, 3, 3), np.nan))
+
+    assert bins_of(path) == []
+    assert str(info(path, histogram=True)).endswith("band 1: 0 pixels of 3 x 3, 9 missing")
+
+
+def test_masked_and_transparent_pixels_are_missing(tmp_path: Path) -> None:
+    mask = np.array([[True, False]])
+    masked = saved(tmp_path / "mask.tif", np.array([[[1, 9]]], "uint8"), mask=mask)
+    alpha = saved(tmp_path / "alpha.tif", np.array([[[1, 9]], [[255, 0]]], "uint8"), colorinterp=["gray", "alpha"])
+
+    assert bins_of(masked) == bins_of(alpha) == [(1, 1, 1)]
+
+
+def test_smallest_overview_that_is_enough_is_read(tmp_path: Path, rng: np.random.Generator) -> None:
+    path = saved(tmp_path / "a.tif", rng.random((2200, 1300), dtype="float32"))
+
+    (found,) = info(path, histogram=True).histograms
+
+    assert (found.level_width_px, found.level_height_px) == (325, 550)
+    assert found.counted == 325 * 550 == sum(count for *_, count in found.bins)
+
+
+def test_pixels_of_large_rasters_without_overviews_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(histogram_reader, "MOST_COUNTED_PX", 1000)
+    monkeypatch.setattr(histogram_reader, "WINDOW_PX", 64)
+    save_tiled_geotiff(GeoTensor(np.ones((200, 300), "uint8"), TRANSFORM, "EPSG:32630", 0), tmp_path / "a.tif")
+
+    (found,) = info(tmp_path / "a.tif", histogram=True).histograms
+
+    assert found.bins == ((1, 1, found.counted),)
+    assert 500 < found.counted <= 1000
+
+
+def test_first_8_bands_have_a_histogram(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.tif", np.ones((10, 3, 3), "uint8"))
+
+    assert [one.band for one in info(path, histogram=True).histograms] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_histograms_are_json(tmp_path: Path) -> None:
+    found = info(saved(tmp_path / "a.tif", np.ones((1, 3, 3), "uint8")), histogram=True).to_dict()
+
+    assert json.loads(json.dumps(found, allow_nan=False))["histograms"][0]["bins"] == [[1, 1, 9]]

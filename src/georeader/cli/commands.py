@@ -288,12 +288,13 @@ def validate(paths: tuple[str, ...], strict: bool, decode: bool, as_json: bool) 
 
 @main.command(cls=ErrorLine)
 @click.argument("path", metavar="PATH")
+@click.option("--histogram", is_flag=True, help="Draw how often values occur in each band, from a small overview.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
-def info(path: str, as_json: bool) -> None:
+def info(path: str, histogram: bool, as_json: bool) -> None:
     """Show layout, pyramid and georeferencing of PATH."""
     from georeader.validation import info as read_info
 
-    found = read_info(path)
+    found = read_info(path, histogram=histogram)
     if as_json:
         printing.print_json(found.to_dict())
     else:

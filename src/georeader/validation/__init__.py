@@ -11,6 +11,8 @@ from typing import Any
 
 from georeader._storage.redaction import redact_url
 from georeader.rasterio_reader import RasterioReader
+from georeader.validation.histogram import BandHistogram
+from georeader.validation.histogram_reader import read_histograms
 from georeader.validation.judge import judge
 from georeader.validation.measure import Tiles, measure
 from georeader.validation.measurement import Measurement, Problem, Severity
@@ -18,7 +20,7 @@ from georeader.validation.reports import Info, RasterFacts, Report
 from georeader.validation.source import open_bytes
 from georeader.window_utils import describe_crs
 
-__all__ = ["Info", "Measurement", "Problem", "Report", "Severity", "info", "validate"]
+__all__ = ["BandHistogram", "Info", "Measurement", "Problem", "Report", "Severity", "info", "validate"]
 
 
 def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = False, decode: bool = True) -> Report:
@@ -60,12 +62,14 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
     return Report(redact_url(os.fsdecode(path)), measurement, judge(measurement), strict)
 
 
-def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
-    """Return layout, pyramid and georeferencing of a file. No tile is read.
+def info(path: str | os.PathLike[str], *, fs: Any = None, histogram: bool = False) -> Info:
+    """Return layout, pyramid and georeferencing of a file. No tile is read, but for histograms.
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
         fs: A filesystem of fsspec or a store of obstore, used for any scheme of the path.
+        histogram: Also read how often values occur in each of the first 8 bands: in the smallest overview whose longer
+            side has 512 pixels or more, or in all of the raster if there is none.
 
     Returns:
         Facts that print as a table. A raster that is not a TIFF has no layout.
@@ -113,7 +117,8 @@ def info(path: str | os.PathLike[str], *, fs: Any = None) -> Info:
         tags=len(reader.tags()),
         has_mask=reader.has_mask,
     )
-    return Info(redact_url(os.fsdecode(path)), facts, measurement)
+    histograms = read_histograms(reader) if histogram else ()
+    return Info(redact_url(os.fsdecode(path)), facts, measurement, histograms)
 
 
 def _name_of(crs: Any) -> str:

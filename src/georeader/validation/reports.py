@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from georeader._core.reporting import preformatted, to_jsonable
+from georeader.validation.histogram import BandHistogram
 from georeader.validation.measurement import MeasuredDirectory, Measurement, Problem, RoleKind, Severity
 
 #: Number of bands that are listed.
@@ -146,11 +147,13 @@ class Info:
         path: Of the file, without the secrets that a URL may hold.
         place: Pixels and georeferencing.
         measurement: The layout; its ``version`` is None where the file is not a TIFF.
+        histograms: Of the bands, if they were requested.
     """
 
     path: str
     place: RasterFacts
     measurement: Measurement = field(repr=False)
+    histograms: tuple[BandHistogram, ...] = ()
 
     def __repr__(self) -> str:
         """Return one line: the path, the pixels, the CRS and the layout."""
@@ -158,10 +161,11 @@ class Info:
         return f"{self.path}: {facts['pixels']}, {facts['crs']}, {_layout_text(self.measurement)}"
 
     def __str__(self) -> str:
-        """Return a table of pixels, georeference, layout and levels."""
+        """Return a table of pixels, georeference, layout and levels, and histograms."""
         facts = {**_place_facts(self.place), "layout": _layout_text(self.measurement)}
         lines = [self.path, *(f"  {name:<9}{value}" for name, value in facts.items())]
-        return "\n".join([*lines, *_level_table(self.measurement)])
+        histograms = [f"  {line}" for one in self.histograms for line in str(one).splitlines()]
+        return "\n".join([*lines, *_level_table(self.measurement), *histograms])
 
     def _repr_html_(self) -> str:
         """Return the table of `str` for notebooks, escaped and monospaced."""
@@ -175,6 +179,8 @@ class Info:
             "has_alpha": self.place.has_alpha,
             "layout": self.measurement.to_dict(),
         }
+        if self.histograms:
+            found["histograms"] = [asdict(one) for one in self.histograms]
         return {name: to_jsonable(value) for name, value in found.items()}
 
 
