@@ -29,6 +29,7 @@ def test_table_of_codes_is_complete() -> None:
     documented = re.findall(r"^\| `([a-z-]+)`", DOCS.read_text(), re.MULTILINE)
     judges = "".join(path.read_text() for path in FOLDER.glob("judge*.py"))
     given = {kind.value for kind in FaultKind} | set(re.findall(r'(?:error|warning)\)?\(\s*"([a-z-]+)"', judges))
+    given |= set(re.findall(r'"(browser-[a-z]+)"', judges))
     assert sorted(documented) == sorted(given)
 
 

@@ -14,6 +14,7 @@ from georeader.rasterio_reader import RasterioReader
 from georeader.validation.histogram import BandHistogram
 from georeader.validation.histogram_reader import read_histograms
 from georeader.validation.judge import judge
+from georeader.validation.judge_clients import judge_clients
 from georeader.validation.measure import Tiles, measure
 from georeader.validation.measurement import Measurement, Problem, Severity
 from georeader.validation.reports import Info, RasterFacts, Report
@@ -28,8 +29,8 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
 
     The checks are those of GDAL's and rio-cogeo's validators, and more: every tile decodes to as many pixels as it has,
     leaders and trailers match, no two tiles overlap, nothing lies past the end, overviews and masks go with the raster.
-    The report also has the requests that a viewer makes to open the file. Codes of problems, and the rules:
-    docs/validation.md.
+    The report also has the requests that a viewer makes to open the file, and notes on what no browser decodes, which
+    have no effect on the verdict. Codes of problems and notes, and the rules: docs/validation.md.
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them, but for GDAL's virtual filesystems.
@@ -59,7 +60,9 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
     tiles = Tiles.DECODED if decode else Tiles.FRAMED
     with open_bytes(path, fs) as source:
         measurement = measure(source, tiles=tiles)
-    return Report(redact_url(os.fsdecode(path)), measurement, judge(measurement), strict)
+    return Report(
+        redact_url(os.fsdecode(path)), measurement, judge(measurement), strict, notes=judge_clients(measurement)
+    )
 
 
 def info(path: str | os.PathLike[str], *, fs: Any = None, histogram: bool = False) -> Info:

@@ -322,18 +322,19 @@ class FaultLog:
 
 
 class Severity(StrEnum):
-    """Severity: an error makes a file invalid, a warning only in strict mode."""
+    """Severity: an error makes a file invalid, a warning only in strict mode, a note never."""
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A deviation from the rules for Cloud Optimized GeoTIFFs.
+    """A deviation from the rules for Cloud Optimized GeoTIFFs, or a note on which clients read the file.
 
     Attributes:
-        severity: Error or warning.
+        severity: Error, warning or note.
         code: A stable name; docs/validation.md lists them.
         message: One line: the place, the finding and its consequence.
     """
@@ -353,3 +354,4 @@ class Problem:
 
 error = partial(Problem, Severity.ERROR)
 warning = partial(Problem, Severity.WARNING)
+note = partial(Problem, Severity.NOTE)

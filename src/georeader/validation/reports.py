@@ -22,6 +22,7 @@ class Report:
         measurement: Measurement of the file.
         problems: Errors first, then warnings.
         is_strict: Warnings count as errors.
+        notes: What web clients do not read; it has no effect on the verdict.
 
     Example:
         >>> report = Report("a.tif", Measurement(0), (Problem(Severity.ERROR, "not-a-tiff", "it is empty"),))
@@ -37,6 +38,7 @@ class Report:
     measurement: Measurement
     problems: tuple[Problem, ...] = ()
     is_strict: bool = False
+    notes: tuple[Problem, ...] = ()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -61,7 +63,7 @@ class Report:
         return self._verdict()
 
     def __str__(self) -> str:
-        """Return the verdict, the layout and each problem, a line each."""
+        """Return the verdict, the layout and each problem and note, a line each."""
         lines = [self._verdict(), f"  {_measured_text(self.measurement)}"]
         viewer = self.measurement.viewer
         if viewer is not None:
@@ -69,7 +71,10 @@ class Report:
             size = f"{viewer.thumbnail_width_px} x {viewer.thumbnail_height_px} pixels"
             more = f"{count_text(viewer.thumbnail_requests, 'more request')} ({bytes_text(viewer.thumbnail_bytes)})"
             lines.append(f"  a viewer opens it by {opening}, and shows {size} of it by {more}")
-        lines += [f"  {problem.severity.value:<9}{problem.code}: {problem.message}" for problem in self.problems]
+        lines += [
+            f"  {problem.severity.value:<9}{problem.code}: {problem.message}"
+            for problem in (*self.problems, *self.notes)
+        ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -84,6 +89,7 @@ class Report:
             "is_strict": self.is_strict,
             "errors": [{"code": one.code, "message": one.message} for one in self.errors],
             "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
+            "notes": [{"code": one.code, "message": one.message} for one in self.notes],
             "measurement": self.measurement.to_dict(),
         }
 
