@@ -15,7 +15,7 @@ BUILD := setup.py src/georeader/_codecs/_lzw.c
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli pins clean FORCE
+.PHONY: demo prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-web pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -52,6 +52,9 @@ bench-catalog: $(VENV)/.test  ## Measure CatalogPipeline beside a loop by hand: 
 
 bench-cli: $(VENV)/.test  ## Measure `georeader cog` beside the Python call: make bench-cli ARGS="--rounds 3"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.cli $(ARGS)
+
+bench-web: $(VENV)/.test  ## Measure web-optimized COGs beside GDAL's driver and rio-cogeo: make bench-web ARGS="--rounds 3"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.web $(ARGS)
 
 pins:  ## Renew what requirements/ pins (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \

@@ -120,6 +120,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader._export.plan.resolve import choose_engine, resolve_spec
         from georeader._export.sinks.opening import open_sink
         from georeader._export.sinks.sidecars import check_source_stays
+        from georeader._export.sources.warped import on_target_grid
         from georeader._export.writer.arguments import Grid, WindowRules, blank_spec
 
         self.receipt: Receipt | None = None
@@ -149,7 +150,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self._buffer: WindowBuffer | None = None
         chosen, _ = choose_engine(self._spec, self._request)
         # Raises if max_memory is too small.
-        make_engine(chosen, self._new_buffer(), self._spec, self._sink, self._request)
+        make_engine(chosen, on_target_grid(self._new_buffer(), self._spec), self._spec, self._sink, self._request)
 
     @property
     def shape(self) -> tuple[int, int, int]:

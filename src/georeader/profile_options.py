@@ -21,10 +21,11 @@ Codec: TypeAlias = Literal[
     "LERC_ZSTD", "NONE",
 ]  # fmt: skip
 
-#: Methods by which GDAL warps.
+#: Methods of a warp.
 WarpResampling: TypeAlias = Literal[
-    "nearest", "average", "bilinear", "cubic", "cubicspline", "cubic_spline", "lanczos", "mode", "rms", "gauss",
-    "NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "CUBIC_SPLINE", "LANCZOS", "MODE", "RMS", "GAUSS",
+    "nearest", "average", "bilinear", "cubic", "cubicspline", "cubic_spline", "lanczos", "mode", "rms", "min", "max",
+    "med", "NEAREST", "AVERAGE", "BILINEAR", "CUBIC", "CUBICSPLINE", "CUBIC_SPLINE", "LANCZOS", "MODE", "RMS", "MIN",
+    "MAX", "MED",
 ]  # fmt: skip
 
 #: Methods that overviews are made by.

@@ -96,8 +96,10 @@ GROWTH = textwrap.dedent("""
     make = {
         "object": Lazy, "path": file, "reader": lambda rows: RasterioReader(file(rows)), "mapped": mapped, "dask": dask,
         "dataset": lambda rows: rasterio.open(file(rows)), "DataArray": data_array, "tiled": Lazy, "pieces": int,
-        "dask in large chunks": large_chunks,
+        "dask in large chunks": large_chunks, "warped": Lazy,
     }[how]
+    if how == "warped":
+        options["profile_arg"] |= {"TILING_SCHEME": "GoogleMapsCompatible", "WARP_RESAMPLING": "BILINEAR"}
     save = {"pieces": lambda rows, path, **_: pieces(path, rows), "tiled": save_tiled_geotiff}.get(how, save_cog)
     small, large = make(512), make(rows)
     save(small, folder / "small.tif", **options)
@@ -131,7 +133,7 @@ def growth_bytes(how: str, rows: int, folder: Path) -> int:
         "pieces",
         *(
             pytest.param(how, marks=pytest.mark.thorough)
-            for how in ("reader", "dataset", "mapped", "dask in large chunks", "DataArray")
+            for how in ("warped", "reader", "dataset", "mapped", "dask in large chunks", "DataArray")
         ),
     ],
 )

@@ -331,4 +331,4 @@ def test_receipt_of_a_tiling_scheme_has_the_same_fields(tmp_path: Path, make_ten
 
     receipt = save_cog(make_tensor((1, 300, 300), "uint8"), tmp_path / "out.tif", profile_arg=options)
 
-    assert (receipt.engine, receipt.crs) == ("gdal", "EPSG:4326")
+    assert (receipt.engine, receipt.crs) == ("stream", "EPSG:4326")

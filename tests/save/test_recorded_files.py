@@ -398,7 +398,10 @@ def gdal_files() -> Iterator[File]:
         yield File(f"gdal-{codec}-{dtype}-{missing or 'whole'}-{'cog' if is_cog else 'tiled'}", dtype=dtype,
                    missing=missing, profile={"compress": codec}, is_cog=is_cog, options={"engine": "gdal"})  # fmt: skip
     yield File(
-        "gdal-warped", profile={"TILING_SCHEME": "GoogleMapsCompatible", "compress": "deflate"}, missing="nodata"
+        "gdal-warped",
+        profile={"TILING_SCHEME": "GoogleMapsCompatible", "compress": "deflate"},
+        missing="nodata",
+        options={"engine": "gdal"},
     )
     # A whole tile: GDAL writes what was in memory, other on each run, into the part of a 12-bit tile beyond the raster.
     yield File("gdal-12-bits", "noise", "uint16", (2, 256, 256), profile={"NBITS": 12, "compress": "deflate"})

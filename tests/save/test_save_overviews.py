@@ -182,7 +182,7 @@ def test_classes_of_bool_stay_classes_when_saved_as_another_dtype(tmp_path: Path
     assert set(np.unique(overview(tmp_path / "out.tif"))) == {0, 1}
 
 
-def test_classes_stay_classes_when_gdal_warps_them(tmp_path: Path) -> None:
+def test_classes_stay_classes_where_they_are_warped(tmp_path: Path) -> None:
     classes = _classes()["uint8 with a colour table"]
 
     save_cog(classes, tmp_path / "out.tif", profile_arg={"TARGET_SRS": "EPSG:3857", "ADD_ALPHA": False})
@@ -265,7 +265,7 @@ def test_a_valid_average_never_becomes_nodata(
     assert set(overview(tmp_path / "out.tif").flat) == {expected}
 
 
-def test_nan_does_not_spread_where_gdal_warps(tmp_path: Path) -> None:
+def test_nan_does_not_spread_where_it_is_warped(tmp_path: Path) -> None:
     values = np.ones((1, 1000, 1000), "float32")
     values[0, ::10, ::10] = np.nan
     profile = {"TARGET_SRS": "EPSG:32630", "RESAMPLING": "average"}

@@ -81,7 +81,7 @@ def test_failure_while_gdal_writes_changes_nothing(
 
 def test_gdals_own_errors_are_named_and_chained(make_tensor: Any, tmp_path: Path, contents: Contents) -> None:
     with pytest.raises(WriteError, match="GDAL's COG driver failed: Invalid tiling matrix") as caught:
-        save_cog(make_tensor(), tmp_path / "out.tif", profile_arg={"TILING_SCHEME": "nonsense"})
+        save_cog(make_tensor(), tmp_path / "out.tif", engine="gdal", profile_arg={"TILING_SCHEME": "nonsense"})
 
     assert type(caught.value.__cause__).__module__.startswith("rasterio")
     assert contents(tmp_path) == {}
@@ -361,6 +361,7 @@ class TestTemporaryFiles:
         save_cog(
             make_tensor(),
             tmp_path / "out.tif",
+            engine="gdal",
             profile_arg={"TARGET_SRS": "EPSG:4326"},
             dir_tmpfiles=tmp_path / "scratch",
         )

@@ -587,7 +587,7 @@ class TestSaving:
         np.testing.assert_array_equal(mask_in(tmp_path / "out.tif"), mask)
         np.testing.assert_array_equal(mask_in(tmp_path / "out.tif", 0), mask[::2, ::2])
 
-    def test_mask_becomes_alpha_if_gdal_warps(self, tmp_path: Path) -> None:
+    def test_mask_becomes_alpha_where_it_is_warped(self, tmp_path: Path) -> None:
         save_cog(tensor(), tmp_path / "out.tif", profile_arg={"TARGET_SRS": "EPSG:4326", "RESAMPLING": "nearest"})
 
         with rasterio.open(tmp_path / "out.tif") as dataset:

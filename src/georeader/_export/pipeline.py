@@ -22,6 +22,7 @@ from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
 from georeader._export.sources.protocol import RefCountedSource, Source
+from georeader._export.sources.warped import on_target_grid
 
 _LOG = logging.getLogger("georeader")
 
@@ -61,9 +62,10 @@ def write_source(
     The spec is resolved unless it is passed; the save has begun at that time of `time.perf_counter`, or begins now.
     """
     begun = time.perf_counter() if begun is None else begun
-    source = RefCountedSource(source)
+    source = counted = RefCountedSource(source)
     try:
         spec = resolve_spec(source.spec, request) if spec is None else spec
+        source = on_target_grid(source, spec, sink.open_spool)
         engine_name, reasons = choose_engine(spec, request)
         if reasons and request.engine == "auto":
             _LOG.info("%s: written by GDAL's engine, because of %s", sink.given, ", ".join(reasons))
@@ -77,7 +79,7 @@ def write_source(
                 sink.commit()
         receipt = receipt_from_write(spec, written, path=sink.given, seconds=time.perf_counter() - begun)
     finally:
-        source.close()
+        counted.close()
     if request.verify:
         _LOG.info("%s", receipt)
     return receipt

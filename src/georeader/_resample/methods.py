@@ -44,6 +44,9 @@ METHODS: Mapping[str, Method] = {
 #: Names of the methods that GDAL has.
 GDAL_METHODS = tuple(name for name, method in METHODS.items() if method.is_in_gdal)
 
+#: Names of the methods of a warp: those of GDAL's warper, which has no GAUSS and no OR.
+WARP_METHODS = tuple(name for name in METHODS if name not in ("GAUSS", "OR"))
+
 #: Names of the methods that RESAMPLING takes for complex rasters.
 COMPLEX_METHODS = tuple(name for name, method in METHODS.items() if method.is_complex_option)
 

@@ -30,9 +30,10 @@ from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.output_pixels import OutputPixels
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import grouped_edges
-from georeader._export.plan.order_of_work import Order, plan_work
+from georeader._export.plan.order_of_work import Order, Work, plan_work
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec
+from georeader._export.plan.traits import SinkTraits, SourceTraits
 from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
@@ -56,14 +57,7 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
     """
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
-        self.work = plan_work(
-            spec,
-            replace(source.traits, pixel_bytes=source.spec.dtype.itemsize),
-            sink.traits,
-            threads=thread_count(spec.encoding.num_threads, usable_cpus(), spec.levels[0].tile_count),
-            max_memory_bytes=request.max_memory_bytes,
-            is_limit_firm=request.max_memory_is_explicit,
-        )
+        self.work = stream_work(source, spec, sink.traits, request)
         self.pixels = OutputPixels(source, spec)
         self._sink = sink
         self._readers = Workers(self.work.readers, name="georeader-read")
@@ -140,6 +134,23 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
             if (bands, window) in self._kept:
                 return self._kept.pop((bands, window))
         return WindowPixels(window, *self.pixels.read(window, bands))
+
+
+def stream_work(source: Source, spec: ExportSpec, sink: SinkTraits, request: SaveRequest) -> Work:
+    """Plan the work of a save; raises OptionError where it does not fit in ``max_memory``."""
+    return plan_work(
+        spec,
+        traits_of(source),
+        sink,
+        threads=thread_count(spec.encoding.num_threads, usable_cpus(), spec.levels[0].tile_count),
+        max_memory_bytes=request.max_memory_bytes,
+        is_limit_firm=request.max_memory_is_explicit,
+    )
+
+
+def traits_of(source: Source) -> SourceTraits:
+    """Return the traits of a source with the size of its pixels."""
+    return replace(source.traits, pixel_bytes=source.spec.dtype.itemsize)
 
 
 class _Run:

@@ -10,13 +10,13 @@ import numpy as np
 
 from georeader._codecs.registry import CODECS, check_dtype, check_tile_bands
 from georeader._export.plan.options import Profile
-from georeader._resample.methods import COMPLEX_METHODS, GDAL_METHODS, METHODS
+from georeader._resample.methods import COMPLEX_METHODS, METHODS, WARP_METHODS
 from georeader.errors import OptionError
 
 #: Bits a pixel that NBITS may ask for, by dtype.
 _NBITS = {"uint8": (1, 7), "uint16": (9, 15), "uint32": (17, 31), "float32": (16, 16)}
 
-#: Options that make GDAL warp the raster onto another grid.
+#: Options by which the raster is warped onto another grid.
 _WARPS = ("TILING_SCHEME", "TARGET_SRS")
 _NO_SCHEME = ("TILING_SCHEME", "CUSTOM")
 
@@ -54,7 +54,7 @@ class Encoding:
     photometric: str | None = None  #: Requested colour model; None: it follows from the bands
     bits: int | None = None  #: Bits of a sample, where the file keeps those of its source
     resampling: str | tuple[str, ...] | None = None  #: Of the overviews of all or of each band; None: by the raster
-    warp_resampling: str | tuple[str, ...] | None = None  #: RESAMPLING where GDAL warps the raster
+    warp_resampling: str | tuple[str, ...] | None = None  #: RESAMPLING where the raster is warped
     overviews: str = "AUTO"  #: "AUTO" or "IGNORE_EXISTING" build them, "NONE" does not
     overview_count: int | None = None  #: None: as many as it takes to fit one tile
     num_threads: str | int = "ALL_CPUS"
@@ -78,7 +78,7 @@ class Encoding:
 
     @property
     def warps(self) -> bool:
-        """Whether GDAL warps the raster onto another grid."""
+        """Whether the raster is warped onto another grid."""
         return not self.effective_options.keys().isdisjoint(_WARPS)
 
 
@@ -100,7 +100,7 @@ def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any
     merged["predictor"] = _predictor(merged.get("predictor", usual_predictor), codec, dtype)
     merged.setdefault("level", CODECS[codec].default_level)
     encoding = Encoding(**merged, options=dict(sorted(driver_options.items())))
-    _check_codec(encoding, dtype, count)
+    check_codec(encoding, dtype, count)
     _check_contradictions(encoding)
     _check_resampling(encoding, dtype, count)
     _check_overview_codec(encoding, dtype, count)
@@ -157,7 +157,8 @@ def _predictor(predictor: str, codec: str, dtype: np.dtype[Any]) -> str:
     return predictor
 
 
-def _check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+def check_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) -> None:
+    """Check that the codec takes so many bands of a dtype."""
     codec, facts = encoding.codec, CODECS[encoding.codec]
     check_dtype(codec, dtype)
     bands = facts.raster_bands
@@ -200,10 +201,11 @@ def _check_resampling(encoding: Encoding, dtype: np.dtype[Any], count: int) -> N
             raise OptionError(f"RESAMPLING={method} is not for {dtype}; allowed there: {', '.join(COMPLEX_METHODS)}")
         if dtype.kind not in METHODS[method].kinds:
             raise OptionError(f"RESAMPLING=OR joins the bits of integers, which {dtype} does not have; use MAX or MODE")
-    if encoding.warps and not (encoding.warp_resampling is None or encoding.warp_resampling in GDAL_METHODS):
+    is_needed = encoding.warps and "WARP_RESAMPLING" not in encoding.options
+    if is_needed and not (encoding.warp_resampling is None or encoding.warp_resampling in WARP_METHODS):
         raise OptionError(
-            f"RESAMPLING={encoding.warp_resampling} is not a warp method of GDAL; allowed with TILING_SCHEME and "
-            f"TARGET_SRS: {', '.join(GDAL_METHODS)}"
+            f"RESAMPLING={encoding.warp_resampling} is not a method of a warp; allowed with TILING_SCHEME and "
+            f"TARGET_SRS: {', '.join(WARP_METHODS)}; or pass WARP_RESAMPLING and OVERVIEW_RESAMPLING"
         )
 
 
@@ -213,7 +215,7 @@ def _check_overview_codec(encoding: Encoding, dtype: np.dtype[Any], count: int) 
     codec = options.get("OVERVIEW_COMPRESS", encoding.codec)
     if (CODECS[codec].lerc_following is None) != (CODECS[encoding.codec].lerc_following is None):
         raise OptionError("profile_arg['OVERVIEW_COMPRESS'] cannot mix lerc with another codec in one file")
-    _check_codec(replace(encoding, codec=codec), dtype, count)
+    check_codec(replace(encoding, codec=codec), dtype, count)
     if "OVERVIEW_PREDICTOR" in options:
         _predictor(options["OVERVIEW_PREDICTOR"], codec, dtype)
 

@@ -19,7 +19,7 @@ import numpy as np
 import rasterio
 
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES, PREDICTORS
-from georeader._resample.methods import GDAL_METHODS, METHODS
+from georeader._resample.methods import METHODS, WARP_METHODS
 from georeader.errors import OptionError
 from georeader.window_utils import normalise_crs
 
@@ -142,13 +142,13 @@ _PREDICTOR_ALIASES = {**{str(number): name for name, number in PREDICTORS.items(
 _PREDICTOR = _choice((*PREDICTOR_CHOICES, "AUTO"), _PREDICTOR_ALIASES)
 _OVERVIEW_PREDICTOR = _choice(PREDICTOR_CHOICES, _PREDICTOR_ALIASES)
 _METHOD = _choice(tuple(METHODS), {"CUBIC_SPLINE": "CUBICSPLINE"})
-_WARP_METHOD = _choice(GDAL_METHODS, {"CUBIC_SPLINE": "CUBICSPLINE"})
+_WARP_METHOD = _choice(WARP_METHODS, {"CUBIC_SPLINE": "CUBICSPLINE"})
 _RESAMPLING = _one_or_each(_METHOD)
 _CODEC = _choice(tuple(CODECS))
 _PERCENT = _integer(1, 100)
 _LEVEL = _integer(0, 22)
 
-#: Options of a raster that GDAL warps onto another grid.
+#: Options of a raster that is warped onto another grid.
 WARP_OPTIONS = (
     "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT", "ADD_ALPHA",
     "WARP_RESAMPLING",

@@ -12,14 +12,16 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 from georeader._codecs.registry import CODECS
+from georeader._core.band_attrs import check_count
 from georeader._core.dtypes import check_nodata, storage_dtype
 from georeader._core.reporting import warn_at_caller
 from georeader._core.sentinels import UNSET
-from georeader._export.plan.encoding import Encoding, resolve_encoding, with_bits
+from georeader._export.plan.encoding import Encoding, check_codec, resolve_encoding, with_bits
 from georeader._export.plan.metadata import Metadata, pick_bands, resolve_metadata
-from georeader._export.plan.options import DRIVERS, SHAPE_KEYS, WARP_OPTIONS, Profile
+from georeader._export.plan.options import DRIVERS, SHAPE_KEYS, Profile
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, SourceSpec
+from georeader._export.plan.warp_plan import plan_warp
 from georeader._resample.methods import GDAL_METHODS, usable_resamplings
 from georeader.abstract_reader import same_nodata
 from georeader.errors import (
@@ -41,8 +43,8 @@ from georeader.window_utils import (
 
 _LOG = logging.getLogger("georeader")
 
-#: Creation options that only GDAL's engine writes: they warp the raster, or pack pixels in fewer bits.
-_GDAL_ONLY = (*WARP_OPTIONS, "NBITS")
+#: Creation options that only GDAL's engine writes: they pack pixels in fewer bits.
+_GDAL_ONLY = ("NBITS",)
 
 
 def default_resampling(is_classes: bool) -> str:
@@ -61,20 +63,29 @@ def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
     nodata = _resolve_nodata(request, source, dtype)
     encoding = resolve_encoding(request.defaults, options, dtype=dtype, count=source.count)
     encoding = _with_source_bits(encoding, source.metadata, dtype, nodata)
+    _check_nan(encoding, nodata)
+    _warn_of_place(source, is_warped=encoding.warps)
+    is_classes = source.is_classes
+    fill_value = source.fill_value
+    warp = plan_warp(source, encoding, nodata, dtype) if _is_warped_here(encoding, request) else None
+    descriptions = request.descriptions
+    if warp is not None:
+        if descriptions is not None:
+            check_count(descriptions, source.count, "descriptions")
+            descriptions = (*descriptions, *(None,) * warp.adds_alpha)
+        source, nodata = warp.target, warp.nodata
+        check_codec(encoding, dtype, source.count)
     metadata = resolve_metadata(
         source.metadata,
         count=source.count,
         dtype=dtype,
-        descriptions=request.descriptions,
+        descriptions=descriptions,
         tags=request.tags,
         photometric=encoding.photometric,
         packs_bits=encoding.bits is not None,
     )
-    _check_encoding(encoding, source, nodata)
-    has_palette = source.metadata.colormap is not None or "palette" in source.metadata.colorinterp
-    is_classes = source.dtype.kind == "b" or has_palette
-    _warn_of_place(source)
-    _warn_of_transparency(metadata, (nodata, source.fill_value))
+    _check_overview_count(encoding, source)
+    _warn_of_transparency(metadata, (nodata, fill_value))
     spec = ExportSpec(
         kind=request.kind,
         count=source.count,
@@ -86,9 +97,10 @@ def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
         nodata=nodata,
         metadata=metadata,
         encoding=encoding,
-        resamplings=_resamplings(encoding, is_classes, source, dtype),
+        resamplings=_resamplings(encoding, is_classes, source, dtype, by_gdal=encoding.warps and warp is None),
         is_classes=is_classes,
         mask="dataset" if source.has_mask else None,
+        warp=warp,
     )
     return _with_mask(spec)
 
@@ -109,29 +121,37 @@ def _with_source_bits(
     return kept
 
 
-def _resamplings(encoding: Encoding, is_classes: bool, source: SourceSpec, dtype: np.dtype[Any]) -> tuple[str, ...]:
+def _resamplings(
+    encoding: Encoding, is_classes: bool, source: SourceSpec, dtype: np.dtype[Any], *, by_gdal: bool
+) -> tuple[str, ...]:
     """Return the methods of the overviews: the requested ones, else those that the source records, else the default."""
     if isinstance(encoding.resampling, tuple):
-        return encoding.resampling
+        return (*encoding.resampling, *encoding.resampling[-1:])[: source.count]  # with alpha, where a warp adds it
     if encoding.resampling is not None:
         return (encoding.resampling,) * source.count
     recorded = source.overview_resamplings
-    usable = usable_resamplings(recorded, dtype, is_classes=is_classes, is_warped=encoding.warps)
+    usable = usable_resamplings(recorded, dtype, is_classes=is_classes, is_warped=by_gdal)
     return usable or (default_resampling(is_classes),) * source.count
 
 
-def _check_encoding(encoding: Encoding, source: SourceSpec, nodata: int | float | None) -> None:
-    """Check that size, CRS and nodata of the raster allow what the options ask for."""
+def _is_warped_here(encoding: Encoding, request: SaveRequest) -> bool:
+    """Return whether the project's own engine warps the raster: unless GDAL's is requested, or needed for NBITS."""
+    is_by_gdal = request.engine == "gdal" or any(name in encoding.options for name in _GDAL_ONLY)
+    return encoding.warps and not is_by_gdal
+
+
+def _check_overview_count(encoding: Encoding, source: SourceSpec) -> None:
+    """Check that the size of the raster allows as many overviews."""
     deepest = (max(source.shape[1:]) - 1).bit_length()
     if encoding.overview_count is not None and encoding.overview_count > deepest:
         raise OptionError(
             f"profile_arg['OVERVIEW_COUNT']={encoding.overview_count}: a raster of {source.height_px} x "
             f"{source.width_px} pixels is a single pixel after {deepest} halvings; allowed: 0 to {deepest}"
         )
-    if encoding.warps and source.crs is None:
-        raise GeoreferenceError(
-            "profile_arg asks GDAL to warp the raster (TILING_SCHEME or TARGET_SRS), but the data has no CRS"
-        )
+
+
+def _check_nan(encoding: Encoding, nodata: int | float | None) -> None:
+    """Check that there is a nodata to replace NaN by."""
     if encoding.nan_to_nodata and (nodata is None or nodata != nodata):
         raise OptionError(
             f"profile_arg['NAN_TO_NODATA'] replaces NaN by a numeric nodata, got nodata={nodata}; pass a number, as in "
@@ -139,7 +159,7 @@ def _check_encoding(encoding: Encoding, source: SourceSpec, nodata: int | float 
         )
 
 
-def _warn_of_place(source: SourceSpec) -> None:
+def _warn_of_place(source: SourceSpec, *, is_warped: bool) -> None:
     """Warn of georeferencing that is valid, but probably a mistake, such as a missing CRS."""
     if source.width_px <= 16 and min(source.count, source.height_px) >= 2 * source.width_px + 16:
         warn_at_caller(
@@ -147,6 +167,8 @@ def _warn_of_place(source: SourceSpec) -> None:
             f"{source.width_px} pixels. If the last axis is that of bands, pass numpy.moveaxis(array, -1, 0)",
             LayoutWarning,
         )
+    if is_warped:
+        return
     if source.crs is None and source.metadata.gcps is None and source.metadata.rpcs is None:
         warn_at_caller(
             "the raster has no CRS, so that maps cannot place the file; set it on the data, as in "

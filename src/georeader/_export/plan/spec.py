@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
@@ -17,6 +17,9 @@ from georeader._export.plan.encoding import Encoding
 from georeader._export.plan.metadata import Metadata
 from georeader.errors import GeoreferenceError, MetadataWarning
 from georeader.window_utils import compare_crs, counts_pixels
+
+if TYPE_CHECKING:
+    from georeader._export.plan.warp_plan import WarpPlan
 
 #: Largest side that the smallest overview may have, in pixels: where validators begin to miss overviews.
 LARGEST_SMALLEST_OVERVIEW_PX = 512
@@ -57,6 +60,12 @@ class SourceSpec(RasterSpec):
     has_mask: bool = False  #: A validity mask goes with its pixels
     overview_resamplings: tuple[str, ...] = ()  #: Method of each band's overviews that the source records, or empty
 
+    @property
+    def is_classes(self) -> bool:
+        """Whether the values are classes, which must not be averaged: bool, or with a colour table."""
+        has_colours = self.metadata.colormap is not None or "palette" in self.metadata.colorinterp
+        return self.dtype.kind == "b" or has_colours
+
 
 @dataclass(frozen=True)
 class ExportSpec(RasterSpec):
@@ -73,6 +82,7 @@ class ExportSpec(RasterSpec):
     is_classes: bool  #: The values are classes, which must not be averaged
     mask: str | None = None
     nodata_as_mask: int | float | None = None  #: The value that the mask stands for, where ``mask`` is "nodata"
+    warp: WarpPlan | None = None  #: Of the source onto the file's grid; None: it is on it, or GDAL's engine warps it
 
     @property
     def has_cog_layout(self) -> bool:
@@ -143,7 +153,8 @@ class ExportSpec(RasterSpec):
     @property
     def statistics(self) -> bool:
         """Whether exact statistics of the full resolution are written to the file."""
-        return self.encoding.options.get("STATISTICS") == "YES" and not self.encoding.warps
+        is_known = self.warp is not None or not self.encoding.warps
+        return self.encoding.options.get("STATISTICS") == "YES" and is_known
 
 
 def choose_georeference(metadata: Metadata, crs: CRS | None, transform: Affine) -> tuple[Metadata, CRS | None, Affine]:
