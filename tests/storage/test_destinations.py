@@ -333,9 +333,9 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     ("path", "package", "message"),
     [
         ("s3://bucket/out.tif", "botocore", r"pip install botocore \(it comes with georeader-cog's extra 'cloud'\)"),
-        ("gs://bucket/out.tif", "gcsfs", r"pip install 'georeader-cog\[cloud\]'"),
-        ("az://container/out.tif", "adlfs", r"pip install 'georeader-cog\[cloud\]'"),
-        ("abfs://container/out.tif", "adlfs", r"pip install 'georeader-cog\[cloud\]'"),
+        ("gs://bucket/out.tif", "gcsfs", r"pip install obstore"),
+        ("az://container/out.tif", "adlfs", r"pip install obstore"),
+        ("abfs://container/out.tif", "adlfs", r"pip install obstore"),
         ("oss://bucket/out.tif", "ossfs", "pip install ossfs"),
         ("sftp://host/out.tif", "paramiko", "paramiko"),
         ("simplecache::s3://bucket/out.tif", "s3fs", "s3fs"),

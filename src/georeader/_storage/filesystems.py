@@ -14,8 +14,8 @@ from georeader.errors import DestinationError, MissingExtraError, ReadError
 
 #: What to install for a store, where neither obstore nor fsspec has it.
 EXTRAS = {
-    "gs": "pip install 'georeader-cog[cloud]' (or gcsfs)",
-    "az": "pip install 'georeader-cog[cloud]' (or adlfs)",
+    "gs": "pip install obstore (or gcsfs)",
+    "az": "pip install obstore (or adlfs)",
     "oss": "pip install ossfs",
 }
 
@@ -64,6 +64,26 @@ def filesystem_of(address: Address) -> tuple[Any, str]:
     else:
         return filesystem, path
     raise RemoteErrors(address.name, redactor).error_of(caught) from redactor.cause(caught)
+
+
+def check_protocol(address: Address) -> None:
+    """Raise MissingExtraError or DestinationError, as `filesystem_of` does, unless fsspec knows a URL's protocol.
+
+    No filesystem is made: some connect at once.
+    """
+    import fsspec
+
+    scheme = address.store if address.store in ("az", "gs", "s3") else address.scheme
+    scheme = scheme or address.name.partition("::")[0]
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except ImportError as error:
+        install = EXTRAS.get(address.store, str(error))
+        raise MissingExtraError(f"{address.name!r}: nothing that is installed knows {scheme}://; {install}") from error
+    except ValueError:
+        raise DestinationError(
+            f"{address.name!r}: {scheme}:// is not a protocol of fsspec; pass a filesystem by fs, or a local path"
+        ) from None
 
 
 def environment_options(url: str) -> dict[str, Any]:

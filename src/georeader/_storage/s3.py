@@ -53,6 +53,16 @@ def endpoint_of_s3fs(filesystem: Any) -> str:
     return str(named or (filesystem.client_kwargs or {}).get("endpoint_url") or "")
 
 
+def endpoint_of_environment(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the endpoint that environment variables name; "" for Amazon's own, or that of a profile."""
+    return environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or ""
+
+
+def check_installed(name: str) -> None:
+    """Raise MissingExtraError unless botocore is installed; no client is made."""
+    import_extra("botocore", extra="cloud", purpose=repr(name))
+
+
 def is_unsigned() -> bool:
     """Return whether AWS_NO_SIGN_REQUEST asks for requests without a signature; values are read as GDAL does."""
     return _is_true(os.environ.get("AWS_NO_SIGN_REQUEST", ""))

@@ -56,6 +56,7 @@ class SinkTraits:
     out_of_order_parts: bool = False
     min_part_bytes: int = 1  #: Of every part but the last
     max_parts: int | None = None  #: None: any number
+    is_shared_file: bool = False  #: Other processes may write files beside it, and copy them into it
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class HttpPut(RemoteObject):
                 break
             url = following
         if not 200 <= answer.status < 300:
-            raise RefusedError(_failure_of(answer))
+            raise RefusedError(failure_of(answer))
         return answer
 
     def _head(self, doing: str) -> Answer:
@@ -113,7 +113,8 @@ def _md5_of(answer: Answer, *, with_etag: bool = False) -> str | None:
     return said
 
 
-def _failure_of(answer: Answer) -> Failure:
+def failure_of(answer: Answer) -> Failure:
+    """Return what an answer of refusal means."""
     code, message = code_and_message(answer.text)
     detail = f"HTTP {answer.status} {answer.reason}"
     if code:

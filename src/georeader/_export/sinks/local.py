@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from georeader._core.reporting import warn_at_caller
+from georeader._export.plan.traits import SinkTraits
 from georeader._export.sinks.base import RandomAccessSink, Scratch
 from georeader._export.sinks.sidecars import KEPT, SHARED, names_read_beside, remove_sidecars, warn_of
 from georeader._export.sinks.temporary_file import TemporaryFile
@@ -24,6 +25,8 @@ class LocalSink(RandomAccessSink):
     earlier file, which GDAL would read as part of the new one, are removed with it; one that another raster needs
     stays, and a `MetadataWarning` names it. A symbolic link stays one: its target is replaced.
     """
+
+    traits = SinkTraits(is_shared_file=True)
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class LocalSink(RandomAccessSink):
         self._overwrite = overwrite
         self._dir_tmpfiles = dir_tmpfiles
         self._makes_folders = makes_folders
+        self._is_shared = False
         try:
             self.path = Path(os.path.realpath(self.given))
             self._names = [self.path]
@@ -74,10 +78,20 @@ class LocalSink(RandomAccessSink):
         if not self._overwrite:
             raise self._exists()
 
+    def share(self) -> Path:
+        """Return the path of the file, which other processes may write to before it is committed."""
+        self._is_shared = True
+        return Path(self._staging().path).absolute()
+
+    def write_shared(self, offset_bytes: int, data: bytes) -> int:
+        """Write bytes to a place in the whole file, and return where they end."""
+        self._staging().write_at(offset_bytes, data)
+        return offset_bytes + len(data)
+
     def _open_staged(self) -> TemporaryFile:
-        folder = self._folder
+        folder, stem, whose = self._folder, self.path.stem, repr(self.given)
         try:
-            return TemporaryFile(folder, self.path.stem, self._dir_tmpfiles, whose=repr(self.given))
+            return TemporaryFile(folder, stem, self._dir_tmpfiles, whose=whose, is_shared=self._is_shared)
         except OSError as error:
             raise DestinationError(f"{self.given!r}: cannot write in {str(folder)!r}: {error.strerror}") from error
 

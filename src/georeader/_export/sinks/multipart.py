@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from georeader._core.threads import Workers
 from georeader._export.plan.traits import SectionSizes, SinkTraits, plan_parts
 from georeader._export.sinks.base import Scratch, Sink
-from georeader._export.sinks.s3_parts import S3Object
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader.errors import GeoreaderError, WriteError
 
@@ -41,7 +40,7 @@ class PartUpload:
     Memory: as many parts as there are senders, and one that waits.
     """
 
-    def __init__(self, store: S3Object) -> None:
+    def __init__(self, store: PartObject) -> None:
         self._store = store
         self._workers = Workers(SENDERS, name="georeader-upload")
         self._upload: str | None = None
@@ -85,6 +84,17 @@ class PartUpload:
                 self._parts[number] = future.result()
                 del self._flying[number]
 
+    def begin(self) -> str:
+        """Begin the upload, whose parts other processes send."""
+        self._upload = self._store.begin()
+        return self._upload
+
+    def adopt(self, number: int, answer: Any, size_bytes: int) -> None:
+        """Take a part that another process has sent; one that was sent twice counts once."""
+        if number not in self._parts:
+            self._size_bytes += size_bytes
+        self._parts[number] = answer
+
     def complete(self) -> None:
         """Wait for all parts and make the object; after an error the destination is as it was."""
         self._land()
@@ -119,6 +129,60 @@ class PartUpload:
                 "bucket (AbortIncompleteMultipartUpload) removes them",
                 self._store.name, upload, error,
             )  # fmt: skip
+
+
+class PartObject(Protocol):
+    """An object that is made of parts; its methods raise DestinationError, ExistsError or WriteError."""
+
+    min_part_bytes: int
+    max_parts: int
+
+    @property
+    def name(self) -> str:
+        """The object, without secrets."""
+        ...
+
+    def check(self) -> None:
+        """Raise an error, before anything is sent, if the object is sure to be refused."""
+        ...
+
+    def put(self, body: bytes) -> None:
+        """Send the object in one piece."""
+        ...
+
+    def begin(self) -> str:
+        """Begin an upload; return its id."""
+        ...
+
+    def send(self, upload: str, number: int, body: bytes) -> Any:
+        """Send a part; return what completes the object with it."""
+        ...
+
+    def complete(self, upload: str, parts: Mapping[int, Any], size_bytes: int) -> None:
+        """Make the object of its parts, in the order of their numbers."""
+        ...
+
+    def abort(self, upload: str) -> None:
+        """Drop an upload and its parts."""
+        ...
+
+
+@dataclass(frozen=True)
+class SharedParts:
+    """An upload, as other processes see it, to which it is passed by pickling; their clients are their own."""
+
+    upload: str = field(repr=False)
+    reopen: Callable[[], PartObject] = field(repr=False, compare=False)  #: Returns the store in another process
+
+    def send_part(self, number: int, body: bytes) -> Any:
+        """Send a part, and return what completes the object with it; raises WriteError."""
+        return _reopened(self).send(self.upload, number, body)
+
+
+@lru_cache(maxsize=8)
+def _reopened(shared: SharedParts) -> PartObject:
+    """Return the store of an upload: a client takes a tenth of a second to make."""
+    return shared.reopen()
 
 
 @dataclass
@@ -159,9 +223,20 @@ class PartedSink(Sink):
     Memory: up to nine parts (`traits.PART_BYTES` each, more for files beyond some 60 GB), and the header.
     """
 
-    def __init__(self, store: S3Object, *, dir_tmpfiles: Path | None = None) -> None:
-        """Check whether the store can be written to; nothing is written yet."""
+    def __init__(
+        self,
+        store: PartObject,
+        *,
+        dir_tmpfiles: Path | None = None,
+        reopen: Callable[[], PartObject] | None = None,
+        checks: bool = True,
+    ) -> None:
+        """Check whether the store can be written to, unless it is not to be asked; nothing is written yet.
+
+        ``reopen`` opens the store in another process, to which it is pickled.
+        """
         super().__init__(store.name, Scratch(store.name, dir_tmpfiles))
+        self._reopen = reopen
         self.traits = SinkTraits(
             parallel_writes=False,
             out_of_order_parts=True,
@@ -170,8 +245,10 @@ class PartedSink(Sink):
         )
         self._store = store
         self._upload = PartUpload(store)
+        self._is_shared = False
         self.begin(SectionSizes())
-        store.check()
+        if checks:
+            store.check()
 
     def begin(self, sizes: SectionSizes) -> None:
         """Take the sizes of the sections; all are upper bounds."""
@@ -185,6 +262,22 @@ class PartedSink(Sink):
         # The number before the full resolution's first is for the part in which the sections meet.
         self._overviews = _Section(plan.part_bytes, 2, plan.first_tail_number - 1)
         self._full_resolution = _Section(plan.part_bytes, plan.first_tail_number)
+
+    def share(self) -> SharedParts:
+        """Begin the upload, and return what other processes send parts of it with; they are added by `adopt`."""
+        self._check_open()
+        self._is_shared = True
+        if self._reopen is None:
+            raise WriteError(f"{self.given!r}: other processes cannot open this store")
+        return SharedParts(self._upload.begin(), self._reopen)
+
+    def abort_upload(self, upload: str) -> None:
+        """Abort an upload of this object that another process has begun."""
+        self._store.abort(upload)
+
+    def adopt(self, number: int, answer: Any, size_bytes: int) -> None:
+        """Add a part that another process has sent."""
+        self._upload.adopt(number, answer, size_bytes)
 
     def write_header(self, *pieces: bytes | memoryview) -> None:
         """Take the header."""
@@ -212,6 +305,10 @@ class PartedSink(Sink):
     def commit(self) -> None:
         """Send what was held back, and make the object; after an error the destination is as it was."""
         self._check_open()
+        if self._is_shared:
+            self._upload.complete()
+            self._close()
+            return
         if self._staged is not None:  # a file that another writer made
             self.begin(SectionSizes(full_resolution_bytes=self._staged.size_bytes))
             for piece in self._staged.pieces():
@@ -246,7 +343,7 @@ class PartedSink(Sink):
 class EvenParts:
     """A `Target` that uploads parts of one size. Memory: as many as there are senders, and one that waits."""
 
-    store: S3Object
+    store: PartObject
 
     @property
     def name(self) -> str:

@@ -71,12 +71,17 @@ class ObstorePut(RemoteObject):
             raise self.errors.exists()
         else:
             self._in_parts(file)
+        self.check_sent(file.size_bytes)
+
+    def check_sent(self, size_bytes: int) -> None:
+        """Compare what the store reports with what was sent, and remove sidecars of an earlier object."""
+        store = self.make_store(0)
         found = self._head(store)
         if found is not None:
             etag = _etag_of(found)
             if not self.overwrite and self._etag and etag and etag != self._etag:
                 raise self.errors.exists()  # another has replaced it, in a store that ignores the condition
-            self.errors.check_size(file.size_bytes, found["size"])
+            self.errors.check_size(size_bytes, found["size"])
 
         def paths_beside(prefix: str, stem: str) -> Iterable[str]:
             # The first page behind the name without its extension: a folder may hold any number of objects.
@@ -107,8 +112,16 @@ class ObstorePut(RemoteObject):
             return False
         if not _is_azure(store):
             return _etag_of(found) == base64.b64decode(file.md5).hex()
+        return self.has_mark(self._save, file.size_bytes)
+
+    def has_mark(self, save: str, size_bytes: int) -> bool:
+        """Return whether a blob in Azure has the mark of a save in its metadata, and its length."""
+        store = self.make_store(0)
+        found = self._head(store)
+        if found is None or found["size"] != size_bytes:
+            return False
         there = self.errors.call(lambda: self._obstore.get(store, self.key, options={"head": True}))
-        return bool(there.attributes.get(SAVE_NAME) == self._save)
+        return bool(there.attributes.get(SAVE_NAME) == save)
 
     def _in_parts(self, file: TemporaryFile) -> None:
         plan = plan_parts(0, file.size_bytes, min_part_bytes=_MIN_PART_BYTES, max_parts=_MAX_PARTS)

@@ -89,11 +89,12 @@ class SpooledSink(RandomAccessSink):
     next save.
     """
 
-    def __init__(self, target: Target, *, dir_tmpfiles: Path | None = None) -> None:
-        """Check whether the target can be written to; nothing is written yet."""
+    def __init__(self, target: Target, *, dir_tmpfiles: Path | None = None, checks: bool = True) -> None:
+        """Check whether the target can be written to, unless it is not to be asked; nothing is written yet."""
         super().__init__(target.name, Scratch(target.name, dir_tmpfiles))
         self._target = target
-        target.check()
+        if checks:
+            target.check()
 
     def commit(self) -> None:
         """Send the file, and remove the temporary files; after an error the destination is as it was."""

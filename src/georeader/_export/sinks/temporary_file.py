@@ -59,6 +59,9 @@ _ATTEMPT_BYTES = 4 * 2**20
 #: What open(2) says where a file system has no unnamed files.
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL)
 
+#: And where it copies nothing by itself between these two files.
+_NO_COPY_IN_SYSTEM = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF)
+
 _NAME = re.compile(r"\..{0,20}\.(?P<pid>[0-9a-f]{1,8})-(?P<host>[0-9a-f]{8})-[0-9a-f]{8}\.part", re.DOTALL)
 
 
@@ -66,18 +69,26 @@ class TemporaryFile:
     """A file open for writing at any offset; its methods raise WriteError."""
 
     def __init__(
-        self, folder: Path, stem: str, scratch: Path | None = None, *, whose: str = "", is_spool: bool = False
+        self,
+        folder: Path,
+        stem: str,
+        scratch: Path | None = None,
+        *,
+        whose: str = "",
+        is_spool: bool = False,
+        is_shared: bool = False,
     ) -> None:
         """Open it in the folder of its destination, so that it only needs a name when it is finished.
 
         ``stem`` begins its name, where it needs one from the start, and ``whose`` its error messages. A spool will not
-        be committed, and is gone with its process where the system has a way for that.
+        be committed, and is gone with its process where the system has a way for that. A file that other processes
+        write to has a name from the start.
         """
         self._folder = folder
         self._scratch = scratch
         self._whose = f"{whose}: " if whose else ""
         self._name: Path | None = None
-        self._fd = _open_unnamed(folder)
+        self._fd = -1 if is_shared else _open_unnamed(folder)
         if self._fd < 0:
             remove_abandoned(folder)
             self._name = folder / temporary_name(stem)
@@ -396,3 +407,29 @@ def _is_running(pid: int) -> bool:
     except (OSError, OverflowError):  # it is another user's
         pass
     return True
+
+
+def copy_range(source_fd: int, target_fd: int, source_bytes: int, target_bytes: int, size_bytes: int) -> None:
+    """Copy bytes from one open file to another, within the system where it can (copy_file_range(2)).
+
+    Raises OSError; EIO where the source ends too early.
+    """
+    in_system = hasattr(os, "copy_file_range")
+    while size_bytes:
+        copied_bytes = 0
+        if in_system:
+            try:
+                copied_bytes = os.copy_file_range(source_fd, target_fd, size_bytes, source_bytes, target_bytes)
+            except OSError as error:
+                if error.errno not in _NO_COPY_IN_SYSTEM:
+                    raise
+                in_system = False
+                continue
+        else:
+            piece = _read_at(source_fd, min(size_bytes, PIECE_BYTES), source_bytes)
+            _write_all(target_fd, [piece], target_bytes)
+            copied_bytes = len(piece)
+        if not copied_bytes:
+            raise OSError(errno.EIO, f"the file ends {size_bytes} bytes too early")
+        source_bytes, target_bytes = source_bytes + copied_bytes, target_bytes + copied_bytes
+        size_bytes -= copied_bytes
