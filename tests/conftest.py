@@ -18,6 +18,8 @@ from affine import Affine
 from hypothesis import settings
 from rio_cogeo import cog_validate
 
+from cluster_stores import bucket, s3_env, s3_proxy, start_s3_workers  # noqa: F401  (fixtures)
+from dask_cluster import cluster  # noqa: F401  (a fixture: starts its clusters when it is called)
 from effort import IS_THOROUGH, covering
 from faults.count import pytest_terminal_summary  # noqa: F401  (a hook: prints the number of faults)
 from georeader import GeoTensor

@@ -70,6 +70,8 @@ def save_cog(  # noqa: PLR0913
     http_headers: Mapping[str, str] | None = None,
     max_memory: int | str = _MAX_MEMORY_UNSET,
     progress: bool | Callable[[int, int], Any] = False,
+    client: Any = None,
+    compute: bool = True,
 ) -> Receipt:
     """Save a raster as a Cloud Optimized GeoTIFF.
 
@@ -106,6 +108,9 @@ def save_cog(  # noqa: PLR0913
             then.
         progress: True for a tqdm bar (extra ``progress``), or a callable (tiles done, all tiles), called in the
             caller's thread; an exception that it raises ends the save.
+        client: A distributed.Client, whose workers read, encode and send a dask-backed raster, a path or a
+            RasterioReader. None: the current client, for dask-backed rasters. False: none. See docs/clusters.md.
+        compute: False returns a `dask.delayed.Delayed`, whose result is the receipt.
 
     Returns:
         A `Receipt`: path, size, levels, CRC-32, and on request statistics and errors. It prints as one line;
@@ -137,6 +142,8 @@ def save_cog(  # noqa: PLR0913
         verify=verify,
         max_memory=max_memory,
         progress=progress,
+        client=client,
+        compute=compute,
     )
 
 
@@ -159,6 +166,8 @@ def save_tiled_geotiff(  # noqa: PLR0913
     http_headers: Mapping[str, str] | None = None,
     max_memory: int | str = _MAX_MEMORY_UNSET,
     progress: bool | Callable[[int, int], Any] = False,
+    client: Any = None,
+    compute: bool = True,
 ) -> Receipt:
     """Save a raster as a tiled GeoTIFF, without overviews.
 
@@ -193,6 +202,8 @@ def save_tiled_geotiff(  # noqa: PLR0913
         verify=verify,
         max_memory=max_memory,
         progress=progress,
+        client=client,
+        compute=compute,
     )
 
 
@@ -267,9 +278,12 @@ def _add_overviews(rst_out: Any, tile_size: int, verbose: bool = False) -> None:
 
 def _save(data_save: Raster, destination: Destination, kind: str, **arguments: Any) -> Receipt:
     # Codecs, engine and sinks are imported by a save, not by a process that only reads.
-    from georeader._export import pipeline
+    from georeader._export import step
 
-    return pipeline.save(data_save, _parse_request(kind, destination, **arguments))
+    compute = arguments.pop("compute", True)
+    request = _parse_request(kind, destination, **arguments)
+    saved: Receipt = step.save(data_save, request) if compute else step.delayed_save(data_save, request)
+    return saved
 
 
 def _parse_request(kind: str, destination: Destination, **arguments: Any) -> SaveRequest:

@@ -57,6 +57,13 @@ def check_save_options(options: Mapping[str, Any], caller: str) -> dict[str, Any
         raise OptionError(
             f"{caller} does not take {', '.join(unknown)}; beyond its own arguments: {', '.join(SAVE_OPTIONS)}"
         )
+    if options.get("compute", True) is not True:
+        raise OptionError(f"compute={options['compute']!r}: {caller} saves when it is called; leave compute out")
+    if options.get("client") not in (None, False):
+        raise OptionError(
+            f"client is a {type(options['client']).__name__}: {caller} saves pixels that are in memory, in the process "
+            "that has them; pass a client as the executor of CatalogPipeline"
+        )
     return {name: value if name in CREDENTIAL_ARGS else to_jsonable(value, name) for name, value in options.items()}
 
 

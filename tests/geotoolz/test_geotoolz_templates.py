@@ -261,3 +261,16 @@ def test_options_of_save_cog_are_accepted_and_others_refused() -> None:
         WriteCOG("{a}.tif", compress="zstd")
     operator = WriteCOG("{a}.tif", verify=True, max_memory="1GB", durable=True, engine="stream", nodata=0)
     assert operator.get_config()["max_memory"] == "1GB"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"compute": False}, "compute=False: WriteCOG saves when it is called; leave compute out"),
+        ({"client": object()}, "client is a object: .*; pass a client as the executor of CatalogPipeline"),
+    ],
+    ids=["compute", "client"],
+)
+def test_options_of_clusters_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        WriteCOG("{a}.tif", **options)

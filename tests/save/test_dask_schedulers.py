@@ -34,6 +34,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 
+IS_MASKED = np.arange(500 * 600).reshape(500, 600) % 7 == 0
 PIXELS = (np.arange(2 * 500 * 600) % 251 + 1).reshape(2, 500, 600).astype("uint16")
 
 SAVES = {
@@ -202,3 +203,55 @@ def test_array_with_a_closed_client_is_a_read_error(tmp_path: Path) -> None:
 
     with pytest.raises(ReadError, match=r"rows \d+ to"):
         save_cog(behind_an_object(values), tmp_path / "out.tif")
+
+
+# Saves within a task of a worker.
+
+
+def save_in_task(values: Any, path: str) -> str:
+    save_cog(SimpleNamespace(shape=values.shape, values=values, **TASK_PLACE), path)
+    return threading.current_thread().name
+
+
+TASK_PLACE = {"transform": TRANSFORM, "crs": CRS, "fill_value_default": None, "attrs": {}}
+
+
+def test_saves_that_occupy_all_threads_of_a_cluster_compute_their_arrays_themselves(
+    client: Any, tmp_path: Path
+) -> None:
+    counted = Counted(tmp_path / "calls")
+    values = counted.array((2, 200, 256))
+    threads = sum(client.nthreads().values())
+
+    # as a value within a function: dask would compute an argument before the task
+    futures = [
+        client.submit(lambda path: save_in_task(values, path), str(tmp_path / f"{number}.tif"), pure=False)
+        for number in range(2 * threads)
+    ]
+    distributed.wait(futures, timeout=60)
+
+    for number in range(2 * threads):
+        check(tmp_path / f"{number}.tif")
+    assert set(counted.calls.values()) == {2 * threads}
+
+
+def test_persisted_array_is_saved_within_a_task(client: Any, tmp_path: Path) -> None:
+    values = da.from_array(PIXELS, chunks=(2, 200, 256)).persist()
+
+    client.submit(lambda path: save_in_task(values, path), str(tmp_path / "out.tif"), pure=False).result(60)
+
+    check(tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16"])
+def test_masked_integers_that_a_cluster_computes_are_saved_in_this_process(
+    dtype: str, client: Any, tmp_path: Path
+) -> None:
+    """NumPy's fill value of masked integers, 999999, is none that 16 bits hold; dask fails to move such chunks."""
+    plain = da.from_array(PIXELS.astype(dtype), chunks=(2, 200, 256))
+    values = da.ma.masked_array(plain, np.broadcast_to(IS_MASKED, PIXELS.shape))
+
+    save_cog(behind_an_object(values), tmp_path / "out.tif", client=False)
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        np.testing.assert_array_equal(dataset.dataset_mask() == 0, IS_MASKED)

@@ -443,3 +443,13 @@ def test_zoomed_out_pixels_are_made_of_all_pixels_below_them(method: str, tmp_pa
     save_cog(source, tmp_path / "out.tif", profile_arg=options)
 
     compare(tmp_path / "out.tif", by_gdal(source, tmp_path / "gdal.tif", options), 12, 0.02)
+
+
+def test_workers_of_a_cluster_warp_a_file(cluster: Callable[..., Any], tmp_path: Path) -> None:
+    source = raster_file(tmp_path / "in.tif", "uint16", 2, missing="0", shape=(700, 900))
+    save_cog(source, tmp_path / "here.tif", profile_arg=WEB)
+
+    receipt = save_cog(source, tmp_path / "out.tif", profile_arg=WEB, client=cluster(2))
+
+    assert receipt.engine == "cluster"
+    assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "here.tif").read_bytes()

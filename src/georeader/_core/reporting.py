@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 from georeader.errors import MissingExtraError, OptionError
@@ -89,8 +90,27 @@ def _bar(total: int, name: str, unit: str, item_bytes: int) -> Iterator[Advance]
         yield advance
 
 
+#: Warnings of this thread that are taken down, to be given in another process.
+_HELD: ContextVar[list[tuple[str, type[Warning]]] | None] = ContextVar("_HELD", default=None)
+
+
+@contextmanager
+def held_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
+    """Take down this thread's warnings of this project, as (message, category), instead of giving them."""
+    held: list[tuple[str, type[Warning]]] = []
+    token = _HELD.set(held)
+    try:
+        yield held
+    finally:
+        _HELD.reset(token)
+
+
 def warn_at_caller(message: str, category: type[Warning]) -> None:
     """Warn at the innermost line outside this project's packages, however many functions lie between."""
+    held = _HELD.get()
+    if held is not None:
+        held.append((message, category))
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
         frame, level = frame.f_back, level + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from georeader._core.reporting import Advance, report_progress
 from georeader._core.windows import PixelWindow
+from georeader._export.cluster.clients import choose_client, may_use_client
 from georeader._export.engine.stream import StreamEngine
 from georeader._export.plan.file_plan import FilePlan, choose_predictor, plan_file
 from georeader._export.plan.request import SaveRequest
@@ -49,7 +51,7 @@ def save(data: Any, request: SaveRequest) -> Receipt:
     """Write a raster."""
     begun = time.perf_counter()
     check_source_stays(data, request.destination)
-    with open_sink(request.destination) as sink:
+    with open_sink(request.destination, is_shared=may_use_client(request)) as sink:
         source = open_source(data, request.requested_nodata, open_spool=sink.open_spool)
         return write_source(source, sink, request, begun=begun)
 
@@ -69,7 +71,8 @@ def write_source(
         engine_name, reasons = choose_engine(spec, request)
         if reasons and request.engine == "auto":
             _LOG.info("%s: written by GDAL's engine, because of %s", sink.given, ", ".join(reasons))
-        with make_engine(engine_name, source, spec, sink, request) as engine:
+        client = choose_client(source, request, engine_name, sink.given)
+        with make_engine(engine_name, source, spec, sink, replace(request, client=client)) as engine:
             spec = choose_predictor(spec, engine.peek)
             plan = plan_file(spec, verify=request.verify)
             with report_progress(
@@ -87,6 +90,10 @@ def write_source(
 
 def make_engine(name: str, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> Engine:
     """Return the engine of a name; nothing is read yet."""
+    if request.client and name == "stream":
+        from georeader._export.cluster.engine import ClusterEngine
+
+        return ClusterEngine(source, spec, sink, request, request.client)
     if name == "stream":
         return StreamEngine(source, spec, sink, request)
     from georeader._export.gdal.engine import GdalEngine

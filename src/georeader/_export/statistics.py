@@ -158,14 +158,15 @@ class StatisticsFold:
         self._waiting[place] = statistics
         following, joined = self._rows.get(row, (0, ()))
         while (tile := self._waiting.pop((row, following), None)) is not None:
-            joined = _join(joined, tile)
+            joined = join_bands(joined, tile)
             following += 1
         self._rows[row] = (following, joined)
 
     def joined(self) -> _Bands:
         """Return the statistics of all tiles, one per band."""
-        return reduce(_join, (self._rows[row][1] for row in sorted(self._rows)), ())
+        return reduce(join_bands, (self._rows[row][1] for row in sorted(self._rows)), ())
 
 
-def _join(one: _Bands, other: _Bands) -> _Bands:
+def join_bands(one: _Bands, other: _Bands) -> _Bands:
+    """Return the statistics of two sets of pixels, one per band; of the second where the first is empty."""
     return tuple(a + b for a, b in zip(one, other, strict=True)) if one else other

@@ -14,7 +14,7 @@ from georeader._export.engine.buffers import TileBuffer
 from georeader._export.plan.file_plan import FilePlan
 from georeader._export.plan.grid import Level
 from georeader._export.plan.traits import SectionSizes
-from georeader._export.receipt.receipt import Written, level_receipt
+from georeader._export.receipt.receipt import LevelReceipt, Written, level_receipt
 from georeader._export.sinks.base import Sink
 from georeader._export.statistics import BandSummary
 from georeader._tiff import cog_layout
@@ -105,7 +105,7 @@ class CogAssembler:
 
     def lay_out(self, described: tuple[Tag, ...], overview_bytes: int) -> None:
         """Compute the header's layout from what `geotiff_tags.descriptive_tags` returns."""
-        self._layouts = _layouts(self.plan, self.plan.directories(described), overview_bytes)
+        self._layouts = header_layouts(self.plan, self.plan.directories(described), overview_bytes)
         self._offsets.header_bytes = max(layout.size_bytes for layout in self._layouts)
         if not self._file.traits.out_of_order_parts:
             self._file.begin(SectionSizes(self._offsets.header_bytes, overview_bytes, self.plan.most_base_bytes))
@@ -130,10 +130,7 @@ class CogAssembler:
         while self._copying:
             self._copying.take()
         offsets = self._offsets
-        version = cog_layout.version_for(self.plan.spec.encoding.bigtiff, offsets.size_bytes)
-        layout = next(layout for layout in self._layouts if layout.version is version)
-        # Where room was left for a longer one, zeros fill it.
-        header = layout.pack(offsets.arrays(layout.directories)).ljust(offsets.header_bytes, b"\0")
+        header = pack_header(self.plan, self._layouts, offsets)
         self._file.write_header(header)
         checksum = crc32(header)
         for section, section_bytes in (
@@ -141,15 +138,11 @@ class CogAssembler:
             (self._full_resolution, offsets.full_resolution_bytes),
         ):
             checksum = crc32_combine(checksum, section.crc32(section_bytes), section_bytes)
-        factors = (1, *self.plan.spec.overview_factors)
         return Written(
             engine="stream",
             size_bytes=offsets.size_bytes,
             crc32=checksum,
-            levels=tuple(
-                level_receipt(factor, level.width_px, level.height_px, offsets.sizes_bytes(level.number))
-                for factor, level in zip(factors, self.plan.levels, strict=True)
-            ),
+            levels=level_receipts(self.plan, offsets),
             statistics=statistics,
             largest_errors=largest_errors,
         )
@@ -189,7 +182,24 @@ def _copy(section: ChecksummedFile, start_bytes: int, pieces: list[Callable[[], 
     section.write_at(start_bytes, *(piece() for piece in pieces))
 
 
-def _layouts(plan: FilePlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
+def pack_header(plan: FilePlan, layouts: list[HeaderLayout], offsets: OffsetAllocator) -> bytes:
+    """Return the header of a file whose tiles all have their places; ``layouts`` are those of `header_layouts`."""
+    version = cog_layout.version_for(plan.spec.encoding.bigtiff, offsets.size_bytes)
+    layout = next(layout for layout in layouts if layout.version is version)
+    # Where room was left for a longer one, zeros fill it.
+    return layout.pack(offsets.arrays(layout.directories)).ljust(offsets.header_bytes, b"\0")
+
+
+def level_receipts(plan: FilePlan, offsets: OffsetAllocator) -> tuple[LevelReceipt, ...]:
+    """Return what a receipt states of each level."""
+    factors = (1, *plan.spec.overview_factors)
+    return tuple(
+        level_receipt(factor, level.width_px, level.height_px, offsets.sizes_bytes(level.number))
+        for factor, level in zip(factors, plan.levels, strict=True)
+    )
+
+
+def header_layouts(plan: FilePlan, directories: tuple[Directory, ...], overview_bytes: int) -> list[HeaderLayout]:
     """Return the header's layout; two while it is not known whether the file needs BigTIFF."""
     ghost = b""
     if plan.spec.has_cog_layout:

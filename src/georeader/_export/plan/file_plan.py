@@ -96,21 +96,29 @@ class FilePlan:
     @property
     def most_base_bytes(self) -> int:
         """Upper bound of the bytes of the full resolution."""
-        return self._most_bytes(self.levels[0], self.spec.encoding.codec)
+        return self._most_bytes(self.levels[0])
 
     @property
     def most_head_bytes(self) -> int:
         """Approximate upper bound of the bytes of header and overviews."""
-        codec = _overview_encoding(self.spec.encoding).codec
         header_bytes = 2**20 + 24 * self.place_count * (1 + self.masks_follow_tiles)
-        return header_bytes + sum(self._most_bytes(level, codec) for level in self.levels[1:])
+        return header_bytes + sum(map(self._most_bytes, self.levels[1:]))
 
-    def _most_bytes(self, level: Level, codec: str) -> int:
-        most_bytes = level.tile_count * largest_tile_bytes(codec, self.spec.tile_bytes)
-        if self.spec.mask is not None:
-            mask_bytes = level.tile_height_px * level.tile_width_px // 8
-            most_bytes += level.plane_tiles * largest_tile_bytes("DEFLATE", mask_bytes)
-        return most_bytes
+    def most_tile_bytes(self, level: int) -> int:
+        """Return an upper bound of the bytes of a tile, with that of its mask where it follows."""
+        encoding = self.spec.encoding
+        codec = _overview_encoding(encoding).codec if level else encoding.codec
+        return largest_tile_bytes(codec, self.spec.tile_bytes) + self.masks_follow_tiles * self._most_mask_bytes
+
+    @property
+    def _most_mask_bytes(self) -> int:
+        level = self.levels[0]
+        return largest_tile_bytes("DEFLATE", level.tile_height_px * level.tile_width_px // 8)
+
+    def _most_bytes(self, level: Level) -> int:
+        has_mask_plane = self.spec.mask is not None and not self.masks_follow_tiles
+        mask_bytes = has_mask_plane * level.plane_tiles * self._most_mask_bytes
+        return level.tile_count * self.most_tile_bytes(level.number) + mask_bytes
 
     def positions(self, level: Level) -> int:
         """Return the number of tile positions in a level: those of its bands, and of its masks if they are separate."""

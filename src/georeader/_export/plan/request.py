@@ -39,6 +39,8 @@ class SaveRequest:
     max_memory_bytes: int
     max_memory_is_explicit: bool  #: A default is exceeded where a few tiles need more
     progress: bool | Callable[[int, int], Any] | None
+    client: Any = None  #: Of dask.distributed; False: none; None: the current one, for dask's arrays
+    client_is_required: bool = True  #: A client that cannot be used is an error
 
     @classmethod
     def parse(  # noqa: PLR0913
@@ -58,6 +60,7 @@ class SaveRequest:
         verify: Any = False,
         max_memory: Any = UNSET,
         progress: Any = False,
+        client: Any = None,
     ) -> SaveRequest:
         """Parse the arguments of `georeader.save_cog`, `georeader.save_tiled_geotiff` or `georeader.CogWriter`."""
         if profile_arg is not None and profile is not None:
@@ -82,6 +85,7 @@ class SaveRequest:
             max_memory_bytes=max_memory_bytes,
             max_memory_is_explicit=is_explicit,
             progress=progress,
+            client=client,
         )
 
     @property

@@ -79,7 +79,7 @@ class Receipt:
     Attributes:
         path: Its destination as passed, without secrets.
         size_bytes: Its length.
-        engine: "stream", the project's own writer, or "gdal".
+        engine: "stream", the project's own writer; "cluster", the same on workers; or "gdal".
         largest_errors: With ``verify=True``: largest difference of a decoded pixel of each band from the saved one, 0
             for lossless codecs; else None.
         kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
