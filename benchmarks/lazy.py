@@ -92,7 +92,7 @@ class LazyScene:
         if columns.stop <= first_seen[-1]:
             pixels[:] = 0
             return
-        pixels[:, np.arange(columns.start, columns.stop) < first_seen[:, None]] = 0
+        np.copyto(pixels, 0, where=np.arange(columns.start, columns.stop) < first_seen[:, None])
 
 
 @dataclass(frozen=True)

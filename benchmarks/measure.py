@@ -25,7 +25,7 @@ def measured(call: Callable[[], Any]) -> tuple[dict[str, float], Any]:
         growing.
     """
     gc.collect()
-    before_bytes = _start_watching_memory()
+    before_bytes = start_watching_memory()
     cpu_start, start = _cpu_seconds(), time.perf_counter()
     result = call()
     figures = {"seconds": time.perf_counter() - start, "cpu_seconds": _cpu_seconds() - cpu_start}
@@ -38,7 +38,7 @@ def _cpu_seconds() -> float:
     return time.process_time() + times.children_user + times.children_system
 
 
-def _start_watching_memory() -> int:
+def start_watching_memory() -> int:
     """Reset the peak memory where the system can (Linux), and return the current memory."""
     try:
         _CLEAR_REFS.write_text("5")

@@ -38,13 +38,15 @@ def odc_array(pixels: Any, place: Place) -> Any:
     """Make a DataArray by odc-geo's conventions.
 
     Args:
-        pixels: (band, row, column), or (row, column, band) of three or four bands; of numpy or of dask.
+        pixels: (band, row, column), (row, column, band) of three or four bands, or (row, column); of numpy or of dask.
         place: Where it lies.
     """
     from affine import Affine
     from odc.geo.geobox import GeoBox
     from odc.geo.xr import wrap_xr
 
+    if pixels.ndim == 2:
+        return wrap_xr(pixels, GeoBox(pixels.shape, Affine(*place.transform), place.crs), nodata=place.nodata)
     axis = 0 if pixels.shape[-1] in (3, 4) else 1
     geobox = GeoBox(pixels.shape[axis : axis + 2], Affine(*place.transform), place.crs)
     dims = ("y", "x", "band") if axis == 0 else ("band", "y", "x")
