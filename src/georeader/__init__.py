@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from georeader.errors import GeoreaderError
     from georeader.geotensor import GeoTensor
     from georeader.ground_control import GroundControlPoints
+    from georeader.planning import ExportPlan, plan_export
     from georeader.profile_options import ProfileOptions
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
@@ -29,9 +30,9 @@ check_import_name()
 __version__ = "0.1.0"
 
 __all__ = [
-    "AbstractGeoData", "CogWriter", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor", "GeoreaderError",
-    "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "files_kept_open", "profile_from_dtype",
-    "rasterio_crs", "res", "save_cog", "save_tiled_geotiff",
+    "AbstractGeoData", "CogWriter", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",
+    "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "files_kept_open",
+    "plan_export", "profile_from_dtype", "rasterio_crs", "res", "save_cog", "save_tiled_geotiff",
 ]  # fmt: skip
 
 #: Modules of the names above. They are imported at the first access: ``georeader --help`` does not wait for GDAL.
@@ -41,6 +42,7 @@ _HOMES = {
     "GeoTensor": "geotensor",
     "GeoreaderError": "errors",
     "GroundControlPoints": "ground_control",
+    **dict.fromkeys(("ExportPlan", "plan_export"), "planning"),
     "ProfileOptions": "profile_options",
     "RasterioReader": "rasterio_reader",
     "files_kept_open": "_readers.raster_file",

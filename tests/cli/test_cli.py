@@ -19,7 +19,7 @@ import pytest
 import rasterio
 
 from by_command import GEOREADER, georeader, run
-from georeader import RasterioReader, save_cog, save_tiled_geotiff
+from georeader import RasterioReader, plan_export, save_cog, save_tiled_geotiff
 from georeader._codecs.registry import CODECS, PREDICTOR_CHOICES
 from georeader._resample.methods import METHODS
 from georeader.cli.commands import PROFILE_OPTIONS
@@ -283,6 +283,57 @@ def test_json_prints_one_line_for_each_file(source: Path, tmp_path: Path) -> Non
     assert (good["source"], good["path"]) == (str(source), str(tmp_path / "out" / "in.tif"))
     assert good["size_bytes"] == (tmp_path / "out" / "in.tif").stat().st_size
     assert (bad["source"], bad["error"]["kind"]) == (str(tmp_path / "bad.tif"), "ReadError")
+
+
+@pytest.mark.parametrize(("command", "kind"), [("cog", "cog"), ("tile", "tiled")])
+def test_dry_run_prints_the_plan_and_writes_nothing(command: str, kind: str, source: Path, tmp_path: Path) -> None:
+    done = run(command, source, tmp_path / "new" / "out.tif", "--dry-run", "--compress", "zstd", "--blocksize", "128")
+    (tmp_path / "new").mkdir()
+    options: Any = {"compress": "zstd", "blocksize": 128}
+    plan = plan_export(str(source), tmp_path / "new" / "out.tif", kind=kind, profile_arg=options)
+
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{plan}\n", "")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["in.tif", "new"]
+
+
+def test_dry_run_requests_nothing_of_a_store(source: Path) -> None:
+    done = run("cog", source, "s3://bucket-that-does-not-exist/out.tif", "--dry-run")
+
+    assert done.exit_code == 0
+    assert "parts" in done.stdout
+
+
+def test_dry_run_of_several_files_prints_a_line_of_json_for_each(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.tif").write_bytes(b"no raster")
+
+    done = run("cog", source, tmp_path / "bad.tif", tmp_path / "out", "--dry-run", "--json")
+    good, bad = (json.loads(line) for line in done.stdout.splitlines())
+
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "1 planned, 1 failed")
+    assert (good["path"], good["shape"], good["levels"][0]["tile_count"]) == (
+        str(tmp_path / "out" / "in.tif"), [2, 600, 500], 6,
+    )  # fmt: skip
+    assert bad["error"]["kind"] == "ReadError"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "expected"),
+    [
+        (["--compress", "jpeg"], 2, "Error: "),
+        (["--nodata", "300000"], 2, "Error: --nodata 300000 cannot be held by uint16"),
+        (["--engine", "stream", "--profile", "NBITS=4"], 2, "--profile NBITS"),
+    ],
+)
+def test_dry_run_refuses_what_the_save_refuses(
+    typed: list[str], code: int, expected: str, source: Path, tmp_path: Path
+) -> None:
+    planned = run("cog", source, tmp_path / "out.tif", "--dry-run", *typed)
+    saved = run("cog", source, tmp_path / "out.tif", *typed)
+
+    assert (planned.exit_code, planned.stderr) == (saved.exit_code, saved.stderr)
+    assert planned.exit_code == code
+    assert expected in planned.stderr
 
 
 def test_warnings_are_printed_as_lines(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ MODULES = (
     "georeader.errors",
     "georeader.geotensor",
     "georeader.ground_control",
+    "georeader.planning",
     "georeader.preview",
     "georeader.profile_options",
     "georeader.rasterio_reader",

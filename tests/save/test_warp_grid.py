@@ -20,7 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from effort import often
-from georeader import GeoTensor, save_cog
+from georeader import GeoTensor, plan_export, save_cog
 from georeader._export.plan import tiling_schemes
 from georeader._export.plan.tiling_schemes import find_scheme
 from georeader._export.plan.warp_plan import TargetGrid, target_grid
@@ -162,6 +162,22 @@ def test_grid_of_any_raster_is_gdals(
         return  # which GDAL would write
 
     assert grid == grid_of_gdal(source, options)
+
+
+def test_levels_are_zoom_levels_and_are_planned_before_the_save(make_tensor: Any, tmp_path: Path) -> None:
+    tensor = make_tensor((1, 700, 900), "uint8")
+
+    plan = plan_export(tensor, tmp_path / "out.tif", profile_arg=WEB)
+    receipt = save_cog(tensor, tmp_path / "out.tif", profile_arg=WEB)
+
+    assert (plan.engine, plan.shape) == ("stream", receipt.shape)
+    assert [(one.height_px, one.width_px) for one in plan.levels] == [
+        (one.height_px, one.width_px) for one in receipt.levels
+    ]
+    for level in range(len(plan.levels) - 1):
+        with rasterio.open(tmp_path / "out.tif", overview_level=level) as overview:
+            zoom = math.log2(2 * EDGE_M / 256 / overview.transform.a)
+            assert zoom == pytest.approx(round(zoom), abs=1e-9)
 
 
 def test_file_records_scheme_and_zoom_level(make_tensor: Any, tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-memory", metavar="SIZE", help="Beyond the source, such as 512MiB, the default."),
         click.option("--dir-tmpfiles", type=click.Path(), help="Folder for temporary files."),
         click.option("--progress/--no-progress", default=None, help="By default on a terminal."),
+        click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing."),
         click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file."),
     ]  # fmt: skip
     for option in reversed(options):
@@ -143,7 +144,7 @@ def cog(sources: tuple[str, ...], destination: str, **options: Any) -> None:
     """
     from georeader.save import save_cog
 
-    _save_all(save_cog, sources, destination, options)
+    _save_all(save_cog, "cog", sources, destination, options)
 
 
 @main.command(cls=ErrorLine)
@@ -156,13 +157,18 @@ def tile(sources: tuple[str, ...], destination: str, **options: Any) -> None:
     """
     from georeader.save import save_tiled_geotiff
 
-    _save_all(save_tiled_geotiff, sources, destination, options)
+    _save_all(save_tiled_geotiff, "tiled", sources, destination, options)
 
 
-def _save_all(save: Callable[..., Any], sources: tuple[str, ...], destination: str, options: dict[str, Any]) -> None:
+def _save_all(
+    save: Callable[..., Any], kind: str, sources: tuple[str, ...], destination: str, options: dict[str, Any]
+) -> None:
     from georeader.cli.targets import pair_files
 
     as_json, progress = options.pop("as_json"), options.pop("progress")
+    if options.pop("dry_run"):
+        code = _plan_each(pair_files(sources, destination), {"kind": kind} | arguments_of(options), as_json=as_json)
+        click.get_current_context().exit(code)
     printing.check_standard_output(destination, as_json=as_json)
     is_shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
     arguments = arguments_of(options)
@@ -243,6 +249,31 @@ def _save_each(
                 printing.print_on_terminal(receipt)
     finally:
         batch.print_summary()
+    return batch.code
+
+
+def _plan_each(found: Found, arguments: Mapping[str, Any], *, as_json: bool) -> int:
+    """Print the plan of each save, and return the worst exit code."""
+    from georeader.planning import plan_export
+    from georeader.storage import redact_url
+
+    batch = printing.Batch("planned", as_json=as_json)
+    for pattern, error in found.errors:
+        batch.fail(error, source=redact_url(pattern))
+    for source, path in found.pairs:
+        names = {"source": redact_url(source), "path": redact_url(path)}
+        try:
+            with open_destination(path) as target:
+                plan = plan_export(source, target, **arguments)
+        except GeoreaderError as error:
+            batch.fail(error, **names)
+            continue
+        batch.counts["planned"] += 1
+        if as_json:
+            printing.print_json(names | plan.to_dict())
+        else:
+            printing.print_result(str(plan))
+    batch.print_summary()
     return batch.code
 
 

@@ -58,13 +58,7 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
     """Writes a source by GDAL's drivers. The whole raster is in memory while the block lasts."""
 
     def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
-        raster_bytes = math.prod(spec.shape) * spec.dtype.itemsize
-        needed_bytes = source.traits.reader_bytes + _COPIES * raster_bytes
-        if request.max_memory_is_explicit and needed_bytes > request.max_memory_bytes:
-            raise OptionError(
-                f"max_memory={request.max_memory_bytes} bytes: GDAL's engine, which these options need, holds the "
-                f"whole raster, about {needed_bytes} bytes; allow that, or drop the options that only GDAL writes"
-            )
+        check_memory(source, spec, request)
         self._pixels = OutputPixels(source, spec)
         self._sink = sink
         self._values: NDArray[Any]
@@ -96,6 +90,18 @@ class GdalEngine(AbstractContextManager["GdalEngine"]):
             raise failure from (error.__cause__ or error)
         advance(plan.place_count)
         return written
+
+
+def check_memory(source: Source, spec: ExportSpec, request: SaveRequest) -> int:
+    """Return the memory that the engine takes; raises OptionError where ``max_memory`` is less."""
+    raster_bytes = math.prod(spec.shape) * spec.dtype.itemsize
+    needed_bytes = source.traits.reader_bytes + _COPIES * raster_bytes
+    if request.max_memory_is_explicit and needed_bytes > request.max_memory_bytes:
+        raise OptionError(
+            f"max_memory={request.max_memory_bytes} bytes: GDAL's engine, which these options need, holds the "
+            f"whole raster, about {needed_bytes} bytes; allow that, or drop the options that only GDAL writes"
+        )
+    return needed_bytes
 
 
 def _write_raster(pixels: NDArray[Any], spec: ExportSpec, path: Path, mask: Mask) -> None:

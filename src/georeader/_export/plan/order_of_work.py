@@ -145,6 +145,11 @@ def plan_work(
     return planner.with_held(work, 2 * LEAST_HELD_BYTES)
 
 
+def work_bytes(spec: ExportSpec, source: SourceTraits, work: Work) -> int:
+    """Return the memory of some work, of which none is the source's own: windows, blocks, and what waits."""
+    return _Planner(spec, source).needed_bytes(work) + work.held_pixels_bytes + work.held_tiles_bytes
+
+
 @dataclass(frozen=True)
 class _Planner:
     """Candidates for the work on a file and a source, from large to small, and the memory that each needs."""
