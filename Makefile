@@ -15,7 +15,7 @@ BUILD := setup.py src/georeader/_codecs/_lzw.c
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web pins clean FORCE
+.PHONY: demo prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -58,6 +58,9 @@ bench-web: $(VENV)/.test  ## Measure web-optimized COGs beside GDAL's driver and
 
 bench-cluster: $(VENV)/.test  ## Measure saves on a Dask cluster beside odc-geo's: make bench-cluster ARGS="--rounds 3 --codecs zstd"
 	PYTHONPATH=tests/support:tests:. $(BIN)/python -m benchmarks.cluster $(ARGS)
+
+bench-presets: $(VENV)/.test  ## Measure each preset beside the default: make bench-presets ARGS="--rounds 3 --only landsat"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.presets $(ARGS)
 
 pins:  ## Renew what requirements/ pins (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \

@@ -55,9 +55,14 @@ Statistics: TypeAlias = YesNo | Literal["AUTO", "auto"]
 GeotiffVersion: TypeAlias = Literal["AUTO", "auto", "1.0", "1.1"]
 
 
+#: Names of tables of options: docs/presets.md.
+Preset: TypeAlias = Literal["web", "visual", "analysis", "archive", "WEB", "VISUAL", "ANALYSIS", "ARCHIVE"]
+
+
 class _LowerCase(TypedDict, total=False):
     """Keys as rasterio spells them."""
 
+    preset: Preset | None
     compress: Codec | Enum | None
     level: Integer
     zlevel: Integer
@@ -116,6 +121,7 @@ class _LowerCase(TypedDict, total=False):
 class _UpperCase(TypedDict, total=False):
     """Keys as GDAL spells them."""
 
+    PRESET: Preset | None
     COMPRESS: Codec | Enum | None
     LEVEL: Integer
     ZLEVEL: Integer
@@ -181,6 +187,6 @@ class ProfileOptions(_LowerCase, _UpperCase, total=False):
     """
 
 
-#: What ``profile_arg`` takes: a dict of options, or a profile of rasterio (``dataset.profile``). Other mappings work,
-#: too, but type checkers do not know their keys: annotate them as `ProfileOptions`.
-ProfileArg: TypeAlias = ProfileOptions | UserDict[str, Any]
+#: What ``profile_arg`` takes: the name of a preset, a dict of options, or a profile of rasterio (``dataset.profile``).
+#: Other mappings work, too, but type checkers do not know their keys: annotate them as `ProfileOptions`.
+ProfileArg: TypeAlias = Preset | ProfileOptions | UserDict[str, Any]

@@ -90,7 +90,8 @@ def save_cog(  # noqa: PLR0913
         tags: File-level metadata; scalars of any type, written as text.
         profile_arg: Creation options in GDAL's or rasterio's spelling, such as compress (default lzw), predictor,
             BLOCKSIZE (256), INTERLEAVE, RESAMPLING, STATISTICS, nodata, dtype: see `ProfileOptions` and
-            docs/codecs.md. Never changed.
+            docs/codecs.md. Or a preset: "web", "visual", "analysis", "archive", also as ``{"preset": "web", "level":
+            9}``: docs/presets.md. Never changed.
         fs: A filesystem of fsspec or a store of obstore for the path.
         nodata: Value of missing pixels; ``data_save.fill_value_default`` by default. For a file without nodata pass
             ``profile_arg={"nodata": None}``. A lossy codec (jpeg, webp, jxl) stores it as a mask.

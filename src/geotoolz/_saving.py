@@ -88,7 +88,8 @@ def _options_in_run(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
             progress(done, total)
 
     name = "profile" if options.get("profile") is not None else "profile_arg"
-    profile = options.get(name) or {}
+    given = options.get(name) or {}
+    profile = {"preset": given} if isinstance(given, str) else given
     is_set = run.threads_per_save is None or any(str(key).upper() == "NUM_THREADS" for key in profile)
     threads = {} if is_set else {name: {**profile, "NUM_THREADS": run.threads_per_save}}
     return {**options, **threads, "progress": check_and_report}

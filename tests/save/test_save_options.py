@@ -285,7 +285,8 @@ def test_statistics_are_exact_and_all_overviews_are_written(
         ({"dtype": "complex64", "predictor": "YES"}, "predictor 2 .* not complex64"),
         ({"count": np.array([2, 2])}, "but the data has 2"),
         ({"blockxsize": 512, "TILING_SCHEME": "GoogleMapsCompatible"}, "goes with square tiles, got 512 x 256"),
-        ("zstd", "profile_arg is a str; pass a mapping"),
+        ("zstd", "profile_arg='zstd' is not a preset; did you mean {'compress': 'zstd'}"),
+        (3, "profile_arg is a int; pass a mapping such as {'compress': 'zstd'}, or a preset: web, visual"),
     ],
 )
 def test_invalid_options_are_refused_and_nothing_is_written(

@@ -35,6 +35,7 @@ from georeader._export.sinks.multipart import PartedSink
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
+from georeader._export.sources.mirrored import in_order_of_file
 from georeader._export.sources.protocol import RefCountedSource, Source
 from georeader._export.sources.sliced import DaskWindows, cuts_of
 from georeader._export.sources.warped import on_target_grid
@@ -50,7 +51,7 @@ def plan(data: Any, request: SaveRequest, workers: int | None) -> ExportPlan:
     sink = open_sink(destination, is_shared=workers is not None or may_use_client(request))
     with closing(RefCountedSource(open_source(data, request.requested_nodata, may_read=False))) as opened:
         spec = resolve_spec(opened.spec, request)
-        source = on_target_grid(opened, spec)
+        source = on_target_grid(in_order_of_file(opened, spec), spec)
         engine_name, _ = choose_engine(spec, request)
         workers = _workers_of(source, request, engine_name, sink, workers)
         return _plan(source, spec, sink, request, "cluster" if workers is not None else engine_name, workers or 0)

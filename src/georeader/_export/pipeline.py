@@ -23,6 +23,7 @@ from georeader._export.sinks.base import Sink
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
+from georeader._export.sources.mirrored import in_order_of_file
 from georeader._export.sources.protocol import RefCountedSource, Source
 from georeader._export.sources.warped import on_target_grid
 
@@ -67,7 +68,7 @@ def write_source(
     source = counted = RefCountedSource(source)
     try:
         spec = resolve_spec(source.spec, request) if spec is None else spec
-        source = on_target_grid(source, spec, sink.open_spool)
+        source = on_target_grid(in_order_of_file(source, spec), spec, sink.open_spool)
         engine_name, reasons = choose_engine(spec, request)
         if reasons and request.engine == "auto":
             _LOG.info("%s: written by GDAL's engine, because of %s", sink.given, ", ".join(reasons))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -18,12 +18,13 @@ from georeader._resample.methods import METHODS
 from georeader.cli import printing
 from georeader.cli.printing import ErrorLine
 from georeader.errors import GeoreaderError
+from georeader.profile_options import Preset
 
 if TYPE_CHECKING:
     from georeader.cli.targets import Found
 
 #: Keys of profile_arg that are options of their own; ``--profile KEY=VALUE`` sets the others.
-PROFILE_OPTIONS = ("compress", "level", "quality", "predictor", "blocksize", "resampling")
+PROFILE_OPTIONS = ("preset", "compress", "level", "quality", "predictor", "blocksize", "resampling")
 
 
 def _with_hyphens(name: str) -> str:
@@ -105,6 +106,8 @@ def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.argument("sources", metavar="SRC...", nargs=-1, required=True),
         click.argument("destination", metavar="DST"),
+        click.option("--preset", **_choice(*get_args(Preset)[:4]),
+                     help="Options for a purpose; those that are typed come first."),
         click.option("--compress", **_choice(*CODECS), help="Codec; lzw by default."),
         click.option("--level", type=int, help="Effort of deflate (1 to 12), zstd (1 to 22) or lzma (0 to 9)."),
         click.option("--quality", type=int, help="Of jpeg and webp, 1 to 100; 75 by default."),

@@ -32,7 +32,7 @@ _PARTNERS = {
 }
 
 #: Fields that belong to one codec: a default for another codec than the chosen one is dropped.
-_CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "distance", "predictor")
+CODEC_FIELDS = ("level", "quality", "lossless", "max_z_error", "effort", "distance", "predictor")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def resolve_encoding(defaults: Profile, options: Profile, *, dtype: np.dtype[Any
     codec = own.get("codec", base.get("codec", "LZW"))
     _check_codec_options(codec, options)
     if codec != base.get("codec"):
-        base = {name: value for name, value in base.items() if name not in _CODEC_FIELDS}
+        base = {name: value for name, value in base.items() if name not in CODEC_FIELDS}
     merged = {**base, **own, "codec": codec}
     if not merged.pop("tiled", True):
         raise OptionError("profile_arg asks for TILED=NO; what georeader writes is always tiled, so drop the key")

@@ -1,4 +1,4 @@
-"""Parser of profile_arg: options in GDAL's and rasterio's spellings, read once into a `Profile`. Pure.
+"""Parser of profile_arg: a preset, or options in GDAL's and rasterio's spellings, read once into a `Profile`. Pure.
 
 All spellings of an option (BLOCKSIZE and blockxsize, LEVEL and ZLEVEL, YES and 2) are accepted, in any case. Unknown
 options are refused, and so are those that one of the drivers would ignore without a message.
@@ -148,6 +148,11 @@ _CODEC = _choice(tuple(CODECS))
 _PERCENT = _integer(1, 100)
 _LEVEL = _integer(0, 22)
 
+#: Names of tables of options (`presets.PRESETS`).
+PRESET_NAMES = ("WEB", "VISUAL", "ANALYSIS", "ARCHIVE")
+PRESET = _choice(PRESET_NAMES)
+_PRESETS_SHOWN = ", ".join(PRESET_NAMES).lower()
+
 #: Options of a raster that is warped onto another grid.
 WARP_OPTIONS = (
     "TILING_SCHEME", "ZOOM_LEVEL", "ZOOM_LEVEL_STRATEGY", "ALIGNED_LEVELS", "TARGET_SRS", "RES", "EXTENT", "ADD_ALPHA",
@@ -176,12 +181,14 @@ _FOREIGN_VALUES = {
 class Option:
     """One key of profile_arg."""
 
-    field: str  #: The field of `Encoding` that it sets; "driver" for an option that only GDAL has
+    #: The field of `Encoding` that it sets; "driver" for an option that only GDAL has, "preset" for the name of one.
+    field: str
     value: OptionType
     kinds: tuple[str, ...] = ("cog", "tiled")  #: Whether save_cog, save_tiled_geotiff or both take it
 
 
 OPTIONS: Mapping[str, Option] = {
+    "PRESET": Option("preset", PRESET),
     "COMPRESS": Option("codec", _CODEC),
     "LEVEL": Option("level", _LEVEL),
     "ZLEVEL": Option("level", _LEVEL),
@@ -240,18 +247,25 @@ class Profile:
     raster: Mapping[str, Any] = field(default_factory=dict)  #: Keys of `RASTER_KEYS` to their values, as given
     spelling: Mapping[str, str] = field(default_factory=dict)  #: Field to the key by which it was passed, for messages
     ignored: tuple[tuple[str, Any], ...] = ()  #: (key, value) that describe a dataset's own file and are not options
+    preset: str | None = None  #: One of `PRESET_NAMES`, whose options apply where there are none
 
 
 def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Profile:
-    """Parse a profile."""
+    """Parse a profile: the name of a preset, or a mapping."""
     if profile_arg is None:
         return Profile()
+    if isinstance(profile_arg, str):
+        return Profile(preset=_preset(name, profile_arg))
     if not isinstance(profile_arg, Mapping):
-        raise OptionError(f"{name} is a {type(profile_arg).__name__}; pass a mapping such as {{'compress': 'zstd'}}")
+        raise OptionError(
+            f"{name} is a {type(profile_arg).__name__}; pass a mapping such as {{'compress': 'zstd'}}, or a preset: "
+            f"{_PRESETS_SHOWN}"
+        )
     raster: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     spelling: dict[str, str] = {}
     driver_options: dict[str, str] = {}
+    presets: dict[str, Any] = {}
     ignored = layout_of_dataset(profile_arg)
     for key, given in profile_arg.items():
         if key in ignored:
@@ -261,14 +275,37 @@ def parse_profile(profile_arg: Any, kind: str, name: str = "profile_arg") -> Pro
             _set_once(raster, spelling, upper, key, given, name)
             continue
         option = _known_option(upper, key, kind, name)
-        value = option.value.parse(f"{name}[{key!r}]", given)
+        where = f"{name}[{key!r}]"
+        if option.field == "preset":
+            _set_once(presets, spelling, "preset", key, None if given is None else _preset(where, given), name)
+            continue
+        value = option.value.parse(where, given)
         if option.field == "driver":
             _set_once(driver_options, spelling, upper, key, _gdal_text(value), name)
         else:
             for slot in TILE_SIDES if upper == "BLOCKSIZE" else (option.field,):
                 _set_once(fields, spelling, slot, key, value, name)
     left_out = tuple((key, profile_arg[key]) for key in ignored)
-    return Profile(fields, dict(sorted(driver_options.items())), raster, spelling, left_out)
+    return Profile(
+        fields, dict(sorted(driver_options.items())), raster, spelling, left_out, preset=presets.get("preset")
+    )
+
+
+def _preset(where: str, given: Any) -> str:
+    """Return the name of a preset; for an unknown one an OptionError names a close match."""
+    close = difflib.get_close_matches(str(given).strip().upper(), PRESET_NAMES, n=1)
+    try:
+        name: str = PRESET.convert(given)
+    except (TypeError, KeyError) as error:
+        hint = f"did you mean {close[0].lower()!r}? " if close else ""
+        if _is_codec(given):
+            hint = f"did you mean {{'compress': {given!r}}}? "
+        raise OptionError(f"{where}={given!r} is not a preset; {hint}allowed: {_PRESETS_SHOWN}") from error
+    return name
+
+
+def _is_codec(given: Any) -> bool:
+    return isinstance(given, str) and given.strip().upper() in CODECS
 
 
 def _known_option(upper: Any, key: Any, kind: str, name: str) -> Option:

@@ -19,6 +19,7 @@ from georeader._core.sentinels import UNSET
 from georeader._export.plan.encoding import Encoding, check_codec, resolve_encoding, with_bits
 from georeader._export.plan.metadata import Metadata, pick_bands, resolve_metadata
 from georeader._export.plan.options import DRIVERS, SHAPE_KEYS, Profile
+from georeader._export.plan.presets import PRESETS, north_up, with_preset
 from georeader._export.plan.request import SaveRequest
 from georeader._export.plan.spec import ExportSpec, SourceSpec
 from georeader._export.plan.warp_plan import plan_warp
@@ -61,7 +62,12 @@ def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
     _check_raster_keys(options, source)
     dtype = _stored(options.raster.get("DTYPE", request.defaults.raster.get("DTYPE", source.dtype)))
     nodata = _resolve_nodata(request, source, dtype)
-    encoding = resolve_encoding(request.defaults, options, dtype=dtype, count=source.count)
+    defaults = with_preset(request.defaults, options, source, dtype, request.kind)
+    encoding = resolve_encoding(defaults, options, dtype=dtype, count=source.count)
+    mirrored = None
+    if defaults.preset is not None and PRESETS[defaults.preset].is_north_up and not encoding.warps:
+        mirrored = north_up(source)
+        source = source if mirrored is None else mirrored
     encoding = _with_source_bits(encoding, source.metadata, dtype, nodata)
     _check_nan(encoding, nodata)
     _warn_of_place(source, is_warped=encoding.warps)
@@ -100,6 +106,7 @@ def resolve_spec(source: SourceSpec, request: SaveRequest) -> ExportSpec:
         resamplings=_resamplings(encoding, is_classes, source, dtype, by_gdal=encoding.warps and warp is None),
         is_classes=is_classes,
         mask="dataset" if source.has_mask else None,
+        is_mirrored=mirrored is not None,
         warp=warp,
     )
     return _with_mask(spec)
@@ -181,7 +188,8 @@ def _warn_of_place(source: SourceSpec, *, is_warped: bool) -> None:
     if rows_run_north(source.transform) and not counts_pixels(source.crs, source.transform):
         warn_at_caller(
             f"rows run from south to north (transform {tuple(source.transform[:6])}): many viewers show such a file "
-            "upside down or misplaced. Flip it first, as in gt.isel({'y': slice(None, None, -1)})",
+            "upside down or misplaced. Flip it first, as in gt.isel({'y': slice(None, None, -1)}), or pass "
+            "profile_arg={'preset': 'web'}, which writes it north up",
             LayoutWarning,
         )
 

@@ -82,6 +82,7 @@ class ExportSpec(RasterSpec):
     is_classes: bool  #: The values are classes, which must not be averaged
     mask: str | None = None
     nodata_as_mask: int | float | None = None  #: The value that the mask stands for, where ``mask`` is "nodata"
+    is_mirrored: bool = False  #: Its first row is the last one of the source
     warp: WarpPlan | None = None  #: Of the source onto the file's grid; None: it is on it, or GDAL's engine warps it
 
     @property
