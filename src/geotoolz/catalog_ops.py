@@ -15,6 +15,8 @@ from georeader import GeoTensor, RasterioReader
 from georeader.errors import OptionError
 from georeader.storage import link_target_outside, make_folders, redact_text, redact_url, remove_empty_folders
 from georeader.toolkit import check_progress, report_progress, usable_cpus
+from geotoolz._catalog.cluster import is_client, run_on_cluster
+from geotoolz._catalog.cluster_tasks import dumps
 from geotoolz._catalog.row_work import Job, Outcome, RowPlan, check_paths, plan_row
 from geotoolz._catalog.rows import read_rows
 from geotoolz._catalog.template import Template, read_template, template_text
@@ -56,7 +58,8 @@ class CatalogPipeline:
         reader: Called with the source that the row names; returns a GeoTensor or a lazy reader. For other credentials:
             ``functools.partial(RasterioReader, fs=...)``.
         n_workers: Rows at a time; None: one for each CPU that this process may use. With more than one, each save has
-            one thread, unless ``profile_arg["NUM_THREADS"]`` is set.
+            one thread, unless ``profile_arg["NUM_THREADS"]`` is set. On a cluster: the rows that are on it at once;
+            None: three for each thread of its workers.
         on_row_error: "raise": no more rows are begun, those that were begun are completed, and the error of the first
             row is raised with the results so far as its ``results``. "log_and_continue": the logger ``geotoolz`` gets
             a warning, and the row's result the error.
@@ -69,6 +72,7 @@ class CatalogPipeline:
             operator and reader must be picklable, and a script begins below ``if __name__ == "__main__":``. Where
             ``sys.executable`` is a host program (QGIS, ArcGIS) or a frozen application, "process" is refused, unless
             ``multiprocessing.set_executable`` names an interpreter. A process that dies does not affect other rows.
+            Or a ``distributed.Client``: each row is a task of its Dask cluster, see docs/geotoolz.md.
 
     Raises:
         OptionError: At construction: an argument is invalid, or executor="process" would not start Python.
@@ -94,7 +98,7 @@ class CatalogPipeline:
     skip_existing: bool = False
     progress: bool | Callable[[int, int], Any] = False
     path_field: str | Sequence[str] | None = None
-    executor: str = "thread"
+    executor: Any = "thread"
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -102,9 +106,8 @@ class CatalogPipeline:
             raise OptionError(f"op is a {type(self.op).__name__}; pass a geotoolz.Operator")
         if not callable(self.reader):
             raise OptionError(f"reader is a {type(self.reader).__name__}; pass a callable that takes a path")
-        for name, choices in (("on_row_error", (RAISE, LOG_AND_CONTINUE)), ("executor", ("thread", "process"))):
-            if getattr(self, name) not in choices:
-                raise OptionError(f"{name}={getattr(self, name)!r} is neither {choices[0]!r} nor {choices[1]!r}")
+        if self.on_row_error not in (RAISE, LOG_AND_CONTINUE):
+            raise OptionError(f"on_row_error={self.on_row_error!r} is neither {RAISE!r} nor {LOG_AND_CONTINUE!r}")
         if self.n_workers is not None:
             object.__setattr__(self, "n_workers", _count(self.n_workers))
         _check_path_field(self.path_field)
@@ -113,12 +116,26 @@ class CatalogPipeline:
                 "path_field names several fields, and RasterioReader takes one path; pass a reader of lists"
             )
         check_progress(self.progress)
-        if self.executor == "process":
+        self._check_executor()
+
+    def _check_executor(self) -> None:
+        arguments = {"op": self.op, "reader": self.reader}
+        if is_client(self.executor):
+            if self.executor.asynchronous:
+                raise OptionError("executor is an asynchronous Client of dask; pass one made without asynchronous=True")
+            _check_picklable(arguments, dumps, "executor=Client", "a worker")
+        elif self.executor == "process":
             check_interpreter()
-            _check_picklable({"op": self.op, "reader": self.reader})
+            advice = 'define its functions and classes at the top of a module, or use executor="thread"'
+            _check_picklable(arguments, pickle.dumps, 'executor="process"', "a process", advice)
+        elif self.executor != "thread":
+            kind = type(self.executor).__name__
+            given = f"executor={self.executor!r}" if isinstance(self.executor, str) else f"executor is a {kind}, which"
+            raise OptionError(f"{given} is neither 'thread' nor 'process' nor a distributed.Client")
 
     def __repr__(self) -> str:
-        return f"CatalogPipeline({type(self.catalog).__name__}, {self.op!r}, executor={self.executor!r})"
+        executor = repr(self.executor) if isinstance(self.executor, str) else type(self.executor).__name__
+        return f"CatalogPipeline({type(self.catalog).__name__}, {self.op!r}, executor={executor})"
 
     def run(self) -> list[RowResult]:
         """Process all rows.
@@ -133,7 +150,8 @@ class CatalogPipeline:
             RowError: Before any work: two rows write to one path, or, with "raise", a row has no source, or no value
                 for a field of the template.
             ReadError: The catalog cannot be read.
-            WorkerError: No process can be started.
+            WorkerError: No process can be started; the client of a cluster is closed or loses its scheduler, or its
+                workers cannot load the operator.
             Exception: With "raise", the exception of a row's reader or operator; the results of the rows that were
                 processed are its attribute ``results``.
         """
@@ -174,9 +192,14 @@ class CatalogPipeline:
         yield from ((plan, Outcome(None, plan.error, 0.0)) for plan in plans if plan.error is not None)
         todo = [plan for plan in plans if plan.error is None]
         job = Job(self.op, self.reader, self.skip_existing)
+        ends_with_error = self.on_row_error == RAISE
+        if is_client(self.executor):
+            rows_at_once = 1 if len(todo) == 1 else self.n_workers
+            yield from run_on_cluster(todo, job, self.executor, rows_at_once, ends_with_error=ends_with_error)
+            return
         wanted = usable_cpus() if self.n_workers is None else self.n_workers
         run_rows = run_in_processes if self.executor == "process" else run_in_threads
-        yield from run_rows(todo, job, min(wanted, len(todo)), ends_with_error=self.on_row_error == RAISE)
+        yield from run_rows(todo, job, min(wanted, len(todo)), ends_with_error=ends_with_error)
 
     def _log(self, result: RowResult) -> None:
         if result.error is not None and self.on_row_error == LOG_AND_CONTINUE:
@@ -204,15 +227,18 @@ def _check_path_field(path_field: Any) -> None:
         raise OptionError(f"path_field={path_field!r} is not a field's name; pass one, or a list of names")
 
 
-def _check_picklable(arguments: dict[str, Any]) -> None:
+def _check_picklable(
+    arguments: dict[str, Any],
+    pickle_value: Callable[[Any], bytes],
+    option: str,
+    destination: str,
+    advice: str = 'make files, locks and connections where they are used, or use executor="thread"',
+) -> None:
     for name, value in arguments.items():
         try:
-            pickle.dumps(value)
+            pickle_value(value)
         except Exception as error:
-            raise OptionError(
-                f'executor="process": {name} cannot be sent to a process ({error}); define its functions and classes '
-                'at the top of a module, or use executor="thread"'
-            ) from error
+            raise OptionError(f"{option}: {name} cannot be sent to {destination} ({error}); {advice}") from error
 
 
 @dataclass(frozen=True, eq=False)

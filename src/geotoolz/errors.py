@@ -7,7 +7,7 @@ GeoreaderError
 │   └── RowError         a catalog's row that cannot be read, or from which no path can be built
 ├── IndexingError
 │   └── BandError        (IndexError)    a band that does not exist
-└── WorkerError          (RuntimeError)  a worker process could not be started, or ended
+└── WorkerError          (RuntimeError)  a worker process could not be started, or ended; a cluster was lost
 """
 
 from __future__ import annotations
@@ -24,4 +24,4 @@ class BandError(IndexingError, IndexError):
 
 
 class WorkerError(GeoreaderError, RuntimeError):
-    """A worker process could not be started, or ended while it processed a row."""
+    """A worker process could not be started, or ended while it processed a row; or a cluster was lost."""

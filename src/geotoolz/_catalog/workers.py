@@ -48,7 +48,7 @@ ORPHAN_SECONDS = 10.0
 _SHORT_ROW_SECONDS = 1.0
 
 #: How often a wait is interrupted for Ctrl-C where the system does not do it (Windows).
-_POLL_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 
 def run_in_threads(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
@@ -95,7 +95,7 @@ def _work_in_pool(
     try:
         refill()
         while waiting:
-            done = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED).done
+            done = wait(waiting, POLL_SECONDS, FIRST_COMPLETED).done
             finished = [(waiting.pop(future), future.result()) for future in done]
             refill()
             yield from ((plan, outcome) for plan, outcome in finished if outcome is not None)
@@ -124,7 +124,7 @@ def run_in_processes(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_w
         finished = _send_rows(remaining, processes)
         while finished or any(process.rows for process in processes):
             futures = [row.future for process in processes for row in process.rows]
-            wait(futures, 0 if finished else _POLL_SECONDS, FIRST_COMPLETED)
+            wait(futures, 0 if finished else POLL_SECONDS, FIRST_COMPLETED)
             finished += [done for process in processes for done in process.take_finished()]
             if ends_with_error and any(outcome.error is not None for _, outcome in finished):
                 remaining = iter(())
@@ -208,7 +208,7 @@ class _Process:
     def _await_start(self) -> None:
         while self._process is None:
             try:
-                pid = self._pid.result(_POLL_SECONDS)
+                pid = self._pid.result(POLL_SECONDS)
             except FutureTimeoutError:
                 continue
             except BrokenProcessPool as error:
@@ -371,21 +371,21 @@ def _work(content: bytes) -> bytes:
             outcome = Outcome(None, WorkerError(f"a process could not work on its row: {error!r}"), 0.0)
         if _ends_with_error and outcome.error is not None:
             _begins_no_rows.set()
-        return _pickled(outcome)
+        return pickle_outcome(outcome, "in a process of its own")
 
 
-def _pickled(outcome: Outcome) -> bytes:
-    """Pickle an outcome, its error with the lines of its traceback, which pickle leaves out."""
+def pickle_outcome(outcome: Outcome, place: str, dumps: Callable[[Any], bytes] = pickle.dumps) -> bytes:
+    """Pickle an outcome, its error with the lines of its traceback, which pickle leaves out, and with its place."""
     error = outcome.error
     if error is not None:
-        error.add_note("in a process of its own:\n" + "".join(traceback.format_exception(error)))
+        error.add_note(f"{place}:\n" + "".join(traceback.format_exception(error)))
     try:
-        content = pickle.dumps(outcome)
+        content = dumps(outcome)
         pickle.loads(content)  # noqa: S301  (some errors can be pickled and not unpickled)
     except Exception as problem:  # noqa: BLE001  (classes of the caller's raise anything)
         kind = type(outcome.receipt if error is None else error).__name__
         substitute = WorkerError(f"a {kind} cannot be sent from one process to another: {error or problem}")
         for note in getattr(error, "__notes__", ()):
             substitute.add_note(note)
-        content = pickle.dumps(Outcome(None, substitute, outcome.seconds))
+        content = dumps(Outcome(None, substitute, outcome.seconds))
     return content
