@@ -55,6 +55,7 @@ MODULES = (
     "georeader.toolkit",
     "georeader.validation",
     "georeader.window_utils",
+    "georeader.xarray",
     "geotoolz",
     "geotoolz.catalog_ops",
     "geotoolz.cloud",
