@@ -18,6 +18,7 @@ from affine import Affine
 from hypothesis import settings
 from rio_cogeo import cog_validate
 
+from browser import browser, running_chromium  # noqa: F401  (fixtures)
 from cluster_stores import bucket, s3_env, s3_proxy, start_s3_workers  # noqa: F401  (fixtures)
 from dask_cluster import cluster  # noqa: F401  (a fixture: starts its clusters when it is called)
 from effort import IS_THOROUGH, covering

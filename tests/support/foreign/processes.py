@@ -26,6 +26,14 @@ HERE = Path(__file__).parent
 #: Debian's own interpreter: the one that python3-gdal is installed for.
 DEBIAN_PYTHON = "/usr/bin/python3"
 
+#: Readers and viewers that run under Node or in a browser -> their npm packages.
+_NODE_PACKAGES = {
+    "geotiff.js": "geotiff",
+    "@cogeotiff/core": "@cogeotiff/core",
+    "OpenLayers": "ol",
+    "Leaflet": "georaster-layer-for-leaflet",
+}
+
 #: Tags that libtiff itself does not know (it says so and goes on): GeoTIFF's and GDAL's.
 _TAGS_OF_OTHERS = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844}
 
@@ -44,10 +52,10 @@ def need(reader: str) -> None:
 @cache
 def _what_is_missing(reader: str) -> str | None:
     """Return how to install a reader that is missing; None: it is installed."""
-    if reader == "geotiff.js":
+    if reader in _NODE_PACKAGES:
         if shutil.which("node") is None:
             return "install Node and npm, and say `make test` again"
-        installed = (HERE / "node" / "node_modules" / "geotiff").is_dir()
+        installed = (HERE / "node" / "node_modules" / _NODE_PACKAGES[reader]).is_dir()
         return None if installed else "`make tests/support/foreign/node/node_modules` installs it"
     if reader == "tiffinfo":
         return None if shutil.which("tiffinfo") else "on Debian: apt-get install libtiff-tools"
@@ -55,7 +63,7 @@ def _what_is_missing(reader: str) -> str | None:
         return None if _debian_has_gdal() else "on Debian: apt-get install python3-gdal"
     if reader == "ImageMagick":
         return None if _imagemagick() else "on Debian: apt-get install imagemagick"
-    reader = {"Pillow": "PIL"}.get(reader, reader)
+    reader = {"Pillow": "PIL", "odc-stac": "odc.stac", "titiler": "titiler.core"}.get(reader, reader)
     module = reader.replace("-", "_")
     return None if importlib.util.find_spec(module) else "it comes with georeader-cog[test]"
 
@@ -94,8 +102,10 @@ def view_by_geotiff_js(paths: Sequence[Path], folder: Path) -> list[np.ndarray[A
     ]
 
 
-def view_by_imagemagick(paths: Sequence[Path], folder: Path) -> list[np.ndarray[Any, Any] | str]:
-    """Return for each file what ImageMagick shows, (row, column, channel) of 8-bit RGBA, or why it refuses.
+def view_by_imagemagick(
+    paths: Sequence[Path], folder: Path, size: tuple[int, int] = SHAPE
+) -> list[np.ndarray[Any, Any] | str]:
+    """Return for each file of a size what ImageMagick shows, (row, column, RGBA) of 8 bits, or why it refuses.
 
     One process takes all of them; it goes on after a file that it cannot read.
     """
@@ -109,7 +119,7 @@ def view_by_imagemagick(paths: Sequence[Path], folder: Path) -> list[np.ndarray[
     ]
     command = [program, *(word for words in each for word in words), "null:"]
     said = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stderr
-    shape = (*SHAPE, 4)
+    shape = (*size, 4)
     return [np.fromfile(file, "uint8").reshape(shape) if file.exists() else said[-500:] for file in targets]
 
 
