@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-NODE_MODULES := tests/support/foreign/node/node_modules tests/support/servers/node/node_modules tests/support/checkers/node/node_modules
+NODE_MODULES := tests/support/foreign/node/node_modules tests/support/servers/node/node_modules tests/support/checkers/node/node_modules page/node_modules
 NGINX := tests/support/servers/debian
 # uv installs in seconds what takes pip minutes; pip is for machines whose package index is known to pip alone.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
@@ -15,10 +15,13 @@ BUILD := setup.py src/georeader/_codecs/_lzw.c
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets pins clean FORCE
+.PHONY: demo page prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
+
+page: page/node_modules  ## Build the map page of georeader.view again
+	cd page && npm run --silent build
 
 prepare: $(VENV)/.test $(NODE_MODULES) $(NGINX)/.made  ## Install what the tests need: make --jobs prepare
 
@@ -107,10 +110,11 @@ $(BENCH)/.bench: $(BENCH)/.made pyproject.toml requirements/bench.txt $(BUILD)
 		--editable '.[bench]'
 	@touch $@
 
-# A reader, a server and a type checker in the tests run under Node. Without npm they are left out, and their tests are skipped.
-tests/support/foreign/node/node_modules: NODE_PACKAGE := geotiff.js
+# A reader, a server, a type checker and the builder of the map page run under Node. Without npm their tests are skipped.
+tests/support/foreign/node/node_modules: NODE_PACKAGE := geotiff.js and web maps
 tests/support/servers/node/node_modules: NODE_PACKAGE := Azurite
 tests/support/checkers/node/node_modules: NODE_PACKAGE := pyright
+page/node_modules: NODE_PACKAGE := OpenLayers
 
 $(NODE_MODULES): %/node_modules: %/package.json %/package-lock.json
 	@if ! command -v npm >/dev/null; then echo "no npm: tests that need $(NODE_PACKAGE) are skipped"; \

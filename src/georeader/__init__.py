@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from georeader.profile_options import ProfileOptions
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
+    from georeader.view import view
     from georeader.window_utils import compare_crs, rasterio_crs, res
 
 check_import_name()
@@ -32,7 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AbstractGeoData", "CogWriter", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",
     "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "files_kept_open",
-    "plan_export", "profile_from_dtype", "rasterio_crs", "res", "save_cog", "save_tiled_geotiff",
+    "plan_export", "profile_from_dtype", "rasterio_crs", "res", "save_cog", "save_tiled_geotiff", "view",
 ]  # fmt: skip
 
 #: Modules of the names above. They are imported at the first access: ``georeader --help`` does not wait for GDAL.
@@ -47,6 +48,7 @@ _HOMES = {
     "RasterioReader": "rasterio_reader",
     "files_kept_open": "_readers.raster_file",
     **dict.fromkeys(("profile_from_dtype", "save_cog", "save_tiled_geotiff"), "save"),
+    "view": "view",
     **dict.fromkeys(("compare_crs", "rasterio_crs", "res"), "window_utils"),
 }
 
@@ -67,10 +69,10 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """Keeps ``georeader.save_cog`` the function: importing the submodule of that name would replace it."""
+    """Keeps ``save_cog`` and ``view`` functions: importing the submodules of these names would replace them."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "save_cog" and isinstance(value, ModuleType):
+        if name in ("save_cog", "view") and isinstance(value, ModuleType):
             return
         super().__setattr__(name, value)
 

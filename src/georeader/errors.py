@@ -80,7 +80,7 @@ class FillValueWarning(UserWarning):
 
 
 class LayoutWarning(UserWarning):
-    """Pixels are probably not laid out as meant: (row, column, band), or rows that run from south to north."""
+    """A layout is probably not as meant: (row, column, band), rows that run north, or a file that is not a COG."""
 
 
 class MetadataWarning(UserWarning):

@@ -28,6 +28,14 @@ WAYS = {
     "stub as a module": "import georeader.save_cog; assert georeader.save_cog.__module__ == 'georeader.save'",
 }
 
+#: The function has the name of its package, too.
+WAYS_TO_VIEW = {
+    "package": "import georeader; assert callable(georeader.view)",
+    "function": "from georeader import view; assert callable(view)",
+    "module": "from georeader.view import View, view; assert callable(view)",
+    "submodule": "import georeader.view.server; assert callable(georeader.view)",
+}
+
 
 def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=False)
@@ -95,6 +103,19 @@ def test_save_cog_is_the_function_in_any_order_of_import(
     assert fresh(code) is None
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(WAYS_TO_VIEW, 2)), ids=" then ".join)
+def test_view_is_the_function_in_any_order_of_import(
+    order: tuple[str, ...], fresh: Callable[[str], str | None]
+) -> None:
+    code = "\n".join(WAYS_TO_VIEW[way] for way in order) + (
+        "\nimport georeader, inspect, pickle"
+        "\nassert inspect.isfunction(georeader.view)"
+        "\nassert georeader.view is pickle.loads(pickle.dumps(georeader.view))"
+    )
+
+    assert fresh(code) is None
+
+
 def test_deprecated_stub_names_the_replacement() -> None:
     done = python("from georeader.save_cog import save_cog", "-W", "error::DeprecationWarning")
 
@@ -131,7 +152,7 @@ def test_optional_and_later_needed_packages_are_not_imported(module: str, import
     assert module not in found
 
 
-@pytest.mark.parametrize("module", ["numpy", "rasterio", "georeader.save"])
+@pytest.mark.parametrize("module", ["numpy", "rasterio", "georeader.save", "georeader.view", "http.server"])
 def test_importing_the_package_imports_no_large_library(module: str, imported: Callable[[str], set[str]]) -> None:
     found = imported("import georeader; assert 'save_cog' in dir(georeader)")
 

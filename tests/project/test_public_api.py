@@ -54,6 +54,7 @@ MODULES = (
     "georeader.storage",
     "georeader.toolkit",
     "georeader.validation",
+    "georeader.view",
     "georeader.window_utils",
     "georeader.xarray",
     "geotoolz",

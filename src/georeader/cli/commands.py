@@ -5,7 +5,9 @@ Exit codes: 0 done, 1 failed, 2 misused, 130 interrupted.
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, get_args
@@ -46,7 +48,7 @@ def _print_version(context: click.Context, _: click.Parameter, is_given: bool) -
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
               help="Show the version and the LZW encoder in use, and exit.")  # fmt: skip
 def main() -> None:
-    """Write, validate, describe and preview Cloud Optimized GeoTIFFs.
+    """Write, validate, describe, preview and view Cloud Optimized GeoTIFFs.
 
     Paths are local or URLs (s3://, gs://, az://, https://, ...), with credentials from the environment.
     """
@@ -362,3 +364,27 @@ def preview(
     with open_destination(output) as target, open_sink(Destination(target)) as sink:
         sink.write_header(picture)
         sink.commit()
+
+
+@main.command(cls=ErrorLine)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free one.")
+@click.option("--browser/--no-browser", "open_browser", default=True, help="Open the page in the browser.")
+def view(paths: tuple[str, ...], port: int, open_browser: bool) -> None:
+    """Show each PATH, a COG, on a map in the browser, until Ctrl-C.
+
+    The page reads them by range requests from this machine, and shows each request. Only these files are served, on
+    127.0.0.1, below the random token in the address.
+    """
+    from georeader.cli.targets import expand_each
+    from georeader.view import view as show
+
+    names, errors = expand_each(paths)
+    if errors:
+        raise errors[0][1]
+    with show(*names, port=port, open_browser=open_browser) as shown, suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        printing.print_result(shown.url)
+        printing.print_on_terminal("Ctrl-C ends it.")
+        while True:
+            time.sleep(1)
