@@ -15,7 +15,7 @@ BUILD := setup.py src/georeader/_codecs/_lzw.c
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo page prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets pins clean FORCE
+.PHONY: demo page prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets bench-codecs pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -64,6 +64,9 @@ bench-cluster: $(VENV)/.test  ## Measure saves on a Dask cluster beside odc-geo'
 
 bench-presets: $(VENV)/.test  ## Measure each preset beside the default: make bench-presets ARGS="--rounds 3 --only landsat"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.presets $(ARGS)
+
+bench-codecs: $(VENV)/.test  ## Measure each codec, level and predictor, and draw the pictures of docs/codecs.md: make bench-codecs ARGS="--rounds 3"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.codecs $(ARGS)
 
 pins:  ## Renew what requirements/ pins (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \

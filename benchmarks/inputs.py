@@ -169,7 +169,7 @@ INPUTS = {
         Input("classes", "a land cover map", classes, 255, resampling="nearest", predictor=1),
         Input("rgb", "a picture in red, green and blue", picture, None, share=0.5),
         Input("bands8", "a scene in 8 bands", lambda side_px: scene(side_px, bands=8, seed=6), 0, share=0.3497),
-        Input("bands13", "a scene in 13 bands", lambda side_px: scene(side_px, bands=13, seed=5), 0, share=0.2733),
+        Input("bands13", "a scene in 13 bands", lambda side_px: scene(side_px, bands=13, seed=5), 0, share=0.2798),
     ]
 }
 
