@@ -9,13 +9,14 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 install = $(UV) $(1) 2>/dev/null || $(PIP) $(1)
 BENCH := benchmarks/.venv
+QUICK := tests/unit tests/contracts tests/cli
 # A change of these compiles the LZW encoder again.
 BUILD := setup.py src/georeader/_codecs/_lzw.c
 
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo page prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets bench-codecs pins clean FORCE
+.PHONY: demo page docs docs-build prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets bench-codecs pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -29,7 +30,7 @@ test: prepare  ## Run every test
 	$(BIN)/python -m pytest --numprocesses auto --durations 20
 
 test-quick: $(VENV)/.test  ## Run in less than a minute what needs no server
-	$(BIN)/python -m pytest --numprocesses auto -m "not server and not slow and not fault and not fuzz" tests/unit tests/contracts tests/cli
+	$(BIN)/python -m pytest --numprocesses auto -m "not server and not slow and not fault and not fuzz" $(QUICK)
 
 test-local: $(VENV)/.test $(NODE_MODULES)  ## The tests of a second Python, without servers: make test-local PYTHON=python3.13 VENV=.venv-3.13
 	$(BIN)/python -m pytest --numprocesses auto -m "not slow and not server"
@@ -42,6 +43,12 @@ lint: $(VENV)/.test  ## What CI checks before it tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+docs: $(VENV)/.docs  ## Serve the documentation site at http://127.0.0.1:8000, built again after each change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000
+
+docs-build: $(VENV)/.docs  ## Build the site into build/site; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Another Python has another GDAL in its rasterio: make bench PYTHON=python3.13 BENCH=benchmarks/.venv-3.13
 bench: $(BENCH)/.bench  ## Measure speed, size and memory beside the peers: make bench ARGS="--only uint16-lzw"
@@ -73,6 +80,8 @@ pins:  ## Renew what requirements/ pins (needs uv)
 		--no-header --no-annotate --upgrade --output-file requirements/pinned.txt
 	uv pip compile pyproject.toml --extra bench --universal --python-version 3.11 --constraint requirements/pinned.txt \
 		--no-header --no-annotate --upgrade --output-file requirements/bench.txt
+	uv pip compile pyproject.toml --extra docs --universal --python-version 3.11 --constraint requirements/pinned.txt \
+		--no-header --no-annotate --upgrade --output-file requirements/docs.txt
 	uv pip compile benchmarks/spaceml.in --universal --python-version 3.11 --constraint requirements/bench.txt \
 		--no-header --no-annotate --upgrade --output-file requirements/bench-spaceml.txt
 
@@ -100,6 +109,11 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml requirements/pinned.txt requirements
 	@$(call install,--constraint requirements/pinned.txt --editable '.[test]')
 	@$(call install,--no-deps --requirement requirements/no-deps.txt)
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(VENV)/.test requirements/docs.txt
+	@echo "installing the site's builder into $(VENV) ..."
+	@$(call install,--requirement requirements/docs.txt)
+	@touch $@
 
 # The benchmarks have an environment of their own: what tests run in stays as small as a user's.
 $(BENCH)/.made: $(BENCH).identity

@@ -1,0 +1,66 @@
+"""Hooks of MkDocs: pages from outside docs/, and links that are right on the site and in the repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import griffe
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
+
+#: Files of the repository that are pages of the site.
+PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "benchmarks/README.md": "benchmarks.md"}
+
+
+class ExampleSections(griffe.Extension):
+    """Reads "Example:" in docstrings as a section of code, as Griffe reads "Examples:"."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Replace the heading of the section."""
+        if obj.docstring:
+            obj.docstring.value = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the pages that lie outside docs/."""
+    from mkdocs.structure.files import File
+
+    for path, page in PAGES.items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Return the page with links that lead to pages of the site, or to the source of other files."""
+    folder = Path(str(page.file.abs_src_path)).parent
+
+    def rewritten(match: re.Match[str]) -> str:
+        target, anchor = match.groups()
+        file = (folder / target).resolve()
+        if re.match(r"[a-z]+:", target) or not file.is_relative_to(ROOT) or not file.exists():
+            return match[0]
+        return f"]({_on_site(file, page.file.src_uri)}{anchor or ''})"
+
+    return re.sub(r"\]\(([^)\s#]+)(#[^)\s]*)?\)", rewritten, markdown)
+
+
+def _on_site(file: Path, page: str) -> str:
+    """Return the link to a file of the repository from a page of the site."""
+    path = file.relative_to(ROOT).as_posix()
+    if path.startswith("docs/") and file.is_file():
+        path = path.removeprefix("docs/")
+    elif path in PAGES:
+        path = PAGES[path]
+    else:
+        return f"{SOURCE}/{'blob' if file.is_file() else 'tree'}/main/{path}"
+    return Path(os.path.relpath(path, Path(page).parent)).as_posix()
