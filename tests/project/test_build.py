@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 EXTENSION = "georeader/_codecs/_lzw."
 NEEDED = ("src", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+PAGE = ("app.css", "app.js", "index.html", "land.json", "LICENSES.txt")
 NO_COMPILER = {"CC": "/nonexistent/gcc"}
 
 _BUILD_SDIST = "import sys; from setuptools import build_meta; print(build_meta.build_sdist(sys.argv[1]))"
@@ -110,10 +111,12 @@ def binaries_in(wheel: Path) -> list[str]:
 
 def test_sdist_holds_what_the_tests_need_and_nothing_that_was_installed(source: Path) -> None:
     wanted = ["tests/unit/test_a.py", "benchmarks/README.md", "docs/index.md", "examples/demo.py", "Makefile",
-              "requirements/pinned.txt", "conftest.py", "CHANGELOG.md", "CONTRIBUTING.md"]  # fmt: skip
+              "requirements/pinned.txt", "conftest.py", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff",
+              "page/package-lock.json", "page/src/main.js"]  # fmt: skip
     unwanted = ["tests/support/servers/node/node_modules/a/b.js", "tests/support/servers/debian/usr/sbin/nginx",
                 "benchmarks/.venv/a.py", "benchmarks/.venv-3.13/a.py", "benchmarks/.venv-3.13.identity",
-                "src/georeader/_codecs/_lzw.abi3.so", "tests/__pycache__/a.cpython-311.pyc"]  # fmt: skip
+                "src/georeader/_codecs/_lzw.abi3.so", "tests/__pycache__/a.cpython-311.pyc",
+                "page/node_modules/a/b.js"]  # fmt: skip
     for name in [*wanted, *unwanted]:
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +129,25 @@ def test_sdist_holds_what_the_tests_need_and_nothing_that_was_installed(source: 
     assert not names & set(unwanted)
 
 
+def test_build_and_twine_accept_both_distributions(source: Path) -> None:
+    target = source.parent / "dist"
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), str(source)],
+        env=os.environ | NO_COMPILER, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = sorted(target.iterdir())
+
+    checked = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *map(str, made)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert {path.suffix for path in made} == {".gz", ".whl"}
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert checked.stdout.count("PASSED") == 2
+
+
 def test_wheel_holds_both_packages_and_no_sources_of_the_extension(source: Path) -> None:
     names = names_in(built(source, NO_COMPILER))
 
@@ -133,6 +155,11 @@ def test_wheel_holds_both_packages_and_no_sources_of_the_extension(source: Path)
     assert modules == {name for name in names if name.endswith(".py")}
     assert {"georeader/py.typed", "geotoolz/py.typed", f"{EXTENSION}pyi"} <= set(names)
     assert not [name for name in names if name.endswith(".c")]
+    page = {f"georeader/view/static/{name}" for name in PAGE}
+    assert [
+        name for name in names if name.endswith(("licenses/LICENSE", "licenses/src/georeader/view/static/LICENSES.txt"))
+    ]
+    assert page == {name for name in names if name.startswith("georeader/view/static/")}
 
 
 def test_wheel_with_a_compiler_has_one_extension_for_every_python(source: Path) -> None:
