@@ -39,18 +39,18 @@ class CogWriter(AbstractContextManager["CogWriter"]):
 
     Example:
         >>> import numpy as np
-        >>> from affine import Affine
         >>> from georeader import CogWriter, GeoTensor, RasterioReader
-        >>> place = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
-        >>> with CogWriter("classes.tif", shape=(600, 700), dtype="uint8", nodata=255, **place) as w:
+        >>> from rasterio.windows import Window
+        >>> grid, crs = (10, 0, 500000, 0, -10, 4000000), "EPSG:32630"
+        >>> with CogWriter("classes.tif", shape=(600, 700), dtype="uint8", nodata=255, transform=grid, crs=crs) as w:
         ...     for row in range(0, 600, 200):
-        ...         w.write(np.full((200, 700), row // 200, "uint8"), Window(0, row, 700, 200))
-        >>> RasterioReader("classes.tif").values[0, ::200, 0].tolist(), w.receipt.size_bytes > 0
-        ([0, 1, 2], True)
+        ...         w.write(np.full((200, 700), row // 200, "uint8"), Window.from_slices((row, row + 200), (0, 700)))
+        >>> RasterioReader("classes.tif").values[0, ::200, 0].tolist(), w.receipt is None
+        ([0, 1, 2], False)
 
         A file of one band on the grid of a raster of several, and a file of its second band:
 
-        >>> scene = GeoTensor(np.ones((4, 60, 70), "uint8"), **place, fill_value_default=0)
+        >>> scene = GeoTensor(np.ones((4, 60, 70), "uint8"), grid, crs, nodata=0)
         >>> with CogWriter("mask.tif", like=scene, count=1) as w:
         ...     w.write(np.ones((60, 70), "uint8"))
         >>> with CogWriter("green.tif", like=scene, indexes=2) as w:

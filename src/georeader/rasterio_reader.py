@@ -48,7 +48,7 @@ class RasterioReader(Georeferenced):
     Example:
         >>> from georeader import GeoTensor, RasterioReader, save_cog
         >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), Affine(10, 0, 0, 0, -10, 0), 3857, 0), "scene.tif")
-        >>> RasterioReader("scene.tif").read_from_window(Window(512, 0, 256, 256)).shape
+        >>> RasterioReader("scene.tif").read_from_window(Window.from_slices((0, 256), (512, 768))).shape
         (1, 256, 256)
     """
 

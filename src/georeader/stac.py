@@ -64,8 +64,8 @@ def item_of(
         >>> tags = {"TIFFTAG_DATETIME": "2024:05:01 10:30:31"}
         >>> red = save_cog(tensor, "B04.tif", ["B04"], tags, nodata=255)
         >>> item = item_of(red, properties={"platform": "sentinel-2a"})
-        >>> item.datetime.isoformat(), item.geometry["type"], [round(degrees, 3) for degrees in item.bbox]
-        ('2024-05-01T10:30:31+00:00', 'Polygon', [-3.0, 36.118, -2.967, 36.145])
+        >>> print(item.datetime, [round(degrees, 3) for degrees in item.bbox or []])
+        2024-05-01 10:30:31+00:00 [-3.0, 36.118, -2.967, 36.145]
         >>> item.assets["data"].extra_fields["raster:bands"]
         [{'nodata': 255, 'data_type': 'uint8', 'spatial_resolution': 10.0}]
         >>> infrared = save_cog(tensor, "B08.tif", ["B08"], tags, nodata=255)

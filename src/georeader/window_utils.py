@@ -68,7 +68,7 @@ def window_bounds(window: Window, transform: Affine) -> tuple[float, float, floa
 
     Example:
         >>> from affine import Affine
-        >>> window_bounds(Window(0, 0, 2, 3), Affine(10, 0, 100, 0, -10, 200))
+        >>> window_bounds(Window.from_slices((0, 3), (0, 2)), Affine(10, 0, 100, 0, -10, 200))
         (100.0, 170.0, 120.0, 200.0)
     """
     xs, ys = zip(*window_corners(window, transform), strict=True)

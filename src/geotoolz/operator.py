@@ -57,7 +57,7 @@ class Operator:
         >>> @dataclass(frozen=True, repr=False)
         ... class Scale(Operator):
         ...     factor: float = 1.0
-        ...     def apply(self, gt):
+        ...     def apply(self, gt: GeoTensor) -> GeoTensor:
         ...         return gt * self.factor
         >>> Scale(0.5), Scale(0.5).get_config()
         (Scale(factor=0.5), {'factor': 0.5})

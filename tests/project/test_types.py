@@ -1,7 +1,9 @@
-"""README's code passes mypy and pyright, and what is wrong in a call is flagged by both."""
+"""Each example of the pages and docstrings passes mypy and pyright, and what is wrong in a call is flagged by both."""
 
 from __future__ import annotations
 
+import ast
+import doctest
 import re
 import shutil
 import subprocess
@@ -65,26 +67,60 @@ WRONG = {
 }
 
 
-def code_of_the_pages() -> str:
-    pages = [(ROOT / name).read_text() for name in ("README.md", "docs/saving.md", "docs/reading.md")]
-    return "\n".join(re.findall(r"```python\n(.*?)```", "\n".join(pages), re.DOTALL))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def by_mypy(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    (folder / "code.py").write_text(code)
-    # The project's own cache and settings: without them each run reads numpy's stubs anew.
+def code_of_the_pages() -> dict[str, str]:
+    """Return a module for each page with code: the names of a block are known to those after it."""
+    codes = {page: re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL) for page in PAGES}
+    return {
+        f"page_{index}_{page.stem}.py".replace("-", "_"): "\n".join(codes[page]) for index, page in enumerate(PAGES)
+    }
+
+
+def examples_of(file: Path) -> str:
+    """Return the examples of a module's docstrings, each a function, below what doctest lets them see of the module."""
+    tree = ast.parse(file.read_text())
+    holders = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    found = [doctest.DocTestParser().get_examples(ast.get_docstring(node) or "") for node in holders]
+    codes = ["".join(example.source for example in examples) for examples in found if examples]
+    if not codes:
+        return ""
+    imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    defined = [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    module = ".".join(file.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+    functions = [f"def example_{index}() -> None:\n{textwrap.indent(code, '    ')}" for index, code in enumerate(codes)]
+    return "\n".join([*imports, f"from {module} import {', '.join(defined)}" if defined else "", *functions])
+
+
+def code_of_the_docstrings() -> dict[str, str]:
+    """Return a module for each module of the source with examples."""
+    src = ROOT / "src"
+    files = [file for file in sorted(src.rglob("*.py")) if ">>> " in file.read_text()]
+    return {f"doc_{'_'.join(file.relative_to(src).with_suffix('').parts)}.py": examples_of(file) for file in files}
+
+
+def by_mypy(codes: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    write(codes, folder)
+    # The project's own cache and settings: without them each run reads numpy's stubs anew. Not all that examples call
+    # is typed: dask and rio-cogeo are not.
     command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir"]
-    command += [str(ROOT / ".mypy_cache"), "--follow-imports", "silent", "code.py"]
+    command += [str(ROOT / ".mypy_cache"), "--follow-imports", "silent", "--allow-untyped-calls", *codes]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def by_pyright(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def by_pyright(codes: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     node = shutil.which("node")
     if node is None or not PYRIGHT.exists():
         pytest.skip("pyright is not installed: make test installs it where npm is found")
-    (folder / "code.py").write_text(code)
-    command = [node, str(PYRIGHT), "--pythonpath", sys.executable, "code.py"]
+    write(codes, folder)
+    command = [node, str(PYRIGHT), "--pythonpath", sys.executable, *codes]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def write(codes: dict[str, str], folder: Path) -> None:
+    for name, code in codes.items():
+        (folder / name).write_text(code)
 
 
 CHECKERS = {"mypy": by_mypy, "pyright": by_pyright}
@@ -92,15 +128,18 @@ each_checker = pytest.mark.parametrize("checker", CHECKERS)
 
 
 @each_checker
-def test_the_code_of_the_readme_passes(checker: str, tmp_path: Path) -> None:
-    done = CHECKERS[checker](code_of_the_pages(), tmp_path)
+def test_every_example_passes(checker: str, tmp_path: Path) -> None:
+    codes = code_of_the_pages() | code_of_the_docstrings()
 
+    done = CHECKERS[checker](codes, tmp_path)
+
+    assert sum(bool(code) for code in codes.values()) > 80
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @each_checker
 def test_operators_return_geotensors_and_options_are_typed(checker: str, tmp_path: Path) -> None:
-    done = CHECKERS[checker](RIGHT, tmp_path)
+    done = CHECKERS[checker]({"code.py": RIGHT}, tmp_path)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -110,7 +149,7 @@ def test_each_mistake_is_flagged_at_its_line(checker: str, tmp_path: Path) -> No
     code = textwrap.dedent(BEGIN) + "\n".join(WRONG.values()) + "\n"
     first = BEGIN.count("\n") + 1
 
-    done = CHECKERS[checker](code, tmp_path)
+    done = CHECKERS[checker]({"code.py": code}, tmp_path)
 
     flagged = {int(line) for line in re.findall(r"code\.py:(\d+):.*error", done.stdout)}
     found = {what: first + place in flagged for place, what in enumerate(WRONG)}

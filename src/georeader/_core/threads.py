@@ -46,8 +46,9 @@ class Workers(AbstractContextManager["Workers"]):
     Threads are not shared between blocks, so that a forked process never waits for threads of its parent.
 
     Example:
+        >>> from functools import partial
         >>> with Workers(2) as workers:
-        ...     print(list(workers.ordered(Task(lambda n=n: n * n, 1) for n in range(4))))
+        ...     print(list(workers.ordered(Task(partial(pow, n, 2), 1) for n in range(4))))
         [0, 1, 4, 9]
     """
 
@@ -137,10 +138,11 @@ class InFlight(Iterator[Result]):
     Iterating also submits ``tasks``, as long as there is room. (A generator would hold the last result while paused.)
 
     Example:
+        >>> from functools import partial
         >>> with Workers(1) as workers:
-        ...     in_flight = InFlight(workers, limit_bytes=100)
+        ...     in_flight: InFlight[int] = InFlight(workers, limit_bytes=100)
         ...     for number in range(3):
-        ...         in_flight.add(Task(lambda n=number: n * n, 60))
+        ...         in_flight.add(Task(partial(pow, number, 2), 60))
         ...     print(in_flight.is_full, [in_flight.take() for _ in range(len(in_flight))])
         True [0, 1, 4]
     """

@@ -54,8 +54,10 @@ def validate(path: str | os.PathLike[str], *, fs: Any = None, strict: bool = Fal
         >>> from georeader import GeoTensor, save_cog
         >>> _ = save_cog(GeoTensor(np.ones((600, 600), "uint8"), (10, 0, 0, 0, -10, 0), 3857, 0), "scene.tif")
         >>> report = validate("scene.tif")
-        >>> report.is_valid, report.errors, report.measurement.viewer.open_requests
-        (True, (), 1)
+        >>> report.is_valid, report.errors
+        (True, ())
+        >>> report.measurement.viewer
+        ViewerCost(opens by 1 requests, 10068 bytes; thumbnail of 300 x 300 by 0, 0 bytes)
     """
     tiles = Tiles.DECODED if decode else Tiles.FRAMED
     with open_bytes(path, fs) as source:

@@ -88,7 +88,8 @@ def check_tile(data: bytes, layout: PixelLayout, rows: int) -> Fault | None:
 
     Example:
         >>> layout = PixelLayout(16, 16, True, 16, 16, compression=32773)
-        >>> check_tile(bytes([129, 0, 129, 0]), layout, 16) is None, check_tile(bytes([129, 0]), layout, 16).detail
+        >>> fault = check_tile(bytes([129, 0]), layout, 16)
+        >>> check_tile(bytes([129, 0, 129, 0]), layout, 16) is None, fault and fault.detail
         (True, 'it decodes to 128 bytes, where its pixels take 256')
     """
     name, raw_bytes = layout.compression_name, layout.raw_bytes(rows)

@@ -311,8 +311,8 @@ def _extent_of(header: str | None, size_bytes: int) -> Extent | None:
     Example:
         >>> _extent_of("bytes=90-200", 100) == _extent_of("bytes=-10", 100) == Extent(90, 10)
         True
-        >>> _extent_of("bytes=100-", 100).length_bytes, _extent_of("bytes=0-1,5-6", 100), _extent_of("bytes=2-1", 100)
-        (0, None, None)
+        >>> _extent_of("bytes=100-", 100), _extent_of("bytes=0-1,5-6", 100), _extent_of("bytes=2-1", 100)
+        (Extent(offset_bytes=100, length_bytes=0), None, None)
     """
     found = _ONE_RANGE.fullmatch(header or "")
     if found is None:
