@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 check_import_name()
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AbstractGeoData", "CogWriter", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",

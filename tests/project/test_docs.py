@@ -22,7 +22,11 @@ PAGES = sorted(DOCS.rglob("*.md"))
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
 
 #: Pages that the hook of the site takes from outside docs/.
-OUTSIDE = {"contributing": ROOT / "CONTRIBUTING.md", "changelog": ROOT / "CHANGELOG.md"}
+OUTSIDE = {
+    "contributing": ROOT / "CONTRIBUTING.md",
+    "changelog": ROOT / "CHANGELOG.md",
+    "benchmarks": ROOT / "benchmarks" / "README.md",
+}
 
 
 def source_of(path: str) -> Path:
@@ -32,17 +36,18 @@ def source_of(path: str) -> Path:
     return next((file for file in candidates if file and file.is_file()), DOCS / f"{name}.md")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *OUTSIDE.values()], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_each_page_has_a_picture_code_or_a_table(page: Path) -> None:
     assert re.search(r"^(```|!\[|\| ?-|\|-|::: )", page.read_text(), re.MULTILINE)
 
 
-def test_commands_of_the_command_line_page_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", ["command_line.md", "moving.md"])
+def test_commands_of_a_page_succeed(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_cog(GeoTensor(np.ones((600, 500), "float32"), (10, 0, 0, 0, -10, 0), "EPSG:32630", nodata=np.nan), "ndvi.tif")
 
-    commands = re.findall(r"^\$ georeader (.*)$", (DOCS / "command_line.md").read_text(), re.MULTILINE)
-    assert len(commands) > 4
+    commands = re.findall(r"^\$ georeader (.*)$", (DOCS / page).read_text(), re.MULTILINE)
+    assert len(commands) > 3
     for line in commands:
         if not line.startswith("view "):  # it serves until Ctrl-C
             done = run(*shlex.split(line))

@@ -12,7 +12,7 @@ from by_command import run
 from places import ROOT
 
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 #: Pages whose code needs more than a folder to run in; modules of their own test them.
 TESTED_ELSEWHERE = {"clouds.md", "validation.md", "xarray.md"}

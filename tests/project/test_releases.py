@@ -32,6 +32,13 @@ def test_version_is_that_of_the_project(found: str) -> None:
     assert found == PROJECT["version"]
 
 
+def test_changelog_begins_with_what_is_unreleased_and_the_dated_version() -> None:
+    headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    date = re.findall(r"^date-released: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)[0]
+
+    assert headings[:2] == ["Unreleased", f"{PROJECT['version']} - {date}"]
+
+
 def test_recipe_has_the_dependencies_of_the_project() -> None:
     run = re.findall(r"\n  run:\n((?:    - .*\n)+)", RECIPE)[0]
 
