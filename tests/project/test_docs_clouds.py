@@ -62,6 +62,12 @@ def test_http(nginx: WebServer, use_env: UseEnv, capsys: pytest.CaptureFixture[s
     assert (nginx.folder / "scene.tif").exists()
 
 
+def test_a_server_to_try_it(moto: MotoServer, use_env: UseEnv, capsys: pytest.CaptureFixture[str]) -> None:
+    use_env(moto.env())
+    run_section("A server to try it", {"http://127.0.0.1:5000": moto.endpoint, '"bucket"': '"tried"'}, capsys)
+    run_section("S3", {"//bucket/": "//tried/"}, capsys)
+
+
 def test_each_section_is_tested() -> None:
     titles = {text.partition("\n")[0] for text in SECTIONS}
-    assert titles == {"S3", "Google Cloud Storage", "Azure", "HTTP"}
+    assert titles == {"A server to try it", "S3", "Google Cloud Storage", "Azure", "HTTP"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codeop
 import re
 import shlex
 from pathlib import Path
@@ -37,6 +38,18 @@ def test_code_of_a_page_runs_and_prints_what_it_shows(
 
     shown = [line[2:] for block in blocks_of(page) for line in block.splitlines() if line.startswith("# ")]
     assert capsys.readouterr().out.splitlines() == shown
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks_of(page)], ids=lambda page: page.name)
+def test_code_of_a_page_can_be_pasted_into_an_interpreter(page: Path) -> None:
+    """A plain interpreter ends a loop or a function at an empty line and nowhere else; only a class may hold one."""
+    for block in [block for block in blocks_of(page) if "class " not in block]:
+        lines: list[str] = []
+        for line in [*block.splitlines(), ""]:
+            lines.append(line)
+            is_whole = codeop.compile_command("\n".join(lines), symbol="single") is not None
+            lines = [] if is_whole else lines
+        assert lines == []
 
 
 def test_commands_of_the_readme_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -333,8 +333,8 @@ def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
     ("path", "package", "message"),
     [
         ("s3://bucket/out.tif", "botocore", r"pip install botocore \(it comes with georeader-cog's extra 'cloud'\)"),
-        ("gs://bucket/out.tif", "gcsfs", r"pip install obstore"),
-        ("az://container/out.tif", "adlfs", r"pip install obstore"),
+        ("gs://bucket/out.tif", "gcsfs", r"pip install obstore \(it comes with .* extra 'cloud'\), or gcsfs"),
+        ("az://container/out.tif", "adlfs", r"pip install obstore \(it comes with .* extra 'cloud'\), or adlfs"),
         ("abfs://container/out.tif", "adlfs", r"pip install obstore"),
         ("oss://bucket/out.tif", "ossfs", "pip install ossfs"),
         ("sftp://host/out.tif", "paramiko", "paramiko"),

@@ -169,6 +169,13 @@ def test_missing_credentials_of_s3_are_reported(
     assert message in str(error).lower()
 
 
+def test_reading_without_credentials_names_the_variables(seaweed: S3Server, use_env: UseEnv) -> None:
+    use_env(NOTHING | {"AWS_ENDPOINT_URL": seaweed.endpoint})
+
+    with pytest.raises(ReadError, match=r"set .*AWS_ACCESS_KEY_ID.*; AWS_NO_SIGN_REQUEST=YES reads a public bucket"):
+        RasterioReader(seaweed.url(unique()))
+
+
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://", "ftp://host", "http://host:port"])
 def test_invalid_endpoint_of_s3_is_reported(seaweed: S3Server, use_env: UseEnv, endpoint: str) -> None:
     use_env(seaweed.env() | {"AWS_ENDPOINT_URL": endpoint})

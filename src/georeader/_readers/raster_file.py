@@ -32,6 +32,7 @@ from georeader._readers.file_info import FileInfo, at_overview, read_file_info
 from georeader._readers.opening import RasterPath, raster_path
 from georeader._storage.obstores import is_obstore, key_in
 from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_url
+from georeader._storage.remote_errors import ADVICE
 from georeader._storage.urls import parse_address
 from georeader.errors import DtypeError, ReadError
 from georeader.window_utils import overlap
@@ -221,6 +222,8 @@ def named_errors(path: RasterPath | str) -> Iterator[None]:
     # The message of GDAL is in the cause: "Read failed. See previous exception for details."
     cause = caught.__cause__
     reason = path.redactor.clean(str(cause if cause and "previous exception" in str(caught) else caught))
+    if "AWS_NO_SIGN_REQUEST" in reason:
+        reason = f"{ADVICE['none']}; AWS_NO_SIGN_REQUEST=YES reads a public bucket ({reason})"
     message = reason if path.name in reason else f"{path.name}: {reason}"
     raise ReadError(message) from path.redactor.cause(caught)
 

@@ -14,8 +14,8 @@ from georeader.errors import DestinationError, MissingExtraError, ReadError
 
 #: What to install for a store, where neither obstore nor fsspec has it.
 EXTRAS = {
-    "gs": "pip install obstore (or gcsfs)",
-    "az": "pip install obstore (or adlfs)",
+    "gs": "pip install obstore (it comes with georeader-cog's extra 'cloud'), or gcsfs",
+    "az": "pip install obstore (it comes with georeader-cog's extra 'cloud'), or adlfs",
     "oss": "pip install ossfs",
 }
 

@@ -43,7 +43,11 @@ ADVICE = {
     "missing": "there is no such object; check bucket, key and endpoint",
     "denied": "access is denied; these credentials may not do that there: check its policy, or pass others by fs",
     "credentials": "the store does not accept the credentials; check keys, tokens and account, or pass others by fs",
-    "none": "no usable credentials are found; set the environment variables of the cloud, or pass a filesystem by fs",
+    "none": (
+        "no usable credentials are found; set the environment variables of the cloud (AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_CONNECTION_STRING), or pass a filesystem "
+        "by fs"
+    ),
     "expired": "the credentials, or the signed URL, have expired; get new ones",
     "clock": "the store finds this machine's clock to be wrong; set it",
     "unreachable": "there is no way to the store; check the endpoint, its port, the network and the proxy",

@@ -179,7 +179,7 @@ def _warn_of_place(source: SourceSpec, *, is_warped: bool) -> None:
     if source.crs is None and source.metadata.gcps is None and source.metadata.rpcs is None:
         warn_at_caller(
             "the raster has no CRS, so that maps cannot place the file; set it on the data, as in "
-            "GeoTensor(values, transform, crs)",
+            "GeoTensor(values, transform, crs) or array.rio.write_crs(crs)",
             NotGeoreferencedWarning,
         )
     lost = check_epsg_code(source.crs)
