@@ -16,7 +16,7 @@ BUILD := setup.py src/georeader/_codecs/_lzw.c
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo page docs docs-build prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets bench-codecs pins clean FORCE
+.PHONY: demo page gallery docs docs-build prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-web bench-presets bench-codecs pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -43,6 +43,9 @@ lint: $(VENV)/.test  ## What CI checks before it tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+
+gallery: $(VENV)/.test  ## Execute the notebooks of docs/gallery and store what they show: make gallery ARGS="class_map"
+	$(BIN)/python tests/support/notebooks.py $(ARGS)
 
 docs: $(VENV)/.docs  ## Serve the documentation site at http://127.0.0.1:8000, built again after each change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --dev-addr 127.0.0.1:8000

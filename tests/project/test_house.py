@@ -77,6 +77,7 @@ SENTENCES = [
     *sorted(ROOT.glob("benchmarks/*.py")),
     ROOT / "README.md",
     *sorted(ROOT.glob("docs/**/*.md")),
+    *sorted(ROOT.glob("docs/**/*.ipynb")),
 ]
 
 
