@@ -14,6 +14,7 @@ from data_arrays import data_array, ramp, read_summary, saved
 from georeader import save_cog, save_tiled_geotiff
 from georeader._export.sources import open_source
 from georeader._export.sources.xarray_metadata import label_text
+from georeader.errors import MetadataWarning
 
 xarray = pytest.importorskip("xarray", reason="xarray is not installed")
 
@@ -176,3 +177,31 @@ def test_bytes_do_not_depend_on_the_name_of_a_dask_array(tmp_path: Path) -> None
         save_cog(data_array(of_dask()["without a hash"]), tmp_path / run)
 
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+@pytest.mark.parametrize("bands", [(2, 1, 0), (2, 0), (1, 0, 2)])
+def test_names_scales_and_units_follow_reordered_bands(bands: tuple[int, ...], tmp_path: Path) -> None:
+    attrs: dict[str, tuple[Any, ...]] = {
+        "long_name": ("red", "green", "nir"),
+        "scales": (0.1, 0.2, 0.3),
+        "units": ("a", "b", "c"),
+    }
+    array = data_array(ramp((3, 60, 50)), attrs=attrs).assign_coords(band=[1, 2, 3]).isel(band=list(bands))
+
+    if len(bands) == 3:
+        with pytest.warns(MetadataWarning, match=r"long_name, units, scales: read in the order of the band numbers"):
+            save_cog(array, tmp_path / "out.tif")
+    else:
+        save_cog(array, tmp_path / "out.tif")
+
+    with rasterio.open(tmp_path / "out.tif") as dataset:
+        found = dataset.descriptions, dataset.scales, dataset.units
+    assert found == tuple(tuple(attrs[name][band] for band in bands) for name in attrs)
+
+
+def test_names_of_reordered_bands_without_numbers_are_in_the_order_of_the_bands(tmp_path: Path) -> None:
+    array = data_array(ramp((3, 60, 50))).assign_coords(band=[1, 2, 3]).isel(band=[2, 1, 0])
+
+    save_cog(array.assign_attrs(long_name=["nir", "green", "red"]).drop_vars("band"), tmp_path / "out.tif")
+
+    assert read_summary(tmp_path / "out.tif").descriptions == ("nir", "green", "red")

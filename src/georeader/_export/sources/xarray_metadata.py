@@ -114,6 +114,14 @@ def metadata_of(array: Any, band: Hashable | None, count: int) -> dict[str, Any]
     lost = ", ".join(name for name, value in declared.items() if value is not None and each[name] is None)
     if lost:
         warn_at_caller(f"{lost}: not one entry for each of the {count} bands, so they are left out", MetadataWarning)
+    if is_reordered(numbers):
+        moved = ", ".join(name for name in declared if len(set(map(str, each[name] or ()))) > 1)
+        if moved:
+            warn_at_caller(
+                f"{moved}: read in the order of the band numbers {numbers}, because xarray reorders them with the "
+                "bands, but not attributes; if the attributes are in the new order, pass array.drop_vars('band')",
+                MetadataWarning,
+            )
     labels = _labels(array, band, count)
     is_shared = count > 1 and np.size(declared["long_name"]) == 1  # by all bands, which their labels distinguish
     own = None if is_shared and labels else _texts(each["long_name"])
@@ -145,11 +153,16 @@ def per_band(declared: Any, count: int, numbers: Sequence[int] | None) -> list[A
         return None if declared is None else [declared] * count
     if len(declared) == 1:
         return list(declared) * count
-    if len(declared) == count:
+    if len(declared) == count and not is_reordered(numbers):
         return list(declared)
     if numbers is not None and max(numbers) <= len(declared):
         return [declared[number - 1] for number in numbers]
     return None
+
+
+def is_reordered(numbers: Sequence[int] | None) -> bool:
+    """Return whether band numbers are all of 1, 2, 3, ... in another order, as after ``isel(band=[2, 1, 0])``."""
+    return numbers is not None and list(numbers) != sorted(numbers) == list(range(1, len(numbers) + 1))
 
 
 def band_numbers(array: Any, band: Hashable | None, count: int) -> list[int] | None:
