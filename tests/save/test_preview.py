@@ -552,6 +552,29 @@ def test_names_are_drawn_with_the_letters_of_ascii_in_one_line() -> None:
     assert preview(data, legend=True, class_names={1: "x" * 99}).width_px < 400
 
 
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("湿地", "1: ??"),
+        ("Тундра", "1: ??????"),
+        ("Wa\u0308lder", "Walder"),
+        ("10\N{EN DASH}20 µm ≤ 5", "10-20 um <= 5"),
+    ],
+)
+def test_letters_that_the_font_does_not_have_are_replaced_visibly(name: str, drawn: str) -> None:
+    data = tensor(np.array([[1]], "uint8"))
+
+    assert preview(data, legend=True, class_names={1: name}) == preview(data, legend=True, class_names={1: drawn})
+
+
+def test_signs_beyond_ascii_that_the_font_has_are_drawn() -> None:
+    data = tensor(np.array([[1]], "uint8"))
+
+    pictures = {preview(data, legend=True, class_names={1: f"5 {sign}C"}) for sign in "°±·?"}
+
+    assert len(pictures) == 4
+
+
 def test_pixels_with_names_are_picked(rng: np.random.Generator) -> None:
     data = tensor(rng.choice(np.array([1, 9], "uint8"), (300, 300)))
 

@@ -1,6 +1,6 @@
 """Legends: the names and colours of classes, or a colour bar with numbers, at the right of a picture of one band.
 
-Text is drawn by Pillow with the font that it contains (letters of ASCII), so that a picture does not depend on the
+Text is drawn by Pillow with the font that it contains (ASCII and a few signs), so that a picture does not depend on the
 fonts of a system.
 """
 
@@ -42,8 +42,14 @@ SQUARE_PX = 12
 #: Numbers beside the colour bar: one for each of these many pixels, from two to five.
 TICK_PX = 36
 
+#: Signs beyond ASCII that the font has.
+_DRAWN = frozenset("°±·«»")
+
 #: Letters that have no decomposition in Unicode, and how they are spelled in ASCII.
-_LIKE = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "ł": "l", "Ł": "L", "đ": "d"})
+_LIKE = str.maketrans(
+    {"ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "ł": "l", "Ł": "L", "đ": "d", "µ": "u", "μ": "u"}
+    | {"\N{EN DASH}": "-", "—": "-", "≤": "<=", "≥": ">=", "\N{MULTIPLICATION SIGN}": "x"}
+)
 
 _ROW = re.compile(r"<Row\b.*?</Row>", re.DOTALL)
 _CELL = re.compile(r"<F>(.*?)</F>|<F\s*/>", re.DOTALL)
@@ -153,15 +159,20 @@ def key_of_classes(band: NDArray[Any], picture: Picture, names: ClassNames) -> K
 
 
 def _name_of(value: Any, names: ClassNames) -> str:
-    name = " ".join(names.get(value, "").split()) or (f"{value:g}" if isinstance(value, float) else str(value))
-    name = "".join(map(_letters, name))
+    number = f"{value:g}" if isinstance(value, float) else str(value)
+    text = unicodedata.normalize("NFC", " ".join(names.get(value, "").split())) or number
+    drawn = [_letters(letter) for letter in text]
+    name = "".join(letters or "?" for letters in drawn)
+    if not all(drawn):
+        name = f"{number}: {name}"  # which of several classes that are "??"
     return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 3]}..."
 
 
 def _letters(letter: str) -> str:
-    """Return a letter without accents; "?" if the font, which has ASCII alone, has none like it."""
-    plain = unicodedata.normalize("NFKD", letter.translate(_LIKE)).encode("ascii", "ignore").decode()
-    return plain or "?"
+    """Return a letter as the font has it, without accents; nothing if it has none like it."""
+    if letter in _DRAWN:
+        return letter
+    return unicodedata.normalize("NFKD", letter.translate(_LIKE)).encode("ascii", "ignore").decode()
 
 
 def tick_texts(limits: tuple[int | float, int | float], count: int) -> list[str]:
