@@ -165,7 +165,7 @@ def test_a_part_that_arrives_after_the_abort_is_aborted_too(monkeypatch: pytest.
     part_store.slow_seconds = 0.3
 
     with pytest.raises(KeyboardInterrupt), PartedSink(part_store) as sink:
-        write(sink, b"header", b"", bytes(20 * MIB), MIB, tail_first=True)
+        write(sink, b"header", b"", bytes(13 * MIB), MIB, tail_first=True)
         while not part_store.at_once:
             time.sleep(0.001)
         raise KeyboardInterrupt
