@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from effort import often
 from georeader import GeoTensor, save_cog
+from georeader._readers.byte_source import open_bytes
 from georeader.errors import ReadError
 from georeader.validation import Report, validate
 from georeader.validation.measure import Tiles, measure
 from georeader.validation.measurement import Measurement
-from georeader.validation.source import open_bytes
 from malformed import BASES, good, pixels
 from places import SUPPORT
 

@@ -14,11 +14,11 @@ import rasterio
 from obstore.store import LocalStore, MemoryStore
 
 from georeader import GeoTensor, save_cog
+from georeader._readers.byte_source import open_bytes
 from georeader._storage import remote_errors
 from georeader.errors import ReadError
 from georeader.validation import info, validate
 from georeader.validation.measure import Tiles, measure
-from georeader.validation.source import open_bytes
 from range_server import Server
 
 Make = Callable[..., GeoTensor]

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -37,6 +38,9 @@ ENCODING_KEYS = ("scales", "offsets", "units", "colorinterp", "colormap", "photo
 _OF_THE_FIRST_BAND = ("colormap", "photometric", "nbits")
 
 Attrs = dict[str, Any]
+
+#: GDAL's numbers of the types and the usages of a table's columns.
+_INTEGER, _STRING, _NAME, _MIN_MAX = 0, 2, 2, 5
 
 #: A colour table, sorted by value: ((pixel value, (red, green, blue, alpha)), ...).
 Colormap = tuple[tuple[int, tuple[int, int, int, int]], ...]
@@ -83,6 +87,25 @@ def _colour_entry(value: Any, colour: Any) -> tuple[int, tuple[int, int, int, in
         raise ValueError(f"{number} is negative")
     red, green, blue, alpha = bytes((*(int(channel) for channel in colour), 255)[:4])  # a ValueError beyond 0 to 255
     return number, (red, green, blue, alpha)
+
+
+def attribute_table(names: Mapping[int, str]) -> str:
+    """Return GDAL's XML of the raster attribute table that names pixel values.
+
+    Example:
+        >>> attribute_table({1: "rock & ice"}).partition("<Row")[2]
+        ' index="0"><F>1</F><F>rock &amp; ice</F></Row></GDALRasterAttributeTable>'
+    """
+    columns = (("Value", _INTEGER, _MIN_MAX), ("Class", _STRING, _NAME))
+    fields = "".join(
+        f'<FieldDefn index="{number}"><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage></FieldDefn>'
+        for number, (name, kind, usage) in enumerate(columns)
+    )
+    rows = "".join(
+        f'<Row index="{row}"><F>{value}</F><F>{escape(name)}</F></Row>'
+        for row, (value, name) in enumerate(names.items())
+    )
+    return f'<GDALRasterAttributeTable tableType="thematic">{fields}{rows}</GDALRasterAttributeTable>'
 
 
 def alpha_band(colorinterp: Sequence[Any]) -> int | None:

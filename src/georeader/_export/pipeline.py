@@ -26,6 +26,7 @@ from georeader._export.sources import open_source
 from georeader._export.sources.mirrored import in_order_of_file
 from georeader._export.sources.protocol import RefCountedSource, Source
 from georeader._export.sources.warped import on_target_grid
+from georeader._readers.raster_file import forget
 
 _LOG = logging.getLogger("georeader")
 
@@ -81,6 +82,7 @@ def write_source(
             ) as advance:
                 written = engine.write(plan, advance)
                 sink.commit()
+        forget(request.destination.path, request.destination.fs)
         receipt = receipt_from_write(spec, written, path=sink.given, seconds=time.perf_counter() - begun)
     finally:
         counted.close()

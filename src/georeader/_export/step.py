@@ -19,6 +19,7 @@ from georeader._export.cluster.tasks import pickled
 from georeader._export.plan.request import SaveRequest
 from georeader._export.receipt.receipt import Receipt
 from georeader._export.sinks.opening import is_in_order
+from georeader._readers.raster_file import forget
 from georeader._storage.redaction import redact_url
 from georeader.errors import OptionError
 from georeader.rasterio_reader import RasterioReader
@@ -71,6 +72,7 @@ def save(data: Any, request: SaveRequest) -> Receipt:
         with suppress(OSError):  # the cluster is gone
             future.cancel()
         raise
+    forget(request.destination.path, request.destination.fs)
     for message, category in held:
         warn_at_caller(message, category)
     saved: Receipt = receipt

@@ -29,7 +29,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.rpc import RPC
 
-from georeader._core.band_attrs import BAND_DEFAULTS, RESAMPLING_TAG
+from georeader._core.band_attrs import BAND_DEFAULTS, RESAMPLING_TAG, attribute_table
 from georeader._core.dtypes import WIDE_DTYPES
 from georeader._core.reporting import warn_at_caller
 from georeader._resample.methods import recorded_resamplings
@@ -56,9 +56,6 @@ _NODATA = re.compile(r"<NoDataValue>\s*(-?\d+)\s*</NoDataValue>")
 
 #: GDAL from this release on reads attribute tables inside a GeoTIFF.
 _GDAL_READS_TABLES = (3, 12)
-
-#: GDAL's numbers of a column's type and usage.
-_INTEGER, _STRING, _NAME, _MIN_MAX = 0, 2, 2, 5
 
 
 @dataclass(frozen=True)
@@ -349,7 +346,7 @@ def _table_of(band: str, described: str) -> str | None:
     table, categories = _TABLE.search(described), _CATEGORIES.search(described)
     names = [html.unescape(name) for name in _CATEGORY.findall(categories[1])] if categories else []
     if table is None:
-        return _table_of_categories(names) if any(names) else None
+        return attribute_table(dict(enumerate(names))) if any(names) else None
     lost = [name for name in names if name and f">{escape(name)}<" not in table[0]]
     if lost:
         warn_at_caller(
@@ -358,19 +355,6 @@ def _table_of(band: str, described: str) -> str | None:
             MetadataWarning,
         )
     return table[0]
-
-
-def _table_of_categories(names: Sequence[str]) -> str:
-    """Return the attribute table that names the values 0, 1, 2, ..."""
-    columns = (("Value", _INTEGER, _MIN_MAX), ("Class", _STRING, _NAME))
-    fields = "".join(
-        f'<FieldDefn index="{number}"><Name>{name}</Name><Type>{kind}</Type><Usage>{usage}</Usage></FieldDefn>'
-        for number, (name, kind, usage) in enumerate(columns)
-    )
-    rows = "".join(
-        f'<Row index="{value}"><F>{value}</F><F>{escape(name)}</F></Row>' for value, name in enumerate(names)
-    )
-    return f'<GDALRasterAttributeTable tableType="thematic">{fields}{rows}</GDALRasterAttributeTable>'
 
 
 def _metadata_text(path: Path) -> str:

@@ -22,7 +22,8 @@ from affine import Affine, loadsw
 from rasterio._path import SCHEMES
 from rasterio.abc import FileContainer
 
-from georeader._storage.filesystems import filesystem_of, is_filesystem
+from georeader._storage import s3
+from georeader._storage.filesystems import filesystem_of, is_filesystem, is_of
 from georeader._storage.http_client import requoted
 from georeader._storage.obstores import azure_config, is_obstore, key_in, make_store
 from georeader._storage.obstores import explain as explain_obstore
@@ -44,6 +45,10 @@ from georeader.errors import DestinationError, ReadError
 _UNKNOWN_TO_GDAL = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
                     "GOOGLE_BASE_URL", "GOOGLE_BEARER_TOKEN", "GOOGLE_SKIP_SIGNATURE")  # fmt: skip
 
+#: Paths of other machines that GDAL opened in this process, the last ones: GDAL's caches hold parts of fewer.
+_OPENED: dict[str, None] = {}
+MOST_OPENED = 100_000
+
 #: Longest world file, which has six numbers.
 _WORLD_FILE_BYTES = 1024
 
@@ -63,11 +68,24 @@ class RasterPath:
         if self.container is not None:
             self.container.check()
             options["opener"] = self.container
+        elif "/vsi" in self.path or "://" in self.path:
+            _note(self.path)
         return rasterio.open(self.path, **options)
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether GDAL has opened it over a network, so that it may hold parts of it."""
+        return self.path in _OPENED
 
     def failure(self) -> ReadError | None:
         """Return the error of the last read in Python, which GDAL does not report; None if there is none."""
         return None if self.container is None else self.container.failure()
+
+
+def _note(path: str) -> None:
+    while len(_OPENED) >= MOST_OPENED:
+        _OPENED.pop(next(iter(_OPENED)), None)
+    _OPENED[path] = None
 
 
 _Opened = tuple[str, Mapping[str, Any], "_OneFile | None"]
@@ -146,9 +164,22 @@ def _by_filesystem(filesystem: Any, path: str, name: str) -> _Opened:
                 found: bytes = filesystem.cat_file(path, start=start, end=stop)
             return found
 
-        return RangedObject(size_bytes, fetch)
+        def version() -> str:
+            with turn:
+                filesystem.invalidate_cache()
+                found = filesystem.info(path)
+            return str(found.get("ETag") or sorted((str(name), str(value)) for name, value in found.items()))
 
-    return _contained(path, open_it, RemoteErrors(name, redactor))
+        return RangedObject(size_bytes, fetch, version, _s3_place(filesystem, path))
+
+    return contained(path, open_it, RemoteErrors(name, redactor))
+
+
+def _s3_place(filesystem: Any, path: str) -> s3.ObjectPlace | None:
+    if not is_of(filesystem, "s3fs"):
+        return None
+    bucket, _, key = path.partition("/")
+    return s3.ObjectPlace(s3.endpoint_of_s3fs(filesystem), bucket, key)
 
 
 def _by_python(path: str, name: str) -> _Opened:
@@ -168,20 +199,27 @@ def _by_python(path: str, name: str) -> _Opened:
         with open(real, "rb") as file:  # noqa: PTH123
             return RangedObject(os.fstat(file.fileno()).st_size, fetch)
 
-    return _contained(shown, open_it, RemoteErrors(name, Redactor()))
+    return contained(shown, open_it, RemoteErrors(name, Redactor()))
 
 
 def _by_obstore(store: Any, key: str, name: str) -> _Opened:
     import obstore
 
     def open_it(key: str) -> RangedObject:
-        size_bytes = int(obstore.head(store, key)["size"])
-        return RangedObject(size_bytes, lambda start, stop: bytes(obstore.get_range(store, key, start=start, end=stop)))
+        def fetch(start: int, stop: int) -> bytes:
+            return bytes(obstore.get_range(store, key, start=start, end=stop))
 
-    return _contained(key, open_it, RemoteErrors(name, Redactor(secrets_of_filesystem(store)), explain_obstore))
+        def version() -> str:
+            found = obstore.head(store, key)
+            return f"{found.get('e_tag')}-{found['size']}-{found['last_modified']}"
+
+        return RangedObject(int(obstore.head(store, key)["size"]), fetch, version)
+
+    return contained(key, open_it, RemoteErrors(name, Redactor(secrets_of_filesystem(store)), explain_obstore))
 
 
-def _contained(path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> _Opened:
+def contained(path: str, open_it: Callable[[str], RangedObject], failures: RemoteErrors) -> _Opened:
+    """Return the way to a raster that Python opens by its path, as its sidecars."""
     container = _OneFile(path, open_it, failures)
     return container.path, {}, container
 
@@ -213,6 +251,20 @@ class _OneFile(FileContainer):  # type: ignore[misc]
             caught = error
         else:
             return
+        raise self._failures.read_error_of(caught) from self._failures.redactor.cause(caught)
+
+    @property
+    def place(self) -> s3.ObjectPlace | None:
+        """The place of the raster, if it is in S3."""
+        return None if self._ranged is None else self._ranged.place
+
+    def version(self) -> str | None:
+        """Return what differs once the raster is another one, asked for anew; None where that is unknown."""
+        try:
+            with redacted_logs(self._failures.redactor), panics_as_errors():
+                return None if self._ranged is None else self._ranged.version()
+        except Exception as error:  # noqa: BLE001  (clients raise anything; it is raised again below)
+            caught = error
         raise self._failures.read_error_of(caught) from self._failures.redactor.cause(caught)
 
     def failure(self) -> ReadError | None:

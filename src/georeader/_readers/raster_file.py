@@ -57,6 +57,10 @@ FILES_KEPT = 8
 _BESIDE = (".aux.xml", ".ovr", ".msk")
 
 
+#: GDAL's filesystems that keep parts of what was read.
+_NETWORKS = ("/vsicurl/", "/vsis3/", "/vsigs/", "/vsiaz/", "/vsiadls/", "/vsioss/", "/vsiswift/", "/vsiwebhdfs/")
+
+
 def default_options(path: str, fs: Any = None) -> dict[str, str]:
     """Return the GDAL options for reading a raster: none for a local one.
 
@@ -77,6 +81,22 @@ def default_options(path: str, fs: Any = None) -> dict[str, str]:
         "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
         "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(read),
     }
+
+
+def forget(path: Any, fs: Any = None) -> None:
+    """Have GDAL drop the parts that it holds of a remote raster, after another file has taken its place.
+
+    GDAL keeps parts of files that it has read over a network, and does not ask whether they are still the same.
+    """
+    if fs is not None or not isinstance(path, (str, os.PathLike)):
+        return
+    text = os.fsdecode(path)
+    found = raster_path(text)
+    if not found.was_opened:
+        return
+    settings = {**found.options, **default_options(text), "CPL_VSIL_CURL_NON_CACHED": ":".join(_NETWORKS)}
+    with suppress(ReadError), named_errors(found), rasterio.Env(**settings), found.open():
+        pass  # dropped when it is closed
 
 
 class _Kept:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 #: An object is read in whole blocks: a COG's header fits in a few.
 BLOCK_BYTES = 128 * 1024
@@ -18,11 +19,21 @@ KEPT_BLOCKS = 32
 class RangedObject:
     """An object that is read in blocks, on any thread. Memory: `KEPT_BLOCKS` blocks, and what is read at once.
 
-    ``fetch`` returns the bytes from ``start`` to before ``stop``. ``error`` is why a `RangeFile` could not read.
+    ``fetch`` returns the bytes from ``start`` to before ``stop``. ``version`` asks for what differs once the object is
+    another one, such as its ETag; None: it is unknown. ``place`` is its `s3.ObjectPlace`, if it is in S3. ``error``
+    is why a `RangeFile` could not read.
     """
 
-    def __init__(self, size_bytes: int, fetch: Callable[[int, int], bytes]) -> None:
+    def __init__(
+        self,
+        size_bytes: int,
+        fetch: Callable[[int, int], bytes],
+        version: Callable[[], str | None] = lambda: None,
+        place: Any = None,
+    ) -> None:
         self.size_bytes = size_bytes
+        self.place = place
+        self.version = version
         self.error: BaseException | None = None
         self._fetch = fetch
         self._blocks: OrderedDict[int, bytes] = OrderedDict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,15 @@ REGION_DEFAULT = "us-east-1"
 
 #: The value that S3 expects where the requester pays, and its header.
 PAYER, PAYER_HEADER = "requester", "x-amz-request-payer"
+
+
+@dataclass(frozen=True)
+class ObjectPlace:
+    """The place of an object, to which its store can be referred."""
+
+    endpoint: str  #: "" for Amazon's own.
+    bucket: str
+    key: str
 
 
 # Clients.
@@ -153,7 +163,13 @@ def open_ranges(address: Address) -> RangedObject:
         body: bytes = errors.read(lambda: client.get_object(**place, Range=byte_range)["Body"].read())
         return body
 
-    return RangedObject(int(errors.read(lambda: client.head_object(**place))["ContentLength"]), fetch)
+    def version() -> str | None:
+        etag: str | None = errors.read(lambda: client.head_object(**place)).get("ETag")
+        return etag
+
+    size_bytes = int(errors.read(lambda: client.head_object(**place))["ContentLength"])
+    own_place = ObjectPlace(str(client.meta.endpoint_url), address.bucket, address.key)
+    return RangedObject(size_bytes, fetch, version, own_place)
 
 
 def exists(address: Address) -> bool:

@@ -84,7 +84,10 @@ Report = Callable[[Fault], None]
 class TiffBytes(Protocol):
     """The bytes of a file of known size."""
 
-    size_bytes: int
+    @property
+    def size_bytes(self) -> int:
+        """Length of the file."""
+        ...
 
     def read_at(self, offset_bytes: int, length_bytes: int, /) -> bytes:
         """Return exactly ``length_bytes`` bytes from an offset on; all of them lie inside the file."""
@@ -138,6 +141,13 @@ class Entry:
     def data(self) -> bytes:
         """Return the values as they are stored; nothing where they are not readable."""
         return self.file.read_at(self.offset_bytes, self.length_bytes) if self.is_readable else b""
+
+    def tag(self) -> Tag:
+        """Return the tag of a known type as the writer takes it; raise MalformedTiffError if it is not readable."""
+        if not self.is_readable:
+            raise MalformedTiffError(f"tag {self.number} of type {self.type} cannot be read")
+        stored = Tag(self.number, self.type, self.data())
+        return stored.swapped() if self.header.is_big_endian else stored
 
     def numbers(self) -> NDArray[np.unsignedinteger[Any]]:
         """Return the values of a tag of unsigned integers; raise MalformedTiffError if they are not readable ones."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from georeader._readers.byte_source import open_bytes
 from georeader._storage.redaction import redact_url
 from georeader.rasterio_reader import RasterioReader
 from georeader.validation.histogram import BandHistogram
@@ -18,7 +19,6 @@ from georeader.validation.judge_clients import judge_clients
 from georeader.validation.measure import Tiles, measure
 from georeader.validation.measurement import Measurement, Problem, Severity
 from georeader.validation.reports import Info, RasterFacts, Report
-from georeader.validation.source import open_bytes
 from georeader.window_utils import describe_crs
 
 __all__ = ["BandHistogram", "Info", "Measurement", "Problem", "Report", "Severity", "info", "validate"]

@@ -12,6 +12,7 @@ from enum import Enum
 
 import numpy as np
 
+from georeader._readers.byte_source import ByteSource
 from georeader._storage.range_file import RangedObject
 from georeader._tiff.directories import TagNumber
 from georeader._tiff.parser import Fault, FaultKind, Header, ParsedDirectory, TiffBytes, read_directories, read_header
@@ -29,7 +30,6 @@ from georeader.validation.measurement import (
     touching,
 )
 from georeader.validation.pixel_layout import MAX_TILES, TagReader, read_layout, read_tiles
-from georeader.validation.source import ByteSource
 from georeader.validation.tile_checks import check_tiles
 from georeader.validation.viewer import viewer_cost
 

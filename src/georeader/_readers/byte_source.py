@@ -12,14 +12,15 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
-from georeader._readers.opening import RasterPath, raster_path
+from georeader._readers.opening import RasterPath, contained, raster_path
 from georeader._storage import http_client, s3
 from georeader._storage.filesystems import filesystem_of
 from georeader._storage.http_client import RefusedError, basic_authorization, merged, open_answer
@@ -43,10 +44,18 @@ class ByteSource:
     name: str  #: In messages.
     size_bytes: int
     fetch: Callable[[int, int], bytes]  #: Returns bytes from an offset on: so many, or fewer where the file ends.
-    is_local: bool = False  #: Small reads are cheap.
+    #: Returns what differs once the file is another one, such as its ETag; None where nothing of the kind is known.
+    version: Callable[[], str | None] = field(default=lambda: None, repr=False)
+    descriptor: int | None = None  #: Of a file that is open on a local disk.
+    place: s3.ObjectPlace | None = None  #: Of an object in S3.
     has_external_overviews: bool = False  #: An .ovr file lies beside it; a remote file is not searched for one.
 
-    def read_at(self, offset_bytes: int, length_bytes: int) -> bytes:
+    @property
+    def is_local(self) -> bool:
+        """Whether small reads are cheap."""
+        return self.descriptor is not None
+
+    def read_at(self, offset_bytes: int, length_bytes: int, /) -> bytes:
         """Return exactly ``length_bytes`` bytes from an offset on; all of them lie inside the file.
 
         ReadError is raised if they cannot be read, or the file was truncated meanwhile.
@@ -79,9 +88,21 @@ def open_bytes(path: str | os.PathLike[str], fs: Any = None) -> Iterator[ByteSou
             name,
             os.fstat(file.fileno()).st_size,
             _local_fetch(file),
-            is_local=True,
+            partial(_local_version, found),
+            file.fileno(),
             has_external_overviews=os.path.exists(f"{found}.ovr"),  # noqa: PTH110  (false for a name that is too long)
         )
+
+
+def as_raster(source: ByteSource) -> RasterPath:
+    """Return a file as rasterio can open it: by the same reads, and without sidecars."""
+
+    def open_it(path: str) -> RangedObject:
+        if path != "scene.tif":
+            raise FileNotFoundError(path)
+        return RangedObject(source.size_bytes, lambda start, stop: source.read_at(start, stop - start))
+
+    return RasterPath(source.name, *contained("scene.tif", open_it, RemoteErrors(source.name, Redactor())))
 
 
 def _remote_or_path(text: str, fs: Any) -> ByteSource | str:
@@ -102,7 +123,11 @@ def _open_remote(text: str, address: Address) -> ByteSource:
     if address.store in ("http", "s3"):
         ranged = _http_ranges(address.url) if address.store == "http" else s3.open_ranges(address)
         return ByteSource(
-            address.name, ranged.size_bytes, lambda offset, length: ranged.read_range(offset, offset + length)
+            address.name,
+            ranged.size_bytes,
+            lambda offset, length: ranged.read_range(offset, offset + length),
+            ranged.version,
+            place=ranged.place,
         )
     has_store = address.store in ("gs", "az") and find_spec("obstore") is not None
     return _contained(raster_path(text, make_store(address) if has_store else filesystem_of(address)[0]))
@@ -124,7 +149,7 @@ def _contained(path: RasterPath) -> ByteSource:
             raise failure
         return data
 
-    return ByteSource(path.name, container.size(container.path), fetch)
+    return ByteSource(path.name, container.size(container.path), fetch, container.version, place=container.place)
 
 
 def _open_local(path: str, name: str) -> BinaryIO:
@@ -138,6 +163,15 @@ def _open_local(path: str, name: str) -> BinaryIO:
     except (OSError, ValueError) as error:
         raise ReadError(f"{name}: it cannot be opened: {getattr(error, 'strerror', None) or error}") from error
     raise ReadError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'not a regular file'}; name a file")
+
+
+def _local_version(path: str) -> str | None:
+    """Return what the system has on a file without reading it, which differs for another file; None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return f"{found.st_dev}-{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
 
 
 def _local_fetch(file: BinaryIO) -> Callable[[int, int], bytes]:
@@ -164,16 +198,16 @@ def _local_fetch(file: BinaryIO) -> Callable[[int, int], bytes]:
 def _http_ranges(url: str) -> RangedObject:
     """Open a URL to be read in ranges: one request, which returns its first `BLOCK_BYTES` as well."""
     errors = RemoteErrors(redact_url(url), Redactor(secrets_of_url(url)), http_client.explain)
-    first, size_bytes = errors.read(lambda: _get(url, 0, BLOCK_BYTES))
+    first, size_bytes, _ = errors.read(lambda: _get(url, 0, BLOCK_BYTES))
 
     def fetch(start: int, stop: int) -> bytes:
         return first[start:stop] if stop <= len(first) else errors.read(lambda: _get(url, start, stop))[0]
 
-    return RangedObject(size_bytes, fetch)
+    return RangedObject(size_bytes, fetch, lambda: errors.read(lambda: _get(url, 0, 1))[2])
 
 
-def _get(url: str, start: int, stop: int) -> tuple[bytes, int]:
-    """Return a range, and the length of the whole; redirects are followed."""
+def _get(url: str, start: int, stop: int) -> tuple[bytes, int, str | None]:
+    """Return a range, the length of the whole, and its ETag or time if it has one; redirects are followed."""
     headers = merged({"Accept-Encoding": "identity", "Range": f"bytes={start}-{stop - 1}"}, basic_authorization(url))
     url = urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl()
     for _ in range(REDIRECTS):
@@ -191,10 +225,11 @@ def _get(url: str, start: int, stop: int) -> tuple[bytes, int]:
     raise RefusedError(Failure("it is redirected too often, or to something other than a web server"))
 
 
-def _range_of(response: urllib3.BaseHTTPResponse, length_bytes: int) -> tuple[bytes, int]:
+def _range_of(response: urllib3.BaseHTTPResponse, length_bytes: int) -> tuple[bytes, int, str | None]:
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range") or "")
     if found and response.status in (206, 416):
-        return response.read(length_bytes) if response.status == 206 else b"", int(found[1])
+        version = response.headers.get("ETag") or response.headers.get("Last-Modified")
+        return response.read(length_bytes) if response.status == 206 else b"", int(found[1]), version
     if response.status in (200, 206):
         detail = "the server serves no ranges, so that no viewer reads parts of it; download the file, and pass that"
         raise RefusedError(Failure(detail))
