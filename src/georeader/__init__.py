@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from georeader._readers.raster_file import files_kept_open
     from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
     from georeader.cog_writer import CogWriter
+    from georeader.edit import EditPlan, edit_cog, plan_edit
     from georeader.errors import GeoreaderError
     from georeader.geotensor import GeoTensor
     from georeader.ground_control import GroundControlPoints
@@ -31,15 +32,17 @@ check_import_name()
 __version__ = "0.2.0"
 
 __all__ = [
-    "AbstractGeoData", "CogWriter", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",
-    "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "files_kept_open",
-    "plan_export", "profile_from_dtype", "rasterio_crs", "res", "save_cog", "save_tiled_geotiff", "view",
+    "AbstractGeoData", "CogWriter", "EditPlan", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",
+    "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "edit_cog",
+    "files_kept_open", "plan_edit", "plan_export", "profile_from_dtype", "rasterio_crs", "res", "save_cog",
+    "save_tiled_geotiff", "view",
 ]  # fmt: skip
 
 #: Modules of the names above. They are imported at the first access: ``georeader --help`` does not wait for GDAL.
 _HOMES = {
     **dict.fromkeys(("AbstractGeoData", "FakeGeoData", "GeoData", "GeoDataBase"), "abstract_reader"),
     "CogWriter": "cog_writer",
+    **dict.fromkeys(("EditPlan", "edit_cog", "plan_edit"), "edit"),
     "GeoTensor": "geotensor",
     "GeoreaderError": "errors",
     "GroundControlPoints": "ground_control",

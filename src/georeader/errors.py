@@ -63,6 +63,10 @@ class WriteError(GeoreaderError, OSError):
     """Writing failed; an earlier file at the destination is as it was, and nothing else is left."""
 
 
+class ChangedError(WriteError):
+    """The file was replaced by another while it was edited; that other one is as it was."""
+
+
 class TileError(WriteError):
     """A tile cannot be encoded, or does not come back as it was; the message names level, band plane and tile."""
 

@@ -45,6 +45,7 @@ class Destination:
     durable: bool = False  #: Flush a local file to the disk.
     overwrite: bool = True
     http_headers: Any = field(default=None, repr=False)
+    if_match: str | None = None  #: ETag of the object that is replaced, where only that one may be.
     is_dry_run: bool = False  #: No store and no server is asked, and no client of one is made.
 
 

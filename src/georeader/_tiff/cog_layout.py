@@ -64,6 +64,7 @@ class HeaderLayout:
     ghost: bytes  #: GDAL's structural metadata; empty where the file has none.
     directories: tuple[Directory, ...]
     most_bytes: int = 0  #: Upper limit of the file size, which decides the width of tile offsets.
+    is_big_endian: bool = False  #: As the samples in its tiles are.
 
     @property
     def size_bytes(self) -> int:
@@ -74,18 +75,19 @@ class HeaderLayout:
         """Return the header; ``arrays`` has one item for each directory, in their order."""
         starts, values, size_bytes = self._positions
         header = bytearray(size_bytes)
-        first = tiff.pack_header(starts[0], self.version) + self.ghost
+        version = self.version.big_endian() if self.is_big_endian else self.version
+        first = tiff.pack_header(starts[0], version) + self.ghost
         header[: len(first)] = first
         for number, directory in enumerate(self.directories):
             pairs = zip(self._array_types, arrays[number], strict=True)
             tags = (*directory.tags, *(tiff.make_array_tag(*kind, array) for kind, array in pairs))
             entries = [(tag, values.get((number, tag.number))) for tag in tags]
             following = starts[number + 1] if number + 1 < len(starts) else 0
-            packed = tiff.pack_directory(entries, following, self.version)
+            packed = tiff.pack_directory(entries, following, version)
             header[starts[number] : starts[number] + len(packed)] = packed
             for tag, offset_bytes in entries:
                 if offset_bytes is not None:
-                    header[offset_bytes : offset_bytes + len(tag.data)] = tag.data
+                    header[offset_bytes : offset_bytes + len(tag.data)] = tiff.stored_data(tag, version)
         return bytes(header)
 
     @property

@@ -1,7 +1,8 @@
 """Tables of tags, types and TIFF versions, and the writer of directories. Pure: values in, bytes out.
 
-`CLASSIC` and `BIG` hold every width in which TIFF and BigTIFF differ; nothing else distinguishes the two. Files are
-written little-endian ("II") on every machine. `georeader._tiff.parser` reads directories.
+`CLASSIC` and `BIG` hold every width in which TIFF and BigTIFF differ; nothing else distinguishes the two. Tags
+are held little-endian, and files are written so ("II") on every machine, but for those whose tiles were big-endian
+("MM") before. `georeader._tiff.parser` reads directories.
 
 References:
     TIFF 6.0, section 2 (structure, types, tags); Adobe Photoshop TIFF Technical Notes for sub-file types; the
@@ -74,6 +75,9 @@ class TagNumber(IntEnum):
     MODEL_PIXEL_SCALE = 33550
     MODEL_TIEPOINT = 33922
     MODEL_TRANSFORMATION = 34264
+    GEO_KEY_DIRECTORY = 34735
+    GEO_DOUBLE_PARAMS = 34736
+    GEO_ASCII_PARAMS = 34737
     GDAL_METADATA = 42112
     GDAL_NODATA = 42113
     LERC_PARAMETERS = 50674
@@ -129,7 +133,13 @@ class Version:
     def big_endian(self) -> Version:
         """Return the same version with the formats of files that begin with "MM"."""
         names = ("header_format", "count_format", "entry_format", "offset_format")
-        return replace(self, **{name: ">" + getattr(self, name)[1:] for name in names})
+        formats = {name: ">" + getattr(self, name)[1:] for name in names}
+        return replace(self, header_fields=(b"MM", *self.header_fields[1:]), **formats)
+
+    @property
+    def is_big_endian(self) -> bool:
+        """Whether its formats are those of files that begin with "MM"."""
+        return self.header_format.startswith(">")
 
 
 CLASSIC = Version("classic TIFF", "<2sHI", (b"II", 42), "<H", "<HHI", "<I", 2, 2**32 - 1)
@@ -154,6 +164,14 @@ class Tag:
         """The values: numbers (two for each rational), or one bytes object."""
         letters = _FORMATS[self.type]
         return (self.data,) if letters == "s" else struct.unpack(f"<{self.count * letters}", self.data)
+
+    def swapped(self) -> Tag:
+        """Return the tag with the bytes of each value in reverse order."""
+        letters = _FORMATS[self.type]
+        width_bytes = TYPE_BYTES[self.type] // len(letters)
+        if width_bytes == 1:
+            return self
+        return replace(self, data=np.frombuffer(self.data, f"u{width_bytes}").byteswap().tobytes())
 
 
 def make_tag(number: int, tag_type: int, *values: Any) -> Tag:
@@ -191,6 +209,11 @@ def is_inline(tag: Tag, version: Version) -> bool:
     return len(tag.data) <= version.inline_bytes
 
 
+def stored_data(tag: Tag, version: Version) -> bytes:
+    """Return the values of a tag in the byte order of a version."""
+    return (tag.swapped() if version.is_big_endian else tag).data
+
+
 def pack_directory(entries: Iterable[tuple[Tag, int | None]], next_offset_bytes: int, version: Version) -> bytes:
     """Pack a directory of tags, each with the offset of its value, or None where it is inline.
 
@@ -201,7 +224,7 @@ def pack_directory(entries: Iterable[tuple[Tag, int | None]], next_offset_bytes:
     for tag, offset_bytes in ordered:
         parts.append(struct.pack(version.entry_format, tag.number, tag.type, tag.count))
         if offset_bytes is None:
-            parts.append(tag.data.ljust(version.inline_bytes, b"\0"))
+            parts.append(stored_data(tag, version).ljust(version.inline_bytes, b"\0"))
         else:
             parts.append(struct.pack(version.offset_format, offset_bytes))
     parts.append(struct.pack(version.offset_format, next_offset_bytes))

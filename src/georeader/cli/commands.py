@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -289,6 +290,117 @@ def open_destination(destination: str) -> Iterator[Any]:
 
     is_standard_output = destination == printing.STANDARD_OUTPUT
     yield printing.standard_output() if is_standard_output else PathInNewFolder(destination)
+
+
+#: Arguments of `edit_cog` that --remove takes.
+_REMOVABLE = ("tags", "descriptions", "nodata", "crs", "scales", "offsets", "units", "colormap", "colorinterp",
+              "category_names", "statistics")  # fmt: skip
+
+
+@main.command(cls=ErrorLine)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option("--tags", type=pair, metavar="KEY=VALUE", multiple=True, help="Metadata to add or to change.")
+@click.option("--remove-tag", "removed_tags", metavar="KEY", multiple=True, help="Metadata to remove.")
+@click.option("--replace-tags", is_flag=True, help="--tags replaces all tags.")
+@click.option("--descriptions", multiple=True, metavar="NAME", help="A band's name; once for each band.")
+@click.option("--nodata", type=number_or_none, metavar="NUMBER", help="Of missing pixels; or none.")
+@click.option("--crs", metavar="CRS", help="Such as EPSG:32630.")
+@click.option("--transform", type=float, nargs=6, metavar="A B C D E F", help="Of pixel (column, row) to (x, y).")
+@click.option("--scales", type=float, multiple=True, metavar="NUMBER", help="A band's factor; once for each band.")
+@click.option("--offsets", type=float, multiple=True, metavar="NUMBER", help="A band's summand; once for each band.")
+@click.option("--units", multiple=True, metavar="NAME", help="A band's unit; once for each band.")
+@click.option("--colorinterp", multiple=True, metavar="NAME", help="A band's colour; once for each band.")
+@click.option(
+    "--class-name",
+    "category_names",
+    type=value_and_name,
+    multiple=True,
+    metavar="VALUE=NAME",
+    help="A class of a raster of one band.",
+)
+@click.option(
+    "--remove", "removed", **_choice(*_REMOVABLE), multiple=True, help="Of the metadata above, or statistics."
+)
+@click.option("--out", metavar="DST", help="File, or folder of several; by default each PATH is replaced.")
+@click.option("--overwrite/--no-overwrite", default=True, show_default=True, help="Of files at DST.")
+@click.option("--durable", is_flag=True, help="Flush a local file to the disk.")
+@click.option("--dir-tmpfiles", type=click.Path(), help="Folder for temporary files.")
+@click.option("--dry-run", is_flag=True, help="Print what would change; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file.")
+def edit(paths: tuple[str, ...], out: str | None, as_json: bool, dry_run: bool, **options: Any) -> None:
+    """Change the metadata of each PATH, a COG or tiled GeoTIFF, without decoding a tile.
+
+    Several of them, or a pattern such as 'in/*.tif', go to the folder DST, or are replaced.
+    """
+    from georeader.cli.targets import Found, expand_each, pair_files
+    from georeader.storage import redact_url
+
+    if out is None:
+        names, errors = expand_each(paths)
+        found = Found([(name, name) for name in names], errors)
+    else:
+        found = pair_files(paths, out)
+    arguments = edit_arguments(options)
+    printing.check_standard_output(out or "", as_json=as_json)
+    edit_one = partial(_plan_edit if dry_run else _edit, is_in_place=out is None, arguments=arguments)
+    batch = printing.Batch("planned" if dry_run else "edited", as_json=as_json)
+    for pattern, error in found.errors:
+        batch.fail(error, source=redact_url(pattern))
+    for source, path in found.pairs:
+        try:
+            done = edit_one(source, path)
+        except GeoreaderError as error:
+            batch.fail(error, path=redact_url(source))
+            continue
+        batch.counts["planned" if dry_run else "edited"] += 1
+        if as_json:
+            printing.print_json(done.to_dict())
+        elif dry_run:
+            printing.print_result(str(done))
+        else:
+            printing.print_on_terminal(done)
+    batch.print_summary()
+    click.get_current_context().exit(batch.code)
+
+
+def edit_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments of `edit_cog`, without options that were not typed.
+
+    Example:
+        >>> edit_arguments({"tags": (("a", "1"),), "removed_tags": ("b",), "nodata": "none", "removed": ("units",)})
+        {'tags': {'a': '1', 'b': None}, 'nodata': None, 'units': None}
+    """
+    typed = {name: value for name, value in options.items() if value not in (None, ())}
+    removed_tags, removed = typed.pop("removed_tags", ()), typed.pop("removed", ())
+    if "tags" in typed or removed_tags:
+        typed["tags"] = dict(typed.get("tags", ())) | dict.fromkeys(removed_tags)
+    if "category_names" in typed:
+        typed["category_names"] = dict(typed["category_names"])
+    if typed.get("nodata") == "none":
+        typed["nodata"] = None
+    if str(typed.get("crs", "")).isdigit():  # an EPSG code, as rasterio takes it
+        typed["crs"] = int(typed["crs"])
+    for name in removed:
+        if name in typed:
+            raise click.UsageError(f"--remove {name} and --{_with_hyphens(name)} contradict; keep one of them")
+    return typed | dict.fromkeys(removed)
+
+
+def _edit(source: str, path: str, *, is_in_place: bool, arguments: Mapping[str, Any]) -> Any:
+    from georeader.edit import edit_cog
+
+    if is_in_place:
+        return edit_cog(source, **{name: value for name, value in arguments.items() if name != "overwrite"})
+    with open_destination(path) as target:
+        return edit_cog(source, out=target, **arguments)
+
+
+def _plan_edit(source: str, path: str, *, is_in_place: bool, arguments: Mapping[str, Any]) -> Any:
+    from georeader.edit import plan_edit
+
+    of_writing = ("overwrite", "durable", "dir_tmpfiles")
+    changes = {name: value for name, value in arguments.items() if name not in of_writing}
+    return plan_edit(source, out=None if is_in_place else path, **changes)
 
 
 @main.command(cls=ErrorLine)

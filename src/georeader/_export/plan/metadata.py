@@ -80,8 +80,8 @@ class Metadata:
     acquired: datetime | None = None  #: When the pixels were taken; the file has it only where it is a tag
 
 
-def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
-    """Read a source's metadata, under the keys of `GeoTensor.attrs`."""
+def metadata_from_attrs(attrs: Mapping[str, Any], count: int, *, named: str = "attrs[{!r}]") -> Metadata:
+    """Read a source's metadata, under the keys of `GeoTensor.attrs`; messages name them by a format."""
     lost: list[str] = []
     readers: dict[str, Callable[[Any, str], Any]] = {
         "colormap": lambda table, _: parse_colormap(table),
@@ -103,7 +103,7 @@ def metadata_from_attrs(attrs: Mapping[str, Any], count: int) -> Metadata:
     }
     found: dict[str, Any] = {}
     for key, read in readers.items():
-        values, where = attrs.get(key), f"attrs[{key!r}]"
+        values, where = attrs.get(key), named.format(key)
         if values is None:
             continue
         if key in PER_BAND_KEYS:

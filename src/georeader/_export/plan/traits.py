@@ -13,6 +13,9 @@ from dataclasses import dataclass
 #: Size of a part, unless a file would then have too many.
 PART_BYTES = 6 * 2**20
 
+#: Size of a part that a store copies by itself.
+COPY_BYTES = 256 * 2**20
+
 #: Part sizes are whole multiples of this.
 _STEP_BYTES = 2**20
 
@@ -93,6 +96,17 @@ def regular_chunks(
 def free_windows(count: int) -> Chunks:
     """Return the chunks of a raster of which any window can be read, with all bands at once."""
     return Chunks((0, count), (), ())
+
+
+def even_edges(start_bytes: int, stop_bytes: int, max_parts: int) -> list[int]:
+    """Return the edges of the parts of a range that a store copies: even ones of `COPY_BYTES`, longer if too many.
+
+    Example:
+        >>> even_edges(0, 600 * 2**20, 10_000)
+        [0, 209715200, 419430400, 629145600]
+    """
+    count = max(1, min(-(-(stop_bytes - start_bytes) // COPY_BYTES), max_parts))
+    return [start_bytes + (stop_bytes - start_bytes) * edge // count for edge in range(count + 1)]
 
 
 def plan_parts(most_head_bytes: int, most_tail_bytes: int, *, min_part_bytes: int, max_parts: int | None) -> PartPlan:

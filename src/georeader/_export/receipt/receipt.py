@@ -63,10 +63,11 @@ class Written:
 
     engine: str
     size_bytes: int
-    crc32: int
+    crc32: int | None  #: None where bytes were copied that did not pass through this process
     levels: tuple[LevelReceipt, ...]  #: From the full resolution to the smallest overview
     statistics: tuple[BandSummary, ...] | None = None
     largest_errors: tuple[float, ...] | None = None  #: None if tiles were not verified
+    tiles_reused: int = 0
     changes: Mapping[str, Any] = field(default_factory=dict)  #: Fields of `Receipt` that GDAL changed in a warp
 
 
@@ -79,12 +80,14 @@ class Receipt:
     Attributes:
         path: Its destination as passed, without secrets.
         size_bytes: Its length.
-        engine: "stream", the project's own writer; "cluster", the same on workers; or "gdal".
+        engine: "stream", the project's own writer; "cluster", the same on workers; "gdal"; or "edit", which copies
+            tiles.
         largest_errors: With ``verify=True``: largest difference of a decoded pixel of each band from the saved one, 0
             for lossless codecs; else None.
         kind: "cog", or "tiled" for a tiled GeoTIFF without overviews.
         levels: From the full resolution to the smallest overview.
-        checksum: CRC-32 of all bytes of the file as sent, such as "crc32:0a1b2c3d".
+        checksum: CRC-32 of all bytes of the file as sent, such as "crc32:0a1b2c3d"; None where the system or the store
+            copied tiles, without sending them through this process.
         seconds: Duration from the opening of the source until the file was in its place; of a CogWriter, of the end of
             its block, when the file is made.
         finished: Time at which it was in its place, in UTC.
@@ -100,6 +103,7 @@ class Receipt:
         offsets: One summand per band; 0 where none is set.
         acquired: Acquisition time in UTC, or None: ``attrs["acquired"]`` of the data, ACQUISITIONDATETIME of
             GDAL's IMAGERY domain, or the file's tag ACQUISITIONDATETIME or TIFFTAG_DATETIME, in this order.
+        tiles_reused: How many tiles were copied as they were encoded, those of masks included.
 
     Example:
         >>> from georeader import GeoTensor, save_cog
@@ -118,7 +122,7 @@ class Receipt:
     _: KW_ONLY
     kind: str
     levels: tuple[LevelReceipt, ...]
-    checksum: str
+    checksum: str | None
     seconds: float
     finished: datetime
     statistics: tuple[BandSummary, ...] | None = None
@@ -132,6 +136,7 @@ class Receipt:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     acquired: datetime | None = None
+    tiles_reused: int = 0
 
     @property
     def decoded_bytes(self) -> int:
@@ -217,12 +222,15 @@ class Receipt:
     def __repr__(self) -> str:
         """Return one line."""
         tiles = sum(level.tile_count for level in self.levels)
-        verified = "" if self.largest_errors is None else f", verified, largest error {max(self.largest_errors):g}"
-        return (
-            f"{self.path}: {self.size_bytes:,} bytes by {self.engine} in {self.seconds:.2f} s, {len(self.levels)} "
-            f"level{'s' if len(self.levels) > 1 else ''}, {tiles} tile{'s' if tiles > 1 else ''}, "
-            f"compression ratio {self.compression_ratio:.3g}, {self.checksum}{verified}"
-        )
+        facts = [
+            f"{self.path}: {self.size_bytes:,} bytes by {self.engine} in {self.seconds:.2f} s",
+            f"{len(self.levels)} level{'s' if len(self.levels) > 1 else ''}",
+            f"{tiles} tile{'s' if tiles > 1 else ''}" + (f" ({self.tiles_reused} copied)" if self.tiles_reused else ""),
+            f"compression ratio {self.compression_ratio:.3g}",
+        ]
+        facts += [] if self.checksum is None else [self.checksum]
+        facts += [] if self.largest_errors is None else [f"verified, largest error {max(self.largest_errors):g}"]
+        return ", ".join(facts)
 
     def _repr_html_(self) -> str:
         """Return facts of the file, a table of its levels and one of its bands, for notebooks; texts are escaped."""
@@ -258,10 +266,11 @@ def receipt_from_write(spec: ExportSpec, written: Written, *, path: str, seconds
         written.largest_errors,
         kind=spec.kind,
         levels=written.levels,
-        checksum=f"crc32:{written.crc32:08x}",
+        checksum=None if written.crc32 is None else f"crc32:{written.crc32:08x}",
         seconds=seconds,
         finished=datetime.now(UTC),
         statistics=written.statistics,
+        tiles_reused=written.tiles_reused,
         dtype=spec.dtype.name,
         acquired=metadata.acquired or _acquisition_time(imagery) or _acquisition_time(dict(metadata.tags)),
         **fields,
@@ -303,7 +312,9 @@ def _facts(receipt: Receipt) -> Iterable[Sequence[Any]]:
     yield "crs", receipt.crs or "none"
     yield "no data", "none" if receipt.nodata is None else receipt.nodata
     yield "compression ratio", f"{receipt.compression_ratio:.3g}"
-    yield "checksum", receipt.checksum
+    if receipt.tiles_reused:
+        yield "tiles copied", receipt.tiles_reused
+    yield "checksum", receipt.checksum or "unknown: tiles were copied by the system or the store"
     yield "written", f"in {receipt.seconds:.2f} s by {receipt.engine}, {receipt.finished:%Y-%m-%d %H:%M:%S} UTC"
     if receipt.largest_errors is not None:
         yield "verified", f"largest error {max(receipt.largest_errors):g}"

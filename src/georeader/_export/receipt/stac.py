@@ -80,7 +80,7 @@ def build_item(
         item.add_asset(file.key, asset)
         asset.common_metadata.created = receipt.finished
         file_info = _pystac(".extensions.file").FileExtension.ext(asset, add_if_missing=True)
-        checksum = _CRC32_MULTIHASH + receipt.checksum.removeprefix("crc32:")
+        checksum = receipt.checksum and _CRC32_MULTIHASH + receipt.checksum.removeprefix("crc32:")
         file_info.apply(size=receipt.size_bytes, checksum=checksum)
         _add_bands(asset, receipt, file.crs)
     _add_projection(item, files)

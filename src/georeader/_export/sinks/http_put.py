@@ -99,6 +99,8 @@ class HttpPut(RemoteObject):
             headers["Content-Type"] = CONTENT_TYPE
         if not self.overwrite:
             headers["If-None-Match"] = "*"
+        if self.if_match is not None and not self._is_signed:
+            headers["If-Match"] = self.if_match
         return merged(headers, basic_authorization(self.url), self.headers)  # after a redirect, too
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from georeader._core.reporting import warn_at_caller
 from georeader._export.plan.traits import SinkTraits
-from georeader._export.sinks.base import RandomAccessSink, Scratch
+from georeader._export.sinks.base import RandomAccessSink, Scratch, StoredBytes
 from georeader._export.sinks.sidecars import KEPT, SHARED, names_read_beside, remove_sidecars, warn_of
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._storage.remote_errors import ADVICE
@@ -87,6 +87,15 @@ class LocalSink(RandomAccessSink):
         """Write bytes to a place in the whole file, and return where they end."""
         self._staging().write_at(offset_bytes, data)
         return offset_bytes + len(data)
+
+    def write_copy(self, header: bytes, source: StoredBytes, start_bytes: int, length_bytes: int) -> int | None:
+        """Write a header, and behind it a range of another file: of a local one within the system."""
+        if source.descriptor is None:
+            return super().write_copy(header, source, start_bytes, length_bytes)
+        staged = self._staging()
+        staged.write_at(0, header)
+        staged.copy_from(source.descriptor, start_bytes, len(header), length_bytes)
+        return None
 
     def _open_staged(self) -> TemporaryFile:
         folder, stem, whose = self._folder, self.path.stem, repr(self.given)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 from georeader._core.threads import Workers
-from georeader._export.plan.traits import SectionSizes, SinkTraits, plan_parts
-from georeader._export.sinks.base import Scratch, Sink
+from georeader._export.plan.traits import SectionSizes, SinkTraits, even_edges, plan_parts
+from georeader._export.sinks.base import Scratch, Sink, StoredBytes
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader.errors import GeoreaderError, WriteError
 
@@ -58,19 +59,26 @@ class PartUpload:
 
     def send(self, number: int, body: bytes) -> None:
         """Send a part, as soon as a sender is free; raises the errors of earlier ones, too."""
+        self._begin_part(number, partial(self._store.send, body=body), len(body))
+
+    def copy(self, number: int, copy: Callable[[str, int], Any], size_bytes: int) -> None:
+        """Have the store make a part of what it has, of so many bytes: ``copy(upload, number)`` asks for it."""
+        self._begin_part(number, copy, size_bytes)
+
+    def _begin_part(self, number: int, make: Callable[[str, int], Any], size_bytes: int) -> None:
         if self._upload is None:
             self._upload = self._store.begin()
             self._workers.__enter__()
         self._free_senders.acquire()
         self._land(only_arrived=True)
-        self._size_bytes += len(body)
-        self._flying[number] = self._workers.submit(partial(self._send, self._upload, number, body))
+        self._size_bytes += size_bytes
+        self._flying[number] = self._workers.submit(partial(self._make_part, self._upload, number, make))
 
-    def _send(self, upload: str, number: int, body: bytes) -> Any:
+    def _make_part(self, upload: str, number: int, make: Callable[[str, int], Any]) -> Any:
         if self._given_up.is_set():
             return None
         try:
-            part = self._store.send(upload, number, body)
+            part = make(upload, number)
         finally:
             self._free_senders.release()
         if self._aborted.is_set():  # it arrived after the abort, and would be kept
@@ -245,7 +253,7 @@ class PartedSink(Sink):
         )
         self._store = store
         self._upload = PartUpload(store)
-        self._is_shared = False
+        self._is_made = False  # of parts that were sent or copied already
         self.begin(SectionSizes())
         if checks:
             store.check()
@@ -266,7 +274,7 @@ class PartedSink(Sink):
     def share(self) -> SharedParts:
         """Begin the upload, and return what other processes send parts of it with; they are added by `adopt`."""
         self._check_open()
-        self._is_shared = True
+        self._is_made = True
         if self._reopen is None:
             raise WriteError(f"{self.given!r}: other processes cannot open this store")
         return SharedParts(self._upload.begin(), self._reopen)
@@ -283,6 +291,28 @@ class PartedSink(Sink):
         """Take the header."""
         self._check_open()
         self._header = b"".join(pieces)
+
+    def write_copy(self, header: bytes, source: StoredBytes, start_bytes: int, length_bytes: int) -> int | None:
+        """Write a header, and behind it a range of another file, which a store copies that has it.
+
+        The first part is the header with the beginning of the range, as long as a part must be; only that passes
+        through this process.
+        """
+        copy, place = getattr(self._store, "copy", None), source.place
+        head_bytes = min(length_bytes, max(0, self._store.min_part_bytes - len(header)))
+        rest_bytes = length_bytes - head_bytes
+        etag = source.version() if place is not None else None
+        is_there = place is not None and place.endpoint == getattr(self._store, "endpoint", None)
+        if copy is None or not is_there or etag is None or rest_bytes < self._store.min_part_bytes:
+            return super().write_copy(header, source, start_bytes, length_bytes)
+        self._check_open()
+        self._is_made = True
+        self._upload.send(1, header + source.read_at(start_bytes, head_bytes))
+        edges = even_edges(start_bytes + head_bytes, start_bytes + length_bytes, self._store.max_parts - 1)
+        for number, (start, stop) in enumerate(pairwise(edges), start=2):
+            make = partial(copy, source=place, etag=etag, byte_range=(start, stop))
+            self._upload.copy(number, make, stop - start)
+        return None
 
     def write_overviews(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
         """Take the next bytes of the overviews."""
@@ -305,7 +335,7 @@ class PartedSink(Sink):
     def commit(self) -> None:
         """Send what was held back, and make the object; after an error the destination is as it was."""
         self._check_open()
-        if self._is_shared:
+        if self._is_made:
             self._upload.complete()
             self._close()
             return

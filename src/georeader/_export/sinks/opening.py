@@ -141,7 +141,9 @@ def _remote(address: Address, where: Destination) -> Sink:
 
         headers = _headers(where.http_headers)
         errors = RemoteErrors(address.name, Redactor([*secrets, *headers.values()]), explain, client_retries=True)
-        return _spooled(HttpPut(errors, address.url, headers, overwrite=where.overwrite), where)
+        return _spooled(
+            HttpPut(errors, address.url, headers, overwrite=where.overwrite, if_match=where.if_match), where
+        )
     if address.store == "s3":
         return _to_s3(_s3_object(address, redactor, where), where)
     if address.store in ("gs", "az") and find_spec("obstore") is not None:
@@ -172,7 +174,8 @@ def _s3_object(address: Address, redactor: Redactor, where: Destination) -> S3Ob
     client = errors.call(lambda: s3.boto_client(address.name, SENDERS + 1), "no client can be made")
     request = partial(s3.request_by_boto, client)
     endpoint = str(client.meta.endpoint_url)
-    return S3Object(errors, request, endpoint, address.bucket, address.key, overwrite=where.overwrite)
+    conditions: dict[str, Any] = {"overwrite": where.overwrite, "if_match": where.if_match}
+    return S3Object(errors, request, endpoint, address.bucket, address.key, **conditions)
 
 
 # By fs, for any scheme of the path.
@@ -210,7 +213,7 @@ def _s3_object_by_s3fs(errors: RemoteErrors, filesystem: Any, path: str, where: 
     if not bucket or not key:
         raise DestinationError(f"{errors.name!r} names no object; such a path reads bucket/folder/out.tif")
     request, endpoint = partial(s3.request_by_s3fs, filesystem), s3.endpoint_of_s3fs(filesystem)
-    return S3Object(errors, request, endpoint, bucket, key, overwrite=where.overwrite)
+    return S3Object(errors, request, endpoint, bucket, key, overwrite=where.overwrite, if_match=where.if_match)
 
 
 def _to_s3(store: S3Object, where: Destination) -> Sink:

@@ -1,8 +1,9 @@
 """An object in S3 or a store with its API, uploaded in one piece or in parts.
 
 References:
-    Amazon S3 API: PutObject, CreateMultipartUpload, UploadPart, CompleteMultipartUpload, AbortMultipartUpload; Amazon
-    S3 User Guide, "How to prevent object overwrites with conditional writes".
+    Amazon S3 API: PutObject, CreateMultipartUpload, UploadPart, UploadPartCopy (5 MiB to 5 GiB, but the last part),
+    CompleteMultipartUpload, AbortMultipartUpload; Amazon S3 User Guide, "How to prevent object overwrites with
+    conditional writes".
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 
 from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
 from georeader._storage.remote_errors import ADVICE
-from georeader._storage.s3 import ABORT_ATTEMPTS, code_of, status_of
+from georeader._storage.s3 import ABORT_ATTEMPTS, ObjectPlace, code_of, status_of
 from georeader._tiff.checksum import crc32
 from georeader.errors import DestinationError, WriteError
 
@@ -102,6 +103,23 @@ class S3Object(RemoteObject):
         known = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if answer.get(name)}
         return {"PartNumber": number} | known
 
+    def copy(self, upload: str, number: int, source: ObjectPlace, etag: str, byte_range: tuple[int, int]) -> Any:
+        """Have the store copy a range of an object, from its first byte to before its last, as a part."""
+        start, stop = byte_range
+        answer = self._call(
+            "upload_part_copy",
+            f"part {number} cannot be copied",
+            UploadId=upload,
+            PartNumber=number,
+            CopySource={"Bucket": source.bucket, "Key": source.key},
+            CopySourceRange=f"bytes={start}-{stop - 1}",
+            CopySourceIfMatch=etag,
+        )
+        copied = answer.get("CopyPartResult", {}).get("ETag")
+        if not copied:
+            raise WriteError(f"{self.name!r}: part {number}: the store's answer has no ETag; check the endpoint")
+        return {"PartNumber": number, "ETag": copied}
+
     def _check_sum(self, answer: Mapping[str, Any], body: bytes, what: str) -> None:
         """Compare the checksum that the store reports with that of what was sent."""
         checksum = answer.get("ChecksumCRC32")
@@ -112,6 +130,8 @@ class S3Object(RemoteObject):
         """Complete the object from its parts."""
         ordered = [parts[number] for number in sorted(parts)]
         if not self.overwrite and self._head() is not None:  # some stores ignore the condition of the next request
+            raise self.errors.exists()
+        if self.if_match is not None and (self._head() or {}).get("ETag") != self.if_match:
             raise self.errors.exists()
         begun = time.monotonic()
         etag = _etag_of(ordered)
@@ -152,6 +172,7 @@ class S3Object(RemoteObject):
 
         def run() -> Mapping[str, Any]:
             condition = {} if self.overwrite else {"IfNoneMatch": "*"}
+            condition |= {} if self.if_match is None else {"IfMatch": self.if_match}
             try:
                 answer: Mapping[str, Any] = self.request(operation, **self._place, **arguments, **condition)
             except Exception as error:

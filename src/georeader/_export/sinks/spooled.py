@@ -38,10 +38,14 @@ class Target(Protocol):
 
 @dataclass(repr=False, eq=False)
 class RemoteObject:
-    """An object to be written to a store; without ``overwrite``, one that is there already is an error."""
+    """An object to be written to a store; without ``overwrite``, one that is there already is an error.
+
+    With ``if_match``, the ETag of an earlier object, any other one is, where the store has such a condition.
+    """
 
     errors: RemoteErrors
     overwrite: bool = field(default=True, kw_only=True)
+    if_match: str | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ import secrets
 import shutil
 import socket
 import stat
+import struct
 import tempfile
 import threading
 import time
@@ -35,6 +36,15 @@ if os.name == "posix":
 
 #: A finished file is read in pieces of so many bytes.
 PIECE_BYTES = 4 * 2**20
+
+#: A file is copied to another in pieces of so many bytes, which stay in the processor's cache.
+COPY_BYTES = 2**18
+
+#: File systems share blocks of this size, or of one that divides it.
+BLOCK_BYTES = 4096
+
+#: Linux's number of the request that shares blocks of two files.
+_FICLONERANGE = 0x4020940D
 
 #: A file that is younger may belong to a process that has not locked it yet.
 STALE_SECONDS = 60.0
@@ -123,6 +133,17 @@ class TemporaryFile:
                     f"{self._room(error)}",
                 ) from error
             offset_bytes += total_bytes
+
+    def copy_from(self, source_fd: int, source_bytes: int, offset_bytes: int, length_bytes: int) -> None:
+        """Copy bytes from another open file: by the system where it can, which may share blocks of both."""
+        try:
+            copy_range(source_fd, self._fd, source_bytes, offset_bytes, length_bytes)
+        except OSError as error:
+            raise WriteError(
+                error.errno,
+                f"{self._whose}{length_bytes} bytes cannot be copied to byte {offset_bytes}: {error.strerror}"
+                f"{self._room(error)}",
+            ) from error
 
     def room_error(self) -> WriteError | None:
         """Return why the file cannot grow, found by an attempt; None where it can. The file's content is lost.
@@ -410,13 +431,39 @@ def _is_running(pid: int) -> bool:
 
 
 def copy_range(source_fd: int, target_fd: int, source_bytes: int, target_bytes: int, size_bytes: int) -> None:
-    """Copy bytes from one open file to another, within the system where it can (copy_file_range(2)).
+    """Copy bytes from one open file to another.
 
-    Raises OSError; EIO where the source ends too early.
+    Whole blocks are shared where the file system can, and where they lie at the same place within a block. Raises
+    OSError; EIO where the source ends too early.
     """
-    in_system = hasattr(os, "copy_file_range")
+    before = min(size_bytes, -source_bytes % BLOCK_BYTES)
+    shared = (size_bytes - before) // BLOCK_BYTES * BLOCK_BYTES
+    if not _share_blocks(source_fd, target_fd, source_bytes + before, target_bytes + before, shared):
+        before = shared = 0
+    _copy(source_fd, target_fd, source_bytes, target_bytes, before)
+    done = before + shared
+    _copy(source_fd, target_fd, source_bytes + done, target_bytes + done, size_bytes - done)
+
+
+def _share_blocks(source_fd: int, target_fd: int, source_bytes: int, target_bytes: int, size_bytes: int) -> bool:
+    """Have a file share whole blocks with another (ioctl_ficlonerange(2)); return whether the file system did so."""
+    if os.name != "posix" or not size_bytes or target_bytes % BLOCK_BYTES:
+        return False
+    try:
+        fcntl.ioctl(target_fd, _FICLONERANGE, struct.pack("qQQQ", source_fd, source_bytes, size_bytes, target_bytes))
+    except OSError:  # it cannot, or the files are on two file systems
+        return False
+    return True
+
+
+def _copy(source_fd: int, target_fd: int, source_bytes: int, target_bytes: int, size_bytes: int) -> None:
+    """Copy bytes: by a file system without a disk of its own, such as that of a server; on a disk by reading them.
+
+    There copy_file_range(2) takes longer than reading and writing by a buffer that stays in the processor's cache.
+    """
+    in_system = hasattr(os, "copy_file_range") and os.major(os.fstat(target_fd).st_dev) == 0
+    buffer = memoryview(bytearray(min(COPY_BYTES, size_bytes)))
     while size_bytes:
-        copied_bytes = 0
         if in_system:
             try:
                 copied_bytes = os.copy_file_range(source_fd, target_fd, size_bytes, source_bytes, target_bytes)
@@ -426,10 +473,18 @@ def copy_range(source_fd: int, target_fd: int, source_bytes: int, target_bytes: 
                 in_system = False
                 continue
         else:
-            piece = _read_at(source_fd, min(size_bytes, PIECE_BYTES), source_bytes)
+            piece = buffer[: _read_into(source_fd, buffer[:size_bytes], source_bytes)]
             _write_all(target_fd, [piece], target_bytes)
             copied_bytes = len(piece)
         if not copied_bytes:
             raise OSError(errno.EIO, f"the file ends {size_bytes} bytes too early")
         source_bytes, target_bytes = source_bytes + copied_bytes, target_bytes + copied_bytes
         size_bytes -= copied_bytes
+
+
+def _read_into(fd: int, buffer: memoryview, offset_bytes: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(fd, [buffer], offset_bytes)
+    piece = _read_at(fd, len(buffer), offset_bytes)
+    buffer[: len(piece)] = piece
+    return len(piece)

@@ -1,0 +1,1 @@
+"""Edits of a GeoTIFF: another header, and the same encoded tiles."""
