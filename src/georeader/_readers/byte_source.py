@@ -166,7 +166,7 @@ def _open_local(path: str, name: str) -> BinaryIO:
 
 
 def _local_version(path: str) -> str | None:
-    """Return what the system has on a file without reading it, which differs for another file; None where there is none."""
+    """Return what the system has on a file without reading it, which differs for another file; None without one."""
     try:
         found = os.stat(path)  # noqa: PTH116
     except OSError:
