@@ -28,6 +28,8 @@ from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import names_read_beside
 from georeader._export.sources.raster_file import open_dataset_source
 from georeader._readers.byte_source import ByteSource, as_raster, open_bytes
+from georeader._readers.measurement import MeasuredDirectory, RoleKind
+from georeader._readers.pixel_layout import PixelLayout
 from georeader._readers.raster_file import forget, open_dataset
 from georeader._storage.redaction import redact_url
 from georeader._storage.urls import Destination, local_path_of, parse_address
@@ -39,8 +41,7 @@ from georeader.errors import ChangedError, ExistsError, MetadataWarning, NotSupp
 from georeader.storage import exists
 from georeader.validation.judge import judge
 from georeader.validation.measure import Tiles, measure
-from georeader.validation.measurement import MeasuredDirectory, RoleKind, Severity
-from georeader.validation.pixel_layout import PixelLayout
+from georeader.validation.problems import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from georeader._readers.measurement import Extent, MeasuredDirectory, Measurement, Role, RoleKind
+from georeader._readers.pixel_layout import PixelLayout
 from georeader.validation.judge import judge
-from georeader.validation.measurement import Extent, MeasuredDirectory, Measurement, Role, RoleKind
-from georeader.validation.pixel_layout import PixelLayout
 
 
 def directory(number: int, size: tuple[int, int], role: Role, **layout: Any) -> MeasuredDirectory:

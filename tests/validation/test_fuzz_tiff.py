@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from effort import often
 from georeader import GeoTensor, save_cog
 from georeader._readers.byte_source import open_bytes
+from georeader._readers.measurement import Measurement
 from georeader.errors import ReadError
 from georeader.validation import Report, validate
 from georeader.validation.measure import Tiles, measure
-from georeader.validation.measurement import Measurement
 from malformed import BASES, good, pixels
 from places import SUPPORT
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from georeader._readers.pixel_layout import PixelLayout
 from georeader._tiff.parser import Fault
 from georeader.validation.decoders import check_tile
-from georeader.validation.pixel_layout import PixelLayout
 from lerc_tiles import lerc, with_checksum
 
 #: Of a LERC header of version 4: rows, columns, samples, valid pixels, block size, length, kind, and three numbers.

@@ -10,10 +10,10 @@ import imagecodecs
 import numpy as np
 import pytest
 
+from georeader._readers.pixel_layout import PixelLayout
 from georeader.validation.decoders import check_tile
 from georeader.validation.image_headers import HeaderError, UnsupportedError, jxl_size
 from georeader.validation.lerc_blobs import check_lerc
-from georeader.validation.pixel_layout import PixelLayout
 from lerc_tiles import PIXELS, lerc, with_checksum
 from places import SUPPORT
 
@@ -89,7 +89,7 @@ _FUZZ = textwrap.dedent("""
     sys.path.insert(0, sys.argv[2])
     import numpy as np
     from georeader.validation.decoders import check_tile
-    from georeader.validation.pixel_layout import PixelLayout
+    from georeader._readers.pixel_layout import PixelLayout
     from lerc_tiles import PIXELS, lerc, with_checksum
 
     kind, dtype, masked = sys.argv[1].split()

@@ -15,20 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from georeader._codecs.tile_codec import tile_codec
+from georeader._readers.measurement import Extent, MeasuredDirectory, Role, RoleKind, TileTable, overlapping, touching
+from georeader._readers.pixel_layout import COMPRESSIONS, PixelLayout
 from georeader.validation.decoders import check_encoded_size, check_lzw, check_tile
 from georeader.validation.image_headers import HeaderError, jpeg_size, jxl_size, webp_size
 from georeader.validation.judge_pixels import is_divided
 from georeader.validation.lerc_blobs import lerc_size
-from georeader.validation.measurement import (
-    Extent,
-    MeasuredDirectory,
-    Role,
-    RoleKind,
-    TileTable,
-    overlapping,
-    touching,
-)
-from georeader.validation.pixel_layout import COMPRESSIONS, PixelLayout
 from georeader.validation.viewer import BLOCK_BYTES, RequestCounter
 from measured import codes_of, directory, image
 

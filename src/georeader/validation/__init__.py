@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from georeader._readers.byte_source import open_bytes
+from georeader._readers.measurement import Measurement
 from georeader._storage.redaction import redact_url
 from georeader.rasterio_reader import RasterioReader
 from georeader.validation.histogram import BandHistogram
@@ -17,7 +18,7 @@ from georeader.validation.histogram_reader import read_histograms
 from georeader.validation.judge import judge
 from georeader.validation.judge_clients import judge_clients
 from georeader.validation.measure import Tiles, measure
-from georeader.validation.measurement import Measurement, Problem, Severity
+from georeader.validation.problems import Problem, Severity
 from georeader.validation.reports import Info, RasterFacts, Report
 from georeader.window_utils import describe_crs
 

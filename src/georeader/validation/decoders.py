@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from georeader._codecs.registry import CODECS
 from georeader._codecs.tile_codec import LIBRARY_ERRORS
+from georeader._readers.pixel_layout import YCBCR, PixelLayout
 from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.image_headers import HeaderError, ImageSize, UnsupportedError, jpeg_size, jxl_size, webp_size
 from georeader.validation.lerc_blobs import check_lerc, lerc_size
-from georeader.validation.pixel_layout import YCBCR, PixelLayout
 
 #: Largest tile that is decoded: each thread may have one in memory.
 MAX_TILE_BYTES = 2**28

@@ -15,23 +15,20 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from georeader._tiff.parser import Fault, FaultKind
-from georeader.validation.judge_pixels import judge_colours, judge_pyramid
-from georeader.validation.measurement import (
+from georeader._readers.measurement import (
     MeasuredDirectory,
     Measurement,
-    Problem,
     RoleKind,
-    Severity,
-    error,
     frame_bytes,
     overlapping,
     past_the_end,
     structure_of,
     tile_table,
     touching,
-    warning,
 )
+from georeader._tiff.parser import Fault, FaultKind
+from georeader.validation.judge_pixels import judge_colours, judge_pyramid
+from georeader.validation.problems import Problem, Severity, error, warning
 
 #: Up to this size a raster needs neither tiles nor overviews (GDAL's and rio-cogeo's validators).
 SMALL_PX = 512

@@ -7,8 +7,9 @@ References:
 
 from __future__ import annotations
 
-from georeader.validation.measurement import Measurement, Problem, note
-from georeader.validation.pixel_layout import PixelLayout
+from georeader._readers.measurement import Measurement
+from georeader._readers.pixel_layout import PixelLayout
+from georeader.validation.problems import Problem, note
 
 #: What geotiff.js decodes; WebP by the browser. LERC may be followed by Deflate or Zstandard.
 _DECODED = frozenset({

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from georeader._codecs.registry import CODECS
-from georeader.validation.measurement import MeasuredDirectory, Measurement, Problem, RoleKind, error, warning
-from georeader.validation.pixel_layout import CHUNKY, PHOTOMETRICS, PixelLayout
+from georeader._readers.measurement import MeasuredDirectory, Measurement, RoleKind
+from georeader._readers.pixel_layout import CHUNKY, PHOTOMETRICS, PixelLayout
+from georeader.validation.problems import Problem, error, warning
 
 #: Samples that a photometric interpretation takes; those beyond are extra. CMYK takes as many as there are inks.
 _COLOUR_SAMPLES: Mapping[int, int] = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 6: 3}

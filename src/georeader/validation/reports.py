@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from georeader._core.reporting import preformatted, to_jsonable
+from georeader._readers.measurement import MeasuredDirectory, Measurement, RoleKind
 from georeader.validation.histogram import BandHistogram
-from georeader.validation.measurement import MeasuredDirectory, Measurement, Problem, RoleKind, Severity
+from georeader.validation.problems import Problem, Severity
 
 #: Number of bands that are listed.
 BANDS_SHOWN = 8

@@ -13,11 +13,11 @@ import numpy as np
 
 from georeader._core.threads import Task, Workers, thread_count, usable_cpus
 from georeader._readers.byte_source import ByteSource
+from georeader._readers.measurement import FaultLog, Measurement, TileTable, frame_bytes
+from georeader._readers.pixel_layout import PixelLayout
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
 from georeader.validation.decoders import WORK_BYTES_PER_BYTE, check_encoded_size, check_tile
-from georeader.validation.measurement import FaultLog, Measurement, TileTable, frame_bytes
-from georeader.validation.pixel_layout import PixelLayout
 
 #: Tiles that are close together are read at once, up to this size: of local and of remote files ...
 LOCAL_READ_BYTES, REMOTE_READ_BYTES = 2**20, 2**22

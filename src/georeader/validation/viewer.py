@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from georeader.validation.measurement import Extent, MeasuredDirectory, Measurement, ViewerCost, tile_table
+from georeader._readers.measurement import Extent, MeasuredDirectory, Measurement, ViewerCost, tile_table
 
 #: Blocks in which /vsicurl reads.
 BLOCK_BYTES = 16 * 1024

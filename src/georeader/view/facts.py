@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from affine import Affine
 
+from georeader._readers.measurement import MeasuredDirectory, Measurement, structure_of, tile_table
+from georeader._readers.pixel_layout import YCBCR, PixelLayout
 from georeader._render.bands import RasterBands, choose_bands
 from georeader.rasterio_reader import RasterioReader
 from georeader.validation.judge import SMALL_PX, judge
 from georeader.validation.judge_clients import judge_clients
-from georeader.validation.measurement import MeasuredDirectory, Measurement, structure_of, tile_table
-from georeader.validation.pixel_layout import YCBCR, PixelLayout
 from georeader.validation.reports import Report
 from georeader.window_utils import compare_crs, counts_pixels, describe_crs
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from georeader._readers.byte_source import ByteSource, open_bytes
+from georeader._readers.measurement import Extent, Measurement, TileTable, structure_of, tile_table, touching
 from georeader._storage.redaction import redact_url
 from georeader._storage.urls import local_path_of, parse_address
 from georeader.errors import ReadError
 from georeader.rasterio_reader import RasterioReader
 from georeader.validation.measure import Tiles, measure
-from georeader.validation.measurement import Extent, Measurement, TileTable, structure_of, tile_table, touching
 from georeader.view.facts import facts_of
 
 #: Parts of a range that are named; of more, the number is.

@@ -29,8 +29,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
+from georeader._readers.measurement import Extent
 from georeader.errors import GeoreaderError, OptionError, ReadError
-from georeader.validation.measurement import Extent
 from georeader.view.facts import frames_of, map_transform
 from georeader.view.land import land_lines, to_degrees
 from georeader.view.served_file import OpenFile, ServedFile

@@ -1,4 +1,4 @@
-"""Measurements of a file, without a judgement, tables of its tiles, and problems, the judgement. Frozen values.
+"""Measurements of a file, without a judgement, and tables of its tiles. Frozen values.
 
 Memory of a table: about 22 bytes a tile, and as much again while it is sorted.
 """
@@ -9,18 +9,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from georeader._readers.pixel_layout import PixelLayout
 from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
 from georeader._tiff.parser import Fault, FaultKind
-from georeader.validation.pixel_layout import PixelLayout
-
-#: Letters of a problem in its repr; `str` has all of them.
-MOST_LETTERS = 120
 
 #: Faults of one kind in one directory that are kept.
 FAULTS_KEPT = 3
@@ -319,39 +315,3 @@ class FaultLog:
         for key, found in self._found.items():
             given += [*found[:-1], replace(found[-1], more=self._counts[key] - len(found))]
         return tuple(given)
-
-
-class Severity(StrEnum):
-    """Severity: an error makes a file invalid, a warning only in strict mode, a note never."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A deviation from the rules for Cloud Optimized GeoTIFFs, or a note on which clients read the file.
-
-    Attributes:
-        severity: Error, warning or note.
-        code: A stable name; docs/validation.md lists them.
-        message: One line: the place, the finding and its consequence.
-    """
-
-    severity: Severity
-    code: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.severity} {self.code}: {self.message}"
-
-    def __repr__(self) -> str:
-        """Return one line, with the beginning of a long message."""
-        text = str(self)
-        return f"Problem({text if len(text) <= MOST_LETTERS else f'{text[: MOST_LETTERS - 3]}...'})"
-
-
-error = partial(Problem, Severity.ERROR)
-warning = partial(Problem, Severity.WARNING)
-note = partial(Problem, Severity.NOTE)
