@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from georeader._readers.raster_file import files_kept_open
     from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
     from georeader.cog_writer import CogWriter
-    from georeader.edit import EditPlan, edit_cog, plan_edit
+    from georeader.edit import EditPlan, edit_cog, plan_edit, repack
     from georeader.errors import GeoreaderError
     from georeader.geotensor import GeoTensor
     from georeader.ground_control import GroundControlPoints
@@ -34,7 +34,7 @@ __version__ = "0.2.0"
 __all__ = [
     "AbstractGeoData", "CogWriter", "EditPlan", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",
     "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "edit_cog",
-    "files_kept_open", "plan_edit", "plan_export", "profile_from_dtype", "rasterio_crs", "res", "save_cog",
+    "files_kept_open", "plan_edit", "plan_export", "profile_from_dtype", "rasterio_crs", "repack", "res", "save_cog",
     "save_tiled_geotiff", "view",
 ]  # fmt: skip
 
@@ -42,7 +42,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("AbstractGeoData", "FakeGeoData", "GeoData", "GeoDataBase"), "abstract_reader"),
     "CogWriter": "cog_writer",
-    **dict.fromkeys(("EditPlan", "edit_cog", "plan_edit"), "edit"),
+    **dict.fromkeys(("EditPlan", "edit_cog", "plan_edit", "repack"), "edit"),
     "GeoTensor": "geotensor",
     "GeoreaderError": "errors",
     "GroundControlPoints": "ground_control",

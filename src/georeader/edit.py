@@ -1,4 +1,4 @@
-"""edit_cog: other metadata in a COG or tiled GeoTIFF, whose tiles are copied as they are encoded."""
+"""edit_cog and repack: other metadata, or other overviews, of a GeoTIFF whose tiles are copied as they are encoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from affine import Affine
 
 from georeader._core.reporting import held_warnings, report_progress, warn_at_caller
@@ -17,7 +16,6 @@ from georeader._core.sentinels import Unset
 from georeader._export.edit.changes import ARGUMENTS, Changes
 from georeader._export.edit.edit_plan import EditPlan, edit_plan
 from georeader._export.edit.rewrite import Rewrite, plan_rewrite, write_rewrite
-from georeader._export.edit.stored_file import StoredFile, StoredImage
 from georeader._export.edit.tag_edits import edited_tags
 from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.plan.encoding import Encoding
@@ -27,21 +25,23 @@ from georeader._export.receipt.receipt import Receipt, Written, receipt_from_wri
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import names_read_beside
 from georeader._export.sources.raster_file import open_dataset_source
+from georeader._export.sources.stored_file import StoredFile, check_frames, stored_file
+from georeader._export.sources.stored_tiles import profile_of
 from georeader._readers.byte_source import ByteSource, as_raster, open_bytes
-from georeader._readers.measurement import MeasuredDirectory, RoleKind
-from georeader._readers.pixel_layout import PixelLayout
+from georeader._readers.measurement import FaultLog
 from georeader._readers.raster_file import forget, open_dataset
+from georeader._readers.structure import read_structure
 from georeader._storage.redaction import redact_url
 from georeader._storage.urls import Destination, local_path_of, parse_address
-from georeader._tiff.cog_layout import LEADER_BYTES, TRAILER_BYTES
-from georeader._tiff.directories import BIG, Tag, TagNumber, TagType
-from georeader._tiff.parser import ParsedDirectory, read_directories
+from georeader._tiff.directories import Tag
 from georeader.abstract_reader import same_nodata
 from georeader.errors import ChangedError, ExistsError, MetadataWarning, NotSupportedError, ReadError
+from georeader.rasterio_reader import RasterioReader
+from georeader.save import save_cog
 from georeader.storage import exists
 from georeader.validation.judge import judge
 from georeader.validation.measure import Tiles, measure
-from georeader.validation.problems import Severity
+from georeader.validation.problems import LAYOUT_CODES, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,21 +51,10 @@ if TYPE_CHECKING:
 if os.name == "posix":
     import fcntl
 
-__all__ = ["EditPlan", "edit_cog", "plan_edit"]
+__all__ = ["EditPlan", "edit_cog", "plan_edit", "repack"]
 
 #: In place of an argument that is not passed: the file keeps what it has.
 _KEEP: Any = Unset("keep")
-
-#: Problems of a layout that a new header mends; any other error makes a file one that is not edited.
-_MENDED = frozenset({
-    "main-directory-offset", "ghost-edition", "ghost-malformed", "directory-order", "data-before-directory",
-    "directory-after-data", "data-order", "tile-order", "mask-place", "mask-missing", "tag-order", "not-tiled",
-})  # fmt: skip
-
-#: Tags whose values are offsets of further directories.
-_POINTERS = {330: "SubIFDs", 34665: "Exif IFD", 34853: "GPS IFD", 40965: "Interoperability IFD"}
-
-_ARRAYS = (TagNumber.TILE_OFFSETS, TagNumber.TILE_BYTE_COUNTS)
 
 #: Suffixes of the sidecars of an object in a store.
 SIDECARS = (".aux.xml", ".ovr", ".msk")
@@ -176,6 +165,50 @@ def edit_cog(  # noqa: PLR0913
         return receipt_from_write(edit.after, written, path=given, seconds=time.perf_counter() - begun)
 
 
+def repack(
+    src: str | os.PathLike[str] | RasterioReader,
+    dst: Any,
+    *,
+    profile_arg: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Receipt:
+    """Save a GeoTIFF as a COG in the encoding that it has, with new overviews.
+
+    Tiles of the full resolution are taken over as they are encoded. Each is decoded once, to compute overviews. Codec,
+    predictor, tile size, interleave and byte order stay what they are. What cannot be taken over is encoded as by
+    `georeader.save_cog`, in the codec of the file where that can be written: strips, samples of fewer bits than the
+    dtype has, JPEG of four bands. See docs/editing.md.
+
+    Args:
+        src: Local path or URL, or a reader of a whole file.
+        dst: As in `georeader.save_cog`.
+        profile_arg: Options that do not concern the full resolution, such as RESAMPLING, OVERVIEW_COUNT, BIGTIFF or
+            STATISTICS; others have it encoded anew.
+        **options: As in `georeader.save_cog`: ``tags``, ``descriptions``, ``nodata``, ``fs``, ``overwrite``, ...
+
+    Returns:
+        A `Receipt` with the number of ``tiles_reused``.
+
+    Raises:
+        GeoreaderError: One of its kinds, as from a save.
+
+    Example:
+        >>> import numpy as np
+        >>> from georeader import GeoTensor, repack, save_tiled_geotiff
+        >>> tensor = GeoTensor(np.ones((600, 500), "uint8"), (10, 0, 0, 0, -10, 0), "EPSG:32630", fill_value_default=0)
+        >>> _ = save_tiled_geotiff(tensor, "tiled.tif", profile_arg={"compress": "zstd"})
+        >>> receipt = repack("tiled.tif", "scene.tif", profile_arg={"RESAMPLING": "nearest"})
+        >>> receipt.tiles_reused, [level.factor for level in receipt.levels]
+        (6, [1, 2, 4])
+    """
+    path, fs = (src.path, src.fs) if isinstance(src, RasterioReader) else (src, options.get("fs"))
+    with open_bytes(path, fs) as source:
+        own = profile_of(read_structure(source, FaultLog()))
+    given = {str(name).upper() for name in profile_arg or ()}
+    profile: Any = {name: value for name, value in own.items() if name.upper() not in given} | dict(profile_arg or {})
+    return save_cog(src, dst, profile_arg=profile, **options)
+
+
 def plan_edit(path: str | os.PathLike[str], *, out: Any = None, fs: Any = None, replace_tags: bool = False,
               **changes: Any) -> EditPlan:  # fmt: skip
     """Return what `edit_cog` would do with these arguments: nothing is written.
@@ -198,11 +231,11 @@ def plan_edit(path: str | os.PathLike[str], *, out: Any = None, fs: Any = None, 
         >>> from georeader import GeoTensor, plan_edit, save_cog
         >>> tensor = GeoTensor(np.ones((600, 500), "uint8"), (10, 0, 0, 0, -10, 0), "EPSG:32630", fill_value_default=0)
         >>> _ = save_cog(tensor, "scene.tif", profile_arg={"compress": "none"})
-        >>> print(plan_edit("scene.tif", nodata=255, descriptions=["mask"]))
-        scene.tif
-          nodata: 0 -> 255
-          descriptions[0]: none -> mask
-          9 tiles copied as one range, 591,124 bytes in all
+        >>> plan = plan_edit("scene.tif", crs="EPSG:3857", descriptions=["mask"])
+        >>> plan.changes
+        (('crs', 'EPSG:32630', 'EPSG:3857'), ('descriptions[0]', None, 'mask'))
+        >>> plan.tiles, plan.is_one_copy
+        (9, True)
     """
     unknown = [name for name in changes if name not in ARGUMENTS]
     if unknown:
@@ -312,42 +345,11 @@ def _stored(source: ByteSource, path: str, fs: Any) -> StoredFile:
     _check_sidecars(source, path, fs)
     measurement = measure(source, tiles=Tiles.UNREAD)
     for problem in judge(measurement):
-        if problem.severity is Severity.ERROR and problem.code not in _MENDED:
+        if problem.severity is Severity.ERROR and problem.code not in LAYOUT_CODES:
             raise ReadError(f"{source.name} cannot be edited: {problem.message}")
-    parsed = {one.number: one for one in read_directories(source, report=lambda _: None)}
-    measured = [(one, _tiled_layout(source.name, one)) for one in measurement.directories]
-    measured.sort(key=lambda pair: _place_in_header(pair[0]))
-    stored = StoredFile(
-        size_bytes=source.size_bytes,
-        is_bigtiff=measurement.version == BIG.name,
-        is_big_endian=measurement.byte_order == "big-endian",
-        structure={} if measurement.ghost is None else measurement.ghost.items,
-        images=tuple(_image(source.name, one, layout, parsed[one.number]) for one, layout in measured),
-    )
-    _check_frames(source, stored)
+    stored = stored_file(source, measurement)
+    check_frames(source, stored)
     return stored
-
-
-def _check_frames(source: ByteSource, stored: StoredFile) -> None:
-    """Check leaders and trailers that are copied with the tiles; of a remote file, reading them would take requests."""
-    if not source.is_local or stored.data_range_bytes is None:
-        return
-    start_bytes, _ = stored.data_range_bytes
-    leader = source.read_at(start_bytes, LEADER_BYTES)
-    sizes = stored.order.sizes_bytes.tolist()
-    for end, size, following in zip(
-        (stored.order.starts_bytes + stored.order.sizes_bytes).tolist(), sizes, [*sizes[1:], 0], strict=True
-    ):
-        kept = min(size, TRAILER_BYTES)
-        length = kept + TRAILER_BYTES + LEADER_BYTES * bool(following)
-        around = source.read_at(end - kept, length)
-        last, trailer = around[:kept], around[kept : kept + TRAILER_BYTES]
-        if int.from_bytes(leader, "little") != size or (kept == TRAILER_BYTES and trailer != last):
-            raise ReadError(
-                f"{source.name} cannot be edited: the bytes around the tile that ends at byte {end} are not its size "
-                "and its last bytes; GDAL reads tiles by them; save_cog(path, out) writes the file anew"
-            )
-        leader = around[kept + TRAILER_BYTES :]
 
 
 def _check_sidecars(source: ByteSource, path: str, fs: Any) -> None:
@@ -362,42 +364,6 @@ def _check_sidecars(source: ByteSource, path: str, fs: Any) -> None:
             f"{source.name} has metadata or pixels in {', '.join(map(redact_url, beside))}, which an edit would lose; "
             "save_cog(path, out) takes them into one file"
         )
-
-
-def _place_in_header(directory: MeasuredDirectory) -> tuple[bool, bool, int]:
-    level = directory.role.level or 0
-    return level > 0, directory.role.kind is RoleKind.MASK, level
-
-
-def _tiled_layout(name: str, directory: MeasuredDirectory) -> PixelLayout:
-    """Return the layout of the raster, an overview or a mask; raises NotSupportedError for anything else."""
-    if directory.role.kind is RoleKind.OTHER or directory.role.level is None or directory.layout is None:
-        raise NotSupportedError(
-            f"{name}: IFD {directory.number} is neither the raster, an overview nor a mask; an edit would lose it"
-        )
-    if not directory.layout.is_tiled:
-        raise NotSupportedError(f"{name}: {directory.title} is stored in strips; save_cog(path, out) writes tiles")
-    return directory.layout
-
-
-def _image(name: str, measured: MeasuredDirectory, layout: PixelLayout, parsed: ParsedDirectory) -> StoredImage:
-    tags = []
-    for entry in parsed.entries.values():
-        if entry.number in _POINTERS or entry.type in (TagType.IFD, TagType.IFD8):
-            title = _POINTERS.get(entry.number, f"tag {entry.number}")
-            raise NotSupportedError(f"{name}: {measured.title} has {title}, which an edit would lose")
-        if entry.number not in _ARRAYS and entry.is_readable:
-            tags.append(entry.tag())
-    return StoredImage(
-        level=measured.role.level or 0,
-        is_mask=measured.role.kind is RoleKind.MASK,
-        width_px=layout.width_px,
-        height_px=layout.height_px,
-        planes=layout.planes,
-        tags=tuple(tags),
-        offsets_bytes=measured.tile_offsets_bytes.astype(np.int64),
-        sizes_bytes=np.where(measured.present, measured.tile_sizes_bytes, 0).astype(np.int64),
-    )
 
 
 def _lock(source: ByteSource) -> None:

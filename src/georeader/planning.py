@@ -38,6 +38,7 @@ def plan_export(  # noqa: PLR0913
     max_memory: int | str = save._MAX_MEMORY_UNSET,
     progress: bool | Callable[[int, int], Any] = False,
     client: Any = None,
+    reuse_tiles: bool = True,
     workers: int | None = None,
 ) -> ExportPlan:
     """Return what `save_cog` or `save_tiled_geotiff` would do with these arguments: a dry run.
@@ -75,6 +76,7 @@ def plan_export(  # noqa: PLR0913
         progress: No effect on the plan.
         client: As in `save_cog`: the workers of a distributed.Client are counted. None: the current client, for
             dask-backed rasters. False: none.
+        reuse_tiles: No effect on the plan, whose bounds hold for encoded tiles.
         workers: Number of workers of a cluster to plan for, without a client.
 
     Returns:
@@ -123,5 +125,6 @@ def plan_export(  # noqa: PLR0913
         max_memory=max_memory,
         progress=progress,
         client=client,
+        reuse_tiles=reuse_tiles,
     )
     return dry_run.plan(data_save, request, workers)

@@ -72,6 +72,7 @@ def save_cog(  # noqa: PLR0913
     progress: bool | Callable[[int, int], Any] = False,
     client: Any = None,
     compute: bool = True,
+    reuse_tiles: bool = True,
 ) -> Receipt:
     """Save a raster as a Cloud Optimized GeoTIFF.
 
@@ -112,6 +113,9 @@ def save_cog(  # noqa: PLR0913
         client: A distributed.Client, whose workers read, encode and send a dask-backed raster, a path or a
             RasterioReader. None: the current client, for dask-backed rasters. False: none. See docs/clusters.md.
         compute: False returns a `dask.delayed.Delayed`, whose result is the receipt.
+        reuse_tiles: Tiles of a path or a RasterioReader of a whole file are taken over as they are encoded, where the
+            encoding stays what it is: codec, tile size, dtype, and what ``profile_arg`` names. False: never. See
+            docs/editing.md.
 
     Returns:
         A `Receipt`: path, size, levels, CRC-32, and on request statistics and errors. It prints as one line;
@@ -145,6 +149,7 @@ def save_cog(  # noqa: PLR0913
         progress=progress,
         client=client,
         compute=compute,
+        reuse_tiles=reuse_tiles,
     )
 
 
@@ -169,6 +174,7 @@ def save_tiled_geotiff(  # noqa: PLR0913
     progress: bool | Callable[[int, int], Any] = False,
     client: Any = None,
     compute: bool = True,
+    reuse_tiles: bool = True,
 ) -> Receipt:
     """Save a raster as a tiled GeoTIFF, without overviews.
 
@@ -205,6 +211,7 @@ def save_tiled_geotiff(  # noqa: PLR0913
         progress=progress,
         client=client,
         compute=compute,
+        reuse_tiles=reuse_tiles,
     )
 
 

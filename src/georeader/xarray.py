@@ -60,6 +60,7 @@ class RasterAccessor:
         progress: bool | Callable[[int, int], Any] = False,
         client: Any = None,
         compute: bool = True,
+        reuse_tiles: bool = True,
     ) -> Receipt:
         """Save as a Cloud Optimized GeoTIFF, by `georeader.save_cog`, whose arguments, receipt and errors these are.
 
@@ -85,6 +86,7 @@ class RasterAccessor:
             progress=progress,
             client=client,
             compute=compute,
+            reuse_tiles=reuse_tiles,
         )
 
     def to_tiled_geotiff(  # noqa: PLR0913
@@ -108,6 +110,7 @@ class RasterAccessor:
         progress: bool | Callable[[int, int], Any] = False,
         client: Any = None,
         compute: bool = True,
+        reuse_tiles: bool = True,
     ) -> Receipt:
         """Save as a tiled GeoTIFF without overviews, by `georeader.save_tiled_geotiff`, with its arguments.
 
@@ -133,6 +136,7 @@ class RasterAccessor:
             progress=progress,
             client=client,
             compute=compute,
+            reuse_tiles=reuse_tiles,
         )
 
     def preview(

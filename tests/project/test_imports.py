@@ -183,7 +183,7 @@ def test_signatures_are_compatible_with_georeader_spaceml() -> None:
               "fs": None, "nodata": None}  # fmt: skip
     keyword_only = {"dir_tmpfiles": None, "profile": None}
     new = {"engine": "auto", "verify": False, "durable": False, "overwrite": True, "http_headers": None,
-           "max_memory": "512MiB", "progress": False, "client": None, "compute": True}  # fmt: skip
+           "max_memory": "512MiB", "progress": False, "client": None, "compute": True, "reuse_tiles": True}  # fmt: skip
 
     for function, more in ((save_cog, {}), (save_tiled_geotiff, {"blocksize": "BLOCKSIZE_DEFAULT"})):
         parameters = inspect.signature(function).parameters

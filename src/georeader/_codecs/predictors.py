@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import imagecodecs
 import numpy as np
@@ -112,14 +112,19 @@ def predict(tile: NDArray[Any], predictor: int) -> NDArray[Any]:
     return difference(planes.reshape(rows, -1), samples)
 
 
-def unpredict(data: Any, shape: tuple[int, int, int], dtype: np.dtype[Any], predictor: int) -> NDArray[Any]:
-    """Return the tile (row, column, sample) that `predict` was passed, bit for bit, as a new array."""
+def unpredict(
+    data: Any, shape: tuple[int, int, int], dtype: np.dtype[Any], predictor: int, order: Literal["<", ">"] = "<"
+) -> NDArray[Any]:
+    """Return the tile (row, column, sample) that `predict` was passed, bit for bit, as a new array.
+
+    Another byte order than little-endian is that of data which was swapped after `predict`.
+    """
     rows, columns, samples = shape
     if predictor == NO_PREDICTOR:
-        return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+        return np.frombuffer(data, dtype.newbyteorder(order)).astype(dtype).reshape(shape)
     bits = np.dtype(f"u{dtype.itemsize}")
     if predictor == HORIZONTAL:
-        differences = np.frombuffer(data, bits.newbyteorder("<")).reshape(shape)
+        differences = np.frombuffer(data, bits.newbyteorder(order)).reshape(shape)
         return np.add.accumulate(differences, axis=1, dtype=bits).view(dtype)
     differences = np.frombuffer(data, np.uint8).reshape(rows, columns * dtype.itemsize, samples)
     planes = np.add.accumulate(differences, axis=1, dtype=np.uint8).reshape(rows, dtype.itemsize, columns * samples)

@@ -46,15 +46,20 @@ class StreamScheme:
     dtype: np.dtype[Any]
     predictor: int
     stream: Stream
+    is_big_endian: bool = False  #: Byte order of what is compressed; bytes by significance have none.
 
     def encode(self, tile: NDArray[Any], /) -> bytes:
         """Predict, then compress."""
-        return self.stream.compress(predict(tile, self.predictor))
+        rows = predict(tile, self.predictor)
+        if self.is_big_endian:
+            rows = rows.astype(rows.dtype.newbyteorder(">"), copy=False)
+        return self.stream.compress(rows)
 
     def decode(self, data: bytes, shape: tuple[int, int, int], /) -> NDArray[Any]:
         """Decompress, then undo the predictor."""
         size_bytes = int(np.prod(shape)) * self.dtype.itemsize
-        return unpredict(self.stream.decompress(data, size_bytes), shape, self.dtype, self.predictor)
+        stored = self.stream.decompress(data, size_bytes)
+        return unpredict(stored, shape, self.dtype, self.predictor, ">" if self.is_big_endian else "<")
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ class CodecParams:
     effort: int
     distance: float
     is_rgb: bool
+    is_big_endian: bool
 
 
 #: Scheme, tags, photometric and loss of a `TileCodec`.
@@ -112,12 +113,14 @@ def tile_codec(  # noqa: PLR0913
     effort: int | None = None,
     distance: float | None = None,
     is_rgb: bool = False,
+    is_big_endian: bool = False,
 ) -> TileCodec:
     """Return the codec of this name, in any case, for tiles of this dtype.
 
     Options of other codecs are ignored; combinations of options are checked where profile_arg is parsed. Ranges and
     defaults are those of `CODECS` and `_check_options`; JPEG XL is lossless by default unless it has a distance, and
-    WebP is not. ``is_rgb`` stores three samples of JPEG as YCbCr with a quarter of the chroma.
+    WebP is not. ``is_rgb`` stores three samples of JPEG as YCbCr with a quarter of the chroma. Big-endian samples are
+    those of a file that begins with "MM".
 
     Example:
         >>> codec = tile_codec("lzw", dtype="uint16", samples=3, predictor=2)
@@ -141,6 +144,7 @@ def tile_codec(  # noqa: PLR0913
         effort=5 if effort is None else effort,
         distance=1.0 if distance is None else distance,
         is_rgb=is_rgb,
+        is_big_endian=is_big_endian,
     )
     check_dtype(facts.name, params.dtype)
     check_tile_bands(facts.name, samples)
@@ -175,7 +179,7 @@ def _check_options(params: CodecParams) -> None:
 def _stream_parts(params: CodecParams) -> _Parts:
     tag = (int(TagNumber.PREDICTOR), int(TagType.SHORT), (params.predictor,))
     stream = STREAMS[params.facts.name](params.level, params.dtype.itemsize)
-    scheme = StreamScheme(params.dtype, params.predictor, stream)
+    scheme = StreamScheme(params.dtype, params.predictor, stream, params.is_big_endian)
     return scheme, () if params.predictor == NO_PREDICTOR else (tag,), None, False
 
 

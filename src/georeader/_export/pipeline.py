@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -25,6 +26,7 @@ from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
 from georeader._export.sources.mirrored import in_order_of_file
 from georeader._export.sources.protocol import RefCountedSource, Source
+from georeader._export.sources.stored_tiles import StoredTiles, open_stored, take_over
 from georeader._export.sources.warped import on_target_grid
 from georeader._readers.raster_file import forget
 
@@ -55,15 +57,22 @@ def save(data: Any, request: SaveRequest) -> Receipt:
     check_source_stays(data, request.destination)
     with open_sink(request.destination, is_shared=may_use_client(request)) as sink:
         source = open_source(data, request.requested_nodata, open_spool=sink.open_spool)
-        return write_source(source, sink, request, begun=begun)
+        return write_source(source, sink, request, begun=begun, stored=open_stored(data, source, request))
 
 
 def write_source(
-    source: Source, sink: Sink, request: SaveRequest, spec: ExportSpec | None = None, *, begun: float | None = None
+    source: Source,
+    sink: Sink,
+    request: SaveRequest,
+    spec: ExportSpec | None = None,
+    *,
+    begun: float | None = None,
+    stored: AbstractContextManager[StoredTiles | None] | None = None,
 ) -> Receipt:
     """Write a source to a sink that is open, commit the sink and close the source. After an error the caller aborts.
 
     The spec is resolved unless it is passed; the save has begun at that time of `time.perf_counter`, or begins now.
+    Stored tiles of the source are taken over where the encoding stays what it is.
     """
     begun = time.perf_counter() if begun is None else begun
     source = counted = RefCountedSource(source)
@@ -74,14 +83,19 @@ def write_source(
         if reasons and request.engine == "auto":
             _LOG.info("%s: written by GDAL's engine, because of %s", sink.given, ", ".join(reasons))
         client = choose_client(source, request, engine_name, sink.given)
-        with make_engine(engine_name, source, spec, sink, replace(request, client=client)) as engine:
+        request = replace(request, client=client)
+        with ExitStack() as stack:
+            can_reuse = stored is not None and engine_name == "stream" and not client
+            tiles = stack.enter_context(stored) if stored is not None and can_reuse else None
+            spec = take_over(spec, tiles, source.spec, request)
+            engine = stack.enter_context(make_engine(engine_name, source, spec, sink, request, tiles))
             spec = choose_predictor(spec, engine.peek)
             plan = plan_file(spec, verify=request.verify)
-            with report_progress(
-                request.progress, plan.place_count, name=sink.given, item_bytes=spec.tile_bytes
-            ) as advance:
-                written = engine.write(plan, advance)
-                sink.commit()
+            advance = stack.enter_context(
+                report_progress(request.progress, plan.place_count, name=sink.given, item_bytes=spec.tile_bytes)
+            )
+            written = engine.write(plan, advance)
+            sink.commit()
         forget(request.destination.path, request.destination.fs)
         receipt = receipt_from_write(spec, written, path=sink.given, seconds=time.perf_counter() - begun)
     finally:
@@ -91,14 +105,21 @@ def write_source(
     return receipt
 
 
-def make_engine(name: str, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> Engine:
+def make_engine(
+    name: str,
+    source: Source,
+    spec: ExportSpec,
+    sink: Sink,
+    request: SaveRequest,
+    stored: StoredTiles | None = None,
+) -> Engine:
     """Return the engine of a name; nothing is read yet."""
     if request.client and name == "stream":
         from georeader._export.cluster.engine import ClusterEngine
 
         return ClusterEngine(source, spec, sink, request, request.client)
     if name == "stream":
-        return StreamEngine(source, spec, sink, request)
+        return StreamEngine(source, spec, sink, request, stored)
     from georeader._export.gdal.engine import GdalEngine
 
     return GdalEngine(source, spec, sink, request)

@@ -88,7 +88,7 @@ def forget(path: Any, fs: Any = None) -> None:
 
     GDAL keeps parts of files that it has read over a network, and does not ask whether they are still the same.
     """
-    if fs is not None or not isinstance(path, (str, os.PathLike)):
+    if fs is not None or not isinstance(path, (str, os.PathLike)) or hasattr(path, "fs"):
         return
     text = os.fsdecode(path)
     found = raster_path(text)

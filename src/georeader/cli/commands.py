@@ -132,6 +132,8 @@ def _save_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--max-memory", metavar="SIZE", help="Beyond the source, such as 512MiB, the default."),
         click.option("--dir-tmpfiles", type=click.Path(), help="Folder for temporary files."),
         click.option("--progress/--no-progress", default=None, help="By default on a terminal."),
+        click.option("--reuse-tiles/--no-reuse-tiles", default=True, show_default=True,
+                     help="Take over tiles of SRC whose encoding stays what it is."),
         click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing."),
         click.option("--json", "as_json", is_flag=True, help="One line of JSON for each file."),
     ]  # fmt: skip

@@ -10,6 +10,19 @@ from functools import partial
 MOST_LETTERS = 120
 
 
+#: Codes of problems of a layout, which another header and another order of the same tiles mend.
+LAYOUT_CODES = frozenset({
+    "main-directory-offset", "ghost-edition", "ghost-malformed", "directory-order", "data-before-directory",
+    "directory-after-data", "data-order", "tile-order", "mask-place", "mask-missing", "tag-order", "not-tiled",
+})  # fmt: skip
+
+#: Codes of problems of overviews, which new ones mend.
+OVERVIEW_CODES = frozenset({
+    "overviews-missing", "external-overviews", "overview-order", "overview-size", "overview-kind",
+    "overview-compression", "levels-mixed",
+})  # fmt: skip
+
+
 class Severity(StrEnum):
     """Severity: an error makes a file invalid, a warning only in strict mode, a note never."""
 

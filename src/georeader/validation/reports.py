@@ -8,7 +8,7 @@ from typing import Any
 from georeader._core.reporting import preformatted, to_jsonable
 from georeader._readers.measurement import MeasuredDirectory, Measurement, RoleKind
 from georeader.validation.histogram import BandHistogram
-from georeader.validation.problems import Problem, Severity
+from georeader.validation.problems import LAYOUT_CODES, OVERVIEW_CODES, Problem, Severity
 
 #: Number of bands that are listed.
 BANDS_SHOWN = 8
@@ -56,6 +56,16 @@ class Report:
         """Whether there are no errors, and in strict mode no warnings."""
         return not (self.problems if self.is_strict else self.errors)
 
+    @property
+    def advice(self) -> str | None:
+        """The call that mends the file without encoding its tiles anew; None where there is none, or no problem."""
+        base = self.measurement.images[0].layout if self.measurement.images else None
+        mended = LAYOUT_CODES | OVERVIEW_CODES
+        is_mended = any(one.code in mended for one in self.problems) and all(one.code in mended for one in self.errors)
+        if base is None or not base.is_tiled or not is_mended:
+            return None
+        return f"georeader.repack({self.path!r}, out) makes a valid file of it, whose tiles are not encoded anew"
+
     def __bool__(self) -> bool:
         return self.is_valid
 
@@ -76,6 +86,7 @@ class Report:
             f"  {problem.severity.value:<9}{problem.code}: {problem.message}"
             for problem in (*self.problems, *self.notes)
         ]
+        lines += [] if self.advice is None else [f"  {'advice':<9}{self.advice}"]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -90,6 +101,7 @@ class Report:
             "is_strict": self.is_strict,
             "errors": [{"code": one.code, "message": one.message} for one in self.errors],
             "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
+            "advice": self.advice,
             "notes": [{"code": one.code, "message": one.message} for one in self.notes],
             "measurement": self.measurement.to_dict(),
         }

@@ -6,7 +6,7 @@ can. Else each is read, and written in its place between a leader and a trailer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import groupby
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from georeader._core.reporting import Advance
 from georeader._core.threads import Task, Workers
-from georeader._export.edit.stored_file import StoredFile, TileOrder
 from georeader._export.plan.traits import SectionSizes
-from georeader._export.sinks.base import Sink, StoredBytes
+from georeader._export.sinks.base import Sink
 from georeader._export.sinks.temporary_file import BLOCK_BYTES
+from georeader._export.sources.stored_file import StoredFile, TileOrder, read_tiles
+from georeader._readers.byte_source import ByteSource
 from georeader._tiff.checksum import crc32, crc32_combine
 from georeader._tiff.cog_layout import (
     FRAME_BYTES,
@@ -37,9 +38,6 @@ LEAST_SHARED_BYTES = 4 * 2**20
 
 #: Tiles that are copied one by one are gathered until so many bytes are worth a write.
 BATCH_BYTES = 4 * 2**20
-
-#: Tiles are read at once where the gaps between them are no larger than this.
-GAP_BYTES = 2**16
 
 #: Threads that read them, and the memory of what they have read.
 READERS, AHEAD_BYTES = 4, 32 * 2**20
@@ -110,7 +108,7 @@ def _arrays(stored: StoredFile, starts_bytes: NDArray[np.int64]) -> list[TileArr
     return arrays
 
 
-def write_rewrite(rewrite: Rewrite, source: StoredBytes, sink: Sink, advance: Advance) -> int | None:
+def write_rewrite(rewrite: Rewrite, source: ByteSource, sink: Sink, advance: Advance) -> int | None:
     """Write a file; return its CRC-32, or None where bytes were copied that did not pass through this process."""
     stored = rewrite.stored
     if stored.data_range_bytes is not None:
@@ -130,7 +128,7 @@ def write_rewrite(rewrite: Rewrite, source: StoredBytes, sink: Sink, advance: Ad
     return crc32_combine(crc32(rewrite.header), checksum, position)
 
 
-def _reads(order: TileOrder, source: StoredBytes) -> Iterator[Task[list[bytes]]]:
+def _reads(order: TileOrder, source: ByteSource) -> Iterator[Task[list[bytes]]]:
     """Iterate over tasks that each read some tiles and frame them."""
     batches = np.cumsum(order.sizes_bytes) // BATCH_BYTES
     for _, group in groupby(range(len(order)), key=batches.__getitem__):
@@ -139,21 +137,6 @@ def _reads(order: TileOrder, source: StoredBytes) -> Iterator[Task[list[bytes]]]
         yield Task(partial(_read_framed, source, starts, sizes), int(sizes.sum()))
 
 
-def _read_framed(source: StoredBytes, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:
-    """Read tiles, those that lie together at once, and return each between its leader and its trailer."""
-    tiles: dict[int, bytes] = {}
-    for together in _runs(starts, sizes):
-        begin, end = int(starts[together[0]]), max(int(starts[tile] + sizes[tile]) for tile in together)
-        data = source.read_at(begin, end - begin)
-        for tile in together:
-            offset = int(starts[tile]) - begin
-            tiles[tile] = data[offset : offset + int(sizes[tile])]
-    return [piece for tile in range(len(starts)) for piece in framed(tiles[tile])]
-
-
-def _runs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[Sequence[int]]:
-    """Iterate over groups of tiles that lie together in the file."""
-    by_place = np.argsort(starts, kind="stable")
-    gaps = starts[by_place[1:]] - (starts + sizes)[by_place[:-1]]
-    for run in np.split(by_place, np.flatnonzero(gaps > GAP_BYTES) + 1):
-        yield run.tolist()
+def _read_framed(source: ByteSource, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:
+    """Read tiles, and return each between its leader and its trailer."""
+    return [piece for tile in read_tiles(source, starts, sizes) for piece in framed(tile)]

@@ -14,8 +14,8 @@ from html import unescape
 
 from georeader._core.band_attrs import RECORDING_TAGS
 from georeader._export.edit.changes import Changes
-from georeader._export.edit.stored_file import StoredImage
 from georeader._export.plan.metadata import STATISTICS_PREFIX
+from georeader._export.sources.stored_file import StoredImage
 from georeader._export.statistics import BandSummary
 from georeader._tiff.directories import Tag, TagNumber, TagType, make_tag
 from georeader.errors import OptionError

@@ -214,4 +214,4 @@ def header_layouts(plan: FilePlan, directories: tuple[Directory, ...], overview_
         HeaderLayout(CLASSIC, ghost, directories).size_bytes + overview_bytes + plan.least_base_bytes,
         most_bytes,
     )
-    return [HeaderLayout(version, ghost, directories, most_bytes) for version in versions]
+    return [HeaderLayout(version, ghost, directories, most_bytes, plan.spec.is_big_endian) for version in versions]

@@ -37,6 +37,7 @@ from georeader._export.plan.traits import SinkTraits, SourceTraits
 from georeader._export.receipt.receipt import Written
 from georeader._export.sinks.base import Sink
 from georeader._export.sources.protocol import Source
+from georeader._export.sources.stored_tiles import StoredTiles
 from georeader._export.statistics import BandStatistics, StatisticsFold
 from georeader._tiff import cog_layout
 from georeader._tiff.directories import Tag
@@ -56,7 +57,10 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
     waits for them, so that it can be interrupted during a read.
     """
 
-    def __init__(self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest) -> None:
+    def __init__(
+        self, source: Source, spec: ExportSpec, sink: Sink, request: SaveRequest, stored: StoredTiles | None = None
+    ) -> None:
+        self.stored = stored if spec.reused is not None else None
         self.work = stream_work(source, spec, sink.traits, request)
         self.pixels = OutputPixels(source, spec)
         self._sink = sink
@@ -78,6 +82,8 @@ class StreamEngine(AbstractContextManager["StreamEngine"]):
             with Workers(threads) as workers:
                 cog_layout.check_size(plan.spec.encoding.bigtiff, plan.least_base_bytes)
                 run = _Run(self, plan, self._sink, workers, advance)
+                if self.stored is not None:
+                    return run.take_over(self.stored)
                 written = run.pyramid_first() if self.work.order is Order.PYRAMID_FIRST else run.stream()
         except TileError as error:
             raise TileError(f"{self._sink.given!r}: {error}") from error
@@ -212,13 +218,26 @@ class _Run:
             assembler.write_base(self.tile_buffer)
         return self._finish(assembler)
 
+    def take_over(self, stored: StoredTiles) -> Written:
+        """Write overviews, and the full resolution as it is stored."""
+        for bands in self.work.band_groups if self.plan.spec.reads_twice else ():
+            self._stream(bands, None, encodes_base=False)
+        assembler = CogAssembler(self.plan, self.sink, self.workers)
+        self._describe()
+        self._lay_out(assembler)
+        assembler.write_overviews(self.tile_buffer)
+        for plane, tiles in self.workers.ordered(stored.runs(is_framed=self.plan.spec.has_cog_layout)):
+            assembler.write_tiles(plane, tiles)
+            self.advance(len(tiles))
+        return self._finish(assembler)
+
     def _describe(self) -> None:
         """Read the tags from GDAL while threads are busy, and before much is read: it may refuse the CRS."""
         self.described = descriptive_tags(self.plan.spec)
 
-    def _stream(self, bands: range, assembler: CogAssembler | None) -> None:
+    def _stream(self, bands: range, assembler: CogAssembler | None, *, encodes_base: bool = True) -> None:
         """Read all windows of some bands into the pyramid builder; an assembler writes the full resolution at once."""
-        builder = PyramidBuilder(self.plan, self.work, bands, self.pixel_buffer, encodes_base=True)
+        builder = PyramidBuilder(self.plan, self.work, bands, self.pixel_buffer, encodes_base=encodes_base)
         for window in self.engine.windows(bands):
             for task in builder.accept(0, bands, window):
                 self._begin(task, builder)
@@ -274,7 +293,9 @@ class _Run:
 
     def _finish(self, assembler: CogAssembler) -> Written:
         statistics = tuple(band.summary for band in self._joined()) if self.plan.spec.statistics else None
-        return assembler.finish(tuple(self.errors.tolist()) if self.plan.encoders[0].verify else None, statistics)
+        written = assembler.finish(tuple(self.errors.tolist()) if self.plan.encoders[0].verify else None, statistics)
+        reused = self.plan.spec.reused
+        return written if reused is None else replace(written, tiles_reused=reused.tile_count)
 
     def _joined(self) -> list[BandStatistics]:
         """Return the statistics of each band."""

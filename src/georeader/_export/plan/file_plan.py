@@ -84,6 +84,8 @@ class FilePlan:
     def least_base_bytes(self) -> int:
         """Lower bound of the bytes of the full resolution."""
         spec, level = self.spec, self.levels[0]
+        if spec.reused is not None:
+            return self.most_base_bytes
         if spec.encoding.codec != "NONE" or self.encoders[0].sparse_value is not None:
             return 0
         stored_bytes = spec.tile_bytes
@@ -96,6 +98,9 @@ class FilePlan:
     @property
     def most_base_bytes(self) -> int:
         """Upper bound of the bytes of the full resolution."""
+        reused = self.spec.reused
+        if reused is not None:
+            return reused.tiles_bytes + FRAME_BYTES * self.spec.has_cog_layout * reused.tile_count
         return self._most_bytes(self.levels[0])
 
     @property
@@ -131,12 +136,16 @@ class FilePlan:
             Directory(level.number, False, _image_tags(level, encoder.codec, described), level.tile_count)
             for level, encoder in zip(self.levels, self.encoders, strict=True)
         ]
-        mask_codec = self.encoders[0].mask_codec
+        reused, mask_codec = self.spec.reused, self.encoders[0].mask_codec
+        if reused is not None:
+            images[0] = replace(images[0], tags=reused.image_directory(images[0].tags))
         if mask_codec is None:
             return tuple(images)
         masks = [
             Directory(level.number, True, _mask_tags(level, mask_codec), level.plane_tiles) for level in self.levels
         ]
+        if reused is not None:
+            masks[0] = replace(masks[0], tags=reused.mask_directory(masks[0].tags))
         return images[0], masks[0], *images[1:], *masks[1:]
 
 
@@ -195,6 +204,7 @@ def _codec_of(spec: ExportSpec, encoding: Encoding, predictor: int) -> TileCodec
         effort=encoding.effort,
         distance=encoding.distance,
         is_rgb=spec.turns_colours,
+        is_big_endian=spec.is_big_endian,
     )
 
 

@@ -40,6 +40,7 @@ class SaveRequest:
     max_memory_is_explicit: bool  #: A default is exceeded where a few tiles need more
     progress: bool | Callable[[int, int], Any] | None
     client: Any = None  #: Of dask.distributed; False: none; None: the current one, for dask's arrays
+    reuse_tiles: bool = True  #: Tiles of a file that is saved again are taken over where their encoding stays
     client_is_required: bool = True  #: A client that cannot be used is an error
 
     @classmethod
@@ -61,6 +62,7 @@ class SaveRequest:
         max_memory: Any = UNSET,
         progress: Any = False,
         client: Any = None,
+        reuse_tiles: Any = True,
     ) -> SaveRequest:
         """Parse the arguments of `georeader.save_cog`, `georeader.save_tiled_geotiff` or `georeader.CogWriter`."""
         if profile_arg is not None and profile is not None:
@@ -86,6 +88,7 @@ class SaveRequest:
             max_memory_is_explicit=is_explicit,
             progress=progress,
             client=client,
+            reuse_tiles=bool(reuse_tiles),
         )
 
     @property

@@ -19,6 +19,7 @@ from georeader.errors import GeoreferenceError, MetadataWarning
 from georeader.window_utils import compare_crs, counts_pixels
 
 if TYPE_CHECKING:
+    from georeader._export.plan.reused import ReusedTiles
     from georeader._export.plan.warp_plan import WarpPlan
 
 #: Largest side that the smallest overview may have, in pixels: where validators begin to miss overviews.
@@ -83,7 +84,13 @@ class ExportSpec(RasterSpec):
     mask: str | None = None
     nodata_as_mask: int | float | None = None  #: The value that the mask stands for, where ``mask`` is "nodata"
     is_mirrored: bool = False  #: Its first row is the last one of the source
+    reused: ReusedTiles | None = None  #: The full resolution is taken over from the source as it is encoded
     warp: WarpPlan | None = None  #: Of the source onto the file's grid; None: it is on it, or GDAL's engine warps it
+
+    @property
+    def is_big_endian(self) -> bool:
+        """Whether the file has its numbers in big-endian byte order, as the tiles that it takes over."""
+        return self.reused is not None and self.reused.is_big_endian
 
     @property
     def has_cog_layout(self) -> bool:

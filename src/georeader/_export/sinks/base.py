@@ -4,39 +4,15 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from georeader._export.plan.traits import SectionSizes, SinkTraits
 from georeader._export.sinks.temporary_file import PIECE_BYTES, TemporaryFile, temporary_folder
-from georeader._storage.s3 import ObjectPlace
+from georeader._readers.byte_source import ByteSource
 from georeader._tiff.checksum import crc32, crc32_combine
 from georeader.errors import DestinationError, WriteError
-
-
-class StoredBytes(Protocol):
-    """The bytes of a stored file, which are read in ranges."""
-
-    @property
-    def descriptor(self) -> int | None:
-        """Of a file that is open on a local disk; else None."""
-        ...
-
-    @property
-    def place(self) -> ObjectPlace | None:
-        """Of an object in S3; else None."""
-        ...
-
-    @property
-    def version(self) -> Callable[[], str | None]:
-        """Asks for what differs once the file is another one, such as its ETag; None where that is unknown."""
-        ...
-
-    def read_at(self, offset_bytes: int, length_bytes: int, /) -> bytes:
-        """Return exactly ``length_bytes`` bytes from an offset on; raises ReadError."""
-        ...
 
 
 class Scratch:
@@ -127,7 +103,7 @@ class Sink(ABC):
     def write_full_resolution(self, offset_bytes: int, *pieces: bytes | memoryview) -> None:
         """Write pieces, one after the other, from an offset in the full resolution on; as `write_overviews`."""
 
-    def write_copy(self, header: bytes, source: StoredBytes, start_bytes: int, length_bytes: int) -> int | None:
+    def write_copy(self, header: bytes, source: ByteSource, start_bytes: int, length_bytes: int) -> int | None:
         """Write a whole file: a header, and behind it a range of another file.
 
         Returned is the CRC-32 of the file, or None where the range did not pass through this process. Memory: a piece.

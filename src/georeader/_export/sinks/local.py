@@ -9,9 +9,10 @@ from pathlib import Path
 
 from georeader._core.reporting import warn_at_caller
 from georeader._export.plan.traits import SinkTraits
-from georeader._export.sinks.base import RandomAccessSink, Scratch, StoredBytes
+from georeader._export.sinks.base import RandomAccessSink, Scratch
 from georeader._export.sinks.sidecars import KEPT, SHARED, names_read_beside, remove_sidecars, warn_of
 from georeader._export.sinks.temporary_file import TemporaryFile
+from georeader._readers.byte_source import ByteSource
 from georeader._storage.remote_errors import ADVICE
 from georeader.errors import DestinationError, ExistsError, MetadataWarning, WriteError
 from georeader.storage import make_folders, remove_empty_folders
@@ -88,7 +89,7 @@ class LocalSink(RandomAccessSink):
         self._staging().write_at(offset_bytes, data)
         return offset_bytes + len(data)
 
-    def write_copy(self, header: bytes, source: StoredBytes, start_bytes: int, length_bytes: int) -> int | None:
+    def write_copy(self, header: bytes, source: ByteSource, start_bytes: int, length_bytes: int) -> int | None:
         """Write a header, and behind it a range of another file: of a local one within the system."""
         if source.descriptor is None:
             return super().write_copy(header, source, start_bytes, length_bytes)

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 
 from georeader._core.threads import Workers
 from georeader._export.plan.traits import SectionSizes, SinkTraits, even_edges, plan_parts
-from georeader._export.sinks.base import Scratch, Sink, StoredBytes
+from georeader._export.sinks.base import Scratch, Sink
 from georeader._export.sinks.temporary_file import TemporaryFile
+from georeader._readers.byte_source import ByteSource
 from georeader.errors import GeoreaderError, WriteError
 
 _LOG = logging.getLogger("georeader")
@@ -292,7 +293,7 @@ class PartedSink(Sink):
         self._check_open()
         self._header = b"".join(pieces)
 
-    def write_copy(self, header: bytes, source: StoredBytes, start_bytes: int, length_bytes: int) -> int | None:
+    def write_copy(self, header: bytes, source: ByteSource, start_bytes: int, length_bytes: int) -> int | None:
         """Write a header, and behind it a range of another file, which a store copies that has it.
 
         The first part is the header with the beginning of the range, as long as a part must be; only that passes

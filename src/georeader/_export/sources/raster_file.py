@@ -64,6 +64,7 @@ class RasterSource:
     indexes: tuple[int, ...]  #: bands of the file, from 1
     has_one_dtype: bool  #: the bands are all of one dtype in the file
     is_computed: bool  #: by GDAL: pixels are always read in the same squares, so that they are the same
+    is_tiled_geotiff: bool = False  #: its encoded tiles may be taken over
     alpha_index: int | None = None  #: alpha band that takes the place of the mask, from 1
 
     def read(self, region: PixelWindow, bands: range) -> MaskedPixels:
@@ -165,6 +166,7 @@ def _open(
         indexes=indexes,
         has_one_dtype=len({dataset.dtypes[index - 1] for index in indexes}) == 1,
         is_computed=_is_computed(dataset),
+        is_tiled_geotiff=dataset.driver == "GTiff" and bool(dataset.profile.get("tiled")),
     )
 
 

@@ -1,0 +1,183 @@
+"""Saves of tiled files whose encoding stays: base tiles are taken over, and only overviews are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from georeader import RasterioReader, repack, save_cog
+from georeader.validation import validate
+from stored_files import FILES, facts_by_gdal, tile_digests
+
+#: Options by which the encoding of each file stays what it is; None: another tile size or a mask prevents it.
+SAME: dict[str, dict[str, Any]] = {
+    "ours": {"compress": "zstd"},
+    "ours, float32": {},
+    "ours, jpeg": {"compress": "jpeg"},
+    "ours, bands": {"compress": "deflate", "interleave": "band"},
+    "ours, sparse": {},
+    "ours, BigTIFF": {},
+    "COG driver": {"compress": "deflate"},
+    "COG driver, mask": {},
+    "COG driver, jpeg": {"compress": "jpeg"},
+    "COG driver, BigTIFF": {"compress": "zstd"},
+    "GTiff driver": {},
+    "GTiff driver, mask": {"compress": "deflate"},
+    "GTiff driver, jpeg": {"compress": "jpeg"},
+    "GTiff driver, bands": {"compress": "zstd", "interleave": "band"},
+    "GTiff driver, sparse": {},
+    "GTiff driver, big-endian": {"compress": "deflate"},
+    "GTiff driver, big-endian BigTIFF": {},
+    "GTiff driver, no overviews": {"compress": "packbits"},
+    "rio-cogeo": {"compress": "deflate", "blocksize": 512},
+    "odc-geo": {"compress": "deflate"},
+    "tifffile": {"compress": "deflate"},
+    "tifffile, big-endian": {"compress": "deflate"},
+    "libtiff": {},
+}
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[[str], Path]:
+    def make(name: str) -> Path:
+        path = tmp_path / "scene.tif"
+        FILES[name](path)
+        return path
+
+    return make
+
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::rasterio.errors.NotGeoreferencedWarning", "ignore::georeader.errors.FillValueWarning"
+)
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_tiles_of_the_full_resolution_are_taken_over(make: Callable[[str], Path], tmp_path: Path, name: str) -> None:
+    path, out = make(name), tmp_path / "out.tif"
+    base = _base_of(path)
+
+    receipt = save_cog(path, out, profile_arg=SAME[name])
+
+    assert _base_of(out) == base
+    assert receipt.tiles_reused == sum(digest is not None for tiles in base.values() for digest in tiles)
+    assert validate(out).is_valid, validate(out)
+
+
+def _base_of(path: Path) -> dict[tuple[int, bool], list[str | None]]:
+    digests = tile_digests(path)
+    return {key: tiles for key, tiles in digests.items() if key[0] == max(digests)[0]}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_pixels_and_overviews_are_those_of_a_save_that_encodes_anew(
+    make: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    path, out, anew = make(name), tmp_path / "out.tif", tmp_path / "anew.tif"
+
+    save_cog(path, out, profile_arg=SAME[name])
+    receipt = save_cog(path, anew, profile_arg=SAME[name], reuse_tiles=False)
+
+    assert receipt.tiles_reused == 0
+    found, expected = facts_by_gdal(out), facts_by_gdal(anew)
+    if "jpeg" in name:  # pixels that are encoded anew are changed anew
+        expected |= {key: found[key] for key in expected if key.startswith("pixels")}
+    assert found == expected
+    assert np.array_equal(rasterio.open(out).read(), rasterio.open(path).read())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compress": "deflate"}, {"blocksize": 128}, {"predictor": 1}, {"interleave": "band"}, {"dtype": "uint16"},
+        {"preset": "web"},
+    ],
+)  # fmt: skip
+def test_another_encoding_is_encoded_anew(make: Callable[[str], Path], tmp_path: Path, options: dict[str, Any]) -> None:
+    path, out = make("ours, sparse"), tmp_path / "out.tif"
+    save_cog(path, path, profile_arg={"predictor": 2}, reuse_tiles=False)
+
+    assert save_cog(path, out, profile_arg=options).tiles_reused == 0
+
+
+def test_a_level_asks_for_an_encoding_of_its_own(make: Callable[[str], Path], tmp_path: Path) -> None:
+    receipt = save_cog(make("ours"), tmp_path / "out.tif", profile_arg={"compress": "zstd", "level": 9})
+
+    assert receipt.tiles_reused == 0
+
+
+def test_a_window_is_encoded_anew(make: Callable[[str], Path], tmp_path: Path) -> None:
+    reader = RasterioReader(make("ours, sparse"))
+    part = reader.read_from_window(rasterio.windows.Window(0, 0, 256, 256))
+
+    assert save_cog(part, tmp_path / "out.tif").tiles_reused == 0
+
+
+def test_overviews_and_metadata_change_without_encoding_the_base(make: Callable[[str], Path], tmp_path: Path) -> None:
+    path, out = make("ours, sparse"), tmp_path / "out.tif"
+
+    receipt = save_cog(
+        path, out, tags={"checked": "yes"}, descriptions=["a", "b", "c"],
+        profile_arg={"RESAMPLING": "nearest", "OVERVIEW_COUNT": 1, "BIGTIFF": "YES", "STATISTICS": "YES"},
+    )  # fmt: skip
+
+    assert receipt.tiles_reused
+    with rasterio.open(out) as dataset:
+        assert dataset.overviews(1) == [2]
+        assert dataset.descriptions == ("a", "b", "c")
+        assert dataset.tags()["OVERVIEW_RESAMPLING"] == "NEAREST"
+        assert "STATISTICS_MEAN" in dataset.tags(1)
+    assert validate(out).measurement.version == "BigTIFF"
+
+
+# repack.
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_repack_keeps_the_encoding_of_a_file_and_makes_overviews(
+    make: Callable[[str], Path], tmp_path: Path, name: str
+) -> None:
+    path, out = make(name), tmp_path / "out.tif"
+    base = _base_of(path)
+
+    receipt = repack(path, out, profile_arg={"RESAMPLING": "nearest"})
+
+    assert _base_of(out) == base
+    assert receipt.tiles_reused
+    report = validate(out)
+    assert report.is_valid, report
+    assert report.measurement.byte_order == ("big-endian" if "big-endian" in name else "little-endian")
+    with rasterio.open(path) as before, rasterio.open(out) as after:
+        assert np.array_equal(after.read(), before.read())
+        assert after.overviews(1)
+        assert after.profile["compress"] == before.profile["compress"]
+
+
+def test_repack_encodes_strips_in_their_codec(tmp_path: Path) -> None:
+    path, out = tmp_path / "strips.tif", tmp_path / "out.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, dtype="uint8", height=600, width=500, compress="zstd", crs=3857,
+        transform=rasterio.Affine(1, 0, 5, 0, -1, 7),
+    ) as dataset:  # fmt: skip
+        dataset.write(np.ones((1, 600, 500), "uint8"))
+
+    receipt = repack(path, out)
+
+    assert receipt.tiles_reused == 0
+    assert validate(out, strict=True).is_valid
+    assert rasterio.open(out).profile["compress"] == "zstd"
+
+
+def test_repack_takes_a_reader_and_options_of_a_save(make: Callable[[str], Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.tif"
+
+    receipt = repack(RasterioReader(make("ours")), out, tags={"checked": "yes"}, profile_arg={"BIGTIFF": "YES"})
+
+    assert receipt.tiles_reused
+    assert RasterioReader(out).tags()["checked"] == "yes"
+    assert validate(out).measurement.version == "BigTIFF"
