@@ -261,8 +261,11 @@ class _Edit:
     def check_unchanged(self, cause: Exception | None = None) -> None:
         """Raise ChangedError if the file is no longer the one that was opened."""
         if self.source.version() != self.version:
-            name = self.source.name
-            raise ChangedError(f"{name}: it was replaced by another while it was edited; edit that one") from cause
+            raise self.changed() from cause
+
+    def changed(self) -> ChangedError:
+        """Return the error for a file that is no longer the one that was opened."""
+        return ChangedError(f"{self.source.name}: it was replaced by another while it was edited; edit that one")
 
 
 def _write(edit: _Edit, where: Destination, progress: Any) -> int | None:
@@ -276,6 +279,8 @@ def _write(edit: _Edit, where: Destination, progress: Any) -> int | None:
             sink.commit()
         except (ReadError, ExistsError) as error:  # of a range that the other file does not have, or of a condition
             edit.check_unchanged(error)
+            if isinstance(error, ExistsError) and where.overwrite:  # so it is not the destination's condition
+                raise edit.changed() from error
             raise
     return checksum
 

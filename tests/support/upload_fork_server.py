@@ -1,4 +1,4 @@
-"""Processes that save to a store, to be killed in the middle of it: imported once, forked for each save."""
+"""Processes that save or edit a file, to be killed in the middle of it: imported once, forked for each save."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORK_SERVER = textwrap.dedent("""
     import json, os, resource, signal, sys
     import botocore.session, fsspec, numpy, obstore.store, rasterio, s3fs
     from affine import Affine
-    from georeader import GeoTensor, save_cog
+    from georeader import GeoTensor, edit_cog, save_cog
     from georeader.errors import GeoreaderError
     from georeader._export.plan import traits
     from georeader._export.sinks import obstore_put
@@ -43,6 +43,9 @@ _FORK_SERVER = textwrap.dedent("""
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (job["limit_bytes"], job["limit_bytes"]))
         fs = fsspec.filesystem(*job["fs"][:1], **job["fs"][1], skip_instance_cache=True) if job["fs"] else None
+        if job["edit"]:
+            edit_cog(job["url"], fs=fs, dir_tmpfiles=job["scratch"], **job["edit"])
+            os._exit(0)  # an edit is shorter than the end of an interpreter
         source, options = rasters[tuple(job["shape"])], job["options"]
         source = Lazy(source) if job["is_lazy"] else source
         save_cog(source, job["url"], fs=fs, profile_arg={"compress": "none"}, dir_tmpfiles=job["scratch"], **options)
@@ -75,7 +78,8 @@ class ForkServer:
             folder: For temporary files, and the output of the process.
             url: Destination.
             env: Added to the fork server's environment.
-            job: shape, fs (protocol and options), is_lazy, options, handles_term, limit_bytes.
+            job: shape, fs (protocol and options), is_lazy, options, handles_term, limit_bytes; or edit, the
+                arguments of an edit of what is there.
         """
         scratch, temporary = folder / "scratch", folder / "temporary"
         for one in (scratch, temporary):
@@ -87,6 +91,7 @@ class ForkServer:
             "options": {},
             "handles_term": False,
             "limit_bytes": 0,
+            "edit": None,
         }
         own = {"env": {**env, "TMPDIR": str(temporary)}, "url": url, "scratch": str(scratch)}
         self.send(json.dumps(defaults | job | own | {"errors": str(folder / "errors")}))

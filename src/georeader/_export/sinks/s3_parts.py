@@ -24,7 +24,8 @@ from georeader._storage.s3 import ABORT_ATTEMPTS, ObjectPlace, code_of, status_o
 from georeader._tiff.checksum import crc32
 from georeader.errors import DestinationError, WriteError
 
-#: Metadata that mark a save's own object where it must not replace another's.
+#: Metadata that mark a save's own object where it must not replace another's: ETags of copied parts are not always
+#: their MD5.
 SAVE_NAME = "georeader-save"
 
 #: With overwrite=False, a store that may ignore the condition is checked for the winner after so long, or twice the
@@ -56,7 +57,8 @@ class S3Object(RemoteObject):
     def __post_init__(self) -> None:
         self._place = {"Bucket": self.bucket, "Key": self.key}
         self._save = secrets.token_hex(16)
-        self._mark: dict[str, Any] = {} if self.overwrite else {"Metadata": {SAVE_NAME: self._save}}
+        is_marked = not self.overwrite or self.if_match is not None
+        self._mark: dict[str, Any] = {"Metadata": {SAVE_NAME: self._save}} if is_marked else {}
 
     def check(self) -> None:
         """Check that the bucket exists, and that no object does where it may not be replaced."""
