@@ -9,31 +9,33 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affine import Affine
-
-from georeader._core.reporting import held_warnings, report_progress, warn_at_caller
+from georeader._core.reporting import report_progress, warn_at_caller
 from georeader._core.sentinels import Unset
 from georeader._export.edit.changes import ARGUMENTS, Changes
 from georeader._export.edit.edit_plan import EditPlan, edit_plan
+from georeader._export.edit.readings import (
+    WITH_LISTED,
+    WITH_SOUGHT,
+    Reading,
+    described_by_gdal,
+    read_raster,
+    with_metadata_beside,
+)
 from georeader._export.edit.rewrite import Rewrite, plan_rewrite, write_rewrite
 from georeader._export.edit.tag_edits import edited_tags
-from georeader._export.geotiff_tags import descriptive_tags
-from georeader._export.plan.encoding import Encoding
-from georeader._export.plan.metadata import resolve_metadata
 from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Receipt, Written, receipt_from_write
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import names_read_beside
-from georeader._export.sources.raster_file import open_dataset_source
 from georeader._export.sources.stored_file import StoredFile, check_frames, stored_file
 from georeader._export.sources.stored_tiles import profile_of
 from georeader._readers.byte_source import ByteSource, as_raster, open_bytes
 from georeader._readers.measurement import FaultLog
-from georeader._readers.raster_file import forget, open_dataset
+from georeader._readers.opening import raster_path
+from georeader._readers.raster_file import forget
 from georeader._readers.structure import read_structure
 from georeader._storage.redaction import redact_url
 from georeader._storage.urls import Destination, local_path_of, parse_address
-from georeader._tiff.directories import Tag
 from georeader.abstract_reader import same_nodata
 from georeader.errors import ChangedError, ExistsError, MetadataWarning, NotSupportedError, ReadError
 from georeader.rasterio_reader import RasterioReader
@@ -56,8 +58,9 @@ __all__ = ["EditPlan", "edit_cog", "plan_edit", "repack"]
 #: In place of an argument that is not passed: the file keeps what it has.
 _KEEP: Any = Unset("keep")
 
-#: Suffixes of the sidecars of an object in a store.
-SIDECARS = (".aux.xml", ".ovr", ".msk")
+#: Suffixes of the sidecars of an object in a store: of metadata, and of pixels.
+PAM_SUFFIX, PIXEL_SIDECARS = ".aux.xml", (".ovr", ".msk")
+SIDECARS = (PAM_SUFFIX, *PIXEL_SIDECARS)
 
 #: Another edit of the same file is waited for so long.
 PATIENCE_SECONDS = 10.0
@@ -92,7 +95,7 @@ def edit_cog(  # noqa: PLR0913
     A file with another header and the same encoded tiles takes the place of the old one, in one step. It is a COG: the
     header is at the front, tiles stand from the smallest overview to the full resolution, each between its leader and
     trailer (GDAL's COG driver page). What is not passed stays as it is, tags that this project does not know included.
-    None removes. See docs/editing.md.
+    None removes. Metadata beside it (``.aux.xml``, world files) move inside. See docs/editing.md.
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them.
@@ -124,7 +127,8 @@ def edit_cog(  # noqa: PLR0913
 
     Raises:
         ReadError: There is no such file, or it is malformed.
-        NotSupportedError: It is not tiled, has sidecars, or holds more than a raster with overviews and masks.
+        NotSupportedError: It is not tiled, holds more than a raster with overviews and masks, or has pixels beside it
+            (``.ovr``, ``.msk``), or metadata that a GeoTIFF does not hold.
         ChangedError: It was replaced by another while it was edited.
         GeoreaderError: Another of its kinds, for an argument that is not valid. Nothing was written then.
 
@@ -148,7 +152,7 @@ def edit_cog(  # noqa: PLR0913
     changes = Changes.parse(arguments, replace_tags=replace_tags)
     where = Destination(path if out is None else out, fs, dir_tmpfiles, durable, overwrite, http_headers)
     with open_bytes(path, fs) as source:
-        edit = _edit_of(source, path, fs, changes)
+        edit = _edit_of(source, path, fs, changes, in_place=out is None)
         if out is None:
             _lock(source)
             where = replace(where, overwrite=True, if_match=_strong_etag(edit.version))
@@ -243,7 +247,7 @@ def plan_edit(path: str | os.PathLike[str], *, out: Any = None, fs: Any = None, 
     parsed = Changes.parse(changes, replace_tags=replace_tags)
     shown = redact_url(os.fsdecode(path))
     with open_bytes(path, fs) as source:
-        edit = _edit_of(source, path, fs, parsed)
+        edit = _edit_of(source, path, fs, parsed, in_place=out is None)
         target = shown if out is None else redact_url(str(out))
         return edit_plan(shown, target, (edit.before, edit.after), parsed, edit.rewrite)
 
@@ -290,46 +294,22 @@ def _strong_etag(version: str | None) -> str | None:
     return version if version is not None and version.startswith('"') and version.endswith('"') else None
 
 
-def _edit_of(source: ByteSource, path: str | os.PathLike[str], fs: Any, changes: Changes) -> _Edit:
+def _edit_of(source: ByteSource, path: str | os.PathLike[str], fs: Any, changes: Changes, *, in_place: bool) -> _Edit:
     """Plan the edit of a file that is open. Nothing is written."""
     version = source.version()
-    stored = _stored(source, os.fsdecode(path), fs)
-    before = _spec_of(source)
-    after = changes.applied(before)
-    statistics = changes.statistics(before.count) if "statistics" in changes else ()
-    described = _described(after, changes)
+    names = _names_beside(source, os.fsdecode(path), fs)
+    if names:
+        _check_beside(source, os.fsdecode(path), fs, names, in_place=in_place)
+    stored, before = _stored(source), read_raster(as_raster(source))
+    if names:
+        whole = _read_with_sidecars(source, os.fsdecode(path), fs)
+        stored, before = with_metadata_beside(source, stored, before, whole, names), whole
+    after = changes.applied(before.spec)
+    statistics = changes.statistics(after.count) if "statistics" in changes else ()
+    described = described_by_gdal(after, changes)
     images = tuple(replace(image, tags=edited_tags(image, described, changes, statistics)) for image in stored.images)
-    _warn_of_overviews(source.name, before, after, stored)
-    return _Edit(source, version, before, after, plan_rewrite(replace(stored, images=images)))
-
-
-def _described(spec: ExportSpec, changes: Changes) -> tuple[Tag, ...]:
-    """Return GDAL's tags of a raster; without its place where that does not change, which GDAL might not express."""
-    if not changes.moves:
-        metadata = replace(spec.metadata, gcps=None, rpcs=None)
-        spec = replace(spec, crs=None, transform=Affine(2, 0, 0, 0, -2, 0), metadata=metadata)
-    return descriptive_tags(spec, warns="crs" in changes)
-
-
-def _spec_of(source: ByteSource) -> ExportSpec:
-    """Return a raster as GDAL reads it."""
-    with held_warnings(), open_dataset(as_raster(source), {}) as dataset:  # of what an edit does not touch
-        raster = open_dataset_source(dataset).spec
-        metadata = resolve_metadata(raster.metadata, count=raster.count, dtype=raster.dtype)
-    return ExportSpec(
-        kind="cog",
-        count=raster.count,
-        height_px=raster.height_px,
-        width_px=raster.width_px,
-        dtype=raster.dtype,
-        crs=raster.crs,
-        transform=raster.transform,
-        nodata=raster.fill_value,
-        metadata=metadata,
-        encoding=Encoding("NONE", 256, 256, overviews="NONE"),
-        resamplings=("NEAREST",) * raster.count,
-        is_classes=raster.is_classes,
-    )
+    _warn_of_overviews(source.name, before.spec, after, stored)
+    return _Edit(source, version, before.spec, after, plan_rewrite(replace(stored, images=images)))
 
 
 def _warn_of_overviews(name: str, before: ExportSpec, after: ExportSpec, stored: StoredFile) -> None:
@@ -345,9 +325,8 @@ def _warn_of_overviews(name: str, before: ExportSpec, after: ExportSpec, stored:
 # The file as it is stored.
 
 
-def _stored(source: ByteSource, path: str, fs: Any) -> StoredFile:
+def _stored(source: ByteSource) -> StoredFile:
     """Read a file's directories and tile arrays; raises ReadError or NotSupportedError if it cannot be edited."""
-    _check_sidecars(source, path, fs)
     measurement = measure(source, tiles=Tiles.UNREAD)
     for problem in judge(measurement):
         if problem.severity is Severity.ERROR and problem.code not in LAYOUT_CODES:
@@ -357,18 +336,44 @@ def _stored(source: ByteSource, path: str, fs: Any) -> StoredFile:
     return stored
 
 
-def _check_sidecars(source: ByteSource, path: str, fs: Any) -> None:
+# Files beside it.
+
+
+def _names_beside(source: ByteSource, path: str, fs: Any) -> list[str]:
+    """Return the names of the files that GDAL reads as part of a raster."""
+    if source.is_local:
+        return names_read_beside(_local_path(path))
+    name = path.rpartition("/")[2]
+    return [] if "?" in path else [f"{name}{end}" for end in SIDECARS if exists(f"{path}{end}", fs=fs)]
+
+
+def _local_path(path: str) -> Path:
     address = parse_address(path)
-    local = path if address is None else local_path_of(address)
-    if source.descriptor is None:
-        beside = [] if "?" in path else [f"{path}{end}" for end in SIDECARS if exists(f"{path}{end}", fs=fs)]
-    else:
-        beside = names_read_beside(Path(local or path))
-    if beside:
+    return Path(path if address is None else local_path_of(address) or path)
+
+
+def _check_beside(source: ByteSource, path: str, fs: Any, names: Sequence[str], *, in_place: bool) -> None:
+    """Raise NotSupportedError where an edit cannot take the content of these files over, or not remove them."""
+    pixels = [name for name in names if name.lower().endswith(PIXEL_SIDECARS)]
+    if pixels:
         raise NotSupportedError(
-            f"{source.name} has metadata or pixels in {', '.join(map(redact_url, beside))}, which an edit would lose; "
+            f"{source.name} has pixels in {', '.join(pixels)}, which an edit would lose; "
             "save_cog(path, out) takes them into one file"
         )
+    address = parse_address(path)
+    if in_place and fs is None and address is not None and address.store == "http":
+        raise NotSupportedError(
+            f"{source.name} has metadata in {', '.join(names)}, which an edit over HTTP cannot remove, so that "
+            "GDAL would read them instead of the edited ones; pass out"
+        )
+
+
+def _read_with_sidecars(source: ByteSource, path: str, fs: Any) -> Reading:
+    """Return a raster as GDAL reads it with the files beside it."""
+    if source.is_local:
+        return read_raster(raster_path(path, fs), WITH_LISTED)
+    with open_bytes(f"{path}{PAM_SUFFIX}", fs) as metadata:
+        return read_raster(as_raster(source, {PAM_SUFFIX: metadata}), WITH_SOUGHT)
 
 
 def _lock(source: ByteSource) -> None:

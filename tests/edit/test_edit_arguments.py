@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -347,20 +346,6 @@ def test_a_file_in_strips_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(NotSupportedError, match="stored in strips"):
         edit_cog(path, tags={"a": "b"})
-
-
-@pytest.mark.parametrize("suffix", [".aux.xml", ".msk"])
-def test_a_file_with_sidecars_is_refused(path: Path, suffix: str) -> None:
-    sidecar = path.with_name(path.name + suffix)
-    if suffix == ".aux.xml":
-        sidecar.write_text("<PAMDataset><Metadata><MDI key='a'>b</MDI></Metadata></PAMDataset>")
-    else:
-        shutil.copy(path, sidecar)
-
-    with pytest.raises(NotSupportedError, match=rf"scene\.tif{suffix}"):
-        edit_cog(path, tags={"a": "b"})
-
-    assert sidecar.exists()
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -94,13 +94,15 @@ def open_bytes(path: str | os.PathLike[str], fs: Any = None) -> Iterator[ByteSou
         )
 
 
-def as_raster(source: ByteSource) -> RasterPath:
-    """Return a file as rasterio can open it: by the same reads, and without sidecars."""
+def as_raster(source: ByteSource, beside: Mapping[str, ByteSource] | None = None) -> RasterPath:
+    """Return a file as rasterio can open it: by the same reads, with those files beside it, by suffixes, alone."""
+    files = {"scene.tif": source} | {f"scene.tif{suffix}": file for suffix, file in (beside or {}).items()}
 
     def open_it(path: str) -> RangedObject:
-        if path != "scene.tif":
+        if path not in files:
             raise FileNotFoundError(path)
-        return RangedObject(source.size_bytes, lambda start, stop: source.read_at(start, stop - start))
+        file = files[path]
+        return RangedObject(file.size_bytes, lambda start, stop: file.read_at(start, stop - start))
 
     return RasterPath(source.name, *contained("scene.tif", open_it, RemoteErrors(source.name, Redactor())))
 

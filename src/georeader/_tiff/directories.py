@@ -83,6 +83,7 @@ class TagNumber(IntEnum):
     GDAL_METADATA = 42112
     GDAL_NODATA = 42113
     LERC_PARAMETERS = 50674
+    RPC_COEFFICIENTS = 50844
 
     @property
     def title(self) -> str:

@@ -31,7 +31,11 @@ _PER_BAND = ("descriptions", "scales", "offsets", "units", "colorinterp")
 
 @dataclass(frozen=True)
 class Changes:
-    """The arguments of `georeader.edit_cog` that were passed; None removes."""
+    """The arguments of `georeader.edit_cog` that were passed; None removes.
+
+    Those of metadata that files beside a raster hold have further names: rpcs, recorded_tags, namespaces (of the file,
+    by domains), band_tags and band_namespaces (by band, from "0", and name or domain).
+    """
 
     given: Mapping[str, Any]
     replace_tags: bool = False
@@ -61,7 +65,7 @@ class Changes:
     @property
     def moves(self) -> bool:
         """Whether the raster is placed anew, by its CRS, its transform, or what a pixel's place means."""
-        return bool({"crs", "transform"} & self.given.keys()) or "area_or_point" in self.names_of_tags
+        return bool({"crs", "transform", "rpcs"} & self.given.keys()) or "area_or_point" in self.names_of_tags
 
     @property
     def recolours(self) -> bool:

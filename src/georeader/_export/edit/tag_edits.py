@@ -88,6 +88,7 @@ def edited_tags(
             changed.discard(TagNumber.PHOTOMETRIC)
     if image.level == 0:
         changed.update(_placing(changes, tags), _own_tags(changes))
+        changed.update((TagNumber.RPC_COEFFICIENTS,) if "rpcs" in changes else ())
     edited = {number: tag for number, tag in tags.items() if number not in changed}
     edited |= {number: new[number] for number in changed if number in new}
     if image.level == 0:
@@ -151,11 +152,16 @@ def _changes(item: Item, changes: Changes) -> bool:
     if item.role:
         names = {role: name for name, role in _ROLES.items()}
         return changes.recolours if item.role == "colorinterp" else names.get(item.role) in changes.given
+    if item.domain and item.sample is None:
+        return item.domain in changes.given.get("namespaces", ())
     if item.domain:
-        return False
+        return (item.sample, item.domain) in changes.given.get("band_namespaces", ())
     if item.sample is not None:
-        return "statistics" in changes and item.name.upper().startswith(STATISTICS_PREFIX)
-    if "tags" not in changes or item.name.upper() in RECORDING_TAGS:
+        is_statistic = "statistics" in changes and item.name.upper().startswith(STATISTICS_PREFIX)
+        return is_statistic or (item.sample, item.name) in changes.given.get("band_tags", ())
+    if item.name.upper() in RECORDING_TAGS:
+        return "recorded_tags" in changes
+    if "tags" not in changes:
         return False
     return _replaces_tags(changes) or item.name.lower() in changes.names_of_tags
 
