@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,18 @@ from georeader._export.plan.spec import ExportSpec
 from georeader._export.receipt.receipt import Receipt, Written, receipt_from_write
 from georeader._export.sinks.opening import open_sink
 from georeader._export.sinks.sidecars import names_read_beside
-from georeader._export.sources.stored_file import StoredFile, check_frames, stored_file
+from georeader._export.sources.stored_file import (
+    ANEW,
+    StoredFile,
+    check_frames,
+    images_of,
+    stored_file,
+    with_masks,
+    with_overviews,
+)
 from georeader._export.sources.stored_tiles import profile_of
 from georeader._readers.byte_source import ByteSource, as_raster, open_bytes
-from georeader._readers.measurement import FaultLog
+from georeader._readers.measurement import FaultLog, Measurement
 from georeader._readers.opening import raster_path
 from georeader._readers.raster_file import forget
 from georeader._readers.structure import read_structure
@@ -58,9 +67,12 @@ __all__ = ["EditPlan", "edit_cog", "plan_edit", "repack"]
 #: In place of an argument that is not passed: the file keeps what it has.
 _KEEP: Any = Unset("keep")
 
-#: Suffixes of the sidecars of an object in a store: of metadata, and of pixels.
-PAM_SUFFIX, PIXEL_SIDECARS = ".aux.xml", (".ovr", ".msk")
-SIDECARS = (PAM_SUFFIX, *PIXEL_SIDECARS)
+#: Suffixes of files with pixels beside a raster. The longest come first.
+MASK_OVERVIEWS_SUFFIX, OVERVIEWS_SUFFIX, MASK_SUFFIX = PIXEL_SUFFIXES = (".msk.ovr", ".ovr", ".msk")
+
+#: Suffixes of those that rasterio's openers read; and of all beside an object in a store.
+READ_BY_OPENERS = (".aux.xml", MASK_SUFFIX)
+SIDECARS = (".aux.xml", *PIXEL_SUFFIXES)
 
 #: Another edit of the same file is waited for so long.
 PATIENCE_SECONDS = 10.0
@@ -95,7 +107,8 @@ def edit_cog(  # noqa: PLR0913
     A file with another header and the same encoded tiles takes the place of the old one, in one step. It is a COG: the
     header is at the front, tiles stand from the smallest overview to the full resolution, each between its leader and
     trailer (GDAL's COG driver page). What is not passed stays as it is, tags that this project does not know included.
-    None removes. Metadata beside it (``.aux.xml``, world files) move inside. See docs/editing.md.
+    None removes. What GDAL reads in files beside it (``.aux.xml``, ``.ovr``, ``.msk``, world files) moves inside. See
+    docs/editing.md.
 
     Args:
         path: Local path or URL, as `georeader.RasterioReader` takes them.
@@ -127,8 +140,8 @@ def edit_cog(  # noqa: PLR0913
 
     Raises:
         ReadError: There is no such file, or it is malformed.
-        NotSupportedError: It is not tiled, holds more than a raster with overviews and masks, or has pixels beside it
-            (``.ovr``, ``.msk``), or metadata that a GeoTIFF does not hold.
+        NotSupportedError: It is not tiled, or holds more than a raster with overviews and masks; or files beside it
+            have metadata that a GeoTIFF does not hold, or pixels that are stored in another way.
         ChangedError: It was replaced by another while it was edited.
         GeoreaderError: Another of its kinds, for an argument that is not valid. Nothing was written then.
 
@@ -151,11 +164,10 @@ def edit_cog(  # noqa: PLR0913
     begun = time.perf_counter()
     changes = Changes.parse(arguments, replace_tags=replace_tags)
     where = Destination(path if out is None else out, fs, dir_tmpfiles, durable, overwrite, http_headers)
-    with open_bytes(path, fs) as source:
-        edit = _edit_of(source, path, fs, changes, in_place=out is None)
+    with _opened_edit(path, fs, changes, in_place=out is None) as edit:
         if out is None:
-            _lock(source)
-            where = replace(where, overwrite=True, if_match=_strong_etag(edit.version))
+            _lock(edit.sources[0])
+            where = replace(where, overwrite=True, if_match=_strong_etag(edit.versions[0]))
         checksum = _write(edit, where, progress)
         forget(where.path, fs)
         written = Written(
@@ -246,8 +258,7 @@ def plan_edit(path: str | os.PathLike[str], *, out: Any = None, fs: Any = None, 
         raise TypeError(f"plan_edit() got an unexpected keyword argument {unknown[0]!r}")
     parsed = Changes.parse(changes, replace_tags=replace_tags)
     shown = redact_url(os.fsdecode(path))
-    with open_bytes(path, fs) as source:
-        edit = _edit_of(source, path, fs, parsed, in_place=out is None)
+    with _opened_edit(path, fs, parsed, in_place=out is None) as edit:
         target = shown if out is None else redact_url(str(out))
         return edit_plan(shown, target, (edit.before, edit.after), parsed, edit.rewrite)
 
@@ -256,20 +267,20 @@ def plan_edit(path: str | os.PathLike[str], *, out: Any = None, fs: Any = None, 
 class _Edit:
     """A file that is open, and what it will be."""
 
-    source: ByteSource
-    version: str | None  #: Of the file as it was opened.
+    sources: tuple[ByteSource, ...]  #: The file itself, and those beside it that have tiles.
+    versions: tuple[str | None, ...]  #: Of them as they were opened.
     before: ExportSpec
     after: ExportSpec
     rewrite: Rewrite
 
     def check_unchanged(self, cause: Exception | None = None) -> None:
         """Raise ChangedError if the file is no longer the one that was opened."""
-        if self.source.version() != self.version:
+        if tuple(source.version() for source in self.sources) != self.versions:
             raise self.changed() from cause
 
     def changed(self) -> ChangedError:
         """Return the error for a file that is no longer the one that was opened."""
-        return ChangedError(f"{self.source.name}: it was replaced by another while it was edited; edit that one")
+        return ChangedError(f"{self.sources[0].name}: it was replaced by another while it was edited; edit that one")
 
 
 def _write(edit: _Edit, where: Destination, progress: Any) -> int | None:
@@ -278,7 +289,7 @@ def _write(edit: _Edit, where: Destination, progress: Any) -> int | None:
         edit.check_unchanged()
         try:
             with report_progress(progress, len(edit.rewrite.stored.order), name=sink.given) as advance:
-                checksum = write_rewrite(edit.rewrite, edit.source, sink, advance)
+                checksum = write_rewrite(edit.rewrite, edit.sources, sink, advance)
             edit.check_unchanged()
             sink.commit()
         except (ReadError, ExistsError) as error:  # of a range that the other file does not have, or of a condition
@@ -294,22 +305,29 @@ def _strong_etag(version: str | None) -> str | None:
     return version if version is not None and version.startswith('"') and version.endswith('"') else None
 
 
-def _edit_of(source: ByteSource, path: str | os.PathLike[str], fs: Any, changes: Changes, *, in_place: bool) -> _Edit:
-    """Plan the edit of a file that is open. Nothing is written."""
-    version = source.version()
-    names = _names_beside(source, os.fsdecode(path), fs)
-    if names:
-        _check_beside(source, os.fsdecode(path), fs, names, in_place=in_place)
-    stored, before = _stored(source), read_raster(as_raster(source))
-    if names:
-        whole = _read_with_sidecars(source, os.fsdecode(path), fs)
-        stored, before = with_metadata_beside(source, stored, before, whole, names), whole
-    after = changes.applied(before.spec)
-    statistics = changes.statistics(after.count) if "statistics" in changes else ()
-    described = described_by_gdal(after, changes)
-    images = tuple(replace(image, tags=edited_tags(image, described, changes, statistics)) for image in stored.images)
-    _warn_of_overviews(source.name, before.spec, after, stored)
-    return _Edit(source, version, before.spec, after, plan_rewrite(replace(stored, images=images)))
+@contextmanager
+def _opened_edit(path: str | os.PathLike[str], fs: Any, changes: Changes, *, in_place: bool) -> Iterator[_Edit]:
+    """Open a file and plan its edit. Nothing is written."""
+    text = os.fsdecode(path)
+    with open_bytes(path, fs) as source, ExitStack() as stack:
+        names = _names_beside(source, text, fs)
+        if names and in_place:
+            _check_removable(source, text, fs, names)
+        beside = [stack.enter_context(open_bytes(place, fs)) for place in _places_of_pixels(source, text, names)]
+        sources = (source, *beside)
+        versions = tuple(one.version() for one in sources)
+        stored, before = _stored(sources), read_raster(as_raster(source))
+        if names:
+            whole = _read_with_sidecars(source, text, fs)
+            stored, before = with_metadata_beside(source, stored, before, whole, names), whole
+        after = changes.applied(before.spec)
+        statistics = changes.statistics(after.count) if "statistics" in changes else ()
+        described = described_by_gdal(after, changes)
+        images = tuple(
+            replace(image, tags=edited_tags(image, described, changes, statistics)) for image in stored.images
+        )
+        _warn_of_overviews(source.name, before.spec, after, stored)
+        yield _Edit(sources, versions, before.spec, after, plan_rewrite(replace(stored, images=images)))
 
 
 def _warn_of_overviews(name: str, before: ExportSpec, after: ExportSpec, stored: StoredFile) -> None:
@@ -325,15 +343,26 @@ def _warn_of_overviews(name: str, before: ExportSpec, after: ExportSpec, stored:
 # The file as it is stored.
 
 
-def _stored(source: ByteSource) -> StoredFile:
-    """Read a file's directories and tile arrays; raises ReadError or NotSupportedError if it cannot be edited."""
+def _stored(sources: Sequence[ByteSource]) -> StoredFile:
+    """Read directories and tile arrays of a file and those beside it; raises ReadError or NotSupportedError."""
+    source, *beside = sources
+    stored = stored_file(source, _measured(source))
+    check_frames(source, stored)
+    for number, file in enumerate(beside, start=1):
+        measurement = _measured(file)
+        if (measurement.byte_order == "big-endian") != stored.is_big_endian:
+            raise NotSupportedError(f"{file.name}: its byte order is not that of the raster; {ANEW}")
+        add = with_overviews if _suffix_of(file.name) == OVERVIEWS_SUFFIX else with_masks
+        stored = add(stored, images_of(file, measurement), number, file.name)
+    return stored
+
+
+def _measured(source: ByteSource) -> Measurement:
     measurement = measure(source, tiles=Tiles.UNREAD)
     for problem in judge(measurement):
-        if problem.severity is Severity.ERROR and problem.code not in LAYOUT_CODES:
+        if problem.severity is Severity.ERROR and problem.code not in (*LAYOUT_CODES, "external-overviews"):
             raise ReadError(f"{source.name} cannot be edited: {problem.message}")
-    stored = stored_file(source, measurement)
-    check_frames(source, stored)
-    return stored
+    return measurement
 
 
 # Files beside it.
@@ -352,19 +381,27 @@ def _local_path(path: str) -> Path:
     return Path(path if address is None else local_path_of(address) or path)
 
 
-def _check_beside(source: ByteSource, path: str, fs: Any, names: Sequence[str], *, in_place: bool) -> None:
-    """Raise NotSupportedError where an edit cannot take the content of these files over, or not remove them."""
-    pixels = [name for name in names if name.lower().endswith(PIXEL_SIDECARS)]
-    if pixels:
-        raise NotSupportedError(
-            f"{source.name} has pixels in {', '.join(pixels)}, which an edit would lose; "
-            "save_cog(path, out) takes them into one file"
-        )
+def _suffix_of(name: str) -> str | None:
+    """Return which kind of file with pixels a name beside a raster is of; None for any other."""
+    return next((suffix for suffix in PIXEL_SUFFIXES if name.lower().endswith(suffix)), None)
+
+
+def _places_of_pixels(source: ByteSource, path: str, names: Sequence[str]) -> list[str]:
+    """Return the paths of the files beside a raster that have pixels: overviews first, which masks may belong to."""
+    pixels = [name for name in names if _suffix_of(name)]
+    pixels.sort(key=lambda name: _suffix_of(name) != OVERVIEWS_SUFFIX)
+    if source.is_local:
+        return [str(_local_path(path).with_name(name)) for name in pixels]
+    return [f"{path.rpartition('/')[0]}/{name}" for name in pixels]
+
+
+def _check_removable(source: ByteSource, path: str, fs: Any, names: Sequence[str]) -> None:
+    """Raise NotSupportedError for files beside a raster that stay when it is replaced."""
     address = parse_address(path)
-    if in_place and fs is None and address is not None and address.store == "http":
+    if fs is None and address is not None and address.store == "http":
         raise NotSupportedError(
-            f"{source.name} has metadata in {', '.join(names)}, which an edit over HTTP cannot remove, so that "
-            "GDAL would read them instead of the edited ones; pass out"
+            f"{source.name} has metadata or pixels in {', '.join(names)}, which an edit over HTTP cannot remove, so "
+            "that GDAL would read them as part of the edited file; pass out"
         )
 
 
@@ -372,8 +409,10 @@ def _read_with_sidecars(source: ByteSource, path: str, fs: Any) -> Reading:
     """Return a raster as GDAL reads it with the files beside it."""
     if source.is_local:
         return read_raster(raster_path(path, fs), WITH_LISTED)
-    with open_bytes(f"{path}{PAM_SUFFIX}", fs) as metadata:
-        return read_raster(as_raster(source, {PAM_SUFFIX: metadata}), WITH_SOUGHT)
+    with ExitStack() as stack:
+        there = [end for end in READ_BY_OPENERS if exists(f"{path}{end}", fs=fs)]
+        beside = {end: stack.enter_context(open_bytes(f"{path}{end}", fs)) for end in there}
+        return read_raster(as_raster(source, beside), WITH_SOUGHT)
 
 
 def _lock(source: ByteSource) -> None:

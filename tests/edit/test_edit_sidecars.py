@@ -13,13 +13,15 @@ import pytest
 import rasterio
 import urllib3
 from affine import Affine
+from rasterio.enums import Resampling
+from rio_cogeo import cog_validate
 
 from georeader import GeoTensor, RasterioReader, edit_cog, plan_edit, save_cog
-from georeader.errors import NotSupportedError
+from georeader.errors import ChangedError, NotSupportedError, ReadError
 from georeader.validation import validate
 from servers.nginx import WebServer
 from servers.s3 import S3Server
-from stored_files import facts_by_gdal, tensor, tile_digests
+from stored_files import by_gdal_driver, facts_by_gdal, pixels, tensor, tile_digests
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -197,7 +199,7 @@ REFUSED = {
     "points beside a transform": (
         pam("<GCPList Projection='EPSG:4326'><GCP Id='1' Pixel='0' Line='1' X='10' Y='50'/></GCPList>"), "gcps",
     ),
-    "a mask": (lambda path: shutil.copy(path, f"{path}.msk"), "pixels in scene.tif.msk"),
+    "masks of bands": (lambda path: shutil.copy(path, f"{path}.msk"), "a mask for each band"),
 }  # fmt: skip
 
 
@@ -208,10 +210,159 @@ def test_what_a_geotiff_cannot_hold_is_refused_and_stays(path: Path, name: str) 
     write(path)
     before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
 
-    with pytest.raises(NotSupportedError, match=rf"scene\.tif.*{message}.*save_cog\(path, out\)"):
+    with pytest.raises(NotSupportedError, match=rf"scene\.tif.*{message}"):
         edit_cog(path, tags={"checked": "yes"})
 
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+# Pixels.
+
+
+def by_steps(*steps: str, **options: Any) -> Callable[[Path], None]:
+    """Return a function that writes a tiled GeoTIFF, then overviews and masks inside or beside it, step by step."""
+    environment = {name: options.pop(name) for name in list(options) if "OVERVIEW" in name or "GDAL" in name}
+
+    def write(path: Path) -> None:
+        by_gdal_driver(path, "GTiff", overviews=False, **options)
+        for step in steps:
+            is_inside = step.startswith("inner")
+            settings = {"TIFF_USE_OVR": not is_inside, "GDAL_TIFF_INTERNAL_MASK": is_inside, **environment}
+            with rasterio.Env(**settings), rasterio.open(path, "r+") as dataset:
+                if step.endswith("mask"):
+                    dataset.write_mask(pixels(3)[0] != 0)
+                else:
+                    dataset.build_overviews([2, 4], Resampling.nearest)
+
+    return write
+
+
+PIXELS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
+    "overviews": (by_steps("overviews", COMPRESS_OVERVIEW="DEFLATE", INTERLEAVE_OVERVIEW="PIXEL"), {".ovr"}),
+    "overviews in JPEG": (
+        by_steps("overviews", COMPRESS_OVERVIEW="JPEG", PHOTOMETRIC_OVERVIEW="YCBCR", INTERLEAVE_OVERVIEW="PIXEL"),
+        {".ovr"},
+    ),
+    "overviews of a mask": (by_steps("inner mask", "overviews", INTERLEAVE_OVERVIEW="PIXEL"), {".ovr"}),
+    "overviews by bands": (by_steps("overviews", interleave="band", compress="zstd"), {".ovr"}),
+    "overviews with nodata": (by_steps("overviews", nodata=0, count=1, SPARSE_OK=True), {".ovr"}),
+    "mask": (by_steps("mask"), {".msk"}),
+    "mask beside overviews": (by_steps("inner overviews", "mask"), {".msk"}),
+    "mask by bands": (by_steps("mask", interleave="band"), {".msk"}),
+    "mask and overviews": (
+        by_steps("mask", "overviews", INTERLEAVE_OVERVIEW="PIXEL", compress="lzw"), {".msk", ".ovr", ".msk.ovr"},
+    ),
+    "mask and overviews, small tiles": (
+        by_steps("mask", "overviews", count=1, GDAL_TIFF_OVR_BLOCKSIZE="128"), {".msk", ".ovr", ".msk.ovr"},
+    ),
+    "mask and overviews, BigTIFF": (
+        by_steps("mask", "overviews", count=1, dtype="float32", BIGTIFF="YES"), {".msk", ".ovr", ".msk.ovr"},
+    ),
+}  # fmt: skip
+
+
+def all_digests(path: Path) -> dict[tuple[int, bool], list[str | None]]:
+    """Return the digests of the tiles of a file and those beside it."""
+    found = tile_digests(path)
+    for suffix in (".ovr", ".msk", ".msk.ovr"):
+        beside = path.with_name(f"{path.name}{suffix}")
+        if beside.exists():
+            own = tile_digests(beside)
+            found |= {(width, is_mask or "msk" in suffix): tiles for (width, is_mask), tiles in own.items()}
+    return found
+
+
+@pytest.mark.parametrize("name", PIXELS)
+def test_overviews_and_masks_beside_a_file_move_into_it(path: Path, name: str) -> None:
+    write, suffixes = PIXELS[name]
+    write(path)
+    assert {file.name.removeprefix(path.name) for file in path.parent.iterdir()} == suffixes | {""}
+    before, tiles = facts(path), all_digests(path)
+
+    receipt = edit_cog(path, tags={"checked": "yes"})
+
+    assert os.listdir(path.parent) == [path.name]
+    after = facts(path)
+    assert after.pop("tags") == before.pop("tags") | {"checked": "yes"}
+    assert after == before
+    assert tile_digests(path) == tiles
+    assert receipt.tiles_reused == sum(digest is not None for of_image in tiles.values() for digest in of_image)
+    report = validate(path)
+    was_missing = {"overviews of a mask", "mask beside overviews"}  # GDAL makes no overviews of these masks
+    assert {problem.code for problem in report.errors} == ({"mask-missing"} if name in was_missing else set()), report
+    if len(before["overviews"]) > 0:
+        assert cog_validate(path, strict=True)[:2] == (True, [])
+
+
+def mask_of(driver: str, **options: str) -> Callable[[Path], None]:
+    """Return a function that writes a file with a mask beside it, which is stored in another way."""
+
+    def write(path: Path) -> None:
+        by_steps("mask")(path)
+        mask, staged = path.with_name("scene.tif.msk"), path.with_name("staged.tif")
+        mask.rename(staged)
+        rasterio.shutil.copy(staged, mask, driver=driver, **options)
+        staged.unlink()
+
+    return write
+
+
+#: Pixels beside a file that are not stored as its own are, and what the message names.
+OTHERWISE = {
+    "interleave": (by_steps("overviews"), "interleave"),
+    "byte order": (by_steps("overviews", count=1, dtype="int16", ENDIANNESS="BIG"), "byte order"),
+    "tile size": (mask_of("GTiff", TILED="YES", BLOCKXSIZE="128", BLOCKYSIZE="128"), "tiles"),
+    "strips": (mask_of("GTiff"), "strips"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_pixels_that_are_stored_otherwise_are_refused_and_stay(path: Path, name: str) -> None:
+    write, message = OTHERWISE[name]
+    write(path)
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+
+    with pytest.raises(NotSupportedError, match=rf"scene\.tif\..*{message}.*save_cog\(path, out\)"):
+        edit_cog(path, tags={"checked": "yes"})
+
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+def test_damaged_overviews_beside_a_file_are_refused_and_stay(path: Path) -> None:
+    by_steps("overviews", count=1)(path)
+    overviews = path.with_name("scene.tif.ovr")
+    overviews.write_bytes(overviews.read_bytes()[:-500])
+    before = path.read_bytes()
+
+    with pytest.raises(ReadError, match=r"scene\.tif\.ovr cannot be edited"):
+        edit_cog(path, tags={"checked": "yes"})
+
+    assert path.read_bytes() == before
+    assert overviews.exists()
+
+
+def test_overviews_that_gdal_does_not_read_go(path: Path) -> None:
+    by_steps("inner overviews", count=1)(path)
+    shutil.copy(path, path.with_name("scene.tif.ovr"))
+    before = facts(path)
+
+    edit_cog(path, scales=[2])
+
+    assert facts(path) == before | {"scales": (2.0,)}
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_file_beside_that_is_replaced_meanwhile_is_noticed(path: Path) -> None:
+    by_steps("mask", count=1)(path)
+    before, mask = path.read_bytes(), path.with_name("scene.tif.msk")
+    other = path.with_name("other")
+    shutil.copy(mask, other)
+
+    with pytest.raises(ChangedError, match=r"scene\.tif"):
+        edit_cog(path, scales=[2], progress=lambda *_: other.replace(mask) if other.exists() else None)
+
+    assert path.read_bytes() == before
+    assert mask.exists()
 
 
 # In stores.
@@ -234,6 +385,22 @@ def test_metadata_beside_an_object_move_into_it(seaweed: S3Server, use_env: Any)
     assert {"a": "b", "checked": "yes"}.items() <= reader.tags().items()
     assert reader.attrs["scales"] == [2]
     assert list(seaweed.keys()) == ["scene.tif"]
+
+
+def test_pixels_beside_an_object_move_into_it(seaweed: S3Server, use_env: Any, path: Path) -> None:
+    by_steps("mask", "overviews", count=1)(path)
+    before, tiles = facts(path), all_digests(path)
+    for file in path.parent.iterdir():
+        seaweed.put(file.name, file.read_bytes())
+        file.unlink()
+    use_env(seaweed.env())
+
+    edit_cog(seaweed.url("scene.tif"), scales=[2])
+
+    assert list(seaweed.keys()) == ["scene.tif"]
+    path.write_bytes(seaweed.get("scene.tif"))
+    assert facts(path) == before | {"scales": (2.0,)}
+    assert tile_digests(path) == tiles
 
 
 def test_metadata_beside_a_file_of_fsspec_move_into_it() -> None:

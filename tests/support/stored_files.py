@@ -45,7 +45,7 @@ def _ours(path: Path, count: int = 3, dtype: str = "uint8", **profile: Any) -> N
     )  # fmt: skip
 
 
-def _by_gdal(
+def by_gdal_driver(
     path: Path, driver: str, *, count: int = 3, dtype: str = "uint8", mask: bool = False, nodata: Any = None,
     overviews: bool = True, **options: Any
 ) -> None:  # fmt: skip
@@ -75,7 +75,7 @@ def _by_gdal(
 
 def _by_rio_cogeo(path: Path) -> None:
     staged = path.with_name("staged.tif")
-    _by_gdal(staged, "GTiff", overviews=False)
+    by_gdal_driver(staged, "GTiff", overviews=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cog_translate(staged, path, cog_profiles.get("deflate"), nodata=0, add_mask=True, quiet=True)
@@ -128,22 +128,22 @@ FILES: dict[str, Callable[[Path], None]] = {
     "ours, bands": lambda path: _ours(path, 2, "int16", interleave="band", compress="deflate"),
     "ours, sparse": lambda path: _ours(path, SPARSE_OK="YES"),
     "ours, BigTIFF": lambda path: _ours(path, BIGTIFF="YES"),
-    "COG driver": lambda path: _by_gdal(path, "COG", COMPRESS="DEFLATE", PREDICTOR="YES"),
-    "COG driver, mask": lambda path: _by_gdal(path, "COG", mask=True, COMPRESS="LZW"),
-    "COG driver, jpeg": lambda path: _by_gdal(path, "COG", mask=True, COMPRESS="JPEG"),
-    "COG driver, BigTIFF": lambda path: _by_gdal(path, "COG", BIGTIFF="YES", COMPRESS="ZSTD"),
-    "GTiff driver": lambda path: _by_gdal(path, "GTiff", compress="lzw"),
-    "GTiff driver, mask": lambda path: _by_gdal(path, "GTiff", mask=True, compress="deflate"),
-    "GTiff driver, jpeg": lambda path: _by_gdal(path, "GTiff", mask=True, compress="jpeg", photometric="ycbcr"),
-    "GTiff driver, bands": lambda path: _by_gdal(path, "GTiff", interleave="band", compress="zstd", nodata=0),
-    "GTiff driver, sparse": lambda path: _by_gdal(path, "GTiff", nodata=0, compress="lzw", SPARSE_OK="TRUE"),
-    "GTiff driver, big-endian": lambda path: _by_gdal(
+    "COG driver": lambda path: by_gdal_driver(path, "COG", COMPRESS="DEFLATE", PREDICTOR="YES"),
+    "COG driver, mask": lambda path: by_gdal_driver(path, "COG", mask=True, COMPRESS="LZW"),
+    "COG driver, jpeg": lambda path: by_gdal_driver(path, "COG", mask=True, COMPRESS="JPEG"),
+    "COG driver, BigTIFF": lambda path: by_gdal_driver(path, "COG", BIGTIFF="YES", COMPRESS="ZSTD"),
+    "GTiff driver": lambda path: by_gdal_driver(path, "GTiff", compress="lzw"),
+    "GTiff driver, mask": lambda path: by_gdal_driver(path, "GTiff", mask=True, compress="deflate"),
+    "GTiff driver, jpeg": lambda path: by_gdal_driver(path, "GTiff", mask=True, compress="jpeg", photometric="ycbcr"),
+    "GTiff driver, bands": lambda path: by_gdal_driver(path, "GTiff", interleave="band", compress="zstd", nodata=0),
+    "GTiff driver, sparse": lambda path: by_gdal_driver(path, "GTiff", nodata=0, compress="lzw", SPARSE_OK="TRUE"),
+    "GTiff driver, big-endian": lambda path: by_gdal_driver(
         path, "GTiff", count=2, dtype="uint16", compress="deflate", predictor=2, ENDIANNESS="BIG"
     ),
-    "GTiff driver, big-endian BigTIFF": lambda path: _by_gdal(
+    "GTiff driver, big-endian BigTIFF": lambda path: by_gdal_driver(
         path, "GTiff", count=1, dtype="float32", compress="lzw", predictor=3, ENDIANNESS="BIG", BIGTIFF="YES"
     ),
-    "GTiff driver, no overviews": lambda path: _by_gdal(path, "GTiff", overviews=False, compress="packbits"),
+    "GTiff driver, no overviews": lambda path: by_gdal_driver(path, "GTiff", overviews=False, compress="packbits"),
     "rio-cogeo": _by_rio_cogeo,
     "odc-geo": _by_odc_geo,
     "tifffile": _by_tifffile,

@@ -63,6 +63,7 @@ def read_raster(path: RasterPath, options: Mapping[str, Any] | None = None) -> R
             dict(tags) | {key: text for key, text in dataset.tags(band).items() if key.startswith(STATISTICS_PREFIX)}
             for band, tags in zip(dataset.indexes, info.band_tags, strict=True)
         )
+        masks = [[flag.name for flag in flags] for flags in dataset.mask_flag_enums]
         located = {domain: dataset.tags(ns=domain) for domain in _LOCATING_DOMAINS}
     spec = ExportSpec(
         kind="cog",
@@ -78,7 +79,7 @@ def read_raster(path: RasterPath, options: Mapping[str, Any] | None = None) -> R
         resamplings=("NEAREST",) * raster.count,
         is_classes=raster.is_classes,
     )
-    return Reading(spec, _facts(info) | {"band_tags": band_tags, "other domains": located})
+    return Reading(spec, _facts(info) | {"band_tags": band_tags, "masks": masks, "other domains": located})
 
 
 def _facts(info: FileInfo) -> dict[str, Any]:

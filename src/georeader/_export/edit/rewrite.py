@@ -6,7 +6,7 @@ can. Else each is read, and written in its place between a leader and a trailer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from itertools import groupby
@@ -108,18 +108,18 @@ def _arrays(stored: StoredFile, starts_bytes: NDArray[np.int64]) -> list[TileArr
     return arrays
 
 
-def write_rewrite(rewrite: Rewrite, source: ByteSource, sink: Sink, advance: Advance) -> int | None:
-    """Write a file; return its CRC-32, or None where bytes were copied that did not pass through this process."""
+def write_rewrite(rewrite: Rewrite, sources: Sequence[ByteSource], sink: Sink, advance: Advance) -> int | None:
+    """Write a file of tiles of these files; return its CRC-32, or None where some did not pass through this process."""
     stored = rewrite.stored
     if stored.data_range_bytes is not None:
         start_bytes, _ = stored.data_range_bytes
-        checksum = sink.write_copy(rewrite.header, source, start_bytes, rewrite.tiles_bytes)
+        checksum = sink.write_copy(rewrite.header, sources[0], start_bytes, rewrite.tiles_bytes)
         advance(len(stored.order))
         return checksum
     sink.begin(SectionSizes(len(rewrite.header), 0, rewrite.tiles_bytes))
     checksum, position = 0, 0
     with Workers(READERS, name="georeader-read") as workers:
-        for pieces in workers.ordered(_reads(stored.order, source), AHEAD_BYTES):
+        for pieces in workers.ordered(_reads(stored.order, sources), AHEAD_BYTES):
             sink.write_full_resolution(position, *pieces)
             position += sum(map(len, pieces))
             checksum = reduce(lambda so_far, piece: crc32(piece, so_far), pieces, checksum)
@@ -128,13 +128,13 @@ def write_rewrite(rewrite: Rewrite, source: ByteSource, sink: Sink, advance: Adv
     return crc32_combine(crc32(rewrite.header), checksum, position)
 
 
-def _reads(order: TileOrder, source: ByteSource) -> Iterator[Task[list[bytes]]]:
-    """Iterate over tasks that each read some tiles and frame them."""
+def _reads(order: TileOrder, sources: Sequence[ByteSource]) -> Iterator[Task[list[bytes]]]:
+    """Iterate over tasks that each read some tiles of a file and frame them."""
     batches = np.cumsum(order.sizes_bytes) // BATCH_BYTES
-    for _, group in groupby(range(len(order)), key=batches.__getitem__):
+    for (_, file), group in groupby(range(len(order)), key=lambda tile: (batches[tile], order.files[tile])):
         chosen = list(group)
         starts, sizes = order.starts_bytes[chosen], order.sizes_bytes[chosen]
-        yield Task(partial(_read_framed, source, starts, sizes), int(sizes.sum()))
+        yield Task(partial(_read_framed, sources[file], starts, sizes), int(sizes.sum()))
 
 
 def _read_framed(source: ByteSource, starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> list[bytes]:

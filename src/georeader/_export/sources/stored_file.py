@@ -1,13 +1,16 @@
 """A tiled GeoTIFF as it is stored: tags and places of the tiles of each image, and their order in a COG.
 
+Overviews and masks may lie in files beside it (.ovr, .msk).
+
 References:
-    TIFF 6.0, section 15 (tiles); GDAL's COG driver page, "Header ghost area" and "Tile data leader and trailer".
+    TIFF 6.0, sections 8 (NewSubfileType and PhotometricInterpretation of masks) and 15 (tiles); GDAL's COG driver page,
+    "Header ghost area" and "Tile data leader and trailer"; GDAL's raster data model, "Mask bands" (.msk).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,8 +20,9 @@ from georeader._export.receipt.receipt import LevelReceipt, level_receipt
 from georeader._readers.byte_source import ByteSource
 from georeader._readers.measurement import MeasuredDirectory, Measurement, RoleKind
 from georeader._readers.pixel_layout import PixelLayout
+from georeader._readers.structure import MASK, REDUCED
 from georeader._tiff.cog_layout import FRAME_BYTES, LEADER_BYTES, TRAILER_BYTES
-from georeader._tiff.directories import BIG, Tag, TagNumber, TagType
+from georeader._tiff.directories import BIG, Tag, TagNumber, TagType, make_tag
 from georeader._tiff.parser import ParsedDirectory, read_directories
 from georeader.errors import NotSupportedError, ReadError
 
@@ -26,6 +30,22 @@ from georeader.errors import NotSupportedError, ReadError
 _POINTERS = {330: "SubIFDs", 34665: "Exif IFD", 34853: "GPS IFD", 40965: "Interoperability IFD"}
 
 _ARRAYS = (TagNumber.TILE_OFFSETS, TagNumber.TILE_BYTE_COUNTS)
+
+#: Tags that describe a raster: place, GDAL's metadata and nodata. Masks have none of them.
+_OF_RASTERS = frozenset({
+    TagNumber.MODEL_PIXEL_SCALE, TagNumber.MODEL_TIEPOINT, TagNumber.MODEL_TRANSFORMATION,
+    TagNumber.GEO_KEY_DIRECTORY, TagNumber.GEO_DOUBLE_PARAMS, TagNumber.GEO_ASCII_PARAMS,
+    TagNumber.GDAL_METADATA, TagNumber.GDAL_NODATA,
+})  # fmt: skip
+
+#: Value of PhotometricInterpretation of a mask.
+_PHOTOMETRIC_MASK = 4
+
+#: In what overviews are as the raster, and masks as their image.
+_KINDS, _TILE_SIDES = ("samples", "bits", "sample_format", "planes"), ("tile_width_px", "tile_height_px")
+
+#: What to do with a file that an edit does not take over.
+ANEW = "save_cog(path, out) takes it into one file"
 
 #: Tiles are read at once where the gaps between them are no larger than this.
 GAP_BYTES = 2**16
@@ -50,6 +70,12 @@ class StoredImage:
     tags: tuple[Tag, ...]  #: All but the tile arrays.
     offsets_bytes: NDArray[np.int64]  #: Of the tiles, plane by plane and row by row; 0 for a sparse tile.
     sizes_bytes: NDArray[np.int64]  #: Of them, without leaders and trailers; 0 for a sparse tile.
+    file: int = 0  #: Position of the file that has them: the raster's own, or one beside it.
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.layout.width_px, self.layout.height_px
 
     def tag(self, number: int) -> Tag | None:
         """Return a tag, or None."""
@@ -62,7 +88,8 @@ class TileOrder:
 
     images: NDArray[np.intp]  #: Position of each tile's image among those of the file.
     tiles: NDArray[np.intp]  #: Number of the tile in its image.
-    starts_bytes: NDArray[np.int64]  #: Where its bytes begin in the stored file.
+    files: NDArray[np.intp]  #: Position of the file that has it.
+    starts_bytes: NDArray[np.int64]  #: Where its bytes begin in that file.
     sizes_bytes: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -109,7 +136,8 @@ class StoredFile:
             own = image == number
             starts[own], sizes[own] = stored.offsets_bytes[tile[own]], stored.sizes_bytes[tile[own]]
         there = sizes > 0
-        return TileOrder(image[there], tile[there], starts[there], sizes[there])
+        files = np.array([one.file for one in self.images], np.intp)[image]
+        return TileOrder(image[there], tile[there], files[there], starts[there], sizes[there])
 
     def _groups(self, level: int) -> Sequence[tuple[int, ...]]:
         """Return the images of a level whose tiles come in turn, group by group."""
@@ -124,12 +152,16 @@ class StoredFile:
         order = self.order
         is_framed = all(self.structure.get(name) == value for name, value in _FRAMED.items())
         declares_masks = self.structure.get("MASK_INTERLEAVED_WITH_IMAGERY") == "YES"
-        if not len(order) or not is_framed or declares_masks != self.masks_follow_tiles:
+        if not len(order) or order.files.any() or not is_framed or declares_masks != self.masks_follow_tiles:
             return None
         ends = order.starts_bytes + order.sizes_bytes
         if not np.array_equal(order.starts_bytes[1:], ends[:-1] + FRAME_BYTES):
             return None
         return int(order.starts_bytes[0]) - LEADER_BYTES, int(ends[-1]) + TRAILER_BYTES
+
+    def with_images(self, images: Iterable[StoredImage]) -> StoredFile:
+        """Return the file with further images."""
+        return replace(self, images=tuple(sorted((*self.images, *images), key=_place_in_header)))
 
     def levels(self) -> tuple[LevelReceipt, ...]:
         """Return what a receipt states of each level."""
@@ -145,23 +177,77 @@ class StoredFile:
 
 def stored_file(source: ByteSource, measurement: Measurement) -> StoredFile:
     """Return a tiled file with everything in it; raise NotSupportedError if it holds more than a `StoredFile` does."""
-    parsed = {one.number: one for one in read_directories(source, report=lambda _: None)}
-    measured = [(one, _tiled_layout(source.name, one)) for one in measurement.directories]
-    measured.sort(key=lambda pair: _place_in_header(pair[0]))
-    for one, _ in measured:
-        _check_pointers(source.name, one, parsed[one.number])
     return StoredFile(
         size_bytes=source.size_bytes,
         is_bigtiff=measurement.version == BIG.name,
         is_big_endian=measurement.byte_order == "big-endian",
         structure={} if measurement.ghost is None else measurement.ghost.items,
-        images=tuple(stored_image(one, layout, parsed[one.number]) for one, layout in measured),
+        images=tuple(sorted(images_of(source, measurement), key=_place_in_header)),
     )
 
 
-def _place_in_header(directory: MeasuredDirectory) -> tuple[bool, bool, int]:
-    level = directory.role.level or 0
-    return level > 0, directory.role.kind is RoleKind.MASK, level
+def _place_in_header(image: StoredImage) -> tuple[bool, bool, int]:
+    return image.level > 0, image.is_mask, image.level
+
+
+def images_of(source: ByteSource, measurement: Measurement) -> tuple[StoredImage, ...]:
+    """Return all images of a file; raise NotSupportedError for anything else in it, or without tiles."""
+    parsed = {one.number: one for one in read_directories(source, report=lambda _: None)}
+    found = []
+    for one in measurement.directories:
+        layout = _tiled_layout(source.name, one)
+        _check_pointers(source.name, one, parsed[one.number])
+        found.append(stored_image(one, layout, parsed[one.number]))
+    return tuple(found)
+
+
+def with_overviews(stored: StoredFile, images: Sequence[StoredImage], file: int, name: str) -> StoredFile:
+    """Return a stored file with the overviews, and their masks, of a file beside it; none where it has its own."""
+    if stored.overview_count:
+        return stored
+    base = stored.images[0].layout
+    added = []
+    for image in images:
+        layout = image.layout
+        if not image.is_mask and any(getattr(layout, kind) != getattr(base, kind) for kind in _KINDS):
+            raise NotSupportedError(f"{name}: its bands, or their interleave, are not those of the raster; {ANEW}")
+        tags = _with_subfile_type(image.tags, REDUCED | MASK * image.is_mask)
+        added.append(replace(image, level=image.level + 1, tags=tags, file=file))
+    return stored.with_images(added)
+
+
+def with_masks(stored: StoredFile, images: Sequence[StoredImage], file: int, name: str) -> StoredFile:
+    """Return a stored file with the masks of a file beside it, by the sizes of images; none where it has its own."""
+    if any(image.is_mask and image.level == image.file == 0 for image in stored.images):
+        return stored
+    unmasked = {image.size_px: image for image in stored.images}
+    for image in stored.images:
+        if image.is_mask:
+            unmasked.pop(image.size_px, None)
+    masks = []
+    for image in images:
+        masked = unmasked.get(image.size_px)
+        if image.is_mask or image.layout.samples != 1:
+            raise NotSupportedError(f"{name} has a mask for each band, and a GeoTIFF has one for all")
+        if masked is None:
+            continue
+        if any(getattr(image.layout, side) != getattr(masked.layout, side) for side in _TILE_SIDES):
+            raise NotSupportedError(f"{name}: its tiles are not of the size that those of the raster have; {ANEW}")
+        masks.append(replace(image, level=masked.level, is_mask=True, tags=_tags_of_mask(image, masked), file=file))
+    return stored.with_images(masks)
+
+
+def _tags_of_mask(image: StoredImage, masked: StoredImage) -> tuple[Tag, ...]:
+    """Return the tags of a mask in the file of its image, without what describes it as a raster."""
+    kept = [tag for tag in image.tags if tag.number not in {*_OF_RASTERS, TagNumber.PHOTOMETRIC}]
+    kept.append(make_tag(TagNumber.PHOTOMETRIC, TagType.SHORT, _PHOTOMETRIC_MASK))
+    return _with_subfile_type(kept, MASK | REDUCED * (masked.level > 0))
+
+
+def _with_subfile_type(tags: Iterable[Tag], subfile_type: int) -> tuple[Tag, ...]:
+    others = (tag for tag in tags if tag.number != TagNumber.NEW_SUBFILE_TYPE)
+    own = make_tag(TagNumber.NEW_SUBFILE_TYPE, TagType.LONG, subfile_type)
+    return tuple(sorted((own, *others), key=lambda tag: tag.number))
 
 
 def _tiled_layout(name: str, directory: MeasuredDirectory) -> PixelLayout:
