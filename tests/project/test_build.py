@@ -125,7 +125,11 @@ def test_sdist_holds_what_the_tests_need_and_nothing_that_was_installed(source: 
     with tarfile.open(built(source, {}, _BUILD_SDIST)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
 
-    assert {*wanted, *NEEDED, "src/georeader/_codecs/_lzw.c", "src/georeader/_codecs/_lzw.pyi"} <= names
+    assert {
+        *wanted,
+        *NEEDED,
+        *(f"src/georeader/_codecs/{name}" for name in ("_lzw.c", "_lzw.pyi", "_lzw_decode.h")),
+    } <= names
     assert not names & set(unwanted)
 
 

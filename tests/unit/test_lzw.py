@@ -105,6 +105,38 @@ def test_any_bytes_are_decoded(data: bytes, repeats: int, run_bytes: int) -> Non
         assert max(codes_of(encoded)) < FIRST_UNSAFE_CODE
 
 
+@given(
+    data=st.binary(max_size=5000), repeats=st.integers(1, 4), run_bytes=st.integers(0, 4000), less=st.integers(0, 40)
+)
+def test_streams_of_other_encoders_are_decoded(data: bytes, repeats: int, run_bytes: int, less: int) -> None:
+    content = (data + bytes(run_bytes)) * repeats
+    size = max(0, len(content) - less)
+
+    for one in filter(None, (lzw.lzw_encode, imagecodecs.lzw_encode)):
+        assert lzw.decode(bytes(one(content)), size) == content[:size]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_stream_of_libtiff_is_decoded(content: str) -> None:
+    data = CONTENTS[content]()
+    pixels = np.frombuffer(data, "uint8").reshape(1, 256, 256)
+
+    assert lzw.decode(stream_of_gdal(pixels), len(data)) == data
+
+
+@pytest.mark.parametrize("encoded", [b"\x80\x7f\xff", b"\x80\x40\xa0", b"\xff" * 9])
+def test_a_code_that_was_not_entered_is_refused(encoded: bytes) -> None:
+    needs_extension()
+    with pytest.raises(ValueError, match="has not entered"):
+        lzw.decode(encoded, 100)
+
+
+@pytest.mark.parametrize("encoded", [b"", b"\x80", b"\x80\x40\x40"])
+def test_a_stream_that_is_cut_short_gives_what_it_has(encoded: bytes) -> None:
+    needs_extension()
+    assert lzw.decode(encoded, 100) == b""
+
+
 @pytest.mark.parametrize("content", CONTENTS)
 def test_every_reader_decodes_a_stream(content: str, encode: Encode, tmp_path: Path) -> None:
     need("geotiff.js")
@@ -196,7 +228,14 @@ FUZZ = textwrap.dedent("""
     for _ in range(int(sys.argv[2])):
         noise = chance.randbytes(chance.choice((0, 1, 40, 256, 800, 1800, 3840)) + chance.randrange(9))
         content = (noise + bytes(chance.choice((0, 0, 3, 700)))) * chance.choice((1, 1, 1, 2, 3))
-        right += bytes(imagecodecs.lzw_decode(native.lzw_encode(content), out=len(content))) == content
+        encoded = bytearray(native.lzw_encode(content))
+        right += bytes(imagecodecs.lzw_decode(bytes(encoded), out=len(content))) == content
+        right -= native.lzw_decode(encoded, len(content)) != content
+        encoded[chance.randrange(len(encoded))] ^= chance.randrange(256)
+        try:
+            right -= len(native.lzw_decode(encoded[: chance.randrange(9999)], size := chance.randrange(5000))) > size
+        except ValueError:
+            pass
     print(right)
 """)
 

@@ -1,4 +1,4 @@
-/* LZW encoder for TIFF tiles.
+/* LZW encoder and decoder for TIFF tiles.
 
    The stream is that of TIFF 6.0, section 13: codes of 9 to 12 bits, the most significant bit first. The string table is
    cleared where libtiff clears it, so that no code above 4092 is written; some readers have no room for 4093 and 4094.
@@ -15,13 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "_lzw_decode.h"
+
 enum {
-    CLEAR_CODE = 256,
-    END_CODE = 257,
-    FIRST_CODE = 258,
     LAST_CODE = 4093, /* entered, but cleared before it is written */
-    MIN_WIDTH = 9,
-    MAX_WIDTH = 12,
     SLOTS = 1 << 16,
 };
 
@@ -107,6 +104,36 @@ encode(const uint8_t *input, size_t size, uint32_t *table, uint8_t *output)
 }
 
 static PyObject *
+lzw_decode(PyObject *module, PyObject *args)
+{
+    Py_buffer view;
+    Py_ssize_t size, length = -1;
+    (void)module;
+
+    if (!PyArg_ParseTuple(args, "y*n:lzw_decode", &view, &size))
+        return NULL;
+    if (size < 0 || size > PY_SSIZE_T_MAX / 4)
+        size = PY_SSIZE_T_MAX / 2; /* which no memory holds */
+    PyObject *result = PyBytes_FromStringAndSize(NULL, size);
+    if (result != NULL) {
+        uint8_t *output = (uint8_t *)PyBytes_AsString(result);
+        Py_BEGIN_ALLOW_THREADS
+        length = decode(view.buf, (size_t)view.len, output, (size_t)size);
+        Py_END_ALLOW_THREADS
+        if (length < 0) {
+            PyErr_SetString(PyExc_ValueError, "not an LZW stream of TIFF: it has a code that it has not entered");
+            Py_CLEAR(result);
+        } else if (length < size) {
+            PyObject *shorter = PyBytes_FromStringAndSize((const char *)output, length);
+            Py_DECREF(result);
+            result = shorter;
+        }
+    }
+    PyBuffer_Release(&view);
+    return result;
+}
+
+static PyObject *
 lzw_encode(PyObject *module, PyObject *content)
 {
     Py_buffer view;
@@ -135,6 +162,8 @@ lzw_encode(PyObject *module, PyObject *content)
 static PyMethodDef methods[] = {
     {"lzw_encode", lzw_encode, METH_O,
      PyDoc_STR("lzw_encode(content, /)\n--\n\nCompress bytes to one LZW stream of TIFF; the GIL is released.")},
+    {"lzw_decode", lzw_decode, METH_VARARGS,
+     PyDoc_STR("lzw_decode(content, size, /)\n--\n\nDecompress a stream to at most so many bytes; the GIL is released.")},
     {NULL, NULL, 0, NULL},
 };
 

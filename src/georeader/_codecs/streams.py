@@ -101,7 +101,7 @@ def _sized(decode: Callable[..., Any]) -> Callable[[bytes, int], bytes]:
 STREAMS: Mapping[str, Callable[[int, int], Stream]] = {
     "NONE": lambda _, __: Stream(np.ndarray.tobytes, lambda data, size_bytes: data[:size_bytes]),
     "PACKBITS": lambda _, __: Stream(_packbits, _sized(imagecodecs.packbits_decode)),
-    "LZW": lambda _, __: Stream(lambda rows: lzw.encode(_bytes_of(rows)), _sized(imagecodecs.lzw_decode)),
+    "LZW": lambda _, __: Stream(lambda rows: lzw.encode(_bytes_of(rows)), lzw.decode),
     "DEFLATE": lambda level, _: Stream(
         lambda rows: deflated(_bytes_of(rows), level), _sized(imagecodecs.deflate_decode)
     ),

@@ -26,6 +26,7 @@ from georeader._export.sinks.sidecars import check_source_stays
 from georeader._export.sources import open_source
 from georeader._export.sources.mirrored import in_order_of_file
 from georeader._export.sources.protocol import RefCountedSource, Source
+from georeader._export.sources.stored_pixels import decoded_here
 from georeader._export.sources.stored_tiles import StoredTiles, open_stored, take_over
 from georeader._export.sources.warped import on_target_grid
 from georeader._readers.raster_file import forget
@@ -88,6 +89,7 @@ def write_source(
             can_reuse = stored is not None and engine_name == "stream" and not client
             tiles = stack.enter_context(stored) if stored is not None and can_reuse else None
             spec = take_over(spec, tiles, source.spec, request)
+            source = decoded_here(source, tiles, spec)
             engine = stack.enter_context(make_engine(engine_name, source, spec, sink, request, tiles))
             spec = choose_predictor(spec, engine.peek)
             plan = plan_file(spec, verify=request.verify)
