@@ -239,6 +239,7 @@ def by_steps(*steps: str, **options: Any) -> Callable[[Path], None]:
 
 PIXELS: dict[str, tuple[Callable[[Path], None], set[str]]] = {
     "overviews": (by_steps("overviews", COMPRESS_OVERVIEW="DEFLATE", INTERLEAVE_OVERVIEW="PIXEL"), {".ovr"}),
+    "overviews of numbers": (by_steps("overviews", dtype="int16", INTERLEAVE_OVERVIEW="PIXEL"), {".ovr"}),
     "overviews in JPEG": (
         by_steps("overviews", COMPRESS_OVERVIEW="JPEG", PHOTOMETRIC_OVERVIEW="YCBCR", INTERLEAVE_OVERVIEW="PIXEL"),
         {".ovr"},

@@ -38,8 +38,9 @@ _OF_RASTERS = frozenset({
     TagNumber.GDAL_METADATA, TagNumber.GDAL_NODATA,
 })  # fmt: skip
 
-#: Value of PhotometricInterpretation of a mask.
-_PHOTOMETRIC_MASK = 4
+#: Tags of colours, and values of PhotometricInterpretation: of a mask, and of JPEG's own colour model.
+_COLOURS = frozenset({TagNumber.PHOTOMETRIC, TagNumber.COLOR_MAP, TagNumber.EXTRA_SAMPLES})
+_PHOTOMETRIC_MASK, _YCBCR = 4, 6
 
 #: In what overviews are as the raster, and masks as their image.
 _KINDS, _TILE_SIDES = ("samples", "bits", "sample_format", "planes"), ("tile_width_px", "tile_height_px")
@@ -211,9 +212,21 @@ def with_overviews(stored: StoredFile, images: Sequence[StoredImage], file: int,
         layout = image.layout
         if not image.is_mask and any(getattr(layout, kind) != getattr(base, kind) for kind in _KINDS):
             raise NotSupportedError(f"{name}: its bands, or their interleave, are not those of the raster; {ANEW}")
-        tags = _with_subfile_type(image.tags, REDUCED | MASK * image.is_mask)
+        tags = image.tags if image.is_mask else _coloured_as(stored.images[0], image)
+        tags = _with_subfile_type(tags, REDUCED | MASK * image.is_mask)
         added.append(replace(image, level=image.level + 1, tags=tags, file=file))
     return stored.with_images(added)
+
+
+def _coloured_as(base: StoredImage, image: StoredImage) -> tuple[Tag, ...]:
+    """Return the tags of an overview with the colours of the raster, unless tiles of one are encoded as YCbCr.
+
+    GDAL declares any three bands of external overviews red, green and blue.
+    """
+    if _YCBCR in (base.layout.photometric, image.layout.photometric):
+        return image.tags
+    colours = (tag for tag in base.tags if tag.number in _COLOURS)
+    return (*colours, *(tag for tag in image.tags if tag.number not in _COLOURS))
 
 
 def with_masks(stored: StoredFile, images: Sequence[StoredImage], file: int, name: str) -> StoredFile:
