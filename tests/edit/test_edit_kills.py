@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from effort import often
 from fault_places import Front, Maker
@@ -39,6 +40,9 @@ EDIT = {"tags": {"checked": "yes"}, "descriptions": ["one", "two"]}
 
 #: A COG is copied as one range, a tiled GeoTIFF tile by tile.
 LAYOUTS = {"COG": save_cog, "tiled": save_tiled_geotiff}
+
+#: Metadata in a file beside it.
+PAM = "<PAMDataset><Metadata><MDI key='beside'>yes</MDI></Metadata></PAMDataset>"
 
 #: What is sent to a store arrives within so long.
 ARRIVAL_SECONDS = 15.0
@@ -131,6 +135,28 @@ def test_a_full_disk_leaves_the_earlier_file(layout: str, fork_server: ForkServe
         assert path.read_bytes() == before
         assert os.listdir(path.parent) == [path.name]
         assert child.left_over() == []
+
+
+def test_a_kill_leaves_metadata_beside_the_earlier_file(fork_server: ForkServer, path: Path) -> None:
+    before, _ = contents_of("COG")
+    beside, chance, seconds = path.with_name("scene.tif.aux.xml"), random.Random(1130), 0.0
+    outcomes: set[tuple[bool, bool]] = set()
+
+    for number in range(KILLS + 1):
+        path.write_bytes(before)
+        beside.write_text(PAM)
+        child, begun = edit(fork_server, path), time.perf_counter()
+        if number:
+            time.sleep(chance.uniform(0, 1.2 * seconds))
+            child.signal(signal.SIGKILL)
+        child.wait()
+        seconds = seconds or time.perf_counter() - begun
+        with rasterio.open(path) as dataset:
+            assert dataset.tags()["beside"] == "yes", f"kill {number}"
+        outcomes.add((path.read_bytes() == before, beside.exists()))
+
+    assert (False, False) in outcomes
+    assert (True, False) not in outcomes
 
 
 # An object that its store copies.
