@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 
 from georeader import RasterioReader, repack, save_cog
+from georeader.errors import ReadError
 from georeader.validation import validate
-from stored_files import FILES, facts_by_gdal, tile_digests
+from stored_files import FILES, facts_by_gdal, tensor, tile_digests
 
 #: Options by which the encoding of each file stays what it is; None: another tile size or a mask prevents it.
 SAME: dict[str, dict[str, Any]] = {
@@ -181,3 +183,19 @@ def test_repack_takes_a_reader_and_options_of_a_save(make: Callable[[str], Path]
     assert receipt.tiles_reused
     assert RasterioReader(out).tags()["checked"] == "yes"
     assert validate(out).measurement.version == "BigTIFF"
+
+
+@pytest.mark.parametrize("compress", ["lzw", "deflate", "zstd", "lzma"])
+def test_a_tile_that_cannot_be_decoded_is_named_and_nothing_is_written(tmp_path: Path, compress: str) -> None:
+    path, out = tmp_path / "scene.tif", tmp_path / "out.tif"
+    save_cog(tensor(1, "uint16"), path, profile_arg={"compress": compress})
+    with tifffile.TiffFile(path) as file:
+        offset, size = file.pages[0].dataoffsets[4], file.pages[0].databytecounts[4]
+    content = bytearray(path.read_bytes())
+    content[offset : offset + size] = bytes(255 - byte for byte in content[offset : offset + size])
+    path.write_bytes(content)
+
+    with pytest.raises(ReadError, match=r"scene\.tif.*row 1 column 1"):
+        save_cog(path, out, profile_arg={"compress": compress})
+
+    assert not out.exists()
