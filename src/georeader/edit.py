@@ -168,7 +168,7 @@ def edit_cog(  # noqa: PLR0913
         if out is None:
             _lock(edit.sources[0])
             where = replace(where, overwrite=True, if_match=_strong_etag(edit.versions[0]))
-        checksum = _write(edit, where, progress)
+        checksum, given = _write(edit, where, progress)
         forget(where.path, fs)
         written = Written(
             engine="edit",
@@ -177,7 +177,6 @@ def edit_cog(  # noqa: PLR0913
             levels=edit.rewrite.stored.levels(),
             tiles_reused=len(edit.rewrite.stored.order),
         )
-        given = redact_url(str(where.path))
         return receipt_from_write(edit.after, written, path=given, seconds=time.perf_counter() - begun)
 
 
@@ -283,8 +282,8 @@ class _Edit:
         return ChangedError(f"{self.sources[0].name}: it was replaced by another while it was edited; edit that one")
 
 
-def _write(edit: _Edit, where: Destination, progress: Any) -> int | None:
-    """Write the edited file, and return its CRC-32 if it is known."""
+def _write(edit: _Edit, where: Destination, progress: Any) -> tuple[int | None, str]:
+    """Write the edited file; return its CRC-32 if it is known, and its destination without secrets."""
     with open_sink(where) as sink:
         edit.check_unchanged()
         try:
@@ -297,7 +296,7 @@ def _write(edit: _Edit, where: Destination, progress: Any) -> int | None:
             if isinstance(error, ExistsError) and where.overwrite:  # so it is not the destination's condition
                 raise edit.changed() from error
             raise
-    return checksum
+    return checksum, sink.given
 
 
 def _strong_etag(version: str | None) -> str | None:

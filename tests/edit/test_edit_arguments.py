@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import threading
@@ -365,6 +366,16 @@ def test_the_file_stays_where_the_result_goes_elsewhere(path: Path, tmp_path: Pa
     assert path.read_bytes() == before
     assert RasterioReader(out).tags()["a"] == "b"
     assert receipt.path == str(out)
+
+
+def test_the_result_goes_to_a_file_object(path: Path) -> None:
+    out = io.BytesIO()
+
+    receipt = edit_cog(path, tags={"a": "b"}, out=out)
+
+    assert receipt.path == "<BytesIO>"
+    with rasterio.MemoryFile(out.getvalue()) as file, file.open() as dataset:
+        assert dataset.tags()["a"] == "b"
 
 
 def test_an_existing_file_is_not_replaced_without_overwrite(path: Path, tmp_path: Path) -> None:
