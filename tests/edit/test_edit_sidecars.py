@@ -27,18 +27,20 @@ from stored_files import by_gdal_driver, facts_by_gdal, pixels, tensor, tile_dig
 def facts(path: Path) -> dict[str, Any]:
     """Return what GDAL reads, other domains and rational polynomials included; and the tables that we read."""
     with rasterio.open(path) as dataset:
-        rpcs = dataset.rpcs
+        rpcs = {} if dataset.rpcs is None else dataset.rpcs.to_dict()
         domains = {
             (band, domain): dataset.tags(band, ns=domain)
             for band in (0, *dataset.indexes)
             for domain in dataset.tag_namespaces(band)
-            if domain not in ("IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_TABLE") and domain
+            if domain not in ("", "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "COLOR_TABLE", "RPC")
         }
     tables = RasterioReader(path).attrs.get("attribute_tables")
     found = facts_by_gdal(path)
+    found["tags"].pop("METADATATYPE", None)  # names the reader of a file beside it
     found["tags"] = {"AREA_OR_POINT": "Area", **found["tags"]}  # which GDAL leaves out for some georeferences
     gcps = [(one.row, one.col, one.x, one.y, one.z) for one in found["gcps"]]
-    return found | {"rpcs": rpcs and rpcs.to_dict(), "domains": domains, "tables": tables, "gcps": gcps}
+    rpcs = {name: -1 if value is None else value for name, value in rpcs.items()}  # of an unknown error
+    return found | {"rpcs": rpcs, "domains": domains, "tables": tables, "gcps": gcps}
 
 
 def pam(text: str) -> Callable[[Path], None]:
@@ -78,6 +80,18 @@ RPC = "".join(
         ),
     }.items()
 )
+RPC_TEXT = "".join(
+    f"{key}: {value}\n"
+    for key, value in {
+        **dict.fromkeys(("LINE_OFF", "SAMP_OFF", "LAT_OFF", "LONG_OFF", "HEIGHT_OFF"), 1.5),
+        **dict.fromkeys(("LINE_SCALE", "SAMP_SCALE", "LAT_SCALE", "LONG_SCALE", "HEIGHT_SCALE"), 100),
+        **{
+            f"{name}_COEFF_{number}": 0.25
+            for name in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN")
+            for number in range(1, 21)
+        },
+    }.items()
+)
 TABLE = (
     '<GDALRasterAttributeTable tableType="thematic"><FieldDefn index="0"><Name>Value</Name><Type>0</Type><Usage>5'
     '</Usage></FieldDefn><FieldDefn index="1"><Name>Class</Name><Type>2</Type><Usage>2</Usage></FieldDefn>'
@@ -112,6 +126,8 @@ BESIDE: dict[str, Callable[[Path], None]] = {
     "1, a table": pam(band(TABLE)),
     "1, names of classes": pam(band("<CategoryNames><Category>a</Category><Category>&amp;</Category></CategoryNames>")),
     "4, alpha": pam(band("<ColorInterp>Alpha</ColorInterp>", 4)),
+    "RPC in text": lambda path: path.with_name("scene_RPC.TXT").write_text(RPC_TEXT) and None,
+    "IMD": lambda path: path.with_suffix(".IMD").write_text('satId = "QB02";\ncloudCover = 0.1;\nEND;\n') and None,
     "a world file": lambda path: path.with_suffix(".tfw").write_text("2\n0\n0\n-2\n100\n200\n") and None,
 }  # fmt: skip
 
@@ -195,6 +211,9 @@ def test_a_plan_compares_with_what_is_beside(path: Path) -> None:
 #: Metadata that a GeoTIFF does not hold, and what the message names.
 REFUSED = {
     "nodata of one band": (pam(band("<NoDataValue>7</NoDataValue>", 2)), "nodata"),
+    "a place that keys do not hold": (
+        pam("<SRS>+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39.25 +lon_0=18 +to_meter=0.01745329</SRS>"), "crs",
+    ),
     "a geolocation": (pam("<Metadata domain='GEOLOCATION'><MDI key='X_BAND'>1</MDI></Metadata>"), "other domains"),
     "points beside a transform": (
         pam("<GCPList Projection='EPSG:4326'><GCP Id='1' Pixel='0' Line='1' X='10' Y='50'/></GCPList>"), "gcps",

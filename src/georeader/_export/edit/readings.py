@@ -29,7 +29,7 @@ from georeader._readers.file_info import FileInfo, read_file_info
 from georeader._readers.opening import RasterPath
 from georeader._readers.raster_file import open_dataset
 from georeader._tiff.directories import Tag
-from georeader.errors import NotSupportedError
+from georeader.errors import GeoreferenceError, NotSupportedError
 
 #: GDAL options with which it reads every file beside a local raster; and beside any other, where it looks for each.
 WITH_LISTED: Mapping[str, str] = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE", "GDAL_PAM_ENABLED": "YES"}
@@ -40,6 +40,9 @@ _PLAIN = ("crs", "descriptions", "scales", "offsets", "units", "colorinterp")
 
 #: Domains that are not metadata of a copy, but are lost with the file that holds them.
 _LOCATING_DOMAINS = ("GEOLOCATION",)
+
+#: Tags by which GDAL names a reader of files beside a raster.
+_DERIVED_TAGS = ("METADATATYPE",)
 
 #: Digits of a transform that are compared: that of pixels that are points is shifted by half a pixel.
 _DIGITS = 12
@@ -88,17 +91,22 @@ def _facts(info: FileInfo) -> dict[str, Any]:
     # GDAL leaves "Area" out for some georeferences.
     tags = {"AREA_OR_POINT": "Area", **info.tags}
     return {name: getattr(info, name) for name in _PLAIN} | {
-        "tags": {name: text for name, text in tags.items() if name not in RECORDING_TAGS},
+        "tags": {name: text for name, text in tags.items() if name not in (*RECORDING_TAGS, *_DERIVED_TAGS)},
         "recorded_tags": {name: text for name, text in tags.items() if name in RECORDING_TAGS},
         "colormap": _colours(info),
         "transform": tuple(float(f"{number:.{_DIGITS}g}") for number in info.transform[:6]),
         "gcps": (points, None if gcps is None else gcps.crs),
-        "rpcs": None if rpcs is None else rpcs.to_dict(),
+        # Of an unknown error, the tag holds -1.
+        "rpcs": None if rpcs is None else {"err_bias": -1, "err_rand": -1} | _known(rpcs.to_dict()),
         "nodata": tuple(map(repr, info.nodatavals)),  # NaN, too
         "namespaces": info.namespaces,
         "band_namespaces": info.band_namespaces,
         "category_names": info.attribute_tables,
     }
+
+
+def _known(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _colours(info: FileInfo) -> dict[int, tuple[int, ...]] | None:
@@ -134,7 +142,10 @@ def with_metadata_beside(
         tags=(*metadata.tags, *whole.facts["recorded_tags"].items()),
         band_tags=tuple(tuple(tags.items()) for tags in whole.facts["band_tags"]),
     )
-    described = described_by_gdal(replace(whole.spec, metadata=metadata), changes)
+    try:
+        described = described_by_gdal(replace(whole.spec, metadata=metadata), changes)
+    except GeoreferenceError as error:
+        raise NotSupportedError(f"{source.name}, with {', '.join(names)}: {error}") from error
     of_overviews = Changes({name: value for name, value in changes.given.items() if name != "nodata"})
     edited = replace(
         stored,
