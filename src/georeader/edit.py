@@ -167,7 +167,7 @@ def edit_cog(  # noqa: PLR0913
     with _opened_edit(path, fs, changes, in_place=out is None) as edit:
         if out is None:
             _lock(edit.sources[0])
-            where = replace(where, overwrite=True, if_match=_strong_etag(edit.versions[0]))
+            where = replace(where, overwrite=True, if_match=_strong_etag(edit.versions[0]), is_edit=True)
         checksum, given = _write(edit, where, progress)
         forget(where.path, fs)
         written = Written(

@@ -407,6 +407,16 @@ def test_metadata_beside_an_object_move_into_it(seaweed: S3Server, use_env: Any)
     assert list(seaweed.keys()) == ["scene.tif"]
 
 
+def test_a_world_file_beside_an_object_stays(seaweed: S3Server, use_env: Any) -> None:
+    use_env(seaweed.env())
+    save_cog(GeoTensor(tensor(1).values, Affine.identity(), None, fill_value_default=0), seaweed.url("scene.tif"))
+    seaweed.put("scene.tfw", b"2\n0\n0\n-2\n100\n200\n")
+
+    edit_cog(seaweed.url("scene.tif"), tags={"checked": "yes"})
+
+    assert sorted(seaweed.keys()) == ["scene.tfw", "scene.tif"]
+
+
 def test_pixels_beside_an_object_move_into_it(seaweed: S3Server, use_env: Any, path: Path) -> None:
     by_steps("mask", "overviews", count=1)(path)
     before, tiles = facts(path), all_digests(path)

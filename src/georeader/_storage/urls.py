@@ -47,6 +47,12 @@ class Destination:
     http_headers: Any = field(default=None, repr=False)
     if_match: str | None = None  #: ETag of the object that is replaced, where only that one may be.
     is_dry_run: bool = False  #: No store and no server is asked, and no client of one is made.
+    is_edit: bool = False  #: It is the same raster as before: files beside it that are named by its stem stay.
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Arguments of `RemoteObject` about an object that is there."""
+        return {"overwrite": self.overwrite, "if_match": self.if_match, "is_edit": self.is_edit}
 
 
 @dataclass(frozen=True)

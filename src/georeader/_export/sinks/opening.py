@@ -141,9 +141,7 @@ def _remote(address: Address, where: Destination) -> Sink:
 
         headers = _headers(where.http_headers)
         errors = RemoteErrors(address.name, Redactor([*secrets, *headers.values()]), explain, client_retries=True)
-        return _spooled(
-            HttpPut(errors, address.url, headers, overwrite=where.overwrite, if_match=where.if_match), where
-        )
+        return _spooled(HttpPut(errors, address.url, headers, **where.conditions), where)
     if address.store == "s3":
         return _to_s3(_s3_object(address, redactor, where), where)
     if address.store in ("gs", "az") and find_spec("obstore") is not None:
@@ -174,8 +172,7 @@ def _s3_object(address: Address, redactor: Redactor, where: Destination) -> S3Ob
     client = errors.call(lambda: s3.boto_client(address.name, SENDERS + 1), "no client can be made")
     request = partial(s3.request_by_boto, client)
     endpoint = str(client.meta.endpoint_url)
-    conditions: dict[str, Any] = {"overwrite": where.overwrite, "if_match": where.if_match}
-    return S3Object(errors, request, endpoint, address.bucket, address.key, **conditions)
+    return S3Object(errors, request, endpoint, address.bucket, address.key, **where.conditions)
 
 
 # By fs, for any scheme of the path.
@@ -205,7 +202,7 @@ def _to_filesystem(filesystem: Any, path: str, name: str, secrets: tuple[str, ..
     errors = RemoteErrors(name, Redactor([*secrets, *secrets_of_filesystem(filesystem)]))
     if is_of(filesystem, "s3fs"):
         return _to_s3(_s3_object_by_s3fs(errors, filesystem, path, where), where)
-    return _spooled(FsspecPut(errors, filesystem, path, overwrite=where.overwrite), where)
+    return _spooled(FsspecPut(errors, filesystem, path, **where.conditions), where)
 
 
 def _s3_object_by_s3fs(errors: RemoteErrors, filesystem: Any, path: str, where: Destination) -> S3Object:
@@ -213,7 +210,7 @@ def _s3_object_by_s3fs(errors: RemoteErrors, filesystem: Any, path: str, where: 
     if not bucket or not key:
         raise DestinationError(f"{errors.name!r} names no object; such a path reads bucket/folder/out.tif")
     request, endpoint = partial(s3.request_by_s3fs, filesystem), s3.endpoint_of_s3fs(filesystem)
-    return S3Object(errors, request, endpoint, bucket, key, overwrite=where.overwrite, if_match=where.if_match)
+    return S3Object(errors, request, endpoint, bucket, key, **where.conditions)
 
 
 def _to_s3(store: S3Object, where: Destination) -> Sink:
@@ -260,13 +257,13 @@ def _obstore_target(text: str, address: Address | None, where: Destination) -> O
     key = key_in(where.fs, text, address)
     redactor = Redactor([*secrets_of_url(text), *secrets_of_filesystem(where.fs)])
     errors = RemoteErrors(redact_url(text), redactor, obstores.explain)
-    return ObstorePut(errors, lambda _: where.fs, key, overwrite=where.overwrite)
+    return ObstorePut(errors, lambda _: where.fs, key, **where.conditions)
 
 
 def _store_target(address: Address, where: Destination) -> ObstorePut:
     redactor = Redactor([*secrets_of_environment(), *secrets_of_url(address.url)])
     errors = RemoteErrors(address.name, redactor, obstores.explain)
-    return ObstorePut(errors, partial(make_store, address), address.key, overwrite=where.overwrite)
+    return ObstorePut(errors, partial(make_store, address), address.key, **where.conditions)
 
 
 def _is_azure(address: Address | None, where: Destination) -> bool:

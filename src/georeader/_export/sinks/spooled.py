@@ -40,12 +40,14 @@ class Target(Protocol):
 class RemoteObject:
     """An object to be written to a store; without ``overwrite``, one that is there already is an error.
 
-    With ``if_match``, the ETag of an earlier object, any other one is, where the store has such a condition.
+    With ``if_match``, the ETag of an earlier object, any other one is, where the store has such a condition. An edit
+    is of the raster that was there: only sidecars with its whole name, whose content was taken over, are removed.
     """
 
     errors: RemoteErrors
     overwrite: bool = field(default=True, kw_only=True)
     if_match: str | None = field(default=None, kw_only=True)
+    is_edit: bool = field(default=False, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -72,7 +74,7 @@ class RemoteObject:
             names = [str(one).rpartition("/")[2] for one in paths_beside(prefix, name.rpartition(".")[0] or name)]
         except Exception:  # noqa: BLE001  (clients raise anything, and credentials may be for writing alone)
             return
-        own = sidecars_among(names, name).own
+        own = [one for one in sidecars_among(names, name).own if one.startswith(name) or not self.is_edit]
         if not self.overwrite:
             warn_of(self.name, own, KEPT)
             return
