@@ -144,8 +144,10 @@ def test_points_keep_their_place_without_a_crs(path: Path) -> None:
 
 @pytest.mark.parametrize(("nodata", "found"), [(-7, -7.0), (None, None)])
 def test_nodata_changes_at_all_levels_with_a_warning_for_the_overviews(path: Path, nodata: Any, found: Any) -> None:
-    with pytest.warns(MetadataWarning, match="were made with nodata=0"):
+    with pytest.warns(MetadataWarning, match="were made with nodata=0") as warned:
         edit_cog(path, nodata=nodata)
+
+    assert {one.filename for one in warned} == {__file__}
 
     for options in ({}, {"OVERVIEW_LEVEL": 0}):
         with rasterio.open(path, **options) as dataset:

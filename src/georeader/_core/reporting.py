@@ -106,13 +106,19 @@ def held_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
 
 
 def warn_at_caller(message: str, category: type[Warning]) -> None:
-    """Warn at the innermost line outside this project's packages, however many functions lie between."""
+    """Warn at the innermost line outside this project's packages, however many functions lie between.
+
+    contextlib does not count: it calls what a ``with`` statement of this project enters.
+    """
     held = _HELD.get()
     if held is not None:
         held.append((message, category))
         return
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PACKAGES:
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
+        *_PACKAGES,
+        "contextlib",
+    ):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
 
