@@ -92,3 +92,10 @@ def test_one_failure_does_not_stop_the_others(scenes: Path) -> None:
 )
 def test_misuse_exits_with_2(scenes: Path, options: tuple[str, ...]) -> None:
     assert run("edit", "a.tif", *options).exit_code == 2
+
+
+@pytest.mark.parametrize(("options", "reused"), [((), 9), (("--no-reuse-tiles",), 0)])
+def test_cog_takes_tiles_over_unless_told_otherwise(scenes: Path, options: tuple[str, ...], reused: int) -> None:
+    done = run("cog", "a.tif", "out.tif", "--json", *options)
+
+    assert json.loads(done.stdout)["tiles_reused"] == reused

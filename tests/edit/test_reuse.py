@@ -12,9 +12,10 @@ import rasterio
 import tifffile
 
 from georeader import RasterioReader, repack, save_cog
+from georeader._codecs.tile_codec import TileCodec
 from georeader.errors import ReadError
 from georeader.validation import validate
-from stored_files import FILES, facts_by_gdal, tensor, tile_digests
+from stored_files import FILES, facts_by_gdal, pixels, tensor, tile_digests
 
 #: Options by which the encoding of each file stays what it is; None: another tile size or a mask prevents it.
 SAME: dict[str, dict[str, Any]] = {
@@ -199,3 +200,91 @@ def test_a_tile_that_cannot_be_decoded_is_named_and_nothing_is_written(tmp_path:
         save_cog(path, out, profile_arg={"compress": compress})
 
     assert not out.exists()
+
+
+#: (codec, dtype, bands, further options) of files whose tiles are taken over, beside those of `SAME`.
+CODECS = [
+    ("none", "float64", 1, {}), ("packbits", "uint8", 4, {}), ("lzma", "int32", 2, {}), ("webp", "uint8", 3, {}),
+    ("webp", "uint8", 4, {}), ("lerc", "float32", 1, {}), ("lerc_deflate", "uint16", 2, {}),
+    ("lerc_zstd", "float32", 1, {}), ("jpeg", "uint8", 1, {}), ("none", "complex64", 1, {}),
+    ("deflate", "int64", 1, {}), ("lzw", "int8", 1, {}), ("zstd", "float32", 3, {"interleave": "band"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("codec", "dtype", "count", "options"), CODECS)
+def test_tiles_of_every_codec_are_taken_over(
+    tmp_path: Path, codec: str, dtype: str, count: int, options: dict[str, Any]
+) -> None:
+    path, out = tmp_path / "scene.tif", tmp_path / "out.tif"
+    save_cog(tensor(count, dtype, fill_value_default=None), path, profile_arg={"compress": codec, **options})
+
+    receipt = repack(path, out, profile_arg={"OVERVIEW_COUNT": 1})
+
+    assert receipt.tiles_reused == receipt.levels[0].tile_count
+    assert _base_of(out) == _base_of(path)
+    assert validate(out).is_valid, validate(out)
+
+
+@pytest.mark.parametrize("compress", ["none", "lzw", "deflate", "zstd", "packbits"])
+@pytest.mark.parametrize(("dtype", "predictor"), [("uint16", 1), ("int32", 2), ("float64", 3), ("complex64", 1)])
+def test_overviews_of_a_big_endian_file_have_its_byte_order(
+    tmp_path: Path, compress: str, dtype: str, predictor: int
+) -> None:
+    path, out, anew = tmp_path / "scene.tif", tmp_path / "out.tif", tmp_path / "anew.tif"
+    predicted = {"predictor": predictor} if compress in ("lzw", "deflate", "zstd") else {}
+    with rasterio.open(
+        path, "w", driver="GTiff", tiled=True, blockxsize=256, blockysize=256, count=2, dtype=dtype, height=620,
+        width=530, compress=compress, ENDIANNESS="BIG", crs=3857, transform=rasterio.Affine(1, 0, 5, 0, -1, 7),
+        **predicted,
+    ) as dataset:  # fmt: skip
+        dataset.write(pixels(2, dtype))
+
+    receipt = repack(path, out)
+    save_cog(path, anew, reuse_tiles=False)
+
+    assert receipt.tiles_reused
+    assert out.read_bytes()[:2] == b"MM"
+    assert {key: value for key, value in facts_by_gdal(out).items() if "pixels" in key} == {
+        key: value for key, value in facts_by_gdal(anew).items() if "pixels" in key
+    }
+
+
+def test_each_tile_is_decoded_once(
+    make: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, decoded = make("ours"), []
+    decode = TileCodec.decode
+
+    def counting(self: TileCodec, data: bytes, shape: tuple[int, int, int]) -> Any:
+        decoded.append(len(data))
+        return decode(self, data, shape)
+
+    monkeypatch.setattr(TileCodec, "decode", counting)
+
+    receipt = repack(path, tmp_path / "out.tif")
+
+    assert len(decoded) == receipt.tiles_reused == receipt.levels[0].tile_count
+
+
+def test_validate_names_repack_where_it_mends_a_file(make: Callable[[str], Path], tmp_path: Path) -> None:
+    path, out = make("GTiff driver"), tmp_path / "out.tif"
+    before = validate(path)
+    assert not before.is_valid
+
+    repack(path, out)
+
+    assert before.advice is not None
+    assert "georeader.repack(" in str(before)
+    assert validate(out).is_valid
+    assert validate(out).advice is None
+
+
+def test_validate_names_no_repack_for_strips(tmp_path: Path) -> None:
+    path = tmp_path / "strips.tif"
+    with rasterio.open(path, "w", driver="GTiff", count=1, dtype="uint8", height=600, width=600, crs=3857) as dataset:
+        dataset.write(np.ones((1, 600, 600), "uint8"))
+
+    report = validate(path)
+
+    assert not report.is_valid
+    assert report.advice is None
