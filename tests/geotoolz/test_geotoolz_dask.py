@@ -253,7 +253,9 @@ def test_keys_name_the_work_and_hold_no_secret(cluster: StartCluster, out: Path,
 
     logs = f"{client.get_worker_logs()} {client.get_scheduler_logs()}"
     assert all(result.error is not None for result in results)
-    assert {key.rpartition("-")[0] for key in keys} >= {"load-operator", "write-row-1"}
+    names = {key.rpartition("-")[0] for key in keys}
+    assert "load-operator" in names
+    assert names & {"write-row-0", "write-row-1"}  # one may be gone before it is seen
     assert SECRET not in f"{keys} {logs} {[str(result) for result in results]}"
 
 

@@ -274,7 +274,7 @@ _COMMAND = textwrap.dedent("""
         time.sleep(60)
     raster_file.RasterSource.read = endless
     from georeader.cli import main
-    main(["cog", *sys.argv[1:]])
+    main(["cog", "--no-reuse-tiles", *sys.argv[1:]])
 """)
 
 
