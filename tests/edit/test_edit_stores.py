@@ -10,7 +10,7 @@ import fsspec
 import numpy as np
 import obstore
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import AzureStore, MemoryStore, S3Store
 
 from faults.proxy import FaultProxy
 from georeader import GeoTensor, RasterioReader, edit_cog, save_cog
@@ -148,6 +148,42 @@ def test_an_object_of_gcs_is_edited(fake_gcs: GcsServer, use_env: UseEnv) -> Non
     use_env(fake_gcs.env())
     fs = fsspec.filesystem("gcs", token="anon", endpoint_url=fake_gcs.endpoint, skip_instance_cache=True)
     _check_edit(fake_gcs.url("scene.tif"), fs=fs)
+
+
+@pytest.mark.parametrize("server", ["azurite", "seaweed", "memory"])
+def test_another_writer_to_a_store_of_obstore_is_not_overwritten(
+    server: str, request: pytest.FixtureRequest, use_env: UseEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_env({})
+    store = _store_of(server, request)
+    save_cog(noise(700), "scene.tif", fs=store)
+    put = obstore.put
+    raced: list[bool] = []
+
+    def put_late(where: Any, path: str, *args: Any, **options: Any) -> Any:
+        if not raced:  # behind the comparison, which would notice it
+            raced.append(True)
+            put(where, path, b"another writer's")
+        return put(where, path, *args, **options)
+
+    monkeypatch.setattr(obstore, "put", put_late)
+
+    with pytest.raises(ChangedError, match=r"scene\.tif"):
+        edit_cog("scene.tif", tags={"checked": "yes"}, fs=store)
+
+    assert bytes(obstore.get(store, "scene.tif").bytes()) == b"another writer's"
+
+
+def _store_of(server: str, request: pytest.FixtureRequest) -> Any:
+    if server == "memory":
+        return MemoryStore()
+    running = request.getfixturevalue(server)
+    local = {"allow_http": True}
+    if server == "azurite":
+        return AzureStore(running.container, account_name=running.account, account_key=running.key,
+                          endpoint=running.endpoint, client_options=local)  # fmt: skip
+    return S3Store(running.bucket, access_key_id=running.key, secret_access_key=running.secret,
+                   endpoint=running.endpoint, region=running.region, client_options=local)  # fmt: skip
 
 
 def test_a_file_of_a_web_server_is_edited(nginx: WebServer) -> None:

@@ -211,7 +211,7 @@ def _by_obstore(store: Any, key: str, name: str) -> _Opened:
 
         def version() -> str:
             found = obstore.head(store, key)
-            return f"{found.get('e_tag')}-{found['size']}-{found['last_modified']}"
+            return str(found.get("e_tag") or f"{found['size']}-{found['last_modified']}")
 
         return RangedObject(int(obstore.head(store, key)["size"]), fetch, version)
 

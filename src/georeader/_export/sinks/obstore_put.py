@@ -42,6 +42,9 @@ _MAX_PARTS = 10_000
 #: Stores that keep no content type.
 _WITHOUT_ATTRIBUTES = ("LocalStore", "MemoryStore", "HTTPStore")
 
+#: Stores that do not replace an object on the condition of its version.
+_WITHOUT_VERSIONS = ("LocalStore", "HTTPStore")
+
 
 @dataclass(repr=False, eq=False)
 class ObstorePut(RemoteObject):
@@ -65,7 +68,7 @@ class ObstorePut(RemoteObject):
         """Send the file, and compare what the store reports with it."""
         store = self.make_store(0)
         limit_bytes = ONE_REQUEST_BYTES if _is_azure(store) else WITHOUT_PARTS_BYTES
-        if file.size_bytes <= (limit_bytes if self.overwrite else CONDITIONAL_BYTES):
+        if file.size_bytes <= (CONDITIONAL_BYTES if self._is_conditional else limit_bytes):
             self._at_once(file)
         elif not self.overwrite and self._head(store) is not None:
             raise self.errors.exists()
@@ -95,8 +98,8 @@ class ObstorePut(RemoteObject):
     def _at_once(self, file: TemporaryFile) -> None:
         """Send it by one request, out of the pages of the disk's cache."""
         store = self.make_store(file.size_bytes)
-        mode = "overwrite" if self.overwrite else "create"
-        own = {SAVE_NAME: self._save} if _is_azure(store) and not self.overwrite else {}
+        mode = self._mode(store)
+        own = {SAVE_NAME: self._save} if _is_azure(store) and self._is_conditional else {}
         with Path(file.path).open("rb") as body:
             mapped = mmap.mmap(body.fileno(), 0, access=mmap.ACCESS_READ)  # closed with its last reference
         try:
@@ -104,6 +107,19 @@ class ObstorePut(RemoteObject):
         except ExistsError:
             if not self._is_ours(store, file):
                 raise
+
+    @property
+    def _is_conditional(self) -> bool:
+        return not self.overwrite or self.if_match is not None
+
+    def _mode(self, store: Any) -> Any:
+        """Return the condition of a request: that there is no object, or only the one of an ETag, of its version."""
+        if self.if_match is None or type(store).__name__ in _WITHOUT_VERSIONS:
+            return "overwrite" if self.overwrite else "create"
+        found = self._head(store)
+        if found is None or found.get("e_tag") != self.if_match:
+            raise self.errors.exists()
+        return {name: found[name] for name in ("e_tag", "version") if found.get(name)}
 
     def _is_ours(self, store: Any, file: TemporaryFile) -> bool:
         """Return whether an object is this file: an earlier attempt made it, and its answer was lost."""
