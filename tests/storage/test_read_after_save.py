@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
 from georeader import CogWriter, GeoTensor, RasterioReader, save_cog
+from georeader.errors import MissingExtraError
 
 UseEnv = Callable[[dict[str, str]], None]
 
@@ -20,6 +22,17 @@ def full(value: int) -> GeoTensor:
 def by_writer(tensor: GeoTensor, url: str) -> None:
     with CogWriter(url, like=tensor) as writer:
         writer.write(tensor.values)
+
+
+def test_a_save_succeeds_where_the_url_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise MissingExtraError("no package reads it")
+
+    monkeypatch.setattr("georeader._readers.raster_file.raster_path", refuse)
+
+    save_cog(full(1), "memory://unread.tif")
+
+    assert fsspec.filesystem("memory").exists("/unread.tif")
 
 
 @pytest.mark.parametrize("save", [save_cog, by_writer])

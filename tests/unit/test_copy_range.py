@@ -94,6 +94,17 @@ def test_a_source_that_ends_too_early_is_an_error(copy: Copy) -> None:
         copy(len(CONTENT) - 10, 0, 20)
 
 
+def test_a_range_is_copied_where_no_room_can_be_reserved(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(temporary_file, "LEAST_RESERVED_BYTES", 1000)
+    monkeypatch.setattr(temporary_file.os, "major", lambda _: 8)
+    monkeypatch.setattr(temporary_file.os, "posix_fallocate", refuse)
+
+    assert copy(0, 0, 2000) == CONTENT[:2000]
+
+
 def test_room_is_reserved_before_a_long_copy(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -34,7 +34,7 @@ from georeader._storage.obstores import is_obstore, key_in
 from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_url
 from georeader._storage.remote_errors import ADVICE
 from georeader._storage.urls import parse_address
-from georeader.errors import DtypeError, ReadError
+from georeader.errors import DtypeError, GeoreaderError, ReadError
 from georeader.window_utils import overlap
 
 #: GDAL options for reading over HTTP: do not list the folder, merge neighbouring ranges.
@@ -91,12 +91,13 @@ def forget(path: Any, fs: Any = None) -> None:
     if fs is not None or not isinstance(path, (str, os.PathLike)) or hasattr(path, "fs"):
         return
     text = os.fsdecode(path)
-    found = raster_path(text)
-    if not found.was_opened:
-        return
-    settings = {**found.options, **default_options(text), "CPL_VSIL_CURL_NON_CACHED": ":".join(_NETWORKS)}
-    with suppress(ReadError), named_errors(found), rasterio.Env(**settings), found.open():
-        pass  # dropped when it is closed
+    with suppress(GeoreaderError):  # the file is saved, even where it cannot be read from here
+        found = raster_path(text)
+        if not found.was_opened:
+            return
+        settings = {**found.options, **default_options(text), "CPL_VSIL_CURL_NON_CACHED": ":".join(_NETWORKS)}
+        with named_errors(found), rasterio.Env(**settings), found.open():
+            pass  # dropped when it is closed
 
 
 class _Kept:

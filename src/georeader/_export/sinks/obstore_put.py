@@ -113,7 +113,7 @@ class ObstorePut(RemoteObject):
         return not self.overwrite or self.if_match is not None
 
     def _mode(self, store: Any) -> Any:
-        """Return the condition of a request: that there is no object, or only the one of an ETag, of its version."""
+        """Return the condition of a request: that no object exists, or only the version with an ETag."""
         if self.if_match is None or type(store).__name__ in _WITHOUT_VERSIONS:
             return "overwrite" if self.overwrite else "create"
         found = self._head(store)

@@ -467,7 +467,11 @@ def _reserve(fd: int, offset_bytes: int, size_bytes: int) -> None:
     its own may write zeros to reserve room.
     """
     if size_bytes >= LEAST_RESERVED_BYTES and hasattr(os, "posix_fallocate") and os.major(os.fstat(fd).st_dev):
-        os.posix_fallocate(fd, offset_bytes, size_bytes)
+        try:
+            os.posix_fallocate(fd, offset_bytes, size_bytes)
+        except OSError as error:  # some file systems cannot
+            if error.errno in _NO_ROOM:
+                raise
 
 
 def _copy(source_fd: int, target_fd: int, source_bytes: int, target_bytes: int, size_bytes: int) -> None:
