@@ -288,3 +288,30 @@ def test_validate_names_no_repack_for_strips(tmp_path: Path) -> None:
 
     assert not report.is_valid
     assert report.advice is None
+
+
+def old_lzw(content: bytes) -> bytes:
+    """Encode bytes as LZW of writers before TIFF 6.0: codes of 9 bits from the least significant bit on."""
+    codes: list[int] = []
+    for start in range(0, len(content), 200):  # cleared before codes grow
+        codes += [256, *content[start : start + 200]]
+    bits = sum(code << 9 * place for place, code in enumerate([*codes, 257]))
+    return bits.to_bytes(-(-9 * (len(codes) + 1) // 8), "little")
+
+
+def test_tiles_of_old_lzw_are_encoded_anew(tmp_path: Path) -> None:
+    path, out = tmp_path / "old.tif", tmp_path / "out.tif"
+    expected = np.arange(32 * 32, dtype="uint8").reshape(1, 32, 32)
+    with tifffile.TiffWriter(path) as file:
+        tile = old_lzw(expected.tobytes())
+        file.write(
+            iter([tile]), shape=(32, 32), dtype="uint8", tile=(32, 32), compression="lzw", photometric="minisblack"
+        )
+    with rasterio.open(path) as dataset:
+        assert np.array_equal(dataset.read(), expected)
+
+    receipt = save_cog(path, out, profile_arg={"blocksize": 32, "OVERVIEW_COUNT": 1})
+
+    assert receipt.tiles_reused == 0
+    with rasterio.open(out) as dataset:
+        assert np.array_equal(dataset.read(), expected)

@@ -152,11 +152,23 @@ def _stored(source: ByteSource) -> StoredTiles | None:
     parsed = {one.number: one for one in read_directories(source)}
     mask = measurement.mask_of(0)
     image = _encoding_of(measurement.images[0], parsed)
-    if image is None:
+    if image is None or _is_old_lzw(source, image):
         return None
     return StoredTiles(
         source, image, None if mask is None else _encoding_of(mask, parsed), measurement.byte_order == "big-endian"
     )
+
+
+def _is_old_lzw(source: ByteSource, image: StoredImage) -> bool:
+    """Return whether tiles are LZW with codes from the least significant bit on, of writers before TIFF 6.0.
+
+    libtiff decodes them, but hardly another reader.
+    """
+    there = np.flatnonzero(image.sizes_bytes > 1)
+    if image.layout.compression_name != "LZW" or not len(there):
+        return False
+    first, second = source.read_at(int(image.offsets_bytes[there[0]]), 2)
+    return first == 0 and second & 1 == 1  # a Clear code in that order, as libtiff finds out
 
 
 def _encoding_of(measured: MeasuredDirectory, parsed: Mapping[int, ParsedDirectory]) -> StoredImage | None:
