@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from georeader.rasterio_reader import RasterioReader
     from georeader.save import profile_from_dtype, save_cog, save_tiled_geotiff
     from georeader.view import view
-    from georeader.window_utils import compare_crs, rasterio_crs, res
+    from georeader.window_utils import WindowPair, compare_crs, iter_windows, rasterio_crs, res
 
 check_import_name()
 
@@ -33,9 +33,9 @@ __version__ = "0.2.0"
 
 __all__ = [
     "AbstractGeoData", "CogWriter", "EditPlan", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",
-    "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "compare_crs", "edit_cog",
-    "files_kept_open", "plan_edit", "plan_export", "profile_from_dtype", "rasterio_crs", "repack", "res", "save_cog",
-    "save_tiled_geotiff", "view",
+    "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "WindowPair", "compare_crs",
+    "edit_cog", "files_kept_open", "iter_windows", "plan_edit", "plan_export", "profile_from_dtype", "rasterio_crs",
+    "repack", "res", "save_cog", "save_tiled_geotiff", "view",
 ]  # fmt: skip
 
 #: Modules of the names above. They are imported at the first access: ``georeader --help`` does not wait for GDAL.
@@ -52,7 +52,7 @@ _HOMES = {
     "files_kept_open": "_readers.raster_file",
     **dict.fromkeys(("profile_from_dtype", "save_cog", "save_tiled_geotiff"), "save"),
     "view": "view",
-    **dict.fromkeys(("compare_crs", "rasterio_crs", "res"), "window_utils"),
+    **dict.fromkeys(("WindowPair", "compare_crs", "iter_windows", "rasterio_crs", "res"), "window_utils"),
 }
 
 

@@ -6,10 +6,11 @@ window is a `rasterio.windows.Window` in pixels.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
@@ -21,7 +22,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.windows import Window
 
 from georeader._core.reporting import import_extra
-from georeader.errors import GeoreferenceError, IndexingError
+from georeader.errors import GeoreferenceError, IndexingError, OptionError, ShapeError
 
 #: Largest distance of a window's edge from a whole pixel at which it still counts as whole, in pixels.
 PIXEL_PRECISION_PX = 1e-3
@@ -113,6 +114,121 @@ def _overlap_1d(offset: int, size: int, limit: int) -> tuple[slice, slice]:
     stop = max(min(offset + size, limit), start)
     shift = start - offset if stop > start else 0
     return slice(start, stop), slice(shift, shift + stop - start)
+
+
+class WindowPair(NamedTuple):
+    """The window that a model reads, and the part of it that is written; made by `iter_windows`.
+
+    Attributes:
+        read: Of the full size; it may reach beyond the raster's last row and column.
+        write: Within ``read`` and within the raster.
+    """
+
+    read: Window
+    write: Window
+
+    def crop(self, array: Any) -> Any:
+        """Return the pixels of ``write`` out of those of ``read``: a view of an array.
+
+        Args:
+            array: (..., row, column), of the size of ``read``.
+
+        Raises:
+            ShapeError: The array is not of this size.
+        """
+        if tuple(array.shape[-2:]) != (self.read.height, self.read.width):
+            raise ShapeError(
+                f"crop() takes the {self.read.height} x {self.read.width} pixels of the window that was read, "
+                f"got shape {tuple(array.shape)}"
+            )
+        row, column = self.write.row_off - self.read.row_off, self.write.col_off - self.read.col_off
+        return array[..., row : row + self.write.height, column : column + self.write.width]
+
+
+def iter_windows(
+    shape_or_raster: Any,
+    size: int | tuple[int, int] = 512,
+    overlap: int | tuple[int, int] = 0,
+    *,
+    trim: bool = False,
+) -> Iterator[WindowPair]:
+    """Iterate over the windows of a raster to read and to write, row by row, for models that run window by window.
+
+    The first window begins at the first pixel, each later one ``overlap`` pixels before the end of that before it,
+    until the raster is covered. All windows to read are of one size, as models need it: pixels beyond the last row or
+    column are filled by ``read_from_window(pair.read, boundless=True)``.
+
+    Args:
+        shape_or_raster: (row, column) or (..., row, column) in pixels, or an object that has such a ``shape``: a
+            reader, a GeoTensor, a dataset of rasterio, a `CogWriter`.
+        size: Rows and columns of the windows to read; a number for both.
+        overlap: Rows and columns that neighbours share, less than ``size``; a number for both.
+        trim: True: windows to write do not overlap. Each is the middle of its window to read, and all of them cover
+            the raster once. False: each is its window to read as far as that is within the raster, for
+            ``CogWriter(blend=...)``.
+
+    Raises:
+        OptionError: ``size`` or ``overlap`` are not such numbers.
+        ShapeError: ``shape_or_raster`` is neither a shape nor has one, or it is empty.
+
+    Example:
+        >>> for read, write in iter_windows((600, 900), size=512, overlap=64):
+        ...     print(read.toranges(), write.toranges())
+        ((0, 512), (0, 512)) ((0, 512), (0, 512))
+        ((0, 512), (448, 960)) ((0, 512), (448, 900))
+        ((448, 960), (0, 512)) ((448, 600), (0, 512))
+        ((448, 960), (448, 960)) ((448, 600), (448, 900))
+
+        A model that needs 32 pixels around each, written by any writer:
+
+        >>> [pair.write.toranges() for pair in iter_windows((500, 900), size=512, overlap=64, trim=True)]
+        [((0, 500), (0, 480)), ((0, 500), (480, 900))]
+    """
+    height, width = _raster_size(shape_or_raster)
+    (rows, columns), (shared_rows, shared_columns) = _both(size, "size", 1), _both(overlap, "overlap", 0)
+    if shared_rows >= rows or shared_columns >= columns:
+        raise OptionError(f"overlap={overlap!r} must be less than size={size!r}")
+    down = _read_and_write_ranges(height, rows, shared_rows, trim)
+    across = _read_and_write_ranges(width, columns, shared_columns, trim)
+    return (
+        WindowPair(Window.from_slices(y, x, boundless=True), Window.from_slices(write_y, write_x))
+        for y, write_y in down
+        for x, write_x in across
+    )
+
+
+def _raster_size(shape_or_raster: Any) -> tuple[int, int]:
+    shape = getattr(shape_or_raster, "shape", shape_or_raster)
+    try:
+        height, width = map(operator.index, shape[-2:])
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"{shape_or_raster!r} is not a shape and has none; pass (row, column), or a raster") from error
+    if height < 1 or width < 1:
+        raise ShapeError(f"the raster has no pixels: shape {tuple(shape)}")
+    return height, width
+
+
+def _both(value: Any, name: str, least: int) -> tuple[int, int]:
+    """Return (rows, columns) of one number for both, or of two."""
+    try:
+        rows, columns = map(operator.index, value if isinstance(value, Sequence) else (value, value))
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{name} must be a whole number or (rows, columns), got {value!r}") from error
+    if min(rows, columns) < least:
+        raise OptionError(f"{name} must be at least {least}, got {value!r}")
+    return rows, columns
+
+
+def _read_and_write_ranges(
+    limit: int, size: int, shared: int, trim: bool
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return (start, stop) to read and to write of the windows along an axis of ``limit`` pixels."""
+    starts = range(0, max(limit - shared, 1), size - shared)
+    reads = [(start, start + size) for start in starts]
+    if not trim:
+        return [(read, (read[0], min(read[1], limit))) for read in reads]
+    cuts = [0, *(start + shared // 2 for start in starts[1:]), limit]
+    return list(zip(reads, itertools.pairwise(cuts), strict=True))
 
 
 def normalise_crs(crs: Any) -> CRS | None:

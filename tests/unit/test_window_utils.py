@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.windows import Window
 
-from georeader import window_utils
-from georeader.errors import GeoreferenceError, IndexingError
+from georeader import GeoTensor, WindowPair, iter_windows, window_utils
+from georeader.errors import GeoreaderError, GeoreferenceError, IndexingError, OptionError, ShapeError
 
 NORTH_UP = Affine(10, 0, 500000, 0, -10, 4000000)
 #: 5 x 10 pixels, turned so that columns run along (3, 4).
@@ -258,3 +258,122 @@ def test_no_points_are_transformed_to_none() -> None:
     x, y = window_utils.transform_points("EPSG:4326", "EPSG:3857", np.array([]), np.array([]))
 
     assert (x.size, y.size) == (0, 0)
+
+
+# Windows of a model.
+
+
+@st.composite
+def tilings(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Return the shape of a raster, the size of windows and their overlap."""
+    sides = st.integers(1, 60)
+    shape, size = draw(st.tuples(sides, sides)), draw(st.tuples(sides, sides))
+    return shape, size, (draw(st.integers(0, size[0] - 1)), draw(st.integers(0, size[1] - 1)))
+
+
+def times_covered(shape: tuple[int, int], windows: list[Window]) -> np.ndarray:
+    counts = np.zeros(shape, int)
+    for window in windows:
+        (row, row_stop), (column, column_stop) = window.toranges()
+        assert 0 <= row < row_stop <= shape[0]
+        assert 0 <= column < column_stop <= shape[1]
+        counts[row:row_stop, column:column_stop] += 1
+    return counts
+
+
+@given(tilings())
+def test_trimmed_windows_cover_each_pixel_once(tiling: Any) -> None:
+    shape, size, overlap = tiling
+
+    pairs = list(iter_windows(shape, size, overlap, trim=True))
+
+    assert (times_covered(shape, [pair.write for pair in pairs]) == 1).all()
+
+
+@given(tilings())
+def test_a_trimmed_window_has_half_of_the_overlap_around_it_but_at_the_edges(tiling: Any) -> None:
+    shape, size, overlap = tiling
+
+    for read, write in iter_windows(shape, size, overlap, trim=True):
+        for (start, stop), (first, last), limit, shared in zip(
+            read.toranges(), write.toranges(), shape, overlap, strict=True
+        ):
+            assert first == 0 or first - start == shared // 2
+            assert last == limit or stop - last == shared - shared // 2
+
+
+@given(tilings())
+def test_windows_to_write_are_those_to_read_within_the_raster(tiling: Any) -> None:
+    shape, size, overlap = tiling
+    raster = Window(0, 0, shape[1], shape[0])
+
+    pairs = list(iter_windows(shape, size, overlap))
+
+    assert (times_covered(shape, [pair.write for pair in pairs]) >= 1).all()
+    assert all(pair.write == pair.read.intersection(raster) for pair in pairs)
+
+
+@given(tilings())
+def test_windows_to_read_share_the_overlap_row_by_row_and_none_is_left_out_or_too_many(tiling: Any) -> None:
+    shape, size, overlap = tiling
+
+    offsets = [(read.row_off, read.col_off) for read, _ in iter_windows(shape, size, overlap)]
+
+    rows, columns = (sorted(set(axis)) for axis in zip(*offsets, strict=True))
+    assert offsets == [(row, column) for row in rows for column in columns]
+    for starts, limit, side, shared in zip((rows, columns), shape, size, overlap, strict=True):
+        assert starts == [number * (side - shared) for number in range(len(starts))]
+        assert starts[-1] + side >= limit  # the last one reaches the edge
+        assert len(starts) == 1 or starts[-2] + side < limit  # and is needed
+
+
+@given(tilings(), st.booleans())
+def test_crop_returns_the_pixels_of_the_window_to_write(tiling: Any, trim: bool) -> None:
+    shape, size, overlap = tiling
+    raster = GeoTensor(np.arange(shape[0] * shape[1]).reshape(1, *shape), NORTH_UP, 32630, nodata=-1)
+
+    for pair in iter_windows(raster, size, overlap, trim=trim):
+        pixels = raster.read_from_window(pair.read, boundless=True).values
+        rows, columns = pair.write.toslices()
+        assert pixels.shape == (1, *size)
+        np.testing.assert_array_equal(pair.crop(pixels), raster.values[:, rows, columns])
+
+
+def test_a_raster_smaller_than_a_window_is_one_window_that_reaches_beyond_it() -> None:
+    assert list(iter_windows((3, 30, 40), size=(64, 128), overlap=8)) == [
+        WindowPair(Window(0, 0, 128, 64), Window(0, 0, 40, 30))
+    ]
+
+
+def test_windows_hold_integers() -> None:
+    pair = next(iter_windows(np.zeros((30, 40)), size=np.int64(16), overlap=np.int64(2), trim=True))
+
+    assert [type(value) for window in pair for value in window.flatten()] == [int] * 8
+
+
+def test_crop_refuses_an_array_of_another_size() -> None:
+    pair = next(iter_windows((30, 40), size=16))
+
+    with pytest.raises(ShapeError, match=r"takes the 16 x 16 pixels .* got shape \(5, 16, 15\)"):
+        pair.crop(np.zeros((5, 16, 15)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "overlap", "kind", "message"),
+    [
+        ((30, 40), 0, 0, OptionError, "size must be at least 1, got 0"),
+        ((30, 40), (16, 16, 16), 0, OptionError, r"size must be a whole number or \(rows, columns\)"),
+        ((30, 40), 16.5, 0, OptionError, r"got 16\.5"),
+        ((30, 40), 16, -1, OptionError, "overlap must be at least 0, got -1"),
+        ((30, 40), 16, 16, OptionError, "overlap=16 must be less than size=16"),
+        ((30, 40), (64, 16), 20, OptionError, r"overlap=20 must be less than size=\(64, 16\)"),
+        ((0, 40), 16, 0, ShapeError, r"no pixels: shape \(0, 40\)"),
+        ((40,), 16, 0, ShapeError, r"pass \(row, column\)"),
+        ("scene.tif", 16, 0, ShapeError, "'scene.tif' is not a shape"),
+    ],
+)
+def test_what_is_not_a_tiling_is_refused_before_the_first_window(
+    shape: Any, size: Any, overlap: Any, kind: type[GeoreaderError], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        iter_windows(shape, size, overlap)
