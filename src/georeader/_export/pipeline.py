@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -52,6 +53,17 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """Functions that are called during a save, and end it by an exception."""
+
+    after_tiles: Callable[[], Any] = lambda: None
+    before_commit: Callable[[], Any] = lambda: None
+
+
+NO_HOOKS = Hooks()
+
+
 def save(data: Any, request: SaveRequest) -> Receipt:
     """Write a raster."""
     begun = time.perf_counter()
@@ -69,6 +81,7 @@ def write_source(
     *,
     begun: float | None = None,
     stored: AbstractContextManager[StoredTiles | None] | None = None,
+    hooks: Hooks = NO_HOOKS,
 ) -> Receipt:
     """Write a source to a sink that is open, commit the sink and close the source. After an error the caller aborts.
 
@@ -91,12 +104,18 @@ def write_source(
             spec = take_over(spec, tiles, source.spec, request)
             source = decoded_here(source, tiles, spec)
             engine = stack.enter_context(make_engine(engine_name, source, spec, sink, request, tiles))
-            spec = choose_predictor(spec, engine.peek)
+            spec = choose_predictor(spec, engine.peek, only_first_row=source.traits.arrives_by_rows)
             plan = plan_file(spec, verify=request.verify)
             advance = stack.enter_context(
                 report_progress(request.progress, plan.place_count, name=sink.given, item_bytes=spec.tile_bytes)
             )
-            written = engine.write(plan, advance)
+
+            def advance_or_end(count: int) -> None:
+                hooks.after_tiles()
+                advance(count)
+
+            written = engine.write(plan, advance_or_end)
+            hooks.before_commit()
             sink.commit()
         forget(request.destination.path, request.destination.fs)
         receipt = receipt_from_write(spec, written, path=sink.given, seconds=time.perf_counter() - begun)

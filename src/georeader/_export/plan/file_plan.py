@@ -149,21 +149,29 @@ class FilePlan:
         return images[0], masks[0], *images[1:], *masks[1:]
 
 
-def choose_predictor(spec: ExportSpec, peek: Peek) -> ExportSpec:
-    """Return the spec with a predictor in place of "AUTO": the one that makes the same few tiles the smallest."""
+def choose_predictor(spec: ExportSpec, peek: Peek, *, only_first_row: bool = False) -> ExportSpec:
+    """Return the spec with a predictor in place of "AUTO": the one that makes the same few tiles the smallest.
+
+    They are spread over the raster, or over the first row of tiles, where others cannot be read yet.
+    """
     encoding = spec.encoding
     if encoding.predictor != "AUTO":
         return spec
     candidates = predictor_candidates(encoding.codec, spec.dtype)
-    chosen = smallest_predictor(_samples(spec, peek), lambda number: _codec_of(spec, encoding, number), candidates)
+    chosen = smallest_predictor(
+        _samples(spec, peek, only_first_row), lambda number: _codec_of(spec, encoding, number), candidates
+    )
     name = next(name for name, number in PREDICTORS.items() if number == chosen)
     return replace(spec, encoding=replace(encoding, predictor=name))
 
 
-def _samples(spec: ExportSpec, peek: Peek) -> Iterator[NDArray[Any]]:
+def _samples(spec: ExportSpec, peek: Peek, only_first_row: bool) -> Iterator[NDArray[Any]]:
     level = spec.levels[0]
+    places = sample_places(level)
+    if only_first_row:
+        places = list(dict.fromkeys((0, column) for _, column in places))
     planes = [slice(None)] if level.planes == 1 else [slice(band, band + 1) for band in range(level.planes)]
-    for place, plane in zip(sample_places(level), cycle(planes), strict=False):
+    for place, plane in zip(places, cycle(planes), strict=False):
         yield cut_tile(peek(level.tiles.window(place), plane), level.tile_height_px, level.tile_width_px)
 
 

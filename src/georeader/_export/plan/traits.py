@@ -46,6 +46,7 @@ class SourceTraits:
     concurrent_reads: int = 1  #: Threads that may read at once
     reader_bytes: int = 0  #: Memory for each of them besides the window: decoded blocks, caches of an open file
     pixel_bytes: int = 1  #: Size of one pixel of one band
+    arrives_by_rows: bool = False  #: A window can be read once its rows have come, from the first on
     is_borrowed: bool = False  #: The caller may close it once a save has ended: then no read may be running
 
 
