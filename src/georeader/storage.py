@@ -6,21 +6,24 @@ filesystem of fsspec or a store of obstore, or None: then credentials come from 
 
 from __future__ import annotations
 
+import mimetypes
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from georeader._storage import s3
 from georeader._storage.filesystems import environment_options
+from georeader._storage.folders import local_path, make_folders, remove_empty_folders
 from georeader._storage.obstores import is_obstore, make_store
 from georeader._storage.redaction import Redactor, redact_url, redacted_logs, secrets_of_filesystem, secrets_of_url
-from georeader._storage.urls import local_path_of, parse_address
-from georeader.errors import DestinationError, GeoreaderError, MissingExtraError, ReadError
+from georeader._storage.urls import CONTENT_TYPE, Destination, parse_address
+from georeader.errors import GeoreaderError, MissingExtraError, OptionError, ReadError
 
 __all__ = [
     "canonical_path",
@@ -32,6 +35,7 @@ __all__ = [
     "redact_text",
     "redact_url",
     "remove_empty_folders",
+    "write_bytes",
 ]
 
 
@@ -82,21 +86,96 @@ def _exists_in_store(path: str, fs: Any, http_headers: Mapping[str, str] | None)
     return bool(fs.info(path).get("type") != "directory")
 
 
-def read_bytes(path: str) -> bytes:
+def read_bytes(path: str, fs: Any = None, *, http_headers: Mapping[str, str] | None = None) -> bytes:
     """Read a whole file.
 
     Args:
         path: A path or a URL.
+        fs: The filesystem that it is in.
+        http_headers: Sent with requests to an http(s) server.
 
     Raises:
         ReadError: It cannot be read.
         MissingExtraError: No installed package reads the URL's scheme.
     """
-    import fsspec  # 30 ms
+    local = None if fs is None else local_path(path, fs)
+    if local is None and (fs is not None or _has_client(path)):
+        from georeader._readers.byte_source import open_bytes
 
-    with _named_errors(path, "cannot be read"), fsspec.open(path, "rb", **environment_options(path)) as file:
-        content: bytes = file.read()
+        with open_bytes(path, fs) as file:
+            return file.read_at(0, file.size_bytes)
+    with _named_errors(path, "cannot be read", (http_headers or {}).values()):
+        if local is not None:
+            return Path(local).read_bytes()
+        import fsspec  # 30 ms
+
+        options = environment_options(path)
+        if http_headers:
+            options["client_kwargs"] = {"headers": dict(http_headers)}
+        with fsspec.open(path, "rb", **options) as file:
+            content: bytes = file.read()
     return content
+
+
+def _has_client(path: str) -> bool:
+    """Return whether a client other than fsspec's reads a URL."""
+    address = parse_address(path)
+    client = {"s3": "botocore", "gs": "obstore", "az": "obstore"}.get(address.store if address else "")
+    return client is not None and find_spec(client) is not None
+
+
+def write_bytes(
+    path: str | os.PathLike[str],
+    content: bytes,
+    fs: Any = None,
+    *,
+    http_headers: Mapping[str, str] | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Write a small file, which appears whole or not at all.
+
+    Stores keep the media type of its suffix. Of a raster, such as a VRT, sidecars of an earlier file are removed.
+
+    Args:
+        path: A path or a URL, as `georeader.save_cog` takes it; a local folder must exist.
+        content: All of the file; at least one byte.
+        fs: The filesystem that it goes to.
+        http_headers: Sent with requests to an http(s) server.
+        overwrite: Whether an earlier file is replaced.
+
+    Raises:
+        DestinationError: Nothing can be written there.
+        ExistsError: There is a file, and ``overwrite`` is False.
+        WriteError: It cannot be written; an earlier file is as it was.
+        MissingExtraError: No installed package writes to the URL's scheme.
+
+    Example:
+        >>> write_bytes("notes.txt", b"Summer scenes")
+        >>> read_bytes("notes.txt")
+        b'Summer scenes'
+    """
+    from georeader._export.sinks.opening import open_sink
+    from georeader._export.sinks.sidecars import is_raster_name
+
+    if not content:
+        raise OptionError(f"{redact_url(os.fspath(path))!r}: content is empty; pass at least one byte")
+    name = re.split(r"[?#]", os.fspath(path), maxsplit=1)[0]
+    destination = Destination(
+        path,
+        fs,
+        overwrite=overwrite,
+        http_headers=http_headers,
+        is_raster=is_raster_name(name),
+        content_type=_media_type_of(name),
+    )
+    with open_sink(destination) as sink:
+        sink.write_header(content)
+        sink.commit()
+
+
+def _media_type_of(name: str) -> str:
+    known = {".parquet": "application/vnd.apache.parquet", ".vrt": "application/xml", ".tif": CONTENT_TYPE}
+    return known.get(PurePath(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 @contextmanager
@@ -121,34 +200,6 @@ def redact_text(text: str, *urls: str) -> str:
         '403 for https://host/a.tif?*** (bad ***)'
     """
     return Redactor(secret for url in urls for secret in secrets_of_url(url)).clean(text)
-
-
-def local_path(path: str, fs: Any = None) -> str | None:
-    """Return the path on this machine that a destination means; None for one elsewhere.
-
-    Args:
-        path: A path or a URL.
-        fs: The filesystem that it is in. Local are fsspec's ``LocalFileSystem``, also within a ``DirFileSystem``, and
-            obstore's ``LocalStore``.
-
-    Raises:
-        DestinationError: It is a URL without a host, bucket or key.
-
-    Example:
-        >>> local_path("out/a.tif"), local_path("file:///data/a%20b.tif"), local_path("s3://bucket/a.tif")
-        ('out/a.tif', '/data/a b.tif', None)
-    """
-    if fs is None:
-        address = parse_address(path)
-        return path if address is None else local_path_of(address)
-    kinds = {kind.__name__ for kind in type(fs).__mro__}
-    if "DirFileSystem" in kinds:
-        return local_path(f"{fs.path}/{path}", fs.fs)
-    if "LocalFileSystem" in kinds:
-        return str(fs._strip_protocol(path))
-    if "LocalStore" in kinds:
-        return os.path.join(fs.prefix or os.sep, path.lstrip("/"))
-    return None
 
 
 def canonical_path(path: str, fs: Any = None) -> str:
@@ -195,36 +246,3 @@ def link_target_outside(path: str, folder: str, fs: Any = None) -> str | None:
     except ValueError:  # on two drives
         is_inside = False
     return None if is_inside else os.path.realpath(local)
-
-
-def make_folders(path: str, fs: Any = None) -> list[str]:
-    """Make the folders of a local file that are missing; stores have none.
-
-    Args:
-        path: A path or a URL of a file.
-        fs: The filesystem that it is in.
-
-    Returns:
-        The folders that were made, for `remove_empty_folders` in case the file cannot be written.
-
-    Raises:
-        DestinationError: They cannot be made; none remains.
-    """
-    local = local_path(path, fs)
-    if local is None:
-        return []
-    parent = Path(local).absolute().parent
-    missing = [str(folder) for folder in (parent, *parent.parents) if not folder.exists()]
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        remove_empty_folders(missing)
-        raise DestinationError(f"{path!r}: its folder cannot be made: {error}") from error
-    return missing
-
-
-def remove_empty_folders(folders: Iterable[str]) -> None:
-    """Remove those of some local folders that are empty, the deepest first."""
-    for folder in sorted(set(folders), key=len, reverse=True):
-        with suppress(OSError):  # there is something in it, or it is gone
-            Path(folder).rmdir()

@@ -22,6 +22,7 @@ from georeader._export.plan.traits import SectionSizes
 from georeader._export.sinks.opening import open_sink
 from georeader._storage.urls import Destination
 from georeader.errors import ExistsError, GeoreaderError, ReadError, WriteError
+from georeader.storage import read_bytes, write_bytes
 
 PLACE = {"transform": Affine(10, 0, 500000, 0, -10, 4000000), "crs": "EPSG:32630"}
 
@@ -303,3 +304,21 @@ class SinkContract:
         save(small())
 
         assert place.get("out.tif") == expected("cog", False)
+
+    def test_small_file_replaces_an_earlier_one_and_is_read_back(self, place: Place) -> None:
+        place.put("item.json", EARLIER)
+        path, content = place.url("item.json"), b'{"id": "a"}' * 20_000  # more than one block
+
+        write_bytes(path, content, place.fs, **place.options)
+
+        assert place.get("item.json") == content
+        if place.can_read:
+            assert read_bytes(path, place.fs, **place.options) == content
+
+    def test_small_file_is_kept_without_overwrite(self, place: Place) -> None:
+        place.put("item.json", EARLIER)
+
+        with pytest.raises(ExistsError, match=r"item\.json"):
+            write_bytes(place.url("item.json"), b"{}", place.fs, **place.options, overwrite=False)
+
+        assert place.get("item.json") == EARLIER

@@ -16,6 +16,9 @@ STORES = {
     "oss": "oss", "http": "http", "https": "http",
 }  # fmt: skip
 
+#: Media type of a file, for stores that keep one.
+CONTENT_TYPE = "image/tiff"
+
 _URL = re.compile(r"^(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)$", re.DOTALL)
 
 #: Account and suffix in an Azure host, such as "me.blob.core.windows.net".
@@ -48,11 +51,14 @@ class Destination:
     if_match: str | None = None  #: ETag of the object that is replaced, where only that one may be.
     is_dry_run: bool = False  #: No store and no server is asked, and no client of one is made.
     is_edit: bool = False  #: It is the same raster as before: files beside it that are named by its stem stay.
+    is_raster: bool = True  #: Files beside it that GDAL would read as part of it are those of an earlier one.
+    content_type: str = CONTENT_TYPE  #: For stores that keep one.
 
     @property
     def conditions(self) -> dict[str, Any]:
-        """Arguments of `RemoteObject` about an object that is there."""
-        return {"overwrite": self.overwrite, "if_match": self.if_match, "is_edit": self.is_edit}
+        """Arguments of `RemoteObject` about the object, and one that is there."""
+        names = ("overwrite", "if_match", "is_edit", "is_raster", "content_type")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

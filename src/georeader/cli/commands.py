@@ -475,7 +475,7 @@ def preview(
     check_source_stays(path, Destination(output))
     wanted = [int(band) if band.isdecimal() else band for band in bands]
     picture = draw(path, bands=wanted or None, class_names=dict(class_names), **options)
-    with open_destination(output) as target, open_sink(Destination(target)) as sink:
+    with open_destination(output) as target, open_sink(Destination(target, content_type="image/png")) as sink:
         sink.write_header(picture)
         sink.commit()
 

@@ -24,7 +24,6 @@ from urllib.parse import quote
 from georeader._core.reporting import import_extra
 from georeader._export.sinks.http_put import failure_of
 from georeader._export.sinks.obstore_put import SAVE_NAME, ObstorePut
-from georeader._export.sinks.spooled import CONTENT_TYPE
 from georeader._storage.http_client import Answer, RefusedError, explain, request
 from georeader._storage.remote_errors import RemoteErrors
 from georeader.errors import ExistsError
@@ -77,7 +76,7 @@ class AzureBlocks:
         """Make the blob of its blocks."""
         listed = "".join(f"<Latest>{parts[number]}</Latest>" for number in sorted(parts))
         body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
-        headers = {"x-ms-blob-content-type": CONTENT_TYPE}
+        headers = {"x-ms-blob-content-type": self.target.content_type}
         if not self.target.overwrite:
             headers |= {"If-None-Match": "*", f"x-ms-meta-{SAVE_NAME}": upload}
         try:

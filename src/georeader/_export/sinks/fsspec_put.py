@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
+from georeader._export.sinks.spooled import RemoteObject
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._storage.filesystems import is_of
 from georeader.errors import ExistsError
@@ -64,9 +64,9 @@ class FsspecPut(RemoteObject):
     def _put_whole(self, file: TemporaryFile) -> None:
         options: dict[str, Any] = {} if self.overwrite else {"mode": "create"}
         if is_of(self.filesystem, "gcsfs"):
-            options["content_type"] = CONTENT_TYPE
+            options["content_type"] = self.content_type
         elif is_of(self.filesystem, "adlfs"):
-            options["content_settings"] = {"content_type": CONTENT_TYPE}
+            options["content_settings"] = {"content_type": self.content_type}
         try:
             self.errors.call(lambda: self.filesystem.put_file(file.path, self.path, **options))
         except ExistsError:
@@ -96,7 +96,7 @@ class FsspecPut(RemoteObject):
     def _put_by_http(self, file: TemporaryFile) -> None:
         """Send one PUT with its length: fsspec's default is a POST in chunks, which few servers accept."""
         headers = getattr(self.filesystem, "kwargs", {}).get("headers") or {}
-        sent = {"Content-Length": str(file.size_bytes), "Content-Type": CONTENT_TYPE} | headers
+        sent = {"Content-Length": str(file.size_bytes), "Content-Type": self.content_type} | headers
         self.filesystem.put_file(
             file.path, self.path, method="put", headers=sent, allow_redirects=False, raise_for_status=_refuse
         )

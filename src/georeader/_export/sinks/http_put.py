@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urljoin, urlsplit
 
-from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
+from georeader._export.sinks.spooled import RemoteObject
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._storage.http_client import Answer, RefusedError, basic_authorization, merged, request
 from georeader._storage.redaction import redact_url
@@ -94,9 +94,9 @@ class HttpPut(RemoteObject):
     def _headers(self, size_bytes: int) -> dict[str, str]:
         headers = {"Content-Length": str(size_bytes)}
         if self._is_azure:
-            headers |= {"x-ms-blob-type": "BlockBlob", "Content-Type": CONTENT_TYPE}
+            headers |= {"x-ms-blob-type": "BlockBlob", "Content-Type": self.content_type}
         elif not self._is_signed:
-            headers["Content-Type"] = CONTENT_TYPE
+            headers["Content-Type"] = self.content_type
         if not self.overwrite:
             headers["If-None-Match"] = "*"
         if self.if_match is not None and not self._is_signed:

@@ -13,9 +13,9 @@ from georeader._export.sinks.base import RandomAccessSink, Scratch
 from georeader._export.sinks.sidecars import KEPT, SHARED, names_read_beside, remove_sidecars, warn_of
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._readers.byte_source import ByteSource
+from georeader._storage.folders import make_folders, remove_empty_folders
 from georeader._storage.remote_errors import ADVICE
 from georeader.errors import DestinationError, ExistsError, MetadataWarning, WriteError
-from georeader.storage import make_folders, remove_empty_folders
 
 
 class LocalSink(RandomAccessSink):
@@ -37,6 +37,7 @@ class LocalSink(RandomAccessSink):
         overwrite: bool = True,
         dir_tmpfiles: Path | None = None,
         makes_folders: bool = False,
+        is_raster: bool = True,
     ) -> None:
         """Check the destination; nothing is written yet.
 
@@ -48,6 +49,7 @@ class LocalSink(RandomAccessSink):
         self._overwrite = overwrite
         self._dir_tmpfiles = dir_tmpfiles
         self._makes_folders = makes_folders
+        self._is_raster = is_raster
         self._is_shared = False
         try:
             self.path = Path(os.path.realpath(self.given))
@@ -126,7 +128,8 @@ class LocalSink(RandomAccessSink):
             if isinstance(error, FileExistsError) and not self._overwrite:
                 raise self._exists() from error
             raise WriteError(f"{self.given!r}: the finished file cannot be put in place: {error}") from error
-        self._remove_sidecars()
+        if self._is_raster:
+            self._remove_sidecars()
         self._close()
 
     def _exists(self) -> ExistsError:

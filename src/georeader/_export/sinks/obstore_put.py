@@ -17,7 +17,7 @@ from typing import Any
 from georeader._core.reporting import import_extra
 from georeader._core.threads import Workers
 from georeader._export.plan.traits import plan_parts
-from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
+from georeader._export.sinks.spooled import RemoteObject
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader.errors import ExistsError, WriteError
 
@@ -171,7 +171,7 @@ class ObstorePut(RemoteObject):
                 raise
 
     def _put(self, store: Any, body: Any, own: Mapping[str, str], **options: Any) -> None:
-        content = {} if type(store).__name__ in _WITHOUT_ATTRIBUTES else {"Content-Type": CONTENT_TYPE}
+        content = {} if type(store).__name__ in _WITHOUT_ATTRIBUTES else {"Content-Type": self.content_type}
         self._etag = _etag_of(self._obstore.put(store, self.key, body, attributes={**content, **own}, **options))
 
     def _head(self, store: Any) -> Any:

@@ -126,6 +126,7 @@ def _local(text: str, where: Destination) -> Sink:
         overwrite=where.overwrite,
         dir_tmpfiles=where.dir_tmpfiles,
         makes_folders=isinstance(where.path, PathInNewFolder),
+        is_raster=where.is_raster,
     )
 
 
@@ -198,7 +199,13 @@ def _to_filesystem(filesystem: Any, path: str, name: str, secrets: tuple[str, ..
     from fsspec.implementations.local import LocalFileSystem
 
     if type(filesystem) is LocalFileSystem:
-        return LocalSink(path, durable=where.durable, overwrite=where.overwrite, dir_tmpfiles=where.dir_tmpfiles)
+        return LocalSink(
+            path,
+            durable=where.durable,
+            overwrite=where.overwrite,
+            dir_tmpfiles=where.dir_tmpfiles,
+            is_raster=where.is_raster,
+        )
     errors = RemoteErrors(name, Redactor([*secrets, *secrets_of_filesystem(filesystem)]))
     if is_of(filesystem, "s3fs"):
         return _to_s3(_s3_object_by_s3fs(errors, filesystem, path, where), where)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from georeader._export.sinks.spooled import CONTENT_TYPE, RemoteObject
+from georeader._export.sinks.spooled import RemoteObject
 from georeader._storage.remote_errors import ADVICE
 from georeader._storage.s3 import ABORT_ATTEMPTS, ObjectPlace, code_of, status_of
 from georeader._tiff.checksum import crc32
@@ -58,7 +58,8 @@ class S3Object(RemoteObject):
         self._place = {"Bucket": self.bucket, "Key": self.key}
         self._save = secrets.token_hex(16)
         is_marked = not self.overwrite or self.if_match is not None
-        self._mark: dict[str, Any] = {"Metadata": {SAVE_NAME: self._save}} if is_marked else {}
+        self._attributes: dict[str, Any] = {"ContentType": self.content_type}
+        self._attributes |= {"Metadata": {SAVE_NAME: self._save}} if is_marked else {}
 
     def check(self) -> None:
         """Check that the bucket exists, and that no object does where it may not be replaced."""
@@ -79,14 +80,14 @@ class S3Object(RemoteObject):
     def put(self, body: bytes) -> None:
         """Upload the object in one piece."""
         digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        answer = self._conditionally("put_object", digest, len(body), Body=body, ContentType=CONTENT_TYPE, **self._mark)
+        answer = self._conditionally("put_object", digest, len(body), Body=body, **self._attributes)
         self._check_sum(answer, body, "it")
         self._check_there(answer.get("ETag"), len(body))
         self._remove_earlier_sidecars()
 
     def begin(self) -> str:
         """Begin a multipart upload; return its id."""
-        answer = self._call("create_multipart_upload", "no upload can be begun", ContentType=CONTENT_TYPE, **self._mark)
+        answer = self._call("create_multipart_upload", "no upload can be begun", **self._attributes)
         upload = answer.get("UploadId")
         if not upload:
             raise WriteError(

@@ -106,6 +106,11 @@ def sidecars_among(names: Iterable[str], raster: str) -> Sidecars:
     return Sidecars(tuple(own), tuple(needed), tuple(asked))
 
 
+def is_raster_name(name: str) -> bool:
+    """Return whether a file is a raster that GDAL reads with files beside it, by its name."""
+    return _split(name)[1] in _RASTERS
+
+
 def _split(name: str) -> tuple[str, str]:
     path = PurePosixPath(name)
     return path.stem, path.suffix[1:].lower()

@@ -13,10 +13,8 @@ from georeader._export.sinks.base import RandomAccessSink, Scratch
 from georeader._export.sinks.sidecars import KEPT, STUCK, sidecars_among, warn_of
 from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader._storage.remote_errors import RemoteErrors
+from georeader._storage.urls import CONTENT_TYPE
 from georeader.errors import DestinationError, WriteError
-
-#: Media type of the file, for destinations that store one.
-CONTENT_TYPE = "image/tiff"
 
 
 class Target(Protocol):
@@ -48,6 +46,8 @@ class RemoteObject:
     overwrite: bool = field(default=True, kw_only=True)
     if_match: str | None = field(default=None, kw_only=True)
     is_edit: bool = field(default=False, kw_only=True)
+    is_raster: bool = field(default=True, kw_only=True)
+    content_type: str = field(default=CONTENT_TYPE, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -68,6 +68,8 @@ class RemoteObject:
         slash, and the object's name without its extension; or all. A store that does not list its objects for these
         credentials keeps the sidecars. One that cannot be removed is named in a `MetadataWarning`.
         """
+        if not self.is_raster:
+            return
         folder, slash, name = path.rpartition("/")
         prefix = folder + slash
         try:
