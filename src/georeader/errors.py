@@ -19,6 +19,10 @@ class OptionError(GeoreaderError, ValueError):
     """An argument or a ``profile_arg`` entry is unknown, invalid or contradicts another."""
 
 
+class PathError(OptionError):
+    """A field of a path template has no value, or a value cannot be part of a path."""
+
+
 class DtypeError(GeoreaderError, TypeError):
     """The dtype has no GeoTIFF counterpart; the message names what to cast to."""
 
@@ -73,6 +77,10 @@ class TileError(WriteError):
 
 class ReadError(GeoreaderError, OSError):
     """A raster cannot be opened or read."""
+
+
+class WorkerError(GeoreaderError, RuntimeError):
+    """A worker process could not be started, or ended while it processed a row; or a cluster was lost."""
 
 
 class MissingExtraError(GeoreaderError, ImportError):

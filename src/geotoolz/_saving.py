@@ -1,53 +1,18 @@
-"""Saves of operators through `save_cog`, and the state of a catalog's run that they read."""
+"""Saves of operators through `save_cog`, within the run of a catalog if there is one."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 from georeader import GeoTensor, save_cog
 from georeader.errors import OptionError
+from georeader.toolkit import current_run
 from geotoolz.operator import CREDENTIAL_ARGS, to_jsonable
 
 #: What save_cog takes beyond pixels and path.
 SAVE_OPTIONS = tuple(inspect.signature(save_cog).parameters)[2:]
-
-
-@dataclass(frozen=True)
-class Run:
-    """Run of a catalog, as one of its workers sees it."""
-
-    is_stopped: Callable[[], bool]  #: Whether the run was interrupted, and its saves should end.
-    threads_per_save: int | None = None  #: None: as many as there are.
-    #: Folders made for files that then failed. The run removes the empty ones at its end: other rows may be saving
-    #: into them.
-    made_folders: list[str] = field(default_factory=list, compare=False)
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt once the run is interrupted, as Ctrl-C does in the main thread only."""
-        if self.is_stopped():
-            raise KeyboardInterrupt("the run of the catalog was interrupted")
-
-
-#: Set by each worker for its own thread.
-_RUN: ContextVar[Run | None] = ContextVar("geotoolz_run", default=None)
-
-#: Return the run that this thread works for, or None.
-current_run = _RUN.get
-
-
-@contextmanager
-def use_run(run: Run | None) -> Iterator[None]:
-    """Set the run of this thread while the block lasts."""
-    token = _RUN.set(run)
-    try:
-        yield
-    finally:
-        _RUN.reset(token)
 
 
 def check_save_options(options: Mapping[str, Any], caller: str) -> dict[str, Any]:
@@ -74,22 +39,8 @@ def save(gt: GeoTensor, path: str, options: Mapping[str, Any]) -> Any:
     otherwise, and ends when the run is interrupted, with nothing left behind.
     """
     run = current_run()
-    return save_cog(gt, path, **(options if run is None else _options_in_run(run, options)))
-
-
-def _options_in_run(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
-    progress = options.get("progress")
-    if progress is True:
+    if run is None:
+        return save_cog(gt, path, **options)
+    if options.get("progress") is True:
         raise OptionError("bars of several saves would overwrite each other; pass progress=True to CatalogPipeline")
-
-    def check_and_report(done: int, total: int) -> None:
-        run.check()
-        if callable(progress):
-            progress(done, total)
-
-    name = "profile" if options.get("profile") is not None else "profile_arg"
-    given = options.get(name) or {}
-    profile = {"preset": given} if isinstance(given, str) else given
-    is_set = run.threads_per_save is None or any(str(key).upper() == "NUM_THREADS" for key in profile)
-    threads = {} if is_set else {name: {**profile, "NUM_THREADS": run.threads_per_save}}
-    return {**options, **threads, "progress": check_and_report}
+    return save_cog(gt, path, **run.save_options(options))

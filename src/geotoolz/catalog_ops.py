@@ -9,20 +9,31 @@ import pickle
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from georeader import GeoTensor, RasterioReader
-from georeader.errors import OptionError
+from georeader.errors import OptionError, PathError
 from georeader.storage import link_target_outside, make_folders, redact_text, redact_url, remove_empty_folders
-from georeader.toolkit import check_progress, report_progress, usable_cpus
+from georeader.toolkit import (
+    Outcome,
+    Template,
+    check_interpreter,
+    check_progress,
+    current_run,
+    read_template,
+    report_progress,
+    run_in_processes,
+    run_in_threads,
+    template_text,
+    usable_cpus,
+)
 from geotoolz._catalog.cluster import is_client, run_on_cluster
 from geotoolz._catalog.cluster_tasks import dumps
-from geotoolz._catalog.row_work import Job, Outcome, RowPlan, check_paths, plan_row
+from geotoolz._catalog.row_work import Job, RowPlan, check_paths, plan_row
 from geotoolz._catalog.rows import read_rows
-from geotoolz._catalog.template import Template, read_template, template_text
-from geotoolz._catalog.workers import check_interpreter, run_in_processes, run_in_threads
 from geotoolz._rasters import ROW_KEY
-from geotoolz._saving import check_save_options, current_run, save
+from geotoolz._saving import check_save_options, save
 from geotoolz.errors import RowError
 from geotoolz.operator import Operator, Output
 
@@ -199,6 +210,10 @@ class CatalogPipeline:
             return
         wanted = usable_cpus() if self.n_workers is None else self.n_workers
         run_rows = run_in_processes if self.executor == "process" else run_in_threads
+        if self.executor == "process":
+            # Receipts are unpickled here. If Ctrl-C came while the module of their dataclasses is imported, CPython
+            # would end the process by the signal, even if the exception is caught.
+            import_module("georeader.stac")
         yield from run_rows(todo, job, min(wanted, len(todo)), ends_with_error=ends_with_error)
 
     def _log(self, result: RowResult) -> None:
@@ -360,7 +375,10 @@ class WriteCOG(Operator):
             RowError: See above.
         """
         template: Template = self.__dict__["_template"]
-        path = template.format(row)
+        try:
+            path = template.format(row)
+        except PathError as error:
+            raise RowError(str(error)) from error.__cause__
         target = link_target_outside(path, template.root, self.save_options.get("fs")) if template.has_fields else None
         if target is not None:
             raise RowError(

@@ -12,7 +12,9 @@ GeoreaderError
 
 from __future__ import annotations
 
-from georeader.errors import GeoreaderError, IndexingError, OptionError
+from georeader.errors import IndexingError, OptionError, WorkerError
+
+__all__ = ["BandError", "RowError", "WorkerError"]
 
 
 class RowError(OptionError):
@@ -21,7 +23,3 @@ class RowError(OptionError):
 
 class BandError(IndexingError, IndexError):
     """A band that does not exist; the message says how many there are."""
-
-
-class WorkerError(GeoreaderError, RuntimeError):
-    """A worker process could not be started, or ended while it processed a row; or a cluster was lost."""

@@ -26,7 +26,7 @@ from georeader import (
 )
 from georeader.planning import PlannedCluster
 from georeader.preview import preview
-from georeader.toolkit import Workers
+from georeader.toolkit import Outcome, Run, Workers, read_template
 from georeader.validation import Problem, Severity, info, validate
 from geotoolz import Output, Sequential
 from geotoolz.catalog_ops import CatalogPipeline, RowResult, WriteCOG
@@ -130,6 +130,9 @@ PUBLIC: dict[str, Callable[[Path, GeoTensor], Any]] = {
     "PlannedCluster": lambda *_: PlannedCluster(4, 512, 512, 6, 512, 2, 10, 5, 6, 1000, 10**6, "parts"),
     "Png": lambda _, tensor: preview(tensor),
     "WindowPair": lambda _, tensor: next(iter_windows(tensor, size=64)),
+    "Outcome": lambda *_: Outcome("a.tif", ValueError("y" * 100), 1.5, ["x" * 400]),
+    "Run": lambda *_: Run(lambda: False, 1),
+    "Template": lambda *_: read_template("out/{tile}_{date:%Y%m%d}.tif"),
     "Workers": lambda *_: Workers(2),
     "Output": lambda path, _: Output(str(path)),
     "NDVI": lambda *_: NDVI(0, 1),

@@ -24,9 +24,9 @@ from uuid import uuid4
 
 from georeader.errors import OptionError
 from georeader.storage import redact_text
+from georeader.toolkit import PATIENCE_SECONDS, POLL_SECONDS, Outcome
 from geotoolz._catalog.cluster_tasks import PackedRow, PackedRun, dumps, end_run, load_run, work_on_row
-from geotoolz._catalog.row_work import Job, Outcome, RowPlan
-from geotoolz._catalog.workers import PATIENCE_SECONDS, POLL_SECONDS, Done
+from geotoolz._catalog.row_work import Job, RowPlan
 from geotoolz.errors import WorkerError
 
 #: Rows on the cluster for each thread of a worker. From more than two on, the scheduler holds back the rows that no
@@ -40,6 +40,9 @@ _COUNT_SECONDS = 1.0
 _NO_WORKERS_SECONDS = 10.0
 
 _LOGGER = getLogger("geotoolz")
+
+#: A row with its outcome.
+Done = tuple[RowPlan, Outcome]
 
 
 def is_client(executor: Any) -> bool:
@@ -56,7 +59,7 @@ def is_killed_worker(error: BaseException | None) -> bool:
 def run_on_cluster(
     plans: Iterable[RowPlan], job: Job, client: Any, rows_at_once: int | None, *, ends_with_error: bool
 ) -> Iterator[Done]:
-    """Iterate over rows as the workers of a cluster finish them; see `geotoolz._catalog.workers.run_in_threads`.
+    """Iterate over rows as the workers of a cluster finish them; see `georeader.toolkit.run_in_threads`.
 
     At most `rows_at_once` rows are on the cluster, by default `ROWS_PER_THREAD` for each thread of its workers.
 

@@ -14,9 +14,8 @@ from weakref import WeakValueDictionary
 
 from georeader.errors import OptionError
 from georeader.storage import local_path, redact_url, remove_empty_folders
-from geotoolz._catalog.row_work import Job, Outcome, RowPlan, process_row
-from geotoolz._catalog.workers import pickle_outcome
-from geotoolz._saving import Run
+from georeader.toolkit import Outcome, Run, pickle_outcome
+from geotoolz._catalog.row_work import Job, RowPlan, process_row
 from geotoolz.errors import WorkerError
 
 

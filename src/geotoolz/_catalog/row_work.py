@@ -12,9 +12,8 @@ from typing import Any
 from georeader import GeoTensor, files_kept_open
 from georeader.errors import GeoreaderError
 from georeader.storage import canonical_path, exists, redact_url
-from georeader.toolkit import linked_errors
+from georeader.toolkit import Outcome, Run, linked_errors, use_run
 from geotoolz._rasters import ROW_KEY, SOURCE_KEY, is_lazy, load_raster, with_more_attrs
-from geotoolz._saving import Run, use_run
 from geotoolz.errors import RowError
 from geotoolz.operator import Operator, Output
 
@@ -35,6 +34,11 @@ class RowPlan:
     outputs: tuple[Output, ...] = ()
     error: GeoreaderError | None = None  #: Why the row cannot be processed.
 
+    @property
+    def name(self) -> str:
+        """Subject of messages."""
+        return f"row {self.index}"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -43,18 +47,11 @@ class Job:
     operator: Operator
     reader: Callable[[Any], Any]
     skip_existing: bool
+    unit = "row"
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a row as a worker returns it; see `geotoolz.catalog_ops.RowResult`."""
-
-    path: str | None
-    error: Exception | None
-    seconds: float
-    receipt: Any = None
-    is_skipped: bool = False
-    made_folders: tuple[str, ...] = ()  #: For a file that failed.
+    def process(self, plan: RowPlan, run: Run | None) -> Outcome:
+        """Process a row; an error becomes part of the outcome, except a KeyboardInterrupt of the run."""
+        return process_row(plan, self, run)
 
 
 def plan_row(index: int, row: Mapping[str, Any], operator: Operator, path_field: str | Sequence[str] | None) -> RowPlan:

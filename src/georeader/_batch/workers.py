@@ -1,7 +1,7 @@
-"""Threads and processes that work on the rows of a catalog; each row is yielded as it is done.
+"""Threads and processes that work on plans; each plan is yielded as it is done, with its outcome.
 
-Processes are `ProcessPoolExecutor`s of one process each: of a larger pool it is not known which row a process that died
-was working on.
+Processes are `ProcessPoolExecutor`s of one process each: of a larger pool it is not known which plan a process that
+died was working on.
 """
 
 from __future__ import annotations
@@ -21,53 +21,53 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib import import_module
 from itertools import islice
 from multiprocessing import connection, resource_tracker
 from pathlib import PurePath
 from time import monotonic
 from typing import Any, NamedTuple
 
-from georeader.errors import OptionError
-from georeader.toolkit import Workers
-from geotoolz._catalog.row_work import Job, Outcome, RowPlan, process_row
-from geotoolz._saving import Run
-from geotoolz.errors import WorkerError
+from georeader._batch.run import Job, Outcome, Plan, Run
+from georeader._core.threads import Workers
+from georeader.errors import OptionError, WorkerError
 
-#: A row with its outcome.
-Done = tuple[RowPlan, Outcome]
+#: A plan with its outcome.
+Done = tuple[Any, Outcome]
+
+#: Prefix of the names of threads.
+_NAME = "georeader-batch"
 
 #: Longest wait after Ctrl-C for work that cannot be interrupted: a codec within a tile, a read over the network.
 PATIENCE_SECONDS = 0.7
 
-#: Longest wait of a process whose parent died, for its row.
+#: Longest wait of a process whose parent died, for its plan.
 ORPHAN_SECONDS = 10.0
 
-#: A process gets a second row while it works on one, so that it does not wait for this process in between. Where rows
-#: take longer than this, the wait is negligible, and a queued row could sit behind a slow one while others are idle.
-_SHORT_ROW_SECONDS = 1.0
+#: A process gets a second plan while it works on one, so that it does not wait for this process in between. Where plans
+#: take longer than this, the wait is negligible, and a queued plan could sit behind a slow one while others are idle.
+_SHORT_SECONDS = 1.0
 
 #: How often a wait is interrupted for Ctrl-C where the system does not do it (Windows).
 POLL_SECONDS = 0.25
 
 
-def run_in_threads(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
-    """Iterate over rows as threads finish them; with one worker, or where no thread can be started, in this thread.
+def run_in_threads(plans: Iterable[Plan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
+    """Iterate over plans as threads finish them; with one worker, or where no thread can be started, in this thread.
 
-    With `ends_with_error`, no row is begun after one had an error; those that were begun are completed.
+    With `ends_with_error`, no plan is begun after one had an error; those that were begun are completed.
     """
     is_stopped, has_error = threading.Event(), threading.Event()
 
-    def work(plan: RowPlan) -> Outcome | None:
+    def work(plan: Plan) -> Outcome | None:
         if has_error.is_set():
             return None
         # In the caller's thread, Ctrl-C needs no help.
-        outcome = process_row(plan, job, Run(is_stopped.is_set, threads_per_save=1) if workers > 1 else None)
+        outcome = job.process(plan, Run(is_stopped.is_set, threads_per_save=1) if workers > 1 else None)
         if outcome.error is not None and ends_with_error:
             has_error.set()
         return outcome
 
-    with Workers(workers if workers > 1 else 0, name="geotoolz") as pool:
+    with Workers(workers if workers > 1 else 0, name=_NAME) as pool:
         if pool.threads:
             yield from _work_in_pool(plans, work, pool, is_stopped, has_error)
             return
@@ -79,16 +79,16 @@ def run_in_threads(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_wit
 
 
 def _work_in_pool(
-    plans: Iterable[RowPlan],
-    work: Callable[[RowPlan], Outcome | None],
+    plans: Iterable[Plan],
+    work: Callable[[Plan], Outcome | None],
     pool: Workers,
     is_stopped: threading.Event,
     has_error: threading.Event,
 ) -> Iterator[Done]:
-    remaining, waiting = iter(plans), dict[Future[Outcome | None], RowPlan]()
+    remaining, waiting = iter(plans), dict[Future[Outcome | None], Plan]()
 
     def refill() -> None:
-        # As many rows as there are threads are queued, so that a thread does not wait for the caller.
+        # As many plans as there are threads are queued, so that a thread does not wait for the caller.
         to_submit = () if has_error.is_set() else islice(remaining, 2 * pool.threads - len(waiting))
         waiting.update((pool.submit(partial(work, plan)), plan) for plan in to_submit)
 
@@ -107,84 +107,82 @@ def _work_in_pool(
         raise
 
 
-def run_in_processes(plans: Iterable[RowPlan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
-    """Iterate over rows as processes finish them; see `run_in_threads`.
+def run_in_processes(plans: Iterable[Plan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
+    """Iterate over plans as processes finish them; see `run_in_threads`.
 
     Raises:
         WorkerError: A process cannot be started.
     """
-    # Receipts are unpickled here. If Ctrl-C came while the module of their dataclasses is imported, CPython would end
-    # the process by the signal, even if the exception is caught.
-    import_module("georeader.stac")
     remaining = iter(plans)
     processes = [_Process(job, 1 if workers > 1 else None, ends_with_error) for _ in range(workers)]
     try:
         for process in processes:
             process.start()
-        finished = _send_rows(remaining, processes)
-        while finished or any(process.rows for process in processes):
-            futures = [row.future for process in processes for row in process.rows]
+        finished = _send_plans(remaining, processes)
+        while finished or any(process.sent for process in processes):
+            futures = [one.future for process in processes for one in process.sent]
             wait(futures, 0 if finished else POLL_SECONDS, FIRST_COMPLETED)
             finished += [done for process in processes for done in process.take_finished()]
             if ends_with_error and any(outcome.error is not None for _, outcome in finished):
                 remaining = iter(())
                 for process in processes:
-                    process.begin_no_more_rows()
-            unsendable = _send_rows(remaining, processes)  # first, so that processes are busy while the caller is
+                    process.begin_no_more()
+            unsendable = _send_plans(remaining, processes)  # first, so that processes are busy while the caller is
             yield from finished
             finished = unsendable
     except BaseException:
         for process in processes:
             process.stop()
-        wait([row.future for process in processes for row in process.rows], PATIENCE_SECONDS)
+        wait([one.future for process in processes for one in process.sent], PATIENCE_SECONDS)
         for process in processes:
             process.kill()
         raise
     finally:
-        with Workers(len(processes), name="geotoolz-end") as pool:  # each waits for its process
+        with Workers(len(processes), name=f"{_NAME}-end") as pool:  # each waits for its process
             for process in processes:
                 pool.submit(process.close)
 
 
-def _send_rows(remaining: Iterator[RowPlan], processes: list[_Process]) -> list[Done]:
-    """Send rows to processes until each has enough; return those that cannot be sent."""
+def _send_plans(remaining: Iterator[Plan], processes: list[_Process]) -> list[Done]:
+    """Send plans to processes until each has enough; return those that cannot be sent."""
     failed = []
-    while ready := [process for process in processes if process.is_ready_for_row()]:
+    while ready := [process for process in processes if process.is_ready()]:
         plan = next(remaining, None)
         if plan is None:
             break
         try:
             content = pickle.dumps(plan)
         except Exception as error:  # noqa: BLE001  (classes of the caller's raise anything)
-            problem = OptionError(f"row {plan.index} cannot be sent to a process: {error}")
+            problem = OptionError(f"{plan.name} cannot be sent to a process: {error}")
             failed.append((plan, Outcome(None, problem, 0.0)))
             continue
-        min(ready, key=lambda process: len(process.rows)).send(plan, content)
+        min(ready, key=lambda process: len(process.sent)).send(plan, content)
     return failed
 
 
-class _SentRow(NamedTuple):
-    plan: RowPlan
+class _Sent(NamedTuple):
+    plan: Plan
     content: bytes  #: The plan, pickled
     future: Future[bytes]
 
 
 class _Process:
-    """Spawned Python interpreter that works through the rows sent to it; after one that died, another is started.
+    """Spawned Python interpreter that works through the plans sent to it; after one that died, another is started.
 
-    Rows are worked on in their order, so the row that was worked on when the process died is the first that has no
-    outcome. The end of a pipe ends a running save, and a message in it the beginning of rows.
+    Rows are worked on in their order, so the plan that was worked on when the process died is the first that has no
+    outcome. The end of a pipe ends a running save, and a message in it the beginning of plans.
     """
 
     def __init__(self, job: Job, threads_per_save: int | None, ends_with_error: bool) -> None:
-        self.rows: deque[_SentRow] = deque()
+        self.sent: deque[_Sent] = deque()
+        self._units = f"{job.unit}s"
         self._arguments = (job, threads_per_save, ends_with_error)
         self._executor: ProcessPoolExecutor | None = None
         self._pipe: connection.Connection[Any, Any] | None = None
         self._pid: Future[int] = Future()
         self._process: Any = None
-        self._row_began = 0.0
-        self._last_row_seconds = _SHORT_ROW_SECONDS
+        self._began = 0.0
+        self._last_seconds = _SHORT_SECONDS
 
     def start(self) -> None:
         """Start the process, without waiting for it."""
@@ -201,8 +199,8 @@ class _Process:
             self._tell(None)  # so that a process without an executor ends
             self.stop()
             raise WorkerError(
-                f"a process to work on rows cannot be started: {error}; allow this user or container more processes, "
-                'or pass executor="thread"'
+                f"a process to work on {self._units} cannot be started: {error}; allow this user or container more "
+                'processes, or pass executor="thread"'
             ) from error
 
     def _await_start(self) -> None:
@@ -213,35 +211,35 @@ class _Process:
                 continue
             except BrokenProcessPool as error:
                 raise WorkerError(
-                    "a process to work on rows cannot be started; standard error says why. "
+                    f"a process to work on {self._units} cannot be started; standard error says why. "
                     'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
                 ) from error
             self._process = next((child for child in multiprocessing.active_children() if child.pid == pid), None)
             return
 
-    def is_ready_for_row(self) -> bool:
-        return len(self.rows) < (2 if self._last_row_seconds < _SHORT_ROW_SECONDS else 1)
+    def is_ready(self) -> bool:
+        return len(self.sent) < (2 if self._last_seconds < _SHORT_SECONDS else 1)
 
-    def send(self, plan: RowPlan, content: bytes) -> None:
+    def send(self, plan: Plan, content: bytes) -> None:
         if self._executor is None:
             self.start()
         self._await_start()
-        if not self.rows:
-            self._row_began = monotonic()
+        if not self.sent:
+            self._began = monotonic()
         try:
             future = self._executor.submit(_work, content)  # type: ignore[union-attr]
-        except BrokenProcessPool as error:  # it died between two rows
+        except BrokenProcessPool as error:  # it died between two plans
             future = Future()
             future.set_exception(error)
-        self.rows.append(_SentRow(plan, content, future))
+        self.sent.append(_Sent(plan, content, future))
 
     def take_finished(self) -> list[Done]:
-        """Return the rows that are done with their outcomes: an error for the row whose process died."""
+        """Return the plans that are done with their outcomes: an error for the plan whose process died."""
         finished = []
-        while self.rows and self.rows[0].future.done():
-            plan, _, future = self.rows.popleft()
-            began, self._row_began = self._row_began, monotonic()
-            self._last_row_seconds = self._row_began - began
+        while self.sent and self.sent[0].future.done():
+            plan, _, future = self.sent.popleft()
+            began, self._began = self._began, monotonic()
+            self._last_seconds = self._began - began
             try:
                 outcome: Outcome | None = pickle.loads(future.result())  # noqa: S301  (from a process of one's own)
             except BrokenProcessPool:
@@ -249,20 +247,20 @@ class _Process:
             finished += [] if outcome is None else [(plan, outcome)]
         return finished
 
-    def _died(self, plan: RowPlan) -> Outcome:
+    def _died(self, plan: Plan) -> Outcome:
         process = self._process
         self.close()
-        queued, self.rows = self.rows, deque()
-        for row in queued:
-            self.send(row.plan, row.content)
+        queued, self.sent = self.sent, deque()
+        for one in queued:
+            self.send(one.plan, one.content)
         error = WorkerError(
-            f"the process that worked on row {plan.index} ended (exit code {process and process.exitcode}) without an "
+            f"the process that worked on {plan.name} ended (exit code {process and process.exitcode}) without an "
             "answer: it was killed, perhaps for want of memory, or crashed"
         )
-        return Outcome(None, error, self._last_row_seconds)
+        return Outcome(None, error, self._last_seconds)
 
-    def begin_no_more_rows(self) -> None:
-        self._tell(_NO_MORE_ROWS)
+    def begin_no_more(self) -> None:
+        self._tell(_NO_MORE)
 
     def _tell(self, message: str | None) -> None:
         if self._pipe is not None:
@@ -319,28 +317,28 @@ def check_interpreter() -> None:
 # Within a process.
 
 #: Message to a process.
-_NO_MORE_ROWS = "no more rows"
+_NO_MORE = "no more"
 
-#: Work on each row, and how the run that it is part of goes; set when the process starts.
+#: Work on each plan, and how the run that it is part of goes; set when the process starts.
 _job: Job
 _threads_per_save: int | None
 _ends_with_error: bool
-_is_stopped, _begins_no_rows = threading.Event(), threading.Event()
+_is_stopped, _begins_no_more = threading.Event(), threading.Event()
 
-#: Held while a row is worked on.
+#: Held while a plan is worked on.
 _at_work = threading.Lock()
 
 
 def _begin(
     pipe: connection.Connection[Any, Any], job: Job, threads_per_save: int | None, ends_with_error: bool
 ) -> None:
-    """Prepare a process for its rows."""
+    """Prepare a process for its plans."""
     global _job, _threads_per_save, _ends_with_error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles it, and ends this one
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _job, _threads_per_save, _ends_with_error = job, threads_per_save, ends_with_error
-    threading.Thread(target=_watch, args=(pipe,), name="geotoolz-watch", daemon=True).start()
+    threading.Thread(target=_watch, args=(pipe,), name=f"{_NAME}-watch", daemon=True).start()
 
 
 def _watch(pipe: connection.Connection[Any, Any]) -> None:
@@ -350,8 +348,8 @@ def _watch(pipe: connection.Connection[Any, Any]) -> None:
     is_needed = True
     with suppress(EOFError, OSError):
         while is_needed and pipe in connection.wait([pipe, *sentinels]):
-            is_needed = pipe.recv() == _NO_MORE_ROWS
-            _begins_no_rows.set()
+            is_needed = pipe.recv() == _NO_MORE
+            _begins_no_more.set()
     _is_stopped.set()
     if is_needed:
         connection.wait(sentinels)
@@ -360,17 +358,17 @@ def _watch(pipe: connection.Connection[Any, Any]) -> None:
 
 
 def _work(content: bytes) -> bytes:
-    """Process a row: from a pickled `RowPlan` to a pickled `Outcome`, or None if no row is to be begun."""
+    """Process a plan: from a pickled `Plan` to a pickled `Outcome`, or None if no plan is to be begun."""
     with _at_work:
-        if _begins_no_rows.is_set():
+        if _begins_no_more.is_set():
             return pickle.dumps(None)
         try:
             plan = pickle.loads(content)  # noqa: S301  (from the parent process)
-            outcome = process_row(plan, _job, Run(_is_stopped.is_set, _threads_per_save))
+            outcome = _job.process(plan, Run(_is_stopped.is_set, _threads_per_save))
         except (Exception, SystemExit) as error:  # noqa: BLE001  (the pool would raise SystemExit in the parent)
-            outcome = Outcome(None, WorkerError(f"a process could not work on its row: {error!r}"), 0.0)
+            outcome = Outcome(None, WorkerError(f"a process could not work on its {_job.unit}: {error!r}"), 0.0)
         if _ends_with_error and outcome.error is not None:
-            _begins_no_rows.set()
+            _begins_no_more.set()
         return pickle_outcome(outcome, "in a process of its own")
 
 

@@ -1,4 +1,4 @@
-"""Path templates: text with fields that a catalog's rows fill in, confined to a folder. Pure.
+"""Path templates: text with fields that the rows of a catalog fill in, or the items of a cube, confined to a folder.
 
 ``{name}`` is a field's value as text, ``{name:%Y%m%d}`` a date's, ``{{`` and ``}}`` are braces; nothing else is.
 """
@@ -20,9 +20,8 @@ from uuid import UUID
 
 import numpy as np
 
-from georeader.errors import OptionError
-from georeader.storage import redact_url
-from geotoolz.errors import RowError
+from georeader._storage.redaction import redact_url
+from georeader.errors import OptionError, PathError
 
 #: Numbers of a date or a time, by strftime's letters.
 _DIRECTIVES = "YmdHMSfjyGVUWuw"
@@ -48,13 +47,18 @@ class Field:
         return "{" + self.name + (f":{self.directive}" if self.directive else "") + "}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Template:
     """Parsed template: literal text and fields, in order."""
 
     text: str
     parts: tuple[str | Field, ...]
     is_url: bool
+    each: str = "row"  #: What fills the fields in, for messages.
+
+    def __repr__(self) -> str:
+        """Return the text without the secrets of a URL."""
+        return f"Template({redact_url(self.text)!r})"
 
     @property
     def has_fields(self) -> bool:
@@ -68,7 +72,7 @@ class Template:
         return before or os.curdir
 
     def format(self, row: Mapping[str, Any]) -> str:
-        """Return the path of a row; RowError if a field has no value, or one that leads out of the folder.
+        """Return the path of a row; PathError if a field has no value, or one that leads out of the folder.
 
         Example:
             >>> read_template("out/{tile}_{date:%Y%m%d}.tif").format({"tile": "32TQM", "date": "2024-05-01"})
@@ -77,20 +81,20 @@ class Template:
         path = "".join(part if isinstance(part, str) else self._value_of(part, row) for part in self.parts)
         # Two values "." make "..", and "C" and ":" make a drive: drive and scheme must be those of the template.
         if _kind(path) != _kind(_with_fields_as(self.parts, "x")):
-            raise RowError(f"{_for_message(path)} begins with a drive or a scheme that its template does not have")
+            raise PathError(f"{_for_message(path)} begins with a drive or a scheme that its template does not have")
         pieces, drawn = (_SEPARATOR.split(text) for text in (path, _with_fields_as(self.parts, "\0")))
         for piece in (piece for piece, shape in zip(pieces, drawn, strict=True) if "\0" in shape):
             meant = unquote(piece) if self.is_url else piece
             if not meant.strip(". ") or _SEPARATOR.search(meant) or _has_control_character(meant):
-                raise RowError(f"{_for_message(path)}: {_for_message(piece)} leads out of its folder")
+                raise PathError(f"{_for_message(path)}: {_for_message(piece)} leads out of its folder")
         return path
 
     def _value_of(self, field: Field, row: Mapping[str, Any]) -> str:
-        name = _find(field.name, row, self.text)
+        name = _find(field.name, row, self)
         text = as_text(row[name], name, field.directive)
         problem = _problem(text) or (_problem_in_url(text) if self.is_url else None)
         if problem is not None:
-            raise RowError(
+            raise PathError(
                 f"field {name!r}: {_for_message(text)} {problem}, which cannot be part of a path; change the value"
             )
         return text
@@ -100,8 +104,8 @@ def _with_fields_as(parts: Iterable[str | Field], text: str) -> str:
     return "".join(part if isinstance(part, str) else text for part in parts)
 
 
-def read_template(text: str) -> Template:
-    """Parse a template."""
+def read_template(text: str, *, each: str = "row", whole: str = "catalog") -> Template:
+    """Parse a template that each ``row`` of a ``catalog``, as messages call them, fills in."""
     shown = redact_url(text)
     if not text:
         raise OptionError("path_template='' is empty; name a file, such as 'out/{tile_id}.tif'")
@@ -119,8 +123,8 @@ def read_template(text: str) -> Template:
         if name is not None:
             parts += _fields(name, spec or "", conversion, shown)
     is_url = "://" in text
-    _check_place(parts, shown, is_url)
-    return Template(text, tuple(parts), is_url)
+    _check_place(parts, shown, is_url, whole)
+    return Template(text, tuple(parts), is_url, each)
 
 
 def _fields(name: str, spec: str, conversion: str | None, shown: str) -> list[str | Field]:
@@ -142,7 +146,7 @@ def _fields(name: str, spec: str, conversion: str | None, shown: str) -> list[st
     return [Field(name, piece) if piece.startswith("%") else piece for piece in pieces]
 
 
-def _check_place(parts: list[str | Field], shown: str, is_url: bool) -> None:
+def _check_place(parts: list[str | Field], shown: str, is_url: bool, whole: str) -> None:
     """Check that no row can choose the server, bucket or drive."""
     drawn = _with_fields_as(parts, "\0")
     before, _, rest = drawn.rpartition("://")
@@ -150,20 +154,20 @@ def _check_place(parts: list[str | Field], shown: str, is_url: bool) -> None:
     if is_place:
         what = "scheme, host or bucket" if is_url else "drive"
         raise OptionError(
-            f"path_template={shown!r} has a field in its {what}, so that a catalog could choose where files go; name "
+            f"path_template={shown!r} has a field in its {what}, so that a {whole} could choose where files go; name "
             "it in the template"
         )
 
 
-def _find(name: str, row: Mapping[str, Any], template: str) -> str:
+def _find(name: str, row: Mapping[str, Any], template: Template) -> str:
     if name in row:
         return name
     similar = [field for field in row if re.sub(r"\W", "_", str(field)) == name]
     if len(similar) == 1:
         return similar[0]
     there = ", ".join(map(str, row)) or "none at all"
-    problem = f"stands for each of {', '.join(similar)}" if similar else "is not a field of the row"
-    raise RowError(f"path_template={redact_url(template)!r}: {name!r} {problem}; its fields are: {there}")
+    problem = f"stands for each of {', '.join(similar)}" if similar else f"is not a field of the {template.each}"
+    raise PathError(f"path_template={redact_url(template.text)!r}: {name!r} {problem}; its fields are: {there}")
 
 
 def template_text(path_template: str | os.PathLike[str]) -> str:
@@ -186,7 +190,7 @@ def as_text(value: Any, name: str, directive: str = "") -> str:
     value = _python(value)
     is_nan = isinstance(value, float) and math.isnan(value)
     if value is None or is_nan or type(value).__name__ in ("NAType", "NaTType"):
-        raise RowError(f"field {name!r} has no value ({value!r})")
+        raise PathError(f"field {name!r} has no value ({value!r})")
     if directive:
         return _as_date(value, name).strftime(directive)
     if isinstance(value, datetime):
@@ -195,7 +199,9 @@ def as_text(value: Any, name: str, directive: str = "") -> str:
         return value.isoformat()
     if isinstance(value, (str, numbers.Number, UUID)):
         return str(value)
-    raise RowError(f"field {name!r} is a {type(value).__name__}; a path is made of text, numbers and dates: convert it")
+    raise PathError(
+        f"field {name!r} is a {type(value).__name__}; a path is made of text, numbers and dates: convert it"
+    )
 
 
 def _python(value: Any) -> Any:
@@ -213,7 +219,7 @@ def _as_date(value: Any, name: str) -> date:
     try:
         return datetime.fromisoformat(text)
     except ValueError as error:
-        raise RowError(
+        raise PathError(
             f"field {name!r}: {_for_message(str(value))} is not a date; write it as 2024-05-01 or 20240501"
         ) from error
 
