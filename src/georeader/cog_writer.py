@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rasterio.windows import Window
 
 from georeader import save
+from georeader._core.threads import Workers
 from georeader._storage.urls import Destination
 from georeader.errors import GeoreaderError, WriteError
 
 if TYPE_CHECKING:
     from georeader._export.receipt.receipt import Receipt
+    from georeader._export.writer.ordered import BackgroundSave, RowOrder
     from georeader._export.writer.window_buffer import WindowBuffer
     from georeader.profile_options import Engine, ProfileArg
 
@@ -83,6 +86,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         http_headers: Mapping[str, str] | None = None,
         max_memory: int | str = save._MAX_MEMORY_UNSET,
         progress: bool | Callable[[int, int], Any] = False,
+        ordered: bool = False,
     ) -> None:
         """Resolve the file's spec; invalid arguments are refused here.
 
@@ -110,7 +114,13 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             overwrite: As in `georeader.save_cog`.
             http_headers: As in `georeader.save_cog`.
             max_memory: As in `georeader.save_cog`; a quarter of it is for windows that wait.
-            progress: As in `georeader.save_cog`, from the end of the block on.
+            progress: As in `georeader.save_cog`, from the end of the block on; with ``ordered`` from its beginning, and
+                called in another thread.
+            ordered: Windows arrive row by row, as `georeader.iter_windows` yields them: rows that no further window can
+                touch are encoded and freed at once, beside the caller. A window must not begin above the row of windows
+                before the newest one. The pixels are the same as without; a predictor that is chosen ("AUTO") is chosen
+                by the first rows. Where rows have to be read in another order (GDAL's engine, a file on another grid,
+                rows from south to north), they wait as without.
 
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
@@ -149,6 +159,11 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self._rules = WindowRules(source, self._spec.dtype, self._spec.missing_value, self._spec.encoding.nan_to_nodata)
         self._buffer: WindowBuffer | None = None
         chosen, _ = choose_engine(self._spec, self._request)
+        keeps_grid = self._spec.warp is None or self._spec.warp.is_same_grid
+        is_read_by_rows = chosen == "stream" and keeps_grid and not self._spec.is_mirrored
+        self._is_ordered = bool(ordered) and is_read_by_rows
+        self._order: RowOrder | None = None
+        self._saves: list[BackgroundSave] = []
         # Raises if max_memory is too small.
         make_engine(chosen, on_target_grid(self._new_buffer(), self._spec), self._spec, self._sink, self._request)
 
@@ -173,7 +188,22 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             raise WriteError(f"{self._sink.given!r}: the writer is open already; leave its with block first")
         self._opened.enter_context(self._sink)
         self._buffer = self._new_buffer()
+        if self._is_ordered:
+            self._begin_saves(self._buffer)
         return self
+
+    def _begin_saves(self, buffer: WindowBuffer) -> None:
+        """Begin to save rows; where no thread can be started, the file is saved at the end of the block."""
+        from georeader._export.pipeline import Hooks, write_source
+        from georeader._export.writer.ordered import BackgroundSave, OrderedSource, RowOrder
+
+        workers = self._opened.enter_context(Workers(1, name="georeader-save"))
+        if not workers.threads:
+            return
+        self._order = order = RowOrder(repr(self._sink.given), self._spec.height_px, buffer.block_height_px)
+        source = OrderedSource(buffer, order, buffer)
+        save = partial(write_source, source, self._sink, self._request, self._spec, hooks=Hooks(order.check))
+        self._saves = [BackgroundSave(order, workers, save)]
 
     def write(self, array: Any, window: Window | None = None, *, indexes: int | Sequence[int] | None = None) -> None:
         """Write the pixels of a window; may be called from several threads at once.
@@ -202,7 +232,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             pixels = self._rules.pixels(array, len(bands), checked.shape)
         except GeoreaderError as error:
             raise type(error)(f"{self._sink.given!r}: {error}") from error
-        buffer.write(checked, bands, pixels)
+        with nullcontext() if self._order is None else self._order.writing(checked):
+            buffer.write(checked, bands, pixels)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -211,8 +242,16 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader._export.pipeline import write_source
 
         buffer, self._buffer = self._buffer, None
+        order, self._order = self._order, None
+        saves, self._saves = self._saves, []
         if kind is not None:
+            if order is not None:
+                order.fail(error or kind())
             self._opened.__exit__(kind, error, trace)
+        elif order is not None:
+            with self._opened:
+                order.finish()
+                self.receipt = saves[0].result()
         elif buffer is not None:
             with self._opened:
                 self.receipt = write_source(buffer, self._sink, self._request, self._spec)

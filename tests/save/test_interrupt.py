@@ -60,8 +60,14 @@ ENDLESS = textwrap.dedent("""
         elif how == "in memory":
             values = np.random.default_rng(0).integers(0, 9999, (1, 12000, 12000), dtype="uint16")
             save_cog(GeoTensor(values, **place, nodata=0), path, profile_arg={"compress": "lzma"}, progress=tell)
+        elif how == "pieces, at the end":
+            values = np.random.default_rng(0).integers(0, 9999, (12000, 6000), dtype="uint16")
+            options = {"ordered": True, "profile_arg": {"compress": "lzma"}, "progress": tell}
+            with CogWriter(path, shape=values.shape, dtype="uint16", **options, **place) as writer:
+                writer.write(values)
         else:
-            with CogWriter(path, shape=(10**6, 4096), dtype="uint16", max_memory="64MiB", **place) as writer:
+            options = {"ordered": how == "pieces by rows", "max_memory": "64MiB"}
+            with CogWriter(path, shape=(10**6, 4096), dtype="uint16", **options, **place) as writer:
                 for row in range(0, 10**6, 512):
                     writer.write(np.full((512, 4096), row % 9999, "uint16"), Window(0, row, 4096, 512))
                     tell(row, 10**6)
@@ -78,6 +84,8 @@ ENDLESS = textwrap.dedent("""
         "hangs",
         "slow codec",
         "pieces",
+        "pieces by rows",
+        "pieces, at the end",
         *(pytest.param(how, marks=pytest.mark.thorough) for how in ("tiled", "in memory")),
     ],
 )

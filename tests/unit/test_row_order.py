@@ -20,7 +20,7 @@ def window(top: int, height: int = 100) -> PixelWindow:
 
 def ordered(*, reads: bool = True) -> RowOrder:
     """Return the rows of a raster of 50 columns, with one save that reads one band."""
-    order = RowOrder(HEIGHT_PX, BLOCK_PX)
+    order = RowOrder("out.tif", HEIGHT_PX, BLOCK_PX)
     if reads:
         order.expect_reads(1, 50)
     return order
@@ -78,7 +78,7 @@ class TestReads:
         assert order.count_read(PixelWindow(150, 200, 0, 50), 1) == [(100, 200)]
 
     def test_last_block_is_smaller(self) -> None:
-        order = RowOrder(250, 100)
+        order = RowOrder("out.tif", 250, 100)
         order.expect_reads(1, 50)
         assert order.count_read(PixelWindow(0, 250, 0, 50), 1) == [(0, 100), (100, 200), (200, 250)]
 

@@ -90,6 +90,14 @@ class PixelBuffer:
         self.held_bytes -= block.size_bytes
         return block
 
+    def discard(self, key: Hashable) -> None:
+        """Remove a block, if it is there."""
+        if key in self._held:
+            self.held_bytes -= self._held.pop(key).size_bytes
+        elif key in self._spooled:
+            place = self._spooled.pop(key)
+            self._places.give_back(place.offset_bytes, place.size_bytes)
+
     def _spool(self, key: Hashable, block: WindowPixels) -> None:
         arrays = [block.pixels] if block.mask is None else [block.pixels, block.mask]
         offset_bytes = self._places.put(*(array.reshape(-1).view(np.uint8).data for array in arrays))

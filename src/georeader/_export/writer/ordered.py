@@ -38,7 +38,8 @@ class RowOrder:
     Writers wait while rows are complete that no save has read, unless a save waits for rows itself.
     """
 
-    def __init__(self, height_px: int, block_height_px: int) -> None:
+    def __init__(self, name: str, height_px: int, block_height_px: int) -> None:
+        self._name = name  #: Subject of messages
         self.complete_px = 0  #: Rows from the first on that are complete
         self._height_px, self._block_height_px = height_px, block_height_px
         self._changed = threading.Condition()
@@ -80,9 +81,9 @@ class RowOrder:
     def _begin(self, top: int, row_stop: int) -> None:
         if top < self.complete_px:
             raise IndexingError(
-                f"ordered=True: a window of rows {top} to {row_stop} came after windows from row {self._newest_px} on, "
-                f"and rows up to {self.complete_px} are saved already; write windows row by row, at most one row of "
-                "them at a time, or leave ordered=True out"
+                f"{self._name}: ordered=True, and a window of rows {top} to {row_stop} came after windows from row "
+                f"{self._newest_px} on; rows up to {self.complete_px} are saved already; write windows row by row, at "
+                "most one row of them at a time, or leave ordered=True out"
             )
         if top > self._newest_px:
             self._previous_px, self._newest_px = self._newest_px, top

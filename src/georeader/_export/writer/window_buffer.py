@@ -84,6 +84,18 @@ class WindowBuffer:
                         pixels[(place, *part.in_window)] = held.pixels[(band, *part.in_block)]
         return pixels, None
 
+    @property
+    def block_height_px(self) -> int:
+        """Rows of a block."""
+        return self._grid.block_height_px
+
+    def free(self, row_start: int, row_stop: int) -> None:
+        """Drop the pixels of whole rows of blocks."""
+        whole = PixelWindow(row_start, row_stop, 0, self.spec.width_px)
+        with self._lock:
+            for part in self._parts(whole, range(self.spec.count)):
+                self._store.discard(part.key)
+
     def close(self) -> None:
         """Release the pixels; the owner of the spool closes it."""
         self._store = PixelBuffer(0, self.open_spool)
