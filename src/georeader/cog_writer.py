@@ -20,11 +20,15 @@ from georeader.errors import GeoreaderError, WriteError
 if TYPE_CHECKING:
     from georeader._export.receipt.receipt import Receipt
     from georeader._export.writer.ordered import BackgroundSave, RowOrder
+    from georeader._export.writer.score_file import ScoreFile
     from georeader._export.writer.window_buffer import WindowBuffer
     from georeader.profile_options import Engine, ProfileArg
 
 #: Share of ``max_memory`` for pixels that were written and wait; the rest is for the export.
 _BUFFER_SHARE = 0.25
+
+#: The same for accumulators of a blend, to which later windows add.
+_BLEND_SHARE = 0.6
 
 
 class CogWriter(AbstractContextManager["CogWriter"]):
@@ -35,10 +39,21 @@ class CogWriter(AbstractContextManager["CogWriter"]):
     none). The file is made when the block ends, with the same bytes as by `georeader.save_cog`, and appears at its path
     whole. After an exception in the block there is no file. See docs/saving.md.
 
-    Memory: ``max_memory``. Windows beyond it are spooled to an anonymous file in ``dir_tmpfiles``.
+    With ``blend``, pixels that are masked, NaN or nodata do not count, each band by itself, and pixels for which none
+    counts are nodata; NaN in a float file without nodata. "last", "first", "max" and "min" choose one of the pixels.
+    "mean", "hann", "gaussian", "linear" and a function are means, by equal weights or by weights that fall towards the
+    edges of the window; "sum" is a sum. Sums of integer files are rounded half to even; results that would equal
+    nodata become the number beside it.
+
+    Order of windows: "first" and "last" depend on it. "max", "min", means and sums of at most two windows per pixel,
+    and sums of integers that the accumulators hold exactly, do not. Others may differ in the last bits; with
+    ``deterministic=True`` no file does.
+
+    Memory: ``max_memory``. Windows or accumulators beyond it are spooled to an anonymous file in ``dir_tmpfiles``.
 
     Attributes:
         receipt: A `Receipt` once the block has ended; None before.
+        score_receipt: That of the file of scores, if there is one.
 
     Example:
         >>> import numpy as np
@@ -60,6 +75,16 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         ...     w.write(scene.values[1])
         >>> RasterioReader("mask.tif").shape, RasterioReader("green.tif").shape
         ((1, 60, 70), (1, 60, 70))
+
+        The class of the highest mean of scores, of windows that overlap, and that mean:
+
+        >>> scores = np.stack([np.full((60, 40), 0.2, "float32"), np.full((60, 40), 0.8, "float32")])
+        >>> best = {"blend": "hann", "argmax": True, "score": "score.tif"}
+        >>> with CogWriter("best.tif", like=scene, dtype="uint8", nodata=255, **best) as w:
+        ...     for column in (0, 30):
+        ...         w.write(scores, Window(column, 0, 40, 60))
+        >>> RasterioReader("best.tif").values.max(), RasterioReader("score.tif").values.max().round(4)
+        (np.uint8(1), np.float32(0.8))
     """
 
     def __init__(  # noqa: PLR0913
@@ -87,6 +112,11 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         max_memory: int | str = save._MAX_MEMORY_UNSET,
         progress: bool | Callable[[int, int], Any] = False,
         ordered: bool = False,
+        blend: str | Callable[[int, int], Any] | None = None,
+        accumulator: str | None = None,
+        argmax: bool = False,
+        score: Any = False,
+        deterministic: bool = False,
     ) -> None:
         """Resolve the file's spec; invalid arguments are refused here.
 
@@ -113,7 +143,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             durable: As in `georeader.save_cog`.
             overwrite: As in `georeader.save_cog`.
             http_headers: As in `georeader.save_cog`.
-            max_memory: As in `georeader.save_cog`; a quarter of it is for windows that wait.
+            max_memory: As in `georeader.save_cog`; a quarter of it is for windows that wait, 60 % with ``blend``.
             progress: As in `georeader.save_cog`, from the end of the block on; with ``ordered`` from its beginning, and
                 called in another thread.
             ordered: Windows arrive row by row, as `georeader.iter_windows` yields them: rows that no further window can
@@ -121,6 +151,19 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 before the newest one. The pixels are the same as without; a predictor that is chosen ("AUTO") is chosen
                 by the first rows. Where rows have to be read in another order (GDAL's engine, a file on another grid,
                 rows from south to north), they wait as without.
+            blend: Of windows that overlap: None (each replaces what was written, nodata included), "last", "first",
+                "max", "min", "mean", "sum", "hann", "gaussian", "linear", or a function of a window's (height, width)
+                that returns its (row, column) weights.
+            accumulator: "float32" or "float64" for weighted sums. None: float32; for files of float64 or of 32 or 64
+                bit integers without ``argmax`` float64.
+            argmax: Windows are (class, row, column) scores. They are blended, and the file's one band is the number of
+                the class, from 0, with the highest result; of equal ones the first. Scores have no nodata; a pixel of
+                which one score is NaN or masked does not count.
+            score: With ``argmax``, where the result of that class goes: True for a second band of the file, whose dtype
+                must then be floating, or a path or file object for a COG of the accumulators' dtype, which is written
+                first. It has the default profile, and nodata NaN.
+            deterministic: The file does not depend on the order of writes; "first" and "last" are by position (row,
+                then column). Windows are kept, in memory or spooled, until the block ends.
 
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
@@ -131,12 +174,19 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader._export.sinks.opening import open_sink
         from georeader._export.sinks.sidecars import check_source_stays
         from georeader._export.sources.warped import on_target_grid
-        from georeader._export.writer.arguments import Grid, WindowRules, blank_spec
+        from georeader._export.writer.arguments import Grid, blank_spec
+        from georeader._export.writer.blend_arguments import BlendArguments, check_other_file, make_rules
+        from georeader._export.writer.score_file import ScoreFile
 
         self.receipt: Receipt | None = None
+        self.score_receipt: Receipt | None = None
+        how = BlendArguments(blend, accumulator, argmax, score, deterministic)
+        how.check()
+        self._deterministic = deterministic
+        where = Destination(path, fs, dir_tmpfiles, durable, overwrite, http_headers)
         request = save._parse_request(
             "cog",
-            Destination(path, fs, dir_tmpfiles, durable, overwrite, http_headers),
+            where,
             profile_arg=profile_arg,
             descriptions=descriptions,
             tags=tags,
@@ -146,18 +196,25 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             max_memory=max_memory,
             progress=progress,
         )
-        self._buffer_bytes = int(_BUFFER_SHARE * request.max_memory_bytes)
+        self._buffer_bytes = int((_BUFFER_SHARE if blend is None else _BLEND_SHARE) * request.max_memory_bytes)
         self._request = replace(request, max_memory_bytes=request.max_memory_bytes - self._buffer_bytes)
         check_source_stays(like, request.destination)
         self._sink = open_sink(request.destination)
         self._opened = ExitStack()
-        source = blank_spec(like, Grid(shape, dtype, transform, crs, count, indexes))
+        source = blank_spec(like, how.grid(Grid(shape, dtype, transform, crs, count, indexes)))
+        source = replace(source, holds_classes=how.argmax)
         self._spec = resolve_spec(source, request)
         descriptive_tags(self._spec, warns=False)  # raises for a CRS that a GeoTIFF does not hold
         #: What windows are converted to; values that do not fit are refused by `write`.
         self._source = replace(source, dtype=self._spec.dtype)
-        self._rules = WindowRules(source, self._spec.dtype, self._spec.missing_value, self._spec.encoding.nan_to_nodata)
+        self._rules = make_rules(source, self._spec, how)
+        self._score: ScoreFile | None = None
         self._buffer: WindowBuffer | None = None
+        buffer = self._new_buffer()
+        if how.has_score_file:
+            self._request = replace(self._request, max_memory_bytes=self._request.max_memory_bytes // 2)
+            check_other_file(path, score)
+            self._score = ScoreFile(replace(where, path=score), self._request, self._spec, buffer)
         chosen, _ = choose_engine(self._spec, self._request)
         keeps_grid = self._spec.warp is None or self._spec.warp.is_same_grid
         is_read_by_rows = chosen == "stream" and keeps_grid and not self._spec.is_mirrored
@@ -165,7 +222,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self._order: RowOrder | None = None
         self._saves: list[BackgroundSave] = []
         # Raises if max_memory is too small.
-        make_engine(chosen, on_target_grid(self._new_buffer(), self._spec), self._spec, self._sink, self._request)
+        make_engine(chosen, on_target_grid(buffer, self._spec), self._spec, self._sink, self._request)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -186,7 +243,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         """
         if self._buffer is not None:
             raise WriteError(f"{self._sink.given!r}: the writer is open already; leave its with block first")
-        self._opened.enter_context(self._sink)
+        for sink in (self._sink,) if self._score is None else (self._sink, self._score.sink):
+            self._opened.enter_context(sink)
         self._buffer = self._new_buffer()
         if self._is_ordered:
             self._begin_saves(self._buffer)
@@ -197,15 +255,30 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         from georeader._export.pipeline import Hooks, write_source
         from georeader._export.writer.ordered import BackgroundSave, OrderedSource, RowOrder
 
-        workers = self._opened.enter_context(Workers(1, name="georeader-save"))
-        if not workers.threads:
+        count = 1 if self._score is None else 2
+        workers = self._opened.enter_context(Workers(count, name="georeader-save"))
+        if workers.threads < count:
             return
         self._order = order = RowOrder(repr(self._sink.given), self._spec.height_px, buffer.block_height_px)
+        hooks = Hooks(order.check)
+        if self._score is not None:
+            write_scores = self._score.writing(buffer, lambda source: OrderedSource(source, order, buffer), hooks)
+            hooks = Hooks(order.check, partial(self._end_scores, BackgroundSave(order, workers, write_scores)))
         source = OrderedSource(buffer, order, buffer)
-        save = partial(write_source, source, self._sink, self._request, self._spec, hooks=Hooks(order.check))
+        save = partial(write_source, source, self._sink, self._request, self._spec, hooks=hooks)
         self._saves = [BackgroundSave(order, workers, save)]
 
-    def write(self, array: Any, window: Window | None = None, *, indexes: int | Sequence[int] | None = None) -> None:
+    def _end_scores(self, save: BackgroundSave) -> None:
+        self.score_receipt = save.result()
+
+    def write(
+        self,
+        array: Any,
+        window: Window | None = None,
+        *,
+        indexes: int | Sequence[int] | None = None,
+        weight: Any = None,
+    ) -> None:
         """Write the pixels of a window; may be called from several threads at once.
 
         Args:
@@ -213,14 +286,17 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             window: In pixels of the file, within it. None: located by a GeoTensor's transform; the whole raster for a
                 plain array.
             indexes: Bands of the file, counted from 1, in the order of the array's: a number or several. By default
-                all.
+                all. With ``argmax``, arrays have all classes and windows no indexes.
+            weight: With ``blend``, (row, column) or (band, row, column) weights in place of those by position, finite
+                and not negative; pixels of weight 0 do not count.
 
         Raises:
             IndexingError: The window is not on whole pixels of the file, or a band does not exist.
             ShapeError: The array's size or number of bands differs from the window's.
-            DtypeError: A pixel does not fit the dtype.
+            DtypeError: A pixel does not fit the dtype, or the number of a class does not.
             GeoreferenceError: A GeoTensor passed without ``window`` is on another grid.
-            OptionError: The array is masked, and there is no nodata.
+            NodataError: Nodata is the number of a class.
+            OptionError: The array is masked, and there is no nodata; or weights are negative, or there is no blend.
             WriteError: The writer is not open, or the disk is full.
         """
         buffer = self._buffer
@@ -229,11 +305,12 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         try:
             bands = self._rules.bands(indexes)
             checked = self._rules.window(array, window)
-            pixels = self._rules.pixels(array, len(bands), checked.shape)
+            given = self._rules.check(array, weight, len(bands), checked.shape)
+            buffer.check(given)
         except GeoreaderError as error:
             raise type(error)(f"{self._sink.given!r}: {error}") from error
         with nullcontext() if self._order is None else self._order.writing(checked):
-            buffer.write(checked, bands, pixels)
+            buffer.write(checked, bands, given)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -254,17 +331,30 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 self.receipt = saves[0].result()
         elif buffer is not None:
             with self._opened:
+                if self._score is not None:
+                    self.score_receipt = self._score.writing(buffer)()
                 self.receipt = write_source(buffer, self._sink, self._request, self._spec)
 
     def _new_buffer(self) -> WindowBuffer:
+        from georeader._export.writer.blend_arguments import BlendRules
+        from georeader._export.writer.blend_buffer import BlendBuffer
         from georeader._export.writer.window_buffer import WindowBuffer
 
-        encoding = self._spec.encoding
-        return WindowBuffer(
-            name=f"{self._sink.given!r}, as it was written",
-            spec=self._source,
-            fill=0 if self._rules.missing is None else self._rules.missing,
-            tile_shape=(encoding.tile_height_px, encoding.tile_width_px),
-            limit_bytes=self._buffer_bytes,
-            open_spool=self._sink.open_spool,
+        encoding, rules = self._spec.encoding, self._rules
+        common: dict[str, Any] = {
+            "name": f"{self._sink.given!r}, as it was written",
+            "spec": self._source,
+            "fill": rules.fill,
+            "tile_shape": (encoding.tile_height_px, encoding.tile_width_px),
+            "limit_bytes": self._buffer_bytes,
+            "open_spool": self._sink.open_spool,
+        }
+        if not isinstance(rules, BlendRules):
+            return WindowBuffer(**common)
+        return BlendBuffer(
+            **common,
+            blend=rules.blend,
+            nodata=rules.missing,
+            is_argmax=rules.is_argmax,
+            is_deterministic=self._deterministic,
         )

@@ -91,7 +91,7 @@ class PixelBuffer:
         return block
 
     def discard(self, key: Hashable) -> None:
-        """Remove a block, if it is there."""
+        """Remove a block, if it is there, without reading it."""
         if key in self._held:
             self.held_bytes -= self._held.pop(key).size_bytes
         elif key in self._spooled:

@@ -60,12 +60,13 @@ class SourceSpec(RasterSpec):
     fill_value_is_explicit: bool  #: False while ``fill_value`` is 0 only because none was given
     has_mask: bool = False  #: A validity mask goes with its pixels
     overview_resamplings: tuple[str, ...] = ()  #: Method of each band's overviews that the source records, or empty
+    holds_classes: bool = False  #: The source says that its values are classes
 
     @property
     def is_classes(self) -> bool:
-        """Whether the values are classes, which must not be averaged: bool, or with a colour table."""
+        """Whether the values are classes, which must not be averaged: by the source, bool, or with a colour table."""
         has_colours = self.metadata.colormap is not None or "palette" in self.metadata.colorinterp
-        return self.dtype.kind == "b" or has_colours
+        return self.holds_classes or self.dtype.kind == "b" or has_colours
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from georeader._export.plan.metadata import metadata_from_attrs, pick_bands
 from georeader._export.plan.spec import SourceSpec
 from georeader._export.sources import open_source
 from georeader._export.sources.geodata import check_mask
+from georeader._export.writer.blends import CheckedPixels
 from georeader.abstract_reader import Georeferenced
 from georeader.errors import DtypeError, GeoreferenceError, IndexingError, OptionError, ShapeError
 from georeader.window_utils import (
@@ -28,6 +29,8 @@ from georeader.window_utils import (
     whole_pixel_window,
     window_transform,
 )
+
+MASKED_WITHOUT_NODATA = "a masked array, and the file has no nodata; pass nodata"
 
 
 @dataclass(frozen=True)
@@ -186,12 +189,33 @@ class WindowRules:
             )
         return PixelWindow(whole.row_off, row_stop, whole.col_off, column_stop)
 
+    @property
+    def fill(self) -> int | float:
+        """Value of pixels that are not written."""
+        return 0 if self.missing is None else self.missing
+
+    def check(self, array: Any, weight: Any, count: int, size: tuple[int, int]) -> CheckedPixels:
+        """Check and convert the pixels of a window of (rows, columns), which have so many bands."""
+        if weight is not None:
+            raise OptionError("weight requires a blend; pass blend='mean' to CogWriter, for instance")
+        return CheckedPixels(self.pixels(array, count, size))
+
     def pixels(self, array: Any, count: int, size: tuple[int, int]) -> NDArray[Any]:
         """Convert (row, column) or (band, row, column) pixels, masked or not, to the file's dtype and shape.
 
         They must have so many bands, and the (rows, columns) of their window.
         """
-        values = self._numbers(array)
+        planes, hidden = self.planes(array, count, size)
+        if hidden is None:
+            return self.stored(planes)
+        if self.missing is None:
+            raise OptionError(MASKED_WITHOUT_NODATA)
+        visible = self.stored(np.where(hidden, planes.dtype.type(0), planes))
+        return np.where(hidden, self.dtype.type(self.missing), visible)
+
+    def planes(self, array: Any, count: int, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+        """Return pixels as (band, row, column), in the array's dtype, and which of them are masked; None: none."""
+        values = self.numbers(array)
         if values.ndim not in (2, 3):
             raise ShapeError(f"an array of shape {values.shape}; write takes (row, column) or (band, row, column)")
         planes = values[np.newaxis] if values.ndim == 2 else values
@@ -202,13 +226,7 @@ class WindowRules:
                 f"an array of shape {values.shape} does not fit {count} bands of a window of "
                 f"{size[0]} x {size[1]} pixels; cut one of them"
             )
-        hidden = self._hidden(array, planes)
-        if hidden is None:
-            return self._stored(planes)
-        if self.missing is None:
-            raise OptionError("a masked array, and the file has no nodata; pass nodata")
-        visible = self._stored(np.where(hidden, planes.dtype.type(0), planes))
-        return np.where(hidden, self.dtype.type(self.missing), visible)
+        return planes, self._hidden(array, planes)
 
     def _other_bands(self, shape: tuple[int, ...], found: int, count: int) -> str:
         has = f"an array of shape {shape} has {found} band{'s' if found > 1 else ''}"
@@ -217,7 +235,8 @@ class WindowRules:
         either = "write some of its bands with write(..., indexes=)" if found < count else "cut the array"
         return f"{has}, and the file {count}; {either}, or make the file with CogWriter(..., count={found})"
 
-    def _numbers(self, array: Any) -> NDArray[Any]:
+    def numbers(self, array: Any) -> NDArray[Any]:
+        """Return an array of numbers; raises ShapeError or DtypeError if it is not one."""
         if isinstance(array, Georeferenced) and not hasattr(array, "__array__"):
             raise ShapeError(f"the array is a {type(array).__name__}; pass its pixels, .load()")
         try:
@@ -228,7 +247,8 @@ class WindowRules:
             raise DtypeError(f"the array must be of numbers, got {values.dtype}; cast it first")
         return values
 
-    def _stored(self, planes: NDArray[Any]) -> NDArray[Any]:
+    def stored(self, planes: NDArray[Any]) -> NDArray[Any]:
+        """Convert pixels to the file's dtype; raises DtypeError for values that it does not hold."""
         is_classes = self.spec.dtype.kind == "b" and planes.dtype.kind != "b"
         if is_classes and not ((planes == 0) | (planes == 1)).all():
             raise DtypeError("dtype bool has only 0 and 1, the array other values; pass array != 0")
