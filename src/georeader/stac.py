@@ -1,4 +1,4 @@
-"""STAC items of files that were saved, from their receipts. Needs the extra ``stac``."""
+"""STAC items of files that were saved, from their receipts, and collections of items. Needs the extra ``stac``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import datetime as datetime_
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from georeader._collection.hrefs import folder_of, relative_href
+from georeader._collection.summary import build_collection
+from georeader._core.reporting import import_extra
 from georeader._export.receipt.receipt import Receipt
 from georeader._export.receipt.stac import build_item, href_of, name_of
 from georeader.errors import OptionError
@@ -75,6 +78,70 @@ def item_of(
     """
     named = _named(receipts, asset_key)
     return build_item(named, id=id, datetime=datetime, href=href, properties=properties)
+
+
+def collection_of(
+    items: Iterable[pystac.Item] | Mapping[str, pystac.Item],
+    *,
+    id: str,  # noqa: A002  (as STAC and pystac call it)
+    title: str | None = None,
+    description: str | None = None,
+    license: str = "other",  # noqa: A002
+    href: str | None = None,
+) -> pystac.Collection:
+    """Return the STAC collection of some items, which stay as they are.
+
+    Its bounding box has west > east where it crosses the antimeridian, as those of items. ``item_assets`` has the
+    assets by their names, with what is equal in all items; ``summaries`` has CRSs and bands.
+
+    Args:
+        items: One or more. Those of a mapping are linked to by its keys, the paths or URLs of their JSON files; others
+            by their self link, or ``./<id>.json`` where they have none.
+        id: Id of the collection.
+        title: One line.
+        description: Any text; by default the title, or the id.
+        license: Of SPDX, such as "CC-BY-4.0".
+        href: The path or URL of the collection's JSON file; links are then relative to it.
+
+    Raises:
+        MissingExtraError: pystac is not installed.
+        OptionError: There is no item.
+
+    Example:
+        >>> import numpy as np
+        >>> from affine import Affine
+        >>> from georeader import GeoTensor, save_cog
+        >>> tensor = GeoTensor(np.ones((300, 300), "uint8"), Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32630", 0)
+        >>> items = [
+        ...     save_cog(tensor, f"{day}.tif", ["B04"]).to_stac(datetime=datetime_.datetime(2024, 5, day))
+        ...     for day in (1, 6)
+        ... ]
+        >>> collection = collection_of(items, id="may", license="CC-BY-4.0")
+        >>> collection.summaries.lists
+        {'proj:code': ['EPSG:32630'], 'bands': [{'name': 'B04'}]}
+        >>> [link.target for link in collection.get_links("item")]
+        ['./1.json', './6.json']
+    """
+    named = items if isinstance(items, Mapping) else _by_links(items)
+    collection: pystac.Collection = build_collection(
+        list(named.values()), id, title=title, description=description, license_name=license
+    )
+    make_link = import_extra("pystac", extra="stac", purpose="a STAC collection").Link
+    for path, item in named.items():
+        target = path if href is None else relative_href(path, folder_of(href))
+        collection.add_link(make_link("item", target, media_type="application/geo+json", title=item.id))
+    return collection
+
+
+def _by_links(items: Iterable[pystac.Item]) -> dict[str, pystac.Item]:
+    """Return items by links to them."""
+    found: dict[str, pystac.Item] = {}
+    for item in items:
+        link = item.get_self_href() or f"./{item.id}.json"
+        if link in found:
+            raise OptionError(f"two items would be linked to by {link!r}; pass a mapping of paths to items")
+        found[link] = item
+    return found
 
 
 def _named(receipts: Any, asset_key: str) -> dict[str, Receipt]:

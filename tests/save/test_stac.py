@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,14 +26,10 @@ from georeader import GeoTensor, RasterioReader, save_cog, save_tiled_geotiff
 from georeader._export.receipt.receipt import Receipt
 from georeader.errors import MetadataWarning, MissingExtraError, OptionError
 from georeader.stac import item_of
-from places import SUPPORT
+from stac_validator import offline_validator
 
 #: Rows from south to north are meant here.
 pytestmark = pytest.mark.filterwarnings("ignore::georeader.errors.LayoutWarning")
-
-#: Or a folder with the real ones.
-SCHEMAS = Path(os.environ.get("GEOREADER_STAC_SCHEMAS", SUPPORT / "stac_schemas"))
-
 
 #: When the pixels of rasters here were taken, unless a test says otherwise.
 TAKEN = datetime(2024, 5, 1, 10, 30, 31, tzinfo=UTC)
@@ -42,11 +37,7 @@ TAKEN = datetime(2024, 5, 1, 10, 30, 31, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def validator() -> JsonSchemaSTACValidator:
-    """Return pystac's validator; schemas of the extensions are copies in tests/support/stac_schemas."""
-    validator = JsonSchemaSTACValidator()
-    schemas = [json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")]
-    validator.schema_cache |= {schema["$id"].rstrip("#"): schema for schema in schemas}
-    return validator
+    return offline_validator()
 
 
 @pytest.fixture

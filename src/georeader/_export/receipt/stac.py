@@ -309,11 +309,11 @@ def _union_of(footprints: Sequence[_Footprint]) -> _Footprint | None:
     parts = [shapely.from_geojson(json.dumps(footprint.geometry)) for footprint in distinct]
     geometry = shapely.orient_polygons(shapely.union_all(parts))
     south, north = min(one.bbox[1] for one in distinct), max(one.bbox[3] for one in distinct)
-    west, east = _widest([(one.bbox[0], one.bbox[2]) for one in distinct])
+    west, east = widest([(one.bbox[0], one.bbox[2]) for one in distinct])
     return _Footprint(json.loads(shapely.to_geojson(geometry)), [west, south, east, north])
 
 
-def _widest(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
+def widest(spans: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return (west, east) of several spans; across the antimeridian where one of them crosses it."""
     if all(west <= east for west, east in spans):
         return min(west for west, _ in spans), max(east for _, east in spans)
