@@ -16,7 +16,7 @@ BUILD := setup.py src/georeader/_codecs/_lzw.c src/georeader/_codecs/_lzw_decode
 # Which interpreter the environment is made of, and where: another one, or another folder, rebuilds it.
 IDENTITY := $(shell $(PYTHON) -c 'import sys; print(sys.executable, sys.version.split()[0])' 2>/dev/null) $(CURDIR)
 
-.PHONY: demo page gallery docs docs-build prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-edit bench-web bench-presets bench-codecs pins clean FORCE
+.PHONY: demo page gallery docs docs-build prepare test test-quick test-local test-thorough lint bench bench-upload bench-catalog bench-cli bench-cluster bench-edit bench-blend bench-web bench-presets bench-codecs pins clean FORCE
 
 demo: $(VENV)/.demo  ## Write a real COG from a real picture of the Earth, and show what was written
 	$(BIN)/python examples/demo.py
@@ -74,6 +74,9 @@ bench-cluster: $(VENV)/.test  ## Measure saves on a Dask cluster beside odc-geo'
 
 bench-edit: $(VENV)/.test  ## Measure edit_cog and repack beside cp, GDAL and encoding anew: make bench-edit ARGS="--only edit"
 	PYTHONPATH=tests/support:tests:. $(BIN)/python -m benchmarks.edit $(ARGS)
+
+bench-blend: $(VENV)/.test  ## Measure CogWriter(blend=) beside accumulators of the whole scene in numpy: make bench-blend ARGS="--side-px 4000"
+	PYTHONPATH=. $(BIN)/python -m benchmarks.blend $(ARGS)
 
 bench-presets: $(VENV)/.test  ## Measure each preset beside the default: make bench-presets ARGS="--rounds 3 --only landsat"
 	PYTHONPATH=. $(BIN)/python -m benchmarks.presets $(ARGS)
