@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 #: Share of ``max_memory`` for pixels that were written and wait; the rest is for the export.
 _BUFFER_SHARE = 0.25
 
-#: The same for accumulators of a blend, to which later windows add.
+#: The same for accumulators of a blend, to which later windows add, if the export keeps at least so much.
 _BLEND_SHARE = 0.6
+_EXPORT_BYTES = 64 * 2**20
 
 
 class CogWriter(AbstractContextManager["CogWriter"]):
@@ -143,7 +144,8 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             durable: As in `georeader.save_cog`.
             overwrite: As in `georeader.save_cog`.
             http_headers: As in `georeader.save_cog`.
-            max_memory: As in `georeader.save_cog`; a quarter of it is for windows that wait, 60 % with ``blend``.
+            max_memory: As in `georeader.save_cog`; a quarter of it is for windows that wait, or up to
+                60 % with ``blend``.
             progress: As in `georeader.save_cog`, from the end of the block on; with ``ordered`` from its beginning, and
                 called in another thread.
             ordered: Windows arrive row by row, as `georeader.iter_windows` yields them: rows that no further window can
@@ -196,7 +198,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             max_memory=max_memory,
             progress=progress,
         )
-        self._buffer_bytes = int((_BUFFER_SHARE if blend is None else _BLEND_SHARE) * request.max_memory_bytes)
+        self._buffer_bytes = _buffer_bytes(request.max_memory_bytes, is_blend=blend is not None)
         self._request = replace(request, max_memory_bytes=request.max_memory_bytes - self._buffer_bytes)
         check_source_stays(like, request.destination)
         self._sink = open_sink(request.destination)
@@ -358,3 +360,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
             is_argmax=rules.is_argmax,
             is_deterministic=self._deterministic,
         )
+
+
+def _buffer_bytes(max_memory_bytes: int, *, is_blend: bool) -> int:
+    """Return the part of ``max_memory`` that is for the buffer."""
+    least_bytes = int(_BUFFER_SHARE * max_memory_bytes)
+    most_bytes = int(_BLEND_SHARE * max_memory_bytes) if is_blend else least_bytes
+    return max(least_bytes, min(most_bytes, max_memory_bytes - _EXPORT_BYTES))

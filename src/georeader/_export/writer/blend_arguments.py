@@ -143,16 +143,16 @@ class BlendRules(WindowRules):
     def _pixels(
         self, planes: NDArray[Any], hidden: NDArray[np.bool_] | None
     ) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-        """Return pixels that the accumulators hold, and those that have no weight beside NaN and nodata."""
+        """Return pixels that the accumulators hold, and those that have no weight beside NaN and nodata of theirs."""
         dtype = self.blend.dtype
         needs_nodata = self.missing is None and self.dtype.kind in "iu"
         if hidden is not None and needs_nodata:
             raise OptionError(MASKED_WITHOUT_NODATA)
-        if planes.dtype.kind in "fc" and (needs_nodata or dtype.kind in "iu") and np.isnan(planes.min()):
-            is_nan = np.isnan(planes)
-            hidden = is_nan if hidden is None else hidden | is_nan
-            if needs_nodata and hidden.any():
-                raise DtypeError(f"{int(is_nan.sum())} pixels of NaN, and the file has no nodata; pass nodata")
+        lost = self._lost(planes, finds_nan=needs_nodata or dtype.kind in "iu")
+        if lost is not None and needs_nodata:
+            raise DtypeError(f"{int(lost.sum())} pixels of NaN, and the file has no nodata; pass nodata")
+        if lost is not None:
+            hidden = lost if hidden is None else hidden | lost
         if np.can_cast(planes.dtype, dtype, "safe") and not self._is_of_bool:
             return planes, hidden
         if hidden is not None:
@@ -162,6 +162,16 @@ class BlendRules(WindowRules):
         if self._is_of_bool and planes.dtype.kind != "b" and not (planes.min() >= 0 and planes.max() <= 1):
             raise DtypeError("dtype bool has only 0 and 1, the array values beyond; pass another dtype")
         return convert_pixels(planes, dtype), hidden
+
+    def _lost(self, planes: NDArray[Any], *, finds_nan: bool) -> NDArray[np.bool_] | None:
+        """Return NaN pixels, if they are to be found, and those that are nodata only in the precision of the file."""
+        if planes.dtype.kind in "fc" and finds_nan and np.isnan(planes.min()):
+            return np.asarray(np.isnan(planes))
+        is_rounded = planes.dtype.kind == self.dtype.kind == "f" and planes.dtype.itemsize > self.dtype.itemsize
+        if self.blend.nodata is None or not is_rounded or self.blend.is_selection:
+            return None
+        with np.errstate(over="ignore"):
+            return np.asarray(planes.astype(self.dtype) == self.blend.nodata)
 
     @property
     def _is_of_bool(self) -> bool:
