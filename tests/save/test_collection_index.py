@@ -28,8 +28,8 @@ from servers.s3 import S3Server
 CUBES = {
     "steps": {},
     "chunks": {"steps": 1, "chunk": (40, 50)},
-    "steps and chunks": {"chunk": (40, 50)},
-    "chunks are missing": {"chunk": (40, 50), "missing": [(1, 0, 1), (2, 2, 2), (0, 1, 0)]},
+    "steps and chunks": {"steps": 2, "chunk": (50, 70)},
+    "chunks are missing": {"steps": 2, "chunk": (40, 70), "missing": [(1, 0, 1), (1, 2, 1), (0, 1, 0)]},
     "one band": {"variables": ["B04"], "steps": 2},
 }
 every_cube = pytest.mark.parametrize("kind", CUBES)
