@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from georeader._readers.raster_file import files_kept_open
     from georeader.abstract_reader import AbstractGeoData, FakeGeoData, GeoData, GeoDataBase
     from georeader.cog_writer import CogWriter
+    from georeader.collection import CollectionResult, ItemResult, save_collection
     from georeader.edit import EditPlan, edit_cog, plan_edit, repack
     from georeader.errors import GeoreaderError
     from georeader.geotensor import GeoTensor
@@ -32,16 +33,18 @@ check_import_name()
 __version__ = "0.2.0"
 
 __all__ = [
-    "AbstractGeoData", "CogWriter", "EditPlan", "ExportPlan", "FakeGeoData", "GeoData", "GeoDataBase", "GeoTensor",
-    "GeoreaderError", "GroundControlPoints", "ProfileOptions", "RasterioReader", "WindowPair", "compare_crs",
-    "edit_cog", "files_kept_open", "iter_windows", "plan_edit", "plan_export", "profile_from_dtype", "rasterio_crs",
-    "repack", "res", "save_cog", "save_tiled_geotiff", "view",
+    "AbstractGeoData", "CogWriter", "CollectionResult", "EditPlan", "ExportPlan", "FakeGeoData", "GeoData",
+    "GeoDataBase", "GeoTensor", "GeoreaderError", "GroundControlPoints", "ItemResult", "ProfileOptions",
+    "RasterioReader", "WindowPair", "compare_crs", "edit_cog", "files_kept_open", "iter_windows", "plan_edit",
+    "plan_export", "profile_from_dtype", "rasterio_crs", "repack", "res", "save_cog", "save_collection",
+    "save_tiled_geotiff", "view",
 ]  # fmt: skip
 
 #: Modules of the names above. They are imported at the first access: ``georeader --help`` does not wait for GDAL.
 _HOMES = {
     **dict.fromkeys(("AbstractGeoData", "FakeGeoData", "GeoData", "GeoDataBase"), "abstract_reader"),
     "CogWriter": "cog_writer",
+    **dict.fromkeys(("CollectionResult", "ItemResult", "save_collection"), "collection"),
     **dict.fromkeys(("EditPlan", "edit_cog", "plan_edit", "repack"), "edit"),
     "GeoTensor": "geotensor",
     "GeoreaderError": "errors",

@@ -42,7 +42,31 @@ class LazyWindows(BackendArray):
         return np.asarray(pixels, self.dtype).reshape(shape)
 
 
-def lazy(array: LazyWindows, *, is_cached: bool) -> Any:
+class LazyBoxes(BackendArray):
+    """An array of any axes that is read by boxes: a slice for each axis, of step one."""
+
+    def __init__(
+        self, read: Callable[[tuple[slice, ...]], NDArray[Any]], shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        self._read, self.shape, self.dtype = read, shape, dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._select)
+
+    def _select(self, key: tuple[Any, ...]) -> NDArray[Any]:
+        """Read a selection by integers and slices, one for each axis."""
+        places = [np.arange(size)[index] for size, index in zip(self.shape, key, strict=True)]
+        shape = tuple(place.size for place in places if place.ndim)
+        if 0 in shape:
+            return np.empty(shape, self.dtype)
+        box = tuple(slice(int(place.min()), int(place.max()) + 1) for place in places)
+        pixels = self._read(box)
+        chosen = np.ix_(*(np.atleast_1d(place) - cut.start for place, cut in zip(places, box, strict=True)))
+        is_whole = pixels.size == np.prod(shape, dtype=int)
+        return np.asarray(pixels if is_whole else pixels[chosen], self.dtype).reshape(shape)
+
+
+def lazy(array: LazyWindows | LazyBoxes, *, is_cached: bool) -> Any:
     """Return an array as xarray's DataArray takes it; if it ``is_cached``, it is kept once all of it was read."""
     layers: Any = indexing  # as xarray's backends make it; not all of it has types
     found = layers.CopyOnWriteArray(layers.LazilyIndexedArray(array))

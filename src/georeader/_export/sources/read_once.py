@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import product
@@ -218,9 +218,13 @@ class CutChunks:
         chunk_shape: Callable[[Place], tuple[int, ...]],
         pixel_bytes: int,
         open_spool: OpenSpool | None,
+        together: Callable[[Place], Iterable[Place]] = lambda _: (),
     ) -> None:
+        """Set the memory; ``together`` returns the chunks that are computed with one, since they share work."""
         self._limit_bytes = limit_bytes
         self._chunk_shape = chunk_shape
+        self._together = together
+        self._begun: set[Place] = set()
         self._pixel_bytes = pixel_bytes
         self._places = None if open_spool is None else SpoolPlaces(open_spool)
         self._lock = threading.Lock()
@@ -236,14 +240,17 @@ class CutChunks:
             for place in waiting:
                 self._take(place, wanted[place])
             # Before they are computed, so that both are never in memory.
-            sizes_px = {place: prod(self._chunk_shape(place)) for place in missing}
+            others = self._others(missing)
+            sizes_px = {place: prod(self._chunk_shape(place)) for place in [*missing, *others]}
             self._make_room(sum(sizes_px.values()) * self._pixel_bytes)
             promised = {}
             for place, chunk_px in sizes_px.items():
-                if size_px(wanted[place]) < chunk_px:
+                if place in others or size_px(wanted[place]) < chunk_px:
                     promised[place] = self._held[place] = _Held(chunk_px * self._pixel_bytes, chunk_px)
-                    self._take(place, wanted[place])
-        found = self._compute(missing, promised, compute)
+                    if place in wanted:
+                        self._take(place, wanted[place])
+        found = self._compute([*missing, *others], promised, compute)
+        found = {place: found[place] for place in missing}
         found |= {place: held.chunk.result() for place, held in waiting.items()}
         return pixels | {place: chunk[wanted[place]] for place, chunk in found.items()}
 
@@ -252,6 +259,14 @@ class CutChunks:
         with self._lock:
             self._held.clear()
             self._spooled.clear()
+
+    def _others(self, missing: list[Place]) -> list[Place]:
+        """Return the chunks that are computed with missing ones, each at its first time only."""
+        self._begun.update(missing)
+        others = dict.fromkeys(other for place in missing for other in self._together(place))
+        found = [place for place in others if place not in self._begun]
+        self._begun.update(found)
+        return found
 
     def _compute(
         self, missing: list[Place], promised: dict[Place, _Held], compute: Callable[[list[Place]], list[Any]]

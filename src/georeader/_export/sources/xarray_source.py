@@ -129,7 +129,7 @@ def _mask_of(array: Any, rows: Hashable, columns: Hashable) -> Any:
 def _open_pixels(array: Any, axes: Axes, declared: Declared, mask: Any, open_spool: OpenSpool | None) -> Source:
     """Open the values where they are: ``data`` and ``values`` of an array that reads a file would load it."""
     name, variable = title_of(array), array.variable
-    if _is_in_memory(array):
+    if is_in_memory(array):
         spec = describe(declared, dtype=array.dtype, has_mask=mask is not None)
         return source_of_pixels(name, spec, axes.arrange(array.values), None if mask is None else mask[...].values)
     if array.chunks is not None:
@@ -149,7 +149,7 @@ def _open_pixels(array: Any, axes: Axes, declared: Declared, mask: Any, open_spo
     return SlicedSource(name, spec, Subject.of(array), windows, axes)
 
 
-def _is_in_memory(array: Any) -> bool:
+def is_in_memory(array: Any) -> bool:
     """Return whether values are in memory: xarray's repr has values only of those, and loads none."""
     return array.chunks is None and repr(array.variable).partition("\n")[2].startswith("array(")
 
@@ -206,7 +206,9 @@ def open_dataset(
 
     Attributes of variables become tags of bands. A single variable may have bands of its own, as a DataArray has.
     """
-    bands = [_Band(name, array, _open_values(array, missing, open_spool)) for name, array in _rasters(dataset).items()]
+    bands = [
+        _Band(name, array, _open_values(array, missing, open_spool)) for name, array in rasters_of(dataset).items()
+    ]
     _check_shapes(bands)
     _check_dtypes(bands)
     _check_places(bands)
@@ -232,7 +234,7 @@ def open_dataset(
     return pack(Opened(source, _common_packing(bands, nodata), bare, parts), missing, may_read=may_read)
 
 
-def _rasters(dataset: Any) -> dict[Hashable, Any]:
+def rasters_of(dataset: Any) -> dict[Hashable, Any]:
     """Return the variables along rows and columns, each with its georeferencing."""
     named = {grid_mapping_name(array) for array in dataset.data_vars.values()}
     mappings = [  # which are coordinates if a file was opened so
