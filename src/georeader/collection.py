@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from georeader._batch.run import Outcome
-from georeader._batch.template import Template, read_template, template_text
+from georeader._batch.template import Template, read_template, shown_labels, template_text
 from georeader._batch.workers import check_interpreter, run_in_processes, run_in_threads
 from georeader._core.reporting import check_progress, held_warnings, import_extra, report_progress, warn_at_caller
 from georeader._core.threads import usable_cpus
@@ -51,7 +51,7 @@ RAISE, LOG_AND_CONTINUE = "raise", "log_and_continue"
 _AT_ONCE_ON_CLUSTER = 4
 
 #: Letters of an error in the repr of a result; `str` has all of them.
-_MOST_LETTERS = 120
+_MOST_LETTERS = 100
 
 
 class SaveOptions(TypedDict, total=False):
@@ -111,19 +111,16 @@ class ItemResult:
 
     def __repr__(self) -> str:
         """Return one line without receipts, with the beginning of a long message."""
+        paths = [redact_url(path) for path in self.paths.values()]
+        shown = repr(paths[0]) + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
         error = repr(self.error)
         error = error if len(error) <= _MOST_LETTERS else f"{error[: _MOST_LETTERS - 3]}..."
-        paths = [redact_url(path) for path in self.paths.values()]
-        shown = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-        return (
-            f"<ItemResult {self._name}: {shown!r}, error={error}, seconds={self.seconds:.3f}, "
-            f"is_skipped={self.is_skipped}>"
-        )
+        state = "existed" if self.is_skipped else f"{self.seconds:.2f} s" if self.error is None else error
+        return f"<ItemResult {self._name}: {shown}, {state}>"
 
     @property
     def _name(self) -> str:
-        labels = ", ".join(f"{name}={label}" for name, label in self.labels.items())
-        return f"item {self.index}" + (f" ({labels})" if labels else "")
+        return f"item {self.index}" + (f" ({shown_labels(self.labels)})" if self.labels else "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from georeader import save
 from georeader._core.reporting import import_extra
 from georeader._render.bands import BandSelector
+from georeader.collection import RAISE, CollectionResult, SaveOptions, save_collection
 from georeader.preview import MAX_SIDE_DEFAULT_PX, Png, preview
 
 if TYPE_CHECKING:
@@ -137,6 +138,47 @@ class RasterAccessor:
             client=client,
             compute=compute,
             reuse_tiles=reuse_tiles,
+        )
+
+    def to_collection(  # noqa: PLR0913
+        self,
+        path_template: str | os.PathLike[str],
+        *,
+        dim: str | Sequence[str],
+        chunk_px: int | tuple[int, int] | None = None,
+        n_workers: int | None = None,
+        executor: Any = "thread",
+        on_item_error: str = RAISE,
+        skip_existing: bool = False,
+        progress: bool | Callable[[int, int], Any] = False,
+        stac: bool = True,
+        index: bool = True,
+        collection_id: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        license: str = "other",  # noqa: A002  (as STAC calls it)
+        properties: Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        **save_options: Unpack[SaveOptions],
+    ) -> CollectionResult:
+        """Save each step of an axis, variable or chunk, by `georeader.save_collection`, with its arguments."""
+        return save_collection(
+            self._data,
+            path_template,
+            dim=dim,
+            chunk_px=chunk_px,
+            n_workers=n_workers,
+            executor=executor,
+            on_item_error=on_item_error,
+            skip_existing=skip_existing,
+            progress=progress,
+            stac=stac,
+            index=index,
+            collection_id=collection_id,
+            title=title,
+            description=description,
+            license=license,
+            properties=properties,
+            **save_options,
         )
 
     def preview(

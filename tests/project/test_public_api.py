@@ -41,6 +41,7 @@ MODULES = (
     "georeader",
     "georeader.abstract_reader",
     "georeader.cog_writer",
+    "georeader.collection",
     "georeader.errors",
     "georeader.geotensor",
     "georeader.ground_control",

@@ -14,9 +14,11 @@ from rasterio.control import GroundControlPoint
 
 from georeader import (
     CogWriter,
+    CollectionResult,
     FakeGeoData,
     GeoTensor,
     GroundControlPoints,
+    ItemResult,
     RasterioReader,
     iter_windows,
     plan_edit,
@@ -103,6 +105,11 @@ def test_the_repr_of_a_writer_names_its_state(state: str, is_open: bool | None, 
         assert f"uint8, {state}>" in repr(writer)
 
 
+def _item_result() -> ItemResult:
+    paths = {f"B{number:02}": f"s3://bucket/20240501/B{number:02}.tif" for number in range(20)}
+    return ItemResult(0, {"time": "2024-05-01"}, paths, None, ValueError("y" * 400), 1.5)
+
+
 #: Each public class whose objects a user prints, from a path and a tensor of 3 large bands.
 PUBLIC: dict[str, Callable[[Path, GeoTensor], Any]] = {
     "GeoTensor": lambda _, tensor: tensor,
@@ -130,6 +137,8 @@ PUBLIC: dict[str, Callable[[Path, GeoTensor], Any]] = {
     "PlannedCluster": lambda *_: PlannedCluster(4, 512, 512, 6, 512, 2, 10, 5, 6, 1000, 10**6, "parts"),
     "Png": lambda _, tensor: preview(tensor),
     "WindowPair": lambda _, tensor: next(iter_windows(tensor, size=64)),
+    "CollectionResult": lambda *_: CollectionResult((_item_result(),) * 99, "s3://bucket/collection.json"),
+    "ItemResult": lambda *_: _item_result(),
     "Outcome": lambda *_: Outcome("a.tif", ValueError("y" * 100), 1.5, ["x" * 400]),
     "Run": lambda *_: Run(lambda: False, 1),
     "Template": lambda *_: read_template("out/{tile}_{date:%Y%m%d}.tif"),
@@ -154,6 +163,7 @@ WITHOUT_OBJECTS = {
     "Operator",
     "ProfileOptions",
     "RasterAccessor",
+    "SaveOptions",
     "View",
 }
 

@@ -204,6 +204,23 @@ def as_text(value: Any, name: str, directive: str = "") -> str:
     )
 
 
+def shown_labels(labels: Mapping[str, Any]) -> str:
+    """Return values by their names as text for messages.
+
+    Example:
+        >>> shown_labels({"time": np.datetime64("2024-05-01T00:00:00", "ns"), "row": 0})
+        'time=2024-05-01, row=0'
+    """
+
+    def shown(value: Any) -> str:
+        try:
+            return as_text(value, "")
+        except PathError:
+            return str(value)
+
+    return ", ".join(f"{name}={shown(value)}" for name, value in labels.items())
+
+
 def _python(value: Any) -> Any:
     """Convert a numpy scalar to Python; a time in nanoseconds is truncated to microseconds."""
     if isinstance(value, np.datetime64):

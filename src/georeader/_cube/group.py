@@ -14,10 +14,8 @@ from georeader._export.sources.shared_chunks import (
     SharedChunks,
     StoredChunks,
     are_linked,
-    is_masked,
     through,
 )
-from georeader.errors import OptionError
 
 
 class GroupPixels:
@@ -80,12 +78,6 @@ def _shared(parts: Mapping[str, Any], group: GroupPlan) -> dict[type[SharedChunk
     if len(group.items) == 1:
         stored = {}
         computed = computed if len(parts) > 1 and are_linked(list(computed.values())) else {}
-    masked = next((array for array in computed.values() if is_masked(array)), None)
-    if masked is not None:
-        raise OptionError(
-            f"the chunks of {masked.name!r} are numpy's masked arrays, and several files share them; fill what is "
-            "masked with a nodata value, by dask.array.ma.filled"
-        )
     found: dict[type[SharedChunks], dict[_Place, Any]] = {ComputedChunks: computed, StoredChunks: stored}
     return {kind: arrays for kind, arrays in found.items() if arrays}
 

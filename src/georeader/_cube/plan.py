@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from georeader._batch.template import Field, Template
+from georeader._batch.template import Field, Template, shown_labels
 from georeader._cube.axes import VARIABLE, Cube, as_time, common_edges, labels_along, scalar_labels, windows_along
 from georeader._storage.redaction import redact_url
 from georeader.errors import PathError
@@ -39,7 +39,7 @@ class ItemPlan:
     @property
     def name(self) -> str:
         """Subject of messages."""
-        return f"item {self.index} ({', '.join(f'{name}={label}' for name, label in self.labels.items())})"
+        return f"item {self.index}" + (f" ({shown_labels(self.labels)})" if self.labels else "")
 
 
 @dataclass(frozen=True)

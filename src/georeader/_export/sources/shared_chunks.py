@@ -16,6 +16,7 @@ from georeader._export.plan.grid import longest
 from georeader._export.sources.read_once import Box, CutChunks, Place, shape_of_box
 from georeader._export.sources.sliced import LEAST_KEPT_BYTES, ChunkedWindows, find_scheduler
 from georeader._export.spool import OpenSpool
+from georeader.errors import DtypeError
 
 
 class _Windows(ChunkedWindows):
@@ -102,10 +103,15 @@ class ComputedChunks(SharedChunks):
     def _compute(self, places: list[Place]) -> list[Any]:
         blocks = [self._blocks[number][tuple(place)] for number, *place in places]
         computed = import_module("dask").compute(*blocks, scheduler=self._scheduler.get)
-        return [
-            self.windows[number].checked(tuple(place), chunk)
-            for (number, *place), chunk in zip(places, computed, strict=True)
-        ]
+        return [self._checked(place, chunk) for place, chunk in zip(places, computed, strict=True)]
+
+    def _checked(self, place: Place, chunk: Any) -> Any:
+        if isinstance(chunk, np.ma.MaskedArray):
+            raise DtypeError(
+                f"chunk {place[1:]} of the dask array is one of numpy's masked arrays, which the array does not "
+                "declare; fill what is masked"
+            )
+        return self.windows[place[0]].checked(place[1:], chunk)
 
 
 def _linked(arrays: Sequence[Any], edges: Sequence[list[tuple[int, ...]]]) -> list[list[int]]:
@@ -131,11 +137,6 @@ def _culled(array: Any) -> Any:
 def are_linked(arrays: Sequence[Any]) -> bool:
     """Return whether some of several DataArrays of dask have tasks in common."""
     return any(_linked([array.data for array in arrays], [list(array.chunks) for array in arrays]))
-
-
-def is_masked(array: Any) -> bool:
-    """Return whether a DataArray of dask has numpy's masked arrays as chunks."""
-    return isinstance(getattr(array.data, "_meta", None), np.ma.MaskedArray)
 
 
 def through(array: Any, windows: ChunkedWindows) -> Any:
