@@ -412,8 +412,8 @@ def _run(
                 advance(len(done))
     finally:
         remove_empty_folders(made_folders)
-        for message, category in messages:
-            warn_at_caller(message, category)
+    for message, category in messages:
+        warn_at_caller(message, category)
     ordered = [results[index] for index in sorted(results)]
     failed = next((result for result, _ in ordered if result.error is not None), None)
     if failed is not None and failed.error is not None and on_item_error == RAISE:
