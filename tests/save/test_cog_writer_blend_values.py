@@ -223,6 +223,19 @@ class TestNumbers:
 
         np.testing.assert_array_equal(found, np.where(LEFT == 1, 6, 7))
 
+    @pytest.mark.parametrize(
+        ("dtype", "nodata", "accumulator"), [("int64", 2**63 - 1, None), ("float64", -1e300, "float32")]
+    )
+    def test_nodata_that_the_accumulators_do_not_hold(
+        self, dtype: str, nodata: float, accumulator: Any, tmp_path: Path
+    ) -> None:
+        array = np.where(LEFT == 1, np.array(5, dtype), np.array(nodata, dtype))
+        how: dict[str, Any] = {"dtype": dtype, "nodata": nodata, "accumulator": accumulator}
+
+        found = blended(tmp_path / "a.tif", array, **how)
+
+        np.testing.assert_array_equal(found, array)
+
     def test_nodata_that_the_windows_dtype_does_not_hold(self, tmp_path: Path) -> None:
         found = blended(tmp_path / "a.tif", full(200, "uint8"), full(1, "uint8"), dtype="int16", nodata=-1, blend="sum")
 

@@ -164,14 +164,15 @@ class BlendRules(WindowRules):
         return convert_pixels(planes, dtype), hidden
 
     def _lost(self, planes: NDArray[Any], *, finds_nan: bool) -> NDArray[np.bool_] | None:
-        """Return NaN pixels, if they are to be found, and those that are nodata only in the precision of the file."""
+        """Return NaN pixels, if they are to be found, or nodata pixels that are other numbers in the accumulators."""
         if planes.dtype.kind in "fc" and finds_nan and np.isnan(planes.min()):
             return np.asarray(np.isnan(planes))
         is_rounded = planes.dtype.kind == self.dtype.kind == "f" and planes.dtype.itemsize > self.dtype.itemsize
-        if self.blend.nodata is None or not is_rounded or self.blend.is_selection:
+        keeps_nodata = np.can_cast(planes.dtype, self.blend.dtype, "safe") and not is_rounded
+        if self.blend.nodata is None or self.blend.is_selection or keeps_nodata:
             return None
         with np.errstate(over="ignore"):
-            return np.asarray(planes.astype(self.dtype) == self.blend.nodata)
+            return np.asarray((planes.astype(self.dtype) if is_rounded else planes) == self.blend.nodata)
 
     @property
     def _is_of_bool(self) -> bool:

@@ -147,7 +147,8 @@ class Blend:
                 np.multiply(pixels, factor, out=products, casting="unsafe")
         valid = None if hidden is None else ~hidden
         if self.nodata is not None:
-            valid = _narrowed(valid, pixels != self.nodata)
+            with np.errstate(over="ignore"):  # such a number is not among the pixels
+                valid = _narrowed(valid, pixels != self.nodata)
         if self.dtype.kind in "fc" and np.isnan(products.min()):
             valid = _narrowed(valid, ~np.isnan(products))
         if weights is not None and self.is_selection:
