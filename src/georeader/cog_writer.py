@@ -163,9 +163,9 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 which one score is NaN or masked does not count.
             score: With ``argmax``, where the result of that class goes: True for a second band of the file, whose dtype
                 must then be floating, or a path or file object for a COG of the accumulators' dtype, which is written
-                first. It has the default profile, and nodata NaN.
+                first. It has the default profile, and nodata NaN; the arguments of the destination apply to both.
             deterministic: The file does not depend on the order of writes; "first" and "last" are by position (row,
-                then column). Windows are kept, in memory or spooled, until the block ends.
+                then column). Windows are kept, in memory or spooled, until the block ends, or their rows are saved.
 
         Raises:
             GeoreaderError: One of its kinds, as in `georeader.save_cog`.
@@ -245,8 +245,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         """
         if self._buffer is not None:
             raise WriteError(f"{self._sink.given!r}: the writer is open already; leave its with block first")
-        for sink in (self._sink,) if self._score is None else (self._sink, self._score.sink):
-            self._opened.enter_context(sink)
+        with ExitStack() as opening:
+            for sink in (self._sink,) if self._score is None else (self._sink, self._score.sink):
+                opening.enter_context(sink)
+            self._opened = opening.pop_all()
         self._buffer = self._new_buffer()
         if self._is_ordered:
             self._begin_saves(self._buffer)

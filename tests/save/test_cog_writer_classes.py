@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,19 @@ class TestClasses:
             writer.write(np.ones((3, HEIGHT, WIDTH)))
 
         assert writer.shape == (1, HEIGHT, WIDTH)
+
+    def test_accumulators_are_freed_when_their_rows_are_encoded(self, tmp_path: Path) -> None:
+        values = np.ones((3, 256, 1024), "float32")
+        how: dict[str, Any] = CLASS_FILE | {"shape": (2**14, 1024), "blend": "hann", "max_memory": "1GB"}
+
+        tracemalloc.start()
+        with CogWriter(tmp_path / "out.tif", **how, ordered=True) as writer:
+            for row in range(0, 2**14 - 128, 128):
+                writer.write(values, Window(0, row, 1024, 256))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+
+        assert peak_bytes < 60 * 2**20  # of 256 MiB
 
 
 class TestScore:

@@ -88,6 +88,13 @@ GROWTH = textwrap.dedent("""
             for row in reversed(range(0, rows, 256)):
                 writer.write(BLOCK[:256], Window(0, row, 4096, 256))
 
+    def blended(path, rows):
+        how = {"blend": "hann", "argmax": True, "score": path.with_suffix(".score.tif")}
+        scores = np.stack([BLOCK[:256], BLOCK[256:]]).astype("float32")
+        with CogWriter(path, shape=(rows, 4096), dtype="uint8", nodata=255, **how, **PLACE, **options) as writer:
+            for row in range(0, rows - 128, 128):
+                writer.write(scores, Window(0, row, 4096, 256))
+
     def status(name):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
@@ -96,11 +103,14 @@ GROWTH = textwrap.dedent("""
     make = {
         "object": Lazy, "path": file, "reader": lambda rows: RasterioReader(file(rows)), "mapped": mapped, "dask": dask,
         "dataset": lambda rows: rasterio.open(file(rows)), "DataArray": data_array, "tiled": Lazy, "pieces": int,
-        "dask in large chunks": large_chunks, "warped": Lazy,
+        "dask in large chunks": large_chunks, "warped": Lazy, "blended": int,
     }[how]
     if how == "warped":
         options["profile_arg"] |= {"TILING_SCHEME": "GoogleMapsCompatible", "WARP_RESAMPLING": "BILINEAR"}
-    save = {"pieces": lambda rows, path, **_: pieces(path, rows), "tiled": save_tiled_geotiff}.get(how, save_cog)
+    writers = {"pieces": pieces, "blended": blended}
+    save = {"tiled": save_tiled_geotiff}.get(how, save_cog)
+    if how in writers:
+        save = lambda rows, path, **_: writers[how](path, rows)
     small, large = make(512), make(rows)
     save(small, folder / "small.tif", **options)
     Path("/proc/self/clear_refs").write_text("5")
@@ -133,7 +143,7 @@ def growth_bytes(how: str, rows: int, folder: Path) -> int:
         "pieces",
         *(
             pytest.param(how, marks=pytest.mark.thorough)
-            for how in ("warped", "reader", "dataset", "mapped", "dask in large chunks", "DataArray")
+            for how in ("blended", "warped", "reader", "dataset", "mapped", "dask in large chunks", "DataArray")
         ),
     ],
 )
