@@ -498,12 +498,14 @@ def _with_documents(
     if not whole:
         return CollectionResult(items)
     found = {path: item for path, (_, item) in whole.items()}
+    names = _step_names(items)
     build = partial(
         collection_documents,
         found,
         job.root,
         collection=collection_of(list(found.values()), id=job.collection_id, **about),
-        steps=_steps({path: result for path, (result, _) in whole.items()}),
+        steps={_bare(item.item): name for item, name in zip(items, names, strict=True) if item.item},
+        step_names=names,
         grid=_grid(cube, next(iter(found.values()))),
     )
     try:
@@ -523,17 +525,16 @@ def _bare(path: str) -> str:
     return re.split(r"[?#]", path, maxsplit=1)[0] if "://" in path else path
 
 
-def _steps(items: Mapping[str, ItemResult]) -> dict[str, str] | None:
-    """Return the names of items' steps in the index, where labels are not only times: those of places have one step."""
+def _step_names(items: Sequence[ItemResult]) -> list[str]:
+    """Return the name of each item's step in the index: those of several places have one step."""
+    from georeader._collection.vrt import time_names
     from georeader._cube.axes import as_time
 
-    labels = {
-        path: [label for name, label in item.labels.items() if name not in ("row", "column")]
-        for path, item in items.items()
-    }
-    if all(as_time(label) is not None for own in labels.values() for label in own):
-        return None
-    return {path: " ".join(str(label) for label in own) for path, own in labels.items()}
+    labels = [[label for name, label in item.labels.items() if name not in ("row", "column")] for item in items]
+    times = [[as_time(label) for label in own] for own in labels]
+    if all(time is not None for own in times for time in own):
+        return time_names(times)
+    return [" ".join(str(label) for label in own) for own in labels]
 
 
 def _grid(cube: Cube, item: pystac.Item) -> Grid | None:

@@ -25,7 +25,10 @@ def blocks_of(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # of affine, by rioxarray
+@pytest.mark.filterwarnings(
+    "ignore:Use `@` matmul:PendingDeprecationWarning",  # of affine, by rioxarray
+    "ignore:The 'shapely.ops.transform:DeprecationWarning",  # by odc-geo
+)
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.name)
 def test_code_of_a_page_runs_and_prints_what_it_shows(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

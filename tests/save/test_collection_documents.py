@@ -35,7 +35,7 @@ DAYS = [datetime(2024, 5, 1, 10, 30, 31, 123456, UTC), datetime(2024, 5, 6, tzin
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a collection."""
     root = tmp_path_factory.mktemp("collection")
-    Cube(steps=2).save(str(root))
+    Cube().save(str(root))
     return root
 
 

@@ -26,18 +26,17 @@ from saved_collections import FIRST_DAY, TRANSFORM, Cube
 from servers.s3 import S3Server
 
 CUBES = {
-    "steps": {},
+    "steps": {"steps": 3},
     "chunks": {"steps": 1, "chunk": (40, 50)},
-    "steps and chunks": {"steps": 2, "chunk": (50, 70)},
-    "chunks are missing": {"steps": 2, "chunk": (40, 70), "missing": [(1, 0, 1), (1, 2, 1), (0, 1, 0)]},
-    "one band": {"variables": ["B04"], "steps": 2},
+    "a step is missing": {"missing": [(0, 0, 0)]},
+    "steps and chunks": {"chunk": (50, 70)},
+    "chunks are missing": {"chunk": (40, 70), "missing": [(1, 0, 1), (1, 2, 1), (0, 1, 0)]},
+    "one band": {"variables": ["B04"], "is_array": True},
 }
 every_cube = pytest.mark.parametrize("kind", CUBES)
 
 
 def names_of(cube: Cube) -> list[str]:
-    if cube.chunk != cube.shape and len(cube.times) == 1:
-        return list(cube.values)
     return [f"{time:%Y-%m-%d} {name}" for time in cube.times for name in cube.values]
 
 
@@ -63,7 +62,7 @@ def test_rasterio_reads_the_cube(kind: str, tmp_path: Path) -> None:
 
 
 def test_it_is_read_after_the_folder_was_moved(tmp_path: Path) -> None:
-    cube = Cube(steps=2)
+    cube = Cube()
     (tmp_path / "first").mkdir()
     cube.save(str(tmp_path / "first"))
 
@@ -88,7 +87,7 @@ def gdalinfo(*paths: Path) -> list[dict[str, Any]]:
 
 
 def test_gdalinfo_of_debian_reports_the_files_checksums(tmp_path: Path) -> None:
-    cube = Cube(steps=2)
+    cube = Cube()
     cube.save(str(tmp_path))
     files = [tmp_path / f"{time:%Y%m%d}_{name}.tif" for time in cube.times for name in cube.values]
 
@@ -103,7 +102,7 @@ def test_gdalinfo_of_debian_reports_the_files_checksums(tmp_path: Path) -> None:
 
 def test_it_is_read_in_s3(seaweed: S3Server, use_env: Callable[[dict[str, str]], None]) -> None:
     use_env(seaweed.env())
-    cube, root = Cube(chunk=(40, 50), steps=2, missing=[(1, 0, 0)]), seaweed.url(f"{secrets.token_hex(4)}/of may")
+    cube, root = Cube(chunk=(40, 50), missing=[(1, 0, 0)]), seaweed.url(f"{secrets.token_hex(4)}/of may")
 
     cube.save(root)
 
@@ -202,6 +201,14 @@ class TestBands:
         np.testing.assert_array_equal(first, np.hstack([pixels, pixels]))
         np.testing.assert_array_equal(second, np.hstack([np.zeros_like(pixels), pixels]))
 
+    def test_steps_without_items_are_nodata(self, make_item: Any, tmp_path: Path) -> None:
+        steps = {str(tmp_path / "a.json"): "2"}
+
+        with rasterio.open(write_index([make_item("a")], tmp_path, steps=steps, step_names=["1", "2", "2"])) as index:
+            assert index.descriptions == ("1 B04", "2 B04")
+            assert (index.read(1) == index.nodata).all()
+            assert index.read(2).all()
+
 
 class TestGrid:
     @pytest.mark.parametrize("transform", [
@@ -277,7 +284,7 @@ class TestGrid:
 
 def test_sources_have_relative_paths(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
-    Cube(steps=2).save(str(tmp_path / "root"))
+    Cube().save(str(tmp_path / "root"))
 
     names = ElementTree.parse(tmp_path / "root" / "index.vrt").findall(".//SourceFilename")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from georeader._collection.geoparquet import parquet_bytes
@@ -77,6 +77,7 @@ def collection_documents(
     *,
     collection: pystac.Collection,
     steps: Mapping[str, str] | None = None,
+    step_names: Sequence[str] | None = None,
     grid: Grid | None = None,
     index: bool = True,
 ) -> dict[str, bytes]:
@@ -87,6 +88,7 @@ def collection_documents(
         root: The folder of the collection.
         collection: What `georeader.stac.collection_of` returns.
         steps: Names of the items' steps in the index; see `georeader._collection.vrt.index_xml`.
+        step_names: Names of all steps; those without items, too.
         grid: The grid of the index; by default the smallest one that covers all items.
         index: Whether there is an index.
 
@@ -103,7 +105,7 @@ def collection_documents(
     assets = {"items": {"href": f"./{ITEMS_FILE}", "type": _PARQUET, "roles": ["collection-mirror"]}}
     files: dict[str, bytes] = {}
     if index:
-        files[INDEX_FILE] = index_xml(items, root, steps=steps, grid=grid)
+        files[INDEX_FILE] = index_xml(items, root, steps=steps, step_names=step_names, grid=grid)
         assets["index"] = {"href": f"./{INDEX_FILE}", "type": "application/xml", "roles": ["index"]}
     document["assets"] = assets | document.get("assets", {})
     return {ITEMS_FILE: parquet_bytes(rows, document), **files, COLLECTION_FILE: _as_json(document)}

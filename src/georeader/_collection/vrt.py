@@ -9,7 +9,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,6 +79,7 @@ def index_xml(
     root: str,
     *,
     steps: Mapping[str, str] | None = None,
+    step_names: Sequence[str] | None = None,
     grid: Grid | None = None,
 ) -> bytes:
     """Return the VRT over items' assets.
@@ -88,6 +89,8 @@ def index_xml(
         root: The folder of the VRT.
         steps: Names of steps by the paths of items. Items of one step are put beside each other, in the same bands. By
             default items that lie at several places are one step, or one for each time.
+        step_names: Names of all steps, in the order of the bands; one that has no items has bands of nodata alone. By
+            default those in ``steps``.
         grid: The grid of the index; by default the smallest one that covers all files.
 
     Raises:
@@ -99,7 +102,7 @@ def index_xml(
     whole = grid or _covering(files)
     row, column = (0, 0) if grid else (min(one.place.row for one in files), min(one.place.column for one in files))
     placed = [(one, one.place._replace(row=one.place.row - row, column=one.place.column - column)) for one in files]
-    return _xml(whole, _bands(placed, steps, root)).encode()
+    return _xml(whole, _bands(placed, steps, step_names or list(steps.values()), root)).encode()
 
 
 def _files(items: Mapping[str, pystac.Item], grid: Grid | None) -> Iterator[_File]:
@@ -154,10 +157,12 @@ def _covering(files: Sequence[_File]) -> Grid:
 
 def _steps(items: Mapping[str, pystac.Item], files: Sequence[_File]) -> dict[str, str]:
     """Return the names of steps: of all items, of those of one time, or of each item."""
-    places = {path: {one.place for one in files if one.path == path} for path in items}
+    places: dict[str, set[_Place]] = {path: set() for path in items}
+    for one in files:
+        places[one.path].add(one.place)
     if _are_apart(list(places.values())):
         return dict.fromkeys(items, "")
-    times = _times(list(items.values()))
+    times = time_names([_span_of(item) for item in items.values()])
     if len(set(times)) == len(times) or len({frozenset(one) for one in places.values()}) > 1:
         return dict(zip(items, times, strict=True))
     return {path: item.id for path, item in items.items()}
@@ -167,14 +172,21 @@ def _are_apart(places: Sequence[set[_Place]]) -> bool:
     return sum(map(len, places)) == len(set().union(*places))
 
 
-def _times(items: Sequence[pystac.Item]) -> list[str]:
-    """Return the times of items as text: dates where all are at midnight."""
-    spans: list[list[datetime | None]] = [
-        [item.common_metadata.start_datetime, item.common_metadata.end_datetime]
-        if item.datetime is None
-        else [item.datetime]
-        for item in items
-    ]
+def _span_of(item: pystac.Item) -> list[datetime | None]:
+    common = item.common_metadata
+    return [common.start_datetime, common.end_datetime] if item.datetime is None else [item.datetime]
+
+
+def time_names(spans: Iterable[Sequence[datetime | None]]) -> list[str]:
+    """Return times, or first and last times, as text: dates where all are at midnight.
+
+    Example:
+        >>> time_names([[datetime(2024, 5, 1)], [datetime(2024, 5, 2), datetime(2024, 5, 9)]])
+        ['2024-05-01', '2024-05-02/2024-05-09']
+        >>> time_names([[datetime(2024, 5, 1, 10, 30)]])
+        ['2024-05-01T10:30:00Z']
+    """
+    spans = list(spans)
     are_dates = all(one is None or one.time() == time() for span in spans for one in span)
     return ["/".join(_as_text(one, are_dates) for one in span) for span in spans]
 
@@ -185,23 +197,31 @@ def _as_text(when: datetime | None, is_date: bool) -> str:
     return when.date().isoformat() if is_date else when.replace(tzinfo=None).isoformat() + "Z"
 
 
-def _bands(placed: Sequence[tuple[_File, _Place]], steps: Mapping[str, str], root: str) -> list[_Band]:
-    """Return the bands: by step, asset and number, in the order of the items."""
-    order = list(dict.fromkeys(steps.values()))
-    keys = list(dict.fromkeys(one.asset_key for one, _ in placed))
+def _bands(
+    placed: Sequence[tuple[_File, _Place]], steps: Mapping[str, str], step_names: Sequence[str], root: str
+) -> list[_Band]:
+    """Return the bands: by step, asset and number."""
+    order = {name: number for number, name in enumerate(dict.fromkeys(step_names))}
+    keys = {name: number for number, name in enumerate(dict.fromkeys(one.asset_key for one, _ in placed))}
     found: dict[tuple[int, int, int], _Band] = {}
+    taken: set[tuple[tuple[int, int, int], tuple[int, ...]]] = set()
     for file, place in placed:
         step, fields = steps[file.path], file.asset.extra_fields
         bands, href = fields["raster:bands"], relative_href(file.asset.href, root)
         for number, facts in enumerate(bands, start=1):
-            key = (order.index(step), keys.index(file.asset_key), number)
+            key = (order[step], keys[file.asset_key], number)
             name = _name_of(file, number, len(bands))
             band = found.setdefault(key, _Band(f"{step} {name}".strip(), facts, name))
-            if any(place[:2] == other[:2] for _, _, other in band.sources):
+            if (key, place[:2]) in taken:
                 raise GeoreferenceError(
                     f"{file.asset.href!r} lies where another file of the step {step!r} does; pass index=False"
                 )
+            taken.add((key, place[:2]))
             band.sources.append((href, number, place))
+    like = {key[1:]: band for key, band in found.items()}
+    for missing in order.keys() - {steps[file.path] for file, _ in placed}:
+        for rest, band in like.items():
+            found[(order[missing], *rest)] = _Band(f"{missing} {band.name}".strip(), band.facts, band.name)
     return [found[key] for key in sorted(found)]
 
 
