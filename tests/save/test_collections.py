@@ -49,6 +49,37 @@ def test_each_step_of_an_axis_becomes_a_file_that_save_cog_would_write(n_workers
     assert Path("one.tif").read_bytes() == Path("out/20240511.tif").read_bytes()
 
 
+def packed(cube: Any) -> Any:
+    """Return a cube that a netCDF file holds as packed integers, in chunks of two steps."""
+    pytest.importorskip("h5netcdf", reason="h5netcdf is not installed")
+    packing = {"dtype": "int16", "scale_factor": 0.5, "add_offset": 3.0, "_FillValue": -1, "chunksizes": (2, 48, 40)}
+    cube = (cube.astype("float64") * 0.5 + 3).where(cube > 100)
+    cube.to_dataset().to_netcdf("packed.nc", engine="h5netcdf", encoding={"B04": packing})
+    return xarray.open_dataset("packed.nc", engine="h5netcdf", chunks=None)["B04"].assign_attrs(cube.attrs)
+
+
+SHARED = {
+    "bands": lambda cube: (
+        xarray.concat([cube, cube + 1], "band").transpose("time", "band", "y", "x").chunk({"time": 2})
+    ),
+    "bands by chunk": lambda cube: xarray.concat([cube, cube + 1], "band").chunk({"time": 3, "band": 1, "y": 48}),
+    "variables as bands": lambda cube: two_variables(cube.chunk({"time": 3, "x": 40})),
+    "packed": packed,
+}
+
+
+@pytest.mark.filterwarnings("ignore::georeader.errors.MetadataWarning")
+@pytest.mark.parametrize("kind", SHARED)
+def test_files_that_share_chunks_are_those_that_save_cog_writes(kind: str) -> None:
+    cube = SHARED[kind](cube_of())
+
+    save_collection(cube, "{time:%Y%m%d}.tif", dim="time")
+
+    for step, name in enumerate(NAMES):
+        save_cog(cube.isel(time=step), "one.tif")
+        assert Path(f"{name}.tif").read_bytes() == Path("one.tif").read_bytes()
+
+
 def test_variables_are_files_of_the_same_item() -> None:
     dataset = two_variables(cube_of())
 
