@@ -210,6 +210,27 @@ class TestBands:
             assert index.read(2).all()
 
 
+class TestMasks:
+    """Of files without nodata."""
+
+    def test_masks_are_those_of_the_files(self, make_item: Any, tmp_path: Path) -> None:
+        values = np.ma.masked_less(np.arange(600, dtype="uint8").reshape(1, 20, 30), 50)
+        items = [make_item("a", values, nodata=None), make_item("b", values.filled(1), nodata=None, days=1)]
+
+        with rasterio.open(tmp_path / "a.tif") as file, rasterio.open(write_index(items, tmp_path)) as index:
+            assert index.nodatavals == (None, None)
+            np.testing.assert_array_equal(index.read_masks(), np.stack([file.read_masks(1), np.full((20, 30), 255)]))
+            np.testing.assert_array_equal(index.read(1, masked=True).filled(7), values[0].filled(7))
+
+    def test_pixels_without_a_file_are_masked(self, make_item: Any, tmp_path: Path) -> None:
+        item = make_item(values=np.ones((1, 20, 30), "uint8"), nodata=None)
+        whole = Grid(40, 30, TRANSFORM, "EPSG:32630")
+
+        with rasterio.open(write_index([item], tmp_path, grid=whole)) as index:
+            assert (index.read_masks(1)[:20] == 255).all()
+            assert not index.read_masks(1)[20:].any()
+
+
 class TestGrid:
     @pytest.mark.parametrize("transform", [
         TRANSFORM, Affine(10, 0, 500000.3, 0, 10, 100.7), TRANSFORM @ Affine.rotation(30),

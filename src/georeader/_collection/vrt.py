@@ -260,16 +260,24 @@ def _band_xml(number: int, band: _Band) -> Iterator[str]:
     for name, value in elements.items():
         if value is not None:
             yield f"    <{name}>{escape(str(value))}</{name}>"
+    yield from _sources_xml(band, "")
+    if facts.get("nodata") is None:  # pixels may be missing by the mask in a file, or since there is no file
+        yield '    <MaskBand><VRTRasterBand dataType="Byte">'
+        yield from _sources_xml(band, "mask,")
+        yield "    </VRTRasterBand></MaskBand>"
+    yield "  </VRTRasterBand>"
+
+
+def _sources_xml(band: _Band, mask: str) -> Iterator[str]:
     for href, source_band, place in band.sources:
         is_relative = int(href.startswith("."))
         width_px, height_px = f'xSize="{place.width_px}"', f'ySize="{place.height_px}"'
         yield "    <SimpleSource>"
         yield f'      <SourceFilename relativeToVRT="{is_relative}">{escape(href.removeprefix("./"))}</SourceFilename>'
-        yield f"      <SourceBand>{source_band}</SourceBand>"
+        yield f"      <SourceBand>{mask}{source_band}</SourceBand>"
         yield f'      <SrcRect xOff="0" yOff="0" {width_px} {height_px}/>'
         yield f'      <DstRect xOff="{place.column}" yOff="{place.row}" {width_px} {height_px}/>'
         yield "    </SimpleSource>"
-    yield "  </VRTRasterBand>"
 
 
 def _short(crs: str | None) -> str:
