@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -16,8 +16,10 @@ from georeader import save
 from georeader._core.threads import Workers
 from georeader._storage.urls import Destination
 from georeader.errors import GeoreaderError, WriteError
+from georeader.window_utils import WindowPair
 
 if TYPE_CHECKING:
+    from georeader._core.windows import PixelWindow
     from georeader._export.receipt.receipt import Receipt
     from georeader._export.writer.ordered import BackgroundSave, RowOrder
     from georeader._export.writer.score_file import ScoreFile
@@ -113,6 +115,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         max_memory: int | str = save._MAX_MEMORY_UNSET,
         progress: bool | Callable[[int, int], Any] = False,
         ordered: bool = False,
+        windows: Iterable[Window | WindowPair] | None = None,
         blend: str | Callable[[int, int], Any] | None = None,
         accumulator: str | None = None,
         argmax: bool = False,
@@ -153,6 +156,9 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 before the newest one. The pixels are the same as without; a predictor that is chosen ("AUTO") is chosen
                 by the first rows. Where rows have to be read in another order (GDAL's engine, a file on another grid,
                 rows from south to north), they wait as without.
+            windows: All windows that will be written, such as those of `georeader.iter_windows`, each as often as it
+                is written: as ``ordered``, but they may come from any threads in any order. Rows are encoded and freed
+                once all windows over them are written.
             blend: Of windows that overlap: None (each replaces what was written, nodata included), "last", "first",
                 "max", "min", "mean", "sum", "hann", "gaussian", "linear", or a function of a window's (height, width)
                 that returns its (row, column) weights.
@@ -220,11 +226,20 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         chosen, _ = choose_engine(self._spec, self._request)
         keeps_grid = self._spec.warp is None or self._spec.warp.is_same_grid
         is_read_by_rows = chosen == "stream" and keeps_grid and not self._spec.is_mirrored
-        self._is_ordered = bool(ordered) and is_read_by_rows
+        listed = None if windows is None else [self._place(window) for window in windows]
+        self._is_ordered = (bool(ordered) or listed is not None) and is_read_by_rows
+        self._listed = listed
         self._order: RowOrder | None = None
         self._saves: list[BackgroundSave] = []
         # Raises if max_memory is too small.
         make_engine(chosen, on_target_grid(buffer, self._spec), self._spec, self._sink, self._request)
+
+    def _place(self, window: Any) -> PixelWindow:
+        """Return a window that is listed, or the one to write of a pair."""
+        try:
+            return self._rules.window(None, window.write if isinstance(window, WindowPair) else window)
+        except GeoreaderError as error:
+            raise type(error)(f"{self._sink.given!r}: windows: {error}") from error
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -263,7 +278,9 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         workers = self._opened.enter_context(Workers(count, name="georeader-save"))
         if workers.threads < count:
             return
-        self._order = order = RowOrder(repr(self._sink.given), self._spec.height_px, buffer.block_height_px)
+        self._order = order = RowOrder(
+            repr(self._sink.given), self._spec.height_px, buffer.block_height_px, self._listed
+        )
         hooks = Hooks(order.check)
         if self._score is not None:
             write_scores = self._score.writing(buffer, lambda source: OrderedSource(source, order, buffer), hooks)

@@ -133,6 +133,29 @@ class TestFile:
         with rasterio.open(tmp_path / "out.tif") as dataset:
             assert np.array_equal(dataset.read(1), pixels)
 
+    @pytest.mark.parametrize("order", ["row by row", "shuffled"])
+    def test_listed_windows_from_any_threads(self, order: str, pixels: Any, rng: Any, tmp_path: Path) -> None:
+        pairs = list(iter_windows(SHAPE, 128, 32))
+        work = pairs if order == "row by row" else rng.permutation(len(pairs))
+
+        def write_one(pair: Any) -> None:
+            _, window = pairs[pair] if order == "shuffled" else pair
+            if window.col_off == 0:
+                time.sleep(0.005)  # so that later rows overtake it
+            writer.write(pixels[window.toslices()], window)
+
+        with (
+            CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=pairs, **PLACE) as writer,
+            ThreadPoolExecutor(8) as pool,
+        ):
+            list(pool.map(write_one, work))
+        with rasterio.open(tmp_path / "out.tif") as dataset:
+            assert np.array_equal(dataset.read(1), pixels)
+
+    def test_listed_windows_lie_in_the_raster(self, tmp_path: Path) -> None:
+        with pytest.raises(IndexingError, match=r"out\.tif': windows: .*beyond the raster"):
+            CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=[Window(0, 0, 800, 10)], **PLACE)
+
     def test_a_writer_may_be_used_again(self, pixels: Any, tmp_path: Path) -> None:
         writer = CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", ordered=True, **PLACE)
         for values in (pixels, pixels[::-1]):

@@ -68,6 +68,53 @@ class TestComplete:
         assert order.complete_px == HEIGHT_PX
 
 
+class TestListed:
+    """Windows that are known before they are written."""
+
+    def listed(self, *tops: int) -> RowOrder:
+        return RowOrder("out.tif", HEIGHT_PX, HEIGHT_PX, map(window, tops))  # so that no writer waits
+
+    @pytest.mark.parametrize(
+        ("written", "complete_px"),
+        [((), 0), ((80, 160, 240), 0), ((0,), 80), ((80, 0), 160), ((0, 80, 160, 240), HEIGHT_PX)],
+    )
+    def test_rows_above_the_first_that_is_missing_are_complete(
+        self, written: tuple[int, ...], complete_px: int
+    ) -> None:
+        order = self.listed(0, 80, 160, 240)
+        write(order, *written)
+        assert order.complete_px == complete_px
+
+    def test_window_at_work_is_missing(self) -> None:
+        order = self.listed(0, 80)
+        with order.writing(window(0)):
+            assert order.complete_px == 0
+        assert order.complete_px == 80
+
+    def test_window_that_is_listed_twice_is_written_twice(self) -> None:
+        order = self.listed(0, 0, 80)
+        write(order, 0)
+        assert order.complete_px == 0
+        write(order, 0)
+        assert order.complete_px == 80
+
+    def test_window_that_is_not_listed_may_come_while_its_rows_are_not_complete(self) -> None:
+        order = self.listed(0, 80)
+        write(order, 90, 0, 95)
+        assert order.complete_px == 80
+        with pytest.raises(IndexingError, match="windows="):
+            write(order, 0)
+
+    def test_no_window_at_all(self) -> None:
+        assert self.listed().complete_px == HEIGHT_PX
+
+    def test_window_that_never_comes(self) -> None:
+        order = self.listed(0, 80)
+        write(order, 80)
+        order.finish()
+        assert order.complete_px == HEIGHT_PX
+
+
 class TestReads:
     def test_blocks_are_done_when_all_saves_have_read_all_bands(self) -> None:
         order = ordered()

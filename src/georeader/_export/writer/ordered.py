@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,23 +32,30 @@ class Freeable(Protocol):
 class RowOrder:
     """The rows of a raster: which of them no further window can touch, and which were read by all saves.
 
-    The top of a window is at least that of the row of windows before the newest one: rows above it are complete. So
-    several threads may write at once if at most one row of windows is being computed.
+    Rows are complete above the first window that is not written yet. Where the windows are not listed, no window begins
+    above the row of windows before the newest one: rows above that are complete.
 
     Writers wait while rows are complete that no save has read, unless a save waits for rows itself.
     """
 
-    def __init__(self, name: str, height_px: int, block_height_px: int) -> None:
+    def __init__(
+        self, name: str, height_px: int, block_height_px: int, windows: Iterable[PixelWindow] | None = None
+    ) -> None:
         self._name = name  #: Subject of messages
         self.complete_px = 0  #: Rows from the first on that are complete
         self._height_px, self._block_height_px = height_px, block_height_px
         self._changed = threading.Condition()
-        self._previous_px = self._newest_px = 0  #: Tops of the last two rows of windows
-        self._at_work: Counter[int] = Counter()  #: Tops of windows that are being written
+        self._listed = Counter(windows or ())  #: Windows that are to come
+        self._pending = Counter(window.row_start for window in self._listed.elements())  #: Tops of windows to finish
+        self._newest_px = 0  #: Top of the newest row of windows
+        #: Top of the row of windows before that, above which no window begins that is not pending.
+        self._previous_px = 0 if windows is None else height_px
         self._unread_px: dict[int, int] = {}  #: Pixels of each row of blocks that are to be read
         self._freed_px = 0  #: Rows from the first on that were read
         self._waiting_reads = 0
         self._error: BaseException | None = None
+        with self._changed:
+            self._update()
 
     def expect_reads(self, bands: int, width_px: int) -> None:
         """Count the pixels that one more save reads of each row of blocks, each once."""
@@ -64,9 +71,8 @@ class RowOrder:
             IndexingError: Rows of the window were complete.
             BaseException: A save failed, with its error.
         """
-        top = window.row_start
         with self._changed:
-            self._begin(top, window.row_stop)
+            self._begin(window)
         try:
             with self._changed:
                 self._changed.wait_for(lambda: self._error is not None or not self._is_ahead())
@@ -74,25 +80,31 @@ class RowOrder:
             yield
         finally:
             with self._changed:
-                self._at_work[top] -= 1
-                self._at_work += Counter()  # drops zeros
+                self._pending[window.row_start] -= 1
+                self._pending += Counter()  # drops zeros
                 self._update()
 
-    def _begin(self, top: int, row_stop: int) -> None:
+    def _begin(self, window: PixelWindow) -> None:
+        if self._listed[window]:
+            self._listed[window] -= 1
+            return
+        top = window.row_start
         if top < self.complete_px:
             raise IndexingError(
-                f"{self._name}: ordered=True, and a window of rows {top} to {row_stop} came after windows from row "
-                f"{self._newest_px} on; rows up to {self.complete_px} are saved already; write windows row by row, at "
-                "most one row of them at a time, or leave ordered=True out"
+                f"{self._name}: a window of rows {top} to {window.row_stop} came after rows up to {self.complete_px} "
+                "were complete and saved; write windows row by row, at most one row of them at a time, or list all of "
+                "them: CogWriter(..., windows=), each as often as it is written"
             )
         if top > self._newest_px:
-            self._previous_px, self._newest_px = self._newest_px, top
-        self._at_work[top] += 1
+            self._previous_px, self._newest_px = max(self._newest_px, self._previous_px), top
+        self._pending[top] += 1
         self._update()
 
     def finish(self) -> None:
         """Make all rows complete."""
         with self._changed:
+            self._listed.clear()
+            self._pending.clear()
             self._previous_px = self._newest_px = self._height_px
             self._update()
 
@@ -139,7 +151,7 @@ class RowOrder:
         return not self._waiting_reads and unread_px > _AHEAD_BLOCKS * self._block_height_px
 
     def _update(self) -> None:
-        self.complete_px = max(self.complete_px, min(self._previous_px, min(self._at_work, default=self._height_px)))
+        self.complete_px = max(self.complete_px, min(self._previous_px, min(self._pending, default=self._height_px)))
         self._changed.notify_all()
 
 
