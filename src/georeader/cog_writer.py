@@ -31,7 +31,7 @@ _BUFFER_SHARE = 0.25
 
 #: The same for accumulators of a blend, to which later windows add, if the export keeps at least so much.
 _BLEND_SHARE = 0.6
-_EXPORT_BYTES = 64 * 2**20
+_EXPORT_BYTES = 128 * 2**20
 
 
 class CogWriter(AbstractContextManager["CogWriter"]):

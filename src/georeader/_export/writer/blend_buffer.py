@@ -102,7 +102,7 @@ class BlendBuffer(WindowBuffer):
             if found is None:
                 continue
             if self.is_argmax:
-                pixels[:, *part.in_window] = self._highest(found)[bands.start : bands.stop]
+                pixels[:, *part.in_window] = self._classes_of(found)[bands.start : bands.stop]
             else:
                 self._read_part(part, found, pixels)
         return pixels, None
@@ -117,17 +117,12 @@ class BlendBuffer(WindowBuffer):
             except GeoreaderError as error:
                 raise type(error)(f"blended pixels of band {part.key[1] + band + 1}: {error}") from error
 
-    def _highest(self, found: Accumulator) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _classes_of(self, found: Accumulator) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the class with the highest score, and the score, in the file's dtype."""
-        values, missing = self.blend.result(found)
-        hidden = None if missing is None else missing[0]
-        number, highest = find_highest(values)
+        number, score, missing = self._highest(found)
         dtype = self.spec.dtype
-        numbers = (
-            number.astype(dtype) if hidden is None else np.where(hidden, dtype.type(self.fill), number.astype(dtype))
-        )
-        scores = finish(highest, hidden, dtype, self.fill, self.nodata) if self.spec.count > 1 else highest
-        return numbers, scores
+        classes = finish(number, missing, dtype, self.fill)
+        return classes, finish(score, missing, dtype, self.fill, self.nodata) if self.spec.count > 1 else score
 
     def read_scores(self, window: PixelWindow) -> NDArray[Any]:
         """Read the scores of the classes of pixels, (row, column), in the accumulators' dtype; NaN is missing."""
@@ -135,11 +130,15 @@ class BlendBuffer(WindowBuffer):
         for part in self._parts(window, range(self._count)):
             found = self._accumulated(part)
             if found is not None:
-                values, missing = self.blend.result(found)
-                scores[part.in_window] = finish(
-                    values.max(axis=0), None if missing is None else missing[0], self.blend.dtype, np.nan
-                )
+                _, score, missing = self._highest(found)
+                scores[part.in_window] = finish(score, missing, self.blend.dtype, np.nan)
         return scores
+
+    def _highest(self, found: Accumulator) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_] | None]:
+        """Return the class with the highest score, the score, and where they are missing; None: nowhere."""
+        number, highest = find_highest(found.values)
+        score, missing = self.blend.result(Accumulator(highest[np.newaxis], found.weights))
+        return number, score[0], None if missing is None else missing[0]
 
     def _contribution(self, part: BlockPart, given: CheckedPixels) -> Contribution:
         cut = _slice_of([place for place, _ in part.bands])

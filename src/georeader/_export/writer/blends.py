@@ -239,10 +239,10 @@ def finish(
     return pixels if missing is None else np.where(missing, dtype.type(fill), pixels)
 
 
-def find_highest(values: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+def find_highest(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the first band with the highest value of each pixel, (row, column), and that value."""
     highest = values[0].copy()
-    number = np.zeros(highest.shape, np.intp)
+    number = np.zeros(highest.shape, np.min_scalar_type(len(values)))
     for band in range(1, len(values)):
         np.copyto(number, band, where=values[band] > highest)
         np.maximum(highest, values[band], out=highest)
