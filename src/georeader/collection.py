@@ -462,12 +462,13 @@ def _root(template: Template) -> str:
     """Return the folder of a collection; "" for the current one."""
     from georeader._collection.hrefs import folder_of
 
-    return folder_of(_beside(template, "x"))
+    return folder_of(_bare(_beside(template, "x")))
 
 
 def _beside(template: Template, name: str) -> str:
-    """Return the path of a document in the template's folder."""
-    return name if template.root == os.curdir else f"{template.root}{name}"
+    """Return the path of a document in the template's folder, with the query of a signed URL."""
+    query = template.text[len(_bare(template.text)) :]
+    return name if template.root == os.curdir else f"{template.root}{name}{query}"
 
 
 def _with_documents(

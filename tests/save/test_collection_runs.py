@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cubes import NAMES, PIXELS, Counted, cube_of, read_pixels
+from cubes import NAMES, PIXELS, Counted, cube_of, dies_in_a_process, read_pixels
 from dask_cluster import StartCluster
 from georeader import save_collection
-from georeader.errors import MetadataWarning, OptionError, ReadError
+from georeader.errors import MetadataWarning, OptionError, ReadError, WorkerError
 from places import SUPPORT
 from servers.moto_server import MotoServer
+from servers.nginx import WebServer
 
 pystac = pytest.importorskip("pystac", reason="pystac is not installed")
 
@@ -244,7 +245,7 @@ def test_a_run_that_was_killed_is_resumed_to_the_same_files(folder: Path) -> Non
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to one process alone")
-@pytest.mark.parametrize("executor", ["thread", "process"])
+@pytest.mark.parametrize("executor", ["thread", pytest.param("process", marks=pytest.mark.thorough)])
 def test_interrupt_ends_the_run_soon_and_keeps_finished_items(executor: str, folder: Path) -> None:
     pytest.importorskip("dask.array", reason="dask is not installed")
     with start(executor, "slow", folder) as process:
@@ -267,13 +268,21 @@ def test_interrupt_ends_the_run_soon_and_keeps_finished_items(executor: str, fol
 # Where the work is done.
 
 
-def test_processes_write_the_bytes_of_threads() -> None:
-    cube = Counted().cube(1, 96, 80).to_dataset().load().chunk({"time": 2})["B04"]
+@pytest.mark.slow
+def test_processes_write_the_bytes_of_threads_and_one_that_dies_costs_its_items_alone() -> None:
+    dask_array = pytest.importorskip("dask.array", reason="dask is not installed")
+    array = dask_array.from_array(PIXELS, chunks=(1, 96, 80))
+    cube = cube_of(array.map_blocks(dies_in_a_process, os.getpid(), dtype=PIXELS.dtype, meta=PIXELS[:0]))
     save_collection(cube, "threads/" + TEMPLATE, dim="time")
 
-    result = save_collection(cube, "processes/" + TEMPLATE, dim="time", executor="process", n_workers=2)
+    result = save_collection(
+        cube, "processes/" + TEMPLATE, dim="time", executor="process", n_workers=2, on_item_error="log_and_continue"
+    )
 
-    assert tiffs("processes") == tiffs("threads")
+    assert [(item.index, type(item.error)) for item in result.errors] == [(1, WorkerError)]
+    expected = tiffs("threads")
+    del expected["20240511.tif"]
+    assert tiffs("processes") == expected
     assert result.items[3].receipts["data"].path == "processes/20240531.tif"
 
 
@@ -353,6 +362,20 @@ def test_a_collection_in_s3_is_resumed_there(moto: MotoServer, use_env: UseEnv) 
     item = json.loads(_read(result.items[0].item or ""))
     assert item["assets"]["data"]["href"] == "./20240501.tif"
     assert {link["rel"]: link["href"] for link in item["links"]}["collection"] == "./collection.json"
+
+
+def test_the_signature_of_a_url_is_sent_and_in_no_document(nginx: WebServer) -> None:
+    result = save_collection(cube_of(), f"{nginx.base}/cubes/{{time:%Y%m%d}}.tif?sig=hunter22", dim="time")
+
+    folder = nginx.folder / "cubes"
+    assert len(os.listdir(folder)) == 2 * len(NAMES) + 3
+    assert not any(b"hunter22" in path.read_bytes() for path in folder.iterdir())
+    assert "hunter22" not in repr(result) + repr(result.items)
+    assert read_pixels(folder / "index.vrt").shape == PIXELS.shape
+    resumed = save_collection(
+        cube_of(), f"{nginx.base}/cubes/{{time:%Y%m%d}}.tif?sig=hunter22", dim="time", skip_existing=True
+    )
+    assert all(item.is_skipped for item in resumed.items)
 
 
 def _read(url: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +333,18 @@ def test_paths_are_checked_before_anything_is_written(template: str, message: st
         save_collection(cube, template, dim="time")
 
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_links_do_not_lead_out_of_the_folder(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "out").mkdir()
+    (folder / "out" / "20240511").symlink_to(folder / "elsewhere")
+
+    with pytest.raises(PathError, match="leads by a link to .*elsewhere"):
+        save_collection(cube_of(), "out/{time:%Y%m%d}/a.tif", dim="time")
+
+    assert list((folder / "elsewhere").iterdir()) == []
 
 
 def test_chunks_of_dask_are_not_cut(folder: Path) -> None:
