@@ -241,7 +241,7 @@ def save_collection(  # noqa: PLR0913
     found = _parse_cube(cube, dim, chunk_px)
     groups = _plan(found, template, properties, save_options.get("fs"))
     if stac:
-        _check_documents(template, save_options, index=index, skip_existing=skip_existing)
+        _check_documents(template, save_options, skip_existing=skip_existing)
     job = CollectionJob(
         parts=found.parts,
         options=dict(save_options),
@@ -336,10 +336,10 @@ def _properties(item: ItemPlan, properties: Any) -> dict[str, Any]:
     return own | dict(given)
 
 
-def _check_documents(template: Template, save_options: Mapping[str, Any], *, index: bool, skip_existing: bool) -> None:
+def _check_documents(template: Template, save_options: Mapping[str, Any], *, skip_existing: bool) -> None:
     from georeader._collection.documents import COLLECTION_FILE, check_installed
 
-    check_installed(index=index)
+    check_installed()
     if save_options.get("overwrite", True) or skip_existing:
         return
     path = _beside(template, COLLECTION_FILE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from georeader import GeoTensor, save_cog
 from georeader._collection.documents import collection_documents, item_document, read_item
 from georeader._collection.geoparquet import parquet_bytes
 from georeader._collection.hrefs import folder_of, relative_href, resolve_href
-from georeader.errors import MetadataWarning, OptionError
+from georeader.errors import MetadataWarning, MissingExtraError, OptionError
 from georeader.stac import collection_of, item_of
 from saved_collections import Cube
 from stac_validator import validating_offline
@@ -325,3 +326,16 @@ class TestParquet:
         collection = json.loads((folder / "collection.json").read_text())
 
         assert parquet_bytes(rows, collection) == (folder / "items.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("package", ["pystac", "antimeridian", "shapely", "pyarrow"])
+def test_missing_package_is_named_before_anything_is_written(
+    package: str, index: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(MissingExtraError, match=rf"needs {package}.*extra 'collection'"):
+        Cube().save(str(tmp_path / "out"), index=index)
+
+    assert list(tmp_path.iterdir()) == []

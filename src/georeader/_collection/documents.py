@@ -34,10 +34,9 @@ _PARQUET = "application/vnd.apache.parquet"
 _STRUCTURAL = ("self", "root", "parent", "collection", "item", "child")
 
 
-def check_installed(*, index: bool = True) -> None:
+def check_installed() -> None:
     """Raise MissingExtraError unless all that writes the documents is installed."""
-    needed = ("pystac", "antimeridian", "shapely", "pyarrow") if index else ("pystac", "antimeridian", "shapely")
-    for module in needed:
+    for module in ("pystac", "antimeridian", "shapely", "pyarrow"):
         import_extra(module, extra="collection", purpose="a STAC collection")
 
 
