@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, GeoTensor
-from georeader.errors import DtypeError, GeoreaderError, NodataError, OptionError, ShapeError
+from georeader.errors import DtypeError, ExistsError, GeoreaderError, NodataError, OptionError, ShapeError
 
 HEIGHT, WIDTH, CLASSES = 560, 620, 5
 CLASS_FILE: dict[str, Any] = {
@@ -176,6 +176,25 @@ class TestScore:
 
         assert writer.score_receipt is not None
         assert len(file.getvalue()) == writer.score_receipt.size_bytes
+
+    def test_earlier_score_file_may_be_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "score.tif").write_bytes(b"the earlier file")
+
+        with pytest.raises(ExistsError, match=r"score\.tif"):
+            write(tmp_path / "out.tif", [], score=tmp_path / "score.tif", overwrite=False)
+
+        assert (tmp_path / "score.tif").read_bytes() == b"the earlier file"
+        assert os.listdir(tmp_path) == ["score.tif"]
+
+    @pytest.mark.parametrize("ordered", [False, True])
+    def test_writer_may_be_used_again_with_other_classes(self, ordered: bool, tmp_path: Path) -> None:
+        writer = CogWriter(tmp_path / "out.tif", **CLASS_FILE, score=tmp_path / "score.tif", ordered=ordered)
+
+        for count in (2, 3):
+            with writer:
+                writer.write(np.arange(count)[:, np.newaxis, np.newaxis] * np.ones((HEIGHT, WIDTH)))
+            assert np.unique(read(tmp_path / "out.tif")).tolist() == [count - 1]
+            assert np.unique(read(tmp_path / "score.tif")).tolist() == [count - 1]
 
     @pytest.mark.parametrize("ordered", [False, True])
     def test_exception_in_the_block_leaves_no_file(self, ordered: bool, rng: Any, tmp_path: Path) -> None:
