@@ -210,6 +210,24 @@ class TestBands:
             assert index.read(2).all()
 
 
+@pytest.mark.parametrize("chunk", [(512, 512), (300, 500), None], ids=str)
+def test_its_overviews_are_those_of_the_files(chunk: Any, tmp_path: Path) -> None:
+    shape = (600, 1024)
+    cube = Cube(["B04"], shape=shape, chunk=chunk, missing=[(1, 0, 0)])
+    cube.save(str(tmp_path), profile_arg={"overview_resampling": "nearest"})
+
+    with rasterio.open(tmp_path / "index.vrt") as index:
+        factors = index.overviews(1)
+        coarse = index.read(out_shape=(2, 300, 512))
+
+    assert factors == ([2] if chunk else [2, 4])
+    expected = cube.expected["B04"]
+    if chunk != (300, 500):  # sides of chunks that are no multiples of 2
+        sides = [expected[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        assert any((coarse == side).all() for side in sides)
+    assert (coarse[1] == 0).mean() == pytest.approx((expected[1] == 0).mean(), abs=0.01)
+
+
 class TestMasks:
     """Of files without nodata."""
 
@@ -229,6 +247,16 @@ class TestMasks:
         with rasterio.open(write_index([item], tmp_path, grid=whole)) as index:
             assert (index.read_masks(1)[:20] == 255).all()
             assert not index.read_masks(1)[20:].any()
+
+    def test_overviews_have_masks(self, make_item: Any, tmp_path: Path) -> None:
+        values = np.ma.masked_array(np.ones((1, 600, 600), "uint8"), np.zeros((1, 600, 600), bool))
+        values[:, :300] = np.ma.masked
+        item = make_item(values=values, nodata=None)
+
+        with rasterio.open(write_index([item], tmp_path)) as index:
+            coarse = index.read_masks(1, out_shape=(150, 150))
+        assert not coarse[:75].any()
+        assert (coarse[75:] == 255).all()
 
 
 class TestGrid:

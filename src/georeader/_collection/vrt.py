@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 from affine import Affine
 
 from georeader._collection.hrefs import relative_href
+from georeader._export.plan.grid import overview_factors
 from georeader.errors import GeoreferenceError
 from georeader.window_utils import pixel_to_crs, regrid
 
@@ -33,6 +34,9 @@ _DATA_TYPES = {
 
 #: Largest distance of a file's pixels from those of the grid, in pixels.
 _TOLERANCE_PX = 0.01
+
+#: Largest side of the smallest overview of most files; one that a file does not have is read from a finer one.
+_SMALLEST_OVERVIEW_PX = 256
 
 _COLOURS = {"red": "Red", "green": "Green", "blue": "Blue"}
 
@@ -102,7 +106,11 @@ def index_xml(
     whole = grid or _covering(files)
     row, column = (0, 0) if grid else (min(one.place.row for one in files), min(one.place.column for one in files))
     placed = [(one, one.place._replace(row=one.place.row - row, column=one.place.column - column)) for one in files]
-    return _xml(whole, _bands(placed, steps, step_names or list(steps.values()), root)).encode()
+    height_px, width_px = max(one.place.height_px for one in files), max(one.place.width_px for one in files)
+    # Without a list of overviews, GDAL warps from the full resolution.
+    factors = overview_factors(height_px, width_px, _SMALLEST_OVERVIEW_PX, _SMALLEST_OVERVIEW_PX)
+    bands = _bands(placed, steps, step_names or list(steps.values()), root)
+    return _xml(whole, factors, bands).encode()
 
 
 def _files(items: Mapping[str, pystac.Item], grid: Grid | None) -> Iterator[_File]:
@@ -231,13 +239,15 @@ def _name_of(file: _File, number: int, count: int) -> str:
     return name or (file.asset_key if count == 1 else f"{file.asset_key} {number}")
 
 
-def _xml(grid: Grid, bands: Sequence[_Band]) -> str:
+def _xml(grid: Grid, factors: Sequence[int], bands: Sequence[_Band]) -> str:
     a, b, c, d, e, f = grid.transform[:6]
     lines = [f'<VRTDataset rasterXSize="{grid.width_px}" rasterYSize="{grid.height_px}">']
     if grid.crs is not None:
         lines.append(f"  <SRS>{escape(grid.crs)}</SRS>")
     if grid.transform != Affine.identity():
         lines.append(f"  <GeoTransform>{', '.join(repr(float(one)) for one in (c, a, b, f, d, e))}</GeoTransform>")
+    if factors:
+        lines.append(f"  <OverviewList>{' '.join(map(str, factors))}</OverviewList>")
     for number, band in enumerate(bands, start=1):
         lines += _band_xml(number, band)
     return "\n".join([*lines, "</VRTDataset>", ""])
