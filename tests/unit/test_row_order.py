@@ -165,6 +165,21 @@ class TestWriters:
             write(order, *range(0, 900, 100))
             read.result(10)
 
+    def test_wait_for_the_slower_of_two_saves(self) -> None:
+        order = ordered()
+        order.expect_reads(1, 50)
+        with ThreadPoolExecutor(2) as pool:
+            fast = pool.submit(order.await_rows, 700)
+            write(order, 0, 100, 200, 300)
+            waiting = pool.submit(write, order, 400)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+            order.count_read(window(0), 2)
+            waiting.result(10)
+            order.fail(WriteError("the end"))
+            with pytest.raises(WriteError):
+                fast.result(10)
+
     def test_get_the_first_error_of_a_save(self) -> None:
         order = ordered()
         order.fail(WriteError("the first"))

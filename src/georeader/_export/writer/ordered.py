@@ -35,7 +35,7 @@ class RowOrder:
     Rows are complete above the first window that is not written yet. Where the windows are not listed, no window begins
     above the row of windows before the newest one: rows above that are complete.
 
-    Writers wait while rows are complete that no save has read, unless a save waits for rows itself.
+    Writers wait while rows are complete that a save has not read, unless all saves wait for rows themselves.
     """
 
     def __init__(
@@ -52,13 +52,14 @@ class RowOrder:
         self._previous_px = 0 if windows is None else height_px
         self._unread_px: dict[int, int] = {}  #: Pixels of each row of blocks that are to be read
         self._freed_px = 0  #: Rows from the first on that were read
-        self._waiting_reads = 0
+        self._saves = self._waiting_reads = 0
         self._error: BaseException | None = None
         with self._changed:
             self._update()
 
     def expect_reads(self, bands: int, width_px: int) -> None:
-        """Count the pixels that one more save reads of each row of blocks, each once."""
+        """Count the pixels that one more save reads of each row of blocks, each once, a window at a time."""
+        self._saves += 1
         for top in range(0, self._height_px, self._block_height_px):
             rows = min(self._block_height_px, self._height_px - top)
             self._unread_px[top] = self._unread_px.get(top, 0) + rows * width_px * bands
@@ -148,7 +149,7 @@ class RowOrder:
 
     def _is_ahead(self) -> bool:
         unread_px = self.complete_px - self._freed_px
-        return not self._waiting_reads and unread_px > _AHEAD_BLOCKS * self._block_height_px
+        return self._waiting_reads < self._saves and unread_px > _AHEAD_BLOCKS * self._block_height_px
 
     def _update(self) -> None:
         self.complete_px = max(self.complete_px, min(self._previous_px, min(self._pending, default=self._height_px)))
