@@ -190,7 +190,7 @@ def save_collection(  # noqa: PLR0913
         chunk_px: Size of the chunks in pixels, or (rows, columns); by default those of the cube. Chunks of the cube
             must not be cut.
         n_workers: Groups at a time; None: one for each CPU that this process may use, or 4 with a client. With more
-            than one, each save has one thread, unless ``profile_arg["NUM_THREADS"]`` is set.
+            than one, the threads of each save are its share of the CPUs, unless ``profile_arg["NUM_THREADS"]`` is set.
         executor: "thread"; "process", for cubes that can be pickled, in scripts that begin below ``if __name__ ==
             "__main__":``; or a ``distributed.Client``, for cubes of dask: its workers compute, encode and send.
             Chunks that several files share stay in the memory of the cluster until these are saved.

@@ -35,8 +35,8 @@ def check_save_options(options: Mapping[str, Any], caller: str) -> dict[str, Any
 def save(gt: GeoTensor, path: str, options: Mapping[str, Any]) -> Any:
     """Save a COG with options of `check_save_options`, and return the receipt.
 
-    In a run of a catalog with several workers, each save has one thread unless ``profile_arg["NUM_THREADS"]`` says
-    otherwise, and ends when the run is interrupted, with nothing left behind.
+    In a run of a catalog with several workers, each save has its share of the CPUs unless
+    ``profile_arg["NUM_THREADS"]`` says otherwise, and ends when the run is interrupted, with nothing left behind.
     """
     run = current_run()
     if run is None:

@@ -68,9 +68,9 @@ class CatalogPipeline:
         op: The operator.
         reader: Called with the source that the row names; returns a GeoTensor or a lazy reader. For other credentials:
             ``functools.partial(RasterioReader, fs=...)``.
-        n_workers: Rows at a time; None: one for each CPU that this process may use. With more than one, each save has
-            one thread, unless ``profile_arg["NUM_THREADS"]`` is set. On a cluster: the rows that are on it at once;
-            None: three for each thread of its workers.
+        n_workers: Rows at a time; None: one for each CPU that this process may use. With more than one, the
+            threads of each save are its share of the CPUs, unless ``profile_arg["NUM_THREADS"]`` is set. On a cluster:
+            the rows that are on it at once; None: three for each thread of its workers.
         on_row_error: "raise": no more rows are begun, those that were begun are completed, and the error of the first
             row is raised with the results so far as its ``results``. "log_and_continue": the logger ``geotoolz`` gets
             a warning, and the row's result the error.

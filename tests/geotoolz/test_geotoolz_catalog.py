@@ -361,13 +361,16 @@ def test_a_bar_for_each_save_is_refused_within_a_catalog(rows: Any, out: Path) -
 
 
 @pytest.mark.parametrize(
-    ("n_workers", "profile", "threads"),
-    [(2, {}, "1"), (2, {"num_threads": 3}, "3"), (1, {}, None)],
+    ("n_workers", "cpus", "profile", "threads"),
+    [(2, 2, {}, "1"), (2, 1, {}, "1"), (2, 9, {}, "4"), (2, 9, {"num_threads": 3}, "3"), (1, 9, {}, None)],
 )
-def test_with_several_workers_each_save_has_one_thread(
-    rows: Any, out: Path, monkeypatch: pytest.MonkeyPatch, n_workers: int, profile: Any, threads: str | None
+def test_with_several_workers_each_save_has_its_share_of_the_cpus(
+    rows: Any, out: Path, monkeypatch: pytest.MonkeyPatch, n_workers: int, cpus: int, profile: Any, threads: str | None
 ) -> None:
+    import georeader._batch.workers
     import geotoolz._saving
+
+    monkeypatch.setattr(georeader._batch.workers, "usable_cpus", lambda: cpus)
 
     asked = []
 

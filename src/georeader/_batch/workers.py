@@ -28,7 +28,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from georeader._batch.run import Job, Outcome, Plan, Run
-from georeader._core.threads import Workers
+from georeader._core.threads import Workers, usable_cpus
 from georeader.errors import OptionError, WorkerError
 
 #: A plan with its outcome.
@@ -51,6 +51,11 @@ _SHORT_SECONDS = 1.0
 POLL_SECONDS = 0.25
 
 
+def threads_per_save(workers: int) -> int | None:
+    """Return the threads of each save where the CPUs are divided among workers; None for a single worker's: all."""
+    return None if workers == 1 else max(1, usable_cpus() // workers)
+
+
 def run_in_threads(plans: Iterable[Plan], job: Job, workers: int, *, ends_with_error: bool) -> Iterator[Done]:
     """Iterate over plans as threads finish them; with one worker, or where no thread can be started, in this thread.
 
@@ -62,7 +67,7 @@ def run_in_threads(plans: Iterable[Plan], job: Job, workers: int, *, ends_with_e
         if has_error.is_set():
             return None
         # In the caller's thread, Ctrl-C needs no help.
-        outcome = job.process(plan, Run(is_stopped.is_set, threads_per_save=1) if workers > 1 else None)
+        outcome = job.process(plan, Run(is_stopped.is_set, threads_per_save(workers)) if workers > 1 else None)
         if outcome.error is not None and ends_with_error:
             has_error.set()
         return outcome
@@ -114,7 +119,7 @@ def run_in_processes(plans: Iterable[Plan], job: Job, workers: int, *, ends_with
         WorkerError: A process cannot be started.
     """
     remaining = iter(plans)
-    processes = [_Process(job, 1 if workers > 1 else None, ends_with_error) for _ in range(workers)]
+    processes = [_Process(job, threads_per_save(workers), ends_with_error) for _ in range(workers)]
     try:
         for process in processes:
             process.start()
