@@ -7,9 +7,11 @@ import operator
 import os
 import pickle
 import re
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
@@ -207,15 +209,17 @@ def save_collection(  # noqa: PLR0913
         description: Of the collection.
         license: Of the collection, an SPDX identifier or "other".
         properties: Further properties of items, or a function of an item's labels that returns them. The time of an
-            item is its label, or a scalar coordinate; others are those of `georeader.stac.item_of`.
+            item is "datetime" among them, its label, or a scalar coordinate; others are those of
+            `georeader.stac.item_of`.
         **save_options: Other arguments of `georeader.save_cog`: see `SaveOptions`.
 
     Returns:
         A `CollectionResult`: the result of each item, and the paths of the documents.
 
     Raises:
-        OptionError: An argument is invalid, or chunks are cut. Nothing was written, as after the next three.
-        PathError: A label cannot be part of a path, leads out of the folder, or two items would get one path.
+        OptionError: An argument is invalid, JSON does not have a property, or chunks are cut. Nothing was written, as
+            after the next three.
+        PathError: A label cannot be part of a path or link, leads out of the folder, or two items would get one path.
         MissingExtraError: A package is missing; the extras are ``collection`` and ``xarray``.
         ExistsError: With ``overwrite=False``, there is a collection already.
         WorkerError: No process can be started.
@@ -241,7 +245,7 @@ def save_collection(  # noqa: PLR0913
     found = _parse_cube(cube, dim, chunk_px)
     groups = _plan(found, template, properties, save_options.get("fs"))
     if stac:
-        _check_documents(template, save_options, skip_existing=skip_existing)
+        _check_documents(groups, template, save_options, skip_existing=skip_existing)
     job = CollectionJob(
         parts=found.parts,
         options=dict(save_options),
@@ -315,31 +319,42 @@ def _plan(cube: Cube, template: Template, properties: Any, fs: Any) -> list[Grou
                 f"{path!r} leads by a link to {target!r}, outside of the template's folder {template.root!r}; name "
                 "another label, or remove the link"
             )
-    return [
-        replace(group, items=tuple(replace(item, properties=_properties(item, properties)) for item in group.items))
-        for group in groups
-    ]
+    return [replace(group, items=tuple(_with_properties(item, properties) for item in group.items)) for group in groups]
 
 
-def _properties(item: ItemPlan, properties: Any) -> dict[str, Any]:
-    """Return the properties of an item: labels that are not times or places, and the caller's."""
+def _with_properties(item: ItemPlan, properties: Any) -> ItemPlan:
+    """Return an item with its properties: labels that are not times or places, and the caller's."""
+    from georeader._cube.properties import plain_properties
+
     given = properties(dict(item.labels)) if callable(properties) else properties or {}
     if not isinstance(given, Mapping):
         raise OptionError(
             f"properties of {item.name} are a {type(given).__name__}; pass a mapping, or a function to one"
         )
-    own = {
+    own: dict[str, Any] = {
         name: label
         for name, label in item.labels.items()
         if isinstance(label, (str, int, float)) and name not in ("row", "column")
     }
-    return own | dict(given)
+    found = plain_properties({**item.properties, **own, **given}, item.name)
+    time = found.pop("datetime", None)
+    has_time = "datetime" in given
+    return replace(
+        item, properties=found, datetime=(time and datetime.fromisoformat(time)) if has_time else item.datetime
+    )
 
 
-def _check_documents(template: Template, save_options: Mapping[str, Any], *, skip_existing: bool) -> None:
-    from georeader._collection.documents import COLLECTION_FILE, check_installed
+def _check_documents(
+    groups: Sequence[GroupPlan], template: Template, save_options: Mapping[str, Any], *, skip_existing: bool
+) -> None:
+    from georeader._collection.documents import COLLECTION_FILE, INDEX_FILE, ITEMS_FILE, check_installed
+    from georeader._collection.geoparquet import check_types
+    from georeader._cube.plan import check_links
 
     check_installed()
+    items = [item for group in groups for item in group.items]
+    check_links(items, template, [_beside(template, name) for name in (COLLECTION_FILE, ITEMS_FILE, INDEX_FILE)])
+    check_types([item.properties for item in items])
     if save_options.get("overwrite", True) or skip_existing:
         return
     path = _beside(template, COLLECTION_FILE)
@@ -531,11 +546,19 @@ def _step_names(items: Sequence[ItemResult]) -> list[str]:
     from georeader._collection.vrt import time_names
     from georeader._cube.axes import as_time
 
-    labels = [[label for name, label in item.labels.items() if name not in ("row", "column")] for item in items]
-    times = [[as_time(label) for label in own] for own in labels]
-    if all(time is not None for own in times for time in own):
-        return time_names(times)
-    return [" ".join(str(label) for label in own) for own in labels]
+    columns = []
+    for dim in (name for name in items[0].labels if name not in ("row", "column")):
+        labels = [item.labels[dim] for item in items]
+        times = [as_time(label) for label in labels]
+        columns.append(map(str, labels) if None in times else time_names([[time] for time in times]))
+    names = [" ".join(own) for own in zip(*columns, strict=True)] if columns else [""] * len(items)
+    seen: Counter[Any] = Counter()
+    for position, (item, name) in enumerate(zip(items, names, strict=True)):
+        key = name, item.labels.get("row"), item.labels.get("column")
+        seen[key] += 1
+        if seen[key] > 1:  # labels of several steps are equal
+            names[position] = f"{name} ({seen[key]})"
+    return names
 
 
 def _grid(cube: Cube, item: pystac.Item) -> Grid | None:

@@ -307,18 +307,36 @@ class TestParquet:
         assert starts == [None, datetime(1492, 5, 1, 0, 0, 0, 1, UTC)]
         assert ends == [None, datetime(2024, 6, 30, 22, tzinfo=UTC)]
 
-    def test_values_of_several_types_are_refused_by_name(self, make_item: Any) -> None:
-        items = {f"{day}.json": make_item(day, properties={"note": value}) for day, value in enumerate([1, "one"])}
+    def test_values_of_several_types_are_json_text_with_a_warning(self, make_item: Any) -> None:
+        values = [1, "one", [2**70], None]
+        items = {
+            f"{number}.json": make_item(left=500000 + 300 * number, properties={"note": value})
+            for number, value in enumerate(values)
+        }
 
-        with pytest.raises(OptionError, match="'note' has values of several types"):
-            documents_of(items)
+        with pytest.warns(MetadataWarning, match="'note' has values of several types.*are JSON text in items.parquet"):
+            content = documents_of(items)["items.parquet"]
+
+        table = pyarrow.parquet.read_table(io.BytesIO(content))
+        assert table["note"].to_pylist() == ["1", '"one"', "[1180591620717411303424]", None]
+
+    def test_assets_of_several_types_leave_the_other_documents(self, make_item: Any) -> None:
+        items = {f"{day}.json": make_item(day) for day in range(2)}
+        items["1.json"].assets["data"].extra_fields["raster:bands"][0]["nodata"] = "nan"
+
+        with pytest.warns(MetadataWarning, match="there is no items.parquet: 'assets' has values of several types"):
+            documents = documents_of(items)
+
+        assert set(documents) == {"index.vrt", "collection.json"}
+        assert set(json.loads(documents["collection.json"])["assets"]) == {"index"}
 
     def test_property_with_the_name_of_a_column_is_left_out_with_a_warning(self, make_item: Any) -> None:
-        item = make_item(properties={"links": "many"})
+        items = {f"root/{day}.json": make_item(day, properties={"links": "many"}) for day in range(2)}
 
-        with pytest.warns(MetadataWarning, match="properties 'links' are not in the Parquet file"):
-            content = documents_of({"root/0.json": item})["items.parquet"]
+        with pytest.warns(MetadataWarning, match="properties 'links' are not in the Parquet file") as caught:
+            content = documents_of(items)["items.parquet"]
 
+        assert len(caught) == 1
         assert len(pyarrow.parquet.read_table(io.BytesIO(content))["links"].to_pylist()[0]) == 3
 
     def test_same_items_make_the_same_bytes(self, folder: Path) -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import re
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from cubes import DAYS, NAMES, PIXELS, Counted, cube_of, read_pixels
 from georeader import ItemResult, save_cog, save_collection
@@ -382,3 +384,129 @@ def test_masked_chunks_that_are_not_declared_are_refused() -> None:
 
     with pytest.raises(DtypeError, match="is one of numpy's masked arrays"):
         save_collection(cube, "{time:%Y%m%d}.tif", dim="time")
+
+
+# Labels and properties as users have them.
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["collection", "b"], r"item 0 \(time=collection\): 'new/collection.json' is a document of the collection"),
+        (["a", "b#c"], r"item 1 \(time=b#c\): 'new/b#c.tif' has '\?' or '#', where the query of a URL begins"),
+        (["a", "b?c"], r"'new/b\?c.tif' has '\?' or '#', where the query of a URL begins"),
+        (["a", "b%20"], "'new/b%20.tif' has a percent-encoded character"),
+        ([DAYS[0], np.datetime64("NaT")], "item 1: field 'time' has no value"),
+        (["a/b", "b"], "item 0: field 'time': 'a/b' has a path separator"),
+    ],
+)
+def test_labels_that_links_or_documents_have_are_refused_before_anything_is_written(
+    labels: list[Any], message: str, folder: Path
+) -> None:
+    with pytest.raises(PathError, match=message):
+        save_collection(cube_of(PIXELS[:2], time=np.array(labels)), "new/{time}.tif", dim="time")
+
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (lambda step: (1, "x")[step], "property 'a' has values of several types in the items"),
+        (lambda step: [1, "x"], "property 'a' has values of several types in the items"),
+        (lambda step: (0.5, np.nan)[step], r"property 'a' of item 1 \(time=.*\) is nan, which JSON does not have"),
+        (lambda step: {"b": object()}, r"property 'a' of item 0 .* has a object"),
+        (lambda step: {1: 2}, r"property 'a' of item 0 .* has the key 1"),
+    ],
+)
+def test_properties_that_the_documents_cannot_have_are_refused_before_anything_is_written(
+    value: Any, message: str, folder: Path
+) -> None:
+    def properties(labels: Any) -> dict[str, Any]:
+        return {"a": value(list(DAYS).index(labels["time"]))}
+
+    with pytest.raises(OptionError, match=message):
+        save_collection(cube_of(PIXELS[:2]), "new/{time}.tif", dim="time", properties=properties)
+
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["datetime", "start_datetime", "created"])
+def test_properties_that_are_not_times_are_refused_before_anything_is_written(name: str, folder: Path) -> None:
+    with pytest.raises(OptionError, match=f"property '{name}' of item 0 .* is 'noon', which is not a time"):
+        save_collection(cube_of(), "new/{time}.tif", dim="time", properties={name: "noon"})
+
+    assert list(folder.iterdir()) == []
+
+
+def test_properties_of_numpy_and_times_are_those_of_json() -> None:
+    given = {
+        "cover": np.float32(0.5),
+        "angles": np.arange(3),
+        "seen": datetime(2024, 5, 1, 12),
+        "end_datetime": "2024-06-01",
+        "passes": {"first": np.datetime64("2024-05-01")},
+    }
+
+    save_collection(cube_of(), "{time:%Y%m%d}.tif", dim="time", properties=given)
+
+    found = json.loads(Path("20240501.json").read_text())["properties"]
+    assert {name: found[name] for name in given} == {
+        "cover": 0.5,
+        "angles": [0, 1, 2],
+        "seen": "2024-05-01T12:00:00Z",
+        "end_datetime": "2024-06-01T00:00:00Z",
+        "passes": {"first": "2024-05-01T00:00:00Z"},
+    }
+
+
+@pytest.mark.parametrize("time", [datetime(2020, 1, 2), "2020-01-02", np.datetime64("2020-01-02")])
+def test_a_datetime_among_properties_is_that_of_the_item(time: Any) -> None:
+    save_collection(cube_of(), "{time:%Y%m%d}.tif", dim="time", properties={"datetime": time})
+
+    assert json.loads(Path("20240501.json").read_text())["properties"]["datetime"] == "2020-01-02T00:00:00Z"
+
+
+def test_texts_that_the_path_formats_as_dates_are_times_of_items() -> None:
+    cube = cube_of(PIXELS[:2], time=["20240501", "2024-05-11"])
+
+    save_collection(cube, "{time:%Y%m%d}.tif", dim="time")
+
+    times = [json.loads(Path(f"{day}.json").read_text())["properties"]["datetime"] for day in (20240501, 20240511)]
+    assert times == ["2024-05-01T00:00:00Z", "2024-05-11T00:00:00Z"]
+
+
+def test_files_of_all_times_have_their_span() -> None:
+    save_collection(cube_of(), "{row}_{column}.tif", dim="chunk", chunk_px=(48, 80))
+
+    found = json.loads(Path("0_0.json").read_text())["properties"]
+    assert found["datetime"] is None
+    assert (found["start_datetime"], found["end_datetime"]) == ("2024-05-01T00:00:00Z", "2024-05-31T00:00:00Z")
+
+
+def descriptions_of(result: Any) -> tuple[str, ...]:
+    with rasterio.open(result.index) as dataset:
+        return tuple(dataset.descriptions)
+
+
+def test_bands_of_the_index_are_named_by_short_times_and_once_by_each_label() -> None:
+    bands = xarray.concat([cube_of(PIXELS[:1]), cube_of(PIXELS[:1])], xarray.Variable("band", ["red", "nir"]))
+    cube = bands.assign_attrs(crs="EPSG:32630")
+
+    result = save_collection(cube, "{time:%Y%m%d}_{band}.tif", dim=("time", "band"))
+
+    assert descriptions_of(result) == ("2024-05-01 red", "2024-05-01 nir")
+
+
+def test_steps_with_one_label_are_several_in_the_index() -> None:
+    cube = cube_of(PIXELS[:2], time=DAYS[[0, 0]], orbit=("time", [8, 9]))
+
+    result = save_collection(cube, "{time:%Y%m%d}_{orbit}.tif", dim="time")
+
+    assert descriptions_of(result) == ("2024-05-01 B04", "2024-05-01 (2) B04")
+    assert np.array_equal(read_pixels(str(result.index)), PIXELS[:2])
+
+
+def test_an_axis_that_was_selected_is_named_with_its_remedy() -> None:
+    with pytest.raises(OptionError, match=r"'time' is not a dimension of the cube.*; pass cube.expand_dims\('time'\)"):
+        save_collection(cube_of()[0], "{time:%Y%m%d}.tif", dim="time")

@@ -92,7 +92,7 @@ class Template:
     def _value_of(self, field: Field, row: Mapping[str, Any]) -> str:
         name = _find(field.name, row, self)
         text = as_text(row[name], name, field.directive)
-        problem = _problem(text) or (_problem_in_url(text) if self.is_url else None)
+        problem = _problem(text) or (problem_in_url(text) if self.is_url else None)
         if problem is not None:
             raise PathError(
                 f"field {name!r}: {_for_message(text)} {problem}, which cannot be part of a path; change the value"
@@ -192,7 +192,7 @@ def as_text(value: Any, name: str, directive: str = "") -> str:
     if value is None or is_nan or type(value).__name__ in ("NAType", "NaTType"):
         raise PathError(f"field {name!r} has no value ({value!r})")
     if directive:
-        return _as_date(value, name).strftime(directive)
+        return as_date(value, name).strftime(directive)
     if isinstance(value, datetime):
         return _timestamp(value)
     if isinstance(value, date):
@@ -229,7 +229,8 @@ def _python(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _as_date(value: Any, name: str) -> date:
+def as_date(value: Any, name: str) -> date:
+    """Return a date, text in ISO 8601 or a number such as 20240501 as a date; PathError if it is none."""
     if isinstance(value, date):
         return value
     text = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
@@ -272,7 +273,8 @@ def _problem(text: str) -> str | None:
     return "has a control character" if _has_control_character(text) else None
 
 
-def _problem_in_url(text: str) -> str | None:
+def problem_in_url(text: str) -> str | None:
+    """Return why text cannot be part of a URL's path as it is; None if it can."""
     if "?" in text or "#" in text:
         return "has '?' or '#', where the query of a URL begins"
     return "has a percent-encoded character" if _ESCAPE.search(text) else None

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from georeader._collection.geoparquet import parquet_bytes
 from georeader._collection.hrefs import folder_of, path_in, relative_href, resolve_href
 from georeader._collection.vrt import Grid, index_xml
-from georeader._core.reporting import import_extra
-from georeader.errors import OptionError
+from georeader._core.reporting import import_extra, warn_at_caller
+from georeader.errors import MetadataWarning, OptionError
 
 if TYPE_CHECKING:
     import pystac
@@ -93,7 +93,6 @@ def collection_documents(
 
     Raises:
         GeoreferenceError: The items do not have a common grid for the index.
-        OptionError: A property has values of several types in the items.
     """
     rows = [_placed(item, root, root, collection.id) for item in items.values()]
     document = collection.to_dict(include_self_link=False, transform_hrefs=False)
@@ -101,13 +100,20 @@ def collection_documents(
     document["links"] += [
         _link("item", relative_href(path, root), "application/geo+json", item.id) for path, item in items.items()
     ]
-    assets = {"items": {"href": f"./{ITEMS_FILE}", "type": _PARQUET, "roles": ["collection-mirror"]}}
+    assets: dict[str, Any] = {}
     files: dict[str, bytes] = {}
     if index:
         files[INDEX_FILE] = index_xml(items, root, steps=steps, step_names=step_names, grid=grid)
         assets["index"] = {"href": f"./{INDEX_FILE}", "type": "application/xml", "roles": ["index"]}
-    document["assets"] = assets | document.get("assets", {})
-    return {ITEMS_FILE: parquet_bytes(rows, document), **files, COLLECTION_FILE: _as_json(document)}
+    items_asset = {"items": {"href": f"./{ITEMS_FILE}", "type": _PARQUET, "roles": ["collection-mirror"]}}
+    own = document.get("assets", {})
+    document["assets"] = items_asset | assets | own
+    try:
+        files = {ITEMS_FILE: parquet_bytes(rows, document)} | files
+    except OptionError as error:
+        warn_at_caller(f"there is no {ITEMS_FILE}: {error}", MetadataWarning)
+        document["assets"] = assets | own
+    return files | {COLLECTION_FILE: _as_json(document)}
 
 
 def _placed(item: pystac.Item, folder: str, root: str, collection_id: str) -> dict[str, Any]:

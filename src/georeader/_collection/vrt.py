@@ -219,7 +219,7 @@ def _bands(
         for number, facts in enumerate(bands, start=1):
             key = (order[step], keys[file.asset_key], number)
             name = _name_of(file, number, len(bands))
-            band = found.setdefault(key, _Band(f"{step} {name}".strip(), facts, name))
+            band = found.setdefault(key, _Band(_described(step, name), facts, name))
             if (key, place[:2]) in taken:
                 raise GeoreferenceError(
                     f"{file.asset.href!r} lies where another file of the step {step!r} does; pass index=False"
@@ -229,8 +229,13 @@ def _bands(
     like = {key[1:]: band for key, band in found.items()}
     for missing in order.keys() - {steps[file.path] for file, _ in placed}:
         for rest, band in like.items():
-            found[(order[missing], *rest)] = _Band(f"{missing} {band.name}".strip(), band.facts, band.name)
+            found[(order[missing], *rest)] = _Band(_described(missing, band.name), band.facts, band.name)
     return [found[key] for key in sorted(found)]
+
+
+def _described(step: str, name: str) -> str:
+    """Return the description of a band; a step may end with the band's name, as one of several labels."""
+    return step if f" {step}".endswith(f" {name}") else f"{step} {name}".strip()
 
 
 def _name_of(file: _File, number: int, count: int) -> str:

@@ -97,9 +97,11 @@ def _check_labels(cube: Cube) -> None:
         for array in cube.arrays:
             if dim not in array.dims:
                 what = f"variable {array.name!r}" if len(cube.arrays) > 1 else "the cube"
+                remedy = "name one of these, 'variable' or 'chunk', or leave that variable out"
+                if dim in cube.coords and not cube.coords[dim].dims:
+                    remedy = f"pass cube.expand_dims({dim!r})"
                 raise OptionError(
-                    f"dim={dim!r} is not a dimension of {what}, which has {tuple(map(str, array.dims))}; name one of "
-                    "these, 'variable' or 'chunk', or leave that variable out"
+                    f"dim={dim!r} is not a dimension of {what}, which has {tuple(map(str, array.dims))}; {remedy}"
                 )
         if dim in cube.spatial_dims:
             raise OptionError(f"dim={dim!r} is along rows or columns; pass 'chunk' to split the grid")
@@ -193,6 +195,14 @@ def labels_along(cube: Cube, dim: Hashable) -> list[dict[str, Any]]:
 def scalar_labels(cube: Cube) -> dict[str, Any]:
     """Return the coordinates without a dimension."""
     return {str(name): as_python(coord.values[()]) for name, coord in cube.coords.items() if not coord.dims}
+
+
+def other_times(cube: Cube) -> list[datetime]:
+    """Return the times along the only dimension of times that is not split, in order; empty without one."""
+    dims = [dim for dim in cube.arrays[0].dims if dim not in cube.label_dims and dim in cube.coords]
+    found = [[as_time(as_python(label)) for label in cube.coords[dim].values] for dim in dims]
+    of_times = [sorted(filter(None, times)) for times in found if times and None not in times]
+    return of_times[0] if len(of_times) == 1 else []
 
 
 def as_python(label: Any) -> Any:

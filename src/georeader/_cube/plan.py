@@ -13,8 +13,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from georeader._batch.template import Field, Template, shown_labels
-from georeader._cube.axes import VARIABLE, Cube, as_time, common_edges, labels_along, scalar_labels, windows_along
+from georeader._batch.template import Field, Template, as_date, problem_in_url, shown_labels
+from georeader._cube.axes import (
+    VARIABLE,
+    Cube,
+    as_time,
+    common_edges,
+    labels_along,
+    other_times,
+    scalar_labels,
+    windows_along,
+)
 from georeader._storage.redaction import redact_url
 from georeader.errors import PathError
 from georeader.storage import canonical_path
@@ -80,13 +89,17 @@ def plan_items(cube: Cube, template: Template) -> list[GroupPlan]:
     common = scalar_labels(cube)
     rows = [common | _merged(step.fields for step in steps) for steps in combinations]
     names = _names(cube, template, rows)
+    times = other_times(cube)
+    span = {"start_datetime": times[0], "end_datetime": times[-1]} if times else {}
     groups: dict[tuple[int, ...], list[ItemPlan]] = {}
     boxes: dict[tuple[int, ...], Mapping[Hashable, slice]] = {}
     for index, (steps, row, (name, json_path)) in enumerate(zip(combinations, rows, names, strict=True)):
         labels = _merged(step.labels for step in steps)
-        paths = {key: template.format(row | ({VARIABLE: key} if cube.is_by_variable else {})) for key in cube.parts}
+        rows_of = {key: row | ({VARIABLE: key} if cube.is_by_variable else {}) for key in cube.parts}
+        paths = {key: _format(template, own, index) for key, own in rows_of.items()}
         place = _merged(step.place for step in steps)
-        item = ItemPlan(index, name, labels, place, paths, json_path, _time_of(labels, row))
+        time = _time_of(labels, row, template)
+        item = ItemPlan(index, name, labels, place, paths, json_path, time, {} if time is not None else span)
         group = tuple(step.group for step in steps)
         groups.setdefault(group, []).append(item)
         boxes[group] = _merged(step.box for step in steps)
@@ -115,8 +128,23 @@ def _merged(mappings: Any) -> dict[Any, Any]:
     return {key: value for mapping in mappings for key, value in mapping.items()}
 
 
-def _time_of(labels: Mapping[str, Any], row: Mapping[str, Any]) -> datetime | None:
-    """Return the only time among the labels of an item, or else among its other coordinates."""
+def _format(template: Template, row: Mapping[str, Any], index: int) -> str:
+    try:
+        return template.format(row)
+    except PathError as error:
+        raise PathError(f"item {index}: {error}") from error
+
+
+def _time_of(labels: Mapping[str, Any], row: Mapping[str, Any], template: Template) -> datetime | None:
+    """Return the only time among the labels of an item, or else among its other coordinates.
+
+    Labels that the template formats as dates are times, too.
+    """
+    dated = {part.name for part in template.parts if isinstance(part, Field) and part.directive}
+    labels = {
+        name: as_date(label, name) if name in dated and isinstance(label, (str, int)) else label
+        for name, label in labels.items()
+    }
     for values in (labels, row):
         times = [time for label in values.values() if (time := as_time(label)) is not None]
         if times:
@@ -133,7 +161,8 @@ def _names(cube: Cube, template: Template, rows: Sequence[Mapping[str, Any]]) ->
     Ids are names of files without suffixes; with folders, where items of several folders have one name.
     """
     bare = [part for part in template.parts if not (isinstance(part, Field) and part.name == VARIABLE)]
-    found = [_split(template, replace(template, parts=tuple(bare)).format(row)) for row in rows] if cube.parts else []
+    own = replace(template, parts=tuple(bare))
+    found = [_split(template, _format(own, row, index)) for index, row in enumerate(rows)] if cube.parts else []
     short = [stem or (folder.rpartition("/")[2] or _last_folder(template)) for folder, stem, _ in found]
     long = ["_".join([*filter(None, folder.split("/")), stem]).strip("_") for folder, stem, _ in found]
     ids = next((ids for ids in (short, long) if len(set(ids)) == len(ids)), None)
@@ -168,6 +197,23 @@ def _last_folder(template: Template) -> str:
 def root_name(template: Template) -> str:
     """Return the name of the folder of a template, by which a collection is called."""
     return _last_folder(template) or "collection"
+
+
+def check_links(items: Sequence[ItemPlan], template: Template, documents: Sequence[str]) -> None:
+    """Check that links of a collection lead to all files, and that none is one of its documents.
+
+    Raises:
+        PathError: A path is that of a document, or has what is not part of a path in a link.
+    """
+    reserved = {canonical_path(path) for path in documents}
+    for item in items:
+        for path in (*item.paths.values(), item.json_path):
+            if canonical_path(path) in reserved:
+                raise PathError(f"{item.name}: {redact_url(path)!r} is a document of the collection; change the label")
+            below = path if template.root == os.curdir else path[len(template.root) :]
+            problem = None if template.is_url else problem_in_url(below)
+            if problem is not None:
+                raise PathError(f"{item.name}: {path!r} {problem}; change the label, or pass stac=False")
 
 
 def _check_paths(items: Sequence[ItemPlan]) -> None:
