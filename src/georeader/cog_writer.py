@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from georeader import save
 from georeader._core.threads import Workers
 from georeader._storage.urls import Destination
-from georeader.errors import GeoreaderError, WriteError
+from georeader.errors import GeoreaderError, OptionError, WriteError
 from georeader.window_utils import WindowPair
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         max_memory: int | str = save._MAX_MEMORY_UNSET,
         progress: bool | Callable[[int, int], Any] = False,
         ordered: bool = False,
-        windows: Iterable[Window | WindowPair] | None = None,
+        windows: Collection[Window | WindowPair] | None = None,
         blend: str | Callable[[int, int], Any] | None = None,
         accumulator: str | None = None,
         argmax: bool = False,
@@ -155,9 +155,9 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 before the newest one. The pixels are the same as without; a predictor that is chosen ("AUTO") is chosen
                 by the first rows. Where rows have to be read in another order (GDAL's engine, a file on another grid,
                 rows from south to north), they wait as without.
-            windows: All windows that will be written, such as those of `georeader.iter_windows`, each as often as it
-                is written: as ``ordered``, but they may come from any threads in any order. Rows are encoded and freed
-                once all windows over them are written.
+            windows: A list of all windows that will be written, such as those of `georeader.iter_windows`, each as
+                often as it is written: as ``ordered``, but they may come from any threads in any order. Rows are
+                encoded and freed once all windows over them are written; windows that are not listed are refused.
             blend: Of windows that overlap: None (each replaces what was written, nodata included), "last", "first",
                 "max", "min", "mean", "sum", "hann", "gaussian", "linear", or a function of a window's (height, width)
                 that returns its (row, column) weights.
@@ -225,13 +225,24 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         chosen, _ = choose_engine(self._spec, self._request)
         keeps_grid = self._spec.warp is None or self._spec.warp.is_same_grid
         is_read_by_rows = chosen == "stream" and keeps_grid and not self._spec.is_mirrored
-        listed = None if windows is None else [self._place(window) for window in windows]
+        listed = None if windows is None else self._places(windows)
         self._is_ordered = (bool(ordered) or listed is not None) and is_read_by_rows
         self._listed = listed
         self._order: RowOrder | None = None
         self._saves: list[BackgroundSave] = []
         # Raises if max_memory is too small.
         make_engine(chosen, on_target_grid(buffer, self._spec), self._spec, self._sink, self._request)
+
+    def _places(self, windows: Any) -> list[PixelWindow]:
+        """Return the windows that are listed; a generator would be empty for the caller's loop."""
+        if not isinstance(windows, Iterable):
+            raise OptionError(f"windows is a {type(windows).__name__}; pass a list of windows")
+        if isinstance(windows, Iterator):
+            raise OptionError("windows can be iterated over only once; pass list(windows)")
+        listed = [self._place(window) for window in windows]
+        if not listed:
+            raise OptionError("windows is empty; pass all windows that will be written")
+        return listed
 
     def _place(self, window: Any) -> PixelWindow:
         """Return a window that is listed, or the one to write of a pair."""

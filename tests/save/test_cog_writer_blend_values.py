@@ -174,6 +174,25 @@ class TestBands:
 
         assert (np.unique(found[:10]), np.unique(found[10:])) == (3, 1)
 
+    @pytest.mark.parametrize("blend", ["mean", "first", "min", "sum"])
+    def test_nodata_of_a_geotensor_does_not_count_in_a_file_of_another(self, blend: str, tmp_path: Path) -> None:
+        tensors = [GeoTensor(np.where(side == LEFT, 5, 0).astype("uint8"), TRANSFORM, CRS, 0) for side in (0, 1)]
+
+        found = blended(tmp_path / "a.tif", *tensors, dtype="uint8", nodata=255, blend=blend)
+
+        assert np.unique(found).tolist() == [5]
+
+    def test_nodata_of_a_geotensor_requires_one_of_a_file_of_integers(self, tmp_path: Path) -> None:
+        tensor = GeoTensor(LEFT.astype("uint8"), TRANSFORM, CRS, 0)
+
+        with pytest.raises(OptionError, match="the array has nodata=0, and the file none; pass nodata=0 to CogWriter"):
+            blended(tmp_path / "a.tif", tensor, dtype="uint8")
+
+    def test_0_counts_where_a_geotensor_was_made_without_nodata(self, tmp_path: Path) -> None:
+        tensor = GeoTensor(LEFT.astype("uint8"), TRANSFORM, CRS)
+
+        assert np.array_equal(blended(tmp_path / "a.tif", tensor, dtype="uint8"), LEFT)
+
 
 class TestNumbers:
     @pytest.mark.parametrize(("arrays", "in_file"), [((1, 2), 2), ((2, 3), 2), ((1, 1, 2), 1), ((1, 2, 2), 2)], ids=str)
@@ -317,6 +336,17 @@ class TestRefused:
                 writer.write(array)
         with rasterio.open(tmp_path / "a.tif") as dataset:
             assert np.unique(dataset.read()).tolist() == [1]
+
+    @pytest.mark.parametrize("how", [{}, {"argmax": True}, {"blend": None}], ids=str)
+    def test_array_of_row_column_class_is_refused_with_its_remedy(self, how: dict[str, Any], tmp_path: Path) -> None:
+        message = r"shape \(40, 50, 3\) is \(row, column, .*; pass numpy.moveaxis\(array, -1, 0\)"
+
+        with pytest.raises(ShapeError, match=message):
+            blended(tmp_path / "a.tif", np.zeros((40, 50, 3)), **{"dtype": "uint8", "nodata": 255} | how)
+
+    def test_array_of_another_size_is_refused_with_its_remedy(self, tmp_path: Path) -> None:
+        with pytest.raises(ShapeError, match="pass its window, or cut the array"):
+            blended(tmp_path / "a.tif", np.zeros((10, 20)))
 
     @pytest.mark.parametrize("value", [200, -200])
     def test_sum_beyond_the_dtype_is_refused_at_the_end(self, value: int, tmp_path: Path) -> None:

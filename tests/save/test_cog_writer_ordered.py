@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, iter_windows
-from georeader.errors import FillValueWarning, IndexingError, WriteError
+from georeader.errors import FillValueWarning, IndexingError, OptionError, WriteError
 from georeader.validation import validate
 
 PLACE: dict[str, Any] = {"transform": TRANSFORM, "crs": CRS}
@@ -155,6 +155,27 @@ class TestFile:
     def test_listed_windows_lie_in_the_raster(self, tmp_path: Path) -> None:
         with pytest.raises(IndexingError, match=r"out\.tif': windows: .*beyond the raster"):
             CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=[Window(0, 0, 800, 10)], **PLACE)
+
+    @pytest.mark.parametrize(
+        ("windows", "message"),
+        [
+            (3, "windows is a int; pass a list of windows"),
+            ([], "windows is empty; pass all windows that will be written"),
+            (iter_windows(SHAPE, 128, 32), r"windows can be iterated over only once; pass list\(windows\)"),
+            (["a"], "windows: window='a' is not a rasterio"),
+        ],
+    )
+    def test_what_does_not_list_windows_is_refused(self, windows: Any, message: str, tmp_path: Path) -> None:
+        with pytest.raises((OptionError, IndexingError), match=message):
+            CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=windows, **PLACE)
+
+    def test_windows_that_are_not_listed_are_refused_at_any_time(self, pixels: Any, tmp_path: Path) -> None:
+        listed, other = Window(0, 0, 128, 128), Window(8, 300, 128, 128)
+        with CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=[listed, other], **PLACE) as writer:
+            writer.write(pixels[listed.toslices()], listed)
+            for window in (listed, Window(0, 290, 128, 128)):
+                with pytest.raises(IndexingError, match="is not listed in windows=, or was written as often as it is"):
+                    writer.write(pixels[window.toslices()], window)
 
     def test_a_writer_may_be_used_again(self, pixels: Any, tmp_path: Path) -> None:
         writer = CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", ordered=True, **PLACE)

@@ -221,10 +221,15 @@ class WindowRules:
         planes = values[np.newaxis] if values.ndim == 2 else values
         if planes.shape[1:] == size and len(planes) != count:
             raise ShapeError(self._other_bands(values.shape, len(planes), count))
+        if planes.shape != (count, *size) and values.shape[:2] == size:
+            raise ShapeError(
+                f"an array of shape {values.shape} is (row, column, band), and write takes bands, or classes, first; "
+                "pass numpy.moveaxis(array, -1, 0)"
+            )
         if planes.shape != (count, *size):
             raise ShapeError(
                 f"an array of shape {values.shape} does not fit {count} bands of a window of "
-                f"{size[0]} x {size[1]} pixels; cut one of them"
+                f"{size[0]} x {size[1]} pixels; pass its window, or cut the array"
             )
         return planes, self._hidden(array, planes)
 

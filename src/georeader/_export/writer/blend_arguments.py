@@ -15,6 +15,7 @@ from georeader._core.dtypes import convert_pixels
 from georeader._export.plan.spec import ExportSpec, SourceSpec
 from georeader._export.writer.arguments import MASKED_WITHOUT_NODATA, Grid, WindowRules
 from georeader._export.writer.blends import BLENDS, SELECTIONS, TAPERS, Blend, CheckedPixels, check_weights, taper
+from georeader.abstract_reader import Georeferenced
 from georeader.errors import DtypeError, OptionError, ShapeError
 
 
@@ -122,11 +123,27 @@ class BlendRules(WindowRules):
         planes, hidden = self.planes(array, count, size)
         if not planes.size:
             return CheckedPixels(planes)
+        hidden = self._with_nodata_of(array, planes, hidden)
         planes, hidden = self._pixels(planes, hidden)
         if weight is None:
             weights = self.blend.position_weights(size)
             return CheckedPixels(planes, None if weights is None else weights[np.newaxis], hidden)
         return CheckedPixels(planes, self._weights(weight, len(planes), size), hidden)
+
+    def _with_nodata_of(
+        self, array: Any, planes: NDArray[Any], hidden: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
+        """Return the masked pixels, and those that are nodata of a GeoTensor whose nodata is not that of the file."""
+        has_nodata = isinstance(array, Georeferenced) and getattr(array, "fill_value_is_explicit", True)
+        nodata = array.fill_value_default if has_nodata and not self.is_argmax else None
+        if nodata is None or nodata != nodata or nodata == self.missing:
+            return hidden
+        lost = np.asarray(planes == nodata)
+        if not lost.any():
+            return hidden
+        if self.missing is None and self.dtype.kind in "iu":
+            raise OptionError(f"the array has nodata={nodata}, and the file none; pass nodata={nodata} to CogWriter")
+        return lost if hidden is None else hidden | lost
 
     def _class_count(self, array: Any) -> int:
         shape: tuple[int, ...] = self.numbers(array).shape

@@ -45,6 +45,7 @@ class RowOrder:
         self.complete_px = 0  #: Rows from the first on that are complete
         self._height_px, self._block_height_px = height_px, block_height_px
         self._changed = threading.Condition()
+        self._is_listed = windows is not None
         self._listed = Counter(windows or ())  #: Windows that are to come
         self._pending = Counter(window.row_start for window in self._listed.elements())  #: Tops of windows to finish
         self._newest_px = 0  #: Top of the newest row of windows
@@ -69,7 +70,7 @@ class RowOrder:
         """Keep the rows of a window incomplete while the block lasts.
 
         Raises:
-            IndexingError: Rows of the window were complete.
+            IndexingError: Rows of the window were complete, or it is not listed.
             BaseException: A save failed, with its error.
         """
         with self._changed:
@@ -89,6 +90,12 @@ class RowOrder:
         if self._listed[window]:
             self._listed[window] -= 1
             return
+        if self._is_listed:
+            raise IndexingError(
+                f"{self._name}: the window of rows {window.row_start} to {window.row_stop}, columns "
+                f"{window.column_start} to {window.column_stop} is not listed in windows=, or was written as often as "
+                "it is; list each window as often as it is written"
+            )
         top = window.row_start
         if top < self.complete_px:
             raise IndexingError(
