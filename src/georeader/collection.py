@@ -324,7 +324,9 @@ def _plan(cube: Cube, template: Template, properties: Any, fs: Any) -> list[Grou
 
 def _with_properties(item: ItemPlan, properties: Any) -> ItemPlan:
     """Return an item with its properties: labels that are not times or places, and the caller's."""
+    from georeader._cube.axes import as_time
     from georeader._cube.properties import plain_properties
+    from georeader._export.sources.xarray_metadata import label_text
 
     given = properties(dict(item.labels)) if callable(properties) else properties or {}
     if not isinstance(given, Mapping):
@@ -332,9 +334,9 @@ def _with_properties(item: ItemPlan, properties: Any) -> ItemPlan:
             f"properties of {item.name} are a {type(given).__name__}; pass a mapping, or a function to one"
         )
     own: dict[str, Any] = {
-        name: label
+        name: label if isinstance(label, (str, int, float)) else label_text(label)
         for name, label in item.labels.items()
-        if isinstance(label, (str, int, float)) and name not in ("row", "column")
+        if as_time(label) is None and name not in ("row", "column")
     }
     found = plain_properties({**item.properties, **own, **given}, item.name)
     time = found.pop("datetime", None)
@@ -545,12 +547,14 @@ def _step_names(items: Sequence[ItemResult]) -> list[str]:
     """Return the name of each item's step in the index: those of several places have one step."""
     from georeader._collection.vrt import time_names
     from georeader._cube.axes import as_time
+    from georeader._export.sources.xarray_metadata import label_text
 
     columns = []
     for dim in (name for name in items[0].labels if name not in ("row", "column")):
         labels = [item.labels[dim] for item in items]
         times = [as_time(label) for label in labels]
-        columns.append(map(str, labels) if None in times else time_names([[time] for time in times]))
+        texts = (label_text(label) or "" for label in labels)
+        columns.append(list(texts) if None in times else time_names([[time] for time in times]))
     names = [" ".join(own) for own in zip(*columns, strict=True)] if columns else [""] * len(items)
     seen: Counter[Any] = Counter()
     for position, (item, name) in enumerate(zip(items, names, strict=True)):

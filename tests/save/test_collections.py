@@ -159,6 +159,53 @@ def test_times_of_cftime_are_labels(calendar: str) -> None:
     assert json.loads(Path("20240504.json").read_text())["properties"]["datetime"] == "2024-05-04T00:00:00Z"
 
 
+def test_days_that_only_their_calendar_has_are_labels() -> None:
+    cftime = pytest.importorskip("cftime", reason="cftime is not installed")
+    times = [cftime.datetime(2024, 2, day, 6 * (day // 30), calendar="360_day") for day in (28, 29, 30)]
+    cube = cube_of(PIXELS[:3], time=times)
+
+    result = save_collection(cube, "{time:%Y%m%d}_{time}.tif", dim="time", properties={"datetime": DAYS[0]})
+
+    assert [item.paths["data"][:-4] for item in result.items] == [
+        "20240228_2024-02-28", "20240229_2024-02-29", "20240230_2024-02-30T060000",
+    ]  # fmt: skip
+    assert json.loads(Path(result.items[2].item).read_text())["properties"]["time"] == "2024-02-30T06:00"
+    assert descriptions_of(result) == ("2024-02-28 B04", "2024-02-29 B04", "2024-02-30T06:00 B04")
+
+
+@pytest.mark.parametrize("unit", ["ns", "s", "object"])
+def test_durations_are_labels_in_iso_8601(unit: str) -> None:
+    steps = np.array([0, 6 * 3600], "timedelta64[s]").astype(f"timedelta64[{unit}]" if unit != "object" else object)
+    cube = cube_of(PIXELS[:2]).rename(time="step").assign_coords(step=steps, time=DAYS[0])
+
+    result = save_collection(cube, "{time:%Y%m%d}_{step}.tif", dim="step")
+
+    assert [item.paths["data"] for item in result.items] == ["20240501_PT0S.tif", "20240501_PT6H.tif"]
+    assert json.loads(Path("20240501_PT6H.json").read_text())["properties"]["step"] == "PT6H"
+    assert descriptions_of(result) == ("PT0S B04", "PT6H B04")
+
+
+@pytest.mark.parametrize(("field", "hour"), [("run", 0), ("valid:%Y%m%dT%H", 6)])
+def test_of_several_times_that_of_the_path_or_of_the_name_time_is_the_items(field: str, hour: int) -> None:
+    valid = DAYS + np.timedelta64(6, "h")
+    cube = cube_of().rename(time="run").assign_coords(run=range(4), time=("run", DAYS), valid=("run", valid))
+
+    result = save_collection(cube, f"{{{field}}}.tif", dim="run")
+
+    found = json.loads(Path(str(result.items[0].item)).read_text())["properties"]["datetime"]
+    assert found == f"2024-05-01T{hour:02}:00:00Z"
+
+
+def test_labels_of_a_multiindex_are_texts_and_its_levels_fields() -> None:
+    cube = cube_of(PIXELS[:2], time=[3, 4]).assign_coords(acquired=DAYS[0])
+    stacked = xarray.concat([cube, cube], xarray.Variable("tile", ["a", "b"])).stack(run=("time", "tile"))
+    result = save_collection(stacked.assign_attrs(cube.attrs), "{time}{tile}.tif", dim="run")
+
+    assert [item.paths["data"] for item in result.items] == ["3a.tif", "3b.tif", "4a.tif", "4b.tif"]
+    assert descriptions_of(result) == ("3 a B04", "3 b B04", "4 a B04", "4 b B04")
+    assert json.loads(Path("3a.json").read_text())["properties"]["run"] == "3 a"
+
+
 def test_properties_are_those_of_each_item() -> None:
     def properties(labels: Any) -> dict[str, Any]:
         return {"day": str(labels["time"])[:10]}

@@ -191,6 +191,8 @@ def as_text(value: Any, name: str, directive: str = "") -> str:
     is_nan = isinstance(value, float) and math.isnan(value)
     if value is None or is_nan or type(value).__name__ in ("NAType", "NaTType"):
         raise PathError(f"field {name!r} has no value ({value!r})")
+    if hasattr(value, "calendar") and hasattr(value, "strftime"):  # of cftime
+        return _in_calendar(value, directive)
     if directive:
         return as_date(value, name).strftime(directive)
     if isinstance(value, datetime):
@@ -240,6 +242,12 @@ def as_date(value: Any, name: str) -> date:
         raise PathError(
             f"field {name!r}: {_for_message(str(value))} is not a date; write it as 2024-05-01 or 20240501"
         ) from error
+
+
+def _in_calendar(value: Any, directive: str) -> str:
+    """Return a time of cftime, whose calendar may have days that `datetime` does not have."""
+    is_date = not any((value.hour, value.minute, value.second, value.microsecond))
+    return str(value.strftime(directive or ("%Y-%m-%d" if is_date else "%Y-%m-%dT%H%M%S")))
 
 
 def _timestamp(value: datetime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 from georeader._core.reporting import held_warnings
 from georeader._export.plan.grid import even_edges
 from georeader._export.sources.xarray_georeference import georeference_of, spatial_dims
+from georeader._export.sources.xarray_metadata import label_text
 from georeader._export.sources.xarray_source import is_in_memory, rasters_of
 from georeader.errors import GeoreferenceError, OptionError
 
@@ -206,14 +207,16 @@ def other_times(cube: Cube) -> list[datetime]:
 
 
 def as_python(label: Any) -> Any:
-    """Return a label for templates: a time of cftime as a datetime, or text where its calendar has other days."""
+    """Return a label for templates: a duration as text, a time of cftime as a datetime where that has the day."""
+    if isinstance(label, (np.timedelta64, timedelta)):
+        return label_text(np.timedelta64(label))
     if isinstance(label, np.generic) and not isinstance(label, np.datetime64):
         return label.item()
     if hasattr(label, "calendar") and hasattr(label, "timetuple"):
         try:
             return datetime.fromisoformat(label.isoformat())
         except ValueError:
-            return label.isoformat()
+            return label
     return label
 
 

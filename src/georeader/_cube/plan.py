@@ -138,17 +138,21 @@ def _format(template: Template, row: Mapping[str, Any], index: int) -> str:
 def _time_of(labels: Mapping[str, Any], row: Mapping[str, Any], template: Template) -> datetime | None:
     """Return the only time among the labels of an item, or else among its other coordinates.
 
-    Labels that the template formats as dates are times, too.
+    Labels that the template formats as dates are times, too. Of several others, it is the only one that the template
+    formats, or the one that is called "time".
     """
     dated = {part.name for part in template.parts if isinstance(part, Field) and part.directive}
     labels = {
         name: as_date(label, name) if name in dated and isinstance(label, (str, int)) else label
         for name, label in labels.items()
     }
-    for values in (labels, row):
-        times = [time for label in values.values() if (time := as_time(label)) is not None]
-        if times:
-            return times[0] if len(times) == 1 else None
+    times = {name: time for name, label in labels.items() if (time := as_time(label)) is not None}
+    if times:
+        return next(iter(times.values())) if len(times) == 1 else None
+    times = {name: time for name, label in row.items() if (time := as_time(label)) is not None}
+    for names in (times, dated & times.keys(), {"time"} & times.keys()):
+        if len(names) == 1:
+            return times[next(iter(names))]
     return None
 
 

@@ -138,7 +138,7 @@ def _when(
         return fields, times[0]
     warn_at_caller(
         "the item's datetime is the time of the save, since neither tags nor attrs['acquired'] have an acquisition "
-        "time; pass datetime=, or properties with start_datetime and end_datetime",
+        "time; pass datetime= (save_collection: among properties), or properties with start_datetime and end_datetime",
         MetadataWarning,
     )
     return fields, max(receipt.finished for receipt in receipts)
