@@ -236,6 +236,7 @@ def save_collection(  # noqa: PLR0913
         >>> [item.paths["data"] for item in result.items], result.collection, result.index
         (['20240501.tif', '20240511.tif'], 'collection.json', 'index.vrt')
     """
+    from georeader._collection.summary import check_texts
     from georeader._cube.job import CollectionJob  # codecs and engines take time to import
     from georeader._cube.plan import root_name
 
@@ -244,13 +245,16 @@ def save_collection(  # noqa: PLR0913
     import_extra("rioxarray", extra="xarray", purpose="the georeference of a cube")
     found = _parse_cube(cube, dim, chunk_px)
     groups = _plan(found, template, properties, save_options.get("fs"))
+    collection_id = root_name(template) if collection_id is None else collection_id
+    about = {"title": title, "description": description, "license": license}
     if stac:
+        check_texts(id=collection_id, **about)
         _check_documents(groups, template, save_options, skip_existing=skip_existing)
     job = CollectionJob(
         parts=found.parts,
         options=dict(save_options),
         root=_root(template),
-        collection_id=root_name(template) if collection_id is None else collection_id,
+        collection_id=collection_id,
         has_items=stac,
         skip_existing=skip_existing,
         ends_with_error=on_item_error == RAISE,
@@ -260,7 +264,6 @@ def save_collection(  # noqa: PLR0913
     results = _run(groups, job, executor, n_workers, on_item_error, progress)
     if not stac:
         return CollectionResult(tuple(result for result, _ in results))
-    about = {"title": title, "description": description, "license": license}
     return _with_documents(results, template, job, found, about, index=index)
 
 

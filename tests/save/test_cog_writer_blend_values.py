@@ -182,6 +182,18 @@ class TestBands:
 
         assert np.unique(found).tolist() == [5]
 
+    @pytest.mark.parametrize("name", ["_FillValue", "nodata"])
+    def test_nodata_of_a_dataarray_does_not_count_in_a_file_of_another(self, name: str, tmp_path: Path) -> None:
+        xarray = pytest.importorskip("xarray", reason="xarray is not installed")
+        arrays = [
+            xarray.DataArray(np.where(side == LEFT, 5, 0).astype("uint8"), dims=("y", "x"), attrs={name: 0})
+            for side in (0, 1)
+        ]
+
+        found = blended(tmp_path / "a.tif", *arrays, dtype="uint8", nodata=255)
+
+        assert np.unique(found).tolist() == [5]
+
     def test_nodata_of_a_geotensor_requires_one_of_a_file_of_integers(self, tmp_path: Path) -> None:
         tensor = GeoTensor(LEFT.astype("uint8"), TRANSFORM, CRS, 0)
 

@@ -173,6 +173,18 @@ def test_days_that_only_their_calendar_has_are_labels() -> None:
     assert descriptions_of(result) == ("2024-02-28 B04", "2024-02-29 B04", "2024-02-30T06:00 B04")
 
 
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_times_with_a_time_zone_are_in_it_in_paths_and_in_utc_in_items(unit: str) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    times = pandas.date_range("2024-05-01", periods=4, tz="Europe/Berlin").as_unit(unit)
+
+    result = save_collection(cube_of(time=times), "{time:%Y%m%d}.tif", dim="time")
+
+    assert result.items[1].paths == {"data": "20240502.tif"}
+    assert json.loads(Path("20240502.json").read_text())["properties"]["datetime"] == "2024-05-01T22:00:00Z"
+    assert descriptions_of(result)[1] == "2024-05-01T22:00:00Z B04"
+
+
 @pytest.mark.parametrize("unit", ["ns", "s", "object"])
 def test_durations_are_labels_in_iso_8601(unit: str) -> None:
     steps = np.array([0, 6 * 3600], "timedelta64[s]").astype(f"timedelta64[{unit}]" if unit != "object" else object)
@@ -353,6 +365,9 @@ def test_a_cube_stays_as_it_is() -> None:
         ({"profile_arg": {"compress": "zip"}}, OptionError, "profile_arg\\['compress'\\]"),
         ({"nodata": 70_000}, Exception, "70000"),
         ({"properties": lambda labels: 3}, OptionError, "properties of item 0 .* are a int"),
+        ({"title": 3}, OptionError, "title=3 is not text of one letter"),
+        ({"license": ""}, OptionError, "license='' is not text"),
+        ({"collection_id": ""}, OptionError, "id='' is not text"),
     ],
 )
 def test_invalid_arguments_are_refused_before_anything_is_written(

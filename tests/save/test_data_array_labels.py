@@ -62,6 +62,14 @@ def test_times_become_descriptions_in_the_shortest_exact_form(
     assert saved(array, tmp_path).descriptions == tuple(texts.values())
 
 
+@pytest.mark.parametrize("unit", ["s", "ns"])
+def test_times_with_a_time_zone_keep_it(unit: str, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    array = along("time", pandas.date_range("2024-05-01", periods=2, tz="Europe/Berlin").as_unit(unit))
+
+    assert saved(array, tmp_path).descriptions == ("2024-05-01T00:00+02:00", "2024-05-02T00:00+02:00")
+
+
 @pytest.mark.parametrize(("dim", "labels", "expected"), LABELS.values(), ids=LABELS)
 def test_labels_along_an_axis_become_descriptions(
     dim: str, labels: Any, expected: tuple[str | None, ...], tmp_path: Path

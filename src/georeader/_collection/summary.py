@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 _PREFIXES = ("eo:", "proj:", "raster:")
 
 
+def check_texts(**texts: Any) -> None:
+    """Raise OptionError unless the texts of a collection are such; a title and a description may be None."""
+    for name, value in texts.items():
+        is_missing = value is None and name in ("title", "description")
+        if not is_missing and not (isinstance(value, str) and value):
+            raise OptionError(f"{name}={value!r} is not text of one letter at least; pass such text")
+
+
 def build_collection(
     items: Sequence[pystac.Item], collection_id: str, *, title: str | None, description: str | None, license_name: str
 ) -> Any:
@@ -24,6 +32,7 @@ def build_collection(
     pystac = import_extra("pystac", extra="stac", purpose="a STAC collection")
     if not items:
         raise OptionError("a collection needs one item at least, got none")
+    check_texts(id=collection_id, license=license_name, title=title, description=description)
     item_assets = _item_assets(items)
     codes = sorted({code for item in items for code in _values_of(item, "proj:code") if code is not None})
     bands = _distinct(band for asset in item_assets.values() for band in asset.get("bands", ()) if band)

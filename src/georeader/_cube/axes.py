@@ -13,7 +13,7 @@ import numpy as np
 
 from georeader._core.reporting import held_warnings
 from georeader._export.plan.grid import even_edges
-from georeader._export.sources.xarray_georeference import georeference_of, spatial_dims
+from georeader._export.sources.xarray_georeference import georeference_of, spatial_dims, values_of
 from georeader._export.sources.xarray_metadata import label_text
 from georeader._export.sources.xarray_source import is_in_memory, rasters_of
 from georeader.errors import GeoreferenceError, OptionError
@@ -188,20 +188,20 @@ def edges_of(array: Any, dim: Hashable) -> tuple[int, ...] | None:
 def labels_along(cube: Cube, dim: Hashable) -> list[dict[str, Any]]:
     """Return the labels of each step along a dimension: its coordinate, and others along it alone."""
     names = [dim, *(name for name, coord in cube.coords.items() if coord.dims == (dim,) and name != dim)]
-    columns = {str(name): cube.coords[name].values for name in names}
+    columns = {str(name): values_of(cube, name) for name in names}
     count = cube.arrays[0].sizes[dim]
     return [{name: as_python(values[step]) for name, values in columns.items()} for step in range(count)]
 
 
 def scalar_labels(cube: Cube) -> dict[str, Any]:
     """Return the coordinates without a dimension."""
-    return {str(name): as_python(coord.values[()]) for name, coord in cube.coords.items() if not coord.dims}
+    return {str(name): as_python(values_of(cube, name)[()]) for name, coord in cube.coords.items() if not coord.dims}
 
 
 def other_times(cube: Cube) -> list[datetime]:
     """Return the times along the only dimension of times that is not split, in order; empty without one."""
     dims = [dim for dim in cube.arrays[0].dims if dim not in cube.label_dims and dim in cube.coords]
-    found = [[as_time(as_python(label)) for label in cube.coords[dim].values] for dim in dims]
+    found = [[as_time(as_python(label)) for label in values_of(cube, dim)] for dim in dims]
     of_times = [sorted(filter(None, times)) for times in found if times and None not in times]
     return of_times[0] if len(of_times) == 1 else []
 

@@ -359,4 +359,7 @@ def _turned(array: Any, stored: Affine, rows: Hashable, columns: Hashable) -> Af
 
 def values_of(array: Any, name: Hashable, where: Mapping[Hashable, int] | None = None) -> Any:
     """Return the values of a coordinate; those of a lazy one are not kept in the array."""
-    return array.coords[name].variable.isel(where or {})[...].values
+    variable = array.coords[name].variable.isel(where or {})[...]
+    if getattr(variable.dtype, "tz", None) is not None:  # of pandas; numpy's times have no zone
+        return np.asarray(variable.data, dtype=object)
+    return variable.values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -133,9 +134,8 @@ class BlendRules(WindowRules):
     def _with_nodata_of(
         self, array: Any, planes: NDArray[Any], hidden: NDArray[np.bool_] | None
     ) -> NDArray[np.bool_] | None:
-        """Return the masked pixels, and those that are nodata of a GeoTensor whose nodata is not that of the file."""
-        has_nodata = isinstance(array, Georeferenced) and getattr(array, "fill_value_is_explicit", True)
-        nodata = array.fill_value_default if has_nodata and not self.is_argmax else None
+        """Return the masked pixels, and those that are nodata of an array whose nodata is not that of the file."""
+        nodata = None if self.is_argmax else _nodata_of(array)
         if nodata is None or nodata != nodata or nodata == self.missing:
             return hidden
         lost = np.asarray(planes == nodata)
@@ -194,6 +194,20 @@ class BlendRules(WindowRules):
     @property
     def _is_of_bool(self) -> bool:
         return self.spec.dtype.kind == "b" and not self.is_argmax
+
+
+def _nodata_of(array: Any) -> Any:
+    """Return the nodata that was set for a GeoTensor or a DataArray; None where there is none."""
+    if isinstance(array, Georeferenced):
+        is_set = getattr(array, "fill_value_is_explicit", True)
+        return getattr(array, "fill_value_default", None) if is_set else None
+    xarray = sys.modules.get("xarray")
+    if xarray is None or not isinstance(array, xarray.DataArray):
+        return None
+    from georeader._export.sources.xarray_metadata import nodata_of
+
+    found = nodata_of(array)
+    return found if isinstance(found, (int, float, np.number)) else None
 
 
 def make_rules(source: SourceSpec, spec: ExportSpec, how: BlendArguments) -> WindowRules:
