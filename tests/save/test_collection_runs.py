@@ -286,6 +286,25 @@ def test_processes_write_the_bytes_of_threads_and_one_that_dies_costs_its_items_
     assert result.items[3].receipts["data"].path == "processes/20240531.tif"
 
 
+def test_a_script_that_processes_would_run_again_ends_with_its_remedy(tmp_path: Path) -> None:
+    """The cube is larger than what a pipe holds."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n"
+        "from cubes import cube_of\n"
+        "from georeader import save_collection\n"
+        "cube = cube_of().pad(y=(0, 200), mode='edge').assign_coords(y=range(296, 0, -1))\n"
+        "save_collection(cube, '{time:%Y%m%d}.tif', dim='time', executor='process', n_workers=1, stac=False)\n"
+    )
+
+    command = [sys.executable, script]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert ended.returncode == 1
+    assert "bootstrapping" in ended.stderr
+    assert ended.stderr.rstrip().endswith('below: if __name__ == "__main__":')
+
+
 def test_cubes_that_cannot_be_pickled_are_refused_for_processes() -> None:
     cube = cube_of().assign_attrs(lock=threading.Lock())
 

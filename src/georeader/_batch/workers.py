@@ -47,6 +47,8 @@ ORPHAN_SECONDS = 10.0
 #: take longer than this, the wait is negligible, and a queued plan could sit behind a slow one while others are idle.
 _SHORT_SECONDS = 1.0
 
+_GUARD = 'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
+
 #: How often a wait is interrupted for Ctrl-C where the system does not do it (Windows).
 POLL_SECONDS = 0.25
 
@@ -119,7 +121,8 @@ def run_in_processes(plans: Iterable[Plan], job: Job, workers: int, *, ends_with
         WorkerError: A process cannot be started.
     """
     remaining = iter(plans)
-    processes = [_Process(job, threads_per_save(workers), ends_with_error) for _ in range(workers)]
+    content = pickle.dumps(job)
+    processes = [_Process(job.unit, content, threads_per_save(workers), ends_with_error) for _ in range(workers)]
     try:
         for process in processes:
             process.start()
@@ -178,10 +181,11 @@ class _Process:
     outcome. The end of a pipe ends a running save, and a message in it the beginning of plans.
     """
 
-    def __init__(self, job: Job, threads_per_save: int | None, ends_with_error: bool) -> None:
+    def __init__(self, unit: str, job: bytes, threads_per_save: int | None, ends_with_error: bool) -> None:
         self.sent: deque[_Sent] = deque()
-        self._units = f"{job.unit}s"
-        self._arguments = (job, threads_per_save, ends_with_error)
+        self._units = f"{unit}s"
+        self._job = job  #: Pickled
+        self._arguments = (unit, threads_per_save, ends_with_error)
         self._executor: ProcessPoolExecutor | None = None
         self._pipe: connection.Connection[Any, Any] | None = None
         self._pid: Future[int] = Future()
@@ -203,10 +207,9 @@ class _Process:
             self._executor = None  # without a thread it cannot be shut down
             self._tell(None)  # so that a process without an executor ends
             self.stop()
-            raise WorkerError(
-                f"a process to work on {self._units} cannot be started: {error}; allow this user or container more "
-                'processes, or pass executor="thread"'
-            ) from error
+            is_imported = "bootstrapping" in str(error)  # by a process that was started, which runs the script again
+            remedy = _GUARD if is_imported else 'allow this user or container more processes, or pass executor="thread"'
+            raise WorkerError(f"a process to work on {self._units} cannot be started: {error}; {remedy}") from error
 
     def _await_start(self) -> None:
         while self._process is None:
@@ -216,10 +219,11 @@ class _Process:
                 continue
             except BrokenProcessPool as error:
                 raise WorkerError(
-                    f"a process to work on {self._units} cannot be started; standard error says why. "
-                    'A script that uses executor="process" begins its work below: if __name__ == "__main__":'
+                    f"a process to work on {self._units} cannot be started; standard error says why. {_GUARD}"
                 ) from error
             self._process = next((child for child in multiprocessing.active_children() if child.pid == pid), None)
+            # Not with the process: multiprocessing waits for ever where one ends before it has read a large argument.
+            self._executor.submit(_take_job, self._job)  # type: ignore[union-attr]
             return
 
     def is_ready(self) -> bool:
@@ -325,7 +329,9 @@ def check_interpreter() -> None:
 _NO_MORE = "no more"
 
 #: Work on each plan, and how the run that it is part of goes; set when the process starts.
-_job: Job
+_job: Job | None = None
+_pickled_job = b""
+_unit: str
 _threads_per_save: int | None
 _ends_with_error: bool
 _is_stopped, _begins_no_more = threading.Event(), threading.Event()
@@ -335,15 +341,27 @@ _at_work = threading.Lock()
 
 
 def _begin(
-    pipe: connection.Connection[Any, Any], job: Job, threads_per_save: int | None, ends_with_error: bool
+    pipe: connection.Connection[Any, Any], unit: str, threads_per_save: int | None, ends_with_error: bool
 ) -> None:
     """Prepare a process for its plans."""
-    global _job, _threads_per_save, _ends_with_error
+    global _unit, _threads_per_save, _ends_with_error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles it, and ends this one
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _job, _threads_per_save, _ends_with_error = job, threads_per_save, ends_with_error
+    _unit, _threads_per_save, _ends_with_error = unit, threads_per_save, ends_with_error
     threading.Thread(target=_watch, args=(pipe,), name=f"{_NAME}-watch", daemon=True).start()
+
+
+def _take_job(content: bytes) -> None:
+    global _pickled_job
+    _pickled_job = content
+
+
+def _loaded_job() -> Job:
+    global _job, _pickled_job
+    if _job is None:
+        _job, _pickled_job = pickle.loads(_pickled_job), b""  # noqa: S301  (from the parent process)
+    return _job
 
 
 def _watch(pipe: connection.Connection[Any, Any]) -> None:
@@ -369,9 +387,9 @@ def _work(content: bytes) -> bytes:
             return pickle.dumps(None)
         try:
             plan = pickle.loads(content)  # noqa: S301  (from the parent process)
-            outcome = _job.process(plan, Run(_is_stopped.is_set, _threads_per_save))
+            outcome = _loaded_job().process(plan, Run(_is_stopped.is_set, _threads_per_save))
         except (Exception, SystemExit) as error:  # noqa: BLE001  (the pool would raise SystemExit in the parent)
-            outcome = Outcome(None, WorkerError(f"a process could not work on its {_job.unit}: {error!r}"), 0.0)
+            outcome = Outcome(None, WorkerError(f"a process could not work on its {_unit}: {error!r}"), 0.0)
         if _ends_with_error and outcome.error is not None:
             _begins_no_more.set()
         return pickle_outcome(outcome, "in a process of its own")
