@@ -103,6 +103,7 @@ $(VENV).identity $(BENCH).identity: FORCE
 $(VENV)/.made: $(VENV).identity
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "georeader-cog needs Python >= 3.11; name one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test ! -L $(VENV) || rm $(VENV)  # what a link leads to is another folder's
 	@$(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@$(PIP) uv || true
