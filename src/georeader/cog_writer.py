@@ -291,11 +291,10 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self._order = order = RowOrder(
             repr(self._sink.given), self._spec.height_px, buffer.block_height_px, self._listed
         )
-        hooks = Hooks(order.check)
+        source, hooks = OrderedSource(buffer, order, buffer), Hooks(order.check)
         if self._score is not None:
             write_scores = self._score.writing(buffer, lambda source: OrderedSource(source, order, buffer), hooks)
             hooks = Hooks(order.check, partial(self._end_scores, BackgroundSave(order, workers, write_scores)))
-        source = OrderedSource(buffer, order, buffer)
         save = partial(write_source, source, self._sink, self._request, self._spec, hooks=hooks)
         self._saves = [BackgroundSave(order, workers, save)]
 
