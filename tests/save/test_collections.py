@@ -458,7 +458,7 @@ def test_masked_chunks_that_are_not_declared_are_refused() -> None:
         (["a", "b#c"], r"item 1 \(time=b#c\): 'new/b#c.tif' has '\?' or '#', where the query of a URL begins"),
         (["a", "b?c"], r"'new/b\?c.tif' has '\?' or '#', where the query of a URL begins"),
         (["a", "b%20"], "'new/b%20.tif' has a percent-encoded character"),
-        ([DAYS[0], np.datetime64("NaT")], "item 1: field 'time' has no value"),
+        ([DAYS[0], np.datetime64("NaT", "ns")], "item 1: field 'time' has no value"),
         (["a/b", "b"], "item 0: field 'time': 'a/b' has a path separator"),
     ],
 )
