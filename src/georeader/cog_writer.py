@@ -230,6 +230,7 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         self._listed = listed
         self._order: RowOrder | None = None
         self._saves: list[BackgroundSave] = []
+        self._failure: BaseException | None = None
         # Raises if max_memory is too small.
         make_engine(chosen, on_target_grid(buffer, self._spec), self._spec, self._sink, self._request)
 
@@ -275,22 +276,26 @@ class CogWriter(AbstractContextManager["CogWriter"]):
                 opening.enter_context(sink)
             self._opened = opening.pop_all()
         self._buffer = self._new_buffer()
+        self._order = None if self._listed is None else self._new_order(self._buffer)
         if self._is_ordered:
             self._begin_saves(self._buffer)
         return self
 
+    def _new_order(self, buffer: WindowBuffer) -> RowOrder:
+        from georeader._export.writer.ordered import RowOrder
+
+        return RowOrder(repr(self._sink.given), self._spec.height_px, buffer.block_height_px, self._listed)
+
     def _begin_saves(self, buffer: WindowBuffer) -> None:
         """Begin to save rows; where no thread can be started, the file is saved at the end of the block."""
         from georeader._export.pipeline import Hooks, write_source
-        from georeader._export.writer.ordered import BackgroundSave, OrderedSource, RowOrder
+        from georeader._export.writer.ordered import BackgroundSave, OrderedSource
 
         count = 1 if self._score is None else 2
         workers = self._opened.enter_context(Workers(count, name="georeader-save"))
         if workers.threads < count:
             return
-        self._order = order = RowOrder(
-            repr(self._sink.given), self._spec.height_px, buffer.block_height_px, self._listed
-        )
+        self._order = order = self._new_order(buffer)
         source, hooks = OrderedSource(buffer, order, buffer), Hooks(order.check)
         if self._score is not None:
             write_scores = self._score.writing(buffer, lambda source: OrderedSource(source, order, buffer), hooks)
@@ -340,7 +345,11 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         except GeoreaderError as error:
             raise type(error)(f"{self._sink.given!r}: {error}") from error
         with nullcontext() if self._order is None else self._order.writing(checked):
-            buffer.write(checked, bands, given)
+            try:
+                buffer.write(checked, bands, given)
+            except BaseException as error:  # a part of the window may be written
+                self._failure = self._failure or error
+                raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -351,11 +360,20 @@ class CogWriter(AbstractContextManager["CogWriter"]):
         buffer, self._buffer = self._buffer, None
         order, self._order = self._order, None
         saves, self._saves = self._saves, []
+        failure, self._failure = self._failure, None
         if kind is not None:
             if order is not None:
                 order.fail(error or kind())
             self._opened.__exit__(kind, error, trace)
-        elif order is not None:
+        elif failure is not None:
+            with self._opened:
+                if order is not None:
+                    order.fail(failure)
+                raise WriteError(
+                    f"{self._sink.given!r}: not saved, since a window could not be written: {failure}; do not continue "
+                    "after an error of write"
+                ) from failure
+        elif order is not None and saves:
             with self._opened:
                 order.finish()
                 self.receipt = saves[0].result()

@@ -169,9 +169,14 @@ class TestFile:
         with pytest.raises((OptionError, IndexingError), match=message):
             CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=windows, **PLACE)
 
-    def test_windows_that_are_not_listed_are_refused_at_any_time(self, pixels: Any, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("engine", ["stream", "gdal"])
+    def test_windows_that_are_not_listed_are_refused_at_any_time(
+        self, engine: Any, pixels: Any, tmp_path: Path
+    ) -> None:
         listed, other = Window(0, 0, 128, 128), Window(8, 300, 128, 128)
-        with CogWriter(tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=[listed, other], **PLACE) as writer:
+        with CogWriter(
+            tmp_path / "out.tif", shape=SHAPE, dtype="uint8", windows=[listed, other], engine=engine, **PLACE
+        ) as writer:
             writer.write(pixels[listed.toslices()], listed)
             for window in (listed, Window(0, 290, 128, 128)):
                 with pytest.raises(IndexingError, match="is not listed in windows=, or was written as often as it is"):

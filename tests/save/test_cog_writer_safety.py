@@ -8,6 +8,7 @@ import sys
 import textwrap
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rasterio.windows import Window
 
 from conftest import CRS, TRANSFORM
 from georeader import CogWriter, RasterioReader, save_cog
+from georeader._export.sinks.temporary_file import TemporaryFile
 from georeader.errors import DtypeError, IndexingError, OptionError, ShapeError, TileError, WriteError
 
 PLACE = {"transform": TRANSFORM, "crs": CRS}
@@ -107,6 +109,36 @@ class TestBlock:
                     writer.write(piece, window)
 
         assert np.unique(RasterioReader(tmp_path / "out.tif").values).tolist() == [1]
+
+    @pytest.mark.parametrize(
+        "how", [{}, {"blend": "hann"}, {"blend": "mean", "deterministic": True}, {"ordered": True}], ids=str
+    )
+    def test_window_that_the_disk_had_no_room_for_is_not_lost_in_silence(
+        self, how: dict[str, Any], tmp_path: Path, contents: Contents, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The caller goes on after the error of write, and the disk has room again."""
+        (tmp_path / "out.tif").write_bytes(b"the earlier file")
+        write_at, failed = TemporaryFile.write_at, []
+
+        def fail_once(file: TemporaryFile, offset_bytes: int, *pieces: Any) -> None:
+            if not failed:
+                failed.append(offset_bytes)
+                raise WriteError("No space left on device")
+            write_at(file, offset_bytes, *pieces)
+
+        with (
+            pytest.raises(WriteError, match="out.tif': not saved, since a window could not be written: No space left"),
+            CogWriter(tmp_path / "out.tif", **LARGE, **how) as writer,
+        ):
+            monkeypatch.setattr(TemporaryFile, "write_at", fail_once)
+            for row in range(0, 1500, 750):
+                with suppress(WriteError):
+                    writer.write(np.ones((750, 1500), "uint16"), Window(0, row, 1500, 750))
+
+        assert len(failed) == 1
+        assert writer.receipt is None
+        assert contents(tmp_path) == {"out.tif": b"the earlier file"}
+        assert temporary_files(tmp_path) == []
 
     def test_writer_that_is_not_entered_has_no_effect(self, tmp_path: Path) -> None:
         writer = CogWriter(tmp_path / "out.tif", shape=(4, 4), dtype="uint8", **PLACE)

@@ -68,7 +68,9 @@ class PixelBuffer:
         self._held[key] = block
         self.held_bytes += block.size_bytes
         while self.held_bytes > self._limit_bytes and len(self._held) > 1:
-            self._spool(*self._held.popitem(last=False))
+            oldest = next(iter(self._held))
+            self._spool(oldest, self._held[oldest])
+            del self._held[oldest]  # once it is spooled: the disk may be full
 
     def get(self, key: Hashable) -> WindowPixels:
         """Return a block, which may be written to until the next call."""
