@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from georeader._storage import s3
 from georeader._storage.filesystems import environment_options
@@ -55,25 +55,36 @@ def exists(path: str, fs: Any = None, *, http_headers: Mapping[str, str] | None 
         >>> exists("missing.tif")
         False
     """
+    return find_file(path, fs, http_headers=http_headers) is not None
+
+
+class FoundFile(NamedTuple):
+    """A file that exists."""
+
+    size_bytes: int | None  #: None where a web server does not report it
+
+
+def find_file(path: str, fs: Any = None, *, http_headers: Mapping[str, str] | None = None) -> FoundFile | None:
+    """Return the size of a file, None if there is none; arguments and errors are those of `exists`."""
     if fs is None and "://" not in path:
-        return Path(path).is_file()
+        return FoundFile(Path(path).stat().st_size) if Path(path).is_file() else None
     secrets = (*secrets_of_filesystem(fs), *(http_headers or {}).values())
     with _named_errors(path, "cannot check whether it exists", secrets):
         try:
-            return _exists_in_store(path, fs, http_headers)
+            return _find_in_store(path, fs, http_headers)
         except FileNotFoundError:
-            return False
+            return None
 
 
-def _exists_in_store(path: str, fs: Any, http_headers: Mapping[str, str] | None) -> bool:
+def _find_in_store(path: str, fs: Any, http_headers: Mapping[str, str] | None) -> FoundFile | None:
     address = parse_address(path) if fs is None else None
     if address is not None and address.store == "s3" and find_spec("botocore") is not None:
-        return s3.exists(address)
+        size_bytes = s3.size_of(address)
+        return None if size_bytes is None else FoundFile(size_bytes)
     if address is not None and address.store in ("gs", "az") and find_spec("obstore") is not None:
         fs, path = make_store(address), address.key
     if is_obstore(fs):
-        fs.head(path)
-        return True
+        return FoundFile(fs.head(path)["size"])
     if fs is None:
         import fsspec  # 30 ms
 
@@ -83,7 +94,8 @@ def _exists_in_store(path: str, fs: Any, http_headers: Mapping[str, str] | None)
         else:
             fs, path = fsspec.core.url_to_fs(path, **environment_options(path))
     fs.invalidate_cache()
-    return bool(fs.info(path).get("type") != "directory")
+    info = fs.info(path)
+    return None if info.get("type") == "directory" else FoundFile(info.get("size"))
 
 
 def read_bytes(path: str, fs: Any = None, *, http_headers: Mapping[str, str] | None = None) -> bytes:

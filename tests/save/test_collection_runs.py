@@ -20,7 +20,7 @@ import pytest
 
 from cubes import NAMES, PIXELS, Counted, cube_of, dies_in_a_process, read_pixels
 from dask_cluster import StartCluster
-from georeader import save_collection
+from georeader import save_cog, save_collection
 from georeader.errors import MetadataWarning, OptionError, ReadError, WorkerError
 from places import SUPPORT
 from servers.moto_server import MotoServer
@@ -149,6 +149,19 @@ def test_items_that_exist_are_skipped_and_the_others_completed() -> None:
     assert len(counted.times) == 3
     assert tiffs() == before
     assert len(list(pystac.Collection.from_file("collection.json").get_items())) == 4
+
+
+def test_item_of_a_file_that_was_replaced_after_it_is_saved_again() -> None:
+    """A run that replaces files may end between a file and its item."""
+    save_collection(cube_of(), TEMPLATE, dim="time")
+    save_cog(cube_of()[1] // 64, "20240511.tif")
+
+    result = save_collection(cube_of(), TEMPLATE, dim="time", skip_existing=True)
+
+    assert [item.is_skipped for item in result.items] == [True, False, True, True]
+    assert (read_pixels("20240511.tif") == PIXELS[1]).all()
+    item = json.loads(Path("20240511.json").read_text())
+    assert item["assets"]["data"]["file:size"] == Path("20240511.tif").stat().st_size
 
 
 def test_files_without_items_are_skipped_where_stac_is_false() -> None:

@@ -20,7 +20,7 @@ from georeader._export.sinks.base import Scratch
 from georeader.errors import OptionError, ReadError
 from georeader.save import save_cog
 from georeader.stac import item_of
-from georeader.storage import exists, local_path, read_bytes, write_bytes
+from georeader.storage import exists, find_file, local_path, read_bytes, write_bytes
 
 
 @dataclass(frozen=True)
@@ -135,18 +135,30 @@ class CollectionJob:
         return document
 
     def _existing(self, item: ItemPlan) -> bytes | None:
-        """Return the JSON of an item of which all files exist, empty without JSON; else None."""
+        """Return the JSON of an item whose files exist as it describes them, empty without JSON; else None.
+
+        Where a run ended between a file that it replaced and the item's JSON, their sizes differ.
+        """
         fs, headers = self.options.get("fs"), self.options.get("http_headers")
-        paths = [*item.paths.values(), *([item.json_path] if self.has_items else [])]
-        if not all(exists(path, fs, http_headers=headers) for path in reversed(paths)):
+        if self.has_items and not exists(item.json_path, fs, http_headers=headers):
+            return None
+        files = {key: find_file(path, fs, http_headers=headers) for key, path in item.paths.items()}
+        sizes_bytes = {key: file.size_bytes for key, file in files.items() if file is not None}
+        if len(sizes_bytes) < len(files):
             return None
         if not self.has_items:
             return b""
         with suppress(ReadError, OptionError):  # one that is not an item is written again
             document = read_bytes(item.json_path, fs, http_headers=headers)
-            if set(read_item(document, item.json_path).assets) >= set(item.paths):
+            assets = read_item(document, item.json_path).assets
+            if all(key in assets and _describes(assets[key], size) for key, size in sizes_bytes.items()):
                 return document
         return None
+
+
+def _describes(asset: Any, size_bytes: int | None) -> bool:
+    """Return whether an asset is of a file of this size, None where a server does not report it."""
+    return size_bytes is None or asset.extra_fields.get("file:size") == size_bytes
 
 
 @contextmanager

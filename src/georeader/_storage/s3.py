@@ -172,18 +172,17 @@ def open_ranges(address: Address) -> RangedObject:
     return RangedObject(size_bytes, fetch, version, own_place)
 
 
-def exists(address: Address) -> bool:
-    """Return whether an object exists; raises ReadError."""
+def size_of(address: Address) -> int | None:
+    """Return the size of an object in bytes, None if it does not exist; raises ReadError."""
     client, errors = _reading(address)
 
-    def run() -> bool:
+    def run() -> int | None:
         try:
-            client.head_object(Bucket=address.bucket, Key=address.key)
+            return int(client.head_object(Bucket=address.bucket, Key=address.key)["ContentLength"])
         except Exception as error:
             if status_of(error) == 404:
-                return False
+                return None
             raise
-        return True
 
     return errors.read(run)
 
