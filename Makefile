@@ -127,6 +127,7 @@ $(VENV)/.docs: $(VENV)/.test requirements/docs.txt
 
 # The benchmarks have an environment of their own: what tests run in stays as small as a user's.
 $(BENCH)/.made: $(BENCH).identity
+	@test ! -L $(BENCH) || rm $(BENCH)
 	@$(PYTHON) -m venv --clear $(BENCH) || \
 		{ echo "this Python cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@touch $@
