@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 import os
 import pickle
 import re
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from georeader._batch.run import Outcome
 from georeader._batch.template import Template, read_template, shown_labels, template_text
-from georeader._batch.workers import check_interpreter, run_in_processes, run_in_threads
+from georeader._batch.workers import check_executor, check_worker_count, run_in_processes, run_in_threads
 from georeader._core.reporting import check_progress, held_warnings, import_extra, report_progress, warn_at_caller
 from georeader._core.threads import usable_cpus
 from georeader.errors import ExistsError, GeoreferenceError, MetadataWarning, OptionError, PathError
@@ -281,22 +280,9 @@ def _check_arguments(
         )
     if on_item_error not in (RAISE, LOG_AND_CONTINUE):
         raise OptionError(f"on_item_error={on_item_error!r} is neither {RAISE!r} nor {LOG_AND_CONTINUE!r}")
-    is_count = hasattr(n_workers, "__index__") and not isinstance(n_workers, bool) and operator.index(n_workers) >= 1
-    if n_workers is not None and not is_count:
-        raise OptionError(f"n_workers={n_workers!r} is not a number of workers; pass 1 or more, or None")
+    check_worker_count(n_workers)
     check_progress(progress)
-    if executor == "process":
-        check_interpreter()
-    elif executor != "thread" and not _is_client(executor):
-        kind = type(executor).__name__
-        given = f"executor={executor!r}" if isinstance(executor, str) else f"executor is a {kind}, which"
-        raise OptionError(f"{given} is neither 'thread' nor 'process' nor a distributed.Client")
-
-
-def _is_client(executor: Any) -> bool:
-    from georeader._export.cluster.clients import is_client
-
-    return is_client(executor)
+    check_executor(executor)
 
 
 def _parse_cube(cube: Any, dim: Any, chunk_px: Any) -> Cube:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 import os
 import pickle
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -18,9 +17,11 @@ from georeader.storage import link_target_outside, make_folders, redact_text, re
 from georeader.toolkit import (
     Outcome,
     Template,
-    check_interpreter,
+    check_executor,
     check_progress,
+    check_worker_count,
     current_run,
+    is_client,
     read_template,
     report_progress,
     run_in_processes,
@@ -28,7 +29,7 @@ from georeader.toolkit import (
     template_text,
     usable_cpus,
 )
-from geotoolz._catalog.cluster import is_client, run_on_cluster
+from geotoolz._catalog.cluster import run_on_cluster
 from geotoolz._catalog.cluster_tasks import dumps
 from geotoolz._catalog.row_work import Job, RowPlan, check_paths, plan_row
 from geotoolz._catalog.rows import read_rows
@@ -119,8 +120,7 @@ class CatalogPipeline:
             raise OptionError(f"reader is a {type(self.reader).__name__}; pass a callable that takes a path")
         if self.on_row_error not in (RAISE, LOG_AND_CONTINUE):
             raise OptionError(f"on_row_error={self.on_row_error!r} is neither {RAISE!r} nor {LOG_AND_CONTINUE!r}")
-        if self.n_workers is not None:
-            object.__setattr__(self, "n_workers", _count(self.n_workers))
+        object.__setattr__(self, "n_workers", check_worker_count(self.n_workers))
         _check_path_field(self.path_field)
         if self.reader is RasterioReader and not isinstance(self.path_field, (str, type(None))):
             raise OptionError(
@@ -130,19 +130,13 @@ class CatalogPipeline:
         self._check_executor()
 
     def _check_executor(self) -> None:
+        check_executor(self.executor)
         arguments = {"op": self.op, "reader": self.reader}
         if is_client(self.executor):
-            if self.executor.asynchronous:
-                raise OptionError("executor is an asynchronous Client of dask; pass one made without asynchronous=True")
             _check_picklable(arguments, dumps, "executor=Client", "a worker")
         elif self.executor == "process":
-            check_interpreter()
             advice = 'define its functions and classes at the top of a module, or use executor="thread"'
             _check_picklable(arguments, pickle.dumps, 'executor="process"', "a process", advice)
-        elif self.executor != "thread":
-            kind = type(self.executor).__name__
-            given = f"executor={self.executor!r}" if isinstance(self.executor, str) else f"executor is a {kind}, which"
-            raise OptionError(f"{given} is neither 'thread' nor 'process' nor a distributed.Client")
 
     def __repr__(self) -> str:
         executor = repr(self.executor) if isinstance(self.executor, str) else type(self.executor).__name__
@@ -227,13 +221,6 @@ def _with_results(error: Exception, results: list[RowResult]) -> Exception:
     """Attach the results of the rows to an error, which keeps its type."""
     error.results = results  # type: ignore[attr-defined]
     return error
-
-
-def _count(value: Any) -> int:
-    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not is_integer or operator.index(value) < 1:
-        raise OptionError(f"n_workers={value!r} is not a number of workers; pass 1 or more, or None")
-    return operator.index(value)
 
 
 def _check_path_field(path_field: Any) -> None:

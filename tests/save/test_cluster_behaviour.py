@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -24,14 +25,17 @@ from fsspec.implementations.memory import MemoryFileSystem
 from cluster_blocks import set_blocks
 from cluster_rasters import CRS, TRANSFORM, Painter, difference, geodata, same_receipt, visited
 from dask_cluster import StartCluster, worker_pids
-from georeader import GeoTensor, save_cog, save_tiled_geotiff
+from georeader import GeoTensor, plan_export, save_cog, save_collection, save_tiled_geotiff
 from georeader._core.reporting import linked_errors
 from georeader.errors import DestinationError, ExistsError, GeoreaderError, OptionError, ReadError
+from geotoolz import Operator
+from geotoolz.catalog_ops import CatalogPipeline
 
 dask = pytest.importorskip("dask", reason="dask is not installed")
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 da = pytest.importorskip("dask.array", reason="dask is not installed")
 Delayed = pytest.importorskip("dask.delayed", reason="dask is not installed").Delayed
+xarray = pytest.importorskip("xarray", reason="xarray is not installed")
 cluster_watch = pytest.importorskip("cluster_watch")
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -704,3 +708,24 @@ class Unpicklable(MemoryFileSystem):
 def test_filesystem_that_cannot_be_pickled_is_an_error_that_names_the_file(cluster: StartCluster) -> None:
     with pytest.raises(OptionError, match=r"out\.tif.*cannot pickle '_thread.lock'"):
         save_cog(a_raster(), "folder/out.tif", fs=Unpicklable(), client=cluster(2))
+
+
+@pytest.mark.parametrize("function", ["save_cog", "plan_export", "save_collection", "CatalogPipeline"])
+def test_asynchronous_client_is_refused_before_anything_is_written(function: str, tmp_path: Path) -> None:
+    """Dask refuses it with a RuntimeError, as soon as a scheduler is looked for."""
+    places = {"y": np.arange(4.0), "x": np.arange(4.0)}
+    cube = xarray.DataArray(da.ones((1, 4, 4), chunks=-1), {"time": ["first"]} | places, attrs={"crs": CRS})
+    calls: dict[str, Callable[[Any], Any]] = {
+        "save_cog": lambda client: save_cog(cube, tmp_path / "out.tif", client=client),
+        "plan_export": lambda client: plan_export(cube, tmp_path / "out.tif", client=client),
+        "save_collection": lambda client: save_collection(cube, tmp_path / "{time}.tif", dim="time", executor=client),
+        "CatalogPipeline": lambda client: CatalogPipeline([], Operator(), executor=client),
+    }
+
+    async def call() -> None:
+        async with distributed.Client(processes=False, asynchronous=True, dashboard_address=None) as client:
+            with pytest.raises(OptionError, match="asynchronous Client of dask; pass one made without asynchronous"):
+                calls[function](client)
+
+    asyncio.run(call())
+    assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.spawn
+import operator
 import os
 import pickle
 import signal
@@ -313,7 +314,36 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def check_interpreter() -> None:
+def is_client(value: Any) -> bool:
+    """Return whether something is a client of dask.distributed, which is not imported for that."""
+    client = getattr(sys.modules.get("distributed"), "Client", None)
+    return isinstance(client, type) and isinstance(value, client)
+
+
+def check_worker_count(n_workers: Any) -> int | None:
+    """Return a number of workers, or None for the default; raises OptionError for anything else."""
+    if n_workers is None:
+        return None
+    is_integer = hasattr(n_workers, "__index__") and not isinstance(n_workers, bool)
+    if not is_integer or operator.index(n_workers) < 1:
+        raise OptionError(f"n_workers={n_workers!r} is not a number of workers; pass 1 or more, or None")
+    return operator.index(n_workers)
+
+
+def check_executor(executor: Any) -> None:
+    """Raise OptionError unless an executor is "thread", "process" where that starts Python, or a synchronous client."""
+    if is_client(executor):
+        if executor.asynchronous:
+            raise OptionError("executor is an asynchronous Client of dask; pass one made without asynchronous=True")
+    elif executor == "process":
+        _check_interpreter()
+    elif executor != "thread":
+        kind = type(executor).__name__
+        given = f"executor={executor!r}" if isinstance(executor, str) else f"executor is a {kind}, which"
+        raise OptionError(f"{given} is neither 'thread' nor 'process' nor a distributed.Client")
+
+
+def _check_interpreter() -> None:
     """Check that multiprocessing starts Python: in a host program, such as QGIS, it would start the host."""
     program = os.fsdecode(multiprocessing.spawn.get_executable() or "")
     if getattr(sys, "frozen", False) or not PurePath(program).name.lower().startswith(("python", "pypy", "graalpy")):

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from georeader._core.windows import PixelWindow
-from georeader._export.cluster.clients import check_cluster_can, choose_client, may_use_client
+from georeader._export.cluster.clients import check_client, check_cluster_can, choose_client, may_use_client
 from georeader._export.engine.stream import stream_work, traits_of
 from georeader._export.geotiff_tags import descriptive_tags
 from georeader._export.plan.cluster_plan import plan_cluster
@@ -46,6 +46,7 @@ def plan(data: Any, request: SaveRequest, workers: int | None) -> ExportPlan:
     """Check a save and return its plan; with a number of workers, that of a save on such a cluster."""
     if workers is not None:
         workers = _check_workers(workers, request)
+    check_client(request.client)
     destination = replace(request.destination, is_dry_run=True)
     check_source_stays(data, destination)
     sink = open_sink(destination, is_shared=workers is not None or may_use_client(request))

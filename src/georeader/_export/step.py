@@ -13,7 +13,7 @@ from typing import Any
 
 from georeader._core.reporting import held_warnings, import_extra, warn_at_caller
 from georeader._export import pipeline
-from georeader._export.cluster.clients import current_client, is_client, is_open, own_task
+from georeader._export.cluster.clients import check_client, current_client, own_task
 from georeader._export.cluster.deliveries import errors_of_cluster, result_of
 from georeader._export.cluster.tasks import pickled
 from georeader._export.plan.request import SaveRequest
@@ -57,6 +57,7 @@ def save(data: Any, request: SaveRequest) -> Receipt:
 
     That worker gathers the encoded tiles and sends them, so that they do not pass through this process.
     """
+    check_client(request.client)  # before dask refuses an asynchronous one with an error of its own
     client = _client_for(data, request)
     if client is None or request.progress or not is_in_order(request.destination):
         return pipeline.save(data, request)
@@ -86,8 +87,6 @@ def _client_for(data: Any, request: SaveRequest) -> Any:
     if request.client is None:
         return current_client() if _is_of_dask(data) else None
     is_file = isinstance(data, (str, os.PathLike, RasterioReader))
-    if not is_client(request.client) or not is_open(request.client):
-        return None
     return request.client if is_file or _is_of_dask(data) else None
 
 

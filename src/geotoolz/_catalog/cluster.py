@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -43,12 +42,6 @@ _LOGGER = getLogger("geotoolz")
 
 #: A row with its outcome.
 Done = tuple[RowPlan, Outcome]
-
-
-def is_client(executor: Any) -> bool:
-    """Return whether an executor is a client of distributed, which is not imported for that."""
-    found = getattr(sys.modules.get("distributed"), "Client", None)
-    return isinstance(found, type) and isinstance(executor, found)
 
 
 def is_killed_worker(error: BaseException | None) -> bool:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
+from georeader._batch.workers import is_client
 from georeader._core.windows import PixelWindow
 from georeader._export.plan.request import SaveRequest
 from georeader._export.sources.protocol import Source, SourceWrapper
@@ -22,6 +23,18 @@ from georeader.errors import OptionError
 _WATCH_SECONDS = 1.0
 
 _LOG = logging.getLogger("georeader")
+
+
+def check_client(client: Any) -> None:
+    """Raise OptionError unless a client that is passed can be used; None and False are none."""
+    if client is None or client is False:
+        return
+    if not is_client(client):
+        raise OptionError(f"client is a {type(client).__name__}; pass a distributed.Client, None or False")
+    if client.asynchronous:
+        raise OptionError("client is an asynchronous Client of dask; pass one made without asynchronous=True")
+    if not is_open(client):
+        raise OptionError("client is closed, or has lost its scheduler; pass one that is connected, None or False")
 
 
 def choose_client(source: Source, request: SaveRequest, engine_name: str, given: str) -> Any:
@@ -41,10 +54,6 @@ def choose_client(source: Source, request: SaveRequest, engine_name: str, given:
                 "in this process", given, client.scheduler.address,
             )  # fmt: skip
         return client
-    if not is_client(client):
-        raise OptionError(f"client is a {type(client).__name__}; pass a distributed.Client, None or False")
-    if not is_open(client):
-        raise OptionError("client is closed, or has lost its scheduler; pass one that is connected, None or False")
     if not request.client_is_required:
         return client if _is_possible(source) and engine_name == "stream" else None
     check_cluster_can(source, engine_name, given, "client")
@@ -73,12 +82,6 @@ def check_cluster_can(source: Source, engine_name: str, given: str, argument: st
 def may_use_client(request: SaveRequest) -> bool:
     """Return whether a save may use a client, before its source is known."""
     return request.client is not False and (request.client is not None or current_client() is not None)
-
-
-def is_client(value: Any) -> bool:
-    """Return whether something is a client of dask.distributed that runs without asyncio."""
-    client = getattr(sys.modules.get("distributed"), "Client", None)
-    return isinstance(client, type) and isinstance(value, client)
 
 
 def is_open(client: Any) -> bool:
