@@ -198,7 +198,8 @@ def save_collection(  # noqa: PLR0913
         on_item_error: "raise": no more items are begun, those that were begun are completed, no document of the
             collection is written, and the error of the first item is raised, with the results so far as its
             ``results``. "log_and_continue": the logger ``georeader`` gets a warning, and the item's result the error.
-        skip_existing: Skip items whose JSON and files exist: it is written after all of its files.
+        skip_existing: Skip items whose JSON and files exist: it is written after all of its files, whose sizes it has.
+            An item with a file of another size is saved again.
         progress: True: a bar (extra ``progress``); a callable: called with (items done, all items) in the caller's
             thread.
         stac: False: files alone, without items, collection and index.
